@@ -1,0 +1,69 @@
+"""Decoder-only image reconstruction: train a decoder and one latent vector per image together."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from autodecoder._version import __version__
+
+if TYPE_CHECKING:
+    from autodecoder.config import (
+        DataConfig,
+        DecoderConfig,
+        FitConfig,
+        InferConfig,
+        StudyConfig,
+        fit_config,
+        parse_arch,
+    )
+    from autodecoder.data import Dataset, ImageSet, load_dataset
+    from autodecoder.errors import AutodecoderError, ConfigError, DataError, OutputError
+    from autodecoder.study import StudyResult, load_study_data, run_study
+
+#: Where each public name lives. They are looked up at first use, so that the command line can
+#: answer `--help` without waiting for jax.
+_HOMES = {
+    "config": (
+        "DataConfig",
+        "DecoderConfig",
+        "FitConfig",
+        "InferConfig",
+        "StudyConfig",
+        "fit_config",
+        "parse_arch",
+    ),
+    "data": ("Dataset", "ImageSet", "load_dataset"),
+    "errors": ("AutodecoderError", "ConfigError", "DataError", "OutputError"),
+    "study": ("StudyResult", "load_study_data", "run_study"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AutodecoderError",
+    "ConfigError",
+    "DataConfig",
+    "DataError",
+    "Dataset",
+    "DecoderConfig",
+    "FitConfig",
+    "ImageSet",
+    "InferConfig",
+    "OutputError",
+    "StudyConfig",
+    "StudyResult",
+    "__version__",
+    "fit_config",
+    "load_dataset",
+    "load_study_data",
+    "parse_arch",
+    "run_study",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,61 @@
+"""The console script: picks the command, and turns errors into one sentence and an exit status."""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from autodecoder._version import __version__
+from autodecoder.cli.train import train
+from autodecoder.errors import AutodecoderError
+
+#: Exit status of a wrong setting, file or folder, and of an interrupted run.
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+app = App(
+    name="autodecoder",
+    help="Decoder-only image reconstruction: a decoder and one latent vector per image, trained "
+    "together.",
+    version=__version__,
+    default_parameter=Parameter(name_transform=lambda name: name, negative=()),
+    result_action="return_value",
+)
+app.command(train)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 when done, 2 on an error of the user's, 130 on Ctrl-C."""
+    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        interrupted = app(
+            [_with_underscores(argument) for argument in arguments],
+            exit_on_error=False,
+            print_error=False,
+            help_on_error=False,
+        )
+    except CycloptsError as error:
+        message = " ".join(str(error).split())
+        return _fail(f"{message} See `autodecoder train --help` for all flags.")
+    except AutodecoderError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted: nothing was trained, nothing is saved", file=sys.stderr)  # noqa: T201
+        return EXIT_INTERRUPTED
+    return EXIT_INTERRUPTED if interrupted else 0
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)  # noqa: T201
+    return EXIT_ERROR
+
+
+def _with_underscores(argument: str) -> str:
+    """Accept `--batch-size` for `--batch_size`; values stay as they are."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value

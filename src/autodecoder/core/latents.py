@@ -1,0 +1,130 @@
+"""Where latents start: before a joint fit, and before the inference of unseen images."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, UInt8
+
+from autodecoder.core.decoder import Decoder, decode
+
+_NORMAL_STD = 0.1
+_BLOCK = 1000
+_PCA_OVERSAMPLING = 10
+_PCA_ITERATIONS = 8
+#: A component counts as absent below this share of the first one's standard deviation.
+_PCA_RANK_TOLERANCE = 1e-4
+
+
+class PCA(NamedTuple):
+    """Principal components of a set of images, with the spread of the scores along each."""
+
+    mean: Float[Array, " pixels"]
+    components: Float[Array, "pixels dims"]
+    std: Float[Array, " dims"]
+
+
+@jax.jit(static_argnames="n_components")
+def fit_pca(images: UInt8[Array, "n pixels"], n_components: int) -> PCA:
+    """Find the leading principal components by randomised subspace iteration.
+
+    Images are read in blocks, so that the working memory stays at a few thousand images. The
+    result does not depend on chance (the test matrix is fixed), and the sign of a component makes
+    its largest entry positive. Components beyond the rank of the images have `std` 0.
+
+    References
+    ----------
+    Halko, Martinsson & Tropp 2011, "Finding structure with randomness", algorithm 4.4.
+    """
+    n, n_pixels = images.shape
+    width = min(n_components + _PCA_OVERSAMPLING, n, n_pixels)
+    mean = _block_sum(images, lambda x: x.sum(0)) / n
+
+    def covariance_times(basis: Float[Array, "pixels width"]) -> Float[Array, "pixels width"]:
+        def block(x: Float[Array, "block pixels"]) -> Float[Array, "pixels width"]:
+            centred = x - mean
+            return centred.T @ (centred @ basis)
+
+        # Padding rows of a block are zeros, that is -mean once centred: taken out again.
+        return (_block_sum(images, block) - _n_padding(n) * jnp.outer(mean, mean @ basis)) / n
+
+    def iterate(_: int, basis: Float[Array, "pixels width"]) -> Float[Array, "pixels width"]:
+        return jnp.linalg.qr(covariance_times(basis))[0]
+
+    start = jax.random.normal(jax.random.key(0), (n_pixels, width))
+    basis = jax.lax.fori_loop(0, _PCA_ITERATIONS, iterate, jnp.linalg.qr(start)[0])
+    variances, rotation = jnp.linalg.eigh(basis.T @ covariance_times(basis))
+    order = jnp.argsort(-variances)[:n_components]
+    components = basis @ rotation[:, order]
+    largest = jnp.take_along_axis(components, jnp.abs(components).argmax(0)[None], axis=0)
+    components = components * jnp.sign(largest)
+    std = jnp.sqrt(jnp.maximum(variances[order], 0))
+    missing = n_components - components.shape[1]
+    return PCA(mean, jnp.pad(components, ((0, 0), (0, missing))), jnp.pad(std, (0, missing)))
+
+
+@jax.jit
+def pca_scores(pca: PCA, images: UInt8[Array, "n pixels"]) -> Float[Array, "n dims"]:
+    """Scores of images, each component scaled to unit variance over the images it was fitted to.
+
+    Columns for components that those images do not have are 0.
+    """
+    present = pca.std > _PCA_RANK_TOLERANCE * pca.std[0]
+    scale = jnp.where(present, 1 / jnp.where(present, pca.std, 1), 0)
+    scores = jax.lax.map(
+        lambda x: (x.astype(jnp.float32) - pca.mean) @ (pca.components * scale),
+        images,
+        batch_size=_BLOCK,
+    )
+    return scores
+
+
+def start_latents(
+    key: PRNGKeyArray, start: str, shape: tuple[int, int], scores: Float[Array, "n dims"] | None
+) -> Float[Array, "n dims"]:
+    """Latents before the first step.
+
+    Parameters
+    ----------
+    key : key
+        Used by `normal`.
+    start : str
+        `zeros`; `normal`, standard deviation 0.1; `pca`, the scores given.
+    shape : (n, latent_dims)
+    scores : (n, latent_dims), optional
+        From `pca_scores`; needed by `pca` (the start of Bojanowski et al. 2018).
+    """
+    if start == "zeros":
+        return jnp.zeros(shape)
+    if start == "normal":
+        return _NORMAL_STD * jax.random.normal(key, shape)
+    assert scores is not None  # the caller computes them for this start
+    return scores
+
+
+def nearest_latents(
+    decoder: Decoder, candidates: Float[Array, "k dims"], targets: Float[Array, "n pixels"]
+) -> Float[Array, "n dims"]:
+    """For each target the candidate whose decoded image is nearest in squared error."""
+    decoded = decode(decoder, candidates)
+    # ‖x − c‖² without the term that is the same for every candidate: one matrix product.
+    distances = jnp.sum(decoded**2, axis=1) - 2 * targets @ decoded.T
+    return candidates[jnp.argmin(distances, axis=1)]
+
+
+def _n_padding(n: int) -> int:
+    return -n % _BLOCK
+
+
+def _block_sum(images: UInt8[Array, "n pixels"], function) -> Array:
+    """Sum a function of blocks of images over all blocks; the last block is padded with zeros."""
+    n, n_pixels = images.shape
+    padded = jnp.pad(images, ((0, _n_padding(n)), (0, 0)))
+    blocks = padded.reshape(-1, _BLOCK, n_pixels)
+
+    def add(total: Array, block: Array) -> tuple[Array, None]:
+        return total + function(block.astype(jnp.float32)), None
+
+    shape = jax.eval_shape(function, jax.ShapeDtypeStruct((_BLOCK, n_pixels), jnp.float32))
+    total, _ = jax.lax.scan(add, jnp.zeros(shape.shape), blocks)
+    return total

@@ -1,0 +1,272 @@
+"""The data sets known by name: where their files lie, and how they become a `Dataset`."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autodecoder.config import DATASETS
+from autodecoder.data.cifar import parse_cifar
+from autodecoder.data.dataset import Dataset, ImageSet
+from autodecoder.data.download import cache_dir, download
+from autodecoder.data.files import read_maybe_gzipped, read_members
+from autodecoder.data.idx import parse_idx
+from autodecoder.data.splits import split
+from autodecoder.errors import ConfigError, DataError
+
+#: Environment variable that names a data folder.
+DATA_ENV = "AUTODECODER_DATA"
+
+_DIGITS_VAL_FRACTION = 0.2
+_MNIST_CLASSES = tuple("0123456789")
+_FMNIST_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+_CIFAR10_CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+
+
+@dataclass(frozen=True)
+class IdxSource:
+    """A set published as four gzipped IDX files."""
+
+    urls: tuple[str, ...]
+    """Folders that serve the files; the publisher's first."""
+    md5: dict[str, str]
+    class_names: tuple[str, ...]
+
+    def files(self, folder: Path) -> Iterator[Path]:
+        """The files to read from a folder, packed or not, whether they are there or not."""
+        for name in self.md5:
+            plain = folder / name.removesuffix(".gz")
+            yield plain if plain.is_file() and not (folder / name).is_file() else folder / name
+
+    def found_in(self, folder: Path) -> bool:
+        return any(path.is_file() for path in self.files(folder))
+
+    def fetch(self, folder: Path, *, progress: bool) -> None:
+        for name, md5 in self.md5.items():
+            urls = tuple(f"{base}/{name}" for base in self.urls)
+            download(urls, md5, folder / name, progress=progress)
+
+    def read(self, name: str, folder: Path) -> Dataset:
+        paths = list(self.files(folder))
+        missing = [path.name for path in paths if not path.is_file()]
+        if missing:
+            raise DataError(
+                f"{folder} holds a part of {name} only: {', '.join(missing)} "
+                f"{'is' if len(missing) == 1 else 'are'} missing; add the published file."
+            )
+        sets = []
+        for image_path, label_path in (paths[:2], paths[2:]):
+            images = parse_idx(read_maybe_gzipped(image_path), n_axes=3, name=str(image_path))
+            labels = parse_idx(read_maybe_gzipped(label_path), n_axes=1, name=str(label_path))
+            if len(images) != len(labels):
+                raise DataError(
+                    f"{label_path} must hold one label for each of the {len(images)} images in "
+                    f"{image_path.name}, got {len(labels)}."
+                )
+            n_classes = len(self.class_names)
+            if len(labels) and labels.max() >= n_classes:
+                raise DataError(
+                    f"{label_path}: labels must be below {n_classes}, got {labels.max()}; "
+                    "the file is damaged, fetch it again."
+                )
+            if images.size == 0:
+                raise DataError(
+                    f"{image_path}: a set must hold at least one image of at least one pixel, got "
+                    f"{' × '.join(map(str, images.shape))}."
+                )
+            sets.append(ImageSet(images[..., None], labels.astype(np.int32)))
+        return Dataset(name, sets[0], sets[1], self.class_names)
+
+
+@dataclass(frozen=True)
+class CifarSource:
+    """A set published as one archive of binary records."""
+
+    archive: str
+    md5: str
+    urls: tuple[str, ...]
+    folder: str
+    """Name of the folder that the archive unpacks to."""
+    train_files: tuple[str, ...]
+    test_file: str
+    label_ranges: tuple[int, ...]
+    class_names: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.train_files, self.test_file)
+
+    def found_in(self, folder: Path) -> bool:
+        return (folder / self.archive).is_file() or (folder / self.folder).is_dir()
+
+    def fetch(self, folder: Path, *, progress: bool) -> None:
+        download(self.urls, self.md5, folder / self.archive, progress=progress)
+
+    def read(self, name: str, folder: Path) -> Dataset:
+        unpacked = folder / self.folder
+        if unpacked.is_dir():
+            missing = [file for file in self.names if not (unpacked / file).is_file()]
+            if missing:
+                raise DataError(
+                    f"{unpacked} holds a part of {name} only: {', '.join(missing)} "
+                    f"{'is' if len(missing) == 1 else 'are'} missing; unpack the archive again."
+                )
+            contents = {file: read_maybe_gzipped(unpacked / file) for file in self.names}
+        else:
+            contents = read_members(folder / self.archive, self.names)
+        sets = []
+        for files in (self.train_files, (self.test_file,)):
+            parts = [
+                parse_cifar(
+                    contents.pop(file), label_ranges=self.label_ranges, name=f"{folder}: {file}"
+                )
+                for file in files
+            ]
+            images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+            sets.append(ImageSet(images, labels.astype(np.int32)))
+        return Dataset(name, sets[0], sets[1], self.class_names)
+
+
+SOURCES: dict[str, IdxSource | CifarSource] = {
+    "mnist": IdxSource(
+        urls=(
+            "https://storage.googleapis.com/cvdf-datasets/mnist",
+            "https://ossci-datasets.s3.amazonaws.com/mnist",
+        ),
+        md5={
+            "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+            "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+            "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+        },
+        class_names=_MNIST_CLASSES,
+    ),
+    "fmnist": IdxSource(
+        urls=(
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
+        ),
+        md5={
+            "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+            "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+            "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+        },
+        class_names=_FMNIST_CLASSES,
+    ),
+    "cifar10": CifarSource(
+        archive="cifar-10-binary.tar.gz",
+        md5="c32a1d4ab5d03f1284b67883e8d87530",
+        urls=(
+            "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+            "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/cifar-10-binary.tar.gz",
+        ),
+        folder="cifar-10-batches-bin",
+        train_files=tuple(f"data_batch_{k}.bin" for k in range(1, 6)),
+        test_file="test_batch.bin",
+        label_ranges=(10,),
+        class_names=_CIFAR10_CLASSES,
+    ),
+    "cifar100": CifarSource(
+        archive="cifar-100-binary.tar.gz",
+        md5="03b5dce01913d631647c71ecec9e9cb8",
+        urls=(
+            "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+            "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/cifar-100-binary.tar.gz",
+        ),
+        folder="cifar-100-binary",
+        train_files=("train.bin",),
+        test_file="test.bin",
+        label_ranges=(20, 100),
+        class_names=tuple(f"class {k}" for k in range(100)),
+    ),
+}
+
+
+def load_dataset(name: str, *, data_dir: Path | None = None, progress: bool = False) -> Dataset:
+    """Load a data set by name, from disk where it lies there, else from its publisher.
+
+    Parameters
+    ----------
+    name : str
+        `digits`, which needs no file, `mnist`, `fmnist`, `cifar10` or `cifar100`.
+    data_dir : Path, optional
+        Folder whose subfolder `name` holds the published files. Searched first; then the folder
+        that the environment variable `AUTODECODER_DATA` names, then the user's cache, into which
+        downloads go.
+    progress : bool
+        Draw a progress bar on standard error while downloading.
+
+    Returns
+    -------
+    Dataset
+        Its validation set is the published test set; of `digits`, a fixed fifth.
+
+    Raises
+    ------
+    ConfigError
+        If no data set has that name, or `data_dir` is no folder.
+    DataError
+        If files are missing in part, damaged, or cannot be downloaded.
+
+    Examples
+    --------
+    >>> digits = load_dataset("digits")
+    >>> digits.train.images.shape, len(digits.val)
+    ((1438, 8, 8, 1), 359)
+    """
+    if name not in DATASETS:
+        raise ConfigError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}.")
+    if data_dir is not None and not data_dir.is_dir():
+        raise ConfigError(f"data_dir must be an existing folder, got {data_dir}.")
+    if name == "digits":
+        return _digits()
+    source = SOURCES[name]
+    for folder in _search_path(data_dir):
+        if source.found_in(folder / name):
+            return source.read(name, folder / name)
+    source.fetch(cache_dir() / name, progress=progress)
+    return source.read(name, cache_dir() / name)
+
+
+def _search_path(data_dir: Path | None) -> list[Path]:
+    from_env = os.environ.get(DATA_ENV)
+    if from_env and not Path(from_env).is_dir():
+        raise ConfigError(f"{DATA_ENV} must name an existing folder, got {from_env}.")
+    folders = [data_dir, Path(from_env) if from_env else None, cache_dir()]
+    return [folder for folder in folders if folder is not None]
+
+
+def _digits() -> Dataset:
+    """The 8 × 8 digits of scikit-learn (Alpaydin & Kaynak 1998), 17 grey levels spread to 0..255."""
+    from sklearn.datasets import load_digits  # here, since it takes a second to import
+
+    bunch = load_digits()
+    pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    images = ImageSet(pixels[..., None], bunch.target.astype(np.int32))
+    train, val = split(images, _DIGITS_VAL_FRACTION, seed=0)
+    return Dataset("digits", train, val, _MNIST_CLASSES)

@@ -1,0 +1,96 @@
+"""The form that every source delivers its images in."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from autodecoder.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images with their class labels.
+
+    Parameters
+    ----------
+    images : (n, height, width, channels) uint8
+        Pixels from 0 to 255.
+    labels : (n,) integer
+        Class of each image, counted from 0.
+
+    Raises
+    ------
+    DataError
+        If there are more or fewer labels than images, or none of either.
+    """
+
+    images: UInt8[np.ndarray, "n height width channels"]
+    labels: Int[np.ndarray, " n"]
+
+    def __post_init__(self) -> None:
+        if len(self.images) != len(self.labels):
+            raise DataError(
+                f"every image needs one label, got {len(self.images)} images "
+                f"and {len(self.labels)} labels."
+            )
+        if len(self.images) == 0:
+            raise DataError("a set must hold at least one image, got none.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def flat(self) -> UInt8[np.ndarray, "n pixels"]:
+        """Each image as one row of pixels."""
+        return self.images.reshape(len(self.images), -1)
+
+    def take(self, indices: Int[np.ndarray, " k"]) -> "ImageSet":
+        return ImageSet(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training and a validation set of images of one size.
+
+    Raises
+    ------
+    DataError
+        If the images of the two sets differ in height, width or channels.
+    """
+
+    name: str
+    train: ImageSet
+    val: ImageSet
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.train.images.shape[1:] != self.val.images.shape[1:]:
+            raise DataError(
+                f"{self.name}: training and validation images must be of one shape, got "
+                f"{self.train.images.shape[1:]} and {self.val.images.shape[1:]}."
+            )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        height, width, channels = self.train.images.shape[1:]
+        return height, width, channels
+
+    @property
+    def n_pixels(self) -> int:
+        """Numbers in one image, all channels counted."""
+        height, width, channels = self.image_shape
+        return height * width * channels
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over shapes, pixels and labels: equal for equal content, whatever held it."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.val):
+            digest.update(repr(part.images.shape).encode())
+            digest.update(np.ascontiguousarray(part.images).data)
+            digest.update(np.ascontiguousarray(part.labels, dtype=np.int64).data)
+        return digest.hexdigest()

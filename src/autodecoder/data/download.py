@@ -1,0 +1,66 @@
+"""Fetching published files into the user's cache, checked by hash."""
+
+import logging
+from pathlib import Path
+
+import pooch
+import requests
+
+from autodecoder.errors import DataError
+
+
+def cache_dir() -> Path:
+    """The user's cache folder of this package."""
+    return Path(pooch.os_cache("autodecoder"))
+
+
+def download(urls: tuple[str, ...], md5: str, target: Path, *, progress: bool) -> Path:
+    """Fetch a file from the first address that serves it whole.
+
+    Parameters
+    ----------
+    urls : tuple of str
+        The publisher's address, then mirrors.
+    md5 : str
+        Hash that the file must have.
+    target : Path
+        Where it shall lie. A file that fails its check is never put there.
+    progress : bool
+        Draw a progress bar on standard error.
+
+    Raises
+    ------
+    DataError
+        If no address delivers the file, or the folder cannot be written.
+    """
+    pooch.get_logger().setLevel(logging.ERROR)
+    failures = []
+    for url in urls:
+        try:
+            pooch.retrieve(
+                url,
+                known_hash=f"md5:{md5}",
+                fname=target.name,
+                path=target.parent,
+                downloader=pooch.HTTPDownloader(progressbar=progress, timeout=30),
+            )
+        except (requests.RequestException, ValueError) as error:
+            failures.append(f"{url} ({_reason(error)})")
+        except OSError as error:
+            raise DataError(f"{target.parent} cannot be written: {error.strerror}.") from error
+        else:
+            return target
+    raise DataError(
+        f"{target.name} could not be downloaded from {' or '.join(failures)}; "
+        "check the network, or put the published files into a folder and name it by --data_dir."
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"HTTP status {error.response.status_code}"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.RequestException):
+        return "no connection"
+    return "its hash is not the published one"

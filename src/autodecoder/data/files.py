@@ -1,0 +1,84 @@
+"""Reading the published files from disk: gzipped or not, packed in an archive or not."""
+
+import gzip
+import tarfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from autodecoder.errors import DataError
+
+_GZIP_MAGIC = b"\x1f\x8b"
+#: Formats that a file may have been packed in again under its old name.
+_OTHER_MAGICS = {
+    b"\xfd7zXZ\x00": "xz",
+    b"BZh": "bzip2",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zstandard",
+}
+
+
+def read_maybe_gzipped(path: Path) -> bytes:
+    """Read a file, unpacked if it is gzipped, whatever its name says.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, is damaged, is packed twice, or packed by something else than gzip.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    if not content:
+        raise DataError(f"{path} is empty; fetch it again.")
+    if content.startswith(_GZIP_MAGIC):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(
+                f"{path} is a truncated or damaged gzip file ({error}); fetch it again."
+            ) from error
+        if content.startswith(_GZIP_MAGIC):
+            raise DataError(f"{path} is gzipped twice; unpack it once with gunzip.")
+    for magic, kind in _OTHER_MAGICS.items():
+        if content.startswith(magic):
+            raise DataError(
+                f"{path} is packed with {kind} where gzip or no compression is expected; "
+                "unpack it or fetch the published file."
+            )
+    return content
+
+
+def read_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Read named files out of a tar archive, without unpacking it to disk.
+
+    Parameters
+    ----------
+    path : Path
+        A tar file, compressed or not.
+    names : sequence of str
+        File names without folders.
+
+    Raises
+    ------
+    DataError
+        If it is no readable archive, or lacks one of the files.
+    """
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = Path(member.name).name
+                if member.isfile() and name in names:
+                    stream = archive.extractfile(member)
+                    assert stream is not None  # regular files always have one
+                    found[name] = stream.read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{path} is a truncated or damaged archive ({error}); fetch it again."
+        ) from error
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise DataError(f"{path} must hold {', '.join(names)}, but lacks {', '.join(missing)}.")
+    return found

@@ -1,0 +1,17 @@
+"""The few exceptions of the package. Each message names the rule, the value received and a way out."""
+
+
+class AutodecoderError(Exception):
+    """Base of every error that a user can mend; the command line prints it and exits with 2."""
+
+
+class ConfigError(AutodecoderError, ValueError):
+    """A setting breaks its rule."""
+
+
+class DataError(AutodecoderError, ValueError):
+    """A data file is missing, damaged or of another format than its name says."""
+
+
+class OutputError(AutodecoderError, OSError):
+    """A result cannot be written where it should go."""

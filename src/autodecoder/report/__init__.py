@@ -1,0 +1,5 @@
+"""Pictures of a study."""
+
+from autodecoder.report.pictures import write_pictures
+
+__all__ = ["write_pictures"]

@@ -1,0 +1,185 @@
+"""Figures drawn with matplotlib, each a function from arrays to a `Figure`."""
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from autodecoder.config import METRICS
+from autodecoder.study import Trial
+
+#: Ten colours that stay apart for colour-blind eyes: Okabe & Ito's eight (yellow darkened for a
+#: white page), and two between them.
+CLASS_COLOURS = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#56B4E9",
+    "#CC79A7",
+    "#B8A800",
+    "#000000",
+    "#7A4FBF",
+    "#8C6D4A",
+)
+_GREY = "#C8C8C8"
+_METRIC_LABELS = {
+    "loss": "mean squared error",
+    "mae": "mean absolute error",
+    "psnr": "PSNR [dB]",
+}
+
+
+def metric_label(metric: str) -> str:
+    """The metric in words, with its set and protocol."""
+    for prefix, words in (
+        ("fresh_val_", "validation (fresh), "),
+        ("val_", "validation (co-trained), "),
+        ("", "training, "),
+    ):
+        if metric.startswith(prefix):
+            return words + _METRIC_LABELS[metric.removeprefix(prefix)]
+    raise AssertionError(metric)
+
+
+def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> Figure:
+    """One panel a metric over epochs: a line a trial, mean ± standard deviation over executions.
+
+    An epoch that only some executions reached is averaged over those.
+    """
+    figure = Figure(figsize=(5.2 * len(metrics), 4), layout="constrained")
+    panels = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
+    ordered = sorted(trials, key=lambda trial: trial.learning_rate)
+    colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(ordered)))
+    for axes, metric in zip(panels, metrics, strict=True):
+        highest = []
+        for trial, colour in zip(ordered, colours, strict=True):
+            mean, std = _over_executions(trial, metric)
+            epochs = np.arange(1, len(mean) + 1)
+            label = f"learning rate {trial.learning_rate:g}"
+            axes.plot(epochs, mean, color=colour, label=label, marker="." if len(mean) < 3 else "")
+            axes.fill_between(epochs, mean - std, mean + std, color=colour, alpha=0.2, lw=0)
+            if np.isfinite(mean).any():
+                highest.append(np.nanquantile(mean, 0.98))
+        axes.set(xlabel="epoch", title=metric_label(metric))
+        axes.grid(alpha=0.25, lw=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        if highest and METRICS[metrics[0]] == "min":
+            # A trial far off must not press the others flat, but it stays visible at the top.
+            axes.set_ylim(0, 1.1 * min(max(highest), 6 * min(highest)))
+    panels[0].set_ylabel("pixels in the scaled range")
+    panels[0].legend(frameon=False)
+    n = len(ordered[0].executions)
+    if n > 1:
+        figure.suptitle(f"mean ± standard deviation over {n} executions", fontsize=10)
+    return figure
+
+
+def plot_learning_rates(trials: Sequence[Trial], metric: str) -> Figure:
+    """The objective over the learning rate: each execution's best value, and the mean."""
+    figure = Figure(figsize=(5.2, 4), layout="constrained")
+    axes = figure.subplots()
+    ordered = sorted(trials, key=lambda trial: trial.learning_rate)
+    rates = [trial.learning_rate for trial in ordered]
+    scores = [trial.score for trial in ordered]
+    axes.plot(rates, scores, color=CLASS_COLOURS[0], marker="o", label="mean")
+    for k, trial in enumerate(ordered):
+        best = [execution.best for execution in trial.executions]
+        label = "one execution" if k == 0 else None
+        axes.plot([rates[k]] * len(best), best, ".", color=CLASS_COLOURS[1], ms=9, label=label)
+    axes.set(xscale="log", xlabel="learning rate", ylabel="best value", title=metric_label(metric))
+    axes.grid(alpha=0.25, lw=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure
+
+
+def plot_latent_space(
+    latents: Float[np.ndarray, "n 2"],
+    labels: Int[np.ndarray, " n"],
+    class_names: Sequence[str],
+    *,
+    title: str,
+    background: Float[np.ndarray, "m 2"] | None = None,
+) -> Figure:
+    """Latents in the plane, coloured by class, where given over a grey cloud of others."""
+    figure = Figure(figsize=(7.4, 6), layout="constrained")
+    axes = figure.subplots()
+    if background is not None:
+        axes.scatter(*background.T, s=_dot_size(len(background)), c=_GREY, lw=0, rasterized=True)
+    size = _dot_size(len(latents)) * (1 if background is None else 1.6)
+    # Drawn in random order, so that no class covers the others by its number.
+    order = np.random.default_rng(0).permutation(len(latents))
+    colours = class_colours(len(class_names))
+    axes.scatter(*latents[order].T, s=size, c=colours[labels[order]], lw=0, rasterized=True)
+    axes.set(title=title, xlabel="latent dimension 1", ylabel="latent dimension 2")
+    axes.spines[["top", "right"]].set_visible(False)
+    _limit_to_bulk(axes, latents if background is None else np.concatenate([latents, background]))
+    if len(class_names) <= len(CLASS_COLOURS):
+        for colour, name in zip(colours, class_names, strict=True):
+            axes.scatter([], [], color=colour, label=name, s=36)
+        if background is not None:
+            axes.scatter([], [], color=_GREY, label="training", s=36)
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def plot_reconstructions(
+    originals: UInt8[np.ndarray, "n height width channels"],
+    reconstructions: UInt8[np.ndarray, "n height width channels"],
+    *,
+    title: str,
+) -> Figure:
+    """Originals, and below each its reconstruction; ten to a row."""
+    per_row = min(10, len(originals))
+    n_rows = -(-len(originals) // per_row)
+    figure = Figure(figsize=(per_row, 2.25 * n_rows + 0.4), layout="constrained")
+    figure.suptitle(f"{title}: originals above reconstructions", fontsize=11)
+    grid = figure.subplots(2 * n_rows, per_row, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for k, pair in enumerate(zip(originals, reconstructions, strict=True)):
+        for half, image in enumerate(pair):
+            grey = image.shape[-1] == 1
+            grid[2 * (k // per_row) + half, k % per_row].imshow(
+                image[..., 0] if grey else image, cmap="gray" if grey else None, vmin=0, vmax=255
+            )
+    return figure
+
+
+def class_colours(n_classes: int) -> Float[np.ndarray, "classes 4"]:
+    """One RGBA colour a class: the ten told apart by eye, or a colour wheel for more."""
+    if n_classes <= len(CLASS_COLOURS):
+        return mpl.colors.to_rgba_array(CLASS_COLOURS[:n_classes])
+    return mpl.colormaps["turbo"](np.linspace(0, 1, n_classes))
+
+
+def _over_executions(
+    trial: Trial, metric: str
+) -> tuple[Float[np.ndarray, " epochs"], Float[np.ndarray, " epochs"]]:
+    longest = max(execution.epochs for execution in trial.executions)
+    table = np.full((len(trial.executions), longest), np.nan)
+    for row, execution in zip(table, trial.executions, strict=True):
+        row[: execution.epochs] = execution.history[metric]
+    finite = np.isfinite(table)
+    count = np.maximum(finite.sum(0), 1)
+    mean = np.where(finite, table, 0).sum(0) / count
+    variance = (np.where(finite, table - mean, 0) ** 2).sum(0) / count
+    some = finite.any(0)
+    return np.where(some, mean, np.nan), np.where(some, np.sqrt(variance), np.nan)
+
+
+def _dot_size(n: int) -> float:
+    """Area of a dot in square points: smaller the more there are."""
+    return float(np.clip(20000 / n, 1.5, 18))
+
+
+def _limit_to_bulk(axes: Axes, points: Float[np.ndarray, "n 2"]) -> None:
+    """Frame all but the outermost points, so that a few strays do not shrink the picture."""
+    low, high = np.quantile(points, (0.001, 0.999), axis=0)
+    margin = 0.08 * np.maximum(high - low, 1e-6)
+    axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
+    axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
