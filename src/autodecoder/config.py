@@ -6,6 +6,7 @@ compilation, live in `StudyConfig`.
 """
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -203,9 +204,9 @@ def parse_arch(text: str) -> tuple[int, ...]:
     (128, 256, 512)
     """
     parts = text.strip().split("-")
-    if not all(0 < len(part) < 7 and part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+    if not all(re.fullmatch(r"0*[1-9][0-9]{0,5}", part) for part in parts):
         raise ConfigError(
-            f"arch must be layer widths from 1 to 999999 joined by single hyphens, "
+            "arch must be layer widths from 1 to 999999 joined by single hyphens, "
             f"for example 500-500, got {text!r}."
         )
     return tuple(int(part) for part in parts)

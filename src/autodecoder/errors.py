@@ -1,4 +1,4 @@
-"""The few exceptions of the package. Each message names the rule, the value received and a way out."""
+"""The few exceptions; each message names the rule, the value received and a way out."""
 
 
 class AutodecoderError(Exception):

@@ -5,14 +5,16 @@ import math
 import signal
 from collections.abc import Callable, Iterator
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    Progress as ProgressBar,
     SpinnerColumn,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
+)
+from rich.progress import (
+    Progress as ProgressBar,
 )
 from rich.table import Table
 
@@ -43,10 +45,8 @@ def study_progress(config: StudyConfig) -> Iterator[Callable[[Progress], None]]:
     bar = ProgressBar(
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=16),
         TextColumn("{task.fields[metrics]}"),
-        TimeElapsedColumn(),
-        TextColumn("elapsed,"),
         TimeRemainingColumn(),
         TextColumn("left"),
         console=console,
@@ -92,18 +92,19 @@ def print_result(result: StudyResult) -> None:
     """The table of trials, best first, and what to know about it."""
     config = result.config
     n = config.executions_per_trial
-    table = Table(title=f"Trials by {config.objective}, best first", title_justify="left")
+    over = f", mean ± standard deviation over {n} executions" if n > 1 else ""
+    console.print(f"\nTrials by {config.objective} at its best epoch{over}; best first")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("learning rate", justify="right")
-    table.add_column(f"{config.objective}, best epoch" + (", mean ± std" if n > 1 else ""))
-    table.add_column("at epoch", justify="right")
-    for name in ("loss", "val_loss", "fresh_val_loss"):
-        table.add_column(f"last {name}", justify="right")
+    table.add_column(config.objective, justify="right")
+    table.add_column("last: loss", justify="right")
+    table.add_column("val_loss", justify="right")
+    table.add_column("fresh_val_loss", justify="right")
     table.add_column("ended")
     for trial in result.trials:
         table.add_row(
             f"{trial.learning_rate:g}",
             _score(trial),
-            ", ".join(str(e.best_epoch or "–") for e in trial.executions),
             *(_last(trial, name) for name in ("loss", "val_loss", "fresh_val_loss")),
             _ended(trial),
         )

@@ -62,9 +62,7 @@ def train(
         str, _flag(_DECODER, "Widths of the hidden layers, from latents to image.")
     ] = "128-256-512",
     latent_dims: Annotated[int, _flag(_DECODER, "Length of each latent vector.")] = 2,
-    activation: Annotated[
-        str, _flag(_DECODER, f"One of {', '.join(ACTIVATIONS)}.")
-    ] = "leaky_relu",
+    activation: Annotated[str, _flag(_DECODER, f"One of {', '.join(ACTIVATIONS)}.")] = "leaky_relu",
     batch_norm: Annotated[bool, _switch(_DECODER, "Batch normalisation.", "batch_norm")] = True,
     use_bias: Annotated[bool, _switch(_DECODER, "Biases in dense layers.", "use_bias")] = True,
     dropout_rate: Annotated[
@@ -104,7 +102,11 @@ def train(
     ] = "val_loss",
     lr: Annotated[
         float | None,
-        _flag(_SEARCH, f"Learning rate; without it {_GRID} are searched.", name=("lr", "learning_rate")),
+        _flag(
+            _SEARCH,
+            f"Learning rate; without it {_GRID} are searched.",
+            name=("lr", "learning_rate"),
+        ),
     ] = None,
     executions_per_trial: Annotated[int, _flag(_SEARCH, "Runs of each learning rate.")] = 3,
     seed: Annotated[

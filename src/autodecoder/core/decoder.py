@@ -1,5 +1,6 @@
 """The fully connected decoder, and the two ways to run it: in training and in evaluation."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -71,7 +72,7 @@ def init_decoder(
     widths = (config.latent_dims, *config.arch, n_pixels)
     orthogonal = jax.nn.initializers.orthogonal()
     layers, statistics = [], []
-    for k, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for k, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
         norm = config.batch_norm and k < len(config.arch)
         layers.append(
             Layer(

@@ -1,13 +1,13 @@
 """The joint fit: decoder and latents move together, mini-batch by mini-batch.
 
-A run is a state and a pure function that moves it on by epochs. One pass over a set of images is one
-`lax.scan`; the same pass serves training, where decoder and latents move, and co-trained
+A run is a state and a pure function that moves it on by epochs. One pass over a set of images is
+one `lax.scan`; the same pass serves training, where decoder and latents move, and co-trained
 validation, where only the latents do.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -16,7 +16,14 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from autodecoder.config import DecoderConfig, FitConfig
-from autodecoder.core.decoder import Decoder, Layer, decode, decode_training, estimate_statistics, init_decoder
+from autodecoder.core.decoder import (
+    Decoder,
+    Layer,
+    decode,
+    decode_training,
+    estimate_statistics,
+    init_decoder,
+)
 from autodecoder.core.latents import start_latents
 from autodecoder.core.losses import Errors, measure
 from autodecoder.core.scaling import SCALINGS, scale_pixels
@@ -30,6 +37,10 @@ _ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-7)
 
 #: Training latents from which the statistics of batch normalisation are estimated.
 _STATISTICS_SAMPLE = 8192
+
+
+#: State of an Adam; none where nothing moves.
+Moments = optax.OptState | None
 
 
 class Images(NamedTuple):
@@ -50,14 +61,14 @@ class MovingLatents(NamedTuple):
     """Latents under optimisation, with the moments of their Adam."""
 
     values: Float[Array, "n dims"]
-    moments: optax.OptState
+    moments: Moments
 
 
 class RunState(eqx.Module):
     """What a run carries from epoch to epoch."""
 
     decoder: Decoder
-    decoder_moments: optax.OptState
+    decoder_moments: Moments
     train: MovingLatents
     """Latents of the training images."""
     val: MovingLatents
@@ -101,9 +112,9 @@ def init_run(
     val = start_latents(val_key, fit.latent_start, (len(images.val), dims), val_scores)
     state = RunState(
         decoder=decoder,
-        decoder_moments=_ADAM.init(decoder.layers),
-        train=MovingLatents(train, _ADAM.init(train)),
-        val=MovingLatents(val, _ADAM.init(val)),
+        decoder_moments=_adam_start(decoder.layers),
+        train=MovingLatents(train, _adam_start(train)),
+        val=MovingLatents(val, _adam_start(val)),
         key=run_key,
         epoch=jnp.zeros((), jnp.int32),
     )
@@ -115,12 +126,12 @@ def advance_run(
     history: History,
     rates: LearningRates,
     images: Images,
-    n_epochs: Int[Array, ""],
+    n_epochs: int | Int[Array, ""],
     *,
     fit: FitConfig,
     scaler: str,
 ) -> tuple[RunState, History]:
-    """Move a run on by a number of epochs, which is traced: how they are portioned changes nothing."""
+    """Move a run on by some epochs. Their number is traced: how they are portioned is no matter."""
 
     def one_epoch(_: Array, carry: tuple[RunState, History]) -> tuple[RunState, History]:
         state, history = carry
@@ -168,7 +179,7 @@ def run_epoch(
 
 def _sweep(
     decoder: Decoder,
-    decoder_moments: optax.OptState | None,
+    decoder_moments: Moments,
     latents: MovingLatents,
     images: UInt8[Array, "n pixels"],
     key: PRNGKeyArray,
@@ -177,7 +188,7 @@ def _sweep(
     *,
     fit: FitConfig,
     scaler: str,
-) -> tuple[Decoder, optax.OptState | None, MovingLatents, Errors]:
+) -> tuple[Decoder, Moments, MovingLatents, Errors]:
     """Visit the images once, in random order; without moments of its own the decoder is frozen.
 
     Images and latents are shuffled once, so that each batch is a contiguous slice. Where the last
@@ -257,7 +268,13 @@ def _batch_loss(
     return jnp.sum(batch.weights * errors.loss), sums
 
 
-def _adam_step(values, gradient, moments: optax.OptState, rate: Float[Array, ""]):
+def _adam_start(values: Any) -> Moments:
+    return _ADAM.init(values)
+
+
+def _adam_step(
+    values: Any, gradient: Any, moments: Any, rate: Float[Array, ""]
+) -> tuple[Any, Moments]:
     direction, moments = _ADAM.update(gradient, moments)
     return jax.tree.map(lambda v, d: v - rate * d, values, direction), moments
 

@@ -71,6 +71,7 @@ def infer_latents(
             best = jnp.where(better[:, None], latents, best)
             best_loss = jnp.where(better, losses, best_loss)
             direction, moments = adam.update(gradient, moments)
+            assert isinstance(direction, jax.Array)  # optax says any tree
             decay = 0.5 * (1 + jnp.cos(jnp.pi * k / config.n_steps))
             return (latents - first_step * decay * direction, moments, best, best_loss), None
 

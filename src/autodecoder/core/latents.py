@@ -48,7 +48,7 @@ def fit_pca(images: UInt8[Array, "n pixels"], n_components: int) -> PCA:
         # Padding rows of a block are zeros, that is -mean once centred: taken out again.
         return (_block_sum(images, block) - _n_padding(n) * jnp.outer(mean, mean @ basis)) / n
 
-    def iterate(_: int, basis: Float[Array, "pixels width"]) -> Float[Array, "pixels width"]:
+    def iterate(_: Array, basis: Float[Array, "pixels width"]) -> Float[Array, "pixels width"]:
         return jnp.linalg.qr(covariance_times(basis))[0]
 
     start = jax.random.normal(jax.random.key(0), (n_pixels, width))
@@ -71,12 +71,11 @@ def pca_scores(pca: PCA, images: UInt8[Array, "n pixels"]) -> Float[Array, "n di
     """
     present = pca.std > _PCA_RANK_TOLERANCE * pca.std[0]
     scale = jnp.where(present, 1 / jnp.where(present, pca.std, 1), 0)
-    scores = jax.lax.map(
+    return jax.lax.map(
         lambda x: (x.astype(jnp.float32) - pca.mean) @ (pca.components * scale),
         images,
         batch_size=_BLOCK,
     )
-    return scores
 
 
 def start_latents(

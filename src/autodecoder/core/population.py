@@ -5,11 +5,11 @@ an accelerator the runs move side by side (`vmap`); on a CPU, where that gains n
 another in a loop inside the program.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from autodecoder.config import DecoderConfig, FitConfig
 from autodecoder.core.fit import (
@@ -20,6 +20,8 @@ from autodecoder.core.fit import (
     advance_run,
     init_run,
 )
+
+_Stacked = TypeVar("_Stacked")
 
 
 class Population(NamedTuple):
@@ -35,7 +37,7 @@ class Population(NamedTuple):
 
 @jax.jit(static_argnames=("decoder_config", "fit", "scaler"))
 def init_population(
-    keys: PRNGKeyArray,
+    keys: Key[Array, " runs"],
     rates: LearningRates,
     images: Images,
     scores: tuple[Float[Array, "n_train dims"], Float[Array, "n_val dims"]] | None,
@@ -55,11 +57,10 @@ def init_population(
     """
 
     def init(key: PRNGKeyArray) -> tuple[RunState, History]:
-        return init_run(
-            key, images, scores, decoder_config=decoder_config, fit=fit, scaler=scaler
-        )
+        return init_run(key, images, scores, decoder_config=decoder_config, fit=fit, scaler=scaler)
 
-    return Population(*jax.lax.map(init, keys), rates)
+    states, histories = jax.lax.map(init, keys)
+    return Population(states, histories, rates)
 
 
 @jax.jit(static_argnames=("fit", "scaler", "side_by_side"), donate_argnames="population")
@@ -88,23 +89,25 @@ def advance(
 
     states, histories, rates = population
     if side_by_side:
-        return Population(*jax.vmap(one)(states, histories, rates), rates)
+        states, histories = jax.vmap(one)(states, histories, rates)
+        return Population(states, histories, rates)
 
     def visit(i: Array, stacked: tuple[RunState, History]) -> tuple[RunState, History]:
         moved = one(*take_run(stacked, i), take_run(rates, i))
         return jax.tree.map(lambda all_, new: all_.at[i].set(new), stacked, moved)
 
-    return Population(*jax.lax.fori_loop(first, first + count, visit, (states, histories)), rates)
+    states, histories = jax.lax.fori_loop(first, first + count, visit, (states, histories))
+    return Population(states, histories, rates)
 
 
-def take_run(stacked, i: int | Array):
+def take_run(stacked: _Stacked, i: int | Array) -> _Stacked:
     """One run's part of anything stacked along a first axis."""
     return jax.tree.map(lambda a: a[i], stacked)
 
 
 def study_runs(
     key: PRNGKeyArray, learning_rates: tuple[float, ...], n_executions: int, fit: FitConfig
-) -> tuple[PRNGKeyArray, LearningRates]:
+) -> tuple[Key[Array, " runs"], LearningRates]:
     """Keys and rates of a grid: trials outside, executions inside, `(trials * executions,)` each.
 
     An execution's key depends on its number alone, so that a cell of the grid equals the same

@@ -262,11 +262,11 @@ def _search_path(data_dir: Path | None) -> list[Path]:
 
 
 def _digits() -> Dataset:
-    """The 8 × 8 digits of scikit-learn (Alpaydin & Kaynak 1998), 17 grey levels spread to 0..255."""
+    """The digits of scikit-learn (Alpaydin & Kaynak 1998), 17 grey levels spread to 0..255."""
     from sklearn.datasets import load_digits  # here, since it takes a second to import
 
-    bunch = load_digits()
-    pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
-    images = ImageSet(pixels[..., None], bunch.target.astype(np.int32))
+    values, labels = load_digits(return_X_y=True)
+    pixels = np.rint(np.asarray(values) * (255 / 16)).astype(np.uint8)
+    images = ImageSet(pixels.reshape(-1, 8, 8, 1), np.asarray(labels).astype(np.int32))
     train, val = split(images, _DIGITS_VAL_FRACTION, seed=0)
     return Dataset("digits", train, val, _MNIST_CLASSES)

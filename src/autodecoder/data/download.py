@@ -42,7 +42,9 @@ def download(urls: tuple[str, ...], md5: str, target: Path, *, progress: bool) -
                 known_hash=f"md5:{md5}",
                 fname=target.name,
                 path=target.parent,
-                downloader=pooch.HTTPDownloader(progressbar=progress, timeout=30),
+                downloader=pooch.HTTPDownloader(  # pyright: ignore[reportArgumentType]
+                    progressbar=progress, timeout=30
+                ),
             )
         except (requests.RequestException, ValueError) as error:
             failures.append(f"{url} ({_reason(error)})")

@@ -50,7 +50,5 @@ def _stratified(
     # Ties between equal remainders are drawn by lot, so that no class is favoured by its number.
     order = np.lexsort((rng.random(len(classes)), -remainders))
     quotas[order[: target - quotas.sum()]] += 1
-    kept = [
-        rng.permutation(np.flatnonzero(inverse == c))[:quota] for c, quota in enumerate(quotas)
-    ]
+    kept = [rng.permutation(np.flatnonzero(inverse == c))[:quota] for c, quota in enumerate(quotas)]
     return np.sort(np.concatenate(kept))

@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 
 from autodecoder.config import METRICS
@@ -64,13 +65,12 @@ def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> Figure:
             axes.fill_between(epochs, mean - std, mean + std, color=colour, alpha=0.2, lw=0)
             if np.isfinite(mean).any():
                 highest.append(np.nanquantile(mean, 0.98))
-        axes.set(xlabel="epoch", title=metric_label(metric))
+        axes.set(xlabel="epoch", ylabel=metric_label(metric))
         axes.grid(alpha=0.25, lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         if highest and METRICS[metrics[0]] == "min":
             # A trial far off must not press the others flat, but it stays visible at the top.
             axes.set_ylim(0, 1.1 * min(max(highest), 6 * min(highest)))
-    panels[0].set_ylabel("pixels in the scaled range")
     panels[0].legend(frameon=False)
     n = len(ordered[0].executions)
     if n > 1:
@@ -90,7 +90,7 @@ def plot_learning_rates(trials: Sequence[Trial], metric: str) -> Figure:
         best = [execution.best for execution in trial.executions]
         label = "one execution" if k == 0 else None
         axes.plot([rates[k]] * len(best), best, ".", color=CLASS_COLOURS[1], ms=9, label=label)
-    axes.set(xscale="log", xlabel="learning rate", ylabel="best value", title=metric_label(metric))
+    axes.set(xscale="log", xlabel="learning rate", ylabel=metric_label(metric))
     axes.grid(alpha=0.25, lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
@@ -153,7 +153,7 @@ def plot_reconstructions(
 def class_colours(n_classes: int) -> Float[np.ndarray, "classes 4"]:
     """One RGBA colour a class: the ten told apart by eye, or a colour wheel for more."""
     if n_classes <= len(CLASS_COLOURS):
-        return mpl.colors.to_rgba_array(CLASS_COLOURS[:n_classes])
+        return to_rgba_array(CLASS_COLOURS[:n_classes])
     return mpl.colormaps["turbo"](np.linspace(0, 1, n_classes))
 
 

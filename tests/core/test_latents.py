@@ -1,0 +1,75 @@
+"""Starts: PCA against scikit-learn, draws, and the nearest candidate against brute force."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+from autodecoder.config import DecoderConfig
+from autodecoder.core.decoder import decode, init_decoder
+from autodecoder.core.latents import fit_pca, nearest_latents, pca_scores, start_latents
+from autodecoder.data import load_dataset
+
+
+@pytest.fixture(scope="module")
+def digits() -> np.ndarray:
+    return load_dataset("digits").train.flat
+
+
+@pytest.mark.parametrize("n_components", [2, 16])
+def test_pca_is_that_of_scikit_learn(digits: np.ndarray, n_components: int) -> None:
+    reference = PCA(n_components, svd_solver="full").fit(digits)
+    pca = fit_pca(jnp.asarray(digits), n_components)
+    n = len(digits)
+    # scikit-learn divides by n - 1.
+    expected = reference.explained_variance_ * (n - 1) / n
+    np.testing.assert_allclose(np.asarray(pca.std) ** 2, expected, rtol=1e-3)
+    cosines = np.abs(np.sum(np.asarray(pca.components).T * reference.components_, axis=1))
+    assert cosines.min() > 0.99
+    scores = pca_scores(pca, jnp.asarray(digits))
+    np.testing.assert_allclose(scores.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(scores.std(0), 1, rtol=1e-3)
+
+
+@pytest.mark.parametrize("n", [999, 1000, 1001])
+def test_block_borders_do_not_matter(n: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (n, 12), dtype=np.uint8)
+    expected = np.linalg.eigvalsh(np.cov(images.T, bias=True))[::-1][:3]
+    np.testing.assert_allclose(
+        np.asarray(fit_pca(jnp.asarray(images), 3).std) ** 2, expected, rtol=1e-3
+    )
+
+
+def test_components_that_the_images_lack_score_zero() -> None:
+    line = np.arange(0, 250, 10, dtype=np.uint8)[:, None] * np.ones((1, 4), np.uint8)
+    pca = fit_pca(jnp.asarray(line), 6)
+    scores = np.asarray(pca_scores(pca, jnp.asarray(line)))
+    assert scores.shape == (25, 6)
+    np.testing.assert_allclose(scores[:, 0].std(), 1, rtol=1e-3)
+    np.testing.assert_array_equal(scores[:, 1:], 0)
+    blank = jnp.zeros((5, 4), jnp.uint8)
+    np.testing.assert_array_equal(pca_scores(fit_pca(blank, 2), blank), 0)
+
+
+def test_starts() -> None:
+    key = jax.random.key(0)
+    scores = jnp.ones((1000, 2))
+    np.testing.assert_array_equal(start_latents(key, "zeros", (1000, 2), None), 0)
+    drawn = start_latents(key, "normal", (1000, 2), None)
+    np.testing.assert_allclose(drawn.std(), 0.1, rtol=0.1)
+    np.testing.assert_array_equal(drawn, start_latents(key, "normal", (1000, 2), None))
+    np.testing.assert_array_equal(start_latents(key, "pca", (1000, 2), scores), scores)
+
+
+def test_nearest_candidate_is_the_nearest() -> None:
+    decoder = init_decoder(
+        jax.random.key(0), DecoderConfig(arch=(8,), batch_norm=False), 6, "tanh"
+    )
+    candidates = jax.random.normal(jax.random.key(1), (40, 2))
+    targets = jax.random.uniform(jax.random.key(2), (30, 6), minval=-1)
+    decoded = np.asarray(decode(decoder, candidates))
+    distances = ((np.asarray(targets)[:, None] - decoded[None]) ** 2).sum(-1)
+    np.testing.assert_array_equal(
+        nearest_latents(decoder, candidates, targets), candidates[distances.argmin(1)]
+    )
