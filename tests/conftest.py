@@ -1,4 +1,4 @@
-"""Set-up for all tests: array annotations are checked, and real data are found or the test skips."""
+"""Set-up for all tests: array annotations are checked; real data are found, or the test skips."""
 
 import os
 from pathlib import Path

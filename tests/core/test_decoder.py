@@ -21,7 +21,8 @@ KEY = jax.random.key(0)
 
 
 def make(arch=(16, 32), dims=3, output="tanh", n_pixels=10, **options):
-    return init_decoder(KEY, DecoderConfig(arch=arch, latent_dims=dims, **options), n_pixels, output)
+    config = DecoderConfig(arch=arch, latent_dims=dims, **options)
+    return init_decoder(KEY, config, n_pixels, output)
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,7 @@ def test_portions_do_not_matter(images: Images) -> None:
     state, history = start(images)
     step = jax.jit(advance_run, static_argnames=("fit", "scaler"))
     for n_epochs in (1, 3, 0, 1):
-        state, history = step(
-            state, history, RATES, images, n_epochs, fit=FIT, scaler="standard"
-        )
+        state, history = step(state, history, RATES, images, n_epochs, fit=FIT, scaler="standard")
     np.testing.assert_array_equal(whole.train.values, state.train.values)
     assert np.isfinite(history["loss"]).tolist() == [True] * 5 + [False] * 3
 
@@ -80,8 +78,7 @@ def test_portions_do_not_matter(images: Images) -> None:
 def test_validation_images_never_touch_the_decoder(images: Images) -> None:
     others = images._replace(val=255 - images.val)
     ours, theirs = run(images, 3)[0], run(others, 3)[0]
-    for one, two in zip(jax.tree.leaves(ours.decoder), jax.tree.leaves(theirs.decoder), strict=True):
-        np.testing.assert_array_equal(one, two)
+    jax.tree.map(np.testing.assert_array_equal, ours.decoder, theirs.decoder)
     assert (ours.val.values != theirs.val.values).any()
 
 
@@ -103,9 +100,7 @@ def test_one_step_equals_adam_by_hand(images: Images) -> None:
     def expected(old, gradient):
         return old - 1e-2 * gradient / (jnp.abs(gradient) + 1e-7)
 
-    np.testing.assert_allclose(
-        after.train.values, expected(state.train.values, latents), atol=1e-4
-    )
+    np.testing.assert_allclose(after.train.values, expected(state.train.values, latents), atol=1e-4)
     np.testing.assert_allclose(
         after.decoder.layers[-1].weight,
         expected(state.decoder.layers[-1].weight, layers[-1].weight),
@@ -180,9 +175,7 @@ def test_dropout_draws_anew_and_repeats_by_key(images: Images) -> None:
 @pytest.mark.parametrize("scaler", ["standard", "zero_one", "identity"])
 def test_every_scaling_learns(images: Images, scaler: str) -> None:
     fit = FitConfig(num_epochs=6, batch_size=50)
-    state, history = init_run(
-        KEY, images, None, decoder_config=DECODER, fit=fit, scaler=scaler
-    )
+    state, history = init_run(KEY, images, None, decoder_config=DECODER, fit=fit, scaler=scaler)
     step = jax.jit(advance_run, static_argnames=("fit", "scaler"))
     _, history = step(state, history, RATES, images, 6, fit=fit, scaler=scaler)
     assert history["psnr"][-1] > history["psnr"][0] + 0.3

@@ -63,9 +63,7 @@ def test_starts() -> None:
 
 
 def test_nearest_candidate_is_the_nearest() -> None:
-    decoder = init_decoder(
-        jax.random.key(0), DecoderConfig(arch=(8,), batch_norm=False), 6, "tanh"
-    )
+    decoder = init_decoder(jax.random.key(0), DecoderConfig(arch=(8,), batch_norm=False), 6, "tanh")
     candidates = jax.random.normal(jax.random.key(1), (40, 2))
     targets = jax.random.uniform(jax.random.key(2), (30, 6), minval=-1)
     decoded = np.asarray(decode(decoder, candidates))

@@ -33,7 +33,10 @@ def as_ordinary_user() -> Iterator[None]:
 
 
 def test_file_lands_whole_and_quietly(
-    site: Site, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    site: Site,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     site.files["a.gz"] = CONTENT
     target = tmp_path / "new" / "folder" / "a.gz"
@@ -41,6 +44,7 @@ def test_file_lands_whole_and_quietly(
     assert target.read_bytes() == CONTENT
     assert [file.name for file in target.parent.iterdir()] == ["a.gz"]
     assert capfd.readouterr() == ("", "")
+    assert caplog.messages == []
 
 
 def test_progress_bar_goes_to_standard_error(

@@ -23,12 +23,15 @@ from autodecoder.core.fit import (
 
 _Stacked = TypeVar("_Stacked")
 
+#: The `History` of every run.
+Histories = dict[str, Float[Array, "runs epochs"]]
+
 
 class Population(NamedTuple):
     """Runs stacked along a first axis, with what differs between them."""
 
     states: RunState
-    histories: History
+    histories: Histories
     rates: LearningRates
 
     def __len__(self) -> int:
@@ -92,7 +95,7 @@ def advance(
         states, histories = jax.vmap(one)(states, histories, rates)
         return Population(states, histories, rates)
 
-    def visit(i: Array, stacked: tuple[RunState, History]) -> tuple[RunState, History]:
+    def visit(i: Array, stacked: tuple[RunState, Histories]) -> tuple[RunState, Histories]:
         moved = one(*take_run(stacked, i), take_run(rates, i))
         return jax.tree.map(lambda all_, new: all_.at[i].set(new), stacked, moved)
 

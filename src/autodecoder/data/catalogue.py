@@ -65,6 +65,9 @@ class IdxSource:
     def found_in(self, folder: Path) -> bool:
         return any(path.is_file() for path in self.files(folder))
 
+    def complete_in(self, folder: Path) -> bool:
+        return all(path.is_file() for path in self.files(folder))
+
     def fetch(self, folder: Path, *, progress: bool) -> None:
         for name, md5 in self.md5.items():
             urls = tuple(f"{base}/{name}" for base in self.urls)
@@ -122,6 +125,9 @@ class CifarSource:
 
     def found_in(self, folder: Path) -> bool:
         return (folder / self.archive).is_file() or (folder / self.folder).is_dir()
+
+    def complete_in(self, folder: Path) -> bool:
+        return self.found_in(folder)
 
     def fetch(self, folder: Path, *, progress: bool) -> None:
         download(self.urls, self.md5, folder / self.archive, progress=progress)
@@ -249,15 +255,18 @@ def load_dataset(name: str, *, data_dir: Path | None = None, progress: bool = Fa
     for folder in _search_path(data_dir):
         if source.found_in(folder / name):
             return source.read(name, folder / name)
-    source.fetch(cache_dir() / name, progress=progress)
-    return source.read(name, cache_dir() / name)
+    cached = cache_dir() / name
+    if not source.complete_in(cached):  # not begun, or interrupted between two files
+        source.fetch(cached, progress=progress)
+    return source.read(name, cached)
 
 
 def _search_path(data_dir: Path | None) -> list[Path]:
+    """Folders that a user named, in the order of their rank."""
     from_env = os.environ.get(DATA_ENV)
     if from_env and not Path(from_env).is_dir():
         raise ConfigError(f"{DATA_ENV} must name an existing folder, got {from_env}.")
-    folders = [data_dir, Path(from_env) if from_env else None, cache_dir()]
+    folders = [data_dir, Path(from_env) if from_env else None]
     return [folder for folder in folders if folder is not None]
 
 

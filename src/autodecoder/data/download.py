@@ -49,7 +49,8 @@ def download(urls: tuple[str, ...], md5: str, target: Path, *, progress: bool) -
         except (requests.RequestException, ValueError) as error:
             failures.append(f"{url} ({_reason(error)})")
         except OSError as error:
-            raise DataError(f"{target.parent} cannot be written: {error.strerror}.") from error
+            reason = error.strerror or "Permission denied"  # pooch words its own without the code
+            raise DataError(f"{target.parent} cannot be written: {reason}.") from error
         else:
             return target
     raise DataError(

@@ -1,6 +1,7 @@
 """Reading the published files from disk: gzipped or not, packed in an archive or not."""
 
 import gzip
+import io
 import tarfile
 import zlib
 from collections.abc import Sequence
@@ -56,7 +57,7 @@ def read_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
     Parameters
     ----------
     path : Path
-        A tar file, compressed or not.
+        A tar file, gzipped or not.
     names : sequence of str
         File names without folders.
 
@@ -65,16 +66,18 @@ def read_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
     DataError
         If it is no readable archive, or lacks one of the files.
     """
+    # Unpacked whole, which checks gzip's checksum: reading an archive stops at its end mark.
+    content = read_maybe_gzipped(path)
     found: dict[str, bytes] = {}
     try:
-        with tarfile.open(path) as archive:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             for member in archive:
                 name = Path(member.name).name
                 if member.isfile() and name in names:
                     stream = archive.extractfile(member)
                     assert stream is not None  # regular files always have one
                     found[name] = stream.read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise DataError(
             f"{path} is a truncated or damaged archive ({error}); fetch it again."
         ) from error

@@ -50,4 +50,10 @@ def parse_idx(content: bytes, *, n_axes: int, name: str) -> UInt8[np.ndarray, ".
             f"{name}: the header announces {' × '.join(map(str, shape))} = {size} bytes of values, "
             f"got {len(content) - header_size}; the file is truncated or damaged, fetch it again."
         )
-    return np.frombuffer(content, dtype=np.uint8, offset=header_size).reshape(shape)
+    try:
+        return np.frombuffer(content, dtype=np.uint8, offset=header_size).reshape(shape)
+    except ValueError as error:  # an empty axis beside huge ones
+        raise DataError(
+            f"{name}: the header announces an array of {' × '.join(map(str, shape))}, which "
+            "cannot be; the file is damaged, fetch it again."
+        ) from error
