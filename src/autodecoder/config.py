@@ -7,7 +7,7 @@ compilation, live in `StudyConfig`.
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -54,7 +54,7 @@ METRICS = MappingProxyType(
 METRIC_ALIASES = MappingProxyType({"error": "loss", "val_error": "val_loss"})
 
 #: A recipe is nothing but a named set of values of `FitConfig`.
-RECIPES = MappingProxyType(
+RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "original": MappingProxyType(
             {

@@ -23,10 +23,19 @@ def images() -> Images:
     return Images(jnp.asarray(digits.train.flat[:500]), jnp.asarray(digits.val.flat[:150]))
 
 
-def train(images, rates, n_executions, *, fit=FIT, side_by_side=False, portions=((0, None, 6),)):
+def train(
+    images,
+    rates,
+    n_executions,
+    *,
+    fit=FIT,
+    decoder=DECODER,
+    side_by_side=False,
+    portions=((0, None, 6),),
+):
     keys, learning_rates = study_runs(jax.random.key(3), rates, n_executions, fit)
     population = init_population(
-        keys, learning_rates, images, None, decoder_config=DECODER, fit=fit, scaler="standard"
+        keys, learning_rates, images, None, decoder_config=decoder, fit=fit, scaler="standard"
     )
     for first, count, n_epochs in portions:
         population = advance(
@@ -72,12 +81,13 @@ def test_portions_of_runs_and_epochs_do_not_matter(images: Images) -> None:
 
 
 def test_side_by_side_equals_one_after_another(images: Images) -> None:
-    looped = train(images, RATES, 2).histories
-    vmapped = train(images, RATES, 2, side_by_side=True).histories
+    # From a calm start: rounding differs between the two programs, and training amplifies it.
+    fit = replace(FIT, latent_start="normal")
+    decoder = replace(DECODER, batch_norm=False)
+    looped = train(images, (1e-4, 1e-3), 2, fit=fit, decoder=decoder).histories
+    vmapped = train(images, (1e-4, 1e-3), 2, fit=fit, decoder=decoder, side_by_side=True).histories
     for name in looped:
-        # Rounding differs between the two programs, and training amplifies it.
-        np.testing.assert_allclose(looped[name][:, 0], vmapped[name][:, 0], rtol=1e-3)
-        np.testing.assert_allclose(looped[name], vmapped[name], rtol=3e-2)
+        np.testing.assert_allclose(looped[name], vmapped[name], rtol=1e-3)
 
 
 @pytest.mark.parametrize("side_by_side", [False, True])
@@ -90,7 +100,8 @@ def test_a_diverged_run_leaves_its_neighbours_alone(images: Images, side_by_side
 
 def test_one_shape_compiles_once(images: Images) -> None:
     fit = replace(FIT, num_epochs=7)  # a shape that no other test has compiled
-    before = advance._cache_size()
+    before = advance._cache_size()  # pyright: ignore[reportAttributeAccessIssue]
     train(images, (1e-4, 1e-3), 2, fit=fit, portions=((0, 4, 1), (1, 2, 3)))
     train(images, (1e-2, 1e-1), 2, fit=fit, portions=((0, 4, 2),))
-    assert advance._cache_size() == before + 1
+    after = advance._cache_size()  # pyright: ignore[reportAttributeAccessIssue]
+    assert after == before + 1

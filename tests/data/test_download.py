@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pooch
 import pytest
 from tests.data.server import Site
 
@@ -37,7 +38,9 @@ def test_file_lands_whole_and_quietly(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(pooch.get_logger(), "handlers", [caplog.handler])
     site.files["a.gz"] = CONTENT
     target = tmp_path / "new" / "folder" / "a.gz"
     assert download((f"{site.url}/a.gz",), MD5, target, progress=False) == target

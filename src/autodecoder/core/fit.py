@@ -133,7 +133,7 @@ def advance_run(
 ) -> tuple[RunState, History]:
     """Move a run on by some epochs. Their number is traced: how they are portioned is no matter."""
 
-    def one_epoch(_: Array, carry: tuple[RunState, History]) -> tuple[RunState, History]:
+    def one_epoch(_: int | Array, carry: tuple[RunState, History]) -> tuple[RunState, History]:
         state, history = carry
         state, metrics = run_epoch(state, rates, images, fit=fit, scaler=scaler)
         row = state.epoch - 1

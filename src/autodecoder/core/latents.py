@@ -48,7 +48,7 @@ def fit_pca(images: UInt8[Array, "n pixels"], n_components: int) -> PCA:
         # Padding rows of a block are zeros, that is -mean once centred: taken out again.
         return (_block_sum(images, block) - _n_padding(n) * jnp.outer(mean, mean @ basis)) / n
 
-    def iterate(_: Array, basis: Float[Array, "pixels width"]) -> Float[Array, "pixels width"]:
+    def iterate(_: int | Array, basis: Float[Array, "pixels width"]) -> Float[Array, "pixels width"]:
         return jnp.linalg.qr(covariance_times(basis))[0]
 
     start = jax.random.normal(jax.random.key(0), (n_pixels, width))

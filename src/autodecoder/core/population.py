@@ -95,7 +95,7 @@ def advance(
         states, histories = jax.vmap(one)(states, histories, rates)
         return Population(states, histories, rates)
 
-    def visit(i: Array, stacked: tuple[RunState, Histories]) -> tuple[RunState, Histories]:
+    def visit(i: int | Array, stacked: tuple[RunState, Histories]) -> tuple[RunState, Histories]:
         moved = one(*take_run(stacked, i), take_run(rates, i))
         return jax.tree.map(lambda all_, new: all_.at[i].set(new), stacked, moved)
 

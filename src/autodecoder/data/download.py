@@ -64,6 +64,8 @@ def _reason(error: Exception) -> str:
         return f"HTTP status {error.response.status_code}"
     if isinstance(error, requests.Timeout):
         return "no answer in time"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off"
     if isinstance(error, requests.RequestException):
         return "no connection"
     return "its hash is not the published one"
