@@ -41,9 +41,17 @@ TINY = replace(
     CONFIG,
     data=DataConfig(examples_frac=0.1),
     decoder=DecoderConfig(arch=(4,)),
-    fit=FitConfig(num_epochs=1, batch_size=64),
+    fit=FitConfig(num_epochs=1, batch_size=64, latent_start="pca"),
     infer=InferConfig(n_candidates=50, n_steps=2),
     learning_rates=(1e-2,),
+    executions_per_trial=1,
+)
+#: Without batch normalisation or a bounded output, a step size can be too large to survive.
+FRAIL = replace(
+    CONFIG,
+    data=DataConfig(examples_frac=0.3, scaler="identity"),
+    decoder=DecoderConfig(arch=(16,), batch_norm=False),
+    fit=FitConfig(num_epochs=3, batch_size=431, latent_start="normal"),
     executions_per_trial=1,
 )
 
@@ -171,22 +179,11 @@ def test_a_fresh_objective_is_scored_by_its_one_value(digits: Dataset) -> None:
     assert {e.best_epoch for trial in result.trials for e in trial.executions} == {4}
 
 
-@pytest.mark.parametrize("start", ["pca", "normal"])
-def test_other_latent_starts_run(digits: Dataset, start: str) -> None:
-    config = replace(
-        CONFIG,
-        fit=replace(CONFIG.fit, latent_start=start),
-        learning_rates=(1e-2,),
-        executions_per_trial=1,
-    )
-    result = run_study(config, digits)
-    assert result.trials[0].executions[0].status == "finished"
-    assert np.isfinite(result.trials[0].score)
-
-
 def test_without_xla_the_numbers_are_the_same() -> None:
+    """Both from principal components, so that this start is run as well."""
     tiny = load_study_data(TINY)
     compiled, eager = (run_study(replace(TINY, use_xla=use), tiny) for use in (True, False))
+    assert compiled.trials[0].executions[0].status == "finished"
     for name, values in compiled.trials[0].executions[0].history.items():
         other = eager.trials[0].executions[0].history[name]
         np.testing.assert_allclose(other, values, rtol=1e-3)
@@ -255,35 +252,36 @@ def test_interrupted_while_validating_the_fit_is_whole(digits: Dataset, tmp_path
 # A study with a run that goes astray
 
 
-def test_a_diverging_trial_comes_last_and_harms_no_other(
-    study: StudyResult, digits: Dataset, tmp_path: Path
-) -> None:
-    result = run_study(replace(CONFIG, learning_rates=(1e-3, 1e30)), digits)
-    assert_same(by_rate(study, 1e-3), by_rate(result, 1e-3))
+def test_a_diverging_trial_comes_last_and_harms_no_other(digits: Dataset, tmp_path: Path) -> None:
+    calm = run_study(replace(FRAIL, learning_rates=(1e-3, 1e-2)), digits)
+    assert {e.status for trial in calm.trials for e in trial.executions} == {"finished"}
+    result = run_study(replace(FRAIL, learning_rates=(1e30, 1e-3)), digits)
+    assert_same(by_rate(calm, 1e-3), by_rate(result, 1e-3))
     wild = result.trials[-1]
     assert wild.learning_rate == 1e30
-    assert wild.n_diverged == 2
-    assert {execution.status for execution in wild.executions} == {"diverged"}
+    assert wild.n_diverged == 1
+    assert wild.executions[0].status == "diverged"
+    assert result.best_run is not None
+    assert result.best_run.trial_id == "lr-0.001"
     assert len(write_all(result, tmp_path)) == 6
 
 
-def test_a_study_of_diverging_trials_only_ends_in_order(digits: Dataset, tmp_path: Path) -> None:
-    result = run_study(replace(CONFIG, learning_rates=(1e30, 2e30)), digits)
-    assert [trial.n_diverged for trial in result.trials] == [2, 2]
-    write_all(result, tmp_path)
+def test_a_study_of_diverging_trials_only_has_nothing_to_show(
+    digits: Dataset, tmp_path: Path
+) -> None:
+    result = run_study(replace(FRAIL, learning_rates=(1e30, 2e30)), digits)
+    assert [trial.n_diverged for trial in result.trials] == [1, 1]
+    assert result.best_run is None
+    assert write_all(result, tmp_path) == []
 
 
-def test_a_run_that_diverges_after_a_good_epoch_can_be_shown(tmp_path: Path) -> None:
+def test_a_run_that_diverges_after_a_good_epoch_can_be_shown(
+    digits: Dataset, tmp_path: Path
+) -> None:
     """One batch an epoch: the first epoch's loss is measured before the step that ruins it."""
-    digits = load_study_data(CONFIG)
-    config = replace(
-        CONFIG,
-        fit=replace(CONFIG.fit, batch_size=len(digits.train)),
-        learning_rates=(1e30,),
-        executions_per_trial=1,
-        objective="loss",
-    )
+    config = replace(FRAIL, learning_rates=(1e30, 2e30), objective="loss")
     result = run_study(config, digits)
     assert np.isfinite(result.trials[0].score)
-    assert result.trials[0].n_diverged == 1
+    assert result.trials[0].executions[0].status == "diverged"
+    assert result.best_run is not None
     write_all(result, tmp_path)

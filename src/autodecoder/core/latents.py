@@ -40,15 +40,15 @@ def fit_pca(images: UInt8[Array, "n pixels"], n_components: int) -> PCA:
     width = min(n_components + _PCA_OVERSAMPLING, n, n_pixels)
     mean = _block_sum(images, lambda x: x.sum(0)) / n
 
-    def covariance_times(basis: Float[Array, "pixels width"]) -> Float[Array, "pixels width"]:
-        def block(x: Float[Array, "block pixels"]) -> Float[Array, "pixels width"]:
+    def covariance_times(basis: Float[Array, "pixels w"]) -> Float[Array, "pixels w"]:
+        def block(x: Float[Array, "block pixels"]) -> Float[Array, "pixels w"]:
             centred = x - mean
             return centred.T @ (centred @ basis)
 
         # Padding rows of a block are zeros, that is -mean once centred: taken out again.
         return (_block_sum(images, block) - _n_padding(n) * jnp.outer(mean, mean @ basis)) / n
 
-    def iterate(_: int | Array, basis: Float[Array, "pixels width"]) -> Float[Array, "pixels width"]:
+    def iterate(_: int | Array, basis: Float[Array, "pixels w"]) -> Float[Array, "pixels w"]:
         return jnp.linalg.qr(covariance_times(basis))[0]
 
     start = jax.random.normal(jax.random.key(0), (n_pixels, width))

@@ -1,0 +1,175 @@
+"""Figures take whatever a study can hold, and say what they show."""
+
+import math
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from autodecoder.config import METRICS
+from autodecoder.report.figures import (
+    CLASS_COLOURS,
+    class_colours,
+    metric_label,
+    plot_latent_space,
+    plot_learning_rates,
+    plot_loss_curves,
+    plot_reconstructions,
+)
+from autodecoder.study import Execution, Trial
+
+NAN = math.nan
+
+
+def trial(rate: float, *curves: list[float]) -> Trial:
+    executions = tuple(
+        Execution({name: np.array(curve, np.float32) for name in METRICS}, "val_loss", 4)
+        for curve in curves
+    )
+    return Trial(f"lr-{rate:g}", rate, executions)
+
+
+def drawn(figure: Figure) -> Figure:
+    """Lay the figure out, so that whatever fails or warns does so in the test."""
+    figure.draw_without_rendering()
+    return figure
+
+
+# Colours and labels
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 10, 11, 100])
+def test_each_class_has_a_colour_of_its_own(n_classes: int) -> None:
+    colours = class_colours(n_classes)
+    assert colours.shape == (n_classes, 4)
+    assert len(np.unique(colours, axis=0)) == n_classes
+    assert (colours[:, 3] == 1).all()
+
+
+def test_ten_classes_have_the_colours_told_apart() -> None:
+    assert len(set(CLASS_COLOURS)) == 10
+    distances = np.linalg.norm(class_colours(10)[:, None] - class_colours(10)[None], axis=-1)
+    assert distances[~np.eye(10, dtype=bool)].min() > 0.15
+
+
+def test_every_metric_has_a_label_of_its_own() -> None:
+    assert len({metric_label(metric) for metric in METRICS}) == len(METRICS)
+    assert metric_label("fresh_val_psnr") == "validation (fresh), PSNR [dB]"
+
+
+# Loss curves
+
+
+def test_loss_curves_have_a_panel_a_metric_and_a_line_a_trial() -> None:
+    trials = [trial(1e-2, [4, 3, 2, 1]), trial(1e-3, [8, 7, 6, 5])]
+    figure = drawn(plot_loss_curves(trials, ("loss", "val_loss")))
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        metric_label("loss"),
+        metric_label("val_loss"),
+    ]
+    for axes in figure.axes:
+        labels = [line.get_label() for line in axes.lines]
+        assert labels == ["learning rate 0.001", "learning rate 0.01"], "in order of the rate"
+        np.testing.assert_array_equal(axes.lines[1].get_xdata(), [1, 2, 3, 4])
+        np.testing.assert_array_equal(axes.lines[1].get_ydata(), [4, 3, 2, 1])
+
+
+def test_loss_curves_average_over_the_executions_that_came_so_far() -> None:
+    figure = drawn(plot_loss_curves([trial(1e-3, [4, 2, 1], [2], [])], ("loss",)))
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [3, 2, 1])
+
+
+def test_loss_curves_leave_out_what_is_not_finite() -> None:
+    figure = drawn(plot_loss_curves([trial(1e-3, [4, NAN, NAN], [2, 8, math.inf])], ("loss",)))
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [3, 8, NAN])
+
+
+@pytest.mark.parametrize("metrics", [("loss", "val_loss"), ("psnr", "val_psnr")])
+@pytest.mark.parametrize("astray", [[NAN] * 4, [], [3e38] * 4, [-3e38] * 4])
+def test_a_trial_that_went_astray_does_not_spoil_the_curves(metrics, astray) -> None:
+    drawn(plot_loss_curves([trial(1e-3, [4, 3, 2, 1]), trial(1e-1, astray)], metrics))
+
+
+@pytest.mark.parametrize("curves", [[[NAN, NAN]], [[NAN], [NAN, NAN]], [[], []], [[]]])
+def test_loss_curves_without_a_number(curves: list[list[float]]) -> None:
+    drawn(plot_loss_curves([trial(1e-3, *curves)], ("loss", "val_loss")))
+
+
+def test_a_trial_far_off_does_not_press_the_others_flat() -> None:
+    trials = [trial(1e-3, [2, 1, 1, 1]), trial(1e-1, [1e9] * 4)]
+    figure = drawn(plot_loss_curves(trials, ("loss", "val_loss")))
+    assert figure.axes[0].get_ylim()[1] < 20
+
+
+# Learning rates
+
+
+def test_learning_rates_show_the_mean_and_every_execution() -> None:
+    trials = [trial(1e-2, [4], [2]), trial(1e-3, [8], [6])]
+    axes = drawn(plot_learning_rates(trials, "val_loss")).axes[0]
+    mean, *executions = axes.lines
+    np.testing.assert_array_equal(mean.get_xdata(), [1e-3, 1e-2])
+    np.testing.assert_array_equal(mean.get_ydata(), [7, 3])
+    np.testing.assert_array_equal([line.get_ydata() for line in executions], [[8, 6], [4, 2]])
+    assert axes.get_xscale() == "log"
+
+
+def test_learning_rates_take_trials_without_a_score() -> None:
+    drawn(plot_learning_rates([trial(1e-2, [4], [2]), trial(1e-1, [NAN], [])], "val_loss"))
+    drawn(plot_learning_rates([trial(1e-2, [NAN]), trial(1e-1, [NAN])], "val_loss"))
+
+
+# Latent spaces
+
+
+@pytest.mark.parametrize("n_classes", [3, 10, 100])
+@pytest.mark.parametrize("n", [1, 400])
+def test_a_latent_space_has_a_legend_where_the_eye_can_use_it(n: int, n_classes: int) -> None:
+    rng = np.random.default_rng(0)
+    latents, labels = rng.normal(size=(n, 2)), rng.integers(n_classes, size=n)
+    names = [f"class {c}" for c in range(n_classes)]
+    alone = drawn(plot_latent_space(latents, labels, names, title="alone"))
+    over = drawn(plot_latent_space(latents, labels, names, title="over", background=latents + 1))
+    for figure, n_entries in ((alone, n_classes), (over, n_classes + 1)):
+        legend = figure.axes[0].get_legend()
+        if n_classes > 10:
+            assert legend is None
+        else:
+            assert legend is not None
+            assert len(legend.get_texts()) == n_entries
+    assert alone.axes[0].get_title() == "alone"
+
+
+def test_a_collapsed_latent_space_can_be_drawn() -> None:
+    drawn(plot_latent_space(np.zeros((9, 2)), np.zeros(9, int), ["one"], title="collapsed"))
+
+
+def test_a_stray_does_not_shrink_the_latent_space() -> None:
+    latents = np.random.default_rng(0).normal(size=(5000, 2))
+    latents[0] = 1e6
+    axes = drawn(plot_latent_space(latents, np.zeros(5000, int), ["one"], title="")).axes[0]
+    assert axes.get_xlim()[1] < 10
+
+
+# Reconstructions
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("n", "rows", "columns"), [(1, 2, 1), (7, 2, 7), (10, 2, 10), (11, 4, 10), (20, 4, 10)]
+)
+def test_each_reconstruction_stands_below_its_original(
+    channels: int, n: int, rows: int, columns: int
+) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(2, n, 4, 5, channels), dtype=np.uint8)
+    figure = drawn(plot_reconstructions(images[0], images[1], title="some"))
+    assert len(figure.axes) == rows * columns
+    for k in range(n):
+        for half in range(2):
+            axes = figure.axes[(2 * (k // columns) + half) * columns + k % columns]
+            (shown,) = axes.images
+            array = np.asarray(shown.get_array()).reshape(4, 5, channels)
+            np.testing.assert_array_equal(array, images[half, k])
+            assert shown.get_clim() == (0, 255), "no stretching of the contrast"
+    assert sum(len(axes.images) for axes in figure.axes) == 2 * n
