@@ -178,6 +178,8 @@ class StudyConfig:
             raise ConfigError("learning_rates must hold at least one value.")
         for learning_rate in self.learning_rates:
             _check_learning_rate("learning_rate", learning_rate)
+        if len(set(self.learning_rates)) < len(self.learning_rates):
+            raise ConfigError(f"learning_rates must differ, got {self.learning_rates}.")
         _check_positive_int("executions_per_trial", self.executions_per_trial)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise ConfigError(f"seed must be a whole number, got {self.seed!r}.")

@@ -54,7 +54,8 @@ def result(dataset: Dataset) -> StudyResult:
         Trial("lr-0.01", 1e-2, (execution(3, 1, 2, seed=1), execution(6, 5, 4, seed=2))),
     ]
     seconds = {"compile": 1.23456, "fit": 2.0, "fresh_validation": 0.0}
-    return StudyResult(CONFIG, dataset, rank(trials, "val_loss"), None, seconds, interrupted=True)
+    ranked = rank(trials, "val_loss")
+    return StudyResult(CONFIG, dataset, "val_loss", ranked, None, seconds, interrupted=True)
 
 
 def strictly(text: str):

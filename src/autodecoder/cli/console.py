@@ -93,10 +93,10 @@ def print_result(result: StudyResult) -> None:
     config = result.config
     n = config.executions_per_trial
     over = f", mean ± standard deviation over {n} executions" if n > 1 else ""
-    console.print(f"\nTrials by {config.objective} at its best epoch{over}; best first")
+    console.print(f"\nTrials by {result.metric} at its best epoch{over}; best first")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("learning rate", justify="right")
-    table.add_column(config.objective, justify="right")
+    table.add_column(result.metric, justify="right")
     table.add_column("last: loss", justify="right")
     table.add_column("val_loss", justify="right")
     table.add_column("fresh_val_loss", justify="right")

@@ -179,6 +179,9 @@ def _dot_size(n: int) -> float:
 
 def _limit_to_bulk(axes: Axes, points: Float[np.ndarray, "n 2"]) -> None:
     """Frame all but the outermost points, so that a few strays do not shrink the picture."""
+    points = points[np.isfinite(points).all(axis=1)]
+    if len(points) == 0:
+        return
     low, high = np.quantile(points, (0.001, 0.999), axis=0)
     margin = 0.08 * np.maximum(high - low, 1e-6)
     axes.set_xlim(low[0] - margin[0], high[0] + margin[0])

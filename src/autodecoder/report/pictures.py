@@ -1,5 +1,6 @@
 """Which pictures a study gets, and their files."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,9 @@ def write_pictures(result: StudyResult, folder: Path) -> list[Path]:
     if run is None:
         return []
     dataset = result.dataset
-    figures = {"loss_curves": plot_loss_curves(result.trials, _curves(result.config.metric))}
+    figures = {"loss_curves": plot_loss_curves(result.trials, _curves(result.metric))}
     if len(result.trials) > 1:
-        figures["learning_rates"] = plot_learning_rates(result.trials, result.config.metric)
+        figures["learning_rates"] = plot_learning_rates(result.trials, result.metric)
     if result.config.decoder.latent_dims == 2:
         figures |= _latent_spaces(dataset, run)
     figures["reconstructions_train"] = _reconstructions(
@@ -92,6 +93,7 @@ def _save(figure: Figure, path: Path) -> Path:
         figure.savefig(temporary, format="png", dpi=130)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
     return path

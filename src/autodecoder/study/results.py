@@ -97,9 +97,9 @@ class BestRun:
     """Where the validation latents come from: `fresh`, or `co-trained` if interrupted."""
     train_shown: np.ndarray
     """Indices of the training images reconstructed."""
-    train_reconstructions: UInt8[np.ndarray, "shown pixels"]
+    train_reconstructions: UInt8[np.ndarray, "train_shown pixels"]
     val_shown: np.ndarray
-    val_reconstructions: UInt8[np.ndarray, "shown pixels"]
+    val_reconstructions: UInt8[np.ndarray, "val_shown pixels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +108,9 @@ class StudyResult:
 
     config: StudyConfig
     dataset: Dataset
+    metric: str
+    """What ranked the trials: the objective, or its co-trained counterpart where the objective is
+    fresh and an interruption left it out."""
     trials: tuple[Trial, ...]
     """Best first; trials without a finite score last."""
     best_run: BestRun | None

@@ -120,22 +120,23 @@ def _run(
             inferences[i] = _validate(take_run(population.states, i), images, config)
             jax.block_until_ready(inferences[i])
 
-    executions = _executions(population, epochs, inferences, config)
+    metric = config.metric.removeprefix("fresh_") if interrupted else config.metric
+    executions = _executions(population, epochs, inferences, config, metric)
     n = config.executions_per_trial
     trials = [
-        Trial(f"lr-{rate:g}", rate, tuple(executions[k * n : (k + 1) * n]))
+        Trial(f"lr-{rate!r}", rate, tuple(executions[k * n : (k + 1) * n]))
         for k, rate in enumerate(config.learning_rates)
     ]
-    ranked = rank(trials, config.metric)
+    ranked = rank(trials, metric)
     best_run = None
     if np.isfinite(ranked[0].score):
-        scores = [sign(config.metric) * execution.best for execution in ranked[0].executions]
+        scores = [sign(metric) * execution.best for execution in ranked[0].executions]
         execution = int(np.argmin(scores))
         i = trials.index(ranked[0]) * n + execution
         best_run = _best_run(
             take_run(population.states, i), inferences[i], dataset, config, ranked[0], execution
         )
-    return StudyResult(config, dataset, ranked, best_run, clock.seconds, interrupted)
+    return StudyResult(config, dataset, metric, ranked, best_run, clock.seconds, interrupted)
 
 
 class _Clock:
@@ -264,6 +265,7 @@ def _executions(
     epochs: np.ndarray,
     inferences: list[Inference | None],
     config: StudyConfig,
+    metric: str,
 ) -> list[Execution]:
     histories = {name: np.asarray(population.histories[name]) for name in EPOCH_METRICS}
     executions = []
@@ -275,7 +277,7 @@ def _executions(
                 if inference is not None:
                     errors = getattr(inference.errors, name.removeprefix("fresh_val_"))
                     history[name][-1] = np.asarray(errors).mean()
-        executions.append(Execution(history, config.metric, config.fit.num_epochs))
+        executions.append(Execution(history, metric, config.fit.num_epochs))
     return executions
 
 
@@ -297,7 +299,7 @@ def _best_run(
         indices = _choose_shown(labels)
         outputs = to_unit(decode(state.decoder, latents[indices]), config.data.scaler)
         shown.append(indices)
-        reconstructions.append(np.rint(np.asarray(outputs) * 255).astype(np.uint8))
+        reconstructions.append(np.rint(np.nan_to_num(np.asarray(outputs)) * 255).astype(np.uint8))
     return BestRun(
         trial.trial_id,
         execution,

@@ -1,5 +1,6 @@
 """The project folder of a study: what is written, and how it survives a crash half-way."""
 
+import contextlib
 import csv
 import io
 import json
@@ -81,6 +82,7 @@ def summarise(result: StudyResult) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "objective": result.config.objective,
+        "ranked_by": result.metric,
         "interrupted": result.interrupted,
         "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
         "best_trial": result.trials[0].trial_id if result.best_run else None,
@@ -143,5 +145,6 @@ def _write_text(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
