@@ -33,6 +33,9 @@ ACTIVATIONS = (
 LATENT_STARTS = ("zeros", "normal", "pca")
 SCHEDULES = ("constant", "cosine")
 
+# Normal numbers of single precision, in which all training runs.
+_FLOAT32_LEAST, _FLOAT32_MOST = 1.2e-38, 3.4e38
+
 #: The learning rates searched when none is given.
 LEARNING_RATE_GRID = (1e-4, 1e-3, 1e-2, 1e-1)
 
@@ -105,7 +108,7 @@ class DecoderConfig:
             raise ConfigError("arch must name at least one hidden layer, for example 500-500.")
         for width in self.arch:
             _check_positive_int("each width of arch", width)
-        _check_positive_int("latent_dims", self.latent_dims)
+        _check_positive_int("latent_dims", self.latent_dims, most=100_000)
         _check_choice("activation", self.activation, ACTIVATIONS)
         _check_number("dropout_rate", self.dropout_rate)
         if not 0 <= self.dropout_rate < 1:
@@ -131,7 +134,7 @@ class FitConfig:
     """Leave out the images of an epoch that do not fill a batch (others in each epoch)."""
 
     def __post_init__(self) -> None:
-        _check_positive_int("num_epochs", self.num_epochs)
+        _check_positive_int("num_epochs", self.num_epochs, most=1_000_000)
         _check_positive_int("batch_size", self.batch_size)
         _check_choice("latent_start", self.latent_start, LATENT_STARTS)
         _check_choice("schedule", self.schedule, SCHEDULES)
@@ -147,7 +150,7 @@ class InferConfig:
     """How many training latents are decoded in the search for starts."""
     n_steps: int = 40
     step_size: float = 0.05
-    """First step of the cosine decay, in units of the latent space."""
+    """First step of the cosine decay, in standard deviations of the candidates."""
     block_size: int = 1000
     """Images placed at once: a bound on memory, without influence on the result."""
 
@@ -180,7 +183,12 @@ class StudyConfig:
             _check_learning_rate("learning_rate", learning_rate)
         if len(set(self.learning_rates)) < len(self.learning_rates):
             raise ConfigError(f"learning_rates must differ, got {self.learning_rates}.")
-        _check_positive_int("executions_per_trial", self.executions_per_trial)
+        _check_positive_int("executions_per_trial", self.executions_per_trial, most=10_000)
+        if self.decoder.batch_norm and self.fit.batch_size == 1:
+            raise ConfigError(
+                "batch_size must be at least 2 with batch normalisation, which compares the images "
+                "of a batch, got 1."
+            )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise ConfigError(f"seed must be a whole number, got {self.seed!r}.")
         if not 0 <= self.seed < 2**32:
@@ -250,12 +258,16 @@ def _check_number(name: str, value: float) -> None:
         raise ConfigError(f"{name} must be a finite number, got {value!r}.")
 
 
-def _check_positive_int(name: str, value: int) -> None:
+def _check_positive_int(name: str, value: int, most: int = 2**31 - 1) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{name} must be a positive whole number, got {value!r}.")
+    if value > most:
+        raise ConfigError(f"{name} must be at most {most}, got {value}.")
 
 
 def _check_learning_rate(name: str, value: float) -> None:
     _check_number(name, value)
     if value <= 0:
         raise ConfigError(f"{name} must be greater than 0, got {value}.")
+    if not _FLOAT32_LEAST <= value <= _FLOAT32_MOST:
+        raise ConfigError(f"{name} must be a number of single precision, got {value}.")

@@ -13,5 +13,9 @@ class DataError(AutodecoderError, ValueError):
     """A data file is missing, damaged or of another format than its name says."""
 
 
+class MemoryLimitError(AutodecoderError, MemoryError):
+    """The settings need more memory than there is."""
+
+
 class OutputError(AutodecoderError, OSError):
     """A result cannot be written where it should go."""

@@ -126,6 +126,19 @@ def test_without_xla_says_that_it_is_for_debugging(
     assert "debugging" in capsys.readouterr().out
 
 
+def test_a_reader_that_leaves_does_not_end_the_run(tmp_path: Path) -> None:
+    process = start(*QUICK, "--lr=1e-2", "--out=study[/b]", cwd=tmp_path)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr:
+        err = process.stderr.read()
+    assert process.wait(timeout=120) == 0, err
+    assert "Traceback" not in err
+    assert (tmp_path / "study[/b]" / "summary.json").exists()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
 def test_ctrl_c_saves_what_is_done(tmp_path: Path) -> None:
     flags = [flag for flag in QUICK if "epochs" not in flag]
@@ -138,6 +151,7 @@ def test_ctrl_c_saves_what_is_done(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
+    assert "stopping; what is done will be saved" in out
     assert "Interrupted" in out
     assert "Traceback" not in err
     summary = json.loads((tmp_path / "study" / "summary.json").read_text())
@@ -175,7 +189,14 @@ def test_ctrl_c_saves_what_is_done(tmp_path: Path) -> None:
         (["--batch_size=5000"], "batch_size must not exceed .* 719 .*got 5000"),
         (["--dataset=mnist", "--data_dir=nowhere"], "data_dir must be an existing folder.*nowhere"),
         (["--bogus=1"], "--bogus"),
-        (["--num_epochs=ten"], "num_epochs.*ten"),
+        (["--num_epochs=ten"], "num_epochs must be a whole number, got 'ten'"),
+        (["--latent-dims=2.6"], "latent_dims must be a whole number, got '2.6'"),
+        (["--num_epochs=1000000000000"], "num_epochs must be at most 1000000, got"),
+        (["--lr=1e300"], "learning_rate must be a number of single precision, got 1e.300"),
+        (["--lr=1e-60"], "learning_rate must be a number of single precision, got 1e-60"),
+        (["--batch_size=1"], "batch_size must be at least 2 with batch normalisation"),
+        (["--data_dir", "x" * 300, "--dataset=mnist"], "data_dir must be an existing folder"),
+        (["--arch=200000-200000"], "needs more memory than there is"),
         (["--lr"], "--lr"),
         (["stray"], "stray"),
     ],
@@ -189,12 +210,11 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert call(*flags) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
+    _, err = capsys.readouterr()
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert re.search(words, err), err
-    assert list(tmp_path.iterdir()) == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_an_output_folder_that_cannot_be_written(

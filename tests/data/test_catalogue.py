@@ -321,6 +321,16 @@ def test_interrupted_download_is_completed(site: Site, monkeypatch: pytest.Monke
     assert site.requests.count("mnist/train-images-idx3-ubyte.gz") == 1
 
 
+def test_a_damaged_file_in_the_cache_is_fetched_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(site, monkeypatch, "mnist", gzipped(idx_files()))
+    whole = load_dataset("mnist")
+    path = cache_dir() / "mnist" / "train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-4])
+    assert load_dataset("mnist").fingerprint == whole.fingerprint
+
+
 @pytest.mark.parametrize("name", [name for name in DATASETS if name != "digits"])
 def test_no_network_is_a_data_error_that_leaves_nothing(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match=rf"could not be downloaded from http.*{name}.*--data_dir"):

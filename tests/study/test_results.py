@@ -59,7 +59,7 @@ def test_a_status_tells_how_a_run_ended() -> None:
     assert execution(num_epochs=3).status == "interrupted"
     assert execution(3, 2, loss=(1, NAN)).status == "diverged"
     assert execution(3, 2, loss=(1, INF), num_epochs=9).status == "diverged"
-    assert execution(3, NAN).status == "finished", "the loss alone decides"
+    assert execution(3, NAN).status == "diverged", "in validation too"
 
 
 def test_a_score_is_the_mean_of_each_executions_best() -> None:
@@ -76,8 +76,12 @@ def test_a_trial_with_an_execution_without_value_has_no_score() -> None:
     assert math.isnan(half.spread)
 
 
-def test_diverged_executions_are_counted() -> None:
-    assert trial(execution(1), execution(2, loss=(NAN,))).n_diverged == 1
+def test_executions_that_have_not_begun_do_not_count() -> None:
+    begun = execution(1)
+    idle = Execution({name: values[:0] for name, values in begun.history.items()}, begun.metric, 1)
+    assert trial(begun, idle).score == trial(begun).score
+    assert math.isnan(trial(idle).score)
+    assert math.isnan(trial(idle).spread)
 
 
 @pytest.mark.parametrize(

@@ -46,11 +46,11 @@ def execution(*objective: float, seed: int = 0, num_epochs: int | None = None) -
 
 @pytest.fixture
 def result(dataset: Dataset) -> StudyResult:
-    """A good trial, given last; and one of which an execution diverged and another never began."""
+    """A good trial, given last; and one of which one execution diverged and one has no score."""
     wild = execution(0.5, math.nan, math.inf)
     wild.history["loss"][1:] = np.nan, np.inf
     trials = [
-        Trial("lr-0.001", 1e-3, (wild, execution(num_epochs=3))),
+        Trial("lr-0.001", 1e-3, (wild, execution(math.nan))),
         Trial("lr-0.01", 1e-2, (execution(3, 1, 2, seed=1), execution(6, 5, 4, seed=2))),
     ]
     seconds = {"compile": 1.23456, "fit": 2.0, "fresh_validation": 0.0}
@@ -166,11 +166,14 @@ def test_the_summary_is_strict_json_best_first(result: StudyResult, tmp_path: Pa
     assert {e["status"] for e in good["executions"]} == {"finished"}
     assert good["executions"][0]["last"]["val_loss"] == 2
     assert (wild["score"], wild["spread"]) == (None, None)
-    diverged, unborn = wild["executions"]
+    diverged, hopeless = wild["executions"]
     assert (diverged["status"], diverged["best"], diverged["best_epoch"]) == ("diverged", 0.5, 1)
     assert (diverged["epochs"], diverged["last"]["loss"]) == (3, None)
-    assert (unborn["status"], unborn["epochs"], unborn["best"]) == ("interrupted", 0, None)
-    assert unborn["last"] == dict.fromkeys(METRICS)
+    assert (hopeless["status"], hopeless["best"], hopeless["best_epoch"]) == (
+        "diverged",
+        None,
+        None,
+    )
 
 
 def test_nothing_temporary_stays(result: StudyResult, dataset: Dataset, tmp_path: Path) -> None:

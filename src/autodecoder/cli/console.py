@@ -22,7 +22,19 @@ from autodecoder.config import StudyConfig
 from autodecoder.data import Dataset
 from autodecoder.study import Progress, StudyResult, Trial
 
-console = Console(soft_wrap=True)
+#: The table of trials keeps this width in narrower terminals, rather than lose its numbers.
+_TABLE_WIDTH = 90
+
+
+class _Console(Console):
+    """Goes on without output where a reader such as `head` has left: the run matters more."""
+
+    def on_broken_pipe(self) -> None:
+        with contextlib.suppress(SystemExit):
+            super().on_broken_pipe()
+
+
+console = _Console(soft_wrap=True, markup=False)
 
 
 def print_start(config: StudyConfig, dataset: Dataset) -> None:
@@ -31,8 +43,8 @@ def print_start(config: StudyConfig, dataset: Dataset) -> None:
     console.print(
         f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.val):,} validation "
         f"images of {' × '.join(map(str, dataset.image_shape))}\n"
-        f"learning rate {rates}; {config.executions_per_trial} executions each, "
-        f"{config.fit.num_epochs} epochs, seed {config.seed}",
+        f"learning rate {rates}; {_count(config.executions_per_trial, 'execution')} each, "
+        f"{_count(config.fit.num_epochs, 'epoch')}, seed {config.seed}",
         highlight=False,
     )
     if not config.use_xla:
@@ -74,13 +86,15 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C (or termination) into a polite request; the next one ends at once."""
     requested = False
 
-    def request(signum: int, _frame: object) -> None:
+    def request(_signum: int, _frame: object) -> None:
         nonlocal requested
         requested = True
-        console.print("stopping after this epoch; what is done will be saved (again: at once)")
-        signal.signal(signum, signal.default_int_handler)
+        console.print("stopping; what is done will be saved (again: at once)")
+        for signum in signals:
+            signal.signal(signum, signal.default_int_handler)
 
-    previous = {s: signal.signal(s, request) for s in (signal.SIGINT, signal.SIGTERM)}
+    signals = (signal.SIGINT, signal.SIGTERM)
+    previous = {signum: signal.signal(signum, request) for signum in signals}
     try:
         yield lambda: requested
     finally:
@@ -108,11 +122,11 @@ def print_result(result: StudyResult) -> None:
             *(_last(trial, name) for name in ("loss", "val_loss", "fresh_val_loss")),
             _ended(trial),
         )
-    console.print(table)
+    console.print(table, width=max(console.width, _TABLE_WIDTH), crop=False)
     if result.interrupted:
-        console.print("Interrupted: the epochs done are saved, fresh validation was left out.")
+        console.print("Interrupted: the epochs done are saved; fresh validation is not complete.")
     if result.best_run is None:
-        console.print("No trial has a finite score, so there is no picture to draw.")
+        console.print("No run ended with finite values, so there is no decoder to show.")
     seconds = result.seconds
     epochs = sum(execution.epochs for trial in result.trials for execution in trial.executions)
     console.print(
@@ -121,6 +135,10 @@ def print_result(result: StudyResult) -> None:
         f"fresh validation {seconds['fresh_validation']:.1f} s",
         highlight=False,
     )
+
+
+def _count(n: int, thing: str) -> str:
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
 def _score(trial: Trial) -> str:

@@ -20,6 +20,7 @@ app = App(
     version=__version__,
     default_parameter=Parameter(name_transform=lambda name: name, negative=()),
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 app.command(train)
 
@@ -43,7 +44,7 @@ def _run(arguments: Sequence[str]) -> int:
     except AutodecoderError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        print("interrupted: nothing was trained, nothing is saved", file=sys.stderr)  # noqa: T201
+        print("interrupted at once: what was not written is lost", file=sys.stderr)  # noqa: T201
         return EXIT_INTERRUPTED
     return EXIT_INTERRUPTED if interrupted else 0
 

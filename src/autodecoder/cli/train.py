@@ -2,11 +2,12 @@
 
 import secrets
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 
 from autodecoder.config import (
     ACTIVATIONS,
@@ -24,6 +25,7 @@ from autodecoder.config import (
     fit_config,
     parse_arch,
 )
+from autodecoder.errors import ConfigError
 
 _DATA = Group("Images", sort_key=1)
 _DECODER = Group("Decoder", sort_key=2)
@@ -35,6 +37,20 @@ _GRID = ", ".join(f"{rate:g}" for rate in LEARNING_RATE_GRID)
 
 def _flag(group: Group, text: str, **options) -> Parameter:
     return Parameter(group=group, help=text, **options)
+
+
+def _whole(group: Group, text: str) -> Parameter:
+    """A flag of a whole number; cyclopts itself would round 2.6 to 3."""
+    return _flag(group, text, converter=_whole_number)
+
+
+def _whole_number(_type: object, tokens: Sequence[Token]) -> int:
+    token = tokens[0]
+    try:
+        return int(token.value)
+    except ValueError:
+        name = (token.keyword or "").lstrip("-")
+        raise ConfigError(f"{name} must be a whole number, got {token.value!r}.") from None
 
 
 def _switch(group: Group, text: str, name: str) -> Parameter:
@@ -61,15 +77,15 @@ def train(
     arch: Annotated[
         str, _flag(_DECODER, "Widths of the hidden layers, from latents to image.")
     ] = "128-256-512",
-    latent_dims: Annotated[int, _flag(_DECODER, "Length of each latent vector.")] = 2,
+    latent_dims: Annotated[int, _whole(_DECODER, "Length of each latent vector.")] = 2,
     activation: Annotated[str, _flag(_DECODER, f"One of {', '.join(ACTIVATIONS)}.")] = "leaky_relu",
     batch_norm: Annotated[bool, _switch(_DECODER, "Batch normalisation.", "batch_norm")] = True,
     use_bias: Annotated[bool, _switch(_DECODER, "Biases in dense layers.", "use_bias")] = True,
     dropout_rate: Annotated[
         float, _flag(_DECODER, "Share of units dropped in training; 0 is none.")
     ] = 0.0,
-    num_epochs: Annotated[int, _flag(_FIT, "Passes over the training images.")] = 300,
-    batch_size: Annotated[int, _flag(_FIT, "Images a step.")] = 128,
+    num_epochs: Annotated[int, _whole(_FIT, "Passes over the training images.")] = 300,
+    batch_size: Annotated[int, _whole(_FIT, "Images a step.")] = 128,
     recipe: Annotated[
         str,
         _flag(
@@ -108,9 +124,9 @@ def train(
             name=("lr", "learning_rate"),
         ),
     ] = None,
-    executions_per_trial: Annotated[int, _flag(_SEARCH, "Runs of each learning rate.")] = 3,
+    executions_per_trial: Annotated[int, _whole(_SEARCH, "Runs of each learning rate.")] = 3,
     seed: Annotated[
-        int | None, _flag(_SEARCH, "Whole number that repeats a run; else drawn and recorded.")
+        int | None, _whole(_SEARCH, "Whole number that repeats a run; else drawn and recorded.")
     ] = None,
     out: Annotated[
         Path | None, _flag(_OUTPUT, "New folder for the results; else one below runs/.")
@@ -166,17 +182,29 @@ def _train(config: StudyConfig, out: Path | None) -> bool:
         study_progress,
     )
     from autodecoder.report import write_pictures
-    from autodecoder.study import create_folder, load_study_data, run_study, write_study
+    from autodecoder.study import (
+        create_folder,
+        discard_folder,
+        load_study_data,
+        run_study,
+        write_study,
+    )
 
     dataset = load_study_data(config, progress=sys.stderr.isatty())
-    folder = out or Path("runs") / f"{config.data.dataset}-{datetime.now():%Y%m%d-%H%M%S}"
+    name = f"{config.data.dataset}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    folder = out or Path("runs") / name
     create_folder(folder, config, dataset)
     print_start(config, dataset)
-    with interruptible() as should_stop, study_progress(config) as report:
-        result = run_study(config, dataset, report=report, should_stop=should_stop)
-    write_study(result, folder)
-    pictures = write_pictures(result, folder / "report")
-    print_result(result)
+    with interruptible() as should_stop:
+        try:
+            with study_progress(config) as report:
+                result = run_study(config, dataset, report=report, should_stop=should_stop)
+        except BaseException:
+            discard_folder(folder)
+            raise
+        write_study(result, folder)
+        pictures = write_pictures(result, folder / "report")
+        print_result(result)
     console.print(f"Results in {folder}", highlight=False)
     for picture in pictures:
         console.print(f"  {picture.relative_to(folder)}", highlight=False)

@@ -247,27 +247,43 @@ def load_dataset(name: str, *, data_dir: Path | None = None, progress: bool = Fa
     """
     if name not in DATASETS:
         raise ConfigError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}.")
-    if data_dir is not None and not data_dir.is_dir():
+    if data_dir is not None and not _is_folder(data_dir):
         raise ConfigError(f"data_dir must be an existing folder, got {data_dir}.")
     if name == "digits":
         return _digits()
     source = SOURCES[name]
-    for folder in _search_path(data_dir):
+    folders = _search_path(data_dir)
+    for folder in folders:
         if source.found_in(folder / name):
             return source.read(name, folder / name)
     cached = cache_dir() / name
-    if not source.complete_in(cached):  # not begun, or interrupted between two files
+    try:
+        if source.complete_in(cached):
+            return source.read(name, cached)
+    except DataError:  # damaged since it was fetched: its hash will tell, and it is fetched again
+        pass
+    try:
         source.fetch(cached, progress=progress)
+    except DataError as error:
+        searched = " or ".join(str(folder / name) for folder in (*folders, cache_dir()))
+        raise DataError(f"{name} was not found in {searched}, and {error}") from error
     return source.read(name, cached)
 
 
 def _search_path(data_dir: Path | None) -> list[Path]:
     """Folders that a user named, in the order of their rank."""
     from_env = os.environ.get(DATA_ENV)
-    if from_env and not Path(from_env).is_dir():
+    if from_env and not _is_folder(Path(from_env)):
         raise ConfigError(f"{DATA_ENV} must name an existing folder, got {from_env}.")
     folders = [data_dir, Path(from_env) if from_env else None]
     return [folder for folder in folders if folder is not None]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # too long a name, or one that may not be looked at
+        return False
 
 
 def _digits() -> Dataset:

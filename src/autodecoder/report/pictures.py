@@ -27,31 +27,31 @@ def write_pictures(result: StudyResult, folder: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        The files written. None if no run has a finite score: there is nothing to show.
+        The files written: curves alone where no run ended well, none before the first epoch.
 
     Raises
     ------
     OutputError
         If a file cannot be written.
     """
-    run = result.best_run
-    if run is None:
+    if not any(execution.epochs for trial in result.trials for execution in trial.executions):
         return []
-    dataset = result.dataset
+    run, dataset = result.best_run, result.dataset
     figures = {"loss_curves": plot_loss_curves(result.trials, _curves(result.metric))}
     if len(result.trials) > 1:
         figures["learning_rates"] = plot_learning_rates(result.trials, result.metric)
-    if result.config.decoder.latent_dims == 2:
-        figures |= _latent_spaces(dataset, run)
-    figures["reconstructions_train"] = _reconstructions(
-        dataset.train, run.train_shown, run.train_reconstructions, "training images"
-    )
-    figures["reconstructions_val"] = _reconstructions(
-        dataset.val,
-        run.val_shown,
-        run.val_reconstructions,
-        f"validation images ({run.val_protocol})",
-    )
+    if run is not None:
+        if result.config.decoder.latent_dims == 2:
+            figures |= _latent_spaces(dataset, run)
+        figures["reconstructions_train"] = _reconstructions(
+            dataset.train, run.train_shown, run.train_reconstructions, "training images"
+        )
+        figures["reconstructions_val"] = _reconstructions(
+            dataset.val,
+            run.val_shown,
+            run.val_reconstructions,
+            f"validation images ({run.val_protocol})",
+        )
     return [_save(figure, folder / f"{name}.png") for name, figure in figures.items()]
 
 

@@ -37,8 +37,8 @@ class Execution:
 
     @property
     def status(self) -> str:
-        """`finished`, `interrupted`, or `diverged` where the loss ceased to be a finite number."""
-        if not np.isfinite(self.history["loss"]).all():
+        """`finished`, `interrupted`, or `diverged` where a loss ceased to be a finite number."""
+        if not all(np.isfinite(self.history[name]).all() for name in ("loss", "val_loss")):
             return "diverged"
         return "finished" if self.epochs == self.num_epochs else "interrupted"
 
@@ -69,17 +69,18 @@ class Trial:
 
     @property
     def score(self) -> float:
-        """Mean over the executions of each one's best value; not a number if one has none."""
-        return float(np.mean([execution.best for execution in self.executions]))
+        """Mean over the executions begun of each one's best value; not a number if one has none."""
+        return float(np.mean(self._bests)) if self._bests else math.nan
 
     @property
     def spread(self) -> float:
         """Standard deviation of those values over the executions (0 for a single one)."""
-        return float(np.std([execution.best for execution in self.executions]))
+        return float(np.std(self._bests)) if self._bests else math.nan
 
     @property
-    def n_diverged(self) -> int:
-        return sum(execution.status == "diverged" for execution in self.executions)
+    def _bests(self) -> list[float]:
+        """Interrupted within the first epoch, some executions have not begun: they do not count."""
+        return [execution.best for execution in self.executions if execution.epochs]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +115,7 @@ class StudyResult:
     trials: tuple[Trial, ...]
     """Best first; trials without a finite score last."""
     best_run: BestRun | None
-    """`None` if no run has a finite score."""
+    """`None` if every run that has a score diverged in the end, or none has one."""
     seconds: dict[str, float]
     """Wall-clock time of `compile`, `fit` and `fresh_validation`."""
     interrupted: bool

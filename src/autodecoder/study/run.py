@@ -1,8 +1,9 @@
 """Running a study: one population for all its runs, moved on in portions of about half a second."""
 
 import contextlib
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import jax
@@ -23,7 +24,7 @@ from autodecoder.core.population import (
 )
 from autodecoder.core.scaling import to_unit
 from autodecoder.data import Dataset, load_dataset, subset
-from autodecoder.errors import ConfigError
+from autodecoder.errors import ConfigError, MemoryLimitError
 from autodecoder.study.results import BestRun, Execution, StudyResult, Trial, rank, sign
 
 #: How long the program runs before the host looks up: for progress, and for interruption.
@@ -89,9 +90,22 @@ def run_study(
     should_stop : callable
         Asked as often; when it says yes, the study ends with the epochs done so far, without
         fresh validation.
+
+    Raises
+    ------
+    MemoryLimitError
+        If the device has too little memory.
     """
     with contextlib.nullcontext() if config.use_xla else jax.disable_jit():
-        return _run(config, dataset, report, should_stop)
+        try:
+            return _run(config, dataset, report, should_stop)
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if not re.search("out of memory|RESOURCE_EXHAUSTED", str(error), re.IGNORECASE):
+                raise
+            raise MemoryLimitError(
+                "the study needs more memory than there is; lower arch, latent_dims, "
+                "executions_per_trial or examples_frac."
+            ) from error
 
 
 def _run(
@@ -129,14 +143,22 @@ def _run(
     ]
     ranked = rank(trials, metric)
     best_run = None
-    if np.isfinite(ranked[0].score):
-        scores = [sign(metric) * execution.best for execution in ranked[0].executions]
-        execution = int(np.argmin(scores))
-        i = trials.index(ranked[0]) * n + execution
-        best_run = _best_run(
-            take_run(population.states, i), inferences[i], dataset, config, ranked[0], execution
-        )
+    for trial, execution in _runs_best_first(ranked, metric):
+        i = trials.index(trial) * n + execution
+        state = take_run(population.states, i)
+        if jnp.isfinite(state.train.values).all():
+            best_run = _best_run(state, inferences[i], dataset, config, trial, execution)
+            break
     return StudyResult(config, dataset, metric, ranked, best_run, clock.seconds, interrupted)
+
+
+def _runs_best_first(ranked: tuple[Trial, ...], metric: str) -> Iterator[tuple[Trial, int]]:
+    """Executions that did not diverge, of the best trial first, and in it the best first."""
+    for trial in ranked:
+        badness = [sign(metric) * execution.best for execution in trial.executions]
+        for k in np.argsort(badness):
+            if np.isfinite(badness[k]) and trial.executions[k].status != "diverged":
+                yield trial, int(k)
 
 
 class _Clock:

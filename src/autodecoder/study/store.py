@@ -62,6 +62,13 @@ def create_folder(folder: Path, config: StudyConfig, dataset: Dataset) -> None:
     )
 
 
+def discard_folder(folder: Path) -> None:
+    """Take back what `create_folder` made, if nothing has come of it."""
+    with contextlib.suppress(OSError):
+        (folder / "config.json").unlink()
+        folder.rmdir()
+
+
 def write_study(result: StudyResult, folder: Path) -> None:
     """Write every execution's `history.csv`, and `summary.json`.
 
