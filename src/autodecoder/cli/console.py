@@ -110,8 +110,8 @@ def print_result(result: StudyResult) -> None:
     console.print(f"\nTrials by {result.metric} at its best epoch{over}; best first")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("learning rate", justify="right")
-    table.add_column(result.metric, justify="right")
-    table.add_column("last: loss", justify="right")
+    table.add_column("best", justify="right")
+    table.add_column("last loss", justify="right")
     table.add_column("val_loss", justify="right")
     table.add_column("fresh_val_loss", justify="right")
     table.add_column("ended")
@@ -122,7 +122,7 @@ def print_result(result: StudyResult) -> None:
             *(_last(trial, name) for name in ("loss", "val_loss", "fresh_val_loss")),
             _ended(trial),
         )
-    console.print(table, width=max(console.width, _TABLE_WIDTH), crop=False)
+    _Console(width=max(console.width, _TABLE_WIDTH)).print(table)
     if result.interrupted:
         console.print("Interrupted: the epochs done are saved; fresh validation is not complete.")
     if result.best_run is None:
