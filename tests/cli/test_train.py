@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.data.builders import cifar100_files, tar, write
 
 from autodecoder.cli import main
 
@@ -107,6 +108,17 @@ def test_the_seed_drawn_is_recorded_and_repeats(
     assert call(*flags, f"--seed={seed}", "--out=again") == 0
     cell = "trials/lr-0.01/execution-0/history.csv"
     assert Path("drawn", cell).read_text() == Path("again", cell).read_text()
+
+
+def test_cifar100_from_an_archive_in_the_published_layout(tmp_path: Path) -> None:
+    """Two training images suffice; a hundred classes have no legend but a colour each."""
+    write(tmp_path / "data" / "cifar100", {"cifar-100-binary.tar.gz": tar(cifar100_files())})
+    flags = ["--dataset=cifar100", f"--data_dir={tmp_path / 'data'}", "--examples_frac=0."]
+    flags += ["--num_epochs=2", "--batch_size=2", "--arch=8", "--lr=1e-3"]
+    assert call(*flags, "--executions_per_trial=1", "--out", str(tmp_path / "study")) == 0
+    config = json.loads((tmp_path / "study" / "config.json").read_text())
+    assert config["image_shape"] == [32, 32, 3]
+    assert (tmp_path / "study" / "report" / "latent_space_val.png").exists()
 
 
 def test_the_default_folder_lies_below_runs(
