@@ -56,8 +56,8 @@ def ours(pixels: np.ndarray):
 
 def pytorch(pixels: np.ndarray):
     """The peer: a module, a latent parameter, one Adam over both, shuffled batches by slices."""
-    import torch
-    from torch import nn
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch import nn  # pyright: ignore[reportMissingImports]
 
     layers = []
     for n_in, n_out in zip((DIMS, *WIDTHS), (*WIDTHS, N_PIXELS), strict=True):
