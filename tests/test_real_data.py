@@ -12,6 +12,7 @@ from autodecoder.cli import main
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
+ORIGINAL = ("--recipe=original", "--arch=500-500", "--nobatch_norm", "--lr=1e-3", "--seed=0")
 
 
 def train(folder: Path, *flags: str) -> dict[str, float]:
@@ -29,12 +30,8 @@ def test_mnist_as_the_original(shared_data: Path, tmp_path: Path) -> None:
         tmp_path / "mnist",
         "--dataset=mnist",
         f"--data_dir={shared_data}",
-        "--recipe=original",
-        "--arch=500-500",
-        "--nobatch_norm",
-        "--lr=1e-3",
         "--num_epochs=20",
-        "--seed=0",
+        *ORIGINAL,
     )
     assert last["loss"] == pytest.approx(0.17, abs=0.015)
     assert last["fresh_val_loss"] == pytest.approx(0.155, abs=0.015)
@@ -66,11 +63,8 @@ def test_fashion_mnist_as_the_original(shared_data: Path, tmp_path: Path) -> Non
         tmp_path / "fmnist",
         "--dataset=fmnist",
         f"--data_dir={shared_data}",
-        "--arch=500-500",
-        "--nobatch_norm",
-        "--lr=1e-3",
         "--num_epochs=10",
-        "--seed=0",
+        *ORIGINAL,
     )
     assert last["loss"] == pytest.approx(0.153, abs=0.02)
     assert last["fresh_val_loss"] == pytest.approx(0.128, abs=0.02)

@@ -1,20 +1,19 @@
 """Which pictures a study gets, and their files."""
 
-import contextlib
+import io
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from autodecoder.data import Dataset, ImageSet
-from autodecoder.errors import OutputError
 from autodecoder.report.figures import (
     plot_latent_space,
     plot_learning_rates,
     plot_loss_curves,
     plot_reconstructions,
 )
-from autodecoder.study import StudyResult
+from autodecoder.study import StudyResult, write_file
 from autodecoder.study.results import BestRun
 
 
@@ -87,13 +86,7 @@ def _reconstructions(
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(temporary, format="png", dpi=130)
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    write_file(path, buffer.getvalue())
     return path

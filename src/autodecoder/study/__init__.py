@@ -2,7 +2,7 @@
 
 from autodecoder.study.results import Execution, StudyResult, Trial
 from autodecoder.study.run import Progress, load_study_data, run_study
-from autodecoder.study.store import create_folder, discard_folder, write_study
+from autodecoder.study.store import create_folder, discard_folder, write_file, write_study
 
 __all__ = [
     "Execution",
@@ -13,5 +13,6 @@ __all__ = [
     "discard_folder",
     "load_study_data",
     "run_study",
+    "write_file",
     "write_study",
 ]

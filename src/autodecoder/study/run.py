@@ -35,7 +35,7 @@ _N_SHOWN = 20
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a study has come; times its own reports, one or two a second."""
+    """How far a study has come."""
 
     stage: str
     """`compile`, `fit` or `fresh validation`."""

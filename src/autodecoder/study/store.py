@@ -80,8 +80,30 @@ def write_study(result: StudyResult, folder: Path) -> None:
     for trial in result.trials:
         for k, execution in enumerate(trial.executions):
             path = folder / "trials" / trial.trial_id / f"execution-{k}" / "history.csv"
-            _write_text(path, _history_csv(execution))
+            write_file(path, _history_csv(execution).encode())
     _write_json(folder / "summary.json", summarise(result))
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: under a temporary name, then renamed.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def summarise(result: StudyResult) -> dict[str, Any]:
@@ -138,20 +160,5 @@ def _finite(value: float) -> float | None:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    _write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: to a temporary name, then renamed."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_file(path, text.encode())
