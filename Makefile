@@ -3,18 +3,37 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test test-slow check format bench clean
+.PHONY: help install install-locked lock demo test test-slow check format bench clean
 
 help:
-	@echo "make demo       train on real digits: search the learning rate, draw the pictures"
-	@echo "make test       install what the tests need and run them"
-	@echo "make test-slow  the longer tests, on MNIST, Fashion-MNIST and CIFAR where present"
-	@echo "make check      lint and type-check"
-	@echo "make format     rewrite the code as the linter wants it"
-	@echo "make bench      time a training step beside the same step in PyTorch"
-	@echo "make clean      remove the environment and the demonstration"
+	@echo "make demo           train on real digits: search the learning rate, draw the pictures"
+	@echo "make test           install what the tests need and run them"
+	@echo "make test-slow      the longer tests, on MNIST, Fashion-MNIST and CIFAR where present"
+	@echo "make check          lint and type-check"
+	@echo "make format         rewrite the code as the linter wants it"
+	@echo "make bench          time a training step beside the same step in PyTorch"
+	@echo "make lock           write requirements*.lock anew; UPGRADE=--upgrade takes newer releases"
+	@echo "make install-locked  install exactly what requirements.lock names"
+	@echo "make clean          remove the environment and the demonstration"
 
 install: $(VENV)/installed
+
+install-locked: | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/pip check
+	@touch $(VENV)/installed
+
+# Beside the package's own requirements: the build backend, and what it imports for an editable
+# install. The CUDA file holds the same versions as the other one and CUDA.
+LOCK = printf '%s\n' hatchling 'editables~=0.3' | $(BIN)/uv pip compile --quiet --universal \
+	--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command 'make lock' --extra tensorboard --extra postgresql $(UPGRADE)
+
+lock: | $(BIN)/uv
+	$(LOCK) --output-file requirements.lock pyproject.toml -
+	$(LOCK) --output-file requirements-cuda.lock --extra cuda --constraint requirements.lock \
+		pyproject.toml -
 
 demo: $(VENV)/installed
 	rm -rf runs/demo
@@ -46,6 +65,9 @@ $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one by: make PYTHON=python3.12 ..."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
+
+$(BIN)/uv: | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet uv
 
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install --quiet --editable .

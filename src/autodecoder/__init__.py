@@ -7,55 +7,95 @@ from autodecoder._version import __version__
 
 if TYPE_CHECKING:
     from autodecoder.config import (
+        AugmentConfig,
         DataConfig,
         DecoderConfig,
+        EarlyStoppingConfig,
         FitConfig,
         InferConfig,
+        LogConfig,
+        Range,
+        SearchConfig,
         StudyConfig,
         fit_config,
         parse_arch,
+        study_config,
     )
     from autodecoder.data import Dataset, ImageSet, load_dataset
-    from autodecoder.errors import AutodecoderError, ConfigError, DataError, OutputError
-    from autodecoder.study import StudyResult, load_study_data, run_study
+    from autodecoder.errors import (
+        AutodecoderError,
+        ConfigError,
+        DataError,
+        OutputError,
+        SearchError,
+        StorageError,
+    )
+    from autodecoder.model import Model, load_model, save_model
+    from autodecoder.study import Study, load_study, load_study_data, run_study
 
 #: Where each public name lives. They are looked up at first use, so that the command line can
 #: answer `--help` without waiting for jax.
 _HOMES = {
     "config": (
+        "AugmentConfig",
         "DataConfig",
         "DecoderConfig",
+        "EarlyStoppingConfig",
         "FitConfig",
         "InferConfig",
+        "LogConfig",
+        "Range",
+        "SearchConfig",
         "StudyConfig",
         "fit_config",
         "parse_arch",
+        "study_config",
     ),
     "data": ("Dataset", "ImageSet", "load_dataset"),
-    "errors": ("AutodecoderError", "ConfigError", "DataError", "OutputError"),
-    "study": ("StudyResult", "load_study_data", "run_study"),
+    "errors": (
+        "AutodecoderError",
+        "ConfigError",
+        "DataError",
+        "OutputError",
+        "SearchError",
+        "StorageError",
+    ),
+    "model": ("Model", "load_model", "save_model"),
+    "study": ("Study", "load_study", "load_study_data", "run_study"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AugmentConfig",
     "AutodecoderError",
     "ConfigError",
     "DataConfig",
     "DataError",
     "Dataset",
     "DecoderConfig",
+    "EarlyStoppingConfig",
     "FitConfig",
     "ImageSet",
     "InferConfig",
+    "LogConfig",
+    "Model",
     "OutputError",
+    "Range",
+    "SearchConfig",
+    "SearchError",
+    "StorageError",
+    "Study",
     "StudyConfig",
-    "StudyResult",
     "__version__",
     "fit_config",
     "load_dataset",
+    "load_model",
+    "load_study",
     "load_study_data",
     "parse_arch",
     "run_study",
+    "save_model",
+    "study_config",
 ]
 
 

@@ -19,3 +19,11 @@ class MemoryLimitError(AutodecoderError, MemoryError):
 
 class OutputError(AutodecoderError, OSError):
     """A result cannot be written where it should go."""
+
+
+class StorageError(AutodecoderError):
+    """The storage of a study's trials cannot be reached, read or written."""
+
+
+class SearchError(AutodecoderError):
+    """A search is given up."""

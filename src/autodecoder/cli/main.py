@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from autodecoder._version import __version__
+from autodecoder.cli.runs import runs_app, tensorboard
 from autodecoder.cli.train import train
 from autodecoder.errors import AutodecoderError
 
@@ -23,6 +24,8 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 app.command(train)
+app.command(runs_app)
+app.command(tensorboard)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,7 +43,8 @@ def _run(arguments: Sequence[str]) -> int:
         )
     except CycloptsError as error:
         message = " ".join(str(error).split())
-        return _fail(f"{message} See `autodecoder train --help` for all flags.")
+        command = arguments[0] if arguments and arguments[0] in app else ""
+        return _fail(f"{message} See `autodecoder {command} --help`.".replace("  ", " "))
     except AutodecoderError as error:
         return _fail(str(error))
     except KeyboardInterrupt:

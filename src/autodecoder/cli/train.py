@@ -1,211 +1,267 @@
 """`autodecoder train`: the learning-rate search, or one learning rate, from flags to pictures."""
 
+import hashlib
+import json
 import secrets
 import sys
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from cyclopts import Group, Parameter, Token
+from cyclopts import Group, Parameter
 
+from autodecoder.cli.flags import flag, merge, nest
 from autodecoder.config import (
-    ACTIVATIONS,
-    DATASETS,
-    LATENT_STARTS,
     LEARNING_RATE_GRID,
-    METRIC_ALIASES,
-    METRICS,
     RECIPES,
-    SCALERS,
-    SCHEDULES,
-    DataConfig,
-    DecoderConfig,
     StudyConfig,
-    fit_config,
-    parse_arch,
+    format_arch,
+    parse_tune,
+    read_toml,
+    study_config,
+    to_dict,
 )
-from autodecoder.errors import ConfigError
+from autodecoder.errors import ConfigError, SearchError
 
 _DATA = Group("Images", sort_key=1)
 _DECODER = Group("Decoder", sort_key=2)
 _FIT = Group("Joint fit", sort_key=3)
 _SEARCH = Group("Search", sort_key=4)
-_OUTPUT = Group("Output", sort_key=5)
+_LOG = Group("Log", sort_key=5)
+_OUTPUT = Group("Output", sort_key=6)
 _GRID = ", ".join(f"{rate:g}" for rate in LEARNING_RATE_GRID)
-
-
-def _flag(group: Group, text: str, **options) -> Parameter:
-    return Parameter(group=group, help=text, **options)
-
-
-def _whole(group: Group, text: str) -> Parameter:
-    """A flag of a whole number; cyclopts itself would round 2.6 to 3."""
-    return _flag(group, text, converter=_whole_number)
-
-
-def _whole_number(_type: object, tokens: Sequence[Token]) -> int:
-    token = tokens[0]
-    try:
-        return int(token.value)
-    except ValueError:
-        name = (token.keyword or "").lstrip("-")
-        raise ConfigError(f"{name} must be a whole number, got {token.value!r}.") from None
-
-
-def _switch(group: Group, text: str, name: str) -> Parameter:
-    return _flag(group, text, negative=f"--no{name}")
+#: More runs than this are not begun without --yes.
+_MANY_RUNS = 1000
+#: Settings without influence on results do not enter the name of the default folder.
+_UNNAMED = ("log", "search.runs_at_once", "search.max_trials", "data.data_dir")
 
 
 def train(
     *,
-    dataset: Annotated[str, _flag(_DATA, f"One of {', '.join(DATASETS)}.")] = "digits",
-    data_dir: Annotated[
-        Path | None,
-        _flag(
-            _DATA,
-            "Folder whose subfolder of the data set's name holds the published files. Else "
-            "$AUTODECODER_DATA and the cache are searched, then the files are downloaded.",
-        ),
-    ] = None,
-    examples_frac: Annotated[
-        float, _flag(_DATA, "Share of the images to use, by class; 0 and 1 both mean all.")
-    ] = 0.5,
-    scaler: Annotated[
-        str, _flag(_DATA, f"Pixel scaling: one of {', '.join(SCALERS)}.")
-    ] = "standard",
-    arch: Annotated[
-        str, _flag(_DECODER, "Widths of the hidden layers, from latents to image.")
-    ] = "128-256-512",
-    latent_dims: Annotated[int, _whole(_DECODER, "Length of each latent vector.")] = 2,
-    activation: Annotated[str, _flag(_DECODER, f"One of {', '.join(ACTIVATIONS)}.")] = "leaky_relu",
-    batch_norm: Annotated[bool, _switch(_DECODER, "Batch normalisation.", "batch_norm")] = True,
-    use_bias: Annotated[bool, _switch(_DECODER, "Biases in dense layers.", "use_bias")] = True,
-    dropout_rate: Annotated[
-        float, _flag(_DECODER, "Share of units dropped in training; 0 is none.")
-    ] = 0.0,
-    num_epochs: Annotated[int, _whole(_FIT, "Passes over the training images.")] = 300,
-    batch_size: Annotated[int, _whole(_FIT, "Images a step.")] = 128,
+    dataset: Annotated[str | None, flag(_DATA, "data.dataset")] = None,
+    data_dir: Annotated[Path | None, flag(_DATA, "data.data_dir")] = None,
+    examples_frac: Annotated[float | None, flag(_DATA, "data.examples_frac")] = None,
+    scaler: Annotated[str | None, flag(_DATA, "data.scaler")] = None,
+    augmentation: Annotated[tuple[str, ...], flag(_DATA, "augment.enabled")] = (),
+    arch: Annotated[str | None, flag(_DECODER, "decoder.arch")] = None,
+    latent_dims: Annotated[int | None, flag(_DECODER, "decoder.latent_dims")] = None,
+    activation: Annotated[str | None, flag(_DECODER, "decoder.activation")] = None,
+    batch_norm: Annotated[bool | None, flag(_DECODER, "decoder.batch_norm")] = None,
+    use_bias: Annotated[bool | None, flag(_DECODER, "decoder.use_bias")] = None,
+    dropout_rate: Annotated[float | None, flag(_DECODER, "decoder.dropout_rate")] = None,
+    num_epochs: Annotated[int | None, flag(_FIT, "fit.num_epochs")] = None,
+    batch_size: Annotated[int | None, flag(_FIT, "fit.batch_size")] = None,
     recipe: Annotated[
-        str,
-        _flag(
-            _FIT,
-            f"Named values of the next four settings: one of {', '.join(RECIPES)}. A setting "
-            "given by its own flag wins.",
+        str | None,
+        Parameter(
+            group=_FIT,
+            help=f"Named values of the next four settings: one of {', '.join(RECIPES)}. A setting "
+            "given by itself wins. [default: original]",
         ),
-    ] = "original",
-    latent_start: Annotated[
-        str | None, _flag(_FIT, f"Start of the latents: one of {', '.join(LATENT_STARTS)}.")
     ] = None,
-    latent_lr: Annotated[
-        float | None, _flag(_FIT, "Step size of the latents, if not that of the decoder.")
-    ] = None,
-    schedule: Annotated[
-        str | None, _flag(_FIT, f"Course of the step sizes: one of {', '.join(SCHEDULES)}.")
-    ] = None,
-    drop_last: Annotated[
-        bool | None, _switch(_FIT, "Leave out the last batch if it is not full.", "drop_last")
-    ] = None,
-    use_xla: Annotated[
-        bool, _switch(_FIT, "Compile with XLA; without it, slow, for debugging.", "use_xla")
-    ] = True,
-    objective: Annotated[
-        str,
-        _flag(
-            _SEARCH,
-            f"Metric that ranks the trials: one of {', '.join((*METRICS, *METRIC_ALIASES))}.",
-        ),
-    ] = "val_loss",
+    latent_start: Annotated[str | None, flag(_FIT, "fit.latent_start")] = None,
+    latent_lr: Annotated[float | None, flag(_FIT, "fit.latent_learning_rate")] = None,
+    schedule: Annotated[str | None, flag(_FIT, "fit.schedule")] = None,
+    drop_last: Annotated[bool | None, flag(_FIT, "fit.drop_last")] = None,
+    use_early_stopping: Annotated[bool | None, flag(_FIT, "early_stopping.enabled")] = None,
+    use_xla: Annotated[bool | None, flag(_FIT, "use_xla")] = None,
+    objective: Annotated[str | None, flag(_SEARCH, "objective")] = None,
     lr: Annotated[
         float | None,
-        _flag(
-            _SEARCH,
-            f"Learning rate; without it {_GRID} are searched.",
+        Parameter(
+            group=_SEARCH,
             name=("lr", "learning_rate"),
+            help=f"Learning rate; without it {_GRID} are searched.",
         ),
     ] = None,
-    executions_per_trial: Annotated[int, _whole(_SEARCH, "Runs of each learning rate.")] = 3,
-    seed: Annotated[
-        int | None, _whole(_SEARCH, "Whole number that repeats a run; else drawn and recorded.")
+    executions_per_trial: Annotated[int | None, flag(_SEARCH, "executions_per_trial")] = None,
+    tune: Annotated[tuple[str, ...], flag(_SEARCH, "search.space")] = (),
+    sampler: Annotated[str | None, flag(_SEARCH, "search.sampler")] = None,
+    max_trials: Annotated[int | None, flag(_SEARCH, "search.max_trials")] = None,
+    runs_at_once: Annotated[int | None, flag(_SEARCH, "search.runs_at_once")] = None,
+    seed: Annotated[int | None, flag(_SEARCH, "seed")] = None,
+    tensorboard: Annotated[bool | None, flag(_LOG, "log.tensorboard")] = None,
+    tracker: Annotated[tuple[str, ...], flag(_LOG, "log.trackers")] = (),
+    histogram_freq: Annotated[int | None, flag(_LOG, "log.histogram_freq")] = None,
+    visualize_freq: Annotated[int | None, flag(_LOG, "log.visualize_freq")] = None,
+    checkpoint_every: Annotated[int | None, flag(_LOG, "log.checkpoint_every")] = None,
+    save_best_model: Annotated[bool | None, flag(_LOG, "log.save_best_model")] = None,
+    config: Annotated[
+        Path | None,
+        Parameter(group=_OUTPUT, help="TOML file of settings, which flags win over."),
     ] = None,
     out: Annotated[
-        Path | None, _flag(_OUTPUT, "New folder for the results; else one below runs/.")
+        Path | None,
+        Parameter(
+            group=_OUTPUT,
+            help="Folder of the study: a new one, or one to go on with. By default one below runs/ "
+            "that is named after the settings.",
+        ),
     ] = None,
+    storage: Annotated[
+        str | None,
+        Parameter(
+            group=_OUTPUT,
+            help="URL of a database for the trials, for example postgresql://user@host/name; by "
+            "default a file in the folder.",
+        ),
+    ] = None,
+    reset_training: Annotated[
+        bool,
+        Parameter(
+            group=_OUTPUT,
+            negative="--noreset_training",
+            help="Clear the folder of the study and start over.",
+        ),
+    ] = False,
+    yes: Annotated[
+        bool,
+        Parameter(group=_OUTPUT, help=f"Do not stop at a search of more than {_MANY_RUNS} runs."),
+    ] = False,
 ) -> bool:
     """Train a decoder and its latents; without --lr, search the learning rate.
 
-    Prints a table of trials, best first, and writes settings, histories and pictures.
+    Prints a table of trials, best first, and writes settings, histories and pictures. The same
+    command again goes on where it was cut off.
 
     Example: autodecoder train --dataset mnist --arch 500-500 --lr 1e-3 --num_epochs 20
     """
-    chosen = {
-        "latent_start": latent_start,
-        "latent_learning_rate": latent_lr,
-        "schedule": schedule,
-        "drop_last": drop_last,
-    }
-    config = StudyConfig(
-        data=DataConfig(
-            dataset=dataset, data_dir=data_dir, examples_frac=examples_frac, scaler=scaler
-        ),
-        decoder=DecoderConfig(
-            arch=parse_arch(arch),
-            latent_dims=latent_dims,
-            activation=activation,
-            batch_norm=batch_norm,
-            use_bias=use_bias,
-            dropout_rate=dropout_rate,
-        ),
-        fit=fit_config(
-            recipe,
-            num_epochs=num_epochs,
-            batch_size=batch_size,
-            **{name: value for name, value in chosen.items() if value is not None},
-        ),
-        objective=objective,
-        learning_rates=LEARNING_RATE_GRID if lr is None else (lr,),
-        executions_per_trial=executions_per_trial,
-        seed=secrets.randbits(32) if seed is None else seed,
-        use_xla=use_xla,
+    given = nest(
+        {
+            "data.dataset": dataset,
+            "data.data_dir": data_dir,
+            "data.examples_frac": examples_frac,
+            "data.scaler": scaler,
+            "augment.enabled": augmentation,
+            "decoder.arch": arch,
+            "decoder.latent_dims": latent_dims,
+            "decoder.activation": activation,
+            "decoder.batch_norm": batch_norm,
+            "decoder.use_bias": use_bias,
+            "decoder.dropout_rate": dropout_rate,
+            "fit.num_epochs": num_epochs,
+            "fit.batch_size": batch_size,
+            "recipe": recipe,
+            "fit.latent_start": latent_start,
+            "fit.latent_learning_rate": latent_lr,
+            "fit.schedule": schedule,
+            "fit.drop_last": drop_last,
+            "early_stopping.enabled": use_early_stopping,
+            "use_xla": use_xla,
+            "objective": objective,
+            "executions_per_trial": executions_per_trial,
+            "search.sampler": sampler,
+            "search.max_trials": max_trials,
+            "search.runs_at_once": runs_at_once,
+            "seed": seed,
+            "log.tensorboard": tensorboard,
+            "log.trackers": tracker,
+            "log.histogram_freq": histogram_freq,
+            "log.visualize_freq": visualize_freq,
+            "log.checkpoint_every": checkpoint_every,
+            "log.save_best_model": save_best_model,
+        }
     )
-    return _train(config, out)
+    settings = merge({} if config is None else read_toml(config), given)
+    settings = merge(_default_space(settings), settings)
+    settings = merge(settings, nest({"search.space": _space(lr, tune)}))
+    study = study_config(settings)
+    folder = out or Path("runs") / _name(study, "seed" in settings)
+    if "seed" not in settings:
+        study = replace(study, seed=_recorded_seed(folder, reset_training))
+    n_runs = study.search.n_trials * study.executions_per_trial
+    if n_runs > _MANY_RUNS and not yes:
+        raise ConfigError(
+            f"the search has {study.search.n_trials} trials of {study.executions_per_trial} "
+            f"executions, {n_runs} runs in all; give --yes to begin it."
+        )
+    return _train(study, folder, storage, reset_training)
 
 
-def _train(config: StudyConfig, out: Path | None) -> bool:
+def _default_space(settings: dict[str, Any]) -> dict[str, Any]:
+    """The learning rate is searched where nothing else is said of it."""
+    space = settings.get("search", {})
+    if not isinstance(space, dict) or not isinstance(space.get("space", {}), dict):
+        return {}  # the error is told where settings are checked
+    return {"search": {"space": {"learning_rate": list(LEARNING_RATE_GRID)}}}
+
+
+def _space(lr: float | None, tune: Sequence[str]) -> dict[str, Any] | None:
+    space: dict[str, Any] = {} if lr is None else {"learning_rate": (lr,)}
+    for text in tune:
+        name, values = parse_tune(text)
+        if name in space:
+            raise ConfigError(f"{name} is given twice, by --tune {text} and before it.")
+        space[name] = values
+    return space or None
+
+
+def _name(study: StudyConfig, seed_given: bool) -> str:
+    """The default folder's name: the same for the same settings."""
+    settings = to_dict(study)
+    for path in (*_UNNAMED, *(() if seed_given else ("seed",))):
+        *tables, name = path.split(".")
+        table = settings
+        for part in tables:
+            table = table[part]
+        del table[name]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    return f"{study.data.dataset}-{format_arch(study.decoder.arch)}-{digest[:8]}"
+
+
+def _recorded_seed(folder: Path, reset: bool) -> int:
+    """The seed of the study that the folder holds, else a new one."""
+    path = folder / "config.json"
+    if path.exists() and not reset:
+        from autodecoder.study import read_about
+
+        about = read_about(folder) or {}
+        seed = about.get("settings", {}).get("seed")
+        if isinstance(seed, int):
+            return seed
+    return secrets.randbits(32)
+
+
+def _train(config: StudyConfig, folder: Path, storage: str | None, reset: bool) -> bool:
     """Run a study and show it; returns whether it was interrupted."""
     # Imported here, since they bring jax and matplotlib, which --help need not wait for.
-    from autodecoder.cli.console import (
-        console,
-        interruptible,
-        print_result,
-        print_start,
-        study_progress,
-    )
+    from autodecoder.cli.console import console, interruptible, logged, print_start, study_progress
+    from autodecoder.cli.tables import print_study
     from autodecoder.report import write_pictures
-    from autodecoder.study import (
-        create_folder,
-        discard_folder,
-        load_study_data,
-        run_study,
-        write_study,
-    )
+    from autodecoder.study import load_study, load_study_data, run_study
 
     dataset = load_study_data(config, progress=sys.stderr.isatty())
-    name = f"{config.data.dataset}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    folder = out or Path("runs") / name
-    create_folder(folder, config, dataset)
-    print_start(config, dataset)
-    with interruptible() as should_stop:
+    observers = []
+    if config.log.tensorboard:
+        from autodecoder.report.tensorboard import TensorBoardWriter
+
+        observers.append(TensorBoardWriter())
+    print_start(config, dataset, folder)
+    given_up: SearchError | None = None
+    with logged(), interruptible() as should_stop:
         try:
-            with study_progress(config) as report:
-                result = run_study(config, dataset, report=report, should_stop=should_stop)
-        except BaseException:
-            discard_folder(folder)
-            raise
-        write_study(result, folder)
-        pictures = write_pictures(result, folder / "report")
-        print_result(result)
+            with study_progress() as report:
+                study = run_study(
+                    config,
+                    dataset,
+                    folder,
+                    storage=storage,
+                    reset=reset,
+                    observers=observers,
+                    report=report,
+                    should_stop=should_stop,
+                )
+        except SearchError as error:
+            given_up, study = error, load_study(folder)
+        pictures = write_pictures(study, dataset)
+        print_study(study)
+        interrupted = should_stop()
+    if interrupted:
+        console.print("Interrupted: the same command goes on from here.")
     console.print(f"Results in {folder}", highlight=False)
     for picture in pictures:
         console.print(f"  {picture.relative_to(folder)}", highlight=False)
-    return result.interrupted
+    if given_up is not None:
+        raise given_up
+    return interrupted

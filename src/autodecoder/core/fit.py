@@ -1,46 +1,32 @@
-"""The joint fit: decoder and latents move together, mini-batch by mini-batch.
+"""The joint fit: decoder and latents move together, epoch by epoch.
 
-A run is a state and a pure function that moves it on by epochs. One pass over a set of images is
-one `lax.scan`; the same pass serves training, where decoder and latents move, and co-trained
-validation, where only the latents do.
+A run is a pytree and a pure function that moves it on to an epoch. An epoch is a pass over the
+training images, which moves decoder and latents, and one over the validation images under the
+co-trained protocol, which moves their latents only.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
-from autodecoder.config import DecoderConfig, FitConfig
-from autodecoder.core.decoder import (
-    Decoder,
-    Layer,
-    decode,
-    decode_training,
-    estimate_statistics,
-    init_decoder,
-)
+from autodecoder.config import RunConfig
+from autodecoder.core.decoder import Decoder, estimate_statistics, init_decoder
 from autodecoder.core.latents import start_latents
-from autodecoder.core.losses import Errors, measure
-from autodecoder.core.scaling import SCALINGS, scale_pixels
+from autodecoder.core.losses import Errors
+from autodecoder.core.scaling import SCALINGS
+from autodecoder.core.sweep import LearningRates, Moments, MovingLatents, adam_start, sweep
+from autodecoder.core.watch import RUNNING, Watch, init_watch, watch_epoch
 
-#: Metrics of one epoch, in the order in which `History` has them.
+#: Errors of one epoch, in the order in which a history has them.
 EPOCH_METRICS = (*Errors._fields, *(f"val_{name}" for name in Errors._fields))
-
-# Adam (Kingma & Ba 2015) with the constants of Keras. Dense on the latents: its momentum moves
-# every latent at every step, also those outside the batch.
-_ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-7)
+#: Mean and variance over all entries of the latents at the end of an epoch.
+LATENT_STATISTICS = ("latent_mean", "latent_variance", "val_latent_mean", "val_latent_variance")
 
 #: Training latents from which the statistics of batch normalisation are estimated.
 _STATISTICS_SAMPLE = 8192
-
-
-#: State of an Adam; none where nothing moves.
-Moments = optax.OptState | None
 
 
 class Images(NamedTuple):
@@ -50,22 +36,8 @@ class Images(NamedTuple):
     val: UInt8[Array, "n_val pixels"]
 
 
-class LearningRates(NamedTuple):
-    """Step sizes of a run; traced, so that a search over them compiles once."""
-
-    decoder: Float[Array, ""]
-    latents: Float[Array, ""]
-
-
-class MovingLatents(NamedTuple):
-    """Latents under optimisation, with the moments of their Adam."""
-
-    values: Float[Array, "n dims"]
-    moments: Moments
-
-
 class RunState(eqx.Module):
-    """What a run carries from epoch to epoch."""
+    """What training carries from epoch to epoch."""
 
     decoder: Decoder
     decoder_moments: Moments
@@ -78,20 +50,48 @@ class RunState(eqx.Module):
     """Number of epochs done."""
 
 
-#: One value an epoch for each of `EPOCH_METRICS`; not a number where the run has not been yet.
+class Snapshot(NamedTuple):
+    """A trained decoder with the latents that belong to it."""
+
+    decoder: Decoder
+    train_latents: Float[Array, "n_train dims"]
+    val_latents: Float[Array, "n_val dims"]
+    epoch: Int[Array, ""]
+
+
+#: One value an epoch for each of `history_names`; not a number where the run has not been yet.
 History = dict[str, Float[Array, " epochs"]]
+
+
+class Run(NamedTuple):
+    """A run under way: its state, and what has been recorded and seen of it."""
+
+    state: RunState
+    history: History
+    watch: Watch
+    best: Snapshot | None
+    """Of the best epoch so far, where the configuration asks to keep it."""
+
+
+def history_names(config: RunConfig) -> tuple[str, ...]:
+    """What is recorded of each epoch."""
+    return EPOCH_METRICS + LATENT_STATISTICS + _gradient_names(config)
+
+
+def _gradient_names(config: RunConfig) -> tuple[str, ...]:
+    if not config.track_gradients:
+        return ()
+    hidden = (f"gradient_norm_layer_{k}" for k in range(1, len(config.decoder.arch) + 1))
+    return (*hidden, "gradient_norm_output", "gradient_norm_latents")
 
 
 def init_run(
     key: PRNGKeyArray,
     images: Images,
     scores: tuple[Float[Array, "n_train dims"], Float[Array, "n_val dims"]] | None,
-    *,
-    decoder_config: DecoderConfig,
-    fit: FitConfig,
-    scaler: str,
-) -> tuple[RunState, History]:
-    """The state of a run before its first epoch, and its empty history.
+    config: RunConfig,
+) -> Run:
+    """A run before its first epoch.
 
     Parameters
     ----------
@@ -100,50 +100,57 @@ def init_run(
     images : Images
     scores : pair of (n, latent_dims), optional
         PCA scores of training and validation images, where the fit starts from them.
+    config : RunConfig
     """
     decoder_key, train_key, val_key, run_key = jax.random.split(key, 4)
-    n_pixels = images.train.shape[1]
-    decoder = init_decoder(
-        decoder_key, decoder_config, n_pixels, SCALINGS[scaler].output_activation
-    )
+    activation = SCALINGS[config.scaler].output_activation
+    decoder = init_decoder(decoder_key, config.decoder, images.train.shape[1], activation)
     train_scores, val_scores = (None, None) if scores is None else scores
-    dims = decoder_config.latent_dims
-    train = start_latents(train_key, fit.latent_start, (len(images.train), dims), train_scores)
-    val = start_latents(val_key, fit.latent_start, (len(images.val), dims), val_scores)
+    dims, start = config.decoder.latent_dims, config.fit.latent_start
+    train = start_latents(train_key, start, (len(images.train), dims), train_scores)
+    val = start_latents(val_key, start, (len(images.val), dims), val_scores)
     state = RunState(
         decoder=decoder,
-        decoder_moments=_adam_start(decoder.layers),
-        train=MovingLatents(train, _adam_start(train)),
-        val=MovingLatents(val, _adam_start(val)),
+        decoder_moments=adam_start(decoder.layers),
+        train=MovingLatents(train, adam_start(train)),
+        val=MovingLatents(val, adam_start(val)),
         key=run_key,
         epoch=jnp.zeros((), jnp.int32),
     )
-    return state, {name: jnp.full(fit.num_epochs, jnp.nan) for name in EPOCH_METRICS}
+    history = {name: jnp.full(config.fit.num_epochs, jnp.nan) for name in history_names(config)}
+    best = take_snapshot(state) if config.watch.keep_best else None
+    return Run(state, history, init_watch(), best)
 
 
 def advance_run(
-    state: RunState,
-    history: History,
-    rates: LearningRates,
-    images: Images,
-    n_epochs: int | Int[Array, ""],
-    *,
-    fit: FitConfig,
-    scaler: str,
-) -> tuple[RunState, History]:
-    """Move a run on by some epochs. Their number is traced: how they are portioned is no matter."""
+    run: Run, rates: LearningRates, images: Images, until: int | Int[Array, ""], config: RunConfig
+) -> Run:
+    """Move a run on to an epoch, unless it ends before, by divergence or early stopping.
 
-    def one_epoch(_: int | Array, carry: tuple[RunState, History]) -> tuple[RunState, History]:
-        state, history = carry
-        state, metrics = run_epoch(state, rates, images, fit=fit, scaler=scaler)
-        row = state.epoch - 1
-        return state, {name: history[name].at[row].set(metrics[name]) for name in history}
+    The epoch is traced: how the way to it is portioned is no matter. A run that has ended, or is
+    there already, stays as it is.
+    """
 
-    return jax.lax.fori_loop(0, n_epochs, one_epoch, (state, history))
+    def goes_on(run: Run) -> Array:
+        return (run.state.epoch < until) & (run.watch.status == RUNNING)
+
+    def one_epoch(run: Run) -> Run:
+        state, metrics = run_epoch(run.state, rates, images, config)
+        history = {
+            name: values.at[state.epoch - 1].set(metrics[name])
+            for name, values in run.history.items()
+        }
+        watch, better = watch_epoch(run.watch, metrics, state.epoch, config.watch)
+        best = run.best
+        if best is not None:
+            best = jax.lax.cond(better, take_snapshot, lambda _: run.best, state)
+        return Run(state, history, watch, best)
+
+    return jax.lax.while_loop(goes_on, one_epoch, run)
 
 
 def run_epoch(
-    state: RunState, rates: LearningRates, images: Images, *, fit: FitConfig, scaler: str
+    state: RunState, rates: LearningRates, images: Images, config: RunConfig
 ) -> tuple[RunState, dict[str, Float[Array, ""]]]:
     """One pass over the training images, then one over the validation images.
 
@@ -151,12 +158,11 @@ def run_epoch(
     -------
     state : RunState
     metrics : dict
-        `EPOCH_METRICS`: means over the images visited, each measured when its batch was visited,
-        before the step taken on it.
+        A value for each of `history_names`.
     """
     epoch_key = jax.random.fold_in(state.key, state.epoch)
     train_key, val_key, sample_key = jax.random.split(epoch_key, 3)
-    decoder, decoder_moments, train, errors = _sweep(
+    trained = sweep(
         state.decoder,
         state.decoder_moments,
         state.train,
@@ -164,126 +170,25 @@ def run_epoch(
         train_key,
         state.epoch,
         rates,
-        fit=fit,
-        scaler=scaler,
+        config,
     )
-    if decoder.config.batch_norm:
+    decoder, train = trained.decoder, trained.latents
+    if config.decoder.batch_norm:
         decoder = estimate_statistics(decoder, _sample(sample_key, train.values))
-    _, _, val, val_errors = _sweep(
-        decoder, None, state.val, images.val, val_key, state.epoch, rates, fit=fit, scaler=scaler
-    )
-    metrics = dict(zip(EPOCH_METRICS, (*errors, *val_errors), strict=True))
-    state = RunState(decoder, decoder_moments, train, val, state.key, state.epoch + 1)
+    validated = sweep(decoder, None, state.val, images.val, val_key, state.epoch, rates, config)
+    val = validated.latents
+    metrics = dict(zip(EPOCH_METRICS, (*trained.errors, *validated.errors), strict=True))
+    statistics = (f(latents.values) for latents in (train, val) for f in (jnp.mean, jnp.var))
+    metrics |= zip(LATENT_STATISTICS, statistics, strict=True)
+    if trained.gradient_norms is not None:
+        metrics |= zip(_gradient_names(config), trained.gradient_norms, strict=True)
+    state = RunState(decoder, trained.decoder_moments, train, val, state.key, state.epoch + 1)
     return state, metrics
 
 
-def _sweep(
-    decoder: Decoder,
-    decoder_moments: Moments,
-    latents: MovingLatents,
-    images: UInt8[Array, "n pixels"],
-    key: PRNGKeyArray,
-    epoch: Int[Array, ""],
-    rates: LearningRates,
-    *,
-    fit: FitConfig,
-    scaler: str,
-) -> tuple[Decoder, Moments, MovingLatents, Errors]:
-    """Visit the images once, in random order; without moments of its own the decoder is frozen.
-
-    Images and latents are shuffled once, so that each batch is a contiguous slice. Where the last
-    batch is not full, it is filled up from the one before it; the rows seen already count neither
-    in the loss nor in the metrics.
-    """
-    training = decoder_moments is not None
-    n = len(images)
-    batch_size = min(fit.batch_size, n)
-    n_batches = n // batch_size if training and fit.drop_last else -(-n // batch_size)
-    order_key, noise_key = jax.random.split(key)
-    order = jax.random.permutation(order_key, n)
-    shuffled = images[order]
-
-    def step(carry, k: Int[Array, ""]):
-        decoder, decoder_moments, latents = carry
-        start = jnp.minimum(k * batch_size, n - batch_size)
-        fresh = start + jnp.arange(batch_size) >= k * batch_size
-        batch = _Batch(
-            images=scale_pixels(_slice(shuffled, start, batch_size), scaler),
-            weights=fresh / fresh.sum(),
-            key=jax.random.fold_in(noise_key, k) if training else None,
-        )
-        z = _slice(latents.values, start, batch_size)
-        factor = _schedule(fit, epoch + k / n_batches)
-        if training:
-            gradient = jax.grad(_batch_loss, argnums=(0, 1), has_aux=True)
-            (layers_gradient, z_gradient), errors = gradient(
-                decoder.layers, z, decoder, batch, scaler
-            )
-            layers, decoder_moments = _adam_step(
-                decoder.layers, layers_gradient, decoder_moments, rates.decoder * factor
-            )
-            decoder = replace(decoder, layers=layers)
-        else:
-            gradient = jax.grad(_batch_loss, argnums=1, has_aux=True)
-            z_gradient, errors = gradient(decoder.layers, z, decoder, batch, scaler)
-        dense = jax.lax.dynamic_update_slice_in_dim(
-            jnp.zeros_like(latents.values), z_gradient, start, 0
-        )
-        latents = MovingLatents(
-            *_adam_step(latents.values, dense, latents.moments, rates.latents * factor)
-        )
-        return (decoder, decoder_moments, latents), errors
-
-    carry = (decoder, decoder_moments, _reorder(latents, lambda a: a[order]))
-    (decoder, decoder_moments, latents), errors = jax.lax.scan(step, carry, jnp.arange(n_batches))
-    latents = _reorder(latents, lambda a: jnp.zeros_like(a).at[order].set(a, unique_indices=True))
-    n_seen = min(n, n_batches * batch_size)
-    return decoder, decoder_moments, latents, jax.tree.map(lambda e: e.sum() / n_seen, errors)
-
-
-class _Batch(NamedTuple):
-    images: Float[Array, "b pixels"]
-    weights: Float[Array, " b"]
-    """They sum to 1; 0 for rows that were seen before."""
-    key: PRNGKeyArray | None
-    """For dropout; with it the decoder runs in training mode."""
-
-
-def _batch_loss(
-    layers: tuple[Layer, ...],
-    latents: Float[Array, "b dims"],
-    decoder: Decoder,
-    batch: _Batch,
-    scaler: str,
-) -> tuple[Float[Array, ""], Errors]:
-    """The loss of a batch, and the summed errors of the rows that count."""
-    decoder = replace(decoder, layers=layers)
-    if batch.key is None:
-        outputs = decode(decoder, latents)
-    else:
-        outputs = decode_training(decoder, latents, batch.key)
-    errors = measure(outputs, batch.images, scaler)
-    seen = (batch.weights > 0).astype(jnp.float32)
-    sums = jax.tree.map(lambda e: jnp.sum(seen * e), errors)
-    return jnp.sum(batch.weights * errors.loss), sums
-
-
-def _adam_start(values: Any) -> Moments:
-    return _ADAM.init(values)
-
-
-def _adam_step(
-    values: Any, gradient: Any, moments: Any, rate: Float[Array, ""]
-) -> tuple[Any, Moments]:
-    direction, moments = _ADAM.update(gradient, moments)
-    return jax.tree.map(lambda v, d: v - rate * d, values, direction), moments
-
-
-def _schedule(fit: FitConfig, epoch: Float[Array, ""]) -> Float[Array, ""]:
-    """Share of the full step size at a point of the fit, counted in epochs."""
-    if fit.schedule == "constant":
-        return jnp.ones(())
-    return 0.5 * (1 + jnp.cos(jnp.pi * epoch / fit.num_epochs))
+def take_snapshot(state: RunState) -> Snapshot:
+    """The part of a state that is worth keeping when training is over."""
+    return Snapshot(state.decoder, state.train.values, state.val.values, state.epoch)
 
 
 def _sample(key: PRNGKeyArray, latents: Float[Array, "n dims"]) -> Float[Array, "m dims"]:
@@ -292,12 +197,3 @@ def _sample(key: PRNGKeyArray, latents: Float[Array, "n dims"]) -> Float[Array, 
     if n <= _STATISTICS_SAMPLE:
         return latents
     return latents[jax.random.randint(key, (_STATISTICS_SAMPLE,), 0, n)]
-
-
-def _slice(values: Array, start: Int[Array, ""], size: int) -> Array:
-    return jax.lax.dynamic_slice_in_dim(values, start, size)
-
-
-def _reorder(latents: MovingLatents, reorder: Callable[[Array], Array]) -> MovingLatents:
-    """Apply a row permutation to latents and moments; the step count has no rows."""
-    return jax.tree.map(lambda a: reorder(a) if a.ndim else a, latents)

@@ -4,7 +4,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Num
 
 
 class Scaling(NamedTuple):
@@ -24,7 +24,7 @@ SCALINGS = MappingProxyType(
 )
 
 
-def scale_pixels(images: UInt8[Array, "*shape"], scaler: str) -> Float[Array, "*shape"]:
+def scale_pixels(images: Num[Array, "*shape"], scaler: str) -> Float[Array, "*shape"]:
     """Scale stored pixels, 0 to 255, to the range in which the error is measured."""
     scaling = SCALINGS[scaler]
     return images.astype(jnp.float32) * (scaling.span / 255) + scaling.low

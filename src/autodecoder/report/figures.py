@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 
-from autodecoder.config import METRICS
+from autodecoder.config import METRICS, format_value
 from autodecoder.study import Trial
 
 #: Ten colours that stay apart for colour-blind eyes: Okabe & Ito's eight (yellow darkened for a
@@ -27,6 +27,7 @@ CLASS_COLOURS = (
     "#8C6D4A",
 )
 _GREY = "#C8C8C8"
+_MOST_CURVES = 10
 _METRIC_LABELS = {
     "loss": "mean squared error",
     "mae": "mean absolute error",
@@ -49,18 +50,20 @@ def metric_label(metric: str) -> str:
 def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> Figure:
     """One panel a metric over epochs: a line a trial, mean ± standard deviation over executions.
 
-    An epoch that only some executions reached is averaged over those.
+    An epoch that only some executions reached is averaged over those. Of more than ten trials the
+    first ten are shown: given best first, the best.
     """
     figure = Figure(figsize=(5.2 * len(metrics), 4), layout="constrained")
     panels = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
-    ordered = sorted(trials, key=lambda trial: trial.learning_rate)
+    ordered = sorted(trials[:_MOST_CURVES], key=lambda trial: trial.learning_rate)
+    names = _varied(ordered)
     colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(ordered)))
     for axes, metric in zip(panels, metrics, strict=True):
         highest = []
         for trial, colour in zip(ordered, colours, strict=True):
             mean, std = _over_executions(trial, metric)
             epochs = np.arange(1, len(mean) + 1)
-            label = f"learning rate {trial.learning_rate:g}"
+            label = _label(trial, names)
             axes.plot(epochs, mean, color=colour, label=label, marker="." if len(mean) < 3 else "")
             axes.fill_between(epochs, mean - std, mean + std, color=colour, alpha=0.2, lw=0)
             if np.isfinite(mean).any():
@@ -82,14 +85,20 @@ def plot_learning_rates(trials: Sequence[Trial], metric: str) -> Figure:
     """The objective over the learning rate: each execution's best value, and the mean."""
     figure = Figure(figsize=(5.2, 4), layout="constrained")
     axes = figure.subplots()
-    ordered = sorted(trials, key=lambda trial: trial.learning_rate)
-    rates = [trial.learning_rate for trial in ordered]
-    scores = [trial.score for trial in ordered]
-    axes.plot(rates, scores, color=CLASS_COLOURS[0], marker="o", label="mean")
-    for k, trial in enumerate(ordered):
-        best = [execution.best for execution in trial.executions]
-        label = "one execution" if k == 0 else None
-        axes.plot([rates[k]] * len(best), best, ".", color=CLASS_COLOURS[1], ms=9, label=label)
+    lines: dict[str, list[Trial]] = {}
+    names = [name for name in _varied(trials) if name != "learning_rate"]
+    for trial in sorted(trials, key=lambda trial: trial.learning_rate):
+        lines.setdefault(_label(trial, names), []).append(trial)
+    for k, (label, line) in enumerate(lines.items()):
+        colour = CLASS_COLOURS[0] if len(lines) == 1 else class_colours(len(lines))[k]
+        rates = [trial.learning_rate for trial in line]
+        axes.plot(rates, [t.score for t in line], color=colour, marker="o", label=label or "mean")
+        for trial, rate in zip(line, rates, strict=True):
+            best = [execution.best for execution in trial.executions]
+            dots = CLASS_COLOURS[1] if len(lines) == 1 else colour
+            axes.plot([rate] * len(best), best, ".", color=dots, ms=9, zorder=1)
+    if len(lines) == 1:
+        axes.plot([], [], ".", color=CLASS_COLOURS[1], ms=9, label="one execution")
     axes.set(xscale="log", xlabel="learning rate", ylabel=metric_label(metric))
     axes.grid(alpha=0.25, lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
@@ -148,6 +157,18 @@ def plot_reconstructions(
                 image[..., 0] if grey else image, cmap="gray" if grey else None, vmin=0, vmax=255
             )
     return figure
+
+
+def _varied(trials: Sequence[Trial]) -> list[str]:
+    """Settings that differ between trials; the learning rate if none does."""
+    names = list(trials[0].values)
+    varied = [name for name in names if len({trial.values[name] for trial in trials}) > 1]
+    return varied or ["learning_rate"]
+
+
+def _label(trial: Trial, names: Sequence[str]) -> str:
+    values = ((name.replace("_", " "), format_value(trial.values[name])) for name in names)
+    return ", ".join(f"{name} {value}" for name, value in values)
 
 
 def class_colours(n_classes: int) -> Float[np.ndarray, "classes 4"]:

@@ -7,21 +7,21 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from autodecoder.data import Dataset, ImageSet
+from autodecoder.files import write_file
 from autodecoder.report.figures import (
     plot_latent_space,
     plot_learning_rates,
     plot_loss_curves,
     plot_reconstructions,
 )
-from autodecoder.study import StudyResult, write_file
-from autodecoder.study.results import BestRun
+from autodecoder.study import Shown, Study
 
 
-def write_pictures(result: StudyResult, folder: Path) -> list[Path]:
-    """Draw a finished or interrupted study as PNG files in `folder`.
+def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
+    """Draw a study as PNG files in the folder `report` of its own.
 
-    Loss curves and, with several trials, the learning-rate sweep show all trials; latent spaces
-    (of two dimensions) and reconstructions show the best run.
+    Loss curves and, with several learning rates, their sweep show all trials; latent spaces (of two
+    dimensions) and reconstructions show the best run.
 
     Returns
     -------
@@ -33,15 +33,19 @@ def write_pictures(result: StudyResult, folder: Path) -> list[Path]:
     OutputError
         If a file cannot be written.
     """
-    if not any(execution.epochs for trial in result.trials for execution in trial.executions):
+    trials = [t for t in study.trials if any(execution.epochs for execution in t.executions)]
+    if not trials:
         return []
-    run, dataset = result.best_run, result.dataset
-    figures = {"loss_curves": plot_loss_curves(result.trials, _curves(result.metric))}
-    if len(result.trials) > 1:
-        figures["learning_rates"] = plot_learning_rates(result.trials, result.metric)
-    if run is not None:
-        if result.config.decoder.latent_dims == 2:
-            figures |= _latent_spaces(dataset, run)
+    figures = {"loss_curves": plot_loss_curves(trials, _curves(study.metric))}
+    if len({trial.learning_rate for trial in trials}) > 1:
+        figures["learning_rates"] = plot_learning_rates(trials, study.metric)
+    shown = study.shown_run()
+    if shown is not None:
+        trial, _, outcome = shown
+        run = outcome.shown
+        assert run is not None  # see `shown_run`
+        if study.config.parts(trial.values)[0].latent_dims == 2:
+            figures |= _latent_spaces(dataset, run, outcome.protocol)
         figures["reconstructions_train"] = _reconstructions(
             dataset.train, run.train_shown, run.train_reconstructions, "training images"
         )
@@ -49,8 +53,9 @@ def write_pictures(result: StudyResult, folder: Path) -> list[Path]:
             dataset.val,
             run.val_shown,
             run.val_reconstructions,
-            f"validation images ({run.val_protocol})",
+            f"validation images ({outcome.protocol})",
         )
+    folder = study.folder / "report"
     return [_save(figure, folder / f"{name}.png") for name, figure in figures.items()]
 
 
@@ -60,7 +65,7 @@ def _curves(metric: str) -> tuple[str, str]:
     return base, f"val_{base}"
 
 
-def _latent_spaces(dataset: Dataset, run: BestRun) -> dict[str, Figure]:
+def _latent_spaces(dataset: Dataset, run: Shown, protocol: str) -> dict[str, Figure]:
     return {
         "latent_space_train": plot_latent_space(
             run.train_latents,
@@ -72,7 +77,7 @@ def _latent_spaces(dataset: Dataset, run: BestRun) -> dict[str, Figure]:
             run.val_latents,
             dataset.val.labels,
             dataset.class_names,
-            title=f"{dataset.name}: latents of the validation images ({run.val_protocol})",
+            title=f"{dataset.name}: latents of the validation images ({protocol})",
             background=run.train_latents,
         ),
     }

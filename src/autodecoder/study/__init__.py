@@ -1,18 +1,26 @@
 """Trials and executions: what to run, how it went, and what is kept on disk."""
 
-from autodecoder.study.results import Execution, StudyResult, Trial
-from autodecoder.study.run import Progress, load_study_data, run_study
-from autodecoder.study.store import create_folder, discard_folder, write_file, write_study
+from autodecoder.study.checkpoint import Outcome
+from autodecoder.study.folder import Study, load_study, read_about, write_histories
+from autodecoder.study.group import Progress
+from autodecoder.study.observer import Observer, RunInfo
+from autodecoder.study.results import Execution, Shown, Trial
+from autodecoder.study.run import load_study_data, run_study
+from autodecoder.study.validate import choose_shown
 
 __all__ = [
     "Execution",
+    "Observer",
+    "Outcome",
     "Progress",
-    "StudyResult",
+    "RunInfo",
+    "Shown",
+    "Study",
     "Trial",
-    "create_folder",
-    "discard_folder",
+    "choose_shown",
+    "load_study",
     "load_study_data",
+    "read_about",
     "run_study",
-    "write_file",
-    "write_study",
+    "write_histories",
 ]

@@ -1,19 +1,24 @@
 """What a study found: executions, trials, and their ranking."""
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from autodecoder.config import METRICS, StudyConfig
-from autodecoder.data import Dataset
+from autodecoder.config import METRICS
+
+#: How an execution stands or ended, and how a trial does.
+FINISHED, STOPPED, DIVERGED, UNFINISHED = "finished", "stopped early", "diverged", "unfinished"
+COMPLETE, FAILED = "complete", "failed"
 
 
 @dataclass(frozen=True, eq=False)
 class Execution:
-    """One run: its history, and the objective's best value in it.
+    """One run: its history, how it ended, and the objective's best value in it.
 
     Parameters
     ----------
@@ -22,25 +27,22 @@ class Execution:
         protocol are not a number in epochs after which it was not evaluated.
     metric : str
         The recorded metric that is the objective.
-    num_epochs : int
-        How many epochs the run should have had.
+    status : str
+        `finished`, `stopped early`, `diverged` (a loss ceased to be a finite number) or
+        `unfinished`.
+    seconds : float
+        Time spent on its epochs.
     """
 
     history: dict[str, Float[np.ndarray, " epochs"]]
     metric: str
-    num_epochs: int
+    status: str
+    seconds: float = 0.0
 
     @property
     def epochs(self) -> int:
         """Epochs done."""
         return len(self.history["loss"])
-
-    @property
-    def status(self) -> str:
-        """`finished`, `interrupted`, or `diverged` where a loss ceased to be a finite number."""
-        if not all(np.isfinite(self.history[name]).all() for name in ("loss", "val_loss")):
-            return "diverged"
-        return "finished" if self.epochs == self.num_epochs else "interrupted"
 
     @cached_property
     def best_epoch(self) -> int | None:
@@ -58,18 +60,39 @@ class Execution:
             return math.nan
         return float(self.history[self.metric][self.best_epoch - 1])
 
+    def last(self, metric: str) -> float:
+        """A metric after the last epoch; not a number if it has no value."""
+        values = self.history.get(metric)
+        return float(values[-1]) if values is not None and len(values) else math.nan
+
 
 @dataclass(frozen=True, eq=False)
 class Trial:
     """One hyperparameter configuration, run once or several times."""
 
     trial_id: str
-    learning_rate: float
+    """Random; unique across studies."""
+    number: int
+    """In the order in which the study's trials were chosen, from 0."""
+    values: Mapping[str, Any]
+    """Of the searched settings."""
     executions: tuple[Execution, ...]
+    state: str
+    """`complete`; `failed`, without a finite score; or `unfinished`."""
+    error: str | None = None
+    """Why it failed, where that was no divergence."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The decoder's step size."""
+        return self.values["learning_rate"]
 
     @property
     def score(self) -> float:
-        """Mean over the executions begun of each one's best value; not a number if one has none."""
+        """Mean over the executions of each one's best epoch; not a number if one has none.
+
+        Of an unfinished trial, over the executions begun.
+        """
         return float(np.mean(self._bests)) if self._bests else math.nan
 
     @property
@@ -78,24 +101,33 @@ class Trial:
         return float(np.std(self._bests)) if self._bests else math.nan
 
     @property
+    def best_execution(self) -> int | None:
+        """Number of the execution with the best value among those that did not diverge."""
+        candidates = [
+            (sign(e.metric) * e.best, k)
+            for k, e in enumerate(self.executions)
+            if e.status != DIVERGED and math.isfinite(e.best)
+        ]
+        return min(candidates)[1] if candidates else None
+
+    @property
     def _bests(self) -> list[float]:
-        """Interrupted within the first epoch, some executions have not begun: they do not count."""
-        return [execution.best for execution in self.executions if execution.epochs]
+        return [
+            execution.best
+            for execution in self.executions
+            if execution.epochs or execution.status != UNFINISHED
+        ]
 
 
 @dataclass(frozen=True, eq=False)
-class BestRun:
-    """The run behind the pictures: the best execution of the best trial.
+class Shown:
+    """What the pictures of a run need of it.
 
     Latents are `(n, latent_dims)`, reconstructions `(n, n_pixels)` uint8 of a few images each.
     """
 
-    trial_id: str
-    execution: int
     train_latents: Float[np.ndarray, "n_train dims"]
     val_latents: Float[np.ndarray, "n_val dims"]
-    val_protocol: str
-    """Where the validation latents come from: `fresh`, or `co-trained` if interrupted."""
     train_shown: np.ndarray
     """Indices of the training images reconstructed."""
     train_reconstructions: UInt8[np.ndarray, "train_shown pixels"]
@@ -103,33 +135,17 @@ class BestRun:
     val_reconstructions: UInt8[np.ndarray, "val_shown pixels"]
 
 
-@dataclass(frozen=True, eq=False)
-class StudyResult:
-    """A study that ended, by itself or by interruption."""
-
-    config: StudyConfig
-    dataset: Dataset
-    metric: str
-    """What ranked the trials: the objective, or its co-trained counterpart where the objective is
-    fresh and an interruption left it out."""
-    trials: tuple[Trial, ...]
-    """Best first; trials without a finite score last."""
-    best_run: BestRun | None
-    """`None` if every run that has a score diverged in the end, or none has one."""
-    seconds: dict[str, float]
-    """Wall-clock time of `compile`, `fit` and `fresh_validation`."""
-    interrupted: bool
-
-
 def sign(metric: str) -> int:
     """1 if less of a metric is better, -1 if more is."""
     return 1 if METRICS[metric] == "min" else -1
 
 
-def rank(trials: list[Trial], metric: str) -> tuple[Trial, ...]:
-    """Best first; trials without a finite score last, in the order given."""
+def rank(trials: Iterable[Trial], metric: str) -> tuple[Trial, ...]:
+    """Complete trials first, best first; then unfinished ones likewise, and failed ones."""
+    states = (COMPLETE, UNFINISHED, FAILED)
 
-    def badness(trial: Trial) -> float:
-        return sign(metric) * trial.score if math.isfinite(trial.score) else math.inf
+    def place(trial: Trial) -> tuple[int, float, int]:
+        badness = sign(metric) * trial.score if math.isfinite(trial.score) else math.inf
+        return states.index(trial.state), badness, trial.number
 
-    return tuple(sorted(trials, key=badness))
+    return tuple(sorted(trials, key=place))

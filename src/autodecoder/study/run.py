@@ -1,53 +1,61 @@
-"""Running a study: one population for all its runs, moved on in portions of about half a second."""
+"""Running a study: claim trials, run them as populations, keep what comes of them."""
 
 import contextlib
+import logging
 import re
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from autodecoder.config import METRICS, StudyConfig
-from autodecoder.core.decoder import decode
-from autodecoder.core.fit import EPOCH_METRICS, Images, RunState
-from autodecoder.core.infer import Inference, infer_latents
-from autodecoder.core.latents import fit_pca, pca_scores
-from autodecoder.core.population import (
-    Population,
-    advance,
-    init_population,
-    study_runs,
-    take_run,
-)
-from autodecoder.core.scaling import to_unit
+from autodecoder.config import StudyConfig, to_dict
+from autodecoder.core.fit import Images, Run, Snapshot, take_snapshot
+from autodecoder.core.watch import DIVERGED as RUN_DIVERGED
+from autodecoder.core.watch import STOPPED as RUN_STOPPED
 from autodecoder.data import Dataset, load_dataset, subset
 from autodecoder.errors import ConfigError, MemoryLimitError
-from autodecoder.study.results import BestRun, Execution, StudyResult, Trial, rank, sign
+from autodecoder.model import Model, load_model, save_model
+from autodecoder.study.checkpoint import (
+    Outcome,
+    drop_checkpoints,
+    drop_outcome,
+    load_outcome,
+    save_outcome,
+)
+from autodecoder.study.folder import (
+    Study,
+    clear_folder,
+    discard_folder,
+    execution_folder,
+    is_worth_keeping,
+    load_study,
+    open_folder,
+    read_about,
+    read_history,
+    write_histories,
+    write_trial,
+)
+from autodecoder.study.group import Group, Progress, Slot, run_infos, unfinished
+from autodecoder.study.ledger import Claim, Ledger, delete_study
+from autodecoder.study.locks import study_lock
+from autodecoder.study.observer import Observer, RunInfo
+from autodecoder.study.results import (
+    COMPLETE,
+    DIVERGED,
+    FAILED,
+    FINISHED,
+    STOPPED,
+    UNFINISHED,
+    Execution,
+    Trial,
+)
+from autodecoder.study.space import to_parameter
+from autodecoder.study.validate import FRESH_METRICS, show_run, validate_fresh
 
-#: How long the program runs before the host looks up: for progress, and for interruption.
-_PORTION_SECONDS = 0.5
-#: Images in each grid of reconstructions.
-_N_SHOWN = 20
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a study has come."""
-
-    stage: str
-    """`compile`, `fit` or `fresh validation`."""
-    done: int
-    total: int
-    """Epochs of all runs together while fitting, runs while validating."""
-    epoch: int = 0
-    """Epochs that every run has done."""
-    loss: float = float("nan")
-    """Training loss of the run that has the least of it."""
-    val_loss: float = float("nan")
-    """Co-trained validation loss, likewise."""
+_log = logging.getLogger(__name__)
 
 
 def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
@@ -62,11 +70,13 @@ def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
     """
     whole = load_dataset(config.data.dataset, data_dir=config.data.data_dir, progress=progress)
     dataset = subset(whole, config.data.examples_frac, seed=config.seed)
-    if config.fit.batch_size > len(dataset.train):
+    sizes = config.search.space.get("batch_size", (config.fit.batch_size,))
+    largest = max(sizes) if isinstance(sizes, tuple) else sizes.high
+    if largest > len(dataset.train):
         raise ConfigError(
             f"batch_size must not exceed the number of training images, {len(dataset.train)} "
             f"({config.data.dataset} with examples_frac {config.data.examples_frac:g}), "
-            f"got {config.fit.batch_size}."
+            f"got {largest}."
         )
     return dataset
 
@@ -74,271 +84,285 @@ def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
 def run_study(
     config: StudyConfig,
     dataset: Dataset,
+    folder: Path | str,
     *,
+    storage: str | None = None,
+    reset: bool = False,
+    observers: Sequence[Observer] = (),
     report: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> StudyResult:
+) -> Study:
     """Run every trial of a study, each `executions_per_trial` times, and rank them.
+
+    A study lives in its folder. Given the folder of one that was cut off, it goes on where that
+    stopped; finished trials are not run again. Several processes may run one study: each claims
+    trials that no other has.
 
     Parameters
     ----------
     config : StudyConfig
     dataset : Dataset
         From `load_study_data`.
+    folder : path
+        New, empty, or of the same study.
+    storage : str, optional
+        URL of a database for the trials and their states, instead of a file in the folder.
+    reset : bool
+        Clear the folder first, if it holds a study.
+    observers : sequence of Observer
+        Told of every run.
     report : callable
         Told how far the study has come, about twice a second.
     should_stop : callable
-        Asked as often; when it says yes, the study ends with the epochs done so far, without
-        fresh validation.
+        Asked as often; when it says yes, checkpoints are written and the study ends.
+
+    Returns
+    -------
+    Study
+        As `load_study` reads it.
 
     Raises
     ------
+    ConfigError
+        If the folder holds a study of other settings.
     MemoryLimitError
         If the device has too little memory.
+    OutputError
+        If a result cannot be written.
+    SearchError
+        If ten trials in a row have failed.
+    StorageError
+        If the storage cannot be used.
     """
+    folder = Path(folder)
     with contextlib.nullcontext() if config.use_xla else jax.disable_jit():
-        try:
-            return _run(config, dataset, report, should_stop)
-        except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            if not re.search("out of memory|RESOURCE_EXHAUSTED", str(error), re.IGNORECASE):
-                raise
+        worker = _Worker(config, dataset, folder, observers, report, should_stop)
+        worker.run(storage, reset)
+    return load_study(folder)
+
+
+class _Worker:
+    """One process at work on a study."""
+
+    def __init__(
+        self,
+        config: StudyConfig,
+        dataset: Dataset,
+        folder: Path,
+        observers: Sequence[Observer],
+        report: Callable[[Progress], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._config = config
+        self._dataset = dataset
+        self._folder = folder
+        self._observers = observers
+        self._report = report
+        self._should_stop = should_stop
+        self._images = Images(jnp.asarray(dataset.train.flat), jnp.asarray(dataset.val.flat))
+        self._open: dict[str, Claim] = {}
+
+    def run(self, storage: str | None, reset: bool) -> None:
+        with study_lock(self._folder):
+            about = read_about(self._folder)
+            if reset and about is not None:
+                delete_study(self._folder, about["study"], storage)
+            if reset:
+                clear_folder(self._folder)
+            is_new = reset or about is None
+            about = open_folder(self._folder, self._config, self._dataset)
+        with contextlib.ExitStack() as stack:
+            if is_new:
+                stack.push(self._discard_on_error)
+            ledger = stack.enter_context(self._ledger(about["study"], storage))
+            if is_new:
+                stack.push(lambda *error: self._discard_on_error(*error, ledger=ledger))
+            self._work(ledger)
+
+    def _discard_on_error(self, kind: object, *_: object, ledger: Ledger | None = None) -> None:
+        """Leave nothing behind where nothing has come of a new study."""
+        if kind is None or is_worth_keeping(self._folder):
+            return
+        if ledger is None:
+            discard_folder(self._folder)
+        else:
+            ledger.delete()
+
+    def _ledger(self, name: str, storage: str | None) -> Ledger:
+        return Ledger(self._folder, name, self._config, self._dataset.image_shape, storage)
+
+    def _work(self, ledger: Ledger) -> None:
+        for observer in self._observers:
+            observer.begin_study(self._config, self._dataset)
+        while not self._should_stop():
+            claims = ledger.claim()
+            if not claims:
+                break
+            try:
+                if self._run_group(claims, ledger):
+                    break
+            except (MemoryError, jax.errors.JaxRuntimeError) as error:
+                if not re.search("out of memory|RESOURCE_EXHAUSTED", str(error), re.IGNORECASE):
+                    raise
+                self._give_up(claims, ledger, error)
+        study = load_study(self._folder)
+        self._keep_best(study)
+        write_histories(study)
+
+    def _run_group(self, claims: list[Claim], ledger: Ledger) -> bool:
+        """Run trials of one shape; returns whether it was told to stop."""
+        n = self._config.executions_per_trial
+        config = self._config.run_config(claims[0].values, self._dataset.image_shape)
+        self._open = {claim.trial_id: claim for claim in claims}
+        for claim in claims:
+            write_trial(self._folder, self._unfinished(claim), {"cell": claim.cell})
+        infos = run_infos(self._folder, claims, config, n)
+        left = [info for info in infos if not _has_ended(info.folder)]
+        for claim in claims:
+            self._finish_if_done(claim, ledger)
+        if not left:
+            return False
+        group = Group(
+            self._config,
+            self._images,
+            left,
+            observers=self._observers,
+            report=self._report,
+            should_stop=self._should_stop,
+            settle=lambda slot, run: self._settle(slot, run, ledger),
+        )
+        stopped = group.run()
+        if stopped:
+            self._keep_unfinished(group)
+        return stopped
+
+    def _settle(self, slot: Slot, run: Run, ledger: Ledger) -> None:
+        """Validate a run that has ended, and write what it was."""
+        info = slot.info
+        execution = unfinished(self._config, slot, run)
+        history = dict(execution.history)
+        shown = None
+        if slot.status == RUN_DIVERGED:
+            status = DIVERGED
+        else:
+            status = STOPPED if slot.status == RUN_STOPPED else FINISHED
+            inference = validate_fresh(run, self._images, self._config)
+            for name in FRESH_METRICS:
+                errors = getattr(inference.errors, name.removeprefix("fresh_val_"))
+                history[name][-1] = np.asarray(errors).mean()
+            shown = show_run(take_snapshot(run.state), inference, self._dataset, self._config)
+        fresh = {name: history[name][-1:] for name in FRESH_METRICS}
+        for observer in self._observers:
+            observer.record(info, slot.epoch, fresh)
+            observer.end_run(info)
+        if self._config.log.save_best_model and status != DIVERGED:
+            self._save_model(take_snapshot(run.state) if run.best is None else run.best, info)
+        save_outcome(info.folder, Outcome(history, status, slot.seconds, shown, "fresh"))
+        self._finish_if_done(self._open[info.trial_id], ledger)
+
+    def _finish_if_done(self, claim: Claim, ledger: Ledger) -> None:
+        """Record a trial of which every execution has an outcome."""
+        folders = [
+            execution_folder(self._folder, claim.trial_id, k)
+            for k in range(self._config.executions_per_trial)
+        ]
+        outcomes = [load_outcome(folder) for folder in folders]
+        executions = tuple(
+            Execution(o.history, self._config.metric, o.status, o.seconds)
+            for o in outcomes
+            if o is not None and o.ended
+        )
+        if len(executions) < len(folders):
+            return
+        trial = Trial(claim.trial_id, claim.number, claim.values, executions, COMPLETE)
+        if not np.isfinite(trial.score):
+            trial = replace(trial, state=FAILED)
+        self._record(trial, claim, ledger)
+        for k, folder in enumerate(folders):
+            drop_checkpoints(folder)
+            if k != trial.best_execution:
+                drop_outcome(folder)
+
+    def _record(self, trial: Trial, claim: Claim, ledger: Ledger) -> None:
+        write_trial(self._folder, trial, {"cell": claim.cell})
+        for observer in self._observers:
+            observer.end_trial(trial, self._folder / "trials" / trial.trial_id)
+        ledger.finish(trial)
+
+    def _give_up(self, claims: list[Claim], ledger: Ledger, error: Exception) -> None:
+        """Fail trials that are too large, if others are left or done."""
+        if not ledger.has_others(claims):
             raise MemoryLimitError(
                 "the study needs more memory than there is; lower arch, latent_dims, "
-                "executions_per_trial or examples_frac."
+                "runs_at_once or examples_frac."
             ) from error
+        _log.warning("%d trials need more memory than there is", len(claims))
+        for claim in claims:
+            trial = replace(self._unfinished(claim), state=FAILED, error="out of memory")
+            self._record(trial, claim, ledger)
 
+    def _keep_unfinished(self, group: Group) -> None:
+        """Write what pictures need of the best run so far, for a study that has nothing better."""
+        metric = self._config.epoch_metric
+        best: tuple[float, int] | None = None
+        for i, slot in enumerate(group.slots):
+            execution = unfinished(self._config, slot, group.take(i))
+            watched = Execution(execution.history, metric, UNFINISHED)
+            if slot.epoch and not slot.settled and np.isfinite(watched.best):
+                finite = np.isfinite(watched.last("loss"))
+                badness = float(group.take(i).watch.best)
+                if finite and (best is None or badness < best[0]):
+                    best = badness, i
+        if best is not None:
+            slot, run = group.slots[best[1]], group.take(best[1])
+            shown = show_run(take_snapshot(run.state), None, self._dataset, self._config)
+            history = unfinished(self._config, slot, run).history
+            outcome = Outcome(history, UNFINISHED, slot.seconds, shown, "co-trained")
+            save_outcome(slot.info.folder, outcome)
 
-def _run(
-    config: StudyConfig,
-    dataset: Dataset,
-    report: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
-) -> StudyResult:
-    images = Images(jnp.asarray(dataset.train.flat), jnp.asarray(dataset.val.flat))
-    clock = _Clock()
+    def _unfinished(self, claim: Claim) -> Trial:
+        """A trial as far as its executions have come on disk."""
+        executions = []
+        for k in range(self._config.executions_per_trial):
+            history = read_history(execution_folder(self._folder, claim.trial_id, k))
+            executions.append(Execution(history, self._config.metric, UNFINISHED))
+        return Trial(claim.trial_id, claim.number, claim.values, tuple(executions), UNFINISHED)
 
-    report(Progress("compile", 0, 1))
-    with clock.time("compile"):
-        population = _start(config, images)
-        population = _advance(population, images, config, (0, 1, 0))
-    with clock.time("fit"):
-        population, epochs = _fit(population, images, config, report, should_stop)
-    interrupted = bool(epochs.min() < config.fit.num_epochs)
-    with clock.time("fresh_validation"):
-        inferences: list[Inference | None] = [None] * len(population)
-        for i in range(len(population)):
-            if interrupted or should_stop():
-                interrupted = True
-                break
-            report(Progress("fresh validation", i, len(population), epoch=int(epochs.min())))
-            inferences[i] = _validate(take_run(population.states, i), images, config)
-            jax.block_until_ready(inferences[i])
-
-    metric = config.metric.removeprefix("fresh_") if interrupted else config.metric
-    executions = _executions(population, epochs, inferences, config, metric)
-    n = config.executions_per_trial
-    trials = [
-        Trial(f"lr-{rate!r}", rate, tuple(executions[k * n : (k + 1) * n]))
-        for k, rate in enumerate(config.learning_rates)
-    ]
-    ranked = rank(trials, metric)
-    best_run = None
-    for trial, execution in _runs_best_first(ranked, metric):
-        i = trials.index(trial) * n + execution
-        state = take_run(population.states, i)
-        if jnp.isfinite(state.train.values).all():
-            best_run = _best_run(state, inferences[i], dataset, config, trial, execution)
-            break
-    return StudyResult(config, dataset, metric, ranked, best_run, clock.seconds, interrupted)
-
-
-def _runs_best_first(ranked: tuple[Trial, ...], metric: str) -> Iterator[tuple[Trial, int]]:
-    """Executions that did not diverge, of the best trial first, and in it the best first."""
-    for trial in ranked:
-        badness = [sign(metric) * execution.best for execution in trial.executions]
-        for k in np.argsort(badness):
-            if np.isfinite(badness[k]) and trial.executions[k].status != "diverged":
-                yield trial, int(k)
-
-
-class _Clock:
-    """Wall-clock seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def time(self, stage: str):
-        start = time.perf_counter()
-        yield
-        self.seconds[stage] = time.perf_counter() - start
-
-
-def _start(config: StudyConfig, images: Images) -> Population:
-    scores = None
-    if config.fit.latent_start == "pca":
-        pca = fit_pca(images.train, n_components=config.decoder.latent_dims)
-        scores = (pca_scores(pca, images.train), pca_scores(pca, images.val))
-    keys, rates = study_runs(
-        jax.random.key(config.seed),
-        config.learning_rates,
-        config.executions_per_trial,
-        config.fit,
-    )
-    return init_population(
-        keys,
-        rates,
-        images,
-        scores,
-        decoder_config=config.decoder,
-        fit=config.fit,
-        scaler=config.data.scaler,
-    )
-
-
-def _advance(
-    population: Population, images: Images, config: StudyConfig, portion: tuple[int, int, int]
-) -> Population:
-    moved = advance(
-        population,
-        images,
-        *portion,
-        fit=config.fit,
-        scaler=config.data.scaler,
-        side_by_side=_side_by_side(),
-    )
-    return jax.block_until_ready(moved)
-
-
-def _side_by_side() -> bool:
-    return jax.default_backend() != "cpu"
-
-
-def _fit(
-    population: Population,
-    images: Images,
-    config: StudyConfig,
-    report: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
-) -> tuple[Population, np.ndarray]:
-    """Move all runs to their last epoch, row by row of epochs, unless told to stop.
-
-    Returns the population and how many epochs each run has done.
-    """
-    epochs = np.zeros(len(population), dtype=int)
-    num_epochs = config.fit.num_epochs
-    pace = _PORTION_SECONDS  # seconds an epoch of one run takes; the first portion is one epoch
-    while epochs.min() < num_epochs and not should_stop():
-        first, count, n_epochs = _portion(epochs, num_epochs, pace)
-        start = time.perf_counter()
-        population = _advance(population, images, config, (first, count, n_epochs))
-        pace = (time.perf_counter() - start) / (count * n_epochs)
-        epochs[first : first + count] += n_epochs
-        report(
-            Progress(
-                "fit",
-                int(epochs.sum()),
-                num_epochs * len(epochs),
-                epoch=int(epochs.min()),
-                loss=_least(population.histories["loss"], epochs),
-                val_loss=_least(population.histories["val_loss"], epochs),
-            )
+    def _save_model(self, snapshot: Snapshot, info: RunInfo) -> None:
+        about = {
+            "dataset": self._dataset.name,
+            "class_names": list(self._dataset.class_names),
+            "data_fingerprint": self._dataset.fingerprint,
+            "trial": info.trial_id,
+            "execution": info.execution,
+            "epoch": int(snapshot.epoch),
+            "settings": to_dict(self._config),
+            "values": {name: to_parameter(value) for name, value in info.values.items()},
+        }
+        model = Model(
+            decoder=snapshot.decoder,
+            scaler=self._config.data.scaler,
+            image_shape=self._dataset.image_shape,
+            train_latents=np.asarray(snapshot.train_latents),
+            val_latents=np.asarray(snapshot.val_latents),
+            about=about,
         )
-    return population, epochs
+        save_model(model, info.folder / "model")
+
+    def _keep_best(self, study: Study) -> None:
+        """Of all complete trials, keep what the best one's pictures need, and its model."""
+        best = study.best_trial
+        for trial in study.trials:
+            if trial is not best and trial.state == COMPLETE:
+                for k in range(len(trial.executions)):
+                    drop_outcome(execution_folder(self._folder, trial.trial_id, k))
+        if best is None or best.best_execution is None:
+            return
+        if self._config.log.save_best_model:
+            folder = execution_folder(self._folder, best.trial_id, best.best_execution)
+            save_model(load_model(folder / "model"), self._folder / "best")
 
 
-def _portion(epochs: np.ndarray, num_epochs: int, pace: float) -> tuple[int, int, int]:
-    """The next runs to move (first, how many) and by how many epochs.
-
-    Runs that are behind catch up first, so that all stand at the same epoch again.
-    """
-    behind = np.flatnonzero(epochs == epochs.min())
-    affordable = int(_PORTION_SECONDS / pace)
-    if _side_by_side():
-        return 0, len(epochs), int(np.clip(affordable, 1, num_epochs - epochs.min()))
-    if affordable < len(epochs) or len(behind) < len(epochs):
-        return int(behind[0]), int(np.clip(affordable, 1, len(behind))), 1
-    n_epochs = affordable // len(epochs)
-    return 0, len(epochs), int(np.clip(n_epochs, 1, num_epochs - epochs.min()))
-
-
-def _least(history: jax.Array, epochs: np.ndarray) -> float:
-    last = [float(row[n - 1]) for row, n in zip(np.asarray(history), epochs, strict=True) if n]
-    finite = [value for value in last if np.isfinite(value)]
-    return min(finite, default=float("nan"))
-
-
-def _validate(state: RunState, images: Images, config: StudyConfig) -> Inference:
-    """Fresh validation: latents of the validation images, inferred on the final decoder."""
-    n_train = len(images.train)
-    n_candidates = min(config.infer.n_candidates, n_train)
-    drawn = jax.random.permutation(jax.random.fold_in(state.key, config.fit.num_epochs), n_train)
-    return infer_latents(
-        state.decoder,
-        images.val,
-        state.train.values[drawn[:n_candidates]],
-        scaler=config.data.scaler,
-        config=config.infer,
-    )
-
-
-def _executions(
-    population: Population,
-    epochs: np.ndarray,
-    inferences: list[Inference | None],
-    config: StudyConfig,
-    metric: str,
-) -> list[Execution]:
-    histories = {name: np.asarray(population.histories[name]) for name in EPOCH_METRICS}
-    executions = []
-    for i, (n_epochs, inference) in enumerate(zip(epochs, inferences, strict=True)):
-        history = {name: values[i, :n_epochs] for name, values in histories.items()}
-        for name in METRICS:
-            if name.startswith("fresh_val_"):
-                history[name] = np.full(n_epochs, np.nan, dtype=np.float32)
-                if inference is not None:
-                    errors = getattr(inference.errors, name.removeprefix("fresh_val_"))
-                    history[name][-1] = np.asarray(errors).mean()
-        executions.append(Execution(history, metric, config.fit.num_epochs))
-    return executions
-
-
-def _best_run(
-    state: RunState,
-    inference: Inference | None,
-    dataset: Dataset,
-    config: StudyConfig,
-    trial: Trial,
-    execution: int,
-) -> BestRun:
-    train_latents = state.train.values
-    val_latents = state.val.values if inference is None else inference.latents
-    shown, reconstructions = [], []
-    for labels, latents in (
-        (dataset.train.labels, train_latents),
-        (dataset.val.labels, val_latents),
-    ):
-        indices = _choose_shown(labels)
-        outputs = to_unit(decode(state.decoder, latents[indices]), config.data.scaler)
-        shown.append(indices)
-        reconstructions.append(np.rint(np.nan_to_num(np.asarray(outputs)) * 255).astype(np.uint8))
-    return BestRun(
-        trial.trial_id,
-        execution,
-        np.asarray(train_latents),
-        np.asarray(val_latents),
-        "co-trained" if inference is None else "fresh",
-        shown[0],
-        reconstructions[0],
-        shown[1],
-        reconstructions[1],
-    )
-
-
-def _choose_shown(labels: np.ndarray) -> np.ndarray:
-    """The first images of each class in turn: every class is seen before one is seen twice."""
-    order = np.argsort(labels, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(labels[order]) > 0])
-    position = np.arange(len(labels)) - np.repeat(starts, np.diff(np.r_[starts, len(labels)]))
-    turn = np.lexsort((labels[order], position))
-    return order[turn][:_N_SHOWN]
+def _has_ended(folder: Path) -> bool:
+    outcome = load_outcome(folder)
+    return outcome is not None and outcome.ended

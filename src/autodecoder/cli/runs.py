@@ -1,0 +1,89 @@
+"""`autodecoder runs` and `autodecoder tensorboard`: looking at studies."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from autodecoder.errors import AutodecoderError, ConfigError, DataError
+
+runs_app = App(name="runs", help="Show studies: all below a folder, one, or two side by side.")
+
+
+@runs_app.default
+def runs(
+    path: Annotated[Path, Parameter(help="A study's folder, or one that holds several.")] = Path(
+        "runs"
+    ),
+    /,
+) -> bool:
+    """Show the best trials of a study, or a line for each study in a folder.
+
+    Example: autodecoder runs runs/demo
+    """
+    from autodecoder.cli.tables import print_studies, print_study
+    from autodecoder.study import load_study
+
+    if not path.is_dir():
+        raise ConfigError(f"runs must be shown of an existing folder, got {path}.")
+    if (path / "config.json").exists():
+        print_study(load_study(path))
+        return False
+    studies, unreadable = [], []
+    for config in sorted(path.glob("*/config.json")):
+        try:
+            studies.append(load_study(config.parent))
+        except AutodecoderError as error:
+            unreadable.append((config.parent, str(error)))
+    if not studies and not unreadable:
+        raise DataError(f"{path} holds no study.")
+    print_studies(studies, unreadable)
+    return False
+
+
+@runs_app.command
+def compare(
+    one: Annotated[Path, Parameter(help="Folder of a study.")],
+    other: Annotated[Path, Parameter(help="Folder of another.")],
+    /,
+) -> bool:
+    """Show two studies side by side: their best trials, and the settings in which they differ.
+
+    Example: autodecoder runs compare runs/demo runs/other
+    """
+    from autodecoder.cli.tables import print_comparison
+    from autodecoder.study import load_study
+
+    print_comparison(load_study(one), load_study(other))
+    return False
+
+
+def tensorboard(
+    path: Annotated[Path, Parameter(help="A study's folder, or one that holds several.")] = Path(
+        "runs"
+    ),
+    /,
+    *,
+    host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port to listen on.")] = 6006,
+) -> bool:
+    """Start TensorBoard on studies: scalars, histograms, pictures, and trials under HParams.
+
+    Needs the extra: pip install 'autodecoder[tensorboard]'
+
+    Example: autodecoder tensorboard runs/demo
+    """
+    if find_spec("tensorboard") is None:
+        raise ConfigError(
+            "TensorBoard is not installed; pip install 'autodecoder[tensorboard]' brings it."
+        )
+    if not path.is_dir():
+        raise ConfigError(f"tensorboard needs an existing folder, got {path}.")
+    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={path}"]
+    done = subprocess.run([*command, f"--host={host}", f"--port={port}"], check=False)
+    if done.returncode not in (0, 130, -2):
+        raise ConfigError(f"TensorBoard ended with status {done.returncode}.")
+    return False

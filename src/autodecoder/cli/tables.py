@@ -1,0 +1,168 @@
+"""Tables of the terminal: a study's trials, several studies, and two of them side by side."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from autodecoder.cli.console import console, wide_console
+from autodecoder.config import differences, format_arch, format_value, to_dict
+from autodecoder.study import Study, Trial
+from autodecoder.study.results import COMPLETE, FAILED
+
+_N_SHOWN = 10
+_METRICS = ("loss", "val_loss", "fresh_val_loss")
+
+
+def print_study(study: Study) -> None:
+    """The best trials with their settings and scores, and what to know about them."""
+    config = study.config
+    n = config.executions_per_trial
+    over = f", mean ± standard deviation over {n} executions" if n > 1 else ""
+    n_trials = len(study.trials)
+    which = f"The best {_N_SHOWN} of {n_trials} trials" if n_trials > _N_SHOWN else "Trials"
+    console.print(f"\n{which} by {study.metric} at its best epoch{over}; best first")
+    console.print("(losses: mean after the last epoch)")
+    table = _table()
+    for name in ("trial", *config.searched, "best", *_METRICS):
+        table.add_column(
+            name.replace("_", " ") if name in config.searched else name, justify="right"
+        )
+    for name in ("epochs", "seconds", "ended"):
+        table.add_column(name, justify="left" if name == "ended" else "right")
+    for trial in study.trials[:_N_SHOWN]:
+        table.add_row(
+            trial.trial_id,
+            *(format_value(trial.values[name]) for name in config.searched),
+            _score(trial),
+            *(_number(_mean_last(trial, metric)) for metric in _METRICS),
+            _epochs(trial),
+            f"{sum(e.seconds for e in trial.executions):.1f}",
+            _ended(trial),
+        )
+    wide_console().print(table)
+    done = sum(trial.state == COMPLETE for trial in study.trials)
+    total = config.search.n_trials
+    failed = sum(trial.state == FAILED for trial in study.trials)
+    if failed:
+        console.print(f"{_count(failed, 'trial')} failed: no finite {study.metric}, or no memory.")
+    if done + failed < total and config.search.sampler != "random":
+        console.print(f"{done + failed} of {total} trials have ended.")
+    seconds = sum(e.seconds for trial in study.trials for e in trial.executions)
+    epochs = sum(e.epochs for trial in study.trials for e in trial.executions)
+    if epochs:
+        console.print(
+            f"{epochs} epochs in {seconds:.1f} s ({seconds / epochs:.3g} s each)", highlight=False
+        )
+
+
+def print_studies(studies: Sequence[Study], unreadable: Sequence[tuple[Path, str]]) -> None:
+    """A line for each study."""
+    table = _table()
+    for name in ("study", "data set", "arch", "latent dims", "trials", "objective", "best"):
+        table.add_column(name)
+    for study in studies:
+        config, best = study.config, study.best_trial
+        ended = sum(trial.state in (COMPLETE, FAILED) for trial in study.trials)
+        table.add_row(
+            str(study.folder),
+            config.data.dataset,
+            format_arch(config.decoder.arch),
+            str(config.decoder.latent_dims),
+            f"{ended} of {config.search.n_trials}",
+            config.objective,
+            "none yet" if best is None else _score(best),
+        )
+    wide_console().print(table)
+    for path, reason in unreadable:
+        console.print(f"{path}: {reason}", highlight=False)
+
+
+def print_comparison(one: Study, other: Study) -> None:
+    """Two studies side by side: their best trials, and the settings in which they differ."""
+    table = _table()
+    for name in ("", str(one.folder), str(other.folder)):
+        table.add_column(name, justify="left" if not name else "right")
+    pair = (one, other)
+    table.add_row("objective", *(study.config.objective for study in pair))
+    table.add_row("trials ended", *(_trials_ended(study) for study in pair))
+    bests = [study.best_trial for study in pair]
+    table.add_row("best score", *("none" if b is None else _score(b) for b in bests))
+    names = dict.fromkeys(name for study in pair for name in study.config.searched)
+    for name in names:
+        table.add_row(
+            f"  its {name.replace('_', ' ')}",
+            *(
+                "–" if b is None or name not in b.values else format_value(b.values[name])
+                for b in bests
+            ),
+        )
+    for metric in (*_METRICS, "psnr", "val_psnr"):
+        values = ("–" if b is None else _number(_mean_last(b, metric)) for b in bests)
+        table.add_row(f"  its last {metric}", *values)
+    table.add_row("  its epochs", *("–" if b is None else _epochs(b) for b in bests))
+    seconds = (sum(e.seconds for t in s.trials for e in t.executions) for s in pair)
+    table.add_row("seconds of training", *(f"{value:.1f}" for value in seconds))
+    changed = differences(to_dict(one.config), to_dict(other.config))
+    if changed:
+        table.add_section()
+    for path, values in changed.items():
+        table.add_row(path, *("–" if v is None else _setting(v) for v in values))
+    wide_console().print(table)
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _value(trial: Trial | None, name: str) -> str:
+    return "–" if trial is None or name not in trial.values else format_value(trial.values[name])
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_setting, value))
+    return format_value(value)
+
+
+def _trials_ended(study: Study) -> str:
+    ended = sum(trial.state in (COMPLETE, FAILED) for trial in study.trials)
+    return f"{ended} of {study.config.search.n_trials}"
+
+
+def _count(n: int, thing: str) -> str:
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
+def _score(trial: Trial) -> str:
+    if not math.isfinite(trial.score):
+        return "none"
+    spread = f" ± {trial.spread:.4f}" if len(trial.executions) > 1 else ""
+    return f"{trial.score:.4f}{spread}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else "–"
+
+
+def _mean_last(trial: Trial, metric: str) -> float:
+    values = [e.last(metric) for e in trial.executions if e.epochs]
+    return sum(values) / len(values) if values else math.nan
+
+
+def _epochs(trial: Trial) -> str:
+    epochs = sorted({execution.epochs for execution in trial.executions})
+    return str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]}–{epochs[-1]}"
+
+
+def _ended(trial: Trial) -> str:
+    if trial.error:
+        return trial.error
+    counts: dict[str, int] = {}
+    for execution in trial.executions:
+        counts[execution.status] = counts.get(execution.status, 0) + 1
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))

@@ -1,0 +1,96 @@
+"""Every setting, grouped by the stage that it steers; checked once, when it is made.
+
+The dataclasses are frozen. `StudyConfig` holds all of them. `RunConfig` holds what is static in one
+run, and keys its compiled program; learning rates and seeds, which a search varies without a new
+compilation, are no part of it.
+"""
+
+from autodecoder.config.parts import (
+    ACTIVATIONS,
+    AUGMENTATIONS,
+    DATASETS,
+    LATENT_STARTS,
+    RECIPES,
+    SCALERS,
+    SCHEDULES,
+    TRACKERS,
+    AugmentConfig,
+    DataConfig,
+    DecoderConfig,
+    EarlyStoppingConfig,
+    FitConfig,
+    InferConfig,
+    LogConfig,
+    fit_config,
+    format_arch,
+    parse_arch,
+)
+from autodecoder.config.plain import (
+    Setting,
+    differences,
+    list_settings,
+    read_toml,
+    study_config,
+    to_dict,
+)
+from autodecoder.config.search import (
+    LEARNING_RATE_GRID,
+    SAMPLERS,
+    TRACED,
+    TUNABLE,
+    Range,
+    SearchConfig,
+    Values,
+    format_value,
+    parse_tune,
+    read_value,
+)
+from autodecoder.config.study import (
+    METRIC_ALIASES,
+    METRICS,
+    RunConfig,
+    StudyConfig,
+    WatchConfig,
+)
+
+__all__ = [
+    "ACTIVATIONS",
+    "AUGMENTATIONS",
+    "DATASETS",
+    "LATENT_STARTS",
+    "LEARNING_RATE_GRID",
+    "METRICS",
+    "METRIC_ALIASES",
+    "RECIPES",
+    "SAMPLERS",
+    "SCALERS",
+    "SCHEDULES",
+    "TRACED",
+    "TRACKERS",
+    "TUNABLE",
+    "AugmentConfig",
+    "DataConfig",
+    "DecoderConfig",
+    "EarlyStoppingConfig",
+    "FitConfig",
+    "InferConfig",
+    "LogConfig",
+    "Range",
+    "RunConfig",
+    "SearchConfig",
+    "Setting",
+    "StudyConfig",
+    "Values",
+    "WatchConfig",
+    "differences",
+    "fit_config",
+    "format_arch",
+    "format_value",
+    "list_settings",
+    "parse_arch",
+    "parse_tune",
+    "read_toml",
+    "read_value",
+    "study_config",
+    "to_dict",
+]

@@ -1,0 +1,354 @@
+"""The settings of each stage, as frozen dataclasses that check themselves when they are made."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from autodecoder.config.rules import (
+    check_choice,
+    check_choices,
+    check_count,
+    check_learning_rate,
+    check_number,
+    check_positive_int,
+    check_switch,
+    setting,
+)
+from autodecoder.errors import ConfigError
+
+DATASETS = ("digits", "mnist", "fmnist", "cifar10", "cifar100")
+SCALERS = ("standard", "zero_one", "identity")
+ACTIVATIONS = (
+    "relu",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "swish",
+    "silu",
+    "mish",
+)
+LATENT_STARTS = ("zeros", "normal", "pca")
+SCHEDULES = ("constant", "cosine")
+AUGMENTATIONS = ("brightness", "contrast", "zoom", "translation")
+TRACKERS = ("gradients",)
+
+#: A recipe is nothing but a named set of values of `FitConfig`.
+RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "original": MappingProxyType(
+            {
+                "latent_start": "zeros",
+                "latent_learning_rate": None,
+                "schedule": "constant",
+                "drop_last": True,
+            }
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, how many of them, and how their pixels are scaled."""
+
+    dataset: str = setting(
+        "digits", f"One of {', '.join(DATASETS)}.", flag="dataset", original="dataset"
+    )
+    data_dir: Path | None = setting(
+        None,
+        "Folder whose subfolder of the data set's name holds the published files. Else "
+        "$AUTODECODER_DATA and the cache are searched, then the files are downloaded.",
+        flag="data_dir",
+    )
+    examples_frac: float = setting(
+        0.5,
+        "Share of the training and of the validation images to use, by class; 0 and 1 both mean "
+        "all.",
+        flag="examples_frac",
+        original="examples frac",
+    )
+    scaler: str = setting(
+        "standard",
+        "Pixel scaling: standard is [-1, 1] with output tanh, zero_one [0, 1] with sigmoid, "
+        "identity 0 to 255 and linear.",
+        flag="scaler",
+    )
+
+    def __post_init__(self) -> None:
+        check_choice("dataset", self.dataset, DATASETS)
+        check_choice("scaler", self.scaler, SCALERS)
+        check_number("examples_frac", self.examples_frac)
+        if not 0 <= self.examples_frac <= 1:
+            raise ConfigError(
+                f"examples_frac must lie between 0 and 1 (both ends mean all images), "
+                f"got {self.examples_frac}."
+            )
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """The fully connected decoder: its widths from the latents to the last hidden layer."""
+
+    arch: tuple[int, ...] = setting(
+        (128, 256, 512),
+        "Widths of the hidden layers, from latents to image, joined by hyphens.",
+        flag="arch",
+        original="architecture",
+    )
+    latent_dims: int = setting(
+        2, "Length of each latent vector.", flag="latent_dims", original="latent dims"
+    )
+    activation: str = setting(
+        "leaky_relu",
+        f"One of {', '.join(ACTIVATIONS)}.",
+        flag="activation",
+        original="activation",
+    )
+    batch_norm: bool = setting(
+        True, "Batch normalisation.", flag="batch_norm", original="batchnorm"
+    )
+    use_bias: bool = setting(True, "Biases in dense layers.", flag="use_bias", original="use bias")
+    dropout_rate: float = setting(
+        0.0,
+        "Share of units dropped in training; 0 is none.",
+        flag="dropout_rate",
+        original="dropout regularization rate",
+    )
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.arch, tuple) or not self.arch:
+            raise ConfigError("arch must name at least one hidden layer, for example 500-500.")
+        for width in self.arch:
+            check_positive_int("each width of arch", width)
+        check_positive_int("latent_dims", self.latent_dims, most=100_000)
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_switch("batch_norm", self.batch_norm)
+        check_switch("use_bias", self.use_bias)
+        check_number("dropout_rate", self.dropout_rate)
+        if not 0 <= self.dropout_rate < 1:
+            raise ConfigError(
+                f"dropout_rate must be at least 0 and below 1, got {self.dropout_rate}."
+            )
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """The joint fit of decoder and latents, without the values that a search varies freely."""
+
+    num_epochs: int = setting(
+        300, "Passes over the training images.", flag="num_epochs", original="epochs"
+    )
+    batch_size: int = setting(128, "Images a step.", flag="batch_size", original="batch size")
+    latent_start: str = setting(
+        "zeros",
+        "Start of the latents: zeros; normal, draws of standard deviation 0.1; pca, principal "
+        "component scores of the images, scaled to unit variance.",
+        flag="latent_start",
+    )
+    latent_learning_rate: float | None = setting(
+        None, "Step size of the latents, if not that of the decoder.", flag="latent_lr"
+    )
+    schedule: str = setting(
+        "constant",
+        "Course of the step sizes: constant; cosine, falling to 0 over the fit.",
+        flag="schedule",
+    )
+    drop_last: bool = setting(
+        True,
+        "Leave out the images of an epoch that do not fill a batch (others in each epoch).",
+        flag="drop_last",
+    )
+
+    def __post_init__(self) -> None:
+        check_positive_int("num_epochs", self.num_epochs, most=1_000_000)
+        check_positive_int("batch_size", self.batch_size)
+        check_choice("latent_start", self.latent_start, LATENT_STARTS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_switch("drop_last", self.drop_last)
+        if self.latent_learning_rate is not None:
+            check_learning_rate("latent_learning_rate", self.latent_learning_rate)
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of the training images, drawn anew at every visit; none unless enabled."""
+
+    enabled: tuple[str, ...] = setting(
+        (),
+        f"Augmentations of the training images: some of {', '.join(AUGMENTATIONS)}. Repeatable.",
+        flag="augmentation",
+        original="augmentations",
+    )
+    brightness: float = setting(0.2, "Largest shift, as a share of the pixel range.")
+    contrast: float = setting(
+        0.1, "Largest change of the factor 1 on the distance from the image's mean."
+    )
+    zoom: float = setting(0.2, "Largest change of the side lengths, as a share of them.")
+    translation: float = setting(0.2, "Largest shift along each side, as a share of its length.")
+
+    def __post_init__(self) -> None:
+        check_choices("augmentation", self.enabled, AUGMENTATIONS)
+        for name in AUGMENTATIONS:
+            check_number(f"augment.{name}", getattr(self, name))
+            if not 0 < getattr(self, name) < 1:
+                raise ConfigError(
+                    f"augment.{name} must lie between 0 and 1, got {getattr(self, name)}."
+                )
+
+
+@dataclass(frozen=True)
+class InferConfig:
+    """Latent inference by Adam from the nearest decoded candidate."""
+
+    n_candidates: int = setting(
+        1000, "How many training latents are decoded in the search for starts."
+    )
+    n_steps: int = setting(40, "Steps of Adam.")
+    step_size: float = setting(
+        0.05, "First step of the cosine decay, in standard deviations of the candidates."
+    )
+    block_size: int = setting(
+        1000, "Images placed at once: a bound on memory, without influence on the result."
+    )
+
+    def __post_init__(self) -> None:
+        check_positive_int("n_candidates", self.n_candidates)
+        check_positive_int("n_steps", self.n_steps)
+        check_learning_rate("step_size", self.step_size)
+        check_positive_int("block_size", self.block_size)
+
+
+@dataclass(frozen=True)
+class EarlyStoppingConfig:
+    """When a run ends before its last epoch: the rule of Keras' `EarlyStopping`.
+
+    From `start_epoch` on, epochs without an improvement of the objective by more than `min_delta`
+    are counted; the run ends when there are as many in a row as its patience.
+    """
+
+    enabled: bool = setting(
+        False,
+        "End a run when the objective has ceased to improve.",
+        flag="use_early_stopping",
+        original="early stopping",
+    )
+    min_delta: float = setting(1e-4, "Least change of the objective that counts as improvement.")
+    patience: float | None = setting(
+        None,
+        "Epochs without improvement after which a run ends, as a share of num_epochs; by default "
+        "0.1 for a training objective, 0.2 for a validation one.",
+    )
+    start_epoch: int | None = setting(
+        None,
+        "Epoch from which on they are counted; by default 50 for a training objective, 100 for a "
+        "validation one.",
+    )
+
+    def __post_init__(self) -> None:
+        check_switch("early_stopping.enabled", self.enabled)
+        check_number("early_stopping.min_delta", self.min_delta)
+        if self.min_delta < 0:
+            raise ConfigError(
+                f"early_stopping.min_delta must not be negative, got {self.min_delta}."
+            )
+        if self.patience is not None:
+            check_number("early_stopping.patience", self.patience)
+            if not 0 < self.patience <= 1:
+                raise ConfigError(
+                    "early_stopping.patience is a share of num_epochs and must lie between 0 and "
+                    f"1, got {self.patience}."
+                )
+        if self.start_epoch is not None:
+            check_count("early_stopping.start_epoch", self.start_epoch)
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """What is written while a study runs, and how often; without influence on its results."""
+
+    tensorboard: bool = setting(True, "Write TensorBoard files.", flag="tensorboard")
+    trackers: tuple[str, ...] = setting(
+        (),
+        "What to track besides: gradients, the L2 norms of the gradients of every layer and of "
+        "the latents. Repeatable.",
+        flag="tracker",
+        original="trackers",
+    )
+    histogram_freq: int = setting(
+        20,
+        "Epochs between histograms of weights and latents; 0 for none.",
+        flag="histogram_freq",
+        original="histogram freq",
+    )
+    visualize_freq: int = setting(
+        20,
+        "Epochs between pictures of the latent space and of reconstructions; 0 for none.",
+        flag="visualize_freq",
+        original="visualize after epochs",
+    )
+    checkpoint_every: int = setting(
+        20,
+        "Epochs between checkpoints; at least every 60 seconds one is written in any case.",
+        flag="checkpoint_every",
+    )
+    save_best_model: bool = setting(
+        False,
+        "Keep each execution's decoder and latents of the objective's best epoch, and the best of "
+        "all in best/.",
+        flag="save_best_model",
+        original="save best model",
+    )
+
+    def __post_init__(self) -> None:
+        check_switch("tensorboard", self.tensorboard)
+        check_choices("tracker", self.trackers, TRACKERS)
+        check_count("histogram_freq", self.histogram_freq)
+        check_count("visualize_freq", self.visualize_freq)
+        check_positive_int("checkpoint_every", self.checkpoint_every)
+        check_switch("save_best_model", self.save_best_model)
+
+
+def parse_arch(text: str) -> tuple[int, ...]:
+    """Read widths written as `500-500`.
+
+    Raises
+    ------
+    ConfigError
+        If a part is no positive whole number.
+
+    Examples
+    --------
+    >>> parse_arch("128-256-512")
+    (128, 256, 512)
+    """
+    parts = text.strip().split("-")
+    if not all(re.fullmatch(r"0*[1-9][0-9]{0,5}", part) for part in parts):
+        raise ConfigError(
+            "arch must be layer widths from 1 to 999999 joined by single hyphens, "
+            f"for example 500-500, got {text!r}."
+        )
+    return tuple(int(part) for part in parts)
+
+
+def format_arch(arch: tuple[int, ...]) -> str:
+    """Write widths as `500-500`."""
+    return "-".join(map(str, arch))
+
+
+def fit_config(recipe: str, **values: Any) -> FitConfig:
+    """Build a `FitConfig` from a recipe; values given by name win over the recipe's.
+
+    Raises
+    ------
+    ConfigError
+        If no recipe has that name, or a value breaks its rule.
+    """
+    check_choice("recipe", recipe, RECIPES)
+    return FitConfig(**{**RECIPES[recipe], **values})

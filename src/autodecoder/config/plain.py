@@ -1,0 +1,152 @@
+"""Configurations as plain values, for JSON and TOML; and the list of all settings."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from autodecoder.config.parts import RECIPES, parse_arch
+from autodecoder.config.rules import check_choice
+from autodecoder.config.search import read_values
+from autodecoder.config.study import StudyConfig
+from autodecoder.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: where it stands in `StudyConfig` and in a TOML file, and what it means."""
+
+    path: str
+    """For example `decoder.latent_dims`."""
+    default: Any
+    meaning: str
+    flag: str | None
+    """Its name on the command line, without hyphens."""
+    original: str
+    """What the original calls it; empty if it has none of the kind."""
+
+
+def list_settings() -> tuple[Setting, ...]:
+    """Every setting of a study, in the order in which `StudyConfig` has them."""
+    return tuple(_settings(StudyConfig, ""))
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Turn a configuration into plain values that JSON can hold."""
+    return {f.name: _plain(getattr(config, f.name)) for f in fields(config)}
+
+
+def study_config(values: Mapping[str, Any]) -> StudyConfig:
+    """Build a `StudyConfig` from nested plain values; what is missing keeps its default.
+
+    `recipe`, beside the parts, names values for those settings of the fit that are not given.
+
+    Raises
+    ------
+    ConfigError
+        If a name is no setting, or a value breaks its rule.
+
+    Examples
+    --------
+    >>> study_config({"decoder": {"arch": "500-500"}}).decoder.arch
+    (500, 500)
+    """
+    values = dict(values)
+    recipe = values.pop("recipe", "original")
+    check_choice("recipe", recipe, RECIPES)
+    fit = values.get("fit", {})
+    if isinstance(fit, Mapping):
+        values["fit"] = {**RECIPES[recipe], **fit}
+    return _build(StudyConfig, values, "")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read settings from a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read or is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"config cannot be read: {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config must be a TOML file, but {path} is not: {error}.") from error
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Settings in which two results of `to_dict` differ, by path, with both values."""
+    flat = [dict(_flatten(values, "")) for values in (one, other)]
+    return {
+        path: (flat[0].get(path), flat[1].get(path))
+        for path in dict.fromkeys((*flat[0], *flat[1]))
+        if flat[0].get(path) != flat[1].get(path)
+    }
+
+
+def _flatten(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _settings(kind: type, prefix: str) -> Iterator[Setting]:
+    for f in fields(kind):
+        default = _default(f)
+        if is_dataclass(default):
+            yield from _settings(type(default), f"{prefix}{f.name}.")
+        else:
+            about = f.metadata
+            yield Setting(
+                prefix + f.name, default, about["meaning"], about["flag"], about["original"]
+            )
+
+
+def _default(f: Field) -> Any:
+    if f.default_factory is not MISSING:
+        return f.default_factory()
+    return f.default
+
+
+def _build(kind: type, values: Any, prefix: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{prefix.rstrip('.')} must be a table of settings, got {values!r}.")
+    known = {f.name: f for f in fields(kind)}
+    arguments = {}
+    for name, value in values.items():
+        if name not in known:
+            choices = (*known, "recipe") if kind is StudyConfig else tuple(known)
+            check_choice(f"a setting{f' of {prefix[:-1]}' if prefix else ''}", name, choices)
+        default = _default(known[name])
+        if is_dataclass(default):
+            arguments[name] = _build(type(default), value, f"{prefix}{name}.")
+        elif name == "space":
+            arguments[name] = _space(value)
+        elif name == "arch":
+            arguments[name] = parse_arch(value) if isinstance(value, str) else tuple(value)
+        elif name == "data_dir":
+            arguments[name] = None if value is None else Path(value)
+        else:
+            arguments[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**arguments)
+
+
+def _space(values: Any) -> dict[str, Any]:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"search.space must be a table of settings, got {values!r}.")
+    return {name: read_values(name, given) for name, given in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return to_dict(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, Path) else value

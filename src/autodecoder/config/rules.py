@@ -1,0 +1,74 @@
+"""Checks that settings share; each error names the rule and the value received."""
+
+import difflib
+import math
+from collections.abc import Iterable
+from dataclasses import field
+from typing import Any
+
+from autodecoder.errors import ConfigError
+
+# Normal numbers of single precision, in which all training runs.
+_FLOAT32_LEAST, _FLOAT32_MOST = 1.2e-38, 3.4e38
+
+
+def setting(default: Any, meaning: str, *, flag: str | None = None, original: str = "") -> Any:
+    """A field of a configuration, with what `--help` and the table of settings say of it.
+
+    A callable `default` makes the value. `flag` is its name on the command line, if it has one;
+    `original` what the original calls it.
+    """
+    about = {"meaning": meaning, "flag": flag, "original": original}
+    if callable(default):
+        return field(default_factory=default, metadata=about)
+    return field(default=default, metadata=about)
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+    choices = tuple(choices)
+    if value not in choices:
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}{hint}")
+
+
+def check_choices(name: str, values: tuple[str, ...], choices: Iterable[str]) -> None:
+    for value in values:
+        check_choice(name, value, choices)
+    if len(set(values)) < len(values):
+        raise ConfigError(f"each {name} must be named once, got {', '.join(values)}.")
+
+
+def check_switch(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be true or false, got {value!r}.")
+
+
+def check_number(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(f"{name} must be a finite number, got {value!r}.")
+
+
+def check_whole(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{name} must be a whole number, got {value!r}.")
+
+
+def check_positive_int(name: str, value: Any, most: int = 2**31 - 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{name} must be a positive whole number, got {value!r}.")
+    if value > most:
+        raise ConfigError(f"{name} must be at most {most}, got {value}.")
+
+
+def check_count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ConfigError(f"{name} must be a whole number, 0 or more, got {value!r}.")
+
+
+def check_learning_rate(name: str, value: Any) -> None:
+    check_number(name, value)
+    if value <= 0:
+        raise ConfigError(f"{name} must be greater than 0, got {value}.")
+    if not _FLOAT32_LEAST <= value <= _FLOAT32_MOST:
+        raise ConfigError(f"{name} must be a number of single precision, got {value}.")

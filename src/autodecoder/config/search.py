@@ -1,0 +1,287 @@
+"""What a study varies: values and ranges of settings, as a grid or for samplers that draw."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
+from typing import Any
+
+from autodecoder.config.parts import DecoderConfig, FitConfig, format_arch, parse_arch
+from autodecoder.config.rules import (
+    check_choice,
+    check_learning_rate,
+    check_number,
+    check_positive_int,
+    setting,
+)
+from autodecoder.errors import ConfigError
+
+SAMPLERS = ("grid", "random", "tpe")
+
+#: The learning rates searched when none is given.
+LEARNING_RATE_GRID = (1e-4, 1e-3, 1e-2, 1e-1)
+
+#: Settings that a search may vary.
+TUNABLE = (
+    "learning_rate",
+    "latent_learning_rate",
+    "latent_dims",
+    "arch",
+    "activation",
+    "batch_norm",
+    "use_bias",
+    "dropout_rate",
+    "batch_size",
+    "latent_start",
+    "schedule",
+    "drop_last",
+)
+#: Those of them that are traced: trials that differ in nothing else share a program.
+TRACED = ("learning_rate", "latent_learning_rate")
+#: Short names accepted on the command line.
+TUNABLE_ALIASES = MappingProxyType({"lr": "learning_rate", "latent_lr": "latent_learning_rate"})
+
+_WHOLE = ("latent_dims", "batch_size")
+_NUMBERS = (*_WHOLE, *TRACED, "dropout_rate")
+_SWITCHES = ("batch_norm", "use_bias", "drop_last")
+#: More values than this in one list are taken for a slip of the pen.
+_MOST_VALUES = 10_000
+
+
+@dataclass(frozen=True)
+class Range:
+    """All numbers between two ends, for samplers that draw; on a logarithmic scale if `log`."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+#: Values of one setting.
+Values = tuple[Any, ...] | Range
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What a study varies, and how its trials are chosen."""
+
+    space: Mapping[str, Values] = setting(
+        lambda: {"learning_rate": LEARNING_RATE_GRID},
+        "What is searched: name=v1,v2,… or name=log:low:high:factor or name=lin:low:high:step "
+        "(without the last part a range, for a sampler that draws). Repeatable.",
+        flag="tune",
+        original="learning rate",
+    )
+    sampler: str = setting(
+        "grid",
+        "Choice of trials: grid runs every combination; random and tpe (Bergstra et al. 2011) "
+        "draw max_trials of them.",
+        flag="sampler",
+    )
+    max_trials: int | None = setting(
+        None, "How many trials at most; all of the grid by default.", flag="max_trials"
+    )
+    runs_at_once: int = setting(
+        64,
+        "Most executions that share one program; the other trials wait for their turn, or for "
+        "another process.",
+        flag="runs_at_once",
+    )
+
+    def __post_init__(self) -> None:
+        check_choice("sampler", self.sampler, SAMPLERS)
+        if self.max_trials is not None:
+            check_positive_int("max_trials", self.max_trials, most=1_000_000)
+        elif self.sampler != "grid":
+            raise ConfigError(f"max_trials must be given for the sampler {self.sampler}.")
+        check_positive_int("runs_at_once", self.runs_at_once)
+        if "learning_rate" not in self.space:
+            raise ConfigError("the search space must hold learning_rate, if only one value of it.")
+        for name, values in self.space.items():
+            check_choice("a setting to tune", name, TUNABLE)
+            if isinstance(values, Range):
+                self._check_range(name, values)
+            elif not values:
+                raise ConfigError(f"the search space of {name} is empty.")
+            elif len(set(values)) < len(values):
+                raise ConfigError(f"the values searched for {name} must differ, got {values}.")
+        for rate in _ends(self.space["learning_rate"]):
+            check_learning_rate("learning_rate", rate)
+        object.__setattr__(self, "space", MappingProxyType(dict(self.space)))
+
+    def _check_range(self, name: str, values: Range) -> None:
+        if self.sampler == "grid":
+            raise ConfigError(
+                f"a grid needs values of {name}, not a range: give the range a fourth part, its "
+                "step, or choose --sampler tpe or random."
+            )
+        if name not in _NUMBERS:
+            raise ConfigError(f"{name} is no number and cannot be searched in a range.")
+        for end in _ends(values):
+            check_number(f"an end of the range of {name}", end)
+        if not values.low < values.high:
+            raise ConfigError(f"the range of {name} must rise, got {values.low} to {values.high}.")
+        if values.log and values.low <= 0:
+            raise ConfigError(
+                f"the logarithmic range of {name} must start above 0, got {values.low}."
+            )
+
+    @property
+    def n_trials(self) -> int:
+        """How many trials there will be."""
+        if self.sampler != "grid":
+            assert self.max_trials is not None  # checked when made
+            return self.max_trials
+        n_cells = math.prod(len(v) for v in self.space.values() if isinstance(v, tuple))
+        return n_cells if self.max_trials is None else min(n_cells, self.max_trials)
+
+    def cells(self) -> Iterator[dict[str, Any]]:
+        """The combinations of a grid; learning rates vary fastest, so that trials of one shape
+        stand together."""
+        names = sorted(self.space, key=lambda name: name in TRACED)
+        lists = [_ends(self.space[name]) for name in names]
+        combinations = itertools.islice(itertools.product(*lists), self.n_trials)
+        return (dict(zip(names, values, strict=True)) for values in combinations)
+
+
+def parse_tune(text: str) -> tuple[str, Values]:
+    """Read one `name=values` of `--tune`.
+
+    Raises
+    ------
+    ConfigError
+        If it names no setting or holds no values.
+
+    Examples
+    --------
+    >>> parse_tune("lr=log:1e-4:1e-1:10")
+    ('learning_rate', (0.0001, 0.001, 0.01, 0.1))
+    >>> parse_tune("arch=500-500,500-1000")
+    ('arch', ((500, 500), (500, 1000)))
+    """
+    name, equals, values = text.partition("=")
+    name = name.strip().replace("-", "_")
+    if not equals:
+        raise ConfigError(f"tune must be name=values, for example 'lr=1e-3,1e-2', got {text!r}.")
+    name = TUNABLE_ALIASES.get(name, name)
+    return name, read_values(name, values)
+
+
+def read_values(name: str, given: Any) -> Values:
+    """The values of one setting, from text, a list, or the table that `config.json` holds.
+
+    Raises
+    ------
+    ConfigError
+        If they are of the wrong kind.
+    """
+    check_choice("a setting to tune", name, TUNABLE)
+    if isinstance(given, Range):
+        return given
+    if isinstance(given, Mapping):
+        try:
+            return Range(**given)
+        except TypeError:
+            raise ConfigError(
+                f"a range of {name} needs low, high and log, got {dict(given)}."
+            ) from None
+    if isinstance(given, str):
+        head, *ends = given.strip().split(":")
+        if ends and head in ("log", "lin"):
+            return _read_range(name, head == "log", ends, given)
+        given = [part for part in given.split(",") if part.strip()]
+    elif not isinstance(given, list | tuple):
+        given = [given]
+    return tuple(read_value(name, value) for value in given)
+
+
+def _read_range(name: str, log: bool, ends: list[str], text: str) -> Values:
+    """Ends and perhaps a step; in decimals, so that 1e-4 times 10 times 10 is 1e-2."""
+    rule = (
+        f"a range of {name} must be log:low:high:factor or lin:low:high:step, got {text.strip()!r}."
+    )
+    try:
+        numbers = [Decimal(end) for end in ends]
+    except InvalidOperation:
+        raise ConfigError(rule) from None
+    if len(numbers) not in (2, 3) or not all(number.is_finite() for number in numbers):
+        raise ConfigError(rule)
+    low, high, *step = numbers
+    if not step:
+        return Range(float(low), float(high), log)
+    if low > high or (log and (low <= 0 or step[0] <= 1)) or (not log and step[0] <= 0):
+        raise ConfigError(f"{rule} It must rise: log from above 0 by a factor above 1.")
+    values = []
+    value = low
+    while value <= high:
+        values.append(read_value(name, str(value)))
+        if len(values) > _MOST_VALUES:
+            raise ConfigError(f"the range of {name} has more than {_MOST_VALUES} values.")
+        value = value * step[0] if log else value + step[0]
+    return tuple(values)
+
+
+def read_value(name: str, value: Any) -> Any:
+    """One value of a searched setting, from text or as it is."""
+    text = value.strip() if isinstance(value, str) else value
+    try:
+        if name == "arch":
+            return parse_arch(text) if isinstance(text, str) else tuple(text)
+        if name in _SWITCHES:
+            return text if isinstance(text, bool) else _SWITCH_WORDS[text.lower()]
+        if name in _NUMBERS:
+            number = Decimal(text) if isinstance(text, str) else text
+            if name in _WHOLE:
+                if number != int(number):
+                    raise ValueError
+                return int(number)
+            return float(number)
+    except (ValueError, TypeError, AttributeError, KeyError, InvalidOperation, OverflowError):
+        kind = (
+            "a switch"
+            if name in _SWITCHES
+            else "a whole number"
+            if name in _WHOLE
+            else ("layer widths like 500-500" if name == "arch" else "a number")
+        )
+        raise ConfigError(f"each value of {name} must be {kind}, got {value!r}.") from None
+    return text
+
+
+_SWITCH_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def format_value(value: Any) -> str:
+    """A searched value as people write it: `500-500`, `0.001`."""
+    if isinstance(value, tuple):
+        return format_arch(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def apply_values(
+    values: Mapping[str, Any], decoder: DecoderConfig, fit: FitConfig
+) -> tuple[DecoderConfig, FitConfig]:
+    """Decoder and fit in which the searched settings have these values.
+
+    Raises
+    ------
+    ConfigError
+        If a value breaks its setting's rule, or two of them go ill together.
+    """
+    parts = []
+    for part in (decoder, fit):
+        own = {k: v for k, v in values.items() if k in part.__dataclass_fields__}
+        parts.append(type(part)(**{**part.__dict__, **own}))
+    decoder, fit = parts
+    if decoder.batch_norm and fit.batch_size == 1:
+        raise ConfigError(
+            "batch_size must be at least 2 with batch normalisation, which compares the images of "
+            "a batch, got 1."
+        )
+    return decoder, fit
+
+
+def _ends(values: Values) -> tuple[Any, ...]:
+    return (values.low, values.high) if isinstance(values, Range) else values

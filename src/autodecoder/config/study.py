@@ -1,0 +1,173 @@
+"""The whole of a study's settings, and what of them is static in one run."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from autodecoder.config.parts import (
+    AugmentConfig,
+    DataConfig,
+    DecoderConfig,
+    EarlyStoppingConfig,
+    FitConfig,
+    InferConfig,
+    LogConfig,
+)
+from autodecoder.config.rules import (
+    check_choice,
+    check_positive_int,
+    check_switch,
+    check_whole,
+    setting,
+)
+from autodecoder.config.search import Range, SearchConfig, apply_values
+from autodecoder.errors import ConfigError
+
+#: Recorded metrics and whether less or more of each is better.
+METRICS = MappingProxyType(
+    {
+        "loss": "min",
+        "mae": "min",
+        "psnr": "max",
+        "val_loss": "min",
+        "val_mae": "min",
+        "val_psnr": "max",
+        "fresh_val_loss": "min",
+        "fresh_val_mae": "min",
+        "fresh_val_psnr": "max",
+    }
+)
+#: Other names under which two of them are accepted.
+METRIC_ALIASES = MappingProxyType({"error": "loss", "val_error": "val_loss"})
+
+#: Cells of a grid that are checked one by one before anything runs.
+_CELLS_CHECKED = 10_000
+
+
+@dataclass(frozen=True)
+class WatchConfig:
+    """What is watched of a run, epoch by epoch."""
+
+    metric: str = "val_loss"
+    patience: int | None = None
+    """Epochs without improvement after which the run ends; `None` never ends it."""
+    min_delta: float = 1e-4
+    start_epoch: int = 0
+    keep_best: bool = False
+    """Keep decoder and latents of the best epoch."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What is static in a run; hashable, so that runs that share it share a compiled program."""
+
+    decoder: DecoderConfig
+    fit: FitConfig
+    """Its `latent_learning_rate` is not looked at: rates are traced."""
+    scaler: str
+    image_shape: tuple[int, int, int]
+    """Height, width and channels."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)
+    track_gradients: bool = False
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """One study: the trials to run, how often each, and the metric that ranks them."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    infer: InferConfig = field(default_factory=InferConfig)
+    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    objective: str = setting(
+        "val_loss",
+        f"Metric that ranks the trials: one of {', '.join((*METRICS, *METRIC_ALIASES))}.",
+        flag="objective",
+        original="objective",
+    )
+    executions_per_trial: int = setting(
+        3, "Runs of each trial.", flag="executions_per_trial", original="executions per trial"
+    )
+    seed: int = setting(
+        0,
+        "Whole number from which everything random follows; the command line draws and records "
+        "one where none is given.",
+        flag="seed",
+        original="random seed",
+    )
+    use_xla: bool = setting(
+        True,
+        "Compile with XLA; without it, slow, for debugging.",
+        flag="use_xla",
+        original="use xla",
+    )
+
+    def __post_init__(self) -> None:
+        check_choice("objective", self.objective, (*METRICS, *METRIC_ALIASES))
+        check_positive_int("executions_per_trial", self.executions_per_trial, most=10_000)
+        check_whole("seed", self.seed)
+        check_switch("use_xla", self.use_xla)
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed must lie between 0 and 4294967295, got {self.seed}.")
+        for values in itertools.islice(self.search.cells(), _CELLS_CHECKED):
+            self.parts(values)
+
+    @property
+    def metric(self) -> str:
+        """The recorded metric that the objective names."""
+        return METRIC_ALIASES.get(self.objective, self.objective)
+
+    @property
+    def epoch_metric(self) -> str:
+        """The metric watched every epoch: the objective's, or its co-trained counterpart where
+        the objective is fresh."""
+        return self.metric.removeprefix("fresh_")
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """Settings that differ between trials; the learning rate always counts."""
+        return tuple(
+            name
+            for name, values in self.search.space.items()
+            if name == "learning_rate" or isinstance(values, Range) or len(values) > 1
+        )
+
+    def parts(self, values: Mapping[str, Any]) -> tuple[DecoderConfig, FitConfig]:
+        """Decoder and fit of the trial in which the searched settings have these values."""
+        return apply_values(values, self.decoder, self.fit)
+
+    def run_config(self, values: Mapping[str, Any], image_shape: tuple[int, int, int]) -> RunConfig:
+        """What is static in the runs of that trial."""
+        decoder, fit = self.parts(values)
+        return RunConfig(
+            decoder=decoder,
+            fit=replace(fit, latent_learning_rate=None),
+            scaler=self.data.scaler,
+            image_shape=image_shape,
+            augment=self.augment,
+            watch=self._watch(fit.num_epochs),
+            track_gradients="gradients" in self.log.trackers,
+        )
+
+    def _watch(self, num_epochs: int) -> WatchConfig:
+        # A fresh objective is known after the last epoch only: that epoch is the best.
+        keep_best = self.log.save_best_model and self.metric == self.epoch_metric
+        rule = self.early_stopping
+        if not rule.enabled:
+            return WatchConfig(self.epoch_metric, keep_best=keep_best)
+        share, start = (0.2, 100) if self.epoch_metric.startswith("val_") else (0.1, 50)
+        share = share if rule.patience is None else rule.patience
+        return WatchConfig(
+            self.epoch_metric,
+            patience=max(1, int(share * num_epochs)),
+            min_delta=rule.min_delta,
+            start_epoch=start if rule.start_epoch is None else rule.start_epoch,
+            keep_best=keep_best,
+        )

@@ -1,0 +1,98 @@
+"""Files that are whole or absent, and that show when they were damaged."""
+
+import contextlib
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from autodecoder.errors import DataError, OutputError
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: under a temporary name, then renamed.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write strict JSON."""
+    write_file(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read or is damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: it is no JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} is damaged: it holds no JSON object.")
+    return content
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
+    """Write arrays and plain values as one safetensors file, with a checksum."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    metadata = {"about": json.dumps(about), "crc32": str(_checksum(arrays))}
+    write_file(path, save(arrays, metadata))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `write_tensors` wrote.
+
+    Raises
+    ------
+    DataError
+        If the file is absent or damaged.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        whole = metadata["crc32"] == str(_checksum(tensors))
+        about = json.loads(metadata["about"])
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{path} is damaged ({error}).") from error
+    if not whole:
+        raise DataError(f"{path} is damaged (its checksum differs).")
+    return tensors, about
+
+
+def _checksum(tensors: Mapping[str, np.ndarray]) -> int:
+    crc = 0
+    for name in sorted(tensors):
+        crc = zlib.crc32(tensors[name].tobytes(), zlib.crc32(name.encode(), crc))
+    return crc

@@ -1,0 +1,135 @@
+"""Runs on disk: checkpoints of those under way, outcomes of those that have ended."""
+
+import contextlib
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autodecoder.core.fit import Run
+from autodecoder.core.tree import arrays_to_tree, tree_to_arrays
+from autodecoder.errors import DataError
+from autodecoder.files import read_tensors, write_tensors
+from autodecoder.study.results import UNFINISHED, Shown
+
+_log = logging.getLogger(__name__)
+
+#: Checkpoints kept of each run; the older ones are for the case that the newest is damaged.
+_N_KEPT = 2
+_OUTCOME = "outcome.safetensors"
+_HISTORY, _SHOWN = "history/", "shown/"
+
+
+def save_checkpoint(folder: Path, run: Run, seconds: float) -> None:
+    """Write a run so that it goes on from here bit for bit, and drop its oldest checkpoint.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; earlier checkpoints survive.
+    """
+    epoch = int(run.state.epoch)
+    path = folder / f"checkpoint-{epoch:07d}.safetensors"
+    write_tensors(path, tree_to_arrays(run), {"epoch": epoch, "seconds": seconds})
+    for path in _checkpoints(folder)[_N_KEPT:]:
+        path.unlink(missing_ok=True)
+
+
+def load_checkpoint(folder: Path, like: Run) -> tuple[Run, float] | None:
+    """The newest sound checkpoint of a run, and the seconds spent until then; `None` without one.
+
+    A damaged one is reported to the log, and the one before it is taken.
+
+    Parameters
+    ----------
+    folder : Path
+    like : Run
+        Of arrays or of their shapes: what the run must look like.
+    """
+    for path in _checkpoints(folder):
+        try:
+            tensors, about = read_tensors(path)
+            return arrays_to_tree(like, tensors), float(about["seconds"])
+        except (DataError, KeyError, ValueError) as error:
+            _log.warning(
+                "the checkpoint %s cannot be used (%s); the one before it is taken", path, error
+            )
+    return None
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """Remove all checkpoints of a run that has ended."""
+    for path in _checkpoints(folder):
+        path.unlink(missing_ok=True)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Newest first."""
+    found = [p for p in folder.glob("checkpoint-*") if re.search(r"-\d+\.safetensors$", p.name)]
+    return sorted(found, reverse=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What is kept of an execution that has ended, until its trial has: then its history stands
+    in the trial's files, and of the best one what the pictures need."""
+
+    history: dict[str, np.ndarray]
+    status: str
+    seconds: float
+    shown: Shown | None
+    """`None` for a run that diverged."""
+    protocol: str
+    """Where the validation latents come from: `fresh`, or `co-trained` if unfinished."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is final."""
+        return self.status != UNFINISHED
+
+
+def save_outcome(folder: Path, outcome: Outcome) -> None:
+    """Write an outcome.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    tensors = {_HISTORY + name: values for name, values in outcome.history.items()}
+    if outcome.shown is not None:
+        tensors |= {_SHOWN + name: values for name, values in vars(outcome.shown).items()}
+    about = {
+        "status": outcome.status,
+        "seconds": outcome.seconds,
+        "protocol": outcome.protocol,
+        "order": list(outcome.history),
+    }
+    write_tensors(folder / _OUTCOME, tensors, about)
+
+
+def load_outcome(folder: Path) -> Outcome | None:
+    """Read an outcome; `None` if there is none, or it is damaged, which the log says."""
+    if not (folder / _OUTCOME).exists():
+        return None
+    try:
+        tensors, about = read_tensors(folder / _OUTCOME)
+        shown = {k.removeprefix(_SHOWN): v for k, v in tensors.items() if k.startswith(_SHOWN)}
+        return Outcome(
+            history={name: tensors[_HISTORY + name] for name in about["order"]},
+            status=about["status"],
+            seconds=about["seconds"],
+            shown=Shown(**shown) if shown else None,
+            protocol=about["protocol"],
+        )
+    except (DataError, KeyError, TypeError) as error:
+        _log.warning("%s", error)
+        return None
+
+
+def drop_outcome(folder: Path) -> None:
+    """Remove an outcome."""
+    with contextlib.suppress(FileNotFoundError):
+        (folder / _OUTCOME).unlink()

@@ -1,0 +1,380 @@
+"""The project folder of a study: what it holds, and how it is read back."""
+
+import contextlib
+import csv
+import io
+import math
+import platform
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from autodecoder._version import __version__
+from autodecoder.config import (
+    METRICS,
+    StudyConfig,
+    differences,
+    format_value,
+    study_config,
+    to_dict,
+)
+from autodecoder.data import Dataset
+from autodecoder.errors import ConfigError, DataError, OutputError
+from autodecoder.files import read_json, write_file, write_json
+from autodecoder.study.checkpoint import Outcome, load_outcome
+from autodecoder.study.results import COMPLETE, Execution, Trial, rank
+from autodecoder.study.space import to_parameter, to_values
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Version of the files' layout.
+SCHEMA = 2
+
+#: Settings that may change when a study goes on: they do not touch what is done already.
+_FREE = ("data.data_dir", "log.checkpoint_every", "search.max_trials", "search.runs_at_once")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A study as its folder tells it: finished, interrupted or still running."""
+
+    folder: Path
+    config: StudyConfig
+    about: Mapping[str, Any]
+    """The whole of `config.json`: also the study's name, versions, device and data."""
+    trials: tuple[Trial, ...]
+    """Complete ones first, best first; then unfinished and failed ones."""
+
+    @property
+    def metric(self) -> str:
+        """What ranks the trials."""
+        return self.config.metric
+
+    @property
+    def best_trial(self) -> Trial | None:
+        """The complete trial with the best score; `None` if there is none."""
+        if self.trials and self.trials[0].state == COMPLETE:
+            return self.trials[0]
+        return None
+
+    @cached_property
+    def histories(self) -> "pd.DataFrame":
+        """All histories: a row for each epoch of each execution of each trial.
+
+        Columns are `trial`, `execution`, the searched settings, `epoch`, and every metric.
+        """
+        import pandas as pd
+
+        parts = []
+        for trial in sorted(self.trials, key=lambda trial: trial.number):
+            for k, execution in enumerate(trial.executions):
+                values = {name: to_parameter(value) for name, value in trial.values.items()}
+                frame = pd.DataFrame(execution.history)
+                head = {"trial": trial.trial_id, "execution": k, **values}
+                for place, (name, value) in enumerate(head.items()):
+                    frame.insert(place, name, value)
+                frame.insert(len(head), "epoch", np.arange(1, len(frame) + 1))
+                parts.append(frame[frame.columns] if len(frame) else None)
+        parts = [part for part in parts if part is not None]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def shown_run(self) -> tuple[Trial, int, Outcome] | None:
+        """The run that pictures show, with what they need: the best execution of the best trial,
+        or the best one so far of a study without a complete trial; `None` if none is kept."""
+        for trial in self.trials:
+            for k in range(len(trial.executions)):
+                outcome = load_outcome(execution_folder(self.folder, trial.trial_id, k))
+                if outcome is not None and outcome.shown is not None:
+                    return trial, k, outcome
+        return None
+
+
+def execution_folder(folder: Path, trial_id: str, execution: int) -> Path:
+    """Where the files of an execution lie."""
+    return folder / "trials" / trial_id / f"execution-{execution}"
+
+
+def load_study(folder: Path | str) -> Study:
+    """Read a study from its folder.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no study, one of a newer version, or a damaged one.
+    """
+    folder = Path(folder)
+    about = read_about(folder)
+    if about is None:
+        raise DataError(f"{folder} holds no study (there is no config.json in it).")
+    config = _config(about, folder)
+    trials = rank(_read_trials(folder, config), config.metric)
+    return Study(folder, config, about, trials)
+
+
+def read_about(folder: Path) -> dict[str, Any] | None:
+    """The content of `config.json`; `None` where there is no such file.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or of another version of the layout.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        return None
+    about = read_json(path)
+    schema = about.get("schema")
+    if not isinstance(schema, int) or schema != SCHEMA:
+        written = about.get("versions", {}).get("autodecoder", "unknown")
+        newer = isinstance(schema, int) and schema > SCHEMA
+        advice = "update autodecoder to go on with it" if newer else "name another folder"
+        raise DataError(
+            f"{folder} was written by a{' newer' if newer else 'n earlier'} version of autodecoder "
+            f"({written}, layout {schema}; this one is {__version__}, layout {SCHEMA}): {advice}."
+        )
+    return about
+
+
+def open_folder(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, Any]:
+    """Make the project folder, or check that the study in it is the same one.
+
+    Returns
+    -------
+    dict
+        The content of `config.json`: all that is needed to repeat the study.
+
+    Raises
+    ------
+    ConfigError
+        If the study in the folder has other settings or other images.
+    OutputError
+        If the folder holds something else, or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(not path.name.startswith(".") for path in folder.iterdir())
+    except OSError as error:
+        raise OutputError(
+            f"out must be a folder that can be written, got {folder}: {error.strerror}."
+        ) from error
+    about = read_about(folder)
+    if about is None:
+        if taken:
+            raise OutputError(
+                f"out must be a new or an empty folder, or that of the same study, but {folder} "
+                "holds other files; name another one."
+            )
+        about = _describe(folder, config, dataset)
+        write_json(folder / "config.json", about)
+        return about
+    _check_same(about, config, dataset, folder)
+    return about
+
+
+def _describe(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, Any]:
+    packages = ("jax", "jaxlib", "numpy", "optax", "optuna")
+    return {
+        "schema": SCHEMA,
+        "study": f"{folder.resolve().name}-{secrets.token_hex(4)}",
+        "settings": to_dict(config),
+        "data_fingerprint": dataset.fingerprint,
+        "n_train": len(dataset.train),
+        "n_val": len(dataset.val),
+        "image_shape": list(dataset.image_shape),
+        "class_names": list(dataset.class_names),
+        "versions": {
+            "autodecoder": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages},
+        },
+        "device": jax.devices()[0].device_kind,
+    }
+
+
+def _check_same(
+    about: Mapping[str, Any], config: StudyConfig, dataset: Dataset, folder: Path
+) -> None:
+    changed = differences(to_dict(_config(about, folder)), to_dict(config))
+    changed = {path: pair for path, pair in changed.items() if path not in _FREE}
+    if about["data_fingerprint"] != dataset.fingerprint:
+        changed["the images"] = (
+            f"fingerprint {about['data_fingerprint'][:8]}",
+            dataset.fingerprint[:8],
+        )
+    if changed:
+        shown = "; ".join(
+            f"{name} was {old!r}, now {new!r}" for name, (old, new) in changed.items()
+        )
+        raise ConfigError(
+            f"{folder} holds a study of other settings: {shown}. Name another folder with --out, "
+            "or start over with --reset_training."
+        )
+
+
+def _config(about: Mapping[str, Any], folder: Path) -> StudyConfig:
+    try:
+        return study_config(about["settings"])
+    except (KeyError, TypeError, ConfigError) as error:
+        raise DataError(f"{folder / 'config.json'} is damaged: {error}") from error
+
+
+def clear_folder(folder: Path) -> None:
+    """Remove a study and all its files; the folder stays.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds no study, which is left alone, or cannot be cleared.
+    """
+    if not folder.exists():
+        return
+    paths = [path for path in folder.iterdir() if path.name != ".lock"]
+    if paths and not (folder / "config.json").exists():
+        raise OutputError(f"{folder} holds no study of ours; it is not cleared. Name another one.")
+    try:
+        for path in paths:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be cleared: {error.strerror}.") from error
+
+
+# Trials
+
+
+def write_trial(folder: Path, trial: Trial, extra: Mapping[str, Any] | None = None) -> None:
+    """Write `trial.json` and every execution's `history.csv`.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    for k, execution in enumerate(trial.executions):
+        if execution.epochs:
+            write_history(execution_folder(folder, trial.trial_id, k), execution)
+    content = {
+        "schema": SCHEMA,
+        "id": trial.trial_id,
+        "number": trial.number,
+        "state": trial.state,
+        "error": trial.error,
+        "values": {name: to_parameter(value) for name, value in trial.values.items()},
+        "score": _finite(trial.score),
+        "spread": _finite(trial.spread),
+        "executions": [_describe_execution(execution) for execution in trial.executions],
+        **(extra or {}),
+    }
+    write_json(folder / "trials" / trial.trial_id / "trial.json", content)
+
+
+def _describe_execution(execution: Execution) -> dict[str, Any]:
+    return {
+        "status": execution.status,
+        "epochs": execution.epochs,
+        "best": _finite(execution.best),
+        "best_epoch": execution.best_epoch,
+        "seconds": round(execution.seconds, 3),
+        "last": {name: _finite(execution.last(name)) for name in execution.history},
+    }
+
+
+def read_trial_files(folder: Path) -> Iterator[dict[str, Any]]:
+    """The content of every `trial.json`."""
+    for path in sorted((folder / "trials").glob("*/trial.json")):
+        yield read_json(path)
+
+
+def _read_trials(folder: Path, config: StudyConfig) -> Iterator[Trial]:
+    for content in read_trial_files(folder):
+        try:
+            executions = []
+            for k, about in enumerate(content["executions"]):
+                history = read_history(execution_folder(folder, content["id"], k))
+                executions.append(
+                    Execution(history, config.metric, about["status"], about["seconds"])
+                )
+            yield Trial(
+                content["id"],
+                content["number"],
+                to_values(content["values"]),
+                tuple(executions),
+                content["state"],
+                content["error"],
+            )
+        except (KeyError, TypeError, ConfigError) as error:
+            raise DataError(f"a trial.json in {folder} is damaged: {error}.") from error
+
+
+def write_history(folder: Path, execution: Execution) -> None:
+    """Write `history.csv`: a row an epoch, a column a metric; blank where there is no number."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["epoch", *execution.history])
+    for epoch, row in enumerate(zip(*execution.history.values(), strict=True), start=1):
+        writer.writerow([epoch, *(_csv_number(value) for value in row)])
+    write_file(folder / "history.csv", buffer.getvalue().encode())
+
+
+def read_history(folder: Path) -> dict[str, np.ndarray]:
+    """Read `history.csv`, to the same float32 numbers; empty where there is none yet.
+
+    Raises
+    ------
+    DataError
+        If it is damaged.
+    """
+    path = folder / "history.csv"
+    try:
+        header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
+        columns = list(zip(*rows, strict=True)) or [()] * len(header)
+        return {
+            name: np.array([float(text) if text else math.nan for text in column], np.float32)
+            for name, column in zip(header, columns, strict=True)
+            if name != "epoch"
+        }
+    except FileNotFoundError:
+        return {name: np.zeros(0, np.float32) for name in METRICS}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {error}.") from error
+
+
+def write_histories(study: Study) -> None:
+    """Write `histories.csv`: the tidy table of all histories."""
+    write_file(study.folder / "histories.csv", study.histories.to_csv(index=False).encode())
+
+
+def describe_values(trial: Trial) -> str:
+    """A trial's searched settings as people write them."""
+    return ", ".join(f"{name} {format_value(value)}" for name, value in trial.values.items())
+
+
+def _csv_number(value: np.float32) -> str:
+    """The shortest text that reads back to the same number; nothing where there is none."""
+    return "" if np.isnan(value) else str(value)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def is_worth_keeping(folder: Path) -> bool:
+    """Whether anything has come of a study."""
+    return any((folder / "trials").glob("*/execution-*/*.safetensors"))
+
+
+def discard_folder(folder: Path) -> None:
+    """Remove a folder in which nothing has come of a study."""
+    with contextlib.suppress(OSError):
+        shutil.rmtree(folder)

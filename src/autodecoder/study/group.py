@@ -1,0 +1,342 @@
+"""Running claimed trials of one shape: one population, moved on in portions of half a second.
+
+Between portions the host looks up: it records metrics, shows snapshots, writes checkpoints, drops
+runs that have ended, and asks whether to stop. How the work is portioned has no influence on a
+result.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from autodecoder.config import METRICS, RunConfig, StudyConfig
+from autodecoder.core.fit import Images, Run, history_names, take_snapshot
+from autodecoder.core.latents import fit_pca, pca_scores
+from autodecoder.core.population import (
+    Population,
+    advance,
+    execution_key,
+    init_population,
+    select_runs,
+    take_run,
+)
+from autodecoder.core.sweep import LearningRates
+from autodecoder.core.watch import RUNNING
+from autodecoder.study.checkpoint import load_checkpoint, save_checkpoint
+from autodecoder.study.folder import execution_folder, write_history
+from autodecoder.study.ledger import Claim
+from autodecoder.study.observer import Observer, RunInfo
+from autodecoder.study.results import UNFINISHED, Execution
+
+_log = logging.getLogger(__name__)
+
+#: How long the program runs before the host looks up.
+_PORTION_SECONDS = 0.5
+#: The longest time between two checkpoints.
+_CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a group of trials has come."""
+
+    stage: str
+    """`compile`, `fit` or `fresh validation`."""
+    done: int
+    total: int
+    """Epochs of all runs together while fitting, runs while validating."""
+    epoch: int = 0
+    """Epochs that every run under way has done."""
+    num_epochs: int = 0
+    loss: float = float("nan")
+    """Training loss of the run that has the least of it."""
+    val_loss: float = float("nan")
+    """Co-trained validation loss, likewise."""
+
+
+@dataclass(eq=False)
+class Slot:
+    """The host's notes on one run of a population."""
+
+    info: RunInfo
+    epoch: int = 0
+    status: int = RUNNING
+    seconds: float = 0.0
+    recorded: int = 0
+    """Last epoch that the observers know of."""
+    shown: int = 0
+    """Last epoch whose snapshot they have seen."""
+    saved: int = 0
+    """Epoch of the last checkpoint."""
+    settled: bool = False
+    """Whether its result is written, and nothing is left to do."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether no epoch is left to do."""
+        return self.status != RUNNING or self.epoch == self.info.config.fit.num_epochs
+
+
+class Group:
+    """A population under way.
+
+    Parameters
+    ----------
+    config : StudyConfig
+    images : Images
+    infos : sequence of RunInfo
+        The runs; they share one `RunConfig`.
+    observers : sequence of Observer
+    report, should_stop : callable
+        As in `run_study`.
+    settle : callable
+        What to do with a run that has ended: given its slot and itself.
+    """
+
+    def __init__(
+        self,
+        config: StudyConfig,
+        images: Images,
+        infos: Sequence[RunInfo],
+        *,
+        observers: Sequence[Observer],
+        report: Callable[[Progress], None],
+        should_stop: Callable[[], bool],
+        settle: Callable[[Slot, Run], None],
+    ) -> None:
+        self.slots = [Slot(info) for info in infos]
+        self._config = config
+        self._images = images
+        self._run_config = infos[0].config
+        self._observers = observers
+        self._report = report
+        self._should_stop = should_stop
+        self._settle_run = settle
+        self._total = len(infos) * self._run_config.fit.num_epochs
+        self._done = 0  # epochs of runs that are no longer in the population
+        self._population = self._start()
+
+    def run(self) -> bool:
+        """Move all runs to their ends; returns whether it was told to stop before."""
+        pace = _PORTION_SECONDS  # seconds an epoch of one run takes; the first portion is one epoch
+        last_saved = time.monotonic()
+        while not all(slot.ended for slot in self.slots):
+            if self._should_stop():
+                return self._stop()
+            portion = self._portion(pace)
+            start = time.perf_counter()
+            self._advance(*portion)
+            pace = self._note(time.perf_counter() - start) or pace
+            self._tell()
+            if self._is_checkpoint_due(last_saved):
+                self._save()
+                last_saved = time.monotonic()
+            n_ended = sum(slot.ended for slot in self.slots)
+            if len(self.slots) / 2 < n_ended < len(self.slots):
+                self._settle_ended()
+                self._compact()
+        self._save()  # what follows takes its time
+        self._settle_ended()
+        return self._stop() if self._should_stop() else False
+
+    def take(self, i: int) -> Run:
+        """The run of a slot."""
+        return take_run(self._population.runs, i)
+
+    def _start(self) -> Population:
+        """Compile, and bring every run to its last checkpoint."""
+        self._report(Progress("compile", 0, 1))
+        infos = [slot.info for slot in self.slots]
+        key = jax.random.key(self._config.seed)
+        keys = jnp.stack([execution_key(key, info.execution) for info in infos])
+        scores = None
+        if self._run_config.fit.latent_start == "pca":
+            pca = fit_pca(self._images.train, n_components=self._run_config.decoder.latent_dims)
+            scores = (pca_scores(pca, self._images.train), pca_scores(pca, self._images.val))
+        rates = learning_rates(self._config, infos)
+        self._population = init_population(keys, rates, self._images, scores, self._run_config)
+        self._restore()
+        self._advance(0, 1, 0)
+        for slot in self.slots:
+            for observer in self._observers:
+                observer.begin_run(slot.info, slot.epoch)
+        return self._population
+
+    def _restore(self) -> None:
+        runs, rates = self._population
+        like = jax.eval_shape(lambda: take_run(runs, 0))
+        for i, slot in enumerate(self.slots):
+            found = load_checkpoint(slot.info.folder, like)
+            if found is None:
+                continue
+            saved, slot.seconds = found
+            runs = jax.tree.map(lambda all_, one, i=i: all_.at[i].set(one), runs, saved)
+            slot.epoch = slot.recorded = slot.shown = slot.saved = int(saved.state.epoch)
+            slot.status = int(saved.watch.status)
+        self._population = Population(runs, rates)
+
+    def _advance(self, first: int, count: int, until: int) -> None:
+        self._population = advance(
+            self._population,
+            self._images,
+            first,
+            count,
+            until,
+            config=self._run_config,
+            side_by_side=side_by_side(),
+        )
+        jax.block_until_ready(self._population)
+
+    def _portion(self, pace: float) -> tuple[int, int, int]:
+        """The next runs to move (first, how many) and the epoch to move them to.
+
+        Runs that are behind catch up first, so that all stand at the same epoch again; no run
+        passes an epoch at which something is due.
+        """
+        active = [i for i, slot in enumerate(self.slots) if not slot.ended]
+        epoch = min(self.slots[i].epoch for i in active)
+        behind = [i for i in active if self.slots[i].epoch == epoch]
+        affordable = max(1, int(_PORTION_SECONDS / pace))
+        limit = self._next_due(epoch)
+        if side_by_side():
+            return 0, len(self.slots), min(epoch + affordable, limit)
+        if affordable >= len(active) == len(behind):
+            return 0, len(self.slots), min(epoch + affordable // len(active), limit)
+        moved = behind[:affordable]
+        return moved[0], moved[-1] - moved[0] + 1, epoch + 1
+
+    def _next_due(self, epoch: int) -> int:
+        log = self._config.log
+        steps = [step for step in (*_snapshot_steps(self._config), log.checkpoint_every) if step]
+        return min([self._run_config.fit.num_epochs, *(epoch - epoch % s + s for s in steps)])
+
+    def _note(self, seconds: float) -> float | None:
+        """Take over epochs and status of the runs; returns the seconds that an epoch took."""
+        epochs = np.asarray(self._population.runs.state.epoch)
+        statuses = np.asarray(self._population.runs.watch.status)
+        gained = [int(e) - slot.epoch for e, slot in zip(epochs, self.slots, strict=True)]
+        pace = seconds / sum(gained) if any(gained) else None
+        for slot, gain, status in zip(self.slots, gained, statuses, strict=True):
+            slot.epoch += gain
+            slot.seconds += gain * (pace or 0)
+            slot.status = int(status)
+        return pace
+
+    def _tell(self) -> None:
+        histories = {name: np.asarray(rows) for name, rows in self._population.runs.history.items()}
+        for i, slot in enumerate(self.slots):
+            if slot.epoch > slot.recorded:
+                news = slice(slot.recorded, slot.epoch)
+                metrics = {name: rows[i, news] for name, rows in histories.items()}
+                for observer in self._observers:
+                    observer.record(slot.info, slot.recorded + 1, metrics)
+                slot.recorded = slot.epoch
+            due = slot.ended or any(slot.epoch % s == 0 for s in _snapshot_steps(self._config) if s)
+            if self._observers and due and slot.epoch > slot.shown:
+                snapshot = take_snapshot(self.take(i).state)
+                for observer in self._observers:
+                    observer.snapshot(slot.info, snapshot)
+                slot.shown = slot.epoch
+        epochs = [slot.epoch for slot in self.slots]
+        self._report(
+            Progress(
+                "fit",
+                self._done + sum(epochs),
+                self._total,
+                epoch=min(slot.epoch for slot in self.slots),
+                num_epochs=self._run_config.fit.num_epochs,
+                loss=_least(histories["loss"], epochs),
+                val_loss=_least(histories["val_loss"], epochs),
+            )
+        )
+
+    def _is_checkpoint_due(self, last_saved: float) -> bool:
+        if time.monotonic() - last_saved >= _CHECKPOINT_SECONDS:
+            return True
+        active = [slot for slot in self.slots if not slot.ended]
+        every = self._config.log.checkpoint_every
+        return any(slot.epoch // every > slot.saved // every for slot in active) and (
+            len({slot.epoch for slot in active}) == 1
+        )
+
+    def _save(self) -> None:
+        """Write a checkpoint, and the history, of every run that has moved since its last one."""
+        for i, slot in enumerate(self.slots):
+            if slot.epoch > slot.saved and not slot.settled:
+                run = self.take(i)
+                save_checkpoint(slot.info.folder, run, slot.seconds)
+                write_history(slot.info.folder, unfinished(self._config, slot, run))
+                slot.saved = slot.epoch
+
+    def _settle_ended(self) -> None:
+        for i, slot in enumerate(self.slots):
+            if slot.ended and not slot.settled and not self._should_stop():
+                self._report(Progress("fresh validation", i, len(self.slots)))
+                self._settle_run(slot, self.take(i))
+                slot.settled = True
+
+    def _compact(self) -> None:
+        """Go on without the runs that are settled."""
+        left = [i for i, slot in enumerate(self.slots) if not slot.settled]
+        n_gone = len(self.slots) - len(left)
+        _log.info("%d of %d runs have ended; the others go on", n_gone, len(self.slots))
+        self._done += n_gone * self._run_config.fit.num_epochs
+        self.slots = [self.slots[i] for i in left]
+        self._population = select_runs(self._population, jnp.asarray(left))
+
+    def _stop(self) -> bool:
+        self._save()
+        for slot in self.slots:
+            for observer in self._observers:
+                observer.end_run(slot.info)
+        return True
+
+
+def run_infos(folder: Path, claims: Sequence[Claim], config: RunConfig, n: int) -> list[RunInfo]:
+    """The runs of claimed trials: trials outside, executions inside."""
+    return [
+        RunInfo(c.trial_id, k, c.values, config, execution_folder(folder, c.trial_id, k))
+        for c in claims
+        for k in range(n)
+    ]
+
+
+def learning_rates(config: StudyConfig, infos: Sequence[RunInfo]) -> LearningRates:
+    """The step sizes of runs, `(runs,)` each."""
+    decoder, latents = [], []
+    for info in infos:
+        rate = info.values["learning_rate"]
+        own = config.parts(info.values)[1].latent_learning_rate
+        decoder.append(rate)
+        latents.append(rate if own is None else own)
+    return LearningRates(jnp.asarray(decoder, jnp.float32), jnp.asarray(latents, jnp.float32))
+
+
+def unfinished(config: StudyConfig, slot: Slot, run: Run) -> Execution:
+    """A run under way as an execution."""
+    recorded = {name: np.asarray(rows)[: slot.epoch] for name, rows in run.history.items()}
+    blank = np.full(slot.epoch, np.nan, np.float32)  # where the fresh protocol has no value yet
+    names = dict.fromkeys((*METRICS, *history_names(slot.info.config)))
+    history = {name: recorded.get(name, blank).copy() for name in names}
+    return Execution(history, config.metric, UNFINISHED, slot.seconds)
+
+
+def side_by_side() -> bool:
+    """Whether the runs of a population move together: on an accelerator, not on a CPU."""
+    return jax.default_backend() != "cpu"
+
+
+def _snapshot_steps(config: StudyConfig) -> tuple[int, int]:
+    return config.log.histogram_freq, config.log.visualize_freq
+
+
+def _least(histories: np.ndarray, epochs: Sequence[int]) -> float:
+    last = [float(row[n - 1]) for row, n in zip(histories, epochs, strict=True) if n]
+    finite = [value for value in last if np.isfinite(value)]
+    return min(finite, default=float("nan"))

@@ -1,0 +1,315 @@
+"""Who runs which trial: the study's storage (Optuna), and the locks that show who is alive.
+
+All processes of a study share its folder. They look at the storage and claim trials under one lock
+file, and each holds a lock file of its own as long as it lives: a trial whose process is gone is
+recognised at once, and taken over where it stopped.
+"""
+
+import contextlib
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from autodecoder.config import METRICS, RunConfig, StudyConfig
+from autodecoder.errors import OutputError, SearchError
+from autodecoder.study.database import connect, describe, storage_errors
+from autodecoder.study.folder import read_trial_files
+from autodecoder.study.locks import (
+    drop_worker_lock,
+    hold_worker_lock,
+    is_alive,
+    is_anyone_alive,
+    study_lock,
+)
+from autodecoder.study.results import COMPLETE, FAILED, Trial
+from autodecoder.study.space import distributions, make_sampler, planned_trials, to_values
+
+_log = logging.getLogger(__name__)
+
+#: So many failed trials in a row, and the search is given up.
+MOST_FAILURES = 10
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that this process runs."""
+
+    trial_id: str
+    number: int
+    values: Mapping[str, Any]
+    cell: int | None = None
+    """Its place among the trials known from the start."""
+
+
+class Ledger:
+    """The trials of a study, as one of its processes sees them.
+
+    Use as a context manager: at its end, trials claimed but not finished are free for others.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study.
+    name : str
+        Of the study in the storage.
+    config : StudyConfig
+    image_shape : (height, width, channels)
+    storage : str, optional
+        URL of a database, in SQLAlchemy's form; by default `study.db` in the folder.
+
+    Raises
+    ------
+    StorageError
+        If the storage cannot be reached, read or written; from every method.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        config: StudyConfig,
+        image_shape: tuple[int, int, int],
+        storage: str | None = None,
+    ) -> None:
+        self._folder = folder
+        self._config = config
+        self._image_shape = image_shape
+        self._worker = secrets.token_hex(4)
+        self._where = describe(folder, storage)
+        logging.getLogger("optuna").setLevel(logging.WARNING)
+        with self._errors(), study_lock(folder):
+            self._storage = connect(folder, storage)
+            self._study = optuna.create_study(
+                storage=self._storage,
+                study_name=name,
+                direction="minimize" if METRICS[config.metric] == "min" else "maximize",
+                load_if_exists=True,
+            )
+            self._restore()
+            self._plan()
+            self._lock = hold_worker_lock(folder, self._worker)
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        drop_worker_lock(self._folder, self._worker, self._lock)
+
+    def claim(self) -> list[Claim]:
+        """Take the next trials: those that a process left behind, else new ones of one shape.
+
+        Returns
+        -------
+        list of Claim
+            Of one `RunConfig`, to be run as one population; empty if there are none.
+
+        Raises
+        ------
+        SearchError
+            If ten trials in a row have failed.
+        """
+        with self._errors(), study_lock(self._folder):
+            trials = self._trials()
+            orphans = [t for t in trials if t.state is TrialState.RUNNING and self._is_orphan(t)]
+            if orphans:
+                group = orphans[0].user_attrs.get("group")
+                chosen = [t for t in orphans if t.user_attrs.get("group") == group]
+                chosen = chosen if group else chosen[:1]
+                return [self._sign(t, group or secrets.token_hex(4)) for t in chosen]
+            self._check_failures(trials)
+            return self._claim_new(trials)
+
+    def finish(self, trial: Trial) -> None:
+        """Record the score of a trial, or that it failed."""
+        with self._errors():
+            executions = [
+                {"best": e.best if e.best_epoch else None, "epoch": e.best_epoch, "ended": e.status}
+                for e in trial.executions
+            ]
+            frozen = self._trials()[self._numbers()[trial.trial_id]]
+            self._storage.set_trial_user_attr(frozen._trial_id, "executions", executions)
+            complete = trial.state == COMPLETE
+            self._study.tell(
+                frozen.number,
+                trial.score if complete else None,
+                TrialState.COMPLETE if complete else TrialState.FAIL,
+            )
+
+    def n_finished(self) -> int:
+        """How many trials have ended, well or not."""
+        with self._errors():
+            return sum(t.state.is_finished() for t in self._trials())
+
+    def n_elsewhere(self) -> int:
+        """How many trials other living processes run."""
+        with self._errors():
+            running = [t for t in self._trials() if t.state is TrialState.RUNNING]
+            return sum(t.user_attrs.get("worker") != self._worker for t in running)
+
+    def has_others(self, claims: Sequence[Claim]) -> bool:
+        """Whether there are trials besides these that have not failed."""
+        numbers = {claim.number for claim in claims}
+        with self._errors():
+            return any(
+                t.state is not TrialState.FAIL and t.number not in numbers for t in self._trials()
+            )
+
+    def delete(self) -> None:
+        """Remove the study from the storage."""
+        with self._errors():
+            optuna.delete_study(study_name=self._study.study_name, storage=self._storage)
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def _numbers(self) -> dict[str, int]:
+        return {t.user_attrs["id"]: t.number for t in self._trials() if "id" in t.user_attrs}
+
+    # New trials
+
+    def _plan(self) -> None:
+        """Enqueue the trials that are known from the start and not there yet."""
+        planned = planned_trials(self._config)
+        if planned is None:
+            return
+        there = {trial.user_attrs.get("cell") for trial in self._trials()}
+        missing = [cell for cell in range(len(planned)) if cell not in there]
+        # Trials of one shape stand together; within it, in the order of the grid.
+        shapes: dict[RunConfig, list[int]] = {}
+        for cell in missing:
+            shapes.setdefault(self._shape(to_values(planned[cell])), []).append(cell)
+        for cell in (cell for cells in shapes.values() for cell in cells):
+            attributes = {"id": secrets.token_hex(4), "cell": cell}
+            self._study.enqueue_trial(planned[cell], user_attrs=attributes)
+
+    def _claim_new(self, trials: list[FrozenTrial]) -> list[Claim]:
+        waiting = [t for t in trials if t.state is TrialState.WAITING]
+        search = self._config.search
+        group = secrets.token_hex(4)
+        if not waiting:
+            if search.sampler != "tpe" or len(trials) >= search.n_trials:
+                return []
+            self._study.sampler = make_sampler(self._config, len(trials))
+            self._ask()  # one alone: the next follows from its result
+            return [self._sign(self._trials()[-1], group)]
+        shape = self._shape(_values(waiting[0]))
+        most = max(1, search.runs_at_once // self._config.executions_per_trial)
+        claims = []
+        for trial in waiting[:most]:
+            if self._shape(_values(trial)) != shape:
+                break
+            self._ask()  # takes the one that has waited longest: this one
+            claims.append(self._sign(self._trials()[trial.number], group))
+        return claims
+
+    def _ask(self) -> None:
+        self._study.ask(distributions(self._config))
+
+    def _shape(self, values: Mapping[str, Any]) -> RunConfig:
+        return self._config.run_config(values, self._image_shape)
+
+    def _sign(self, trial: FrozenTrial, group: str) -> Claim:
+        """Put this process' name to a trial."""
+        trial_id = trial.user_attrs.get("id") or secrets.token_hex(4)
+        for name, value in (("id", trial_id), ("worker", self._worker), ("group", group)):
+            self._storage.set_trial_user_attr(trial._trial_id, name, value)
+        cell = trial.user_attrs.get("cell")
+        return Claim(trial_id, trial.number, self._values_of(trial), cell)
+
+    def _values_of(self, trial: FrozenTrial) -> dict[str, Any]:
+        space = distributions(self._config)
+        if set(trial.params) != set(space):
+            # A process died between taking the trial and noting its values: noted now.
+            self._study.sampler = make_sampler(self._config, trial.number)
+            live = optuna.trial.Trial(self._study, trial._trial_id)
+            return to_values({name: _suggest(live, name, d) for name, d in space.items()})
+        return to_values(trial.params)
+
+    def _check_failures(self, trials: list[FrozenTrial]) -> None:
+        ended = [t for t in trials if t.state.is_finished()]
+        last = ended[-MOST_FAILURES:]
+        goes_on = len(ended) < max(len(trials), self._config.search.n_trials)
+        failed = [t for t in last if t.state is TrialState.FAIL]
+        if goes_on and len(failed) == MOST_FAILURES:
+            raise SearchError(
+                f"the last {MOST_FAILURES} trials failed, so the search is given up; smaller "
+                "learning rates diverge less."
+            )
+
+    # Other processes
+
+    def _is_orphan(self, trial: FrozenTrial) -> bool:
+        worker = trial.user_attrs.get("worker")
+        return worker is None or (worker != self._worker and not is_alive(self._folder, worker))
+
+    # What the storage has lost
+
+    def _restore(self) -> None:
+        """Enter trials that the folder holds and the storage does not: it is new, or was lost."""
+        known = self._numbers()
+        lost = [c for c in read_trial_files(self._folder) if c["id"] not in known]
+        space = distributions(self._config)
+        for content in sorted(lost, key=lambda content: content["number"]):
+            state = {COMPLETE: TrialState.COMPLETE, FAILED: TrialState.FAIL}.get(content["state"])
+            attributes = {"id": content["id"], "cell": content.get("cell")}
+            if state is None:
+                self._study.enqueue_trial(content["values"], user_attrs=attributes)
+                continue
+            self._study.add_trial(
+                create_trial(
+                    state=state,
+                    value=content["score"] if state is TrialState.COMPLETE else None,
+                    params=content["values"],
+                    distributions=space,
+                    user_attrs=attributes,
+                )
+            )
+        if lost:
+            _log.warning("%d trials were read back from the folder into the storage", len(lost))
+
+    def _errors(self) -> contextlib.AbstractContextManager[None]:
+        return storage_errors(self._where)
+
+
+def delete_study(folder: Path, name: str, storage: str | None) -> None:
+    """Remove a study from its storage, unless one of its processes is alive.
+
+    Raises
+    ------
+    OutputError
+        If one is.
+    StorageError
+        If the storage cannot be used.
+    """
+    if is_anyone_alive(folder):
+        raise OutputError(f"{folder} is in use by another process; it is not cleared.")
+    if storage is not None:  # a database in the folder goes with it
+        with storage_errors(describe(folder, storage)), contextlib.suppress(KeyError):
+            optuna.delete_study(study_name=name, storage=connect(folder, storage))
+
+
+def _values(trial: FrozenTrial) -> dict[str, Any]:
+    """A waiting trial's values: Optuna keeps them aside until it is asked for."""
+    return to_values(trial.system_attrs["fixed_params"])
+
+
+def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)  # see `distributions`
+    suggest = (
+        trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
+    )
+    return suggest(name, distribution.low, distribution.high, log=distribution.log)  # type: ignore

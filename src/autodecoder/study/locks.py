@@ -1,0 +1,72 @@
+"""Lock files: one process at a time changes a study, and each shows that it is alive."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from autodecoder.errors import OutputError
+
+_NAME = ".worker-{}.lock"
+
+
+@contextlib.contextmanager
+def study_lock(folder: Path, seconds: float = 60) -> Iterator[None]:
+    """Hold the lock of a study's folder.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written, or another process holds the lock all the time.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=seconds)
+        with lock:
+            yield
+    except Timeout:
+        raise OutputError(
+            f"{folder} is locked by another process; try again when it has ended."
+        ) from None
+    except NotADirectoryError as error:
+        raise OutputError(
+            f"out must be a folder that can be written, got {folder}: {error.strerror}."
+        ) from error
+
+
+def hold_worker_lock(folder: Path, worker: str) -> FileLock:
+    """Show that a process is alive, until the lock is released or the process ends somehow."""
+    lock = FileLock(folder / _NAME.format(worker))
+    lock.acquire(timeout=0)
+    return lock
+
+
+def drop_worker_lock(folder: Path, worker: str, lock: FileLock) -> None:
+    """Take leave."""
+    lock.release()
+    (folder / _NAME.format(worker)).unlink(missing_ok=True)
+
+
+def is_alive(folder: Path, worker: str) -> bool:
+    """Whether a process holds its lock."""
+    path = folder / _NAME.format(worker)
+    if not path.exists():
+        return False
+    if _is_held(path):
+        return True
+    path.unlink(missing_ok=True)
+    return False
+
+
+def is_anyone_alive(folder: Path) -> bool:
+    """Whether any process is at work on a study."""
+    return any(_is_held(path) for path in folder.glob(_NAME.format("*")))
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True

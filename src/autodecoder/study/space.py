@@ -1,0 +1,76 @@
+"""The search space as Optuna knows it: distributions, and the trials to begin with."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+
+from autodecoder.config import Range, StudyConfig, Values, format_arch, read_value
+
+#: Draws for each trial wanted, until so many different ones are found.
+_DRAWS = 100
+
+
+def distributions(config: StudyConfig) -> dict[str, BaseDistribution]:
+    """One for each searched setting; values without an order are categories."""
+    return {name: _distribution(name, values) for name, values in config.search.space.items()}
+
+
+def _distribution(name: str, values: Values) -> BaseDistribution:
+    if isinstance(values, tuple):
+        return CategoricalDistribution([to_parameter(value) for value in values])
+    if name in ("latent_dims", "batch_size"):
+        return IntDistribution(round(values.low), round(values.high), log=values.log)
+    return FloatDistribution(values.low, values.high, log=values.log)
+
+
+def to_parameter(value: Any) -> Any:
+    """A value as Optuna keeps it: widths become text."""
+    return format_arch(value) if isinstance(value, tuple) else value
+
+
+def to_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that parameters of Optuna stand for."""
+    return {name: read_value(name, parameter) for name, parameter in parameters.items()}
+
+
+def planned_trials(config: StudyConfig) -> list[dict[str, Any]] | None:
+    """The parameters of all trials, where they are known from the start: of a grid, or drawn at
+    random; `None` where each follows from the results before it."""
+    search = config.search
+    if search.sampler == "grid":
+        return [{k: to_parameter(v) for k, v in cell.items()} for cell in search.cells()]
+    if search.sampler == "random":
+        return _draw(config)
+    return None
+
+
+def _draw(config: StudyConfig) -> list[dict[str, Any]]:
+    """Different draws from the space; fewer than asked for where it has no more."""
+    study = optuna.create_study(sampler=RandomSampler(seed=config.seed))
+    wanted = config.search.n_trials
+    values = config.search.space.values()
+    if not any(isinstance(v, Range) for v in values):
+        wanted = min(wanted, math.prod(map(len, values)))  # pyright: ignore[reportArgumentType]
+    drawn: dict[tuple, dict[str, Any]] = {}
+    space = distributions(config)
+    for _ in range(_DRAWS * wanted):
+        parameters = study.ask(space).params
+        drawn.setdefault(tuple(parameters.values()), parameters)
+        if len(drawn) == wanted:
+            break
+    return list(drawn.values())
+
+
+def make_sampler(config: StudyConfig, number: int) -> BaseSampler:
+    """The sampler that chooses trial `number`; a function of seed and number, so that a search
+    that was cut off goes on as if it had not been."""
+    return TPESampler(seed=(config.seed + number) % 2**32)

@@ -1,0 +1,57 @@
+"""What is made of a run that has ended: fresh validation, and what its pictures need."""
+
+import jax
+import numpy as np
+
+from autodecoder.config import METRICS, StudyConfig
+from autodecoder.core.decoder import decode
+from autodecoder.core.fit import Images, Run, Snapshot
+from autodecoder.core.infer import Inference, infer_latents
+from autodecoder.core.scaling import to_unit
+from autodecoder.data import Dataset
+from autodecoder.study.results import Shown
+
+#: Metrics of the fresh protocol, known after the last epoch.
+FRESH_METRICS = tuple(name for name in METRICS if name.startswith("fresh_val_"))
+#: Images in each grid of reconstructions.
+_N_SHOWN = 20
+
+
+def validate_fresh(run: Run, images: Images, config: StudyConfig) -> Inference:
+    """Fresh validation: latents of the validation images, inferred on the final decoder."""
+    state, n_train = run.state, len(images.train)
+    drawn = jax.random.permutation(jax.random.fold_in(state.key, config.fit.num_epochs), n_train)
+    return infer_latents(
+        state.decoder,
+        images.val,
+        state.train.values[drawn[: min(config.infer.n_candidates, n_train)]],
+        scaler=config.data.scaler,
+        config=config.infer,
+    )
+
+
+def show_run(
+    snapshot: Snapshot, inference: Inference | None, dataset: Dataset, config: StudyConfig
+) -> Shown:
+    """What pictures need of a run; without inference, validation latents are co-trained."""
+    train_latents = snapshot.train_latents
+    val_latents = snapshot.val_latents if inference is None else inference.latents
+    chosen = []
+    for labels, latents in (
+        (dataset.train.labels, train_latents),
+        (dataset.val.labels, val_latents),
+    ):
+        indices = choose_shown(labels)
+        outputs = to_unit(decode(snapshot.decoder, latents[indices]), config.data.scaler)
+        pixels = np.rint(np.nan_to_num(np.asarray(outputs)) * 255).astype(np.uint8)
+        chosen += [indices, pixels]
+    return Shown(np.asarray(train_latents), np.asarray(val_latents), *chosen)
+
+
+def choose_shown(labels: np.ndarray) -> np.ndarray:
+    """The first images of each class in turn: every class is seen before one is seen twice."""
+    order = np.argsort(labels, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(labels[order]) > 0])
+    position = np.arange(len(labels)) - np.repeat(starts, np.diff(np.r_[starts, len(labels)]))
+    turn = np.lexsort((labels[order], position))
+    return order[turn][:_N_SHOWN]
