@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install install-locked lock demo test test-slow check format bench clean
+.PHONY: help install install-locked lock demo test test-slow check format bench settings clean
 
 help:
 	@echo "make demo           train on real digits: search the learning rate, draw the pictures"
@@ -12,8 +12,9 @@ help:
 	@echo "make check          lint and type-check"
 	@echo "make format         rewrite the code as the linter wants it"
 	@echo "make bench          time a training step beside the same step in PyTorch"
+	@echo "make settings       write docs/settings.md anew"
 	@echo "make lock           write requirements*.lock anew; UPGRADE=--upgrade takes newer releases"
-	@echo "make install-locked  install exactly what requirements.lock names"
+	@echo "make install-locked install exactly what requirements.lock names"
 	@echo "make clean          remove the environment and the demonstration"
 
 install: $(VENV)/installed
@@ -57,6 +58,9 @@ format: $(VENV)/installed-dev
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/step.py
+
+settings: $(VENV)/installed
+	$(BIN)/python docs/make_settings.py
 
 clean:
 	rm -rf $(VENV) runs/demo

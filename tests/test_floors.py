@@ -29,6 +29,7 @@ FLOORS = {
 HEAVY = {
     "matplotlib": "report",
     "tensorboardX": "report",
+    "PIL": "report",
     "rich": "cli",
     "cyclopts": "cli",
     "pooch": "data",

@@ -63,7 +63,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
     """Write arrays and plain values as one safetensors file, with a checksum."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    # `ascontiguousarray` would make a number without dimensions one with one.
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     metadata = {"about": json.dumps(about), "crc32": str(_checksum(arrays))}
     write_file(path, save(arrays, metadata))
 

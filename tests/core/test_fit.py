@@ -6,48 +6,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.core.builders import KEY, digits, move, rates, run, run_config, start
 
-from autodecoder.config import DecoderConfig, FitConfig
-from autodecoder.core.decoder import decode
-from autodecoder.core.fit import (
-    EPOCH_METRICS,
-    Images,
-    LearningRates,
-    advance_run,
-    init_run,
-    run_epoch,
-)
+from autodecoder.config import FitConfig, RunConfig
+from autodecoder.core.decoder import Decoder, decode, decode_training
+from autodecoder.core.fit import EPOCH_METRICS, LATENT_STATISTICS, history_names
 from autodecoder.core.losses import measure
 from autodecoder.core.scaling import scale_pixels
-from autodecoder.data import load_dataset
 
-DECODER = DecoderConfig(arch=(32, 32), batch_norm=False)
-FIT = FitConfig(num_epochs=8, batch_size=100)
-RATES = LearningRates(jnp.float32(1e-2), jnp.float32(1e-2))
-KEY = jax.random.key(0)
-
-
-@pytest.fixture(scope="module")
-def images() -> Images:
-    digits = load_dataset("digits")
-    return Images(jnp.asarray(digits.train.flat[:450]), jnp.asarray(digits.val.flat[:130]))
-
-
-def start(images: Images, *, decoder=DECODER, fit=FIT, key=KEY):
-    return init_run(key, images, None, decoder_config=decoder, fit=fit, scaler="standard")
-
-
-def run(images: Images, n_epochs: int, *, decoder=DECODER, fit=FIT, rates=RATES, key=KEY):
-    state, history = start(images, decoder=decoder, fit=fit, key=key)
-    step = jax.jit(advance_run, static_argnames=("fit", "scaler"))
-    return step(state, history, rates, images, n_epochs, fit=fit, scaler="standard")
+CONFIG = run_config()
+TRACKING = replace(CONFIG, track_gradients=True)
+KEEPING = replace(CONFIG, fit=replace(CONFIG.fit, latent_start="normal", drop_last=False))
+N_TRAIN = len(digits().train)
+ONE_BATCH = run_config(
+    decoder=replace(CONFIG.decoder, batch_norm=True),
+    fit=FitConfig(num_epochs=1, batch_size=N_TRAIN, latent_start="normal"),
+    track_gradients=True,
+)
+PARTS = ("layer_1", "layer_2", "output", "latents")
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_losses_fall_and_everything_moves(images: Images, batch_norm: bool) -> None:
-    config = replace(DECODER, batch_norm=batch_norm)
-    before, _ = start(images, decoder=config)
-    after, history = run(images, 8, decoder=config)
+def test_losses_fall_and_everything_moves(batch_norm: bool) -> None:
+    config = replace(CONFIG, decoder=replace(CONFIG.decoder, batch_norm=batch_norm))
+    before, (after, history, *_) = start(config).state, run(8, config)
     assert history["loss"][-1] < 0.7 * history["loss"][0]
     assert history["val_loss"][-1] < 0.8 * history["val_loss"][0]
     assert history["psnr"][-1] > history["psnr"][0]
@@ -58,124 +40,181 @@ def test_losses_fall_and_everything_moves(images: Images, batch_norm: bool) -> N
     assert int(after.epoch) == 8
 
 
-def test_same_key_same_bits_other_key_others(images: Images) -> None:
-    first, second, other = run(images, 3), run(images, 3), run(images, 3, key=jax.random.key(1))
+def test_same_key_same_bits_other_key_others() -> None:
+    first, second = run(3, CONFIG).history, run(3, CONFIG).history
+    other = run(3, CONFIG, key=jax.random.key(1)).history
     for name in EPOCH_METRICS:
-        np.testing.assert_array_equal(first[1][name], second[1][name])
-    assert (first[1]["loss"][:3] != other[1]["loss"][:3]).any()
+        np.testing.assert_array_equal(first[name], second[name])
+    assert (first["loss"][:3] != other["loss"][:3]).any()
 
 
-def test_portions_do_not_matter(images: Images) -> None:
-    whole, _ = run(images, 5)
-    state, history = start(images)
-    step = jax.jit(advance_run, static_argnames=("fit", "scaler"))
-    for n_epochs in (1, 3, 0, 1):
-        state, history = step(state, history, RATES, images, n_epochs, fit=FIT, scaler="standard")
-    np.testing.assert_array_equal(whole.train.values, state.train.values)
-    assert np.isfinite(history["loss"]).tolist() == [True] * 5 + [False] * 3
+def test_portions_do_not_matter() -> None:
+    whole = run(5, CONFIG)
+    portioned = start(CONFIG)
+    for until in (1, 4, 4, 2, 5):
+        portioned = move(portioned, until, CONFIG)
+    np.testing.assert_array_equal(whole.state.train.values, portioned.state.train.values)
+    assert np.isfinite(portioned.history["loss"]).tolist() == [True] * 5 + [False] * 3
 
 
-def test_validation_images_never_touch_the_decoder(images: Images) -> None:
-    others = images._replace(val=255 - images.val)
-    ours, theirs = run(images, 3)[0], run(others, 3)[0]
+def test_validation_images_never_touch_the_decoder() -> None:
+    others = digits()._replace(val=255 - digits().val)
+    ours, theirs = run(3, CONFIG).state, run(3, CONFIG, images=others).state
     jax.tree.map(np.testing.assert_array_equal, ours.decoder, theirs.decoder)
     assert (ours.val.values != theirs.val.values).any()
 
 
-def test_one_step_equals_adam_by_hand(images: Images) -> None:
-    """One full batch: Adam's first step is the gradient's sign, to within its epsilon."""
-    fit = FitConfig(num_epochs=1, batch_size=len(images.train), latent_start="normal")
-    state, _ = start(images, fit=fit)
-    after, metrics = run_epoch(state, RATES, images, fit=fit, scaler="standard")
-    targets = scale_pixels(images.train, "standard")
+def batch_gradient(decoder: Decoder, latents, images):
+    """The loss of one batch in training mode, and its gradient for layers and latents."""
+    targets = scale_pixels(images, "standard")
 
     def loss(layers, latents):
-        return jnp.mean((decode(replace(state.decoder, layers=layers), latents) - targets) ** 2)
+        outputs = decode_training(replace(decoder, layers=layers), latents, KEY)
+        return jnp.mean((outputs - targets) ** 2)
 
-    value, (layers, latents) = jax.value_and_grad(loss, (0, 1))(
-        state.decoder.layers, state.train.values
-    )
-    np.testing.assert_allclose(metrics["loss"], value, rtol=1e-5)
+    return jax.jit(jax.value_and_grad(loss, (0, 1)))(decoder.layers, latents)
+
+
+def norm(gradient) -> float:
+    """The L2 norm of all arrays together."""
+    arrays = [np.asarray(array, np.float64).ravel() for array in jax.tree.leaves(gradient)]
+    return float(np.linalg.norm(np.concatenate(arrays)))
+
+
+def test_one_step_equals_adam_by_hand() -> None:
+    """One full batch: Adam's first step is the gradient's sign, to within its epsilon."""
+    before = start(ONE_BATCH).state
+    after, history, *_ = run(1, ONE_BATCH)
+    value, (layers, latents) = batch_gradient(before.decoder, before.train.values, digits().train)
+    np.testing.assert_allclose(history["loss"][0], value, rtol=1e-5)
 
     def expected(old, gradient):
         return old - 1e-2 * gradient / (jnp.abs(gradient) + 1e-7)
 
-    np.testing.assert_allclose(after.train.values, expected(state.train.values, latents), atol=1e-4)
     np.testing.assert_allclose(
-        after.decoder.layers[-1].weight,
-        expected(state.decoder.layers[-1].weight, layers[-1].weight),
-        atol=2e-4,
+        after.train.values, expected(before.train.values, latents), atol=1e-4
     )
+    for k in range(3):
+        np.testing.assert_allclose(
+            after.decoder.layers[k].weight,
+            expected(before.decoder.layers[k].weight, layers[k].weight),
+            atol=2e-4,
+        )
 
 
-def test_momentum_moves_latents_outside_the_batch(images: Images) -> None:
+def test_gradient_norms_of_one_batch_equal_those_by_hand() -> None:
+    before, history = start(ONE_BATCH).state, run(1, ONE_BATCH).history
+    _, (layers, latents) = batch_gradient(before.decoder, before.train.values, digits().train)
+    for part, gradient in zip(PARTS, (*layers, latents), strict=True):
+        assert norm(gradient) > 0
+        np.testing.assert_allclose(history[f"gradient_norm_{part}"][0], norm(gradient), rtol=1e-4)
+
+
+def test_gradient_norms_are_means_over_the_steps() -> None:
+    """Every batch is the same: one image, repeated, and nothing moves in between."""
+    one = digits()._replace(train=jnp.tile(digits().train[:1], (N_TRAIN, 1)))
+    history, state = run(1, TRACKING, rates(0.0), images=one).history, start(TRACKING, one).state
+    _, gradients = batch_gradient(state.decoder, state.train.values[:100], one.train[:100])
+    expected = [norm(gradient) for gradient in (*gradients[0], gradients[1])]
+    found = [history[f"gradient_norm_{part}"][0] for part in PARTS]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert min(expected[2:]) > 0
+
+
+def test_tracking_gradients_leaves_the_course_as_it_is() -> None:
+    plain, tracked = run(8, CONFIG), run(8, TRACKING)
+    for name, values in plain.history.items():
+        np.testing.assert_array_equal(values, tracked.history[name])
+    for part in ("decoder", "train", "val"):
+        ours, theirs = (getattr(run.state, part) for run in (plain, tracked))
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def test_momentum_moves_latents_outside_the_batch() -> None:
     """Dense Adam: with 5 batches, a latent moves at each step after its own visit too."""
-    fit = FitConfig(num_epochs=1, batch_size=90)
-    state, _ = run(images, 1, fit=fit, rates=LearningRates(jnp.float32(0.0), jnp.float32(1e-2)))
-    distance = jnp.abs(state.train.values).max(1)
+    before, after = start(KEEPING).state, run(1, KEEPING, rates(0.0, 1e-2)).state
+    distance = np.abs(np.asarray(after.train.values - before.train.values)).max(1)
     # The first step of a latent visited in step t is at most sqrt(t) * 1e-2 / sqrt(10) or so; only
     # momentum in the later steps tells apart who was visited when.
-    assert len(np.unique(np.round(np.asarray(distance), 3))) > 3
+    assert len(np.unique(np.round(distance, 3))) > 3
 
 
-def test_dropped_and_kept_last_batch(images: Images) -> None:
+def test_dropped_and_kept_last_batch() -> None:
     """450 images in batches of 100: four whole ones, and 50 left over."""
-    frozen = LearningRates(jnp.float32(0.0), jnp.float32(1e-2))
-    dropped = run(images, 1, rates=frozen, fit=replace(FIT, drop_last=True))[0]
-    kept = run(images, 1, rates=frozen, fit=replace(FIT, drop_last=False))[0]
-    assert int((jnp.abs(dropped.train.values).max(1) == 0).sum()) == 50
-    assert int((jnp.abs(kept.train.values).max(1) == 0).sum()) == 0
+
+    def n_still(config: RunConfig, part: str) -> int:
+        before, after = start(config).state, run(1, config, rates(0.0, 1e-2)).state
+        moved = getattr(after, part).values != getattr(before, part).values
+        return int((~np.asarray(moved).any(1)).sum())
+
+    assert n_still(CONFIG, "train") == 50
+    assert n_still(KEEPING, "train") == 0
     # No batch is dropped in validation: 130 images in batches of 100.
-    assert int((jnp.abs(kept.val.values).max(1) == 0).sum()) == 0
+    assert n_still(CONFIG, "val") == 0
+    assert n_still(KEEPING, "val") == 0
 
 
-def test_metrics_count_every_image_once(images: Images) -> None:
+def test_metrics_count_every_image_once() -> None:
     """With vanishing steps, the epoch's metrics are the plain means over all images."""
-    still = LearningRates(jnp.float32(1e-30), jnp.float32(1e-30))
-    fit = FitConfig(num_epochs=1, batch_size=100, latent_start="normal", drop_last=False)
-    state, _ = start(images, fit=fit)
-    _, metrics = run_epoch(state, still, images, fit=fit, scaler="standard")
+    before, history = start(KEEPING).state, run(1, KEEPING, rates(1e-30)).history
     for prefix, pixels, latents in (
-        ("", images.train, state.train.values),
-        ("val_", images.val, state.val.values),
+        ("", digits().train, before.train.values),
+        ("val_", digits().val, before.val.values),
     ):
         errors = measure(
-            decode(state.decoder, latents), scale_pixels(pixels, "standard"), "standard"
+            decode(before.decoder, latents), scale_pixels(pixels, "standard"), "standard"
         )
         for name, values in errors._asdict().items():
-            np.testing.assert_allclose(metrics[prefix + name], values.mean(), rtol=1e-5)
+            np.testing.assert_allclose(history[prefix + name][0], values.mean(), rtol=1e-5)
 
 
-def test_cosine_schedule_ends_at_rest(images: Images) -> None:
-    fit = replace(FIT, schedule="cosine")
-    early, _ = run(images, 7, fit=fit)
-    late, _ = run(images, 8, fit=fit)
-    constant_early, _ = run(images, 7)
-    constant_late, _ = run(images, 8)
+def test_latent_statistics_are_those_of_the_latents_at_the_end_of_an_epoch() -> None:
+    history = run(8, CONFIG).history
+    for epoch in (1, 5, 8):
+        state = run(epoch, CONFIG).state
+        for prefix, latents in (("", state.train.values), ("val_", state.val.values)):
+            values = np.asarray(latents, np.float64)
+            mean = history[f"{prefix}latent_mean"][epoch - 1]
+            variance = history[f"{prefix}latent_variance"][epoch - 1]
+            np.testing.assert_allclose(mean, values.mean(), rtol=1e-4, atol=1e-7)
+            np.testing.assert_allclose(variance, values.var(), rtol=1e-4)
+            assert variance > 0
 
-    def moved(one, two):
-        return float(jnp.abs(one.train.values - two.train.values).mean())
 
-    assert moved(early, late) < 0.2 * moved(constant_early, constant_late)
+def test_history_holds_every_name_with_blanks_for_what_is_to_come() -> None:
+    for config in (CONFIG, TRACKING):
+        history = run(2, config).history
+        assert set(history) == set(history_names(config))
+        for values in history.values():
+            assert np.isfinite(values).tolist() == [True] * 2 + [False] * 6
+    plain, tracking = history_names(CONFIG), history_names(TRACKING)
+    assert plain == (*EPOCH_METRICS, *LATENT_STATISTICS)
+    assert tracking == (*plain, *(f"gradient_norm_{part}" for part in PARTS))
 
 
-def test_latents_have_a_step_size_of_their_own(images: Images) -> None:
-    slow = run(images, 1, rates=LearningRates(jnp.float32(1e-2), jnp.float32(1e-4)))[0]
-    fast = run(images, 1, rates=LearningRates(jnp.float32(1e-2), jnp.float32(1e-1)))[0]
+def test_cosine_schedule_ends_at_rest() -> None:
+    cosine = replace(CONFIG, fit=replace(CONFIG.fit, schedule="cosine"))
+
+    def last_move(config: RunConfig) -> float:
+        early, late = run(7, config).state, run(8, config).state
+        return float(jnp.abs(early.train.values - late.train.values).mean())
+
+    assert last_move(cosine) < 0.2 * last_move(CONFIG)
+
+
+def test_latents_have_a_step_size_of_their_own() -> None:
+    slow, fast = (run(1, CONFIG, rates(1e-2, latents)).state for latents in (1e-4, 1e-1))
     assert jnp.abs(fast.train.values).mean() > 100 * jnp.abs(slow.train.values).mean()
 
 
-def test_dropout_draws_anew_and_repeats_by_key(images: Images) -> None:
-    config = replace(DECODER, dropout_rate=0.3)
-    with_dropout, repeated = run(images, 2, decoder=config), run(images, 2, decoder=config)
-    np.testing.assert_array_equal(with_dropout[1]["loss"], repeated[1]["loss"])
-    assert with_dropout[1]["loss"][1] > run(images, 2)[1]["loss"][1]
+def test_dropout_draws_anew_and_repeats_by_key() -> None:
+    config = replace(CONFIG, decoder=replace(CONFIG.decoder, dropout_rate=0.3))
+    with_dropout, repeated = run(2, config).history, run(2, config).history
+    np.testing.assert_array_equal(with_dropout["loss"], repeated["loss"])
+    assert with_dropout["loss"][1] > run(2, CONFIG).history["loss"][1]
 
 
 @pytest.mark.parametrize("scaler", ["standard", "zero_one", "identity"])
-def test_every_scaling_learns(images: Images, scaler: str) -> None:
-    fit = FitConfig(num_epochs=6, batch_size=50)
-    state, history = init_run(KEY, images, None, decoder_config=DECODER, fit=fit, scaler=scaler)
-    step = jax.jit(advance_run, static_argnames=("fit", "scaler"))
-    _, history = step(state, history, RATES, images, 6, fit=fit, scaler=scaler)
+def test_every_scaling_learns(scaler: str) -> None:
+    history = run(8, replace(CONFIG, scaler=scaler)).history
     assert history["psnr"][-1] > history["psnr"][0] + 0.3

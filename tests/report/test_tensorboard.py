@@ -1,5 +1,8 @@
 """TensorBoard's own reader and server find in the files what the study told the writer."""
 
+# The classes of protocol buffers are made at run time.
+# pyright: reportAttributeAccessIssue=false
+
 import contextlib
 import io
 import json
@@ -24,6 +27,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from autodecoder.config import StudyConfig, study_config
 from autodecoder.core.decoder import decode, init_decoder
@@ -175,13 +180,13 @@ def test_a_resumed_run_takes_back_what_lies_beyond_its_checkpoint(dataset, fitte
     first = writer_of(dataset)
     first.begin_run(run, 0)
     first.record(run, 1, portion(metrics, 1, 5))
-    first.snapshot(run, at_epoch(fitted, 4))
+    first.snapshot(run, at_epoch(fitted, 4), last=False)
     # A second process, within the same second, goes on behind epoch 3.
     second = writer_of(dataset)
     second.begin_run(run, 3)
     assert read(run.folder).Histograms("weights/output/kernel") == []
     second.record(run, 4, {name: values + 1 for name, values in portion(metrics, 4, 6).items()})
-    second.snapshot(run, at_epoch(fitted, 4))
+    second.snapshot(run, at_epoch(fitted, 4), last=False)
     second.end_run(run)
 
     events = read(run.folder)
@@ -206,7 +211,7 @@ def test_a_later_file_comes_last_whatever_the_clock_says(dataset, run) -> None:
 def test_histograms_count_every_weight_and_latent(dataset, fitted, run) -> None:
     writer = writer_of(dataset)
     writer.begin_run(run, 0)
-    writer.snapshot(run, at_epoch(fitted, 2))
+    writer.snapshot(run, at_epoch(fitted, 2), last=False)
     events = read(run.folder)
     weights = {
         f"weights/layer_{k}/{part}"
@@ -236,7 +241,9 @@ def test_many_dimensions_share_one_histogram(dataset, tmp_path) -> None:
     run, writer = run_info(config, dataset, tmp_path), writer_of(dataset, config)
     writer.begin_run(run, 0)
     latents = np.random.default_rng(0).normal(size=(len(dataset.train), 9))
-    writer.snapshot(run, fresh_snapshot(config, dataset, latents, latents[: len(dataset.val)]))
+    writer.snapshot(
+        run, fresh_snapshot(config, dataset, latents, latents[: len(dataset.val)]), last=False
+    )
     events = read(tmp_path)
     assert [tag for tag in events.Tags()["histograms"] if "latents" in tag] == [
         "latents/train/all_dimensions",
@@ -254,7 +261,9 @@ def test_a_large_array_is_represented_by_a_sample(dataset, fitted, run) -> None:
     writer = writer_of(dataset)
     writer.begin_run(run, 0)
     snapshot = at_epoch(fitted, 2)
-    writer.snapshot(run, snapshot._replace(decoder=replace(snapshot.decoder, layers=layers)))
+    writer.snapshot(
+        run, snapshot._replace(decoder=replace(snapshot.decoder, layers=layers)), last=False
+    )
     found = read(run.folder).Histograms("weights/layer_1/kernel")[0].histogram_value
     assert found.num == 100_000
     assert found.sum / found.num == pytest.approx(0, abs=0.02)
@@ -267,7 +276,7 @@ def test_a_large_array_is_represented_by_a_sample(dataset, fitted, run) -> None:
 def test_latent_spaces_have_the_colours_of_the_classes(dataset, fitted, run) -> None:
     writer = writer_of(dataset)
     writer.begin_run(run, 0)
-    writer.snapshot(run, at_epoch(fitted, 3))
+    writer.snapshot(run, at_epoch(fitted, 3), last=False)
     events = read(run.folder)
     train, val = (picture(events, f"latent_space/{name}") for name in ("train", "validation"))
     assert train.shape == val.shape == (512, 616, 3)
@@ -290,7 +299,7 @@ def latent_pictures(train: np.ndarray, val: np.ndarray, folder: Path, n_classes:
     config = logging(histogram_freq=0)
     run, writer = run_info(config, dataset, folder), writer_of(dataset, config)
     writer.begin_run(run, 0)
-    writer.snapshot(run, fresh_snapshot(config, dataset, train, val))
+    writer.snapshot(run, fresh_snapshot(config, dataset, train, val), last=False)
     events = read(folder)
     return picture(events, "latent_space/train"), picture(events, "latent_space/validation")
 
@@ -346,7 +355,7 @@ def test_latents_astray_can_be_drawn(tmp_path, latents: np.ndarray) -> None:
 def test_reconstructions_stand_below_their_originals(dataset, fitted, run) -> None:
     writer = writer_of(dataset)
     writer.begin_run(run, 0)
-    writer.snapshot(run, at_epoch(fitted, 3))
+    writer.snapshot(run, at_epoch(fitted, 3), last=False)
     events, state = read(run.folder), fitted.state
     for tag, images, latents in (
         ("train", dataset.train, state.train.values),
@@ -373,7 +382,7 @@ def test_reconstructions_keep_their_colours(tmp_path) -> None:
     run, writer = run_info(CONFIG, dataset, tmp_path), writer_of(dataset)
     writer.begin_run(run, 0)
     latents = np.random.default_rng(0).normal(size=(7, 2))
-    writer.snapshot(run, fresh_snapshot(CONFIG, dataset, latents, latents))
+    writer.snapshot(run, fresh_snapshot(CONFIG, dataset, latents, latents), last=False)
     pixels = picture(read(tmp_path), "reconstructions/train")
     assert pixels.shape == (2 * 68, 7 * 68, 3)
     np.testing.assert_array_equal(pixels[2:66:2, 70:134:2], images.images[1])
@@ -383,25 +392,25 @@ def test_reconstructions_keep_their_colours(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("epoch", "histogram_freq", "visualize_freq", "histograms", "images"),
+    ("epoch", "last", "histogram_freq", "visualize_freq", "histograms", "images"),
     [
-        (4, 2, 3, True, False),
-        (3, 2, 3, False, True),
-        (6, 4, 3, True, True),  # the last epoch of all
-        (6, 4, 0, True, False),
-        (6, 0, 4, False, True),
-        (6, 0, 0, False, False),
-        (5, 2, 3, True, True),  # due for neither: a run that stopped early
-        (5, 0, 3, False, True),
+        (4, False, 2, 3, True, False),
+        (3, False, 2, 3, False, True),
+        (6, True, 4, 3, True, True),  # the last epoch of all
+        (6, True, 4, 0, True, False),
+        (6, True, 0, 4, False, True),
+        (6, True, 0, 0, False, False),
+        (4, True, 2, 3, True, True),  # a run that stopped early, where one of them is due
+        (5, True, 2, 3, True, True),
     ],
 )
 def test_snapshots_are_written_when_due(
-    dataset, fitted, run, epoch, histogram_freq, visualize_freq, histograms, images
+    dataset, fitted, run, epoch, last, histogram_freq, visualize_freq, histograms, images
 ) -> None:
     config = logging(histogram_freq=histogram_freq, visualize_freq=visualize_freq)
     writer = writer_of(dataset, config)
     writer.begin_run(run, 0)
-    writer.snapshot(run, at_epoch(fitted, epoch))
+    writer.snapshot(run, at_epoch(fitted, epoch), last)
     tags = read(run.folder).Tags()
     assert (bool(tags["histograms"]), bool(tags["images"])) == (histograms, images)
 
@@ -412,7 +421,7 @@ def test_a_diverged_run_is_logged_to_its_end(dataset, fitted, run) -> None:
     broken = jax.tree.map(
         lambda a: a * jnp.nan if a.dtype == jnp.float32 else a, at_epoch(fitted, 6)
     )
-    writer.snapshot(run, broken)
+    writer.snapshot(run, broken, last=False)
     events = read(run.folder)
     assert events.Tags()["histograms"] == []
     assert (picture(events, "latent_space/train")[:, :512] == 255).all()
@@ -444,7 +453,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_torn_record(dataset, fitted, run)
         no_file_larger_than(size + 1000),
         pytest.raises(OutputError, match=r"tfevents.* cannot be written: File too large\.$"),
     ):
-        writer.snapshot(run, at_epoch(fitted, 6))
+        writer.snapshot(run, at_epoch(fitted, 6), last=False)
     assert path.stat().st_size == size
     writer.record(run, 3, portion(metrics, 3, 4))
     assert [event.step for event in read(run.folder).Scalars("train/loss")] == [1, 2, 3, 4]
@@ -526,6 +535,16 @@ def ask(url: str, question: dict[str, Any]) -> dict[str, Any]:
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
+
+
+def test_a_trial_that_never_ran_is_a_failure_without_metrics(dataset, tmp_path) -> None:
+    """As one that needs too much memory."""
+    writer_of(dataset).end_trial(trial("a", 1e-2), tmp_path)
+    events = read(tmp_path)
+    assert events.Tags()["scalars"] == []
+    content = events.PluginTagToContent("hparams")["_hparams_/session_end_info"]
+    ended = HParamsPluginData.FromString(content).session_end_info
+    assert ended.status == Status.Value("STATUS_FAILURE")
 
 
 def test_the_hparams_tab_has_a_row_a_trial(dataset, fitted, tmp_path) -> None:

@@ -5,24 +5,11 @@ import warnings
 
 import numpy as np
 import pytest
+from tests.study.builders import execution, trial
 
-from autodecoder.config import METRICS
-from autodecoder.study.results import Execution, Trial, rank, sign
+from autodecoder.study.results import rank, sign
 
 NAN, INF = math.nan, math.inf
-
-
-def execution(*values: float, metric: str = "val_loss", num_epochs: int | None = None, loss=None):
-    """An execution with the given objective, and a constant in every other metric."""
-    history = {name: np.ones(len(values), np.float32) for name in METRICS}
-    history[metric] = np.array(values, np.float32)
-    if loss is not None:
-        history["loss"] = np.array(loss, np.float32)
-    return Execution(history, metric, len(values) if num_epochs is None else num_epochs)
-
-
-def trial(*executions: Execution, rate: float = 1e-3) -> Trial:
-    return Trial(f"lr-{rate:g}", rate, executions)
 
 
 def test_the_best_epoch_is_counted_from_one() -> None:
@@ -53,13 +40,11 @@ def test_without_a_finite_value_there_is_no_best(values: tuple[float, ...]) -> N
     assert math.isnan(run.best)
 
 
-def test_a_status_tells_how_a_run_ended() -> None:
-    assert execution(3, 2, 1).status == "finished"
-    assert execution(3, 2, num_epochs=3).status == "interrupted"
-    assert execution(num_epochs=3).status == "interrupted"
-    assert execution(3, 2, loss=(1, NAN)).status == "diverged"
-    assert execution(3, 2, loss=(1, INF), num_epochs=9).status == "diverged"
-    assert execution(3, NAN).status == "diverged", "in validation too"
+def test_the_last_value_of_a_metric() -> None:
+    run = execution(3, 1, 2)
+    assert (run.epochs, run.last("val_loss"), run.last("loss")) == (3, 2, 1)
+    assert math.isnan(run.last("gradient_norm_output")), "not recorded"
+    assert math.isnan(execution().last("val_loss"))
 
 
 def test_a_score_is_the_mean_of_each_executions_best() -> None:
@@ -77,11 +62,19 @@ def test_a_trial_with_an_execution_without_value_has_no_score() -> None:
 
 
 def test_executions_that_have_not_begun_do_not_count() -> None:
-    begun = execution(1)
-    idle = Execution({name: values[:0] for name, values in begun.history.items()}, begun.metric, 1)
+    begun, idle = execution(1), execution(status="unfinished")
     assert trial(begun, idle).score == trial(begun).score
     assert math.isnan(trial(idle).score)
     assert math.isnan(trial(idle).spread)
+
+
+def test_the_best_execution_did_not_diverge() -> None:
+    wild = execution(1, NAN, status="diverged")
+    assert trial(wild, execution(4), execution(2, 3)).best_execution == 2
+    assert trial(wild).best_execution is None
+    assert trial(execution(NAN)).best_execution is None
+    runs = [execution(value, metric="val_psnr") for value in (1, 3, 2)]
+    assert trial(*runs).best_execution == 1
 
 
 @pytest.mark.parametrize(
@@ -95,6 +88,15 @@ def test_trials_are_ranked_best_first_and_those_without_a_score_last(metric, exp
     np.testing.assert_array_equal([t.score for t in ranked], expected)
 
 
-def test_trials_without_a_score_keep_their_order() -> None:
-    trials = [trial(execution(NAN), rate=rate) for rate in (3e-1, 1e-1, 2e-1)]
-    assert [t.learning_rate for t in rank(trials, "val_loss")] == [3e-1, 1e-1, 2e-1]
+def test_complete_trials_come_before_unfinished_and_failed_ones() -> None:
+    states = ("failed", "unfinished", "complete", "unfinished", "complete")
+    trials = [
+        trial(execution(value), state=state, number=value) for value, state in enumerate(states)
+    ]
+    assert [t.number for t in rank(trials, "val_loss")] == [2, 4, 1, 3, 0]
+
+
+def test_equal_trials_keep_the_order_in_which_they_were_chosen() -> None:
+    for value in (NAN, 1.0):
+        trials = [trial(execution(value), number=number) for number in (2, 0, 1)]
+        assert [t.number for t in rank(trials, "val_loss")] == [0, 1, 2]

@@ -75,6 +75,7 @@ def study_progress() -> Iterator[Callable[[Progress], None]]:
         TimeRemainingColumn(),
         TextColumn("left"),
         console=console,
+        transient=True,
     )
     with bar:
         task = bar.add_task("compiling", total=None, metrics="")

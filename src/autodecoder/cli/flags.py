@@ -21,6 +21,8 @@ def flag(group: Group, path: str, **options: Any) -> Parameter:
         options.setdefault("converter", _whole_number)
     if isinstance(setting.default, bool):
         del options["converter"]
+    if setting.default == () or path == "search.space":
+        options["show_default"] = False
     return Parameter(group=group, help=f"{setting.meaning}{_default(setting)}", **options)
 
 

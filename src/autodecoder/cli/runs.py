@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from autodecoder.errors import AutodecoderError, ConfigError, DataError
 
-runs_app = App(name="runs", help="Show studies: all below a folder, one, or two side by side.")
+runs_app = App(name="runs")
 
 
 @runs_app.default

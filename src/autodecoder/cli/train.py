@@ -230,6 +230,7 @@ def _train(config: StudyConfig, folder: Path, storage: str | None, reset: bool) 
     from autodecoder.cli.tables import print_study
     from autodecoder.report import write_pictures
     from autodecoder.study import load_study, load_study_data, run_study
+    from autodecoder.study.results import UNFINISHED
 
     dataset = load_study_data(config, progress=sys.stderr.isatty())
     observers = []
@@ -257,8 +258,11 @@ def _train(config: StudyConfig, folder: Path, storage: str | None, reset: bool) 
         pictures = write_pictures(study, dataset)
         print_study(study)
         interrupted = should_stop()
+    n_open = sum(trial.state == UNFINISHED for trial in study.trials)
     if interrupted:
         console.print("Interrupted: the same command goes on from here.")
+    elif n_open:
+        console.print(f"{n_open} of the trials are still run by other processes.")
     console.print(f"Results in {folder}", highlight=False)
     for picture in pictures:
         console.print(f"  {picture.relative_to(folder)}", highlight=False)

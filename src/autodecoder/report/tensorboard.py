@@ -15,10 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from tensorboardX.proto.api_pb2 import Status
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -27,22 +25,22 @@ from tensorboardX.record_writer import masked_crc32c
 from tensorboardX.summary import Summary, histogram, hparams
 
 from autodecoder.config import StudyConfig, to_dict
-from autodecoder.core.decoder import Decoder, decode
+from autodecoder.core.decoder import Decoder
 from autodecoder.core.fit import Snapshot
-from autodecoder.core.scaling import to_unit
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
 from autodecoder.report.figures import class_colours
 from autodecoder.study.observer import RunInfo
 from autodecoder.study.results import Trial
+from autodecoder.study.validate import show_run
 
 #: Dimensions up to which each has a histogram of its own.
 _MOST_DIMENSIONS = 8
 #: Larger arrays are represented by as many of their values, drawn at random.
 _HISTOGRAM_SAMPLE = 100_000
 _N_BINS = 64
-#: Images in each grid of reconstructions, and how many stand side by side.
-_N_SHOWN, _PER_ROW = 20, 10
+#: Images side by side in a grid of reconstructions.
+_PER_ROW = 10
 #: Side length of the plane of latents in pixels, and the width of a legend of at most ten names.
 _SIDE, _LEGEND, _MOST_NAMES = 512, 104, 10
 #: Palette of the pictures of latents: the paper, the training cloud behind the validation latents,
@@ -64,7 +62,8 @@ class TensorBoardWriter:
     """
 
     _config: StudyConfig
-    _shown: tuple["_Shown", "_Shown"]
+    _dataset: Dataset
+    _clouds: tuple["_Cloud", "_Cloud"]
     _palette: "_Palette"
 
     def __init__(self) -> None:
@@ -73,7 +72,8 @@ class TensorBoardWriter:
     def begin_study(self, config: StudyConfig, dataset: Dataset) -> None:
         """Prepare what all pictures share."""
         self._config = config
-        self._shown = (_Shown(dataset.train), _Shown(dataset.val))
+        self._dataset = dataset
+        self._clouds = (_Cloud(dataset.train), _Cloud(dataset.val))
         self._palette = _Palette(dataset.class_names)
 
     def begin_run(self, run: RunInfo, epoch: int) -> None:
@@ -97,13 +97,10 @@ class TensorBoardWriter:
             events.append(_event(epoch + k, scalars))
         self._files[run.folder].append(events)
 
-    def snapshot(self, run: RunInfo, snapshot: Snapshot) -> None:
+    def snapshot(self, run: RunInfo, snapshot: Snapshot, last: bool) -> None:
         """Write the histograms and pictures that are due."""
         epoch = int(snapshot.epoch)
         log = self._config.log
-        frequencies = [freq for freq in (log.histogram_freq, log.visualize_freq) if freq]
-        # A run that stops early ends anywhere, and is asked for its last state there.
-        last = epoch == run.config.fit.num_epochs or all(epoch % freq for freq in frequencies)
         train, val = np.asarray(snapshot.train_latents), np.asarray(snapshot.val_latents)
         values = []
         if log.histogram_freq and (last or epoch % log.histogram_freq == 0):
@@ -113,7 +110,7 @@ class TensorBoardWriter:
         if log.visualize_freq and (last or epoch % log.visualize_freq == 0):
             if train.shape[1] == 2:
                 values += self._latent_spaces(train, val)
-            values += self._reconstructions(run, snapshot.decoder, train, val)
+            values += self._reconstructions(snapshot)
         if values:
             self._files[run.folder].append([_event(epoch, values)])
 
@@ -145,7 +142,7 @@ class TensorBoardWriter:
     def _latent_spaces(
         self, train: Float[np.ndarray, "n_train 2"], val: Float[np.ndarray, "n_val 2"]
     ) -> Iterator[Any]:
-        train_set, val_set = self._shown
+        train_set, val_set = self._clouds
         train_points, val_points = train[train_set.order], val[val_set.order]
         paper = np.full((_SIDE, _SIDE), _WHITE, np.uint8)
         canvas = _draw_points(paper, train_points, train_set.colours, _frame(train))
@@ -156,20 +153,15 @@ class TensorBoardWriter:
         canvas = _draw_points(canvas, val_points, val_set.colours, frame)
         yield _picture("latent_space/validation", self._palette.image(canvas))
 
-    def _reconstructions(
-        self, run: RunInfo, decoder: Decoder, train: np.ndarray, val: np.ndarray
-    ) -> Iterator[Any]:
-        tags = ("train", "validation")
-        for tag, shown, latents in zip(tags, self._shown, (train, val), strict=True):
-            outputs = _decode(decoder, jnp.asarray(latents[shown.indices]))
-            outputs = np.asarray(to_unit(outputs, run.config.scaler))
-            pixels = np.rint(np.nan_to_num(outputs) * 255).astype(np.uint8)
-            grid = _mosaic(shown.images, pixels.reshape(shown.images.shape))
+    def _reconstructions(self, snapshot: Snapshot) -> Iterator[Any]:
+        shown = show_run(snapshot, None, self._dataset, self._config)
+        for tag, images, indices, pixels in (
+            ("train", self._dataset.train, shown.train_shown, shown.train_reconstructions),
+            ("validation", self._dataset.val, shown.val_shown, shown.val_reconstructions),
+        ):
+            originals = images.images[indices]
+            grid = _mosaic(originals, pixels.reshape(originals.shape))
             yield _picture(f"reconstructions/{tag}", Image.fromarray(grid))
-
-
-#: Compiled once for each architecture.
-_decode = eqx.filter_jit(decode)
 
 
 class _EventFile:
@@ -293,24 +285,14 @@ def _histogram(tag: str, values: Float[np.ndarray, "..."]) -> Iterator[Any]:
 # Pictures
 
 
-class _Shown:
-    """What of a set is shown, and in which order."""
+class _Cloud:
+    """In which order and colours the latents of a set are drawn."""
 
     def __init__(self, images: ImageSet) -> None:
-        # Drawn in random order, so that no class covers the others by its number.
+        # At random, so that no class covers the others by its number.
         self.order = np.random.default_rng(0).permutation(len(images))
         labels = images.labels[self.order]
         self.colours = (labels % _MOST_COLOURS + _FIRST_CLASS).astype(np.uint8)
-        self.indices = _first_of_each_class(images.labels)
-        self.images = images.images[self.indices]
-
-
-def _first_of_each_class(labels: Int[np.ndarray, " n"]) -> Int[np.ndarray, " shown"]:
-    """The first images of each class in turn: every class is seen before one is seen twice."""
-    order = np.argsort(labels, kind="stable")
-    starts = np.searchsorted(labels[order], labels[order])
-    position = np.arange(len(labels)) - starts
-    return order[np.argsort(position, kind="stable")][:_N_SHOWN]
 
 
 class _Palette:

@@ -144,6 +144,28 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     return about
 
 
+def refuse_foreign(folder: Path) -> None:
+    """Check that a study may live in a folder, before anything is written to it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot, or holds other files.
+    """
+    try:
+        foreign = folder.exists() and not (folder / "config.json").exists()
+        names = [path.name for path in folder.iterdir()] if foreign else []
+    except OSError as error:
+        raise OutputError(
+            f"out must be a folder that can be written, got {folder}: {error.strerror}."
+        ) from error
+    if any(not name.startswith(".") for name in names):
+        raise OutputError(
+            f"out must be a new or an empty folder, or that of the same study, but {folder} "
+            "holds other files; name another one."
+        )
+
+
 def open_folder(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, Any]:
     """Make the project folder, or check that the study in it is the same one.
 
@@ -157,22 +179,10 @@ def open_folder(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str
     ConfigError
         If the study in the folder has other settings or other images.
     OutputError
-        If the folder holds something else, or cannot be written.
+        If the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        taken = any(not path.name.startswith(".") for path in folder.iterdir())
-    except OSError as error:
-        raise OutputError(
-            f"out must be a folder that can be written, got {folder}: {error.strerror}."
-        ) from error
     about = read_about(folder)
     if about is None:
-        if taken:
-            raise OutputError(
-                f"out must be a new or an empty folder, or that of the same study, but {folder} "
-                "holds other files; name another one."
-            )
         about = _describe(folder, config, dataset)
         write_json(folder / "config.json", about)
         return about
@@ -233,14 +243,10 @@ def clear_folder(folder: Path) -> None:
     Raises
     ------
     OutputError
-        If the folder holds no study, which is left alone, or cannot be cleared.
+        If it cannot be cleared.
     """
-    if not folder.exists():
-        return
-    paths = [path for path in folder.iterdir() if path.name != ".lock"]
-    if paths and not (folder / "config.json").exists():
-        raise OutputError(f"{folder} holds no study of ours; it is not cleared. Name another one.")
     try:
+        paths = [path for path in folder.iterdir() if path.name != ".lock"]
         for path in paths:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 #: How long the program runs before the host looks up.
 _PORTION_SECONDS = 0.5
 #: The longest time between two checkpoints.
-_CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,7 @@ class Group:
 
     def run(self) -> bool:
         """Move all runs to their ends; returns whether it was told to stop before."""
+        self._report(Progress("fit", self._n_done(), self._total))
         pace = _PORTION_SECONDS  # seconds an epoch of one run takes; the first portion is one epoch
         last_saved = time.monotonic()
         while not all(slot.ended for slot in self.slots):
@@ -241,13 +242,13 @@ class Group:
             if self._observers and due and slot.epoch > slot.shown:
                 snapshot = take_snapshot(self.take(i).state)
                 for observer in self._observers:
-                    observer.snapshot(slot.info, snapshot)
+                    observer.snapshot(slot.info, snapshot, slot.ended)
                 slot.shown = slot.epoch
         epochs = [slot.epoch for slot in self.slots]
         self._report(
             Progress(
                 "fit",
-                self._done + sum(epochs),
+                self._n_done(),
                 self._total,
                 epoch=min(slot.epoch for slot in self.slots),
                 num_epochs=self._run_config.fit.num_epochs,
@@ -256,8 +257,11 @@ class Group:
             )
         )
 
+    def _n_done(self) -> int:
+        return self._done + sum(slot.epoch for slot in self.slots)
+
     def _is_checkpoint_due(self, last_saved: float) -> bool:
-        if time.monotonic() - last_saved >= _CHECKPOINT_SECONDS:
+        if time.monotonic() - last_saved >= CHECKPOINT_SECONDS:
             return True
         active = [slot for slot in self.slots if not slot.ended]
         every = self._config.log.checkpoint_every

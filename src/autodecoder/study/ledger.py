@@ -147,17 +147,6 @@ class Ledger:
                 TrialState.COMPLETE if complete else TrialState.FAIL,
             )
 
-    def n_finished(self) -> int:
-        """How many trials have ended, well or not."""
-        with self._errors():
-            return sum(t.state.is_finished() for t in self._trials())
-
-    def n_elsewhere(self) -> int:
-        """How many trials other living processes run."""
-        with self._errors():
-            running = [t for t in self._trials() if t.state is TrialState.RUNNING]
-            return sum(t.user_attrs.get("worker") != self._worker for t in running)
-
     def has_others(self, claims: Sequence[Claim]) -> bool:
         """Whether there are trials besides these that have not failed."""
         numbers = {claim.number for claim in claims}

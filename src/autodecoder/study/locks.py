@@ -20,19 +20,22 @@ def study_lock(folder: Path, seconds: float = 60) -> Iterator[None]:
     OutputError
         If the folder cannot be written, or another process holds the lock all the time.
     """
+    lock = FileLock(folder / ".lock", timeout=seconds)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=seconds)
-        with lock:
-            yield
+        lock.acquire()
     except Timeout:
         raise OutputError(
             f"{folder} is locked by another process; try again when it has ended."
         ) from None
-    except NotADirectoryError as error:
+    except OSError as error:
         raise OutputError(
             f"out must be a folder that can be written, got {folder}: {error.strerror}."
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def hold_worker_lock(folder: Path, worker: str) -> FileLock:

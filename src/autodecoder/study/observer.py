@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from numpy import ndarray
@@ -28,6 +28,7 @@ class RunInfo:
     """Where its files lie."""
 
 
+@runtime_checkable
 class Observer(Protocol):
     """Told of every run; its methods are called from the thread that runs the study."""
 
@@ -40,7 +41,7 @@ class Observer(Protocol):
     def record(self, run: RunInfo, epoch: int, metrics: Mapping[str, Float[ndarray, " k"]]) -> None:
         """Metrics of `k` epochs, of which `epoch` is the first."""
 
-    def snapshot(self, run: RunInfo, snapshot: Snapshot) -> None:
+    def snapshot(self, run: RunInfo, snapshot: Snapshot, last: bool) -> None:
         """The state after an epoch at which histograms or pictures are due, and after the last."""
 
     def end_run(self, run: RunInfo) -> None:

@@ -35,6 +35,7 @@ from autodecoder.study.folder import (
     open_folder,
     read_about,
     read_history,
+    refuse_foreign,
     write_histories,
     write_trial,
 )
@@ -163,6 +164,7 @@ class _Worker:
         self._open: dict[str, Claim] = {}
 
     def run(self, storage: str | None, reset: bool) -> None:
+        refuse_foreign(self._folder)
         with study_lock(self._folder):
             about = read_about(self._folder)
             if reset and about is not None:

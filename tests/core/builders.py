@@ -1,0 +1,88 @@
+"""What the tests of the core share: real images, configurations, and runs moved on by one program."""
+
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from autodecoder.config import DecoderConfig, FitConfig, RunConfig, WatchConfig
+from autodecoder.core.fit import Images, Run, advance_run, init_run
+from autodecoder.core.population import Population, advance, execution_key, init_population
+from autodecoder.core.sweep import LearningRates
+from autodecoder.data import load_dataset
+
+KEY = jax.random.key(0)
+_move = jax.jit(advance_run, static_argnames="config")
+
+
+@cache
+def digits(n_train: int = 450, n_val: int = 130) -> Images:
+    """Real images of 8 by 8 pixels; with the default numbers the last batch of 100 is not full."""
+    data = load_dataset("digits")
+    return Images(jnp.asarray(data.train.flat[:n_train]), jnp.asarray(data.val.flat[:n_val]))
+
+
+def run_config(**changes: Any) -> RunConfig:
+    """A small decoder without batch normalisation, 8 epochs in batches of 100."""
+    values: dict[str, Any] = {
+        "decoder": DecoderConfig(arch=(32, 32), batch_norm=False),
+        "fit": FitConfig(num_epochs=8, batch_size=100),
+        "scaler": "standard",
+        "image_shape": (8, 8, 1),
+    }
+    return RunConfig(**(values | changes))
+
+
+def rates(decoder: float, latents: float | None = None) -> LearningRates:
+    """Step sizes of one run."""
+    return LearningRates(jnp.float32(decoder), jnp.float32(decoder if latents is None else latents))
+
+
+def start(config: RunConfig, images: Images | None = None, key=KEY) -> Run:
+    """A run before its first epoch."""
+    return init_run(key, digits() if images is None else images, None, config)
+
+
+def move(run: Run, until: int, config: RunConfig, step=None, images: Images | None = None) -> Run:
+    """A run moved on to an epoch, by default with step size 0.01."""
+    step = rates(1e-2) if step is None else step
+    return _move(run, step, digits() if images is None else images, until, config)
+
+
+def run(until: int, config: RunConfig, step=None, images: Images | None = None, key=KEY) -> Run:
+    """A run from its start to an epoch."""
+    return move(start(config, images, key), until, config, step, images)
+
+
+def populate(
+    learning_rates: tuple[float, ...], config: RunConfig, n_executions: int = 1
+) -> Population:
+    """A population before its first epoch: learning rates outside, executions inside."""
+    keys = [execution_key(KEY, k) for _ in learning_rates for k in range(n_executions)]
+    steps = np.repeat(np.asarray(learning_rates, np.float32), n_executions)
+    # Two copies: a population is consumed when it is moved on, its rates with it.
+    both = LearningRates(jnp.array(steps), jnp.array(steps))
+    return init_population(jnp.stack(keys), both, digits(), None, config)
+
+
+def move_all(
+    population: Population,
+    until: int,
+    config: RunConfig,
+    *,
+    first: int = 0,
+    count: int | None = None,
+    side_by_side: bool = False,
+) -> Population:
+    """A population moved on to an epoch; the one passed in is consumed."""
+    return advance(
+        population,
+        digits(),
+        first,
+        len(population) if count is None else count,
+        until,
+        config=config,
+        side_by_side=side_by_side,
+    )
