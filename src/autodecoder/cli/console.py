@@ -61,7 +61,7 @@ def print_start(config: StudyConfig, dataset: Dataset, folder: Path) -> None:
     if (folder / "study.db").exists():
         console.print(f"going on with the study in {folder}", highlight=False)
     if not config.use_xla:
-        console.print("--nouse_xla runs operation by operation: slow, meant for debugging")
+        console.print("--nouse_xla: compiled without optimisations, slower, meant for debugging")
 
 
 @contextlib.contextmanager

@@ -104,7 +104,7 @@ class StudyConfig:
     )
     use_xla: bool = setting(
         True,
-        "Compile with XLA; without it, slow, for debugging.",
+        "Let XLA optimise the program; without that it runs some times slower, for debugging.",
         flag="use_xla",
         original="use xla",
     )

@@ -51,8 +51,7 @@ def init_population(
     return Population(jax.lax.map(init, keys), rates)
 
 
-@jax.jit(static_argnames=("config", "side_by_side"), donate_argnames="population")
-def advance(
+def _advance(
     population: Population,
     images: Images,
     first: int | Array,
@@ -84,6 +83,18 @@ def advance(
         return jax.tree.map(lambda all_, new: all_.at[i].set(new), runs, moved)
 
     return Population(jax.lax.fori_loop(first, first + count, visit, runs), rates)
+
+
+advance = jax.jit(
+    _advance, static_argnames=("config", "side_by_side"), donate_argnames="population"
+)
+#: The same, compiled without optimisations: slower, to find out whether one of them is at fault.
+advance_unoptimised = jax.jit(
+    _advance,
+    static_argnames=("config", "side_by_side"),
+    donate_argnames="population",
+    compiler_options={"xla_backend_optimization_level": 0},
+)
 
 
 @jax.jit

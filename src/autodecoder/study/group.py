@@ -21,6 +21,7 @@ from autodecoder.core.latents import fit_pca, pca_scores
 from autodecoder.core.population import (
     Population,
     advance,
+    advance_unoptimised,
     execution_key,
     init_population,
     select_runs,
@@ -183,7 +184,8 @@ class Group:
         self._population = Population(runs, rates)
 
     def _advance(self, first: int, count: int, until: int) -> None:
-        self._population = advance(
+        move = advance if self._config.use_xla else advance_unoptimised
+        self._population = move(
             self._population,
             self._images,
             first,

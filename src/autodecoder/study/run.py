@@ -136,9 +136,8 @@ def run_study(
         If the storage cannot be used.
     """
     folder = Path(folder)
-    with contextlib.nullcontext() if config.use_xla else jax.disable_jit():
-        worker = _Worker(config, dataset, folder, observers, report, should_stop)
-        worker.run(storage, reset)
+    worker = _Worker(config, dataset, folder, observers, report, should_stop)
+    worker.run(storage, reset)
     return load_study(folder)
 
 
