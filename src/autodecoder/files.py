@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,8 @@ def write_file(path: Path, content: bytes) -> None:
     OutputError
         If it cannot be written.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    # Hidden, and another for each writer: two processes may write the same file.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import signal
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -22,7 +21,7 @@ from autodecoder.data import Dataset
 from autodecoder.study import Progress
 
 #: The table of trials keeps this width in narrower terminals, rather than lose its numbers.
-_TABLE_WIDTH = 120
+_TABLE_WIDTH = 200
 
 
 class _Console(Console):
@@ -41,7 +40,7 @@ def wide_console() -> Console:
     return _Console(width=max(console.width, _TABLE_WIDTH), soft_wrap=True, markup=False)
 
 
-def print_start(config: StudyConfig, dataset: Dataset, folder: Path) -> None:
+def print_start(config: StudyConfig, dataset: Dataset) -> None:
     """Say what is about to run."""
     search = config.search
     console.print(
@@ -58,8 +57,6 @@ def print_start(config: StudyConfig, dataset: Dataset, folder: Path) -> None:
         f"{_count(config.fit.num_epochs, 'epoch')}, seed {config.seed}",
         highlight=False,
     )
-    if (folder / "study.db").exists():
-        console.print(f"going on with the study in {folder}", highlight=False)
     if not config.use_xla:
         console.print("--nouse_xla: compiled without optimisations, slower, meant for debugging")
 

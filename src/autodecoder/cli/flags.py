@@ -17,10 +17,8 @@ def flag(group: Group, path: str, **options: Any) -> Parameter:
     assert setting.flag is not None  # settings without one live in a file
     if isinstance(setting.default, bool):
         options.setdefault("negative", f"--no{setting.flag}")
-    if isinstance(setting.default, int) or path in _WHOLE:
+    if type(setting.default) is int or path in _WHOLE:
         options.setdefault("converter", _whole_number)
-    if isinstance(setting.default, bool):
-        del options["converter"]
     if setting.default == () or path == "search.space":
         options["show_default"] = False
     return Parameter(group=group, help=f"{setting.meaning}{_default(setting)}", **options)

@@ -13,6 +13,7 @@ from cyclopts import Group, Parameter
 
 from autodecoder.cli.flags import flag, merge, nest
 from autodecoder.config import (
+    FREE_SETTINGS,
     LEARNING_RATE_GRID,
     RECIPES,
     StudyConfig,
@@ -33,8 +34,6 @@ _OUTPUT = Group("Output", sort_key=6)
 _GRID = ", ".join(f"{rate:g}" for rate in LEARNING_RATE_GRID)
 #: More runs than this are not begun without --yes.
 _MANY_RUNS = 1000
-#: Settings without influence on results do not enter the name of the default folder.
-_UNNAMED = ("log", "search.runs_at_once", "search.max_trials", "data.data_dir")
 
 
 def train(
@@ -200,7 +199,7 @@ def _space(lr: float | None, tune: Sequence[str]) -> dict[str, Any] | None:
 def _name(study: StudyConfig, seed_given: bool) -> str:
     """The default folder's name: the same for the same settings."""
     settings = to_dict(study)
-    for path in (*_UNNAMED, *(() if seed_given else ("seed",))):
+    for path in (*FREE_SETTINGS, *(() if seed_given else ("seed",))):
         *tables, name = path.split(".")
         table = settings
         for part in tables:
@@ -238,7 +237,7 @@ def _train(config: StudyConfig, folder: Path, storage: str | None, reset: bool) 
         from autodecoder.report.tensorboard import TensorBoardWriter
 
         observers.append(TensorBoardWriter())
-    print_start(config, dataset, folder)
+    print_start(config, dataset)
     given_up: SearchError | None = None
     with logged(), interruptible() as should_stop:
         try:

@@ -26,6 +26,7 @@ from autodecoder.config.parts import (
     parse_arch,
 )
 from autodecoder.config.plain import (
+    FREE_SETTINGS,
     Setting,
     differences,
     list_settings,
@@ -57,6 +58,7 @@ __all__ = [
     "ACTIVATIONS",
     "AUGMENTATIONS",
     "DATASETS",
+    "FREE_SETTINGS",
     "LATENT_STARTS",
     "LEARNING_RATE_GRID",
     "METRICS",

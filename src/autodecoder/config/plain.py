@@ -6,11 +6,23 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from autodecoder.config.parts import RECIPES, parse_arch
+from autodecoder.config.parts import RECIPES
 from autodecoder.config.rules import check_choice
-from autodecoder.config.search import read_values
+from autodecoder.config.search import read_value, read_values
 from autodecoder.config.study import StudyConfig
 from autodecoder.errors import ConfigError
+
+#: Settings that may change when a study goes on, since they do not touch what is done already; of
+#: trials there may only be more.
+FREE_SETTINGS = (
+    "data.data_dir",
+    "log.checkpoint_every",
+    "log.histogram_freq",
+    "log.tensorboard",
+    "log.visualize_freq",
+    "search.max_trials",
+    "search.runs_at_once",
+)
 
 
 @dataclass(frozen=True)
@@ -128,12 +140,27 @@ def _build(kind: type, values: Any, prefix: str) -> Any:
         elif name == "space":
             arguments[name] = _space(value)
         elif name == "arch":
-            arguments[name] = parse_arch(value) if isinstance(value, str) else tuple(value)
+            arguments[name] = read_value(name, value)
         elif name == "data_dir":
-            arguments[name] = None if value is None else Path(value)
+            arguments[name] = _path(value)
+        elif isinstance(default, tuple):
+            arguments[name] = _words(prefix + name, value)
         else:
-            arguments[name] = tuple(value) if isinstance(value, list) else value
+            arguments[name] = value
     return kind(**arguments)
+
+
+def _path(value: Any) -> Path | None:
+    if value is None or isinstance(value, str | Path):
+        return None if value is None else Path(value)
+    raise ConfigError(f"data.data_dir must be a path in quotes, got {value!r}.")
+
+
+def _words(path: str, value: Any) -> tuple[str, ...]:
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        raise ConfigError(f"{path} must be a list of words, got {value!r}.")
+    return tuple(words)
 
 
 def _space(values: Any) -> dict[str, Any]:

@@ -45,6 +45,7 @@ TUNABLE_ALIASES = MappingProxyType({"lr": "learning_rate", "latent_lr": "latent_
 
 _WHOLE = ("latent_dims", "batch_size")
 _NUMBERS = (*_WHOLE, *TRACED, "dropout_rate")
+_WORDS = ("activation", "latent_start", "schedule")
 _SWITCHES = ("batch_norm", "use_bias", "drop_last")
 #: More values than this in one list are taken for a slip of the pen.
 _MOST_VALUES = 10_000
@@ -54,8 +55,8 @@ _MOST_VALUES = 10_000
 class Range:
     """All numbers between two ends, for samplers that draw; on a logarithmic scale if `log`."""
 
-    low: float
-    high: float
+    low: int | float
+    high: int | float
     log: bool = False
 
 
@@ -138,12 +139,15 @@ class SearchConfig:
         return n_cells if self.max_trials is None else min(n_cells, self.max_trials)
 
     def cells(self) -> Iterator[dict[str, Any]]:
-        """The combinations of a grid; learning rates vary fastest, so that trials of one shape
-        stand together."""
+        """The trials of a grid, in their order."""
+        return itertools.islice(self.combinations(), self.n_trials)
+
+    def combinations(self) -> Iterator[dict[str, Any]]:
+        """All combinations of values, and of the ends of ranges; learning rates vary fastest, so
+        that trials of one shape stand together."""
         names = sorted(self.space, key=lambda name: name in TRACED)
         lists = [_ends(self.space[name]) for name in names]
-        combinations = itertools.islice(itertools.product(*lists), self.n_trials)
-        return (dict(zip(names, values, strict=True)) for values in combinations)
+        return (dict(zip(names, values, strict=True)) for values in itertools.product(*lists))
 
 
 def parse_tune(text: str) -> tuple[str, Values]:
@@ -204,13 +208,15 @@ def _read_range(name: str, log: bool, ends: list[str], text: str) -> Values:
     )
     try:
         numbers = [Decimal(end) for end in ends]
-    except InvalidOperation:
+    except ArithmeticError:
         raise ConfigError(rule) from None
+    if any(abs(number.adjusted()) > 100 for number in numbers):
+        raise ConfigError(rule)
     if len(numbers) not in (2, 3) or not all(number.is_finite() for number in numbers):
         raise ConfigError(rule)
     low, high, *step = numbers
     if not step:
-        return Range(float(low), float(high), log)
+        return Range(read_value(name, str(low)), read_value(name, str(high)), log)
     if low > high or (log and (low <= 0 or step[0] <= 1)) or (not log and step[0] <= 0):
         raise ConfigError(f"{rule} It must rise: log from above 0 by a factor above 1.")
     values = []
@@ -229,23 +235,25 @@ def read_value(name: str, value: Any) -> Any:
     try:
         if name == "arch":
             return parse_arch(text) if isinstance(text, str) else tuple(text)
+        if name in _WORDS and not isinstance(text, str):
+            raise ValueError
         if name in _SWITCHES:
             return text if isinstance(text, bool) else _SWITCH_WORDS[text.lower()]
         if name in _NUMBERS:
             number = Decimal(text) if isinstance(text, str) else text
+            if isinstance(number, Decimal) and abs(number.adjusted()) > 400:
+                raise ValueError
             if name in _WHOLE:
                 if number != int(number):
                     raise ValueError
                 return int(number)
             return float(number)
+    except ConfigError:
+        raise
     except (ValueError, TypeError, AttributeError, KeyError, InvalidOperation, OverflowError):
-        kind = (
-            "a switch"
-            if name in _SWITCHES
-            else "a whole number"
-            if name in _WHOLE
-            else ("layer widths like 500-500" if name == "arch" else "a number")
-        )
+        kinds = {"arch": "layer widths like 500-500", **dict.fromkeys(_WORDS, "a word")}
+        kinds |= dict.fromkeys(_SWITCHES, "true or false") | dict.fromkeys(_WHOLE, "a whole number")
+        kind = kinds.get(name, "a number")
         raise ConfigError(f"each value of {name} must be {kind}, got {value!r}.") from None
     return text
 

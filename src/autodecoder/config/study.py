@@ -116,7 +116,7 @@ class StudyConfig:
         check_switch("use_xla", self.use_xla)
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed must lie between 0 and 4294967295, got {self.seed}.")
-        for values in itertools.islice(self.search.cells(), _CELLS_CHECKED):
+        for values in itertools.islice(self.search.combinations(), _CELLS_CHECKED):
             self.parts(values)
 
     @property
@@ -166,7 +166,7 @@ class StudyConfig:
         share = share if rule.patience is None else rule.patience
         return WatchConfig(
             self.epoch_metric,
-            patience=max(1, int(share * num_epochs)),
+            patience=max(1, int(share * num_epochs + 1e-9)),  # 0.29 of 100 is 29
             min_delta=rule.min_delta,
             start_epoch=start if rule.start_epoch is None else rule.start_epoch,
             keep_best=keep_best,

@@ -12,7 +12,7 @@ def augment_images(
 ) -> Float[Array, "n height width channels"]:
     """Change each image by draws of its own, as Keras' preprocessing layers of these names do.
 
-    First the place of the pixels: `zoom` scales both sides by factors of their own, and
+    First the place of the pixels: `zoom` scales both sides by one factor, and
     `translation` shifts them; pixels between others are interpolated linearly, and what lies
     outside the image is its reflection. Then their values: `contrast` scales each channel's
     distance from its mean, `brightness` shifts all pixels alike. Values are clipped to the range.
@@ -33,10 +33,10 @@ def augment_images(
 
     if {"zoom", "translation"} & set(config.enabled):
         still = jnp.zeros((n, 2))
-        zoom = draw(0, config.zoom, 2) if "zoom" in config.enabled else still
+        zoom = draw(0, config.zoom, 1) if "zoom" in config.enabled else still
         shift = draw(1, config.translation, 2) if "translation" in config.enabled else still
         rows = _interpolation(height, 1 + zoom[:, 0], shift[:, 0] * height)
-        columns = _interpolation(width, 1 + zoom[:, 1], shift[:, 1] * width)
+        columns = _interpolation(width, 1 + zoom[:, -1], shift[:, 1] * width)
         images = jnp.einsum("nih,nhwc,njw->nijc", rows, images, columns)
     if "contrast" in config.enabled:
         mean = images.mean(axis=(1, 2), keepdims=True)

@@ -54,8 +54,12 @@ def load_checkpoint(folder: Path, like: Run) -> tuple[Run, float] | None:
             return arrays_to_tree(like, tensors), float(about["seconds"])
         except (DataError, KeyError, ValueError) as error:
             _log.warning(
-                "the checkpoint %s cannot be used (%s); the one before it is taken", path, error
+                "the checkpoint %s cannot be used (%s); the one before it is taken, or the run "
+                "starts over",
+                path,
+                error,
             )
+            path.unlink(missing_ok=True)
     return None
 
 

@@ -1,6 +1,7 @@
 """The database behind a study's storage: reaching it, and saying what went wrong."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from autodecoder.errors import StorageError
+from autodecoder.errors import AutodecoderError, StorageError
 
 _SECONDS_TO_CONNECT = 10
 
@@ -29,21 +30,30 @@ def connect(folder: Path, storage: str | None) -> RDBStorage:
     return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=arguments)
 
 
-def describe(folder: Path, storage: str | None) -> str:
+def describe(default: Path | str, storage: str | None) -> str:
     """Where the trials are kept, without the password of a URL."""
     if storage is None:
-        return str(folder / "study.db")
+        return str(default)
     try:
         return make_url(storage).render_as_string(hide_password=True)
-    except SQLAlchemyError:
-        return storage
+    except (SQLAlchemyError, ValueError):
+        return _hide_password(storage)
 
 
 @contextlib.contextmanager
 def storage_errors(where: str) -> Iterator[None]:
     try:
         yield
-    except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError) as error:
+    except AutodecoderError:
+        raise
+    except (
+        SQLAlchemyError,
+        optuna.exceptions.OptunaError,
+        ImportError,
+        RuntimeError,  # of another version's tables
+        ValueError,
+        KeyError,
+    ) as error:
         raise StorageError(_explain(error, where)) from error
 
 
@@ -52,11 +62,15 @@ def _url(folder: Path, storage: str | None) -> URL:
         return URL.create("sqlite", database=str((folder / "study.db").resolve()))
     try:
         return make_url(storage)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):
         raise StorageError(
             "storage must be the URL of a database, for example postgresql://user@host/name, got "
-            f"{storage!r}."
+            f"{_hide_password(storage)!r}."
         ) from None
+
+
+def _hide_password(storage: str) -> str:
+    return re.sub(r":[^:/@]*@", ":***@", storage)
 
 
 def _explain(error: Exception, where: str) -> str:
@@ -67,9 +81,9 @@ def _explain(error: Exception, where: str) -> str:
             "PostgreSQL: pip install 'autodecoder[postgresql]'."
         )
     reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
-    if where.endswith("study.db"):
+    if re.search("malformed|not a database", reason):
         return (
-            f"{where} is damaged or cannot be used ({reason}). Move it away and give the same "
-            "command again: the trials are read back from the folder."
+            f"{where} is damaged ({reason}). Move it away and give the same command again: the "
+            "trials are read back from the folder."
         )
     return f"the storage {where} cannot be used: {reason}."

@@ -5,6 +5,7 @@ import csv
 import io
 import math
 import platform
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ import numpy as np
 
 from autodecoder._version import __version__
 from autodecoder.config import (
+    FREE_SETTINGS,
     METRICS,
     StudyConfig,
     differences,
@@ -30,7 +32,7 @@ from autodecoder.data import Dataset
 from autodecoder.errors import ConfigError, DataError, OutputError
 from autodecoder.files import read_json, write_file, write_json
 from autodecoder.study.checkpoint import Outcome, load_outcome
-from autodecoder.study.results import COMPLETE, Execution, Trial, rank
+from autodecoder.study.results import COMPLETE, UNFINISHED, Execution, Trial, rank
 from autodecoder.study.space import to_parameter, to_values
 
 if TYPE_CHECKING:
@@ -38,9 +40,6 @@ if TYPE_CHECKING:
 
 #: Version of the files' layout.
 SCHEMA = 2
-
-#: Settings that may change when a study goes on: they do not touch what is done already.
-_FREE = ("data.data_dir", "log.checkpoint_every", "search.max_trials", "search.runs_at_once")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +82,8 @@ class Study:
                 for place, (name, value) in enumerate(head.items()):
                     frame.insert(place, name, value)
                 frame.insert(len(head), "epoch", np.arange(1, len(frame) + 1))
-                parts.append(frame[frame.columns] if len(frame) else None)
-        parts = [part for part in parts if part is not None]
+                if len(frame):
+                    parts.append(frame)
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     def shown_run(self) -> tuple[Trial, int, Outcome] | None:
@@ -154,19 +153,32 @@ def refuse_foreign(folder: Path) -> None:
     """
     try:
         foreign = folder.exists() and not (folder / "config.json").exists()
-        names = [path.name for path in folder.iterdir()] if foreign else []
+        others = [path for path in folder.iterdir() if not _is_ours(path)] if foreign else []
     except OSError as error:
         raise OutputError(
             f"out must be a folder that can be written, got {folder}: {error.strerror}."
         ) from error
-    if any(not name.startswith(".") for name in names):
+    if others:
         raise OutputError(
             f"out must be a new or an empty folder, or that of the same study, but {folder} "
             "holds other files; name another one."
         )
 
 
-def open_folder(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, Any]:
+#: Names of files and folders that a study writes, temporary ones included.
+_OURS = re.compile(
+    r"config\.json|study\.db(-\w+)?|histories\.csv|trials|best|report"
+    r"|\.lock|\.worker-\w+\.lock|\.(config\.json|histories\.csv)\.\w+\.tmp"
+)
+
+
+def _is_ours(path: Path) -> bool:
+    return _OURS.fullmatch(path.name) is not None
+
+
+def open_folder(
+    folder: Path, config: StudyConfig, dataset: Dataset, storage: str
+) -> dict[str, Any]:
     """Make the project folder, or check that the study in it is the same one.
 
     Returns
@@ -183,10 +195,16 @@ def open_folder(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str
     """
     about = read_about(folder)
     if about is None:
-        about = _describe(folder, config, dataset)
-        write_json(folder / "config.json", about)
-        return about
-    _check_same(about, config, dataset, folder)
+        about = {**_describe(folder, config, dataset), "storage": storage}
+    else:
+        _check_same(about, config, dataset, folder)
+        if about["storage"] != storage:
+            raise ConfigError(
+                f"the trials of the study in {folder} are kept in {about['storage']}, not in "
+                f"{storage}: give the same --storage as before."
+            )
+        about = {**about, "settings": to_dict(config)}  # those that may change
+    write_json(folder / "config.json", about)
     return about
 
 
@@ -213,8 +231,13 @@ def _describe(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, 
 def _check_same(
     about: Mapping[str, Any], config: StudyConfig, dataset: Dataset, folder: Path
 ) -> None:
-    changed = differences(to_dict(_config(about, folder)), to_dict(config))
-    changed = {path: pair for path, pair in changed.items() if path not in _FREE}
+    before = _config(about, folder)
+    changed = differences(to_dict(before), to_dict(config))
+    if before.metric == config.metric:
+        changed.pop("objective", None)
+    changed = {path: pair for path, pair in changed.items() if path not in FREE_SETTINGS}
+    if config.search.n_trials < before.search.n_trials and not changed:
+        changed["search.max_trials"] = (before.search.max_trials, config.search.max_trials)
     if about["data_fingerprint"] != dataset.fingerprint:
         changed["the images"] = (
             f"fingerprint {about['data_fingerprint'][:8]}",
@@ -232,13 +255,14 @@ def _check_same(
 
 def _config(about: Mapping[str, Any], folder: Path) -> StudyConfig:
     try:
+        _ = about["study"], about["data_fingerprint"], about["storage"]
         return study_config(about["settings"])
-    except (KeyError, TypeError, ConfigError) as error:
+    except (KeyError, TypeError, AttributeError, ConfigError) as error:
         raise DataError(f"{folder / 'config.json'} is damaged: {error}") from error
 
 
 def clear_folder(folder: Path) -> None:
-    """Remove a study and all its files; the folder stays.
+    """Remove a study and its files, but no others; the folder stays.
 
     Raises
     ------
@@ -246,12 +270,13 @@ def clear_folder(folder: Path) -> None:
         If it cannot be cleared.
     """
     try:
-        paths = [path for path in folder.iterdir() if path.name != ".lock"]
-        for path in paths:
+        paths = [path for path in folder.iterdir() if _is_ours(path) and path.name != ".lock"]
+        # `config.json` goes last: with it, what is left is known to be ours.
+        for path in sorted(paths, key=lambda path: path.name == "config.json"):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
-                path.unlink()
+                path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be cleared: {error.strerror}.") from error
 
@@ -308,6 +333,8 @@ def _read_trials(folder: Path, config: StudyConfig) -> Iterator[Trial]:
             executions = []
             for k, about in enumerate(content["executions"]):
                 history = read_history(execution_folder(folder, content["id"], k))
+                if config.metric not in history or "loss" not in history:
+                    raise DataError(f"a history.csv of trial {content['id']} lacks metrics.")
                 executions.append(
                     Execution(history, config.metric, about["status"], about["seconds"])
                 )
@@ -377,10 +404,15 @@ def _finite(value: float) -> float | None:
 
 def is_worth_keeping(folder: Path) -> bool:
     """Whether anything has come of a study."""
+    with contextlib.suppress(DataError):
+        if any(content.get("state") != UNFINISHED for content in read_trial_files(folder)):
+            return True
     return any((folder / "trials").glob("*/execution-*/*.safetensors"))
 
 
 def discard_folder(folder: Path) -> None:
-    """Remove a folder in which nothing has come of a study."""
+    """Remove the files of a study of which nothing has come, and the folder if it is empty."""
     with contextlib.suppress(OSError):
-        shutil.rmtree(folder)
+        clear_folder(folder)
+        (folder / ".lock").unlink(missing_ok=True)
+        folder.rmdir()

@@ -121,7 +121,7 @@ class Group:
         self._settle_run = settle
         self._total = len(infos) * self._run_config.fit.num_epochs
         self._done = 0  # epochs of runs that are no longer in the population
-        self._population = self._start()
+        self._start()
 
     def run(self) -> bool:
         """Move all runs to their ends; returns whether it was told to stop before."""
@@ -139,8 +139,9 @@ class Group:
             if self._is_checkpoint_due(last_saved):
                 self._save()
                 last_saved = time.monotonic()
-            n_ended = sum(slot.ended for slot in self.slots)
-            if len(self.slots) / 2 < n_ended < len(self.slots):
+            # Runs at their last epoch do not count: the others are about to be there, too.
+            n_early = sum(slot.status != RUNNING for slot in self.slots)
+            if len(self.slots) / 2 < n_early < len(self.slots):
                 self._settle_ended()
                 self._compact()
         self._save()  # what follows takes its time
@@ -151,7 +152,7 @@ class Group:
         """The run of a slot."""
         return take_run(self._population.runs, i)
 
-    def _start(self) -> Population:
+    def _start(self) -> None:
         """Compile, and bring every run to its last checkpoint."""
         self._report(Progress("compile", 0, 1))
         infos = [slot.info for slot in self.slots]
@@ -168,7 +169,6 @@ class Group:
         for slot in self.slots:
             for observer in self._observers:
                 observer.begin_run(slot.info, slot.epoch)
-        return self._population
 
     def _restore(self) -> None:
         runs, rates = self._population
@@ -208,7 +208,8 @@ class Group:
         affordable = max(1, int(_PORTION_SECONDS / pace))
         limit = self._next_due(epoch)
         if side_by_side():
-            return 0, len(self.slots), min(epoch + affordable, limit)
+            n_epochs = max(1, affordable // len(active))
+            return 0, len(self.slots), min(epoch + n_epochs, limit)
         if affordable >= len(active) == len(behind):
             return 0, len(self.slots), min(epoch + affordable // len(active), limit)
         moved = behind[:affordable]
@@ -295,6 +296,7 @@ class Group:
         self._done += n_gone * self._run_config.fit.num_epochs
         self.slots = [self.slots[i] for i in left]
         self._population = select_runs(self._population, jnp.asarray(left))
+        self._advance(0, 1, 0)  # compiles for the new size, outside the time of the epochs
 
     def _stop(self) -> bool:
         self._save()

@@ -87,7 +87,7 @@ class Ledger:
         self._config = config
         self._image_shape = image_shape
         self._worker = secrets.token_hex(4)
-        self._where = describe(folder, storage)
+        self._where = describe(folder / "study.db", storage)
         logging.getLogger("optuna").setLevel(logging.WARNING)
         with self._errors(), study_lock(folder):
             self._storage = connect(folder, storage)
@@ -285,7 +285,7 @@ def delete_study(folder: Path, name: str, storage: str | None) -> None:
     if is_anyone_alive(folder):
         raise OutputError(f"{folder} is in use by another process; it is not cleared.")
     if storage is not None:  # a database in the folder goes with it
-        with storage_errors(describe(folder, storage)), contextlib.suppress(KeyError):
+        with storage_errors(describe("study.db", storage)), contextlib.suppress(KeyError):
             optuna.delete_study(study_name=name, storage=connect(folder, storage))
 
 

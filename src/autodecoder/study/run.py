@@ -25,6 +25,7 @@ from autodecoder.study.checkpoint import (
     load_outcome,
     save_outcome,
 )
+from autodecoder.study.database import describe
 from autodecoder.study.folder import (
     Study,
     clear_folder,
@@ -41,7 +42,7 @@ from autodecoder.study.folder import (
 )
 from autodecoder.study.group import Group, Progress, Slot, run_infos, unfinished
 from autodecoder.study.ledger import Claim, Ledger, delete_study
-from autodecoder.study.locks import study_lock
+from autodecoder.study.locks import is_anyone_alive, study_lock
 from autodecoder.study.observer import Observer, RunInfo
 from autodecoder.study.results import (
     COMPLETE,
@@ -136,8 +137,16 @@ def run_study(
         If the storage cannot be used.
     """
     folder = Path(folder)
-    worker = _Worker(config, dataset, folder, observers, report, should_stop)
-    worker.run(storage, reset)
+    try:
+        worker = _Worker(config, dataset, folder, observers, report, should_stop)
+        worker.run(storage, reset)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise MemoryLimitError(
+            "the study needs more memory than there is; lower runs_at_once, arch, latent_dims or "
+            "examples_frac."
+        ) from error
     return load_study(folder)
 
 
@@ -171,7 +180,8 @@ class _Worker:
             if reset:
                 clear_folder(self._folder)
             is_new = reset or about is None
-            about = open_folder(self._folder, self._config, self._dataset)
+            where = describe("study.db", storage)
+            about = open_folder(self._folder, self._config, self._dataset, where)
         with contextlib.ExitStack() as stack:
             if is_new:
                 stack.push(self._discard_on_error)
@@ -184,10 +194,10 @@ class _Worker:
         """Leave nothing behind where nothing has come of a new study."""
         if kind is None or is_worth_keeping(self._folder):
             return
-        if ledger is None:
-            discard_folder(self._folder)
-        else:
+        if ledger is not None:
             ledger.delete()
+        elif not is_anyone_alive(self._folder):
+            discard_folder(self._folder)
 
     def _ledger(self, name: str, storage: str | None) -> Ledger:
         return Ledger(self._folder, name, self._config, self._dataset.image_shape, storage)
@@ -195,6 +205,15 @@ class _Worker:
     def _work(self, ledger: Ledger) -> None:
         for observer in self._observers:
             observer.begin_study(self._config, self._dataset)
+        try:
+            self._run_trials(ledger)
+        finally:
+            with study_lock(self._folder):
+                study = load_study(self._folder)
+                self._keep_best(study)
+                write_histories(study)
+
+    def _run_trials(self, ledger: Ledger) -> None:
         while not self._should_stop():
             claims = ledger.claim()
             if not claims:
@@ -203,12 +222,11 @@ class _Worker:
                 if self._run_group(claims, ledger):
                     break
             except (MemoryError, jax.errors.JaxRuntimeError) as error:
-                if not re.search("out of memory|RESOURCE_EXHAUSTED", str(error), re.IGNORECASE):
+                # A single trial that is too large fails; of several, fewer at once may do.
+                alone = len(claims) == 1 and ledger.has_others(claims)
+                if not (alone and _is_out_of_memory(error)):
                     raise
-                self._give_up(claims, ledger, error)
-        study = load_study(self._folder)
-        self._keep_best(study)
-        write_histories(study)
+                self._fail(claims[0], ledger)
 
     def _run_group(self, claims: list[Claim], ledger: Ledger) -> bool:
         """Run trials of one shape; returns whether it was told to stop."""
@@ -252,13 +270,13 @@ class _Worker:
                 errors = getattr(inference.errors, name.removeprefix("fresh_val_"))
                 history[name][-1] = np.asarray(errors).mean()
             shown = show_run(take_snapshot(run.state), inference, self._dataset, self._config)
+        if self._config.log.save_best_model and status != DIVERGED:
+            self._save_model(take_snapshot(run.state) if run.best is None else run.best, info)
+        save_outcome(info.folder, Outcome(history, status, slot.seconds, shown, "fresh"))
         fresh = {name: history[name][-1:] for name in FRESH_METRICS}
         for observer in self._observers:
             observer.record(info, slot.epoch, fresh)
             observer.end_run(info)
-        if self._config.log.save_best_model and status != DIVERGED:
-            self._save_model(take_snapshot(run.state) if run.best is None else run.best, info)
-        save_outcome(info.folder, Outcome(history, status, slot.seconds, shown, "fresh"))
         self._finish_if_done(self._open[info.trial_id], ledger)
 
     def _finish_if_done(self, claim: Claim, ledger: Ledger) -> None:
@@ -290,32 +308,22 @@ class _Worker:
             observer.end_trial(trial, self._folder / "trials" / trial.trial_id)
         ledger.finish(trial)
 
-    def _give_up(self, claims: list[Claim], ledger: Ledger, error: Exception) -> None:
-        """Fail trials that are too large, if others are left or done."""
-        if not ledger.has_others(claims):
-            raise MemoryLimitError(
-                "the study needs more memory than there is; lower arch, latent_dims, "
-                "runs_at_once or examples_frac."
-            ) from error
-        _log.warning("%d trials need more memory than there is", len(claims))
-        for claim in claims:
-            trial = replace(self._unfinished(claim), state=FAILED, error="out of memory")
-            self._record(trial, claim, ledger)
+    def _fail(self, claim: Claim, ledger: Ledger) -> None:
+        """Record that a trial is too large."""
+        _log.warning("trial %s needs more memory than there is", claim.trial_id)
+        trial = replace(self._unfinished(claim), state=FAILED, error="out of memory")
+        self._record(trial, claim, ledger)
 
     def _keep_unfinished(self, group: Group) -> None:
         """Write what pictures need of the best run so far, for a study that has nothing better."""
-        metric = self._config.epoch_metric
-        best: tuple[float, int] | None = None
-        for i, slot in enumerate(group.slots):
-            execution = unfinished(self._config, slot, group.take(i))
-            watched = Execution(execution.history, metric, UNFINISHED)
-            if slot.epoch and not slot.settled and np.isfinite(watched.best):
-                finite = np.isfinite(watched.last("loss"))
-                badness = float(group.take(i).watch.best)
-                if finite and (best is None or badness < best[0]):
-                    best = badness, i
-        if best is not None:
-            slot, run = group.slots[best[1]], group.take(best[1])
+        candidates = [
+            (float(group.take(i).watch.best), i)
+            for i, slot in enumerate(group.slots)
+            if slot.epoch and not slot.settled and slot.status != RUN_DIVERGED
+        ]
+        best, i = min(candidates, default=(np.inf, 0))
+        if np.isfinite(best):
+            slot, run = group.slots[i], group.take(i)
             shown = show_run(take_snapshot(run.state), None, self._dataset, self._config)
             history = unfinished(self._config, slot, run).history
             outcome = Outcome(history, UNFINISHED, slot.seconds, shown, "co-trained")
@@ -354,14 +362,24 @@ class _Worker:
         """Of all complete trials, keep what the best one's pictures need, and its model."""
         best = study.best_trial
         for trial in study.trials:
-            if trial is not best and trial.state == COMPLETE:
-                for k in range(len(trial.executions)):
-                    drop_outcome(execution_folder(self._folder, trial.trial_id, k))
+            if trial.state == UNFINISHED:
+                continue
+            for k in range(len(trial.executions)):
+                folder = execution_folder(self._folder, trial.trial_id, k)
+                drop_checkpoints(folder)
+                if trial is not best or k != trial.best_execution:
+                    drop_outcome(folder)
         if best is None or best.best_execution is None:
             return
         if self._config.log.save_best_model:
             folder = execution_folder(self._folder, best.trial_id, best.best_execution)
             save_model(load_model(folder / "model"), self._folder / "best")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    return bool(re.search("out of memory|RESOURCE_EXHAUSTED", str(error), re.IGNORECASE))
 
 
 def _has_ended(folder: Path) -> bool:
