@@ -1,10 +1,16 @@
 """Set-up for all tests: array annotations are checked; real data are found, or the test skips."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
+
+# Programs compiled once serve all tests and the processes that they start.
+_PROGRAMS = tempfile.TemporaryDirectory(prefix="autodecoder-programs-", ignore_cleanup_errors=True)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 install_import_hook("autodecoder", "beartype.beartype")
 

@@ -1,5 +1,7 @@
-"""What the tests of the core share: real images, configurations, and runs moved on by one program."""
+"""What the tests of the core share: real images, configurations and compiled functions."""
 
+import math
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -11,9 +13,19 @@ from autodecoder.config import DecoderConfig, FitConfig, RunConfig, WatchConfig
 from autodecoder.core.fit import Images, Run, advance_run, init_run
 from autodecoder.core.population import Population, advance, execution_key, init_population
 from autodecoder.core.sweep import LearningRates
+from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data import load_dataset
 
 KEY = jax.random.key(0)
+#: What the tests of populations share, so that they share its programs too: all that a run may be
+#: watched for, and a calm start, without which rounding would be amplified.
+WATCHED = RunConfig(
+    decoder=DecoderConfig(arch=(24, 48)),
+    fit=FitConfig(num_epochs=12, batch_size=100, latent_start="normal"),
+    scaler="standard",
+    image_shape=(8, 8, 1),
+    watch=WatchConfig("val_loss", patience=2, min_delta=1e-2, start_epoch=1, keep_best=True),
+)
 _move = jax.jit(advance_run, static_argnames="config")
 
 
@@ -86,3 +98,40 @@ def move_all(
         config=config,
         side_by_side=side_by_side,
     )
+
+
+def run_arrays(population: Population, i: int) -> dict[str, np.ndarray]:
+    """All arrays of one run of a population, by name."""
+    return {name: rows[i] for name, rows in tree_to_arrays(population.runs).items()}
+
+
+def assert_same_bits(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> None:
+    """Two runs, or parts of them, agree to the last bit."""
+    assert set(ours) == set(theirs)
+    for name, array in ours.items():
+        assert array.dtype == theirs[name].dtype, name
+        assert array.tobytes() == theirs[name].tobytes(), name
+
+
+def keras_stop(
+    values: Sequence[float], mode: str, patience: int, min_delta: float, start_epoch: int
+) -> int | None:
+    """Epoch, counted from 1, after which Keras' `EarlyStopping` ends a fit; `None` for never.
+
+    The rule as Keras documents it: from `start_epoch` on, stop after `patience` epochs in a row
+    whose metric is no improvement by more than `min_delta` on the last that was.
+    """
+    reference, wait = None, 0
+    for epoch, value in enumerate(values, start=1):
+        if epoch <= start_epoch:
+            continue
+        gain = math.inf if reference is None else reference - value
+        if mode == "max" and reference is not None:
+            gain = -gain
+        if gain > min_delta:
+            reference, wait = value, 0
+        else:
+            wait += 1
+            if wait >= patience:
+                return epoch
+    return None

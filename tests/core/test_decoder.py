@@ -17,6 +17,7 @@ from autodecoder.core.decoder import (
     init_decoder,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(0)
 
 

@@ -6,34 +6,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.core.builders import digits, rates, run, run_config
 
 from autodecoder.config import DecoderConfig, FitConfig, InferConfig
 from autodecoder.core.decoder import decode
-from autodecoder.core.fit import Images, LearningRates, advance_run, init_run
+from autodecoder.core.fit import Images, RunState
 from autodecoder.core.infer import infer_latents
 from autodecoder.core.scaling import to_unit
-from autodecoder.data import load_dataset
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 CONFIG = InferConfig(n_candidates=300, block_size=64)
 
 
 @pytest.fixture(scope="module")
-def trained():
-    digits = load_dataset("digits")
-    images = Images(jnp.asarray(digits.train.flat), jnp.asarray(digits.val.flat))
-    fit = FitConfig(num_epochs=30, batch_size=128)
-    state, history = init_run(
-        jax.random.key(0),
-        images,
-        None,
-        decoder_config=DecoderConfig(arch=(64, 128)),
-        fit=fit,
-        scaler="standard",
+def trained() -> tuple[RunState, Images]:
+    images = digits(1438, 359)
+    config = run_config(
+        decoder=DecoderConfig(arch=(64, 128)), fit=FitConfig(num_epochs=30, batch_size=128)
     )
-    step = jax.jit(advance_run, static_argnames=("fit", "scaler"))
-    rates = LearningRates(jnp.float32(3e-3), jnp.float32(3e-3))
-    state, _ = step(state, history, rates, images, 30, fit=fit, scaler="standard")
-    return state, images
+    return run(30, config, rates(3e-3), images).state, images
 
 
 def infer(state, images, config=CONFIG):
@@ -61,16 +52,16 @@ def test_the_decoder_keeps_its_bits(trained) -> None:
 
 def test_one_by_one_equals_all_at_once(trained) -> None:
     state, images = trained
-    together = infer(state, images.val[:70])
-    for i in (0, 33, 69):
+    together = infer(state, images.val)
+    for i in (0, 133, 358):
         alone = infer(state, images.val[i : i + 1])
         np.testing.assert_allclose(alone.errors.loss[0], together.errors.loss[i], rtol=1e-4)
 
 
 def test_what_the_decoder_draws_is_found_again(trained) -> None:
     state, _ = trained
-    latents = state.train.values[400:460]
+    latents = state.train.values[1000:1359]
     outputs = to_unit(decode(state.decoder, latents), "standard")
     drawn = jnp.rint(255 * outputs).astype(jnp.uint8)
-    found = infer(state, drawn, replace(CONFIG, n_steps=200))
+    found = infer(state, drawn, replace(CONFIG, n_steps=1000))
     assert float(jnp.quantile(found.errors.loss, 0.9)) < 1e-3

@@ -11,6 +11,8 @@ from autodecoder.core.decoder import decode, init_decoder
 from autodecoder.core.latents import fit_pca, nearest_latents, pca_scores, start_latents
 from autodecoder.data import load_dataset
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture(scope="module")
 def digits() -> np.ndarray:

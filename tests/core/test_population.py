@@ -1,107 +1,131 @@
 """A population: every cell equals its solo run, one shape compiles once, no run harms another."""
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.core.builders import (
+    KEY,
+    WATCHED,
+    assert_same_bits,
+    digits,
+    move_all,
+    populate,
+    run_arrays,
+)
 
-from autodecoder.config import DecoderConfig, FitConfig
-from autodecoder.core.fit import Images
-from autodecoder.core.population import advance, init_population, study_runs
-from autodecoder.data import load_dataset
+from autodecoder.core.population import (
+    Population,
+    advance,
+    advance_unoptimised,
+    execution_key,
+    select_runs,
+    take_run,
+)
 
-DECODER = DecoderConfig(arch=(24, 48))
-FIT = FitConfig(num_epochs=6, batch_size=100)
 RATES = (1e-3, 1e-2)
 
 
-@pytest.fixture(scope="module")
-def images() -> Images:
-    digits = load_dataset("digits")
-    return Images(jnp.asarray(digits.train.flat[:500]), jnp.asarray(digits.val.flat[:150]))
+def train(rates: tuple[float, ...], until: int = 6, *, side_by_side: bool = False) -> Population:
+    """Two executions of each rate."""
+    return move_all(populate(rates, WATCHED, 2), until, WATCHED, side_by_side=side_by_side)
 
 
-def train(
-    images,
-    rates,
-    n_executions,
-    *,
-    fit=FIT,
-    decoder=DECODER,
-    side_by_side=False,
-    portions=((0, None, 6),),
-):
-    keys, learning_rates = study_runs(jax.random.key(3), rates, n_executions, fit)
-    population = init_population(
-        keys, learning_rates, images, None, decoder_config=decoder, fit=fit, scaler="standard"
+def test_a_cell_equals_its_solo_run() -> None:
+    grid, solo = train(RATES), train(RATES[1:])
+    for k in range(2):
+        assert_same_bits(run_arrays(grid, 2 + k), run_arrays(solo, k))
+
+
+def test_an_executions_key_depends_on_its_number_alone() -> None:
+    keys = [jax.random.key_data(execution_key(KEY, k)) for k in range(3)]
+    assert len({np.asarray(key).tobytes() for key in keys}) == 3
+    np.testing.assert_array_equal(jax.random.key_data(execution_key(KEY, 1)), keys[1])
+    other = execution_key(jax.random.key(1), 1)
+    assert (jax.random.key_data(other) != keys[1]).any()
+
+
+def test_executions_differ_and_are_paired_across_trials() -> None:
+    population = populate(RATES, WATCHED, 2)
+    np.testing.assert_allclose(population.rates.decoder, [1e-3, 1e-3, 1e-2, 1e-2])
+    before = [run_arrays(population, i) for i in range(4)]
+    assert_same_bits(before[0], before[2])
+    assert_same_bits(before[1], before[3])
+    assert (before[0]["state/key"] != before[1]["state/key"]).any()
+    losses = move_all(population, 1, WATCHED).runs.history["loss"][:, 0]
+    assert len(set(losses.tolist())) == 4
+
+
+def test_portions_of_runs_and_epochs_do_not_matter() -> None:
+    whole, portioned = train(RATES), populate(RATES, WATCHED, 2)
+    for first, count, until in ((0, 1, 1), (1, 3, 1), (0, 4, 3), (0, 4, 2), (2, 2, 6), (0, 2, 6)):
+        portioned = move_all(portioned, until, WATCHED, first=first, count=count)
+    for i in range(4):
+        assert_same_bits(run_arrays(whole, i), run_arrays(portioned, i))
+
+
+def test_only_the_runs_named_are_moved() -> None:
+    before = [run_arrays(populate(RATES, WATCHED, 2), i) for i in range(4)]
+    population = move_all(populate(RATES, WATCHED, 2), 2, WATCHED, first=1, count=2)
+    assert population.runs.state.epoch.tolist() == [0, 2, 2, 0]
+    for i in (0, 3):
+        assert_same_bits(before[i], run_arrays(population, i))
+
+
+def test_side_by_side_equals_one_after_another() -> None:
+    # At small steps: rounding differs between the two programs, and training amplifies it.
+    looped, vmapped = (
+        train((1e-4, 1e-3), 12, side_by_side=side).runs.history for side in (False, True)
     )
-    for first, count, n_epochs in portions:
-        population = advance(
-            population,
-            images,
-            first,
-            len(population) if count is None else count,
-            n_epochs,
-            fit=fit,
-            scaler="standard",
-            side_by_side=side_by_side,
-        )
-    return population
-
-
-def test_a_cell_equals_its_solo_run(images: Images) -> None:
-    grid = train(images, RATES, 2)
-    solo = train(images, RATES[1:], 2)
-    for name, values in grid.histories.items():
-        np.testing.assert_array_equal(values[2:], solo.histories[name])
-    np.testing.assert_array_equal(grid.states.train.values[2:], solo.states.train.values)
-
-
-def test_executions_differ_and_are_paired_across_trials(images: Images) -> None:
-    keys, rates = study_runs(jax.random.key(3), RATES, 2, FIT)
-    data = jax.random.key_data(keys)
-    np.testing.assert_array_equal(data[:2], data[2:])
-    assert (data[0] != data[1]).any()
-    np.testing.assert_allclose(rates.decoder, [1e-3, 1e-3, 1e-2, 1e-2])
-    own = study_runs(jax.random.key(3), RATES, 2, replace(FIT, latent_learning_rate=0.5))[1]
-    np.testing.assert_allclose(own.latents, 0.5)
-    losses = train(images, RATES, 2).histories["loss"][:, -1]
-    assert losses[2] != losses[3]
-
-
-def test_portions_of_runs_and_epochs_do_not_matter(images: Images) -> None:
-    whole = train(images, RATES, 2)
-    portions = ((0, 1, 1), (1, 3, 1), (0, 4, 2), (2, 2, 3), (0, 2, 3))
-    np.testing.assert_array_equal(
-        whole.histories["val_loss"],
-        train(images, RATES, 2, portions=portions).histories["val_loss"],
-    )
-
-
-def test_side_by_side_equals_one_after_another(images: Images) -> None:
-    # From a calm start: rounding differs between the two programs, and training amplifies it.
-    fit = replace(FIT, latent_start="normal")
-    decoder = replace(DECODER, batch_norm=False)
-    looped = train(images, (1e-4, 1e-3), 2, fit=fit, decoder=decoder).histories
-    vmapped = train(images, (1e-4, 1e-3), 2, fit=fit, decoder=decoder, side_by_side=True).histories
-    for name in looped:
-        np.testing.assert_allclose(looped[name], vmapped[name], rtol=1e-3)
+    for name, values in looped.items():
+        assert np.isfinite(values).all()
+        np.testing.assert_allclose(values, vmapped[name], rtol=1e-3, atol=1e-7, err_msg=name)
 
 
 @pytest.mark.parametrize("side_by_side", [False, True])
-def test_a_diverged_run_leaves_its_neighbours_alone(images: Images, side_by_side: bool) -> None:
-    calm = train(images, (1e-3, 1e-2), 1, side_by_side=side_by_side).histories["loss"]
-    wild = train(images, (1e-3, float("nan")), 1, side_by_side=side_by_side).histories["loss"]
-    assert np.isnan(wild[1, -1])
-    np.testing.assert_array_equal(calm[0], wild[0])
+def test_a_diverged_run_leaves_its_neighbours_alone(side_by_side: bool) -> None:
+    calm = train((1e-3, 1e-2), side_by_side=side_by_side)
+    wild = train((1e-3, float("nan")), side_by_side=side_by_side)
+    for i in (0, 1):
+        assert_same_bits(run_arrays(calm, i), run_arrays(wild, i))
+    assert np.isnan(wild.runs.history["loss"][2:, -1]).all()
+    assert np.isfinite(calm.runs.history["loss"][2:, 5]).all()
 
 
-def test_one_shape_compiles_once(images: Images) -> None:
-    fit = replace(FIT, num_epochs=7)  # a shape that no other test has compiled
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_one_shape_compiles_once(side_by_side: bool) -> None:
+    population = train((1e-4, 1e-3), 1, side_by_side=side_by_side)
     before = advance._cache_size()  # pyright: ignore[reportAttributeAccessIssue]
-    train(images, (1e-4, 1e-3), 2, fit=fit, portions=((0, 4, 1), (1, 2, 3)))
-    train(images, (1e-2, 1e-1), 2, fit=fit, portions=((0, 4, 2),))
-    after = advance._cache_size()  # pyright: ignore[reportAttributeAccessIssue]
-    assert after == before + 1
+    for first, count, until in ((0, 4, 2), (1, 2, 3), (2, 1, 3)):
+        population = move_all(
+            population, until, WATCHED, first=first, count=count, side_by_side=side_by_side
+        )
+    train((1e-2, 1e-1), 2, side_by_side=side_by_side)
+    assert advance._cache_size() == before  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_without_optimisations_the_result_is_the_same_within_rounding() -> None:
+    plain = advance_unoptimised(
+        populate((1e-4, 1e-3), WATCHED), digits(), 0, 2, 3, config=WATCHED, side_by_side=False
+    )
+    optimised = move_all(populate((1e-4, 1e-3), WATCHED), 3, WATCHED)
+    for name, values in optimised.runs.history.items():
+        np.testing.assert_allclose(
+            plain.runs.history[name], values, rtol=1e-3, atol=1e-7, err_msg=name
+        )
+
+
+def test_compaction_leaves_the_further_course_as_it_is() -> None:
+    whole, compact = train(RATES, 9), train(RATES, 4)
+    compact = move_all(select_runs(compact, jnp.array([0, 3])), 9, WATCHED)
+    assert len(compact) == 2
+    for i, kept in enumerate((0, 3)):
+        assert_same_bits(run_arrays(whole, kept), run_arrays(compact, i))
+        assert compact.rates.decoder[i] == whole.rates.decoder[kept]
+
+
+def test_a_run_taken_out_is_that_of_its_number() -> None:
+    population = train(RATES, 2)
+    taken = take_run(population.runs, 2)
+    np.testing.assert_array_equal(taken.history["loss"], population.runs.history["loss"][2])
+    np.testing.assert_array_equal(taken.state.train.values, population.runs.state.train.values[2])

@@ -1,6 +1,7 @@
 """Figures take whatever a study can hold, and say what they show."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,12 +22,13 @@ from autodecoder.study import Execution, Trial
 NAN = math.nan
 
 
-def trial(rate: float, *curves: list[float]) -> Trial:
+def trial(rate: float, *curves: list[float], **values: Any) -> Trial:
+    """A trial whose executions have these curves in every metric."""
     executions = tuple(
-        Execution({name: np.array(curve, np.float32) for name in METRICS}, "val_loss", 4)
+        Execution({name: np.array(curve, np.float32) for name in METRICS}, "val_loss", "finished")
         for curve in curves
     )
-    return Trial(f"lr-{rate:g}", rate, executions)
+    return Trial("0badcafe", 0, {"learning_rate": rate, **values}, executions, "complete")
 
 
 def drawn(figure: Figure) -> Figure:
@@ -74,6 +76,24 @@ def test_loss_curves_have_a_panel_a_metric_and_a_line_a_trial() -> None:
         np.testing.assert_array_equal(axes.lines[1].get_ydata(), [4, 3, 2, 1])
 
 
+def test_loss_curves_are_named_by_what_differs() -> None:
+    """Settings that are the same in all trials say nothing."""
+    trials = [
+        trial(1e-2, [2, 1], latent_dims=2, arch=(16, 16), use_bias=True),
+        trial(1e-2, [4, 3], latent_dims=8, arch=(16,), use_bias=True),
+    ]
+    axes = drawn(plot_loss_curves(trials, ("loss", "val_loss"))).axes[0]
+    labels = [line.get_label() for line in axes.lines]
+    assert labels == ["latent dims 2, arch 16-16", "latent dims 8, arch 16"]
+
+
+def test_loss_curves_of_many_trials_show_the_first_ten() -> None:
+    trials = [trial(10.0**-k, [k + 1, k]) for k in range(1, 13)]
+    axes = drawn(plot_loss_curves(trials, ("loss",))).axes[0]
+    labels = [line.get_label() for line in axes.lines]
+    assert labels == [f"learning rate {10.0**-k:g}" for k in range(10, 0, -1)]
+
+
 def test_loss_curves_average_over_the_executions_that_came_so_far() -> None:
     figure = drawn(plot_loss_curves([trial(1e-3, [4, 2, 1], [2], [])], ("loss",)))
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [3, 2, 1])
@@ -107,11 +127,50 @@ def test_a_trial_far_off_does_not_press_the_others_flat() -> None:
 def test_learning_rates_show_the_mean_and_every_execution() -> None:
     trials = [trial(1e-2, [4], [2]), trial(1e-3, [8], [6])]
     axes = drawn(plot_learning_rates(trials, "val_loss")).axes[0]
-    mean, *executions = axes.lines
+    (mean,) = [line for line in axes.lines if line.get_marker() == "o"]
     np.testing.assert_array_equal(mean.get_xdata(), [1e-3, 1e-2])
     np.testing.assert_array_equal(mean.get_ydata(), [7, 3])
-    np.testing.assert_array_equal([line.get_ydata() for line in executions], [[8, 6], [4, 2]])
+    dots = [
+        point
+        for line in axes.lines
+        if line.get_marker() == "."
+        for point in zip(np.array(line.get_xdata()), np.array(line.get_ydata()), strict=True)
+    ]
+    assert sorted(dots) == [(1e-3, 6), (1e-3, 8), (1e-2, 2), (1e-2, 4)]
     assert axes.get_xscale() == "log"
+
+
+def test_learning_rates_have_a_line_for_each_of_the_other_settings() -> None:
+    trials = [
+        trial(rate, [score], [score + 2], latent_dims=dims)
+        for dims, scores in ((2, (4, 3)), (8, (2, 1)))
+        for rate, score in zip((1e-2, 1e-3), scores, strict=True)
+    ]
+    axes = drawn(plot_learning_rates(trials, "val_loss")).axes[0]
+    lines = {line.get_label(): line for line in axes.lines if line.get_marker() == "o"}
+    assert list(lines) == ["latent dims 2", "latent dims 8"]
+    np.testing.assert_array_equal(lines["latent dims 2"].get_xdata(), [1e-3, 1e-2])
+    np.testing.assert_array_equal(lines["latent dims 2"].get_ydata(), [4, 5])
+    np.testing.assert_array_equal(lines["latent dims 8"].get_ydata(), [2, 3])
+    assert len({tuple(line.get_color()) for line in lines.values()}) == 2
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == list(lines)
+
+
+@pytest.mark.parametrize("n_trials", [11, 60])
+def test_learning_rates_of_a_search_in_which_everything_differs(n_trials: int) -> None:
+    """As of a sampler: each trial has settings of its own. The legend keeps inside the figure."""
+    trials = [
+        trial(10.0 ** -(1 + k / n_trials), [float(k)], latent_dims=2 + k) for k in range(n_trials)
+    ]
+    figure = drawn(plot_learning_rates(trials, "val_loss"))
+    legend = figure.axes[0].get_legend()
+    if legend is not None:
+        inside = figure.bbox.padded(1)
+        box = legend.get_window_extent()
+        assert inside.contains(box.x0, box.y0)
+        assert inside.contains(box.x1, box.y1)
 
 
 def test_learning_rates_take_trials_without_a_score() -> None:

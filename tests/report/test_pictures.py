@@ -7,61 +7,73 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autodecoder.config import METRICS, DecoderConfig, StudyConfig
+from autodecoder.config import METRICS, DecoderConfig, SearchConfig, StudyConfig
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
 from autodecoder.report import write_pictures
-from autodecoder.study import Execution, StudyResult, Trial
-from autodecoder.study.results import BestRun, rank
+from autodecoder.study import Execution, Outcome, Shown, Study, Trial
+from autodecoder.study.checkpoint import save_outcome
+from autodecoder.study.records import execution_folder
+from autodecoder.study.results import rank
 
 ALWAYS = ("loss_curves", "reconstructions_train", "reconstructions_val")
-SEVERAL_TRIALS = ("learning_rates",)
+SEVERAL_RATES = ("learning_rates",)
 TWO_DIMS = ("latent_space_train", "latent_space_val")
 
+N_TRAIN, N_VAL = 30, 25
 
-def image_set(rng: np.random.Generator, n: int, channels: int) -> ImageSet:
-    images = rng.integers(256, size=(n, 4, 5, channels), dtype=np.uint8)
-    return ImageSet(images, np.arange(n) % 3)
+
+def noise(*, channels: int = 1, n_val: int = N_VAL) -> Dataset:
+    rng = np.random.default_rng(0)
+
+    def image_set(n: int) -> ImageSet:
+        images = rng.integers(256, size=(n, 4, 5, channels), dtype=np.uint8)
+        return ImageSet(images, np.arange(n) % 3)
+
+    return Dataset("noise", image_set(N_TRAIN), image_set(n_val), ("a", "b", "c"))
 
 
 def study(
-    *,
-    n_trials: int = 2,
-    latent_dims: int = 2,
-    channels: int = 1,
-    metric: str = "val_loss",
-    n_val: int = 25,
-) -> StudyResult:
-    """A study as `run_study` returns it, of random numbers."""
+    folder: Path, *, n_trials: int = 2, latent_dims: int = 2, metric: str = "val_loss"
+) -> Study:
+    """A study of random numbers, as its folder would tell it, without a run to be shown."""
     rng = np.random.default_rng(0)
     rates = tuple(10.0 ** -(k + 1) for k in range(n_trials))
     config = StudyConfig(
         decoder=DecoderConfig(latent_dims=latent_dims),
-        learning_rates=rates,
+        search=SearchConfig({"learning_rate": rates}),
         executions_per_trial=2,
         objective=metric,
     )
-    dataset = Dataset(
-        "noise", image_set(rng, 30, channels), image_set(rng, n_val, channels), ("a", "b", "c")
-    )
 
     def execution() -> Execution:
-        return Execution({name: rng.random(5, np.float32) for name in METRICS}, metric, 5)
+        history = {name: rng.random(5, np.float32) for name in METRICS}
+        return Execution(history, config.metric, "finished", 1.0)
 
-    trials = [Trial(f"lr-{rate:g}", rate, (execution(), execution())) for rate in rates]
-    best_run = BestRun(
-        trials[0].trial_id,
-        0,
-        rng.normal(size=(30, latent_dims)),
+    trials = [
+        Trial(f"{k:08x}", k, {"learning_rate": rate}, (execution(), execution()), "complete")
+        for k, rate in enumerate(rates)
+    ]
+    return Study(folder, config, {}, rank(trials, config.metric))
+
+
+def show(study: Study, dataset: Dataset, latent_dims: int = 2, **changed: np.ndarray) -> None:
+    """Keep what the pictures of the best run need, as the study does."""
+    rng = np.random.default_rng(1)
+    n_pixels = dataset.train.images[0].size
+    n_val = len(dataset.val)
+    shown = Shown(
+        rng.normal(size=(N_TRAIN, latent_dims)),
         rng.normal(size=(n_val, latent_dims)),
-        "fresh",
-        np.arange(20),
-        rng.integers(256, size=(20, dataset.n_pixels), dtype=np.uint8),
-        np.arange(min(n_val, 20)),
-        rng.integers(256, size=(min(n_val, 20), dataset.n_pixels), dtype=np.uint8),
+        np.arange(4),
+        rng.integers(256, size=(4, n_pixels), dtype=np.uint8),
+        np.arange(3),
+        rng.integers(256, size=(3, n_pixels), dtype=np.uint8),
     )
-    ranked = rank(trials, metric)
-    return StudyResult(config, dataset, metric, ranked, best_run, {}, interrupted=False)
+    shown = replace(shown, **changed)
+    best = study.trials[0]
+    folder = execution_folder(study.folder, best.trial_id, 1)
+    save_outcome(folder, Outcome(best.executions[1].history, "finished", 1.0, shown, "fresh"))
 
 
 def assert_is_a_picture(path: Path) -> None:
@@ -75,58 +87,90 @@ def assert_is_a_picture(path: Path) -> None:
 @pytest.mark.parametrize(
     ("n_trials", "latent_dims", "channels", "names"),
     [
-        (2, 2, 3, ALWAYS + SEVERAL_TRIALS + TWO_DIMS),
+        (2, 2, 3, ALWAYS + SEVERAL_RATES + TWO_DIMS),
         (1, 2, 1, ALWAYS + TWO_DIMS),
-        (2, 3, 1, ALWAYS + SEVERAL_TRIALS),
+        (2, 3, 1, ALWAYS + SEVERAL_RATES),
         (1, 3, 3, ALWAYS),
     ],
 )
 def test_a_study_gets_its_pictures(
     tmp_path: Path, n_trials: int, latent_dims: int, channels: int, names: tuple[str, ...]
 ) -> None:
-    folder = tmp_path / "pictures"
-    result = study(n_trials=n_trials, latent_dims=latent_dims, channels=channels)
-    paths = write_pictures(result, folder)
+    dataset = noise(channels=channels)
+    result = study(tmp_path, n_trials=n_trials, latent_dims=latent_dims)
+    show(result, dataset, latent_dims)
+    paths = write_pictures(result, dataset)
     assert {path.name for path in paths} == {f"{name}.png" for name in names}
-    assert sorted(folder.iterdir()) == sorted(paths), "nothing else, no temporary file"
+    assert sorted((tmp_path / "report").iterdir()) == sorted(paths), "nothing else"
     for path in paths:
         assert_is_a_picture(path)
 
 
-@pytest.mark.parametrize("metric", ["val_psnr", "fresh_val_loss"])
+@pytest.mark.parametrize("metric", ["val_psnr", "fresh_val_loss", "error"])
 def test_any_objective_can_be_drawn(tmp_path: Path, metric: str) -> None:
-    assert len(write_pictures(study(latent_dims=3, metric=metric, n_val=3), tmp_path)) == 4
+    dataset = noise(n_val=3)
+    result = study(tmp_path, latent_dims=3, metric=metric)
+    show(result, dataset, 3)
+    assert len(write_pictures(result, dataset)) == 4
+
+
+def test_a_trial_with_latent_dims_of_its_own_is_drawn_by_them(tmp_path: Path) -> None:
+    """The pictures follow the best trial, not the study's default."""
+    dataset, result = noise(), study(tmp_path, n_trials=1, latent_dims=2)
+    space = {"learning_rate": (0.1,), "latent_dims": (2, 3)}
+    config = replace(result.config, search=SearchConfig(space))
+    trial = replace(result.trials[0], values={"learning_rate": 0.1, "latent_dims": 3})
+    result = replace(result, config=config, trials=(trial,))
+    show(result, dataset, 3)
+    assert {path.stem for path in write_pictures(result, dataset)} == set(ALWAYS)
 
 
 def test_a_best_run_that_diverged_after_a_good_epoch_can_be_drawn(tmp_path: Path) -> None:
-    result = study(n_trials=1)
-    assert result.best_run is not None
-    lost = np.full_like(result.best_run.train_latents, np.nan)
+    dataset, result = noise(), study(tmp_path, n_trials=1)
+    lost = np.full((N_TRAIN, 2), np.nan)
     lost[0], lost[1] = np.inf, 1
-    best_run = replace(result.best_run, train_latents=lost, val_latents=lost[2:27])
-    assert len(write_pictures(replace(result, best_run=best_run), tmp_path)) >= 3
+    show(result, dataset, train_latents=lost, val_latents=lost[: len(dataset.val)])
+    assert len(write_pictures(result, dataset)) == 5
 
 
-def test_without_a_best_run_there_are_curves_only(tmp_path: Path) -> None:
-    written = write_pictures(replace(study(), best_run=None), tmp_path)
+def test_without_a_run_to_show_there_are_curves_only(tmp_path: Path) -> None:
+    written = write_pictures(study(tmp_path), noise())
     assert {path.stem for path in written} == {"loss_curves", "learning_rates"}
 
 
+def test_before_the_first_epoch_there_is_nothing_to_draw(tmp_path: Path) -> None:
+    result = study(tmp_path)
+    blank = Execution({name: np.zeros(0, np.float32) for name in METRICS}, "val_loss", "unfinished")
+    trials = [replace(t, executions=(blank, blank), state="unfinished") for t in result.trials]
+    assert write_pictures(replace(result, trials=tuple(trials)), noise()) == []
+    assert write_pictures(replace(result, trials=()), noise()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_trials_that_have_not_begun_are_left_out(tmp_path: Path) -> None:
+    result = study(tmp_path, n_trials=2)
+    blank = Execution({name: np.zeros(0, np.float32) for name in METRICS}, "val_loss", "unfinished")
+    waiting = replace(result.trials[1], executions=(blank, blank), state="unfinished")
+    written = write_pictures(replace(result, trials=(result.trials[0], waiting)), noise())
+    assert [path.stem for path in written] == ["loss_curves"]
+
+
 def test_pictures_are_written_over_older_ones(tmp_path: Path) -> None:
-    (tmp_path / "loss_curves.png").write_text("old")
-    write_pictures(study(n_trials=1, latent_dims=3), tmp_path)
-    assert_is_a_picture(tmp_path / "loss_curves.png")
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "loss_curves.png").write_text("old")
+    write_pictures(study(tmp_path, n_trials=1), noise())
+    assert_is_a_picture(tmp_path / "report" / "loss_curves.png")
 
 
 def test_a_name_that_is_taken_by_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "loss_curves.png").mkdir()
+    (tmp_path / "report" / "loss_curves.png").mkdir(parents=True)
     with pytest.raises(OutputError, match=r"loss_curves\.png cannot be written"):
-        write_pictures(study(), tmp_path)
+        write_pictures(study(tmp_path), noise())
     assert [*tmp_path.rglob("*.tmp")] == []
 
 
 def test_a_folder_whose_name_is_taken_by_a_file(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("precious")
+    (tmp_path / "report").write_text("precious")
     with pytest.raises(OutputError, match="cannot be written"):
-        write_pictures(study(), tmp_path / "file")
-    assert (tmp_path / "file").read_text() == "precious"
+        write_pictures(study(tmp_path), noise())
+    assert (tmp_path / "report").read_text() == "precious"

@@ -1,37 +1,54 @@
-"""Fixtures of the study's tests: data, finished studies, compiled programs, a database server."""
+"""Fixtures of the study's tests: images, quick compilation, and a database server."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import jax
 import pytest
 from tests.study.builders import CONFIG
+from tests.study.postgres import Server, find_programs, serve
 
 from autodecoder.data import Dataset
-from autodecoder.study import load_study_data
+from autodecoder.study import Progress, Study, load_study_data, run_study
 
 
 @pytest.fixture(scope="package", autouse=True)
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Compiled programs are kept for the processes that these tests start.
-
-    XLA compiles with little optimisation, in half the time. Returns what such a process needs in
-    its environment.
-    """
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
-        "jax_persistent_cache_min_compile_time_secs": 0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-        "jax_disable_most_optimizations": True,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield {name.upper(): str(value) for name, value in settings.items()}
-    for name, value in before.items():
-        jax.config.update(name, value)
+def quick_compilation() -> Iterator[None]:
+    """Compile with little optimisation, in half the time, here and in processes started."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+    patch.undo()
 
 
 @pytest.fixture(scope="session")
 def digits() -> Dataset:
     return load_study_data(CONFIG)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    digits: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Study, list[Progress]]:
+    """The study of `CONFIG` that nothing befell, and what it reported."""
+    reports: list[Progress] = []
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return run_study(CONFIG, digits, folder, report=reports.append), reports
+
+
+@pytest.fixture(scope="session")
+def whole(undisturbed: tuple[Study, list[Progress]]) -> Study:
+    return undisturbed[0]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A server of PostgreSQL, where its programs are installed."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
+    pytest.importorskip("psycopg2", reason="psycopg2 is not installed")
+    with serve(programs) as server:
+        yield server

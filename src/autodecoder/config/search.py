@@ -110,7 +110,8 @@ class SearchConfig:
                 raise ConfigError(f"the values searched for {name} must differ, got {values}.")
         for rate in _ends(self.space["learning_rate"]):
             check_learning_rate("learning_rate", rate)
-        object.__setattr__(self, "space", MappingProxyType(dict(self.space)))
+        space = {name: _whole_ends(name, values) for name, values in self.space.items()}
+        object.__setattr__(self, "space", MappingProxyType(space))
 
     def _check_range(self, name: str, values: Range) -> None:
         if self.sampler == "grid":
@@ -289,6 +290,13 @@ def apply_values(
             "a batch, got 1."
         )
     return decoder, fit
+
+
+def _whole_ends(name: str, values: Values) -> Values:
+    """A range of whole numbers with ends that are, too: 2 for 2.0."""
+    if isinstance(values, Range) and name in _WHOLE:
+        return Range(read_value(name, values.low), read_value(name, values.high), values.log)
+    return values
 
 
 def _ends(values: Values) -> tuple[Any, ...]:

@@ -1,14 +1,11 @@
 """The project folder of a study: what it holds, and how it is read back."""
 
 import contextlib
-import csv
-import io
-import math
 import platform
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -21,10 +18,8 @@ import numpy as np
 from autodecoder._version import __version__
 from autodecoder.config import (
     FREE_SETTINGS,
-    METRICS,
     StudyConfig,
     differences,
-    format_value,
     study_config,
     to_dict,
 )
@@ -32,14 +27,17 @@ from autodecoder.data import Dataset
 from autodecoder.errors import ConfigError, DataError, OutputError
 from autodecoder.files import read_json, write_file, write_json
 from autodecoder.study.checkpoint import Outcome, load_outcome
-from autodecoder.study.results import COMPLETE, UNFINISHED, Execution, Trial, rank
-from autodecoder.study.space import to_parameter, to_values
+from autodecoder.study.records import (
+    SCHEMA,
+    execution_folder,
+    read_trial_files,
+    read_trials,
+)
+from autodecoder.study.results import COMPLETE, UNFINISHED, Trial, rank
+from autodecoder.study.space import to_parameter
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: Version of the files' layout.
-SCHEMA = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +95,6 @@ class Study:
         return None
 
 
-def execution_folder(folder: Path, trial_id: str, execution: int) -> Path:
-    """Where the files of an execution lie."""
-    return folder / "trials" / trial_id / f"execution-{execution}"
-
-
 def load_study(folder: Path | str) -> Study:
     """Read a study from its folder.
 
@@ -115,7 +108,7 @@ def load_study(folder: Path | str) -> Study:
     if about is None:
         raise DataError(f"{folder} holds no study (there is no config.json in it).")
     config = _config(about, folder)
-    trials = rank(_read_trials(folder, config), config.metric)
+    trials = rank(read_trials(folder, config), config.metric)
     return Study(folder, config, about, trials)
 
 
@@ -281,125 +274,9 @@ def clear_folder(folder: Path) -> None:
         raise OutputError(f"{folder} cannot be cleared: {error.strerror}.") from error
 
 
-# Trials
-
-
-def write_trial(folder: Path, trial: Trial, extra: Mapping[str, Any] | None = None) -> None:
-    """Write `trial.json` and every execution's `history.csv`.
-
-    Raises
-    ------
-    OutputError
-        If a file cannot be written.
-    """
-    for k, execution in enumerate(trial.executions):
-        if execution.epochs:
-            write_history(execution_folder(folder, trial.trial_id, k), execution)
-    content = {
-        "schema": SCHEMA,
-        "id": trial.trial_id,
-        "number": trial.number,
-        "state": trial.state,
-        "error": trial.error,
-        "values": {name: to_parameter(value) for name, value in trial.values.items()},
-        "score": _finite(trial.score),
-        "spread": _finite(trial.spread),
-        "executions": [_describe_execution(execution) for execution in trial.executions],
-        **(extra or {}),
-    }
-    write_json(folder / "trials" / trial.trial_id / "trial.json", content)
-
-
-def _describe_execution(execution: Execution) -> dict[str, Any]:
-    return {
-        "status": execution.status,
-        "epochs": execution.epochs,
-        "best": _finite(execution.best),
-        "best_epoch": execution.best_epoch,
-        "seconds": round(execution.seconds, 3),
-        "last": {name: _finite(execution.last(name)) for name in execution.history},
-    }
-
-
-def read_trial_files(folder: Path) -> Iterator[dict[str, Any]]:
-    """The content of every `trial.json`."""
-    for path in sorted((folder / "trials").glob("*/trial.json")):
-        yield read_json(path)
-
-
-def _read_trials(folder: Path, config: StudyConfig) -> Iterator[Trial]:
-    for content in read_trial_files(folder):
-        try:
-            executions = []
-            for k, about in enumerate(content["executions"]):
-                history = read_history(execution_folder(folder, content["id"], k))
-                if config.metric not in history or "loss" not in history:
-                    raise DataError(f"a history.csv of trial {content['id']} lacks metrics.")
-                executions.append(
-                    Execution(history, config.metric, about["status"], about["seconds"])
-                )
-            yield Trial(
-                content["id"],
-                content["number"],
-                to_values(content["values"]),
-                tuple(executions),
-                content["state"],
-                content["error"],
-            )
-        except (KeyError, TypeError, ConfigError) as error:
-            raise DataError(f"a trial.json in {folder} is damaged: {error}.") from error
-
-
-def write_history(folder: Path, execution: Execution) -> None:
-    """Write `history.csv`: a row an epoch, a column a metric; blank where there is no number."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["epoch", *execution.history])
-    for epoch, row in enumerate(zip(*execution.history.values(), strict=True), start=1):
-        writer.writerow([epoch, *(_csv_number(value) for value in row)])
-    write_file(folder / "history.csv", buffer.getvalue().encode())
-
-
-def read_history(folder: Path) -> dict[str, np.ndarray]:
-    """Read `history.csv`, to the same float32 numbers; empty where there is none yet.
-
-    Raises
-    ------
-    DataError
-        If it is damaged.
-    """
-    path = folder / "history.csv"
-    try:
-        header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
-        columns = list(zip(*rows, strict=True)) or [()] * len(header)
-        return {
-            name: np.array([float(text) if text else math.nan for text in column], np.float32)
-            for name, column in zip(header, columns, strict=True)
-            if name != "epoch"
-        }
-    except FileNotFoundError:
-        return {name: np.zeros(0, np.float32) for name in METRICS}
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is damaged: {error}.") from error
-
-
 def write_histories(study: Study) -> None:
     """Write `histories.csv`: the tidy table of all histories."""
     write_file(study.folder / "histories.csv", study.histories.to_csv(index=False).encode())
-
-
-def describe_values(trial: Trial) -> str:
-    """A trial's searched settings as people write them."""
-    return ", ".join(f"{name} {format_value(value)}" for name, value in trial.values.items())
-
-
-def _csv_number(value: np.float32) -> str:
-    """The shortest text that reads back to the same number; nothing where there is none."""
-    return "" if np.isnan(value) else str(value)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def is_worth_keeping(folder: Path) -> bool:

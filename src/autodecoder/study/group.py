@@ -30,9 +30,9 @@ from autodecoder.core.population import (
 from autodecoder.core.sweep import LearningRates
 from autodecoder.core.watch import RUNNING
 from autodecoder.study.checkpoint import load_checkpoint, save_checkpoint
-from autodecoder.study.folder import execution_folder, write_history
 from autodecoder.study.ledger import Claim
 from autodecoder.study.observer import Observer, RunInfo
+from autodecoder.study.records import execution_folder, write_history
 from autodecoder.study.results import UNFINISHED, Execution
 
 _log = logging.getLogger(__name__)

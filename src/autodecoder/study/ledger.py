@@ -25,7 +25,6 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from autodecoder.config import METRICS, RunConfig, StudyConfig
 from autodecoder.errors import OutputError, SearchError
 from autodecoder.study.database import connect, describe, storage_errors
-from autodecoder.study.folder import read_trial_files
 from autodecoder.study.locks import (
     drop_worker_lock,
     hold_worker_lock,
@@ -33,6 +32,7 @@ from autodecoder.study.locks import (
     is_anyone_alive,
     study_lock,
 )
+from autodecoder.study.records import read_trial_files
 from autodecoder.study.results import COMPLETE, FAILED, Trial
 from autodecoder.study.space import distributions, make_sampler, planned_trials, to_values
 

@@ -30,20 +30,18 @@ from autodecoder.study.folder import (
     Study,
     clear_folder,
     discard_folder,
-    execution_folder,
     is_worth_keeping,
     load_study,
     open_folder,
     read_about,
-    read_history,
     refuse_foreign,
     write_histories,
-    write_trial,
 )
 from autodecoder.study.group import Group, Progress, Slot, run_infos, unfinished
 from autodecoder.study.ledger import Claim, Ledger, delete_study
 from autodecoder.study.locks import is_anyone_alive, study_lock
 from autodecoder.study.observer import Observer, RunInfo
+from autodecoder.study.records import execution_folder, read_history, write_trial
 from autodecoder.study.results import (
     COMPLETE,
     DIVERGED,

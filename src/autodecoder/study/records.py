@@ -1,0 +1,132 @@
+"""The files of trials and executions: `trial.json` and `history.csv`."""
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autodecoder.config import METRICS, StudyConfig
+from autodecoder.errors import ConfigError, DataError
+from autodecoder.files import read_json, write_file, write_json
+from autodecoder.study.results import Execution, Trial
+from autodecoder.study.space import to_parameter, to_values
+
+#: Version of the layout of a study's files.
+SCHEMA = 2
+
+
+def execution_folder(folder: Path, trial_id: str, execution: int) -> Path:
+    """Where the files of an execution lie."""
+    return folder / "trials" / trial_id / f"execution-{execution}"
+
+
+def write_trial(folder: Path, trial: Trial, extra: Mapping[str, Any] | None = None) -> None:
+    """Write `trial.json` and every execution's `history.csv`.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    for k, execution in enumerate(trial.executions):
+        if execution.epochs:
+            write_history(execution_folder(folder, trial.trial_id, k), execution)
+    content = {
+        "schema": SCHEMA,
+        "id": trial.trial_id,
+        "number": trial.number,
+        "state": trial.state,
+        "error": trial.error,
+        "values": {name: to_parameter(value) for name, value in trial.values.items()},
+        "score": _finite(trial.score),
+        "spread": _finite(trial.spread),
+        "executions": [_describe_execution(execution) for execution in trial.executions],
+        **(extra or {}),
+    }
+    write_json(folder / "trials" / trial.trial_id / "trial.json", content)
+
+
+def _describe_execution(execution: Execution) -> dict[str, Any]:
+    return {
+        "status": execution.status,
+        "epochs": execution.epochs,
+        "best": _finite(execution.best),
+        "best_epoch": execution.best_epoch,
+        "seconds": round(execution.seconds, 3),
+        "last": {name: _finite(execution.last(name)) for name in execution.history},
+    }
+
+
+def read_trial_files(folder: Path) -> Iterator[dict[str, Any]]:
+    """The content of every `trial.json`."""
+    for path in sorted((folder / "trials").glob("*/trial.json")):
+        yield read_json(path)
+
+
+def read_trials(folder: Path, config: StudyConfig) -> Iterator[Trial]:
+    for content in read_trial_files(folder):
+        try:
+            executions = []
+            for k, about in enumerate(content["executions"]):
+                history = read_history(execution_folder(folder, content["id"], k))
+                if config.metric not in history or "loss" not in history:
+                    raise DataError(f"a history.csv of trial {content['id']} lacks metrics.")
+                executions.append(
+                    Execution(history, config.metric, about["status"], about["seconds"])
+                )
+            yield Trial(
+                content["id"],
+                content["number"],
+                to_values(content["values"]),
+                tuple(executions),
+                content["state"],
+                content["error"],
+            )
+        except (KeyError, TypeError, ConfigError) as error:
+            raise DataError(f"a trial.json in {folder} is damaged: {error}.") from error
+
+
+def write_history(folder: Path, execution: Execution) -> None:
+    """Write `history.csv`: a row an epoch, a column a metric; blank where there is no number."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["epoch", *execution.history])
+    for epoch, row in enumerate(zip(*execution.history.values(), strict=True), start=1):
+        writer.writerow([epoch, *(_csv_number(value) for value in row)])
+    write_file(folder / "history.csv", buffer.getvalue().encode())
+
+
+def read_history(folder: Path) -> dict[str, np.ndarray]:
+    """Read `history.csv`, to the same float32 numbers; empty where there is none yet.
+
+    Raises
+    ------
+    DataError
+        If it is damaged.
+    """
+    path = folder / "history.csv"
+    try:
+        header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
+        columns = list(zip(*rows, strict=True)) or [()] * len(header)
+        return {
+            name: np.array([float(text) if text else math.nan for text in column], np.float32)
+            for name, column in zip(header, columns, strict=True)
+            if name != "epoch"
+        }
+    except FileNotFoundError:
+        return {name: np.zeros(0, np.float32) for name in METRICS}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {error}.") from error
+
+
+def _csv_number(value: np.float32) -> str:
+    """The shortest text that reads back to the same number; nothing where there is none."""
+    return "" if np.isnan(value) else str(value)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

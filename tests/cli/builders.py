@@ -1,0 +1,78 @@
+"""The command line as a user types it, in this process or in one of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autodecoder import Study, load_study
+from autodecoder.cli import main
+from autodecoder.study import Trial
+
+ROOT = Path(__file__).parent.parent.parent
+#: One second of training.
+QUICK = ("--arch=16", "--num_epochs=3", "--examples_frac=0.3", "--executions_per_trial=1")
+
+
+def call(*arguments: str | Path) -> int:
+    """Run `autodecoder` with these arguments; its exit status."""
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
+    code = exit_.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def train(*flags: str | Path) -> int:
+    """Run `autodecoder train`; its exit status."""
+    return call("train", *flags)
+
+
+def start(*flags: str | Path, cwd: Path) -> subprocess.Popen[str]:
+    """Start `./train.py` as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, ROOT / "train.py", *flags],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+
+
+def table(output: str) -> list[str]:
+    """The lines of the table of trials, with its title."""
+    lines = output.splitlines()
+    first = next(k for k, line in enumerate(lines) if " by " in line and "best first" in line)
+    last = next(k for k, line in enumerate(lines) if "epochs in " in line)
+    return lines[first:last]
+
+
+def trial_at(folder: Path, rate: float) -> Trial:
+    """The trial of a learning rate."""
+    (found,) = [trial for trial in load_study(folder).trials if trial.learning_rate == rate]
+    return found
+
+
+def history(folder: Path, rate: float, execution: int = 0) -> str:
+    """The history file of an execution, in which every digit counts."""
+    path = folder / "trials" / trial_at(folder, rate).trial_id / f"execution-{execution}"
+    return (path / "history.csv").read_text()
+
+
+def settings(folder: Path) -> dict:
+    """The settings as recorded in `config.json`."""
+    return json.loads((folder / "config.json").read_text())["settings"]
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    """When each file of the trials was written last."""
+    return {str(path): path.stat().st_mtime_ns for path in folder.glob("trials/**/*.*")}
+
+
+def ids(study: Study) -> list[str]:
+    """The trials, best first."""
+    return [trial.trial_id for trial in study.trials]

@@ -1,0 +1,60 @@
+"""Fixtures of the command line's tests: quick compilation, no pictures, and studies to look at."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import jaxtyping
+import pytest
+from tests.cli.builders import QUICK, start, train
+
+
+@pytest.fixture(scope="package", autouse=True)
+def quick_compilation() -> Iterator[None]:
+    """Compile with little optimisation, in half the time, here and in processes started."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+    patch.undo()
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take longer than the training here, and have tests of their own."""
+    monkeypatch.setattr("autodecoder.report.write_pictures", lambda _study, _dataset: [])
+
+
+@pytest.fixture
+def as_shipped() -> Iterator[None]:
+    """Without the type checks of the tests, which users do not have, and which would come before
+    the errors that users see."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="package")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The default search, cut down, started by ./train.py; its folder and what it printed."""
+    cwd = tmp_path_factory.mktemp("grid")
+    process = start(*QUICK, "--seed=1", "--out=study", cwd=cwd)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert err == ""
+    return cwd / "study", out
+
+
+@pytest.fixture(scope="package")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two studies."""
+    folder = tmp_path_factory.mktemp("several") / "runs"
+    two = ("--lr=1e-2", "--executions_per_trial=2", "--seed=1", f"--out={folder / 'two'}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autodecoder.report.write_pictures", lambda _study, _dataset: [])
+        assert train(*QUICK[:-1], *two) == 0
+        tuned = ("--tune=latent_lr=1e-3,1e-2", "--lr=1e-3", "--objective=psnr", "--nobatch_norm")
+        assert train(*QUICK, *tuned, "--seed=2", f"--out={folder / 'tuned'}") == 0
+    return folder

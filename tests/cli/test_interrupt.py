@@ -1,0 +1,75 @@
+"""Ctrl-C: what is done is saved, and the same command goes on as if nothing had happened."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.cli.builders import call, history, ids, start, table, train
+
+from autodecoder import load_study
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+
+RATES = (1e-3, 1e-2)
+FLAGS = (
+    *("--arch=16", "--examples_frac=0.3", "--executions_per_trial=1", "--num_epochs=2000"),
+    *("--tune=lr=1e-3,1e-2", "--seed=1", "--histogram_freq=0", "--visualize_freq=0"),
+    *("--checkpoint_every=100", "--notensorboard"),
+)
+
+
+def wait_for(process: subprocess.Popen[str], folder: Path, pattern: str) -> None:
+    """Until a file is there, while the process is alive."""
+    deadline = time.monotonic() + 120
+    while not list(folder.glob(pattern)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, f"no {pattern}"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
+@pytest.mark.usefixtures("no_pictures")
+def test_an_interrupted_study_goes_on_to_the_same_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], signum: int
+) -> None:
+    folder = tmp_path / "study"
+    process = start(*FLAGS, "--out=study", cwd=tmp_path)
+    wait_for(process, folder, "trials/*/execution-0/checkpoint-*")
+    process.send_signal(signum)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert err == ""
+    assert "stopping; what is done will be saved" in out
+    assert "Interrupted: the same command goes on from here." in out
+    assert "0 of 2 trials have ended" in out
+    study = load_study(folder)
+    for trial in study.trials:
+        assert trial.state == "unfinished"
+        assert 100 <= trial.executions[0].epochs < 2000
+    assert abs(study.trials[0].executions[0].epochs - study.trials[1].executions[0].epochs) <= 1
+    assert {path.name for path in (folder / "report").iterdir()} >= {"loss_curves.png"}
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert call("runs", folder) == 0
+    assert table(capsys.readouterr().out) == table(out)
+
+    # The same command, to the end; beside it a study that nothing interrupts.
+    assert train(*FLAGS, "--out", folder) == 0
+    assert sorted(ids(load_study(folder))) == sorted(ids(study))
+    assert train(*FLAGS, "--out", tmp_path / "whole") == 0
+    for rate in RATES:
+        assert history(folder, rate) == history(tmp_path / "whole", rate)
+    assert not list(folder.rglob("checkpoint-*"))
+
+
+def test_before_the_training_nothing_is_left(tmp_path: Path) -> None:
+    """A signal while the program is compiled; the study is there, or nothing is."""
+    process = start(*FLAGS, "--out=study", cwd=tmp_path)
+    wait_for(process, tmp_path, "study/config.json")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert call("runs", tmp_path / "study") == 0

@@ -1,0 +1,178 @@
+"""Random configurations, and random values of any kind that a file can hold."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hypothesis import strategies as st
+
+from autodecoder.config import (
+    ACTIVATIONS,
+    AUGMENTATIONS,
+    DATASETS,
+    LATENT_STARTS,
+    METRIC_ALIASES,
+    METRICS,
+    SCALERS,
+    SCHEDULES,
+    TRACKERS,
+    AugmentConfig,
+    DataConfig,
+    DecoderConfig,
+    EarlyStoppingConfig,
+    FitConfig,
+    InferConfig,
+    LogConfig,
+    Range,
+    SearchConfig,
+    StudyConfig,
+)
+from autodecoder.errors import ConfigError
+
+T = TypeVar("T")
+
+rates = st.floats(1e-30, 1e30)
+shares = st.floats(0.01, 0.99)
+counts = st.integers(1, 10_000)
+archs = st.lists(st.integers(1, 999_999), min_size=1, max_size=4).map(tuple)
+
+
+def _some(*names: str) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(st.sampled_from(names), unique=True, max_size=len(names)).map(tuple)
+
+
+def _values(of: st.SearchStrategy) -> st.SearchStrategy[tuple]:
+    return st.lists(of, min_size=1, max_size=3, unique=True).map(tuple)
+
+
+def _ranges(low: float, high: float) -> st.SearchStrategy[Range]:
+    ends = st.tuples(st.floats(low, high), st.floats(low, high)).filter(
+        lambda pair: pair[0] < pair[1]
+    )
+    return st.builds(lambda pair, log: Range(pair[0], pair[1], log), ends, st.booleans())
+
+
+LISTS = {
+    "learning_rate": _values(rates),
+    "latent_learning_rate": _values(rates),
+    "latent_dims": _values(st.integers(1, 1000)),
+    "arch": _values(archs),
+    "activation": _values(st.sampled_from(ACTIVATIONS)),
+    "batch_norm": _values(st.booleans()),
+    "use_bias": _values(st.booleans()),
+    "dropout_rate": _values(shares),
+    "batch_size": _values(st.integers(2, 1000)),
+    "latent_start": _values(st.sampled_from(LATENT_STARTS)),
+    "schedule": _values(st.sampled_from(SCHEDULES)),
+    "drop_last": _values(st.booleans()),
+}
+RANGES = {
+    "learning_rate": _ranges(1e-30, 1e30),
+    "latent_learning_rate": _ranges(1e-30, 1e30),
+    "dropout_rate": _ranges(0.01, 0.9),
+    "latent_dims": st.integers(1, 50).map(lambda low: Range(low, low + 7)),
+    "batch_size": st.integers(2, 50).map(lambda low: Range(low, low + 7, log=True)),
+}
+
+
+@st.composite
+def search_arguments(draw: st.DrawFn) -> dict[str, Any]:
+    """Of grids, and of searches by samplers that draw, in which some settings have ranges."""
+    sampler = draw(st.sampled_from(["grid", "random", "tpe"]))
+    names = draw(st.lists(st.sampled_from(list(LISTS)), unique=True, max_size=4))
+    space = {}
+    for name in draw(st.permutations(sorted({*names, "learning_rate"}))):
+        is_range = sampler != "grid" and name in RANGES and draw(st.booleans())
+        space[name] = draw(RANGES[name] if is_range else LISTS[name])
+    most = draw(counts if sampler != "grid" else st.none() | counts)
+    return {"space": space, "sampler": sampler, "max_trials": most, "runs_at_once": draw(counts)}
+
+
+studies = st.builds(
+    StudyConfig,
+    data=st.builds(
+        DataConfig,
+        dataset=st.sampled_from(DATASETS),
+        data_dir=st.none() | st.sampled_from(["data", "/somewhere/else"]).map(Path),
+        examples_frac=st.floats(0, 1),
+        scaler=st.sampled_from(SCALERS),
+    ),
+    decoder=st.builds(
+        DecoderConfig,
+        arch=archs,
+        latent_dims=counts,
+        activation=st.sampled_from(ACTIVATIONS),
+        batch_norm=st.booleans(),
+        use_bias=st.booleans(),
+        dropout_rate=shares,
+    ),
+    fit=st.builds(
+        FitConfig,
+        num_epochs=counts,
+        batch_size=st.integers(2, 1000),
+        latent_start=st.sampled_from(LATENT_STARTS),
+        latent_learning_rate=st.none() | rates,
+        schedule=st.sampled_from(SCHEDULES),
+        drop_last=st.booleans(),
+    ),
+    augment=st.builds(
+        AugmentConfig,
+        enabled=_some(*AUGMENTATIONS),
+        brightness=shares,
+        contrast=shares,
+        zoom=shares,
+        translation=shares,
+    ),
+    infer=st.builds(
+        InferConfig, n_candidates=counts, n_steps=counts, step_size=rates, block_size=counts
+    ),
+    early_stopping=st.builds(
+        EarlyStoppingConfig,
+        enabled=st.booleans(),
+        min_delta=st.floats(0, 1),
+        patience=st.none() | shares,
+        start_epoch=st.none() | st.integers(0, 1000),
+    ),
+    search=search_arguments().map(lambda arguments: SearchConfig(**arguments)),
+    log=st.builds(
+        LogConfig,
+        tensorboard=st.booleans(),
+        trackers=_some(*TRACKERS),
+        histogram_freq=st.integers(0, 100),
+        visualize_freq=st.integers(0, 100),
+        checkpoint_every=counts,
+        save_best_model=st.booleans(),
+    ),
+    objective=st.sampled_from([*METRICS, *METRIC_ALIASES]),
+    executions_per_trial=counts,
+    seed=st.integers(0, 2**32 - 1),
+    use_xla=st.booleans(),
+)
+
+#: Whatever a TOML file can hold in the place of a value.
+scalars = st.one_of(
+    st.booleans(),
+    st.integers(),
+    st.integers(min_value=10**400, max_value=10**401),
+    st.floats(),
+    st.text(max_size=5),
+    st.dates(),
+    st.sampled_from(["relu", "zoom", "500-500", "log:1e-4:1e-1:10", "1e999999", "lin:1:2", "a=1"]),
+)
+anything = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+def unless_refused(make: Callable[[], T]) -> T | None:
+    """What comes of it, or nothing where it is refused by a `ConfigError` of one sentence."""
+    try:
+        return make()
+    except ConfigError as error:
+        if not str(error) or str(error).endswith("\n"):
+            raise AssertionError(f"no sentence: {error!r}") from error
+        return None

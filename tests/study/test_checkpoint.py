@@ -1,0 +1,205 @@
+"""Checkpoints and outcomes: exact, two of each run, and the one before where one is damaged."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tests.study.builders import CONFIG, assert_same_history, execution
+
+from autodecoder.config import StudyConfig
+from autodecoder.core.fit import Images, Run, init_run
+from autodecoder.core.tree import tree_to_arrays
+from autodecoder.study.checkpoint import (
+    Outcome,
+    drop_checkpoints,
+    drop_outcome,
+    load_checkpoint,
+    load_outcome,
+    save_checkpoint,
+    save_outcome,
+)
+from autodecoder.study.results import Shown
+
+
+def shapes(config: StudyConfig = CONFIG) -> Run:
+    """What a run looks like."""
+    images = Images(jnp.zeros((9, 4), jnp.uint8), jnp.zeros((5, 4), jnp.uint8))
+    run_config = config.run_config({"learning_rate": 1e-3}, (2, 2, 1))
+    return jax.eval_shape(lambda: init_run(jax.random.key(0), images, None, run_config))
+
+
+def run_at(epoch: int, like: Run) -> Run:
+    """A run full of noise."""
+    rng = np.random.default_rng(epoch)
+
+    def fill(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.key(epoch)
+        if jnp.issubdtype(leaf.dtype, jnp.integer):
+            return jnp.full(leaf.shape, epoch, leaf.dtype)
+        return jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype)
+
+    return jax.tree.map(fill, like)
+
+
+def assert_same_run(one: Run, other: Run) -> None:
+    arrays, others = tree_to_arrays(one), tree_to_arrays(other)
+    assert list(arrays) == list(others)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, others[name], strict=True)
+
+
+@pytest.fixture(scope="module")
+def like() -> Run:
+    return shapes()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flip(content: bytes) -> bytes:
+    """One bit of an array."""
+    return content[:-100] + bytes([content[-100] ^ 1]) + content[-99:]
+
+
+DAMAGES: list[Callable[[bytes], bytes]] = [
+    cut,
+    flip,
+    lambda content: b"",
+    lambda content: bytes(len(content)),
+    lambda content: content[8:],
+    lambda content: b"no checkpoint at all",
+]
+
+
+def test_a_run_comes_back_bit_for_bit(like: Run, tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path, like) is None
+    assert load_checkpoint(tmp_path / "nowhere", like) is None
+    run = run_at(7, like)
+    save_checkpoint(tmp_path, run, 1.25)
+    found = load_checkpoint(tmp_path, like)
+    assert found is not None
+    assert_same_run(found[0], run)
+    assert found[1] == 1.25
+    assert isinstance(jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(found[0])), Run)
+
+
+def test_the_best_epoch_is_part_of_a_run(tmp_path: Path) -> None:
+    keeping = shapes(replace(CONFIG, log=replace(CONFIG.log, save_best_model=True)))
+    run = run_at(3, keeping)
+    assert run.best is not None
+    save_checkpoint(tmp_path, run, 0.0)
+    found = load_checkpoint(tmp_path, keeping)
+    assert found is not None
+    assert_same_run(found[0], run)
+
+
+def test_the_newest_two_are_kept(like: Run, tmp_path: Path) -> None:
+    for epoch in (2, 9, 10, 100):
+        save_checkpoint(tmp_path, run_at(epoch, like), 0.0)
+    assert names(tmp_path) == [f"checkpoint-{epoch:07d}.safetensors" for epoch in (10, 100)]
+    found = load_checkpoint(tmp_path, like)
+    assert found is not None
+    assert int(found[0].state.epoch) == 100
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_where_the_newest_is_damaged_the_one_before_is_taken(
+    like: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable
+) -> None:
+    for epoch in (2, 4):
+        save_checkpoint(tmp_path, run_at(epoch, like), epoch / 2)
+    newest, older = (tmp_path / f"checkpoint-{epoch:07d}.safetensors" for epoch in (4, 2))
+    newest.write_bytes(damage(newest.read_bytes()))
+    with caplog.at_level(logging.WARNING):
+        found = load_checkpoint(tmp_path, like)
+    assert found is not None
+    assert_same_run(found[0], run_at(2, like))
+    assert found[1] == 1
+    (message,) = caplog.messages
+    assert str(newest) in message
+    assert "damaged" in message
+    assert "the one before it is taken" in message
+
+    older.write_bytes(damage(older.read_bytes()))
+    caplog.clear()
+    assert load_checkpoint(tmp_path, like) is None
+    assert [str(path) in text for path, text in zip((newest, older), caplog.messages, strict=True)]
+
+
+def test_a_checkpoint_of_another_shape_is_not_taken(
+    like: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = shapes(replace(CONFIG, decoder=replace(CONFIG.decoder, latent_dims=3)))
+    save_checkpoint(tmp_path, run_at(2, other), 0.0)
+    assert load_checkpoint(tmp_path, like) is None
+    assert "must be float32" in caplog.text
+
+
+def test_what_a_killed_process_was_writing_is_no_checkpoint(like: Run, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, run_at(2, like), 0.0)
+    (tmp_path / "checkpoint-0000004.safetensors.tmp").write_bytes(b"half of it")
+    found = load_checkpoint(tmp_path, like)
+    assert found is not None
+    assert int(found[0].state.epoch) == 2
+    drop_checkpoints(tmp_path)
+    assert names(tmp_path) == []
+    drop_checkpoints(tmp_path)
+
+
+# Outcomes
+
+
+def outcome(shown: bool = True) -> Outcome:
+    rng = np.random.default_rng(0)
+    pictures = Shown(
+        train_latents=rng.normal(size=(6, 2)).astype(np.float32),
+        val_latents=rng.normal(size=(3, 2)).astype(np.float32),
+        train_shown=np.arange(2),
+        train_reconstructions=rng.integers(0, 256, (2, 4), np.uint8),
+        val_shown=np.arange(1),
+        val_reconstructions=rng.integers(0, 256, (1, 4), np.uint8),
+    )
+    history = execution(3, np.nan, 2, seed=1).history
+    return Outcome(history, "finished", 1.5, pictures if shown else None, "fresh")
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_an_outcome_comes_back_as_it_was(tmp_path: Path, shown: bool) -> None:
+    assert load_outcome(tmp_path) is None
+    saved = outcome(shown)
+    save_outcome(tmp_path, saved)
+    found = load_outcome(tmp_path)
+    assert found is not None
+    assert_same_history(found.history, saved.history)
+    assert (found.status, found.seconds, found.protocol) == ("finished", 1.5, "fresh")
+    assert found.ended
+    assert (found.shown is None) == (not shown)
+    if found.shown is not None:
+        for name, values in vars(saved.shown).items():
+            np.testing.assert_array_equal(getattr(found.shown, name), values, strict=True)
+    drop_outcome(tmp_path)
+    drop_outcome(tmp_path)
+    assert load_outcome(tmp_path) is None
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_outcome_is_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable
+) -> None:
+    save_outcome(tmp_path, outcome())
+    path = tmp_path / "outcome.safetensors"
+    path.write_bytes(damage(path.read_bytes()))
+    assert load_outcome(tmp_path) is None
+    assert str(path) in caplog.text
+    assert "damaged" in caplog.text

@@ -1,0 +1,537 @@
+"""The files of a study: exact, strict, whole or absent, and never over anything else."""
+
+import csv
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.study.builders import (
+    CONFIG,
+    assert_same_study,
+    execution,
+    files,
+    searching,
+    trial,
+)
+
+from autodecoder.config import (
+    METRICS,
+    DataConfig,
+    DecoderConfig,
+    FitConfig,
+    LogConfig,
+    SearchConfig,
+    StudyConfig,
+    to_dict,
+)
+from autodecoder.data import Dataset, ImageSet
+from autodecoder.errors import ConfigError, DataError, OutputError
+from autodecoder.study import Study, load_study, run_study, write_histories
+from autodecoder.study.folder import open_folder
+from autodecoder.study.records import read_history, write_history, write_trial
+from autodecoder.study.results import DIVERGED, FAILED, UNFINISHED, Trial
+
+SPACE = {"learning_rate": (1e-3, 1e-2), "arch": ((16, 8), (4,)), "batch_norm": (True,)}
+SETTINGS = StudyConfig(
+    data=DataConfig(data_dir=Path("some/where")),
+    decoder=DecoderConfig(arch=(16, 8)),
+    search=SearchConfig(SPACE),
+    executions_per_trial=2,
+    seed=7,
+)
+#: The name of the database in the folder.
+WHERE = "study.db"
+VALUES = {"learning_rate": 1e-2, "arch": (16, 8), "batch_norm": True}
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    images = np.arange(6 * 2 * 3, dtype=np.uint8).reshape(6, 2, 3, 1)
+    labels = np.arange(6) % 2
+    return Dataset(
+        "dots", ImageSet(images, labels), ImageSet(images[:2], labels[:2]), ("even", "odd")
+    )
+
+
+def wild_execution() -> Any:
+    """Of all magnitudes, not finite in the end."""
+    wild = execution(0.5, math.nan, math.inf, status=DIVERGED, seed=0)
+    wild.history["loss"][1:] = np.nan, np.inf
+    wild.history["psnr"][:] = -np.inf, -0.0, 1e-45
+    return wild
+
+
+@pytest.fixture
+def written(dataset: Dataset, tmp_path: Path) -> tuple[Path, list[Trial]]:
+    """A folder with a good trial, one that failed and one that has not come far."""
+    open_folder(tmp_path, SETTINGS, dataset, WHERE)
+    good = (execution(3, 1, 2, seed=1), execution(6, 5, 4, seed=2))
+    bad = (wild_execution(), execution(math.nan, status=DIVERGED))
+    begun = (execution(9, 8, status=UNFINISHED), execution(status=UNFINISHED))
+    trials = [
+        trial(*good, number=1, **VALUES),
+        trial(*bad, number=2, state=FAILED, **{**VALUES, "learning_rate": 1e-3}),
+        trial(*begun, number=0, state=UNFINISHED, **{**VALUES, "arch": (4,)}),
+    ]
+    for each in trials:
+        write_trial(tmp_path, each, {"cell": each.number})
+    return tmp_path, trials
+
+
+def strictly(text: str) -> Any:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def change(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def content_of(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def idle_study(settings: StudyConfig, dataset: Dataset, folder: Path, **kwargs: Any) -> Study:
+    """All of a study but its runs."""
+    return run_study(settings, dataset, folder, should_stop=lambda: True, **kwargs)
+
+
+# config.json
+
+
+def test_the_configuration_repeats_everything(dataset: Dataset, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    returned = open_folder(folder, SETTINGS, dataset, WHERE)
+    about = strictly((folder / "config.json").read_text(encoding="utf-8"))
+    assert about == returned
+    assert about["settings"] == strictly(json.dumps(to_dict(SETTINGS)))
+    assert about["settings"]["seed"] == 7
+    assert about["settings"]["decoder"]["arch"] == [16, 8]
+    assert about["settings"]["data"]["data_dir"] == str(Path("some/where"))
+    assert about["schema"] == 2
+    assert about["study"].startswith("mine-"), "its name in the storage"
+    assert about["data_fingerprint"] == dataset.fingerprint
+    assert (about["n_train"], about["n_val"]) == (6, 2)
+    assert about["image_shape"] == [2, 3, 1]
+    assert about["class_names"] == ["even", "odd"]
+    packages = {"autodecoder", "python", "jax", "jaxlib", "numpy", "optax", "optuna"}
+    assert set(about["versions"]) == packages
+    assert all(about["versions"].values())
+    assert about["device"]
+    assert [path.name for path in folder.iterdir()] == ["config.json"]
+
+
+def test_settings_come_back_as_they_were(dataset: Dataset, tmp_path: Path) -> None:
+    for sampler in ("grid", "random"):
+        search = SearchConfig(SPACE, sampler=sampler, max_trials=3)
+        settings = replace(SETTINGS, search=search)
+        folder = tmp_path / sampler
+        folder.mkdir()
+        open_folder(folder, settings, dataset, WHERE)
+        assert load_study(folder).config == settings
+        open_folder(folder, settings, dataset, WHERE)
+
+
+def test_names_in_the_storage_differ(dataset: Dataset, tmp_path: Path) -> None:
+    names = set()
+    for k in range(2):
+        folder = tmp_path / str(k) / "study"
+        folder.mkdir(parents=True)
+        names.add(open_folder(folder, SETTINGS, dataset, WHERE)["study"])
+    assert len(names) == 2
+
+
+# Where a study may live
+
+
+def test_a_folder_with_something_in_it_is_left_alone(digits: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    for reset in (False, True):
+        with pytest.raises(OutputError, match="new or an empty folder"):
+            run_study(CONFIG, digits, tmp_path, reset=reset)
+        assert content_of(tmp_path) == {tmp_path / "mine.txt": b"precious"}
+
+
+def test_another_programs_config_is_left_alone(digits: Dataset, tmp_path: Path) -> None:
+    for content in ('{"versions": ["a"]}', '{"schema": "x"}', "[]", "schema = 1", ""):
+        (tmp_path / "config.json").write_text(content)
+        for reset in (False, True):
+            with pytest.raises(DataError, match=r"damaged|version"):
+                run_study(CONFIG, digits, tmp_path, reset=reset)
+            assert (tmp_path / "config.json").read_text() == content
+
+
+@pytest.mark.parametrize("below", [".", "study", "study/below"])
+def test_a_file_is_no_folder(digits: Dataset, tmp_path: Path, below: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("precious")
+    for reset in (False, True):
+        with pytest.raises(OutputError, match="out must be a folder"):
+            run_study(CONFIG, digits, file / below, reset=reset)
+    assert file.read_text() == "precious"
+
+
+def test_a_start_that_was_cut_off_is_no_obstacle(digits: Dataset, tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / "config.json.tmp").write_text("{")
+    idle_study(CONFIG, digits, tmp_path)
+    assert load_study(tmp_path).trials == ()
+    assert files(tmp_path) == {"config.json", "histories.csv"}
+
+
+def test_hidden_files_of_others_survive_whatever_happens(digits: Dataset, tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text("precious")
+
+    def fail(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(CONFIG, digits, tmp_path, report=fail)
+    assert content_of(tmp_path).keys() - {tmp_path / ".lock"} == {tmp_path / ".git" / "HEAD"}
+    for reset in (False, True):
+        idle_study(CONFIG, digits, tmp_path, reset=reset)
+        assert (tmp_path / ".git" / "HEAD").read_text() == "precious"
+
+
+def test_a_study_that_came_to_nothing_leaves_no_folder(digits: Dataset, tmp_path: Path) -> None:
+    def fail(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(CONFIG, digits, tmp_path / "study", report=fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_starting_over_clears_the_study_and_nothing_else(
+    written: tuple[Path, list[Trial]], digits: Dataset
+) -> None:
+    folder, _ = written
+    name = load_study(folder).about["study"]
+    (folder / "notes.txt").write_text("precious")
+    (folder / "report").mkdir()
+    (folder / "report" / "picture.png").touch()
+    idle_study(CONFIG, digits, folder, reset=True)
+    assert files(folder) == {"config.json", "histories.csv", "notes.txt"}
+    fresh = load_study(folder)
+    assert fresh.trials == ()
+    assert fresh.about["study"] != name
+
+
+# The same study, or another one
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (replace(CONFIG, seed=6), r"seed was 5, now 6"),
+        (replace(CONFIG, objective="loss"), r"objective was 'val_loss', now 'loss'"),
+        (
+            replace(CONFIG, decoder=DecoderConfig(arch=(500, 500))),
+            r"decoder\.arch was \[16\], now \[500, 500\]",
+        ),
+        (
+            searching(CONFIG, 1e-3, 3e-3),
+            r"search\.space\.learning_rate was \[0\.001, 0\.01\], now \[0\.001, 0\.003\]",
+        ),
+        (
+            replace(CONFIG, search=SearchConfig({**CONFIG.search.space, "latent_dims": (2, 3)})),
+            r"search\.space\.latent_dims was None, now \[2, 3\]",
+        ),
+        (
+            replace(CONFIG, fit=FitConfig(num_epochs=9, batch_size=50)),
+            r"fit\.num_epochs was 12, now 9; fit\.batch_size was 100, now 50",
+        ),
+    ],
+)
+def test_a_changed_setting_is_refused_and_shown(
+    digits: Dataset, tmp_path: Path, changed: StudyConfig, message: str
+) -> None:
+    open_folder(tmp_path, CONFIG, digits, WHERE)
+    before = content_of(tmp_path)
+    with pytest.raises(ConfigError, match=message) as error:
+        run_study(changed, digits, tmp_path)
+    assert "--reset_training" in str(error.value)
+    assert content_of(tmp_path).items() >= before.items()
+    assert content_of(tmp_path).keys() - before.keys() <= {tmp_path / ".lock"}
+
+
+def test_other_images_are_refused(digits: Dataset, tmp_path: Path) -> None:
+    open_folder(tmp_path, CONFIG, digits, WHERE)
+    fewer = replace(digits, train=digits.train.take(np.arange(400)))
+    with pytest.raises(ConfigError, match=r"the images was 'fingerprint [0-9a-f]{8}', now"):
+        run_study(CONFIG, fewer, tmp_path)
+
+
+def test_what_has_no_influence_may_change(digits: Dataset, tmp_path: Path) -> None:
+    open_folder(tmp_path, CONFIG, digits, WHERE)
+    free = replace(
+        CONFIG,
+        data=replace(CONFIG.data, data_dir=Path("else/where")),
+        log=replace(CONFIG.log, checkpoint_every=7),
+        search=replace(CONFIG.search, max_trials=1, runs_at_once=1),
+    )
+    assert idle_study(free, digits, tmp_path).trials == ()
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [(3, "a newer version.*update autodecoder"), (1, "an earlier version.*another folder")],
+)
+def test_another_versions_study_is_refused(
+    written: tuple[Path, list[Trial]], digits: Dataset, schema: int, message: str
+) -> None:
+    folder, _ = written
+
+    def edit(about: dict[str, Any]) -> None:
+        about["schema"] = schema
+        about["versions"]["autodecoder"] = "9.8.7"
+
+    change(folder / "config.json", edit)
+    before = content_of(folder)
+    for attempt in (
+        lambda: load_study(folder),
+        lambda: run_study(CONFIG, digits, folder),
+        lambda: run_study(CONFIG, digits, folder, reset=True),
+    ):
+        with pytest.raises(DataError, match=rf"{message}") as error:
+            attempt()
+        assert "9.8.7" in str(error.value)
+    assert content_of(folder).items() >= before.items()
+
+
+# trial.json and history.csv
+
+
+def test_a_study_reads_back_as_it_was_written(written: tuple[Path, list[Trial]]) -> None:
+    folder, trials = written
+    study = load_study(folder)
+    assert [t.number for t in study.trials] == [1, 0, 2], "complete, unfinished, failed"
+    expected = Study(folder, SETTINGS, study.about, tuple(trials[i] for i in (0, 2, 1)))
+    assert_same_study(study, expected)
+    assert study.trials[0].values == VALUES
+    assert study.best_trial is study.trials[0]
+    assert [t.trial_id for t in study.trials] == [t.trial_id for t in expected.trials]
+
+
+def test_a_history_reads_back_to_the_same_numbers(written: tuple[Path, list[Trial]]) -> None:
+    folder, trials = written
+    for each in trials:
+        for k, run in enumerate(each.executions):
+            path = folder / "trials" / each.trial_id / f"execution-{k}" / "history.csv"
+            assert path.exists() == (run.epochs > 0)
+            if not path.exists():
+                continue
+            with path.open(encoding="utf-8", newline="") as file:
+                header, *rows = csv.reader(file)
+            assert header == ["epoch", *METRICS]
+            assert [row[0] for row in rows] == [str(i + 1) for i in range(run.epochs)]
+            for column, name in enumerate(METRICS, start=1):
+                read = np.array([np.float32(row[column] or "nan") for row in rows], np.float32)
+                np.testing.assert_array_equal(read, run.history[name], strict=True)
+                blank = [row[column] == "" for row in rows]
+                np.testing.assert_array_equal(blank, np.isnan(run.history[name]))
+                assert (np.signbit(read) == np.signbit(run.history[name])).all()
+
+
+def test_a_history_of_other_metrics(tmp_path: Path) -> None:
+    run = execution(3, 1, 2)
+    run.history["gradient_norm_output"] = np.array([1e-30, 0.1, 1e30], np.float32)
+    write_history(tmp_path, run)
+    read = read_history(tmp_path)
+    assert list(read) == [*METRICS, "gradient_norm_output"]
+    np.testing.assert_array_equal(read["gradient_norm_output"], run.history["gradient_norm_output"])
+
+
+def test_a_trial_is_strict_json(written: tuple[Path, list[Trial]]) -> None:
+    folder, (good, wild, _) = written
+    about = strictly((folder / "trials" / good.trial_id / "trial.json").read_text())
+    assert about["id"] == good.trial_id
+    assert (about["number"], about["cell"]) == (1, 1)
+    assert about["state"] == "complete"
+    assert about["error"] is None
+    assert about["values"] == {"learning_rate": 1e-2, "arch": "16-8", "batch_norm": True}
+    assert (about["score"], about["spread"]) == (2.5, 1.5)
+    assert [(e["best"], e["best_epoch"]) for e in about["executions"]] == [(1, 2), (4, 3)]
+    assert {e["status"] for e in about["executions"]} == {"finished"}
+    assert {e["epochs"] for e in about["executions"]} == {3}
+    assert about["executions"][0]["last"]["val_loss"] == 2
+    about = strictly((folder / "trials" / wild.trial_id / "trial.json").read_text())
+    assert (about["state"], about["score"], about["spread"]) == ("failed", None, None)
+    diverged, hopeless = about["executions"]
+    assert (diverged["status"], diverged["best"], diverged["best_epoch"]) == ("diverged", 0.5, 1)
+    assert (diverged["epochs"], diverged["last"]["loss"]) == (3, None)
+    assert (hopeless["best"], hopeless["best_epoch"]) == (None, None)
+
+
+def test_the_table_has_a_row_for_every_epoch_of_every_run(
+    written: tuple[Path, list[Trial]],
+) -> None:
+    folder, trials = written
+    study = load_study(folder)
+    table = study.histories
+    assert list(table)[:6] == ["trial", "execution", "learning_rate", "arch", "batch_norm", "epoch"]
+    assert list(table["trial"]) == [
+        t.trial_id
+        for t in (trials[2], trials[0], trials[1])
+        for e in t.executions
+        for _ in range(e.epochs)
+    ]
+    assert set(table["arch"]) == {"16-8", "4"}
+    write_histories(study)
+    read = pd.read_csv(folder / "histories.csv", dtype=dict.fromkeys(METRICS, np.float32))
+    for name in METRICS:
+        np.testing.assert_array_equal(read[name], table[name])
+
+
+def test_a_study_without_trials(dataset: Dataset, tmp_path: Path) -> None:
+    open_folder(tmp_path, SETTINGS, dataset, WHERE)
+    study = load_study(tmp_path)
+    assert study.trials == ()
+    assert study.best_trial is None
+    assert study.shown_run() is None
+    assert study.histories.empty
+    write_histories(study)
+
+
+def test_nothing_temporary_stays(written: tuple[Path, list[Trial]]) -> None:
+    folder, _ = written
+    assert files(folder) == {
+        "config.json",
+        "trials/*/trial.json",
+        "trials/*/execution-0/history.csv",
+        "trials/*/execution-1/history.csv",
+    }
+
+
+# What is damaged is named
+
+
+@pytest.mark.parametrize("folder", [".", "nowhere"])
+def test_a_folder_without_a_study(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(DataError, match="holds no study"):
+        load_study(tmp_path / folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"schema": 2', "[1]", "null", '"x"', "\x00" * 100])
+@pytest.mark.parametrize("name", ["config.json", "trial.json"])
+def test_json_that_is_cut_off_or_none(
+    written: tuple[Path, list[Trial]], dataset: Dataset, name: str, text: str
+) -> None:
+    folder, _ = written
+    path = next(folder.rglob(name))
+    path.write_text(text)
+    for attempt in (load_study, lambda folder: idle_study(SETTINGS, dataset, folder)):
+        with pytest.raises(DataError, match=rf"{name} is damaged"):
+            attempt(folder)
+    assert path.read_text() == text
+
+
+def removals(name: str) -> list[tuple[str, str, Callable]]:
+    """Edits of a JSON file: each of the names that it needs is absent, or has a foolish value."""
+    names = {
+        "config.json": ("study", "settings", "data_fingerprint"),
+        "trial.json": ("id", "number", "state", "values", "executions", "error"),
+    }[name]
+    foolish: Mapping[str, tuple[Any, ...]] = {
+        "settings": ([], "x", {"fit": 3}, {"objective": "beauty"}, {"colour": "red"}),
+        "state": ("waiting", 3),
+        "values": ([], "x", {"colour": 1}, {"latent_dims": "many"}),
+        "executions": (3, [3], [{}], [{"status": "finished"}]),
+    }
+    edits = []
+    for key in names:
+        edits.append((name, f"without {key}", lambda content, key=key: content.pop(key)))
+        for value in foolish.get(key, ()):
+            edits.append(
+                (
+                    name,
+                    f"{key}: {value}",
+                    lambda content, key=key, value=value: content.update({key: value}),
+                )
+            )
+    return edits
+
+
+@pytest.mark.parametrize(
+    ("name", "edit"),
+    [
+        pytest.param(name, edit, id=f"{name} {label}")
+        for name, label, edit in removals("config.json") + removals("trial.json")
+    ],
+)
+def test_json_of_another_content(
+    written: tuple[Path, list[Trial]], dataset: Dataset, name: str, edit: Callable
+) -> None:
+    folder, (good, *_) = written
+    path = folder / (name if name == "config.json" else f"trials/{good.trial_id}/{name}")
+    change(path, edit)
+    for attempt in (load_study, lambda folder: idle_study(SETTINGS, dataset, folder)):
+        with pytest.raises(DataError, match=rf"{name} is damaged"):
+            attempt(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "epoch,loss\n1,x\n", "epoch,loss\n1,2\n2\n", "epoch,loss\n1,2,3\n", b"\xff\xfe", "\n"],
+)
+def test_a_damaged_history(written: tuple[Path, list[Trial]], text: str | bytes) -> None:
+    folder, (good, *_) = written
+    path = folder / "trials" / good.trial_id / "execution-1" / "history.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DataError, match=r"execution-1/history\.csv is damaged"):
+        load_study(folder)
+
+
+def test_a_history_without_the_objective(written: tuple[Path, list[Trial]]) -> None:
+    folder, (good, *_) = written
+    path = folder / "trials" / good.trial_id / "execution-1" / "history.csv"
+    path.write_text("epoch,loss\n1,2\n")
+    with pytest.raises(DataError, match="damaged"):
+        load_study(folder)
+
+
+# Where nothing can be written
+
+
+def test_a_name_that_is_taken_by_a_folder(dataset: Dataset, tmp_path: Path) -> None:
+    each = trial(execution(1))
+    (tmp_path / "trials" / each.trial_id / "trial.json").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"trial\.json cannot be written"):
+        write_trial(tmp_path, each)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_folder_whose_name_is_taken_by_a_file(tmp_path: Path) -> None:
+    (tmp_path / "trials").write_text("precious")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_trial(tmp_path, trial(execution(1)))
+    assert (tmp_path / "trials").read_text() == "precious"
+
+
+def test_a_study_is_moved_like_any_folder(written: tuple[Path, list[Trial]]) -> None:
+    folder, _ = written
+    before = load_study(folder)
+    there = folder.with_name("there")
+    shutil.move(folder, there)
+    after = load_study(there)
+    assert_same_study(after, before)
+    assert after.folder == there
+
+
+def test_settings_of_the_log_are_kept(dataset: Dataset, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, log=LogConfig(trackers=("gradients",), histogram_freq=0))
+    open_folder(tmp_path, settings, dataset, WHERE)
+    assert load_study(tmp_path).config.log == settings.log

@@ -1,0 +1,78 @@
+"""Locks: one process at a time changes a study, and the dead hold nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autodecoder.errors import OutputError
+from autodecoder.study.locks import (
+    drop_worker_lock,
+    hold_worker_lock,
+    is_alive,
+    is_anyone_alive,
+    study_lock,
+)
+
+HOLD = """
+import sys
+from pathlib import Path
+from autodecoder.study.locks import hold_worker_lock, study_lock
+folder = Path(sys.argv[1])
+with study_lock(folder):
+    lock = hold_worker_lock(folder, "other")
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_held_by_another_process_is_waited_for_in_vain(tmp_path: Path) -> None:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with (
+            pytest.raises(OutputError, match="locked by another process"),
+            study_lock(tmp_path, 0.1),
+        ):
+            pass
+        assert is_alive(tmp_path, "other")
+        assert is_anyone_alive(tmp_path)
+        process.kill()
+    with study_lock(tmp_path, 0.1):
+        assert not is_anyone_alive(tmp_path)
+        assert not is_alive(tmp_path, "other")
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"], "the dead's lock is removed"
+
+
+def test_a_lock_is_free_again_whatever_happened(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    with pytest.raises(ZeroDivisionError), study_lock(folder):
+        _ = 1 / 0
+    with study_lock(folder, 0.1):
+        pass
+
+
+def test_an_error_inside_is_not_mistaken_for_one_of_the_lock(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="mine"), study_lock(tmp_path):
+        raise OSError("mine")
+
+
+def test_a_process_is_alive_until_it_takes_leave(tmp_path: Path) -> None:
+    lock = hold_worker_lock(tmp_path, "one")
+    assert is_alive(tmp_path, "one")
+    assert not is_alive(tmp_path, "two")
+    drop_worker_lock(tmp_path, "one", lock)
+    assert not is_alive(tmp_path, "one")
+    assert not is_anyone_alive(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        message = "out must be a folder that can be written"
+        with pytest.raises(OutputError, match=message), study_lock(folder):
+            pass

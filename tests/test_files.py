@@ -1,0 +1,165 @@
+"""Files are whole or absent, and show it when they were damaged."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autodecoder.errors import DataError, OutputError
+from autodecoder.files import read_json, read_tensors, write_file, write_json, write_tensors
+
+TENSORS = {
+    "layers/0/weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "epoch": np.array(3, np.int32),
+    "key": np.array([1, 2], np.uint32),
+    "nothing": np.zeros((0, 3), np.float32),
+    "mask": np.array([True, False, True]),
+    "pixels": np.arange(5, dtype=np.uint8),
+    "wide": np.array([[0.1], [math.nan]]),
+}
+ABOUT = {"epoch": 12, "seconds": 1.5, "status": "finished", "order": ["loss", "mae"]}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "some" / "folder" / "file"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_a_file_is_written_with_its_folders_and_nothing_beside_it(path: Path) -> None:
+    write_file(path, b"one")
+    assert path.read_bytes() == b"one"
+    write_file(path, b"other")
+    assert path.read_bytes() == b"other"
+    assert names(path.parent) == ["file"]
+
+
+@contextmanager
+def small_disk(n_bytes: int) -> Iterator[None]:
+    """The system refuses to let a file grow beyond some size, as if the disk were full."""
+    resource = pytest.importorskip("resource", reason="limits of a process need Unix")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_write_that_fails_halfway_leaves_the_old_file(path: Path) -> None:
+    write_file(path, b"old")
+    with small_disk(4096), pytest.raises(OutputError, match=r"file cannot be written: .+\.$"):
+        write_file(path, b"new" * 4096)
+    assert path.read_bytes() == b"old"
+    assert names(path.parent) == ["file"]
+
+
+def test_a_write_that_fails_leaves_no_new_file(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    with small_disk(4096), pytest.raises(OutputError):
+        write_tensors(path, {"a": np.zeros(5000)}, {})
+    assert names(path.parent) == []
+
+
+def test_what_stands_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "below", tmp_path / "folder"):
+        with pytest.raises(OutputError, match=f"^{path} cannot be written: .+") as error:
+            write_file(path, b"content")
+        assert isinstance(error.value.__cause__, OSError)
+    assert names(tmp_path) == ["file", "folder"]
+
+
+def test_json_comes_back(path: Path) -> None:
+    content = {"a": [1, 2.5, None], "b": {"ü": "×"}}
+    write_json(path, content)
+    assert read_json(path) == content
+    assert path.read_text(encoding="utf-8").endswith("}\n")
+
+
+def test_json_is_strict(path: Path) -> None:
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": math.nan})
+    assert read_json(path) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is no JSON"),
+        (b'{"a": 1', "is no JSON"),
+        (b"\xff\xfe", "is no JSON"),
+        (b"[" * 100_000, "is no JSON"),
+        (b"[1]", "holds no JSON object"),
+    ],
+)
+def test_damaged_json_is_refused(path: Path, content: bytes, reason: str) -> None:
+    write_file(path, content)
+    with pytest.raises(DataError, match=f"^{path} is damaged: it {reason}"):
+        read_json(path)
+
+
+def test_a_missing_file_is_named(path: Path) -> None:
+    for read in (read_json, read_tensors):
+        with pytest.raises(DataError, match=f"^{path} cannot be read: No such file"):
+            read(path)
+
+
+def test_tensors_come_back_bit_for_bit(path: Path) -> None:
+    write_tensors(path, TENSORS, ABOUT)
+    tensors, about = read_tensors(path)
+    assert about == ABOUT
+    assert set(tensors) == set(TENSORS)
+    for name, array in TENSORS.items():
+        assert tensors[name].dtype == array.dtype
+        assert tensors[name].shape == array.shape
+        assert tensors[name].tobytes() == array.tobytes()
+
+
+def test_arrays_may_lie_in_any_order_in_memory(path: Path) -> None:
+    transposed, strided = np.arange(6.0).reshape(2, 3).T, np.arange(10)[::-3]
+    write_tensors(path, {"transposed": transposed, "strided": strided}, {})
+    tensors, _ = read_tensors(path)
+    np.testing.assert_array_equal(tensors["transposed"], transposed)
+    np.testing.assert_array_equal(tensors["strided"], strided)
+
+
+@pytest.fixture
+def whole(path: Path) -> bytes:
+    write_tensors(path, TENSORS, ABOUT)
+    return path.read_bytes()
+
+
+def assert_refused(path: Path, content: bytes, what: object) -> None:
+    path.write_bytes(content)
+    try:
+        read_tensors(path)
+    except DataError as error:
+        assert str(error).startswith(f"{path} is damaged (")  # noqa: PT017
+    else:
+        pytest.fail(f"read although damaged: {what}")
+
+
+def test_every_flipped_bit_is_noticed(path: Path, whole: bytes) -> None:
+    """In the arrays, their names, shapes and dtypes, the plain values and the checksum itself."""
+    for position in range(len(whole)):
+        for bit in range(8):
+            damaged = bytearray(whole)
+            damaged[position] ^= 1 << bit
+            context = whole[max(0, position - 8) : position + 8]
+            assert_refused(path, bytes(damaged), f"bit {bit} of byte {position}, {context!r}")
+
+
+def test_every_truncation_and_what_is_added_is_noticed(path: Path, whole: bytes) -> None:
+    for length in range(len(whole)):
+        assert_refused(path, whole[:length], f"{length} bytes of {len(whole)}")
+    for tail in (b"\0", whole):
+        assert_refused(path, whole + tail, tail)

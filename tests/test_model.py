@@ -1,0 +1,229 @@
+"""A model directory: what is saved decodes the same, what is damaged is refused in a sentence."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from autodecoder.config import DecoderConfig
+from autodecoder.core.decoder import decode, estimate_statistics, init_decoder
+from autodecoder.core.scaling import SCALINGS
+from autodecoder.errors import DataError, OutputError
+from autodecoder.files import read_tensors, write_file, write_tensors
+from autodecoder.model import Model, load_model, save_model
+
+SHAPE = (2, 3, 1)
+DIMS = 3
+
+
+def make(scaler: str = "standard", **decoder: Any) -> Model:
+    config = DecoderConfig(**{"arch": (8, 5), "latent_dims": DIMS, **decoder})
+    latents = np.random.default_rng(0).normal(size=(9, DIMS)).astype(np.float32)
+    drawn = init_decoder(jax.random.key(0), config, 6, SCALINGS[scaler].output_activation)
+    drawn = estimate_statistics(drawn, jnp.asarray(latents))
+    return Model(drawn, scaler, SHAPE, latents[:6], latents[6:], {"trial": "0003", "epoch": 7})
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return make()
+
+
+@pytest.fixture
+def folder(model: Model, tmp_path: Path) -> Path:
+    save_model(model, tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize(
+    ("scaler", "decoder"),
+    [
+        ("standard", {}),
+        ("zero_one", {"batch_norm": False, "activation": "mish", "dropout_rate": 0.25}),
+        ("identity", {"use_bias": False, "arch": (4,)}),
+    ],
+)
+def test_a_model_that_is_read_decodes_bit_for_bit(
+    scaler: str, decoder: dict[str, Any], tmp_path: Path
+) -> None:
+    model = make(scaler, **decoder)
+    save_model(model, tmp_path)
+    back = load_model(str(tmp_path))
+    assert back.decoder.config == model.decoder.config
+    assert (back.scaler, back.image_shape, back.about) == (scaler, SHAPE, model.about)
+    for ours, theirs in (
+        (model.train_latents, back.train_latents),
+        (model.val_latents, back.val_latents),
+    ):
+        assert ours.tobytes() == theirs.tobytes()
+        images, again = (np.asarray(decode(m.decoder, jnp.asarray(ours))) for m in (model, back))
+        assert images.tobytes() == again.tobytes()
+
+
+def test_a_directory_holds_three_files_that_other_tools_read(folder: Path) -> None:
+    names = ["config.json", "decoder.safetensors", "latents.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert content["schema"] == 1
+    assert content["decoder"]["arch"] == [8, 5]
+    arrays, _ = read_tensors(folder / "decoder.safetensors")
+    assert arrays["layers/0/weight"].shape == (DIMS, 8)
+
+
+def test_a_saved_model_replaces_the_one_before(folder: Path) -> None:
+    save_model(make(arch=(4,)), folder)
+    assert load_model(folder).decoder.config.arch == (4,)
+
+
+def test_an_interrupted_save_is_no_model(model: Model, folder: Path) -> None:
+    """`config.json` goes first and comes last: never does it stand beside files of another."""
+    (folder / "latents.safetensors").unlink()
+    (folder / "latents.safetensors").mkdir()
+    with pytest.raises(OutputError, match=r"latents\.safetensors cannot be written"):
+        save_model(model, folder)
+    with pytest.raises(DataError, match=r"config\.json cannot be read: No such file"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("taken", ["", "config.json"])
+def test_what_stands_in_the_way_is_reported(model: Model, tmp_path: Path, taken: str) -> None:
+    """A file where the directory should be, a directory where its first file should be."""
+    if taken:
+        (tmp_path / "model" / taken).mkdir(parents=True)
+    else:
+        (tmp_path / "model").write_bytes(b"")
+    with pytest.raises(OutputError, match=f"{tmp_path / 'model'}.*: .*directory"):
+        save_model(model, tmp_path / "model")
+
+
+def truncate(folder: Path) -> None:
+    path = folder / "decoder.safetensors"
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def flip_last_bit(folder: Path) -> None:
+    path = folder / "latents.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def write_config(content: bytes) -> Callable[[Path], None]:
+    return lambda folder: write_file(folder / "config.json", content)
+
+
+def edit_config(**changes: Any) -> Callable[[Path], None]:
+    """Change parts of `config.json`; those of the decoder by name, `...` takes a part away."""
+
+    def edit(folder: Path) -> None:
+        path = folder / "config.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for name, value in changes.items():
+            part = content["decoder"] if name in content["decoder"] else content
+            part[name] = value
+            if value is ...:
+                del part[name]
+        path.write_text(json.dumps(content), encoding="utf-8")
+
+    return edit
+
+
+def edit_tensors(name: str, **changes: np.ndarray | None) -> Callable[[Path], None]:
+    """Change arrays, checksum included; `None` takes one away."""
+
+    def edit(folder: Path) -> None:
+        path = folder / f"{name}.safetensors"
+        tensors, about = read_tensors(path)
+        for key, array in changes.items():
+            key = key.replace("__", "/")
+            tensors.pop(key, None)
+            if array is not None:
+                tensors[key] = array
+        write_tensors(path, tensors, about)
+
+    return edit
+
+
+DAMAGES = {
+    "truncated decoder": (truncate, r"decoder\.safetensors is damaged \(.*\)"),
+    "flipped bit": (flip_last_bit, r"latents\.safetensors is damaged \(its checksum differs\)"),
+    "no decoder": (remove("decoder.safetensors"), r"decoder\.safetensors cannot be read: No such"),
+    "no latents": (remove("latents.safetensors"), r"latents\.safetensors cannot be read: No such"),
+    "no config": (remove("config.json"), r"config\.json cannot be read: No such file"),
+    "empty config": (write_config(b""), r"config\.json is damaged: it is no JSON"),
+    "text": (write_config(b"schema: 1"), r"config\.json is damaged: it is no JSON"),
+    "deep JSON": (write_config(b"[" * 100_000), r"config\.json is damaged: it is no JSON"),
+    "list": (write_config(b"[1]"), r"config\.json is damaged: it holds no JSON object"),
+    "newer": (edit_config(schema=99), r"layout 99, this version reads up to 1: update autodecoder"),
+    "no schema": (edit_config(schema=...), r"config\.json describes no model"),
+    "schema true": (edit_config(schema=True), r"config\.json describes no model"),
+    "schema zero": (edit_config(schema=0), r"config\.json describes no model"),
+    "no scaler": (edit_config(scaler=...), "damaged: 'scaler' is missing"),
+    "no decoder settings": (edit_config(decoder=...), "damaged: 'decoder' is missing"),
+    "decoder settings": (edit_config(decoder=3), "damaged: .*int.*"),
+    "scaler": (edit_config(scaler="log"), "scaler must be one of .*, got 'log'"),
+    "scaler list": (edit_config(scaler=["log"]), "scaler must be one of .*, got"),
+    "two sides": (edit_config(image_shape=[2, 3]), "not enough values"),
+    "negative sides": (edit_config(image_shape=[-2, -3, 1]), "positive whole number, got -2"),
+    "half a side": (edit_config(image_shape=[2, 1.5, 2]), "positive whole number, got 1.5"),
+    "more pixels": (edit_config(image_shape=[9, 9, 3]), r"float32\[5, 243\], got float32\[5, 6\]"),
+    "wider": (edit_config(arch=[8, 6]), r"layers/1/weight must be float32\[8, 6\], got"),
+    "deeper": (edit_config(arch=[8, 5, 5]), r"layers/2/weight must be float32\[5, 5\], got"),
+    "huge": (edit_config(arch=[999_999] * 9), r"layers/0/weight must be float32\[3, 999999\]"),
+    "no arch": (edit_config(arch=...), "damaged: 'arch' is missing"),
+    "arch": (edit_config(arch="8-x"), "arch must be layer widths .*, got '8-x'"),
+    "activation": (edit_config(activation="sine"), "activation must be one of .*, got 'sine'"),
+    "without norm": (edit_config(batch_norm=False), "arrays that config.json does not account for"),
+    "without bias": (edit_config(use_bias=False), "arrays that config.json does not account for"),
+    "other dimensions": (edit_config(latent_dims=2), r"layers/0/weight must be float32\[2, 8\]"),
+    "array missing": (edit_tensors("decoder", layers__1__bias=None), "layers/1/bias is missing"),
+    "array transposed": (
+        edit_tensors("decoder", layers__0__weight=np.zeros((8, DIMS), np.float32)),
+        r"layers/0/weight must be float32\[3, 8\], got float32\[8, 3\]",
+    ),
+    "array of doubles": (
+        edit_tensors("decoder", layers__0__bias=np.zeros(8)),
+        r"layers/0/bias must be float32\[8\], got float64\[8\]",
+    ),
+    "array too many": (
+        edit_tensors("decoder", layers__9__bias=np.zeros(8, np.float32)),
+        "arrays that config.json does not account for",
+    ),
+    "latents missing": (edit_tensors("latents", train=None), "damaged: 'train' is missing"),
+    "latents too long": (
+        edit_tensors("latents", val=np.zeros((3, DIMS + 1), np.float32)),
+        r"its val latents must be float32\[n, 3\], got float32\[3, 4\]",
+    ),
+    "latents flat": (
+        edit_tensors("latents", train=np.zeros(DIMS, np.float32)),
+        r"its train latents must be float32\[n, 3\], got float32\[3\]",
+    ),
+    "latents whole numbers": (
+        edit_tensors("latents", train=np.zeros((6, DIMS), np.int32)),
+        r"its train latents must be float32\[n, 3\], got int32\[6, 3\]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "reason"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_model_is_refused(
+    folder: Path, damage: Callable[[Path], None], reason: str
+) -> None:
+    load_model(folder)
+    damage(folder)
+    with pytest.raises(DataError, match=reason) as error:
+        load_model(folder)
+    sentence = str(error.value)
+    assert str(folder) in sentence
+    assert sentence.endswith(".")
+    assert not sentence.endswith("..")
+    assert "\n" not in sentence
