@@ -15,9 +15,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX s
 
 RATES = (1e-3, 1e-2)
 FLAGS = (
-    *("--arch=16", "--examples_frac=0.3", "--executions_per_trial=1", "--num_epochs=2000"),
+    *("--arch=16", "--examples_frac=0.3", "--executions_per_trial=1", "--num_epochs=500"),
     *("--tune=lr=1e-3,1e-2", "--seed=1", "--histogram_freq=0", "--visualize_freq=0"),
-    *("--checkpoint_every=100", "--notensorboard"),
+    *("--checkpoint_every=50", "--notensorboard"),
 )
 
 
@@ -30,15 +30,14 @@ def wait_for(process: subprocess.Popen[str], folder: Path, pattern: str) -> None
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
 @pytest.mark.usefixtures("no_pictures")
 def test_an_interrupted_study_goes_on_to_the_same_end(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], signum: int
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "study"
     process = start(*FLAGS, "--out=study", cwd=tmp_path)
     wait_for(process, folder, "trials/*/execution-0/checkpoint-*")
-    process.send_signal(signum)
+    process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert err == ""
@@ -48,7 +47,7 @@ def test_an_interrupted_study_goes_on_to_the_same_end(
     study = load_study(folder)
     for trial in study.trials:
         assert trial.state == "unfinished"
-        assert 100 <= trial.executions[0].epochs < 2000
+        assert 50 <= trial.executions[0].epochs < 500
     assert abs(study.trials[0].executions[0].epochs - study.trials[1].executions[0].epochs) <= 1
     assert {path.name for path in (folder / "report").iterdir()} >= {"loss_curves.png"}
     assert not list(tmp_path.rglob("*.tmp"))
@@ -64,12 +63,12 @@ def test_an_interrupted_study_goes_on_to_the_same_end(
     assert not list(folder.rglob("checkpoint-*"))
 
 
-def test_before_the_training_nothing_is_left(tmp_path: Path) -> None:
-    """A signal while the program is compiled; the study is there, or nothing is."""
+def test_a_termination_before_the_first_epoch_is_as_polite(tmp_path: Path) -> None:
     process = start(*FLAGS, "--out=study", cwd=tmp_path)
     wait_for(process, tmp_path, "study/config.json")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    process.terminate()
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "Traceback" not in err
+    assert err == ""
+    assert "Interrupted" in out
     assert call("runs", tmp_path / "study") == 0

@@ -281,7 +281,7 @@ def test_what_has_no_influence_may_change(digits: Dataset, tmp_path: Path) -> No
         CONFIG,
         data=replace(CONFIG.data, data_dir=Path("else/where")),
         log=replace(CONFIG.log, checkpoint_every=7),
-        search=replace(CONFIG.search, max_trials=1, runs_at_once=1),
+        search=replace(CONFIG.search, max_trials=9, runs_at_once=1),
     )
     assert idle_study(free, digits, tmp_path).trials == ()
 

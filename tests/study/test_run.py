@@ -509,16 +509,19 @@ def test_after_ten_failures_in_a_row_the_search_is_given_up(
 def test_a_trial_too_large_for_memory_fails_and_the_others_go_on(
     digits: Dataset, tmp_path: Path
 ) -> None:
-    space = {"learning_rate": RATES, "arch": ((999_999, 999_999), (16,))}
-    result = run_study(replace(CONFIG, search=SearchConfig(space)), digits, tmp_path / "both")
-    assert [trial.state for trial in result.trials] == ["complete"] * 2 + ["failed"] * 2
-    for trial in result.trials[2:]:
-        assert trial.error == "out of memory"
-        assert trial.values["arch"] == (999_999, 999_999)
+    huge = (999_999, 999_999)
+    space = {"learning_rate": (1e-3,), "arch": (huge, (16,))}
+    config = replace(
+        CONFIG, search=SearchConfig(space, runs_at_once=N_RUNS), executions_per_trial=N_RUNS
+    )
+    result = run_study(config, digits, tmp_path / "both")
+    assert [trial.state for trial in result.trials] == ["complete", "failed"]
+    failed = result.trials[1]
+    assert (failed.values["arch"], failed.error) == (huge, "out of memory")
     assert len(result.histories) == N_RUNS * EPOCHS
-    space = {"learning_rate": RATES, "arch": ((999_999, 999_999),)}
+    space = {"learning_rate": (1e-3,), "arch": (huge,)}
     with pytest.raises(MemoryLimitError, match="needs more memory than there is"):
-        run_study(replace(CONFIG, search=SearchConfig(space)), digits, tmp_path / "large")
+        run_study(replace(config, search=SearchConfig(space)), digits, tmp_path / "huge")
 
 
 def test_runs_that_stop_early_are_left_behind(digits: Dataset, tmp_path: Path) -> None:

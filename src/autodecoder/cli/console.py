@@ -20,8 +20,8 @@ from autodecoder.config import Range, StudyConfig, Values, format_value
 from autodecoder.data import Dataset
 from autodecoder.study import Progress
 
-#: The table of trials keeps this width in narrower terminals, rather than lose its numbers.
-_TABLE_WIDTH = 200
+#: Wider than any table: each takes the width that it needs, rather than lose its numbers.
+_TABLE_WIDTH = 2000
 
 
 class _Console(Console):
@@ -36,8 +36,8 @@ console = _Console(soft_wrap=True, markup=False)
 
 
 def wide_console() -> Console:
-    """For tables, which keep their width in narrower terminals rather than lose their numbers."""
-    return _Console(width=max(console.width, _TABLE_WIDTH), soft_wrap=True, markup=False)
+    """For tables."""
+    return _Console(width=_TABLE_WIDTH, soft_wrap=True, markup=False)
 
 
 def print_start(config: StudyConfig, dataset: Dataset) -> None:

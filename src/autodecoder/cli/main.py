@@ -47,6 +47,10 @@ def _run(arguments: Sequence[str]) -> int:
         return _fail(f"{message} See `autodecoder {command} --help`.".replace("  ", " "))
     except AutodecoderError as error:
         return _fail(str(error))
+    except OSError as error:  # a path that may not be looked at, or is too long for one
+        if error.filename is None:
+            raise
+        return _fail(f"{error.filename} cannot be used: {error.strerror}.")
     except KeyboardInterrupt:
         print("interrupted at once: what was not written is lost", file=sys.stderr)  # noqa: T201
         return EXIT_INTERRUPTED

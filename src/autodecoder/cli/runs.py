@@ -1,6 +1,6 @@
 """`autodecoder runs` and `autodecoder tensorboard`: looking at studies."""
 
-import subprocess
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,8 +82,8 @@ def tensorboard(
         )
     if not path.is_dir():
         raise ConfigError(f"tensorboard needs an existing folder, got {path}.")
+    if not 0 <= port < 2**16:
+        raise ConfigError(f"port must lie between 0 and 65535, got {port}.")
     command = [sys.executable, "-m", "tensorboard.main", f"--logdir={path}"]
-    done = subprocess.run([*command, f"--host={host}", f"--port={port}"], check=False)
-    if done.returncode not in (0, 130, -2):
-        raise ConfigError(f"TensorBoard ended with status {done.returncode}.")
-    return False
+    # TensorBoard takes the place of this process, and so the signals that end it.
+    os.execv(sys.executable, [*command, f"--host={host}", f"--port={port}"])

@@ -111,12 +111,17 @@ def train(
         Parameter(
             group=_OUTPUT,
             negative="--noreset_training",
+            show_default=False,
             help="Clear the folder of the study and start over.",
         ),
     ] = False,
     yes: Annotated[
         bool,
-        Parameter(group=_OUTPUT, help=f"Do not stop at a search of more than {_MANY_RUNS} runs."),
+        Parameter(
+            group=_OUTPUT,
+            show_default=False,
+            help=f"Do not stop at a search of more than {_MANY_RUNS} runs.",
+        ),
     ] = False,
 ) -> bool:
     """Train a decoder and its latents; without --lr, search the learning rate.
@@ -215,8 +220,8 @@ def _recorded_seed(folder: Path, reset: bool) -> int:
     if path.exists() and not reset:
         from autodecoder.study import read_about
 
-        about = read_about(folder) or {}
-        seed = about.get("settings", {}).get("seed")
+        settings = (read_about(folder) or {}).get("settings")
+        seed = settings.get("seed") if isinstance(settings, dict) else None
         if isinstance(seed, int):
             return seed
     return secrets.randbits(32)

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from autodecoder.config.parts import RECIPES
 from autodecoder.config.rules import check_choice
@@ -64,6 +64,8 @@ def study_config(values: Mapping[str, Any]) -> StudyConfig:
     >>> study_config({"decoder": {"arch": "500-500"}}).decoder.arch
     (500, 500)
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"settings must be a table, got {values!r}.")
     values = dict(values)
     recipe = values.pop("recipe", "original")
     check_choice("recipe", recipe, RECIPES)
@@ -82,11 +84,16 @@ def read_toml(path: Path) -> dict[str, Any]:
         If it cannot be read or is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"config cannot be read: {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"config must be a TOML file, but {path} is not: {error}.") from error
+    # Told here, since flags would replace what is no table instead of adding to it.
+    for f in fields(StudyConfig):
+        if is_dataclass(_default(f)) and not isinstance(content.get(f.name, {}), dict):
+            raise ConfigError(f"{f.name} must be a table of settings, got {content[f.name]!r}.")
+    return content
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -145,6 +152,9 @@ def _build(kind: type, values: Any, prefix: str) -> Any:
             arguments[name] = _path(value)
         elif isinstance(default, tuple):
             arguments[name] = _words(prefix + name, value)
+        elif type(value) is int and float in (known[name].type, *get_args(known[name].type)):
+            # So that 0 and 0.0 are the same study; what no float holds is refused as it is.
+            arguments[name] = float(value) if abs(value) < 2**1000 else value
         else:
             arguments[name] = value
     return kind(**arguments)

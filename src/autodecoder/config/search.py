@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from operator import index
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +15,7 @@ from autodecoder.config.rules import (
     check_learning_rate,
     check_number,
     check_positive_int,
+    check_switch,
     setting,
 )
 from autodecoder.errors import ConfigError
@@ -104,6 +106,10 @@ class SearchConfig:
             check_choice("a setting to tune", name, TUNABLE)
             if isinstance(values, Range):
                 self._check_range(name, values)
+            elif not isinstance(values, tuple):
+                raise ConfigError(
+                    f"the values searched for {name} must be a tuple or a range, got {values!r}."
+                )
             elif not values:
                 raise ConfigError(f"the search space of {name} is empty.")
             elif len(set(values)) < len(values):
@@ -119,8 +125,7 @@ class SearchConfig:
                 f"a grid needs values of {name}, not a range: give the range a fourth part, its "
                 "step, or choose --sampler tpe or random."
             )
-        if name not in _NUMBERS:
-            raise ConfigError(f"{name} is no number and cannot be searched in a range.")
+        _check_number(name)
         for end in _ends(values):
             check_number(f"an end of the range of {name}", end)
         if not values.low < values.high:
@@ -186,12 +191,9 @@ def read_values(name: str, given: Any) -> Values:
     if isinstance(given, Range):
         return given
     if isinstance(given, Mapping):
-        try:
-            return Range(**given)
-        except TypeError:
-            raise ConfigError(
-                f"a range of {name} needs low, high and log, got {dict(given)}."
-            ) from None
+        if not {"low", "high"} <= set(given) <= {"low", "high", "log"}:
+            raise ConfigError(f"a range of {name} needs low, high and log, got {dict(given)}.")
+        return _range(name, given["low"], given["high"], given.get("log", False))
     if isinstance(given, str):
         head, *ends = given.strip().split(":")
         if ends and head in ("log", "lin"):
@@ -200,6 +202,17 @@ def read_values(name: str, given: Any) -> Values:
     elif not isinstance(given, list | tuple):
         given = [given]
     return tuple(read_value(name, value) for value in given)
+
+
+def _range(name: str, low: Any, high: Any, log: Any) -> Range:
+    _check_number(name)
+    check_switch(f"log of the range of {name}", log)
+    return Range(read_value(name, low), read_value(name, high), log)
+
+
+def _check_number(name: str) -> None:
+    if name not in _NUMBERS:
+        raise ConfigError(f"{name} is no number and cannot be searched in a range.")
 
 
 def _read_range(name: str, log: bool, ends: list[str], text: str) -> Values:
@@ -217,7 +230,8 @@ def _read_range(name: str, log: bool, ends: list[str], text: str) -> Values:
         raise ConfigError(rule)
     low, high, *step = numbers
     if not step:
-        return Range(read_value(name, str(low)), read_value(name, str(high)), log)
+        return _range(name, str(low), str(high), log)
+    _check_number(name)
     if low > high or (log and (low <= 0 or step[0] <= 1)) or (not log and step[0] <= 0):
         raise ConfigError(f"{rule} It must rise: log from above 0 by a factor above 1.")
     values = []
@@ -235,12 +249,12 @@ def read_value(name: str, value: Any) -> Any:
     text = value.strip() if isinstance(value, str) else value
     try:
         if name == "arch":
-            return parse_arch(text) if isinstance(text, str) else tuple(text)
+            return parse_arch(text) if isinstance(text, str) else tuple(map(index, text))
         if name in _WORDS and not isinstance(text, str):
             raise ValueError
         if name in _SWITCHES:
             return text if isinstance(text, bool) else _SWITCH_WORDS[text.lower()]
-        if name in _NUMBERS:
+        if name in _NUMBERS and not isinstance(text, bool):
             number = Decimal(text) if isinstance(text, str) else text
             if isinstance(number, Decimal) and abs(number.adjusted()) > 400:
                 raise ValueError
@@ -249,6 +263,8 @@ def read_value(name: str, value: Any) -> Any:
                     raise ValueError
                 return int(number)
             return float(number)
+        if name in _NUMBERS:
+            raise ValueError
     except ConfigError:
         raise
     except (ValueError, TypeError, AttributeError, KeyError, InvalidOperation, OverflowError):

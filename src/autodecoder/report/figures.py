@@ -102,7 +102,8 @@ def plot_learning_rates(trials: Sequence[Trial], metric: str) -> Figure:
     axes.set(xscale="log", xlabel="learning rate", ylabel=metric_label(metric))
     axes.grid(alpha=0.25, lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    if len(lines) <= _MOST_CURVES:
+        axes.legend(frameon=False)
     return figure
 
 

@@ -277,9 +277,14 @@ def _histogram(tag: str, values: Float[np.ndarray, "..."]) -> Iterator[Any]:
     values = values.ravel()
     if len(values) > _HISTOGRAM_SAMPLE:
         values = values[np.random.default_rng(0).integers(len(values), size=_HISTOGRAM_SAMPLE)]
-    values = values[np.isfinite(values)]
-    if len(values):
-        yield from histogram(tag, values, bins=_N_BINS).value
+    values = values[np.isfinite(values)].astype(np.float64)
+    if len(values) == 0:
+        return
+    low, high = values.min(), values.max()
+    # Around a single value NumPy makes bins that are too small for a large one.
+    margin = max(0.5, 1e-3 * abs(low))
+    bins = _N_BINS if high > low else [low - margin, high + margin]
+    yield from histogram(tag, values, bins=bins).value
 
 
 # Pictures

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from autodecoder.config import METRICS, StudyConfig
-from autodecoder.errors import ConfigError, DataError
+from autodecoder.errors import DataError
 from autodecoder.files import read_json, write_file, write_json
-from autodecoder.study.results import Execution, Trial
+from autodecoder.study.results import STATES, Execution, Trial
 from autodecoder.study.space import to_parameter, to_values
 
 #: Version of the layout of a study's files.
@@ -73,11 +73,17 @@ def read_trials(folder: Path, config: StudyConfig) -> Iterator[Trial]:
             executions = []
             for k, about in enumerate(content["executions"]):
                 history = read_history(execution_folder(folder, content["id"], k))
-                if config.metric not in history or "loss" not in history:
+                if not set(METRICS) <= set(history):
                     raise DataError(f"a history.csv of trial {content['id']} lacks metrics.")
                 executions.append(
                     Execution(history, config.metric, about["status"], about["seconds"])
                 )
+            if content["state"] not in STATES:
+                raise ValueError(f"no trial is {content['state']!r}")
+            if set(content["values"]) != set(config.search.space):
+                raise ValueError("its values are not those of the search space")
+            if len(executions) != config.executions_per_trial:
+                raise ValueError(f"it has {len(executions)} executions")
             yield Trial(
                 content["id"],
                 content["number"],
@@ -86,7 +92,9 @@ def read_trials(folder: Path, config: StudyConfig) -> Iterator[Trial]:
                 content["state"],
                 content["error"],
             )
-        except (KeyError, TypeError, ConfigError) as error:
+        except DataError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"a trial.json in {folder} is damaged: {error}.") from error
 
 

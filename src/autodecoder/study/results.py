@@ -14,6 +14,7 @@ from autodecoder.config import METRICS
 #: How an execution stands or ended, and how a trial does.
 FINISHED, STOPPED, DIVERGED, UNFINISHED = "finished", "stopped early", "diverged", "unfinished"
 COMPLETE, FAILED = "complete", "failed"
+STATES = (COMPLETE, UNFINISHED, FAILED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,10 +143,9 @@ def sign(metric: str) -> int:
 
 def rank(trials: Iterable[Trial], metric: str) -> tuple[Trial, ...]:
     """Complete trials first, best first; then unfinished ones likewise, and failed ones."""
-    states = (COMPLETE, UNFINISHED, FAILED)
 
     def place(trial: Trial) -> tuple[int, float, int]:
         badness = sign(metric) * trial.score if math.isfinite(trial.score) else math.inf
-        return states.index(trial.state), badness, trial.number
+        return STATES.index(trial.state), badness, trial.number
 
     return tuple(sorted(trials, key=place))
