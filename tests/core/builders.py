@@ -1,7 +1,8 @@
 """What the tests of the core share: real images, configurations and compiled functions."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -20,13 +21,27 @@ KEY = jax.random.key(0)
 #: What the tests of populations share, so that they share its programs too: all that a run may be
 #: watched for, and a calm start, without which rounding would be amplified.
 WATCHED = RunConfig(
-    decoder=DecoderConfig(arch=(24, 48)),
+    decoder=DecoderConfig(arch=(48,)),
     fit=FitConfig(num_epochs=12, batch_size=100, latent_start="normal"),
     scaler="standard",
     image_shape=(8, 8, 1),
     watch=WatchConfig("val_loss", patience=2, min_delta=1e-2, start_epoch=1, keep_best=True),
 )
 _move = jax.jit(advance_run, static_argnames="config")
+
+
+@contextmanager
+def quick_compilation() -> Iterator[None]:
+    """Compile with little optimisation, in half the time.
+
+    Not what tests compare bit for bit between two programs: they are about the programs that run.
+    """
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 @cache
@@ -76,7 +91,8 @@ def populate(
     steps = np.repeat(np.asarray(learning_rates, np.float32), n_executions)
     # Two copies: a population is consumed when it is moved on, its rates with it.
     both = LearningRates(jnp.array(steps), jnp.array(steps))
-    return init_population(jnp.stack(keys), both, digits(), None, config)
+    with quick_compilation():
+        return init_population(jnp.stack(keys), both, digits(), None, config)
 
 
 def move_all(

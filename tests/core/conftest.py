@@ -2,17 +2,12 @@
 
 from collections.abc import Iterator
 
-import jax
 import pytest
+from tests.core import builders
 
 
 @pytest.fixture(scope="module")
 def quick_compilation() -> Iterator[None]:
-    """Compile with little optimisation, in half the time.
-
-    Not for tests that compare two programs bit for bit: they are about the programs that run.
-    """
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+    """Compile with little optimisation in a whole module."""
+    with builders.quick_compilation():
+        yield

@@ -14,6 +14,7 @@ from tests.study.builders import CONFIG, assert_same_history, execution
 from autodecoder.config import StudyConfig
 from autodecoder.core.fit import Images, Run, init_run
 from autodecoder.core.tree import tree_to_arrays
+from autodecoder.files import sweep_temporary
 from autodecoder.study.checkpoint import (
     Outcome,
     drop_checkpoints,
@@ -134,7 +135,8 @@ def test_where_the_newest_is_damaged_the_one_before_is_taken(
     older.write_bytes(damage(older.read_bytes()))
     caplog.clear()
     assert load_checkpoint(tmp_path, like) is None
-    assert [str(path) in text for path, text in zip((newest, older), caplog.messages, strict=True)]
+    assert str(older) in caplog.text
+    assert "starts over" in caplog.text
 
 
 def test_a_checkpoint_of_another_shape_is_not_taken(
@@ -148,13 +150,16 @@ def test_a_checkpoint_of_another_shape_is_not_taken(
 
 def test_what_a_killed_process_was_writing_is_no_checkpoint(like: Run, tmp_path: Path) -> None:
     save_checkpoint(tmp_path, run_at(2, like), 0.0)
-    (tmp_path / "checkpoint-0000004.safetensors.tmp").write_bytes(b"half of it")
+    half = tmp_path / ".checkpoint-0000004.safetensors.0123abcd.tmp"
+    half.write_bytes(b"half of it")
     found = load_checkpoint(tmp_path, like)
     assert found is not None
     assert int(found[0].state.epoch) == 2
     drop_checkpoints(tmp_path)
-    assert names(tmp_path) == []
+    assert names(tmp_path) == [half.name]
     drop_checkpoints(tmp_path)
+    sweep_temporary(tmp_path)
+    assert names(tmp_path) == []
 
 
 # Outcomes

@@ -20,6 +20,7 @@ from tests.study.recorder import Recorder
 from autodecoder.data import Dataset
 from autodecoder.errors import StorageError
 from autodecoder.study import Progress, Study, load_study, run_study
+from autodecoder.study.database import describe
 from autodecoder.study.folder import open_folder
 
 SECRET = "hunter2"
@@ -64,7 +65,7 @@ def test_a_storage_that_cannot_be_used_is_named_at_once(
 
     folder = tmp_path / "begun"
     folder.mkdir()
-    open_folder(folder, CONFIG, digits, url)
+    open_folder(folder, CONFIG, digits, describe("study.db", url))
     with pytest.raises(StorageError):
         run_study(CONFIG, digits, folder, storage=url)
     assert files(folder) == {"config.json"}

@@ -240,6 +240,15 @@ def test_the_trials_of_a_dead_process_are_claimed_again_as_one_group(tmp_path: P
     assert again == [first, second]
 
 
+def test_no_more_of_them_than_are_allowed_now(tmp_path: Path) -> None:
+    """As is advised where memory does not suffice."""
+    with opened(tmp_path, config({})) as dead:
+        (first, *others) = dead.claim()
+    assert len(others) == 2
+    with opened(tmp_path, config({}, runs_at_once=2)) as heir:
+        assert [heir.claim() for _ in range(4)] == [[first], *[[other] for other in others], []]
+
+
 def test_the_trials_of_a_living_process_are_its_own(tmp_path: Path) -> None:
     settings = config({"latent_dims": (2, 4)})
     with opened(tmp_path, settings) as one, opened(tmp_path, settings) as other:

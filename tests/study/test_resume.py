@@ -186,9 +186,10 @@ def test_what_a_process_left_that_was_killed_in_the_end_is_cleared(
     shutil.copytree(whole.folder, folder)
     for execution in folder.glob("trials/*/execution-*"):
         (execution / "checkpoint-0000012.safetensors").touch()
-        (execution / "checkpoint-0000010.safetensors.tmp").touch()
+        (execution / ".checkpoint-0000010.safetensors.0123abcd.tmp").touch()
         (execution / "outcome.safetensors").touch()
     (folder / ".worker-0123abcd.lock").touch()
+    (folder / ".histories.csv.0123abcd.tmp").touch()
     shutil.copytree(whole.folder / "trials", folder / "trials", dirs_exist_ok=True)
     assert_same_study(run_study(CONFIG, digits, folder), whole)
     assert_finished_files(folder)

@@ -126,7 +126,8 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     about = read_json(path)
     schema = about.get("schema")
     if not isinstance(schema, int) or schema != SCHEMA:
-        written = about.get("versions", {}).get("autodecoder", "unknown")
+        versions = about.get("versions")
+        written = versions.get("autodecoder") if isinstance(versions, dict) else "unknown"
         newer = isinstance(schema, int) and schema > SCHEMA
         advice = "update autodecoder to go on with it" if newer else "name another folder"
         raise DataError(
@@ -146,7 +147,7 @@ def refuse_foreign(folder: Path) -> None:
     """
     try:
         foreign = folder.exists() and not (folder / "config.json").exists()
-        others = [path for path in folder.iterdir() if not _is_ours(path)] if foreign else []
+        others = [path for path in folder.iterdir() if not _may_stay(path)] if foreign else []
     except OSError as error:
         raise OutputError(
             f"out must be a folder that can be written, got {folder}: {error.strerror}."
@@ -163,6 +164,11 @@ _OURS = re.compile(
     r"config\.json|study\.db(-\w+)?|histories\.csv|trials|best|report"
     r"|\.lock|\.worker-\w+\.lock|\.(config\.json|histories\.csv)\.\w+\.tmp"
 )
+
+
+def _may_stay(path: Path) -> bool:
+    """Whether a new study may live beside it: what is hidden is never touched unless ours."""
+    return path.name.startswith(".") or _is_ours(path)
 
 
 def _is_ours(path: Path) -> bool:
@@ -282,7 +288,7 @@ def write_histories(study: Study) -> None:
 def is_worth_keeping(folder: Path) -> bool:
     """Whether anything has come of a study."""
     with contextlib.suppress(DataError):
-        if any(content.get("state") != UNFINISHED for content in read_trial_files(folder)):
+        if any(c.get("state") != UNFINISHED for _, c in read_trial_files(folder)):
             return True
     return any((folder / "trials").glob("*/execution-*/*.safetensors"))
 

@@ -23,7 +23,7 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autodecoder.config import METRICS, RunConfig, StudyConfig
-from autodecoder.errors import OutputError, SearchError
+from autodecoder.errors import DataError, OutputError, SearchError
 from autodecoder.study.database import connect, describe, storage_errors
 from autodecoder.study.locks import (
     drop_worker_lock,
@@ -248,8 +248,12 @@ class Ledger:
     def _restore(self) -> None:
         """Enter trials that the folder holds and the storage does not: it is new, or was lost."""
         known = self._numbers()
-        lost = [c for c in read_trial_files(self._folder) if c["id"] not in known]
+        lost = [c for _, c in read_trial_files(self._folder) if c["id"] not in known]
         space = distributions(self._config)
+        for content in lost:
+            if set(content["values"]) != set(space):
+                name = self._folder / "trials" / content["id"] / "trial.json"
+                raise DataError(f"{name} is damaged: its values are not those that are searched.")
         for content in sorted(lost, key=lambda content: content["number"]):
             state = {COMPLETE: TrialState.COMPLETE, FAILED: TrialState.FAIL}.get(content["state"])
             attributes = {"id": content["id"], "cell": content.get("cell")}

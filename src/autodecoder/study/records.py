@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from autodecoder.config import METRICS, StudyConfig
-from autodecoder.errors import DataError
+from autodecoder.errors import ConfigError, DataError
 from autodecoder.files import read_json, write_file, write_json
 from autodecoder.study.results import STATES, Execution, Trial
 from autodecoder.study.space import to_parameter, to_values
 
 #: Version of the layout of a study's files.
 SCHEMA = 2
+
+#: What every `trial.json` must hold.
+_FIELDS = {"id": str, "number": int, "state": str, "values": dict, "executions": list}
 
 
 def execution_folder(folder: Path, trial_id: str, execution: int) -> Path:
@@ -61,25 +64,40 @@ def _describe_execution(execution: Execution) -> dict[str, Any]:
     }
 
 
-def read_trial_files(folder: Path) -> Iterator[dict[str, Any]]:
-    """The content of every `trial.json`."""
+def read_trial_files(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The path and content of every `trial.json`.
+
+    Raises
+    ------
+    DataError
+        If one is damaged.
+    """
     for path in sorted((folder / "trials").glob("*/trial.json")):
-        yield read_json(path)
+        content = read_json(path)
+        for name, kind in _FIELDS.items():
+            if not isinstance(content.get(name), kind):
+                raise DataError(f"{path} is damaged: it has no {name}.")
+        if content["state"] not in STATES:
+            raise DataError(f"{path} is damaged: no trial is {content['state']!r}.")
+        try:
+            to_values(content["values"])
+        except ConfigError as error:
+            raise DataError(f"{path} is damaged: {error}") from error
+        yield path, content
 
 
 def read_trials(folder: Path, config: StudyConfig) -> Iterator[Trial]:
-    for content in read_trial_files(folder):
+    for path, content in read_trial_files(folder):
         try:
             executions = []
             for k, about in enumerate(content["executions"]):
                 history = read_history(execution_folder(folder, content["id"], k))
                 if not set(METRICS) <= set(history):
-                    raise DataError(f"a history.csv of trial {content['id']} lacks metrics.")
+                    where = execution_folder(folder, content["id"], k) / "history.csv"
+                    raise DataError(f"{where} is damaged: it lacks metrics.")
                 executions.append(
                     Execution(history, config.metric, about["status"], about["seconds"])
                 )
-            if content["state"] not in STATES:
-                raise ValueError(f"no trial is {content['state']!r}")
             if set(content["values"]) != set(config.search.space):
                 raise ValueError("its values are not those of the search space")
             if len(executions) != config.executions_per_trial:
@@ -90,12 +108,13 @@ def read_trials(folder: Path, config: StudyConfig) -> Iterator[Trial]:
                 to_values(content["values"]),
                 tuple(executions),
                 content["state"],
-                content["error"],
+                content.get("error"),
             )
         except DataError:
             raise
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"a trial.json in {folder} is damaged: {error}.") from error
+            reason = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise DataError(f"{path} is damaged: {reason}.") from error
 
 
 def write_history(folder: Path, execution: Execution) -> None:
