@@ -39,6 +39,15 @@ def write_file(path: Path, content: bytes) -> None:
         raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
 
 
+def sweep_temporary(folder: Path) -> None:
+    """Remove what processes left that were killed while they wrote, below a folder too.
+
+    Only for a folder that no other process writes to.
+    """
+    for path in folder.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write strict JSON."""
     write_file(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())

@@ -8,7 +8,6 @@ from tests.core.builders import (
     KEY,
     WATCHED,
     assert_same_bits,
-    digits,
     move_all,
     populate,
     run_arrays,
@@ -17,7 +16,6 @@ from tests.core.builders import (
 from autodecoder.core.population import (
     Population,
     advance,
-    advance_unoptimised,
     execution_key,
     select_runs,
     take_run,
@@ -102,17 +100,6 @@ def test_one_shape_compiles_once(side_by_side: bool) -> None:
         )
     train((1e-2, 1e-1), 2, side_by_side=side_by_side)
     assert advance._cache_size() == before  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def test_without_optimisations_the_result_is_the_same_within_rounding() -> None:
-    plain = advance_unoptimised(
-        populate((1e-4, 1e-3), WATCHED), digits(), 0, 2, 3, config=WATCHED, side_by_side=False
-    )
-    optimised = move_all(populate((1e-4, 1e-3), WATCHED), 3, WATCHED)
-    for name, values in optimised.runs.history.items():
-        np.testing.assert_allclose(
-            plain.runs.history[name], values, rtol=1e-3, atol=1e-7, err_msg=name
-        )
 
 
 def test_compaction_leaves_the_further_course_as_it_is() -> None:

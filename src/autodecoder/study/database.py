@@ -61,24 +61,26 @@ def _url(folder: Path, storage: str | None) -> URL:
     if storage is None:
         return URL.create("sqlite", database=str((folder / "study.db").resolve()))
     try:
-        return make_url(storage)
+        url = make_url(storage)
     except (SQLAlchemyError, ValueError):
         raise StorageError(
             "storage must be the URL of a database, for example postgresql://user@host/name, got "
             f"{_hide_password(storage)!r}."
         ) from None
+    # SQLAlchemy's choice of a driver changed with its version 2.1; the extra brings this one.
+    return url.set(drivername="postgresql+psycopg2") if url.drivername == "postgresql" else url
 
 
 def _hide_password(storage: str) -> str:
-    return re.sub(r":[^:/@]*@", ":***@", storage)
+    return re.sub(r"^((?:[^/]*//)?[^:@/]*:).*@", r"\1***@", storage)
 
 
 def _explain(error: Exception, where: str) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
     if isinstance(cause, ImportError):
         return (
-            f"the storage {where} needs a database driver that is not installed ({cause}); for "
-            "PostgreSQL: pip install 'autodecoder[postgresql]'."
+            f"the storage {where} needs a database driver that is not installed "
+            f"({cause.__cause__ or cause}); for PostgreSQL: pip install 'autodecoder[postgresql]'."
         )
     reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
     if re.search("malformed|not a database", reason):

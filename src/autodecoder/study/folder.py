@@ -293,6 +293,13 @@ def is_worth_keeping(folder: Path) -> bool:
     return any((folder / "trials").glob("*/execution-*/*.safetensors"))
 
 
+def sweep_folder(folder: Path) -> None:
+    """Remove what processes left that were killed while they wrote; under the study's lock."""
+    for pattern in (".config.json.*.tmp", ".histories.csv.*.tmp", "best/.*.tmp"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
 def discard_folder(folder: Path) -> None:
     """Remove the files of a study of which nothing has come, and the folder if it is empty."""
     with contextlib.suppress(OSError):

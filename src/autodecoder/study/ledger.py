@@ -31,6 +31,7 @@ from autodecoder.study.locks import (
     is_alive,
     is_anyone_alive,
     study_lock,
+    sweep_worker_locks,
 )
 from autodecoder.study.records import read_trial_files
 from autodecoder.study.results import COMPLETE, FAILED, Trial
@@ -87,6 +88,9 @@ class Ledger:
         self._config = config
         self._image_shape = image_shape
         self._worker = secrets.token_hex(4)
+        self._space = distributions(config)
+        self._most = max(1, config.search.runs_at_once // config.executions_per_trial)
+        self._claimed: dict[str, FrozenTrial] = {}
         self._where = describe(folder / "study.db", storage)
         logging.getLogger("optuna").setLevel(logging.WARNING)
         with self._errors(), study_lock(folder):
@@ -99,6 +103,7 @@ class Ledger:
             )
             self._restore()
             self._plan()
+            sweep_worker_locks(folder)
             self._lock = hold_worker_lock(folder, self._worker)
 
     def __enter__(self) -> "Ledger":
@@ -126,7 +131,7 @@ class Ledger:
             if orphans:
                 group = orphans[0].user_attrs.get("group")
                 chosen = [t for t in orphans if t.user_attrs.get("group") == group]
-                chosen = chosen if group else chosen[:1]
+                chosen = chosen[: self._most if group else 1]
                 return [self._sign(t, group or secrets.token_hex(4)) for t in chosen]
             self._check_failures(trials)
             return self._claim_new(trials)
@@ -138,7 +143,7 @@ class Ledger:
                 {"best": e.best if e.best_epoch else None, "epoch": e.best_epoch, "ended": e.status}
                 for e in trial.executions
             ]
-            frozen = self._trials()[self._numbers()[trial.trial_id]]
+            frozen = self._claimed[trial.trial_id]
             self._storage.set_trial_user_attr(frozen._trial_id, "executions", executions)
             complete = trial.state == COMPLETE
             self._study.tell(
@@ -181,7 +186,18 @@ class Ledger:
             shapes.setdefault(self._shape(to_values(planned[cell])), []).append(cell)
         for cell in (cell for cells in shapes.values() for cell in cells):
             attributes = {"id": secrets.token_hex(4), "cell": cell}
-            self._study.enqueue_trial(planned[cell], user_attrs=attributes)
+            self._add_waiting(planned[cell], attributes)
+
+    def _add_waiting(self, parameters: Mapping[str, Any], attributes: dict[str, Any]) -> None:
+        """Put a trial into the queue, its values noted already: then taking it costs little."""
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.WAITING,
+                params=dict(parameters),
+                distributions=self._space,
+                user_attrs=attributes,
+            )
+        )
 
     def _claim_new(self, trials: list[FrozenTrial]) -> list[Claim]:
         waiting = [t for t in trials if t.state is TrialState.WAITING]
@@ -191,20 +207,17 @@ class Ledger:
             if search.sampler != "tpe" or len(trials) >= search.n_trials:
                 return []
             self._study.sampler = make_sampler(self._config, len(trials))
-            self._ask()  # one alone: the next follows from its result
-            return [self._sign(self._trials()[-1], group)]
-        shape = self._shape(_values(waiting[0]))
-        most = max(1, search.runs_at_once // self._config.executions_per_trial)
+            asked = self._study.ask(self._space)  # one alone: the next follows from its result
+            return [self._sign(self._storage.get_trial(asked._trial_id), group)]
+        shape = self._shape(to_values(waiting[0].params))
         claims = []
-        for trial in waiting[:most]:
-            if self._shape(_values(trial)) != shape:
+        for trial in waiting[: self._most]:
+            if self._shape(to_values(trial.params)) != shape:
                 break
-            self._ask()  # takes the one that has waited longest: this one
-            claims.append(self._sign(self._trials()[trial.number], group))
+            # Not by `ask`, which reads all trials for each: that takes minutes for hundreds.
+            self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+            claims.append(self._sign(trial, group))
         return claims
-
-    def _ask(self) -> None:
-        self._study.ask(distributions(self._config))
 
     def _shape(self, values: Mapping[str, Any]) -> RunConfig:
         return self._config.run_config(values, self._image_shape)
@@ -212,19 +225,21 @@ class Ledger:
     def _sign(self, trial: FrozenTrial, group: str) -> Claim:
         """Put this process' name to a trial."""
         trial_id = trial.user_attrs.get("id") or secrets.token_hex(4)
+        self._claimed[trial_id] = trial
         for name, value in (("id", trial_id), ("worker", self._worker), ("group", group)):
-            self._storage.set_trial_user_attr(trial._trial_id, name, value)
+            if trial.user_attrs.get(name) != value:
+                self._storage.set_trial_user_attr(trial._trial_id, name, value)
         cell = trial.user_attrs.get("cell")
         return Claim(trial_id, trial.number, self._values_of(trial), cell)
 
     def _values_of(self, trial: FrozenTrial) -> dict[str, Any]:
-        space = distributions(self._config)
-        if set(trial.params) != set(space):
-            # A process died between taking the trial and noting its values: noted now.
+        parameters = trial.params
+        if set(parameters) != set(self._space):
+            # A process died between choosing the trial and noting its values: noted now.
             self._study.sampler = make_sampler(self._config, trial.number)
             live = optuna.trial.Trial(self._study, trial._trial_id)
-            return to_values({name: _suggest(live, name, d) for name, d in space.items()})
-        return to_values(trial.params)
+            parameters = {name: _suggest(live, name, d) for name, d in self._space.items()}
+        return to_values({name: parameters[name] for name in self._space})
 
     def _check_failures(self, trials: list[FrozenTrial]) -> None:
         ended = [t for t in trials if t.state.is_finished()]
@@ -249,23 +264,22 @@ class Ledger:
         """Enter trials that the folder holds and the storage does not: it is new, or was lost."""
         known = self._numbers()
         lost = [c for _, c in read_trial_files(self._folder) if c["id"] not in known]
-        space = distributions(self._config)
         for content in lost:
-            if set(content["values"]) != set(space):
+            if set(content["values"]) != set(self._space):
                 name = self._folder / "trials" / content["id"] / "trial.json"
                 raise DataError(f"{name} is damaged: its values are not those that are searched.")
         for content in sorted(lost, key=lambda content: content["number"]):
             state = {COMPLETE: TrialState.COMPLETE, FAILED: TrialState.FAIL}.get(content["state"])
             attributes = {"id": content["id"], "cell": content.get("cell")}
             if state is None:
-                self._study.enqueue_trial(content["values"], user_attrs=attributes)
+                self._add_waiting(content["values"], attributes)
                 continue
             self._study.add_trial(
                 create_trial(
                     state=state,
                     value=content["score"] if state is TrialState.COMPLETE else None,
                     params=content["values"],
-                    distributions=space,
+                    distributions=self._space,
                     user_attrs=attributes,
                 )
             )
@@ -291,11 +305,6 @@ def delete_study(folder: Path, name: str, storage: str | None) -> None:
     if storage is not None:  # a database in the folder goes with it
         with storage_errors(describe("study.db", storage)), contextlib.suppress(KeyError):
             optuna.delete_study(study_name=name, storage=connect(folder, storage))
-
-
-def _values(trial: FrozenTrial) -> dict[str, Any]:
-    """A waiting trial's values: Optuna keeps them aside until it is asked for."""
-    return to_values(trial.system_attrs["fixed_params"])
 
 
 def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:

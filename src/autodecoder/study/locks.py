@@ -62,6 +62,13 @@ def is_alive(folder: Path, worker: str) -> bool:
     return False
 
 
+def sweep_worker_locks(folder: Path) -> None:
+    """Remove the lock files of processes that are gone; under the lock of the study."""
+    for path in folder.glob(_NAME.format("*")):
+        if not _is_held(path):
+            path.unlink(missing_ok=True)
+
+
 def is_anyone_alive(folder: Path) -> bool:
     """Whether any process is at work on a study."""
     return any(_is_held(path) for path in folder.glob(_NAME.format("*")))

@@ -16,7 +16,8 @@ from autodecoder.core.fit import Images, Run, Snapshot, take_snapshot
 from autodecoder.core.watch import DIVERGED as RUN_DIVERGED
 from autodecoder.core.watch import STOPPED as RUN_STOPPED
 from autodecoder.data import Dataset, load_dataset, subset
-from autodecoder.errors import ConfigError, MemoryLimitError
+from autodecoder.errors import ConfigError, MemoryLimitError, StorageError
+from autodecoder.files import sweep_temporary
 from autodecoder.model import Model, load_model, save_model
 from autodecoder.study.checkpoint import (
     Outcome,
@@ -35,6 +36,7 @@ from autodecoder.study.folder import (
     open_folder,
     read_about,
     refuse_foreign,
+    sweep_folder,
     write_histories,
 )
 from autodecoder.study.group import Group, Progress, Slot, run_infos, unfinished
@@ -193,7 +195,8 @@ class _Worker:
         if kind is None or is_worth_keeping(self._folder):
             return
         if ledger is not None:
-            ledger.delete()
+            with contextlib.suppress(StorageError):  # the error under way is the one to tell
+                ledger.delete()
         elif not is_anyone_alive(self._folder):
             discard_folder(self._folder)
 
@@ -210,6 +213,7 @@ class _Worker:
                 study = load_study(self._folder)
                 self._keep_best(study)
                 write_histories(study)
+                sweep_folder(self._folder)
 
     def _run_trials(self, ledger: Ledger) -> None:
         while not self._should_stop():
@@ -232,6 +236,7 @@ class _Worker:
         config = self._config.run_config(claims[0].values, self._dataset.image_shape)
         self._open = {claim.trial_id: claim for claim in claims}
         for claim in claims:
+            sweep_temporary(self._folder / "trials" / claim.trial_id)
             write_trial(self._folder, self._unfinished(claim), {"cell": claim.cell})
         infos = run_infos(self._folder, claims, config, n)
         left = [info for info in infos if not _has_ended(info.folder)]
@@ -251,6 +256,8 @@ class _Worker:
         stopped = group.run()
         if stopped:
             self._keep_unfinished(group)
+            for claim in self._open.values():
+                write_trial(self._folder, self._unfinished(claim), {"cell": claim.cell})
         return stopped
 
     def _settle(self, slot: Slot, run: Run, ledger: Ledger) -> None:
@@ -295,6 +302,7 @@ class _Worker:
         if not np.isfinite(trial.score):
             trial = replace(trial, state=FAILED)
         self._record(trial, claim, ledger)
+        self._open.pop(claim.trial_id, None)
         for k, folder in enumerate(folders):
             drop_checkpoints(folder)
             if k != trial.best_execution:
@@ -331,8 +339,15 @@ class _Worker:
         """A trial as far as its executions have come on disk."""
         executions = []
         for k in range(self._config.executions_per_trial):
-            history = read_history(execution_folder(self._folder, claim.trial_id, k))
-            executions.append(Execution(history, self._config.metric, UNFINISHED))
+            folder = execution_folder(self._folder, claim.trial_id, k)
+            outcome = load_outcome(folder)
+            if outcome is not None and outcome.ended:
+                execution = Execution(
+                    outcome.history, self._config.metric, outcome.status, outcome.seconds
+                )
+            else:
+                execution = Execution(read_history(folder), self._config.metric, UNFINISHED)
+            executions.append(execution)
         return Trial(claim.trial_id, claim.number, claim.values, tuple(executions), UNFINISHED)
 
     def _save_model(self, snapshot: Snapshot, info: RunInfo) -> None:
@@ -362,6 +377,7 @@ class _Worker:
         for trial in study.trials:
             if trial.state == UNFINISHED:
                 continue
+            sweep_temporary(self._folder / "trials" / trial.trial_id)
             for k in range(len(trial.executions)):
                 folder = execution_folder(self._folder, trial.trial_id, k)
                 drop_checkpoints(folder)

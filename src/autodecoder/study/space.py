@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -73,4 +74,6 @@ def _draw(config: StudyConfig) -> list[dict[str, Any]]:
 def make_sampler(config: StudyConfig, number: int) -> BaseSampler:
     """The sampler that chooses trial `number`; a function of seed and number, so that a search
     that was cut off goes on as if it had not been."""
-    return TPESampler(seed=(config.seed + number) % 2**32)
+    # Not their sum: the searches of neighbouring seeds would choose the same trials.
+    seed = np.random.SeedSequence([config.seed, number]).generate_state(1)[0]
+    return TPESampler(seed=int(seed))
