@@ -20,9 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from autodecoder.config import DecoderConfig, fit_config
+from autodecoder.config import DecoderConfig, RunConfig, fit_config
 from autodecoder.core.fit import Images
-from autodecoder.core.population import advance, init_population, study_runs
+from autodecoder.core.population import advance, execution_key, init_population
+from autodecoder.core.sweep import LearningRates
 
 N_IMAGES, N_PIXELS, BATCH, WIDTHS, DIMS = 60_000, 784, 128, (500, 500), 2
 N_STEPS = N_IMAGES // BATCH
@@ -34,21 +35,21 @@ GFLOP = 3 * 2 * BATCH * _MACS / 1e9
 def ours(pixels: np.ndarray):
     """A function that trains one epoch; a single validation image keeps validation out of it."""
     images = Images(jnp.asarray(pixels), jnp.asarray(pixels[:1]))
-    fit = fit_config("original", num_epochs=100)
-    keys, rates = study_runs(jax.random.key(0), (1e-3,), 1, fit)
-    population = init_population(
-        keys,
-        rates,
-        images,
-        None,
-        decoder_config=DecoderConfig(arch=WIDTHS, latent_dims=DIMS, batch_norm=False),
-        fit=fit,
+    config = RunConfig(
+        DecoderConfig(arch=WIDTHS, latent_dims=DIMS, batch_norm=False),
+        fit_config("original", num_epochs=1000),
         scaler="standard",
+        image_shape=(28, 28, 1),
     )
+    rate = jnp.full(1, 1e-3)
+    keys = execution_key(jax.random.key(0), 0)[None]
+    population = init_population(keys, LearningRates(rate, rate), images, None, config)
+    done = 0
 
     def epoch() -> None:
-        nonlocal population
-        moved = advance(population, images, 0, 1, 1, fit=fit, scaler="standard", side_by_side=False)
+        nonlocal population, done
+        done += 1
+        moved = advance(population, images, 0, 1, done, config=config, side_by_side=False)
         population = jax.block_until_ready(moved)
 
     return epoch

@@ -1,5 +1,7 @@
 """Fixtures of the command line's tests: quick compilation, no pictures, and studies to look at."""
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,13 +50,25 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 @pytest.fixture(scope="package")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of two studies."""
+def runs(grid: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two studies: one of a trial of two executions, and one that is made of the grid.
+
+    The latter has another objective, and the settings beside it, as if it had been searched so.
+    """
     folder = tmp_path_factory.mktemp("several") / "runs"
     two = ("--lr=1e-2", "--executions_per_trial=2", "--seed=1", f"--out={folder / 'two'}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("autodecoder.report.write_pictures", lambda _study, _dataset: [])
         assert train(*QUICK[:-1], *two) == 0
-        tuned = ("--tune=latent_lr=1e-3,1e-2", "--lr=1e-3", "--objective=psnr", "--nobatch_norm")
-        assert train(*QUICK, *tuned, "--seed=2", f"--out={folder / 'tuned'}") == 0
+    tuned = folder / "tuned"
+    shutil.copytree(grid[0], tuned)
+    about = json.loads((tuned / "config.json").read_text())
+    about["settings"] |= {"objective": "psnr", "seed": 2}
+    about["settings"]["decoder"]["batch_norm"] = False
+    about["settings"]["search"]["space"] |= {"arch": [[16], [8, 8]]}
+    (tuned / "config.json").write_text(json.dumps(about))
+    for k, path in enumerate(sorted(tuned.glob("trials/*/trial.json"))):
+        content = json.loads(path.read_text())
+        content["values"]["arch"] = ("16", "8-8")[k % 2]
+        path.write_text(json.dumps(content))
     return folder

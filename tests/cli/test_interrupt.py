@@ -10,6 +10,7 @@ import pytest
 from tests.cli.builders import call, history, ids, start, table, train
 
 from autodecoder import load_study
+from autodecoder.cli.console import interruptible
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
 
@@ -63,12 +64,15 @@ def test_an_interrupted_study_goes_on_to_the_same_end(
     assert not list(folder.rglob("checkpoint-*"))
 
 
-def test_a_termination_before_the_first_epoch_is_as_polite(tmp_path: Path) -> None:
-    process = start(*FLAGS, "--out=study", cwd=tmp_path)
-    wait_for(process, tmp_path, "study/config.json")
-    process.terminate()
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    assert err == ""
-    assert "Interrupted" in out
-    assert call("runs", tmp_path / "study") == 0
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
+def test_the_first_signal_asks_and_the_second_ends(
+    capsys: pytest.CaptureFixture[str], signum: int
+) -> None:
+    with interruptible() as should_stop:
+        assert not should_stop()
+        signal.raise_signal(signum)
+        assert should_stop()
+        assert "stopping; what is done will be saved" in capsys.readouterr().out
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signum)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -58,11 +58,10 @@ def test_more_is_better_for_a_psnr(runs: Path, capsys: pytest.CaptureFixture[str
     scores = [trial.score for trial in study.trials]
     assert scores == sorted(scores, reverse=True)
     assert "Trials by psnr at its best epoch; best first" in out
-    assert "latent learning rate" in out
     for trial in study.trials:
         row = line_of(out, trial.trial_id).split()
-        rates = {"0.001", f"{trial.values['latent_learning_rate']:g}"}
-        assert {*row[1:3]} == rates
+        assert float(row[1]) == trial.learning_rate
+        assert row[2] == "-".join(map(str, trial.values["arch"]))
         assert row[3] == f"{trial.score:.4f}"
 
 
@@ -141,7 +140,7 @@ def test_each_study_has_a_line(
     for word in ("digits", "16", "1 of 1", "val_loss"):
         assert f" {word} " in row
     row = line_of(out, "/tuned ")
-    for word in ("digits", "2 of 2", "psnr", f"{tuned.best_trial.score:.4f}"):
+    for word in ("digits", "4 of 8", "psnr", f"{tuned.best_trial.score:.4f}"):
         assert f" {word} " in row
     assert "config.json is damaged" in line_of(out, "/torn: ")
     assert "newer version" in line_of(out, "/newer: ")
@@ -203,9 +202,9 @@ def test_two_studies_are_compared(runs: Path, capsys: pytest.CaptureFixture[str]
     assert re.search(r"^ *objective +val_loss +psnr", out, re.MULTILINE)
     score = f"{one.best_trial.score:.4f} ± {one.best_trial.spread:.4f}"
     assert re.search(rf"best score +{score} +{other.best_trial.score:.4f}", out)
-    rate = other.best_trial.values["latent_learning_rate"]
-    assert re.search(r"its learning rate +0\.01 +0\.001", out)
-    assert re.search(rf"its latent learning rate +– +{rate:g}", out)
+    best = other.best_trial.values
+    assert re.search(rf"its learning rate +0\.01 +{best['learning_rate']:g}", out)
+    assert re.search(rf"its arch +– +{'-'.join(map(str, best['arch']))}", out)
     assert re.search(r"decoder\.batch_norm +True +False", out)
     assert re.search(r"executions_per_trial +2 +1", out)
     assert re.search(r"seed +1 +2", out)

@@ -147,7 +147,7 @@ def refuse_foreign(folder: Path) -> None:
     """
     try:
         foreign = folder.exists() and not (folder / "config.json").exists()
-        others = [path for path in folder.iterdir() if not _may_stay(path)] if foreign else []
+        others = [path for path in folder.iterdir() if not _is_ours(path)] if foreign else []
     except OSError as error:
         raise OutputError(
             f"out must be a folder that can be written, got {folder}: {error.strerror}."
@@ -164,11 +164,6 @@ _OURS = re.compile(
     r"config\.json|study\.db(-\w+)?|histories\.csv|trials|best|report"
     r"|\.lock|\.worker-\w+\.lock|\.(config\.json|histories\.csv)\.\w+\.tmp"
 )
-
-
-def _may_stay(path: Path) -> bool:
-    """Whether a new study may live beside it: what is hidden is never touched unless ours."""
-    return path.name.startswith(".") or _is_ours(path)
 
 
 def _is_ours(path: Path) -> bool:

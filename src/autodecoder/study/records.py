@@ -108,7 +108,7 @@ def read_trials(folder: Path, config: StudyConfig) -> Iterator[Trial]:
                 to_values(content["values"]),
                 tuple(executions),
                 content["state"],
-                content.get("error"),
+                content["error"],
             )
         except DataError:
             raise

@@ -15,8 +15,8 @@ from autodecoder.config import StudyConfig, to_dict
 from autodecoder.core.fit import Images, Run, Snapshot, take_snapshot
 from autodecoder.core.watch import DIVERGED as RUN_DIVERGED
 from autodecoder.core.watch import STOPPED as RUN_STOPPED
-from autodecoder.data import Dataset, load_dataset, subset
-from autodecoder.errors import ConfigError, MemoryLimitError, StorageError
+from autodecoder.data import Dataset
+from autodecoder.errors import MemoryLimitError, StorageError
 from autodecoder.files import sweep_temporary
 from autodecoder.model import Model, load_model, save_model
 from autodecoder.study.checkpoint import (
@@ -58,29 +58,6 @@ from autodecoder.study.space import to_parameter
 from autodecoder.study.validate import FRESH_METRICS, show_run, validate_fresh
 
 _log = logging.getLogger(__name__)
-
-
-def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
-    """Load the images of a study: the configured share of its data set.
-
-    Raises
-    ------
-    ConfigError
-        If a batch would be larger than the training set.
-    DataError
-        If the data set cannot be had.
-    """
-    whole = load_dataset(config.data.dataset, data_dir=config.data.data_dir, progress=progress)
-    dataset = subset(whole, config.data.examples_frac, seed=config.seed)
-    sizes = config.search.space.get("batch_size", (config.fit.batch_size,))
-    largest = max(sizes) if isinstance(sizes, tuple) else sizes.high
-    if largest > len(dataset.train):
-        raise ConfigError(
-            f"batch_size must not exceed the number of training images, {len(dataset.train)} "
-            f"({config.data.dataset} with examples_frac {config.data.examples_frac:g}), "
-            f"got {largest}."
-        )
-    return dataset
 
 
 def run_study(

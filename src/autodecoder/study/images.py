@@ -1,0 +1,28 @@
+"""The images of a study: the configured share of its data set."""
+
+from autodecoder.config import StudyConfig
+from autodecoder.data import Dataset, load_dataset, subset
+from autodecoder.errors import ConfigError
+
+
+def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
+    """Load the images of a study: the configured share of its data set.
+
+    Raises
+    ------
+    ConfigError
+        If a batch would be larger than the training set.
+    DataError
+        If the data set cannot be had.
+    """
+    whole = load_dataset(config.data.dataset, data_dir=config.data.data_dir, progress=progress)
+    dataset = subset(whole, config.data.examples_frac, seed=config.seed)
+    sizes = config.search.space.get("batch_size", (config.fit.batch_size,))
+    largest = max(sizes) if isinstance(sizes, tuple) else sizes.high
+    if largest > len(dataset.train):
+        raise ConfigError(
+            f"batch_size must not exceed the number of training images, {len(dataset.train)} "
+            f"({config.data.dataset} with examples_frac {config.data.examples_frac:g}), "
+            f"got {largest}."
+        )
+    return dataset
