@@ -65,7 +65,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged: it is no JSON ({error}).") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} is damaged: it holds no JSON object.")
@@ -76,7 +76,8 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[
     """Write arrays and plain values as one safetensors file, with a checksum."""
     # `ascontiguousarray` would make a number without dimensions one with one.
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    metadata = {"about": json.dumps(about), "crc32": str(_checksum(arrays))}
+    text = json.dumps(about)
+    metadata = {"about": text, "crc32": str(_checksum(arrays, text))}
     write_file(path, save(arrays, metadata))
 
 
@@ -92,7 +93,7 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        whole = metadata["crc32"] == str(_checksum(tensors))
+        whole = metadata["crc32"] == str(_checksum(tensors, metadata["about"]))
         about = json.loads(metadata["about"])
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -103,8 +104,10 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return tensors, about
 
 
-def _checksum(tensors: Mapping[str, np.ndarray]) -> int:
-    crc = 0
+def _checksum(tensors: Mapping[str, np.ndarray], about: str) -> int:
+    crc = zlib.crc32(about.encode())
     for name in sorted(tensors):
-        crc = zlib.crc32(tensors[name].tobytes(), zlib.crc32(name.encode(), crc))
+        array = tensors[name]
+        header = f"{name} {array.dtype} {array.shape}"
+        crc = zlib.crc32(array.tobytes(), zlib.crc32(header.encode(), crc))
     return crc

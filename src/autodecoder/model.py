@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Float
 
 from autodecoder.config import DecoderConfig, parse_arch, to_dict
+from autodecoder.config.rules import check_choice, check_positive_int
 from autodecoder.core.decoder import Decoder, init_decoder
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.tree import arrays_to_tree, tree_to_arrays
-from autodecoder.errors import AutodecoderError, DataError
+from autodecoder.errors import AutodecoderError, DataError, OutputError
 from autodecoder.files import read_json, read_tensors, write_json, write_tensors
 
 #: Version of the directory's layout.
@@ -47,7 +48,10 @@ def save_model(model: Model, folder: Path) -> None:
     OutputError
         If a file cannot be written.
     """
-    (folder / "config.json").unlink(missing_ok=True)
+    try:
+        (folder / "config.json").unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot hold a model: {error.strerror}.") from error
     write_tensors(folder / "decoder.safetensors", tree_to_arrays(model.decoder), {})
     latents = {"train": model.train_latents, "val": model.val_latents}
     write_tensors(folder / "latents.safetensors", latents, {})
@@ -71,10 +75,13 @@ def load_model(folder: Path | str) -> Model:
     """
     folder = Path(folder)
     content = read_json(folder / "config.json")
-    if not isinstance(content.get("schema"), int) or content["schema"] > SCHEMA:
+    schema = content.get("schema")
+    if type(schema) is not int or schema < 1:
+        raise DataError(f"{folder / 'config.json'} describes no model.")
+    if schema > SCHEMA:
         raise DataError(
-            f"{folder} holds a model of layout {content.get('schema')}, this version reads up to "
-            f"{SCHEMA}: update autodecoder."
+            f"{folder} holds a model of layout {schema}, this version reads up to {SCHEMA}: "
+            "update autodecoder."
         )
     arrays, _ = read_tensors(folder / "decoder.safetensors")
     latents, _ = read_tensors(folder / "latents.safetensors")
@@ -83,14 +90,23 @@ def load_model(folder: Path | str) -> Model:
         arch = about["arch"]
         about["arch"] = parse_arch(arch) if isinstance(arch, str) else tuple(arch)
         config = DecoderConfig(**about)
-        height, width, channels = content["image_shape"]
+        check_choice("scaler", content["scaler"], SCALINGS)
         activation = SCALINGS[content["scaler"]].output_activation
+        height, width, channels = sides = content["image_shape"]
+        for side in sides:
+            check_positive_int("each side of image_shape", side)
         n_pixels = height * width * channels
         like = jax.eval_shape(lambda: init_decoder(jax.random.key(0), config, n_pixels, activation))
         decoder = jax.tree.map(jax.numpy.asarray, arrays_to_tree(like, arrays))
+        if len(arrays) > len(jax.tree.leaves(like)):
+            raise ValueError("its decoder has arrays that config.json does not account for")
         for name in ("train", "val"):
-            if latents[name].ndim != 2 or latents[name].shape[1] != config.latent_dims:
-                raise ValueError(f"latents of {config.latent_dims} dimensions are missing")
+            found = latents[name]
+            if found.dtype != np.float32 or found.shape[1:] != (config.latent_dims,):
+                raise ValueError(
+                    f"its {name} latents must be float32[n, {config.latent_dims}], "
+                    f"got {found.dtype}{list(found.shape)}"
+                )
         return Model(
             decoder,
             content["scaler"],
@@ -99,5 +115,8 @@ def load_model(folder: Path | str) -> Model:
             latents["val"],
             content.get("about", {}),
         )
-    except (KeyError, TypeError, ValueError, AutodecoderError) as error:
-        raise DataError(f"the model in {folder} is damaged: {error}.") from error
+    except KeyError as error:
+        raise DataError(f"the model in {folder} is damaged: {error} is missing.") from error
+    except (TypeError, ValueError, AutodecoderError) as error:
+        reason = str(error).removesuffix(".")
+        raise DataError(f"the model in {folder} is damaged: {reason}.") from error

@@ -6,10 +6,8 @@ Once on images of noise, for the flags; and, slowly, on the real ones by `./trai
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from tests.cli.builders import start, train
@@ -78,14 +76,6 @@ def assert_ran(study: Study, rates: list[float], executions: int, epochs: int) -
             assert np.isfinite([execution.last(metric) for metric in METRICS]).all()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def optimised() -> Iterator[None]:
-    """Layers as wide as these take longer without optimisation than the compiler with it."""
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", True)
-
-
 @pytest.fixture(scope="module")
 def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder of small sets in the published layouts, of as many images as a batch needs."""
@@ -117,7 +107,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.usefixtures("no_pictures", "as_shipped")
 @pytest.mark.parametrize(
     ("dataset", "rates", "executions"),
     [

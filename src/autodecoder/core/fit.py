@@ -117,7 +117,8 @@ def init_run(
         key=run_key,
         epoch=jnp.zeros((), jnp.int32),
     )
-    history = {name: jnp.full(config.fit.num_epochs, jnp.nan) for name in history_names(config)}
+    n_epochs = config.fit.num_epochs
+    history = {n: jnp.full(n_epochs, jnp.nan, jnp.float32) for n in history_names(config)}
     best = take_snapshot(state) if config.watch.keep_best else None
     return Run(state, history, init_watch(), best)
 

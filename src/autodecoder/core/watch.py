@@ -27,8 +27,8 @@ def init_watch() -> Watch:
     """Before the first epoch."""
     return Watch(
         status=jnp.array(RUNNING, jnp.int32),
-        best=jnp.array(jnp.inf),
-        reference=jnp.array(jnp.inf),
+        best=jnp.array(jnp.inf, jnp.float32),  # a dtype not given is weak, and costs a compilation
+        reference=jnp.array(jnp.inf, jnp.float32),
         wait=jnp.array(0, jnp.int32),
     )
 
