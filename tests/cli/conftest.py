@@ -1,5 +1,7 @@
 """Fixtures of the command line's tests: quick compilation, no pictures, and studies to look at."""
 
+import contextlib
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -8,7 +10,7 @@ from pathlib import Path
 import jax
 import jaxtyping
 import pytest
-from tests.cli.builders import QUICK, start, train
+from tests.cli.builders import QUICK, train
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -40,13 +42,12 @@ def as_shipped() -> Iterator[None]:
 
 @pytest.fixture(scope="package")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The default search, cut down, started by ./train.py; its folder and what it printed."""
-    cwd = tmp_path_factory.mktemp("grid")
-    process = start(*QUICK, "--seed=1", "--out=study", cwd=cwd)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    assert err == ""
-    return cwd / "study", out
+    """The default search, cut down; its folder and what it printed."""
+    folder = tmp_path_factory.mktemp("grid") / "study"
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        assert train(*QUICK, "--seed=1", "--out", folder) == 0
+    return folder, out.getvalue()
 
 
 @pytest.fixture(scope="package")

@@ -65,7 +65,7 @@ def test_the_folder_holds_what_is_promised(grid: tuple[Path, str]) -> None:
         "reconstructions_train.png",
         "reconstructions_val.png",
     }
-    assert "Results in study\n" in out
+    assert f"Results in {folder}\n" in out
     for path in pictures:
         assert f"  {path}\n" in out
     assert list(folder.glob("trials/*/execution-0/events.out.tfevents.*")) != []
@@ -84,6 +84,7 @@ def test_one_learning_rate_equals_its_cell_of_the_grid(
     assert len(list((tmp_path / "solo" / "report").iterdir())) == 5, "no sweep of one rate"
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_same_command_again_runs_nothing_again(
     grid: tuple[Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,6 +242,7 @@ def test_a_changed_setting_is_refused_with_the_difference(
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()} == written
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_settings_that_touch_nothing_done_may_change(
     grid: tuple[Path, str],
 ) -> None:
@@ -346,14 +348,21 @@ def test_trials_may_be_kept_in_another_database(tmp_path: Path) -> None:
     assert history(tmp_path / "one", 1e-2) == history(tmp_path / "other", 1e-2)
 
 
-def test_a_reader_that_leaves_does_not_end_the_run(tmp_path: Path) -> None:
-    process = start(*ONE, "--out=study[/b]", cwd=tmp_path)
+# Real processes
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_train_py_is_the_same_command(tmp_path: Path) -> None:
+    """And a reader that leaves does not end the run."""
+    process = start(*ONE, "--seed=1", "--out=study[/b]", cwd=tmp_path)
     assert process.stdout is not None
-    process.stdout.readline()
+    assert "431 training and 108 validation images" in process.stdout.readline()
     process.stdout.close()
     assert process.stderr is not None
     with process.stderr:
         err = process.stderr.read()
     assert process.wait(timeout=120) == 0, err
-    assert "Traceback" not in err
-    assert trial_at(tmp_path / "study[/b]", 1e-2).state == "complete"
+    assert err == ""
+    assert train(*ONE, "--seed=1", "--out", tmp_path / "here") == 0
+    assert history(tmp_path / "study[/b]", 1e-2) == history(tmp_path / "here", 1e-2)
+    assert len(list((tmp_path / "study[/b]" / "report").iterdir())) == 5

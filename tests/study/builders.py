@@ -25,7 +25,7 @@ from autodecoder.study import Execution, Progress, Study, Trial
 from autodecoder.study.results import COMPLETE
 
 RATES = (1e-3, 1e-2)
-EPOCHS = 12
+EPOCHS = 20
 
 #: Four runs.
 CONFIG = StudyConfig(
@@ -34,7 +34,7 @@ CONFIG = StudyConfig(
     fit=FitConfig(num_epochs=EPOCHS, batch_size=100),
     infer=InferConfig(n_candidates=100, n_steps=5),
     search=SearchConfig({"learning_rate": RATES}),
-    log=LogConfig(checkpoint_every=2),
+    log=LogConfig(checkpoint_every=5),
     executions_per_trial=2,
     seed=5,
 )
@@ -131,16 +131,6 @@ def files(folder: Path) -> set[str]:
                 parts[1] = "*"
             found.add("/".join(parts))
     return found
-
-
-#: What is left of a finished study of trials of two executions, besides the outcome of one run.
-FINISHED_FILES = {
-    "config.json",
-    "histories.csv",
-    "trials/*/trial.json",
-    "trials/*/execution-0/history.csv",
-    "trials/*/execution-1/history.csv",
-}
 
 
 def assert_finished_files(folder: Path, n_executions: int = 2) -> None:

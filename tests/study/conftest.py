@@ -1,14 +1,16 @@
 """Fixtures of the study's tests: images, quick compilation, and a database server."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import pytest
 from tests.study.builders import CONFIG
 from tests.study.postgres import Server, find_programs, serve
+from tests.study.small import dots, write_small_study
 
 from autodecoder.data import Dataset
-from autodecoder.study import Progress, Study, load_study_data, run_study
+from autodecoder.study import Progress, Study, Trial, load_study_data, run_study
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -52,3 +54,15 @@ def postgres() -> Iterator[Server]:
     pytest.importorskip("psycopg2", reason="psycopg2 is not installed")
     with serve(programs) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def dataset() -> Dataset:
+    """A few images, of the study that `written` is."""
+    return dots()
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> tuple[Path, list[Trial]]:
+    """The folder of a study that was only written, and its trials."""
+    return tmp_path, write_small_study(tmp_path)

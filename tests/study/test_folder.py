@@ -2,9 +2,7 @@
 
 import csv
 import json
-import math
 import shutil
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +12,17 @@ import pandas as pd
 import pytest
 from tests.study.builders import (
     CONFIG,
+    EPOCHS,
     assert_same_study,
     execution,
     files,
     searching,
     trial,
 )
+from tests.study.small import SETTINGS, SPACE, VALUES, WHERE, change, content_of, idle_study
 
 from autodecoder.config import (
     METRICS,
-    DataConfig,
     DecoderConfig,
     FitConfig,
     LogConfig,
@@ -31,58 +30,12 @@ from autodecoder.config import (
     StudyConfig,
     to_dict,
 )
-from autodecoder.data import Dataset, ImageSet
+from autodecoder.data import Dataset
 from autodecoder.errors import ConfigError, DataError, OutputError
 from autodecoder.study import Study, load_study, run_study, write_histories
 from autodecoder.study.folder import open_folder
 from autodecoder.study.records import read_history, write_history, write_trial
-from autodecoder.study.results import DIVERGED, FAILED, UNFINISHED, Trial
-
-SPACE = {"learning_rate": (1e-3, 1e-2), "arch": ((16, 8), (4,)), "batch_norm": (True,)}
-SETTINGS = StudyConfig(
-    data=DataConfig(data_dir=Path("some/where")),
-    decoder=DecoderConfig(arch=(16, 8)),
-    search=SearchConfig(SPACE),
-    executions_per_trial=2,
-    seed=7,
-)
-#: The name of the database in the folder.
-WHERE = "study.db"
-VALUES = {"learning_rate": 1e-2, "arch": (16, 8), "batch_norm": True}
-
-
-@pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    images = np.arange(6 * 2 * 3, dtype=np.uint8).reshape(6, 2, 3, 1)
-    labels = np.arange(6) % 2
-    return Dataset(
-        "dots", ImageSet(images, labels), ImageSet(images[:2], labels[:2]), ("even", "odd")
-    )
-
-
-def wild_execution() -> Any:
-    """Of all magnitudes, not finite in the end."""
-    wild = execution(0.5, math.nan, math.inf, status=DIVERGED, seed=0)
-    wild.history["loss"][1:] = np.nan, np.inf
-    wild.history["psnr"][:] = -np.inf, -0.0, 1e-45
-    return wild
-
-
-@pytest.fixture
-def written(dataset: Dataset, tmp_path: Path) -> tuple[Path, list[Trial]]:
-    """A folder with a good trial, one that failed and one that has not come far."""
-    open_folder(tmp_path, SETTINGS, dataset, WHERE)
-    good = (execution(3, 1, 2, seed=1), execution(6, 5, 4, seed=2))
-    bad = (wild_execution(), execution(math.nan, status=DIVERGED))
-    begun = (execution(9, 8, status=UNFINISHED), execution(status=UNFINISHED))
-    trials = [
-        trial(*good, number=1, **VALUES),
-        trial(*bad, number=2, state=FAILED, **{**VALUES, "learning_rate": 1e-3}),
-        trial(*begun, number=0, state=UNFINISHED, **{**VALUES, "arch": (4,)}),
-    ]
-    for each in trials:
-        write_trial(tmp_path, each, {"cell": each.number})
-    return tmp_path, trials
+from autodecoder.study.results import Trial
 
 
 def strictly(text: str) -> Any:
@@ -90,21 +43,6 @@ def strictly(text: str) -> Any:
         raise AssertionError(f"{constant} is no JSON")
 
     return json.loads(text, parse_constant=refuse)
-
-
-def change(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    content = json.loads(path.read_text())
-    edit(content)
-    path.write_text(json.dumps(content))
-
-
-def content_of(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def idle_study(settings: StudyConfig, dataset: Dataset, folder: Path, **kwargs: Any) -> Study:
-    """All of a study but its runs."""
-    return run_study(settings, dataset, folder, should_stop=lambda: True, **kwargs)
 
 
 # config.json
@@ -258,7 +196,7 @@ def test_starting_over_clears_the_study_and_nothing_else(
         ),
         (
             replace(CONFIG, fit=FitConfig(num_epochs=9, batch_size=50)),
-            r"fit\.num_epochs was 12, now 9; fit\.batch_size was 100, now 50",
+            rf"fit\.num_epochs was {EPOCHS}, now 9; fit\.batch_size was 100, now 50",
         ),
     ],
 )
@@ -420,93 +358,6 @@ def test_nothing_temporary_stays(written: tuple[Path, list[Trial]]) -> None:
         "trials/*/execution-0/history.csv",
         "trials/*/execution-1/history.csv",
     }
-
-
-# What is damaged is named
-
-
-@pytest.mark.parametrize("folder", [".", "nowhere"])
-def test_a_folder_without_a_study(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(DataError, match="holds no study"):
-        load_study(tmp_path / folder)
-
-
-@pytest.mark.parametrize("text", ["", "{", '{"schema": 2', "[1]", "null", '"x"', "\x00" * 100])
-@pytest.mark.parametrize("name", ["config.json", "trial.json"])
-def test_json_that_is_cut_off_or_none(
-    written: tuple[Path, list[Trial]], dataset: Dataset, name: str, text: str
-) -> None:
-    folder, _ = written
-    path = next(folder.rglob(name))
-    path.write_text(text)
-    for attempt in (load_study, lambda folder: idle_study(SETTINGS, dataset, folder)):
-        with pytest.raises(DataError, match=rf"{name} is damaged"):
-            attempt(folder)
-    assert path.read_text() == text
-
-
-def removals(name: str) -> list[tuple[str, str, Callable]]:
-    """Edits of a JSON file: each of the names that it needs is absent, or has a foolish value."""
-    names = {
-        "config.json": ("study", "settings", "data_fingerprint"),
-        "trial.json": ("id", "number", "state", "values", "executions", "error"),
-    }[name]
-    foolish: Mapping[str, tuple[Any, ...]] = {
-        "settings": ([], "x", {"fit": 3}, {"objective": "beauty"}, {"colour": "red"}),
-        "state": ("waiting", 3),
-        "values": ([], "x", {"colour": 1}, {"latent_dims": "many"}),
-        "executions": (3, [3], [{}], [{"status": "finished"}]),
-    }
-    edits = []
-    for key in names:
-        edits.append((name, f"without {key}", lambda content, key=key: content.pop(key)))
-        for value in foolish.get(key, ()):
-            edits.append(
-                (
-                    name,
-                    f"{key}: {value}",
-                    lambda content, key=key, value=value: content.update({key: value}),
-                )
-            )
-    return edits
-
-
-@pytest.mark.parametrize(
-    ("name", "edit"),
-    [
-        pytest.param(name, edit, id=f"{name} {label}")
-        for name, label, edit in removals("config.json") + removals("trial.json")
-    ],
-)
-def test_json_of_another_content(
-    written: tuple[Path, list[Trial]], dataset: Dataset, name: str, edit: Callable
-) -> None:
-    folder, (good, *_) = written
-    path = folder / (name if name == "config.json" else f"trials/{good.trial_id}/{name}")
-    change(path, edit)
-    for attempt in (load_study, lambda folder: idle_study(SETTINGS, dataset, folder)):
-        with pytest.raises(DataError, match=rf"{name} is damaged"):
-            attempt(folder)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "epoch,loss\n1,x\n", "epoch,loss\n1,2\n2\n", "epoch,loss\n1,2,3\n", b"\xff\xfe", "\n"],
-)
-def test_a_damaged_history(written: tuple[Path, list[Trial]], text: str | bytes) -> None:
-    folder, (good, *_) = written
-    path = folder / "trials" / good.trial_id / "execution-1" / "history.csv"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(DataError, match=r"history\.csv.*(is damaged|lacks metrics)"):
-        load_study(folder)
-
-
-def test_a_history_without_the_objective(written: tuple[Path, list[Trial]]) -> None:
-    folder, (good, *_) = written
-    path = folder / "trials" / good.trial_id / "execution-1" / "history.csv"
-    path.write_text("epoch,loss\n1,2\n")
-    with pytest.raises(DataError, match=r"history\.csv.*(is damaged|lacks metrics)"):
-        load_study(folder)
 
 
 # Where nothing can be written

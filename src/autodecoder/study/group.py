@@ -141,7 +141,7 @@ class Group:
                 last_saved = time.monotonic()
             # Runs at their last epoch do not count: the others are about to be there, too.
             n_early = sum(slot.status != RUNNING for slot in self.slots)
-            if len(self.slots) / 2 < n_early < len(self.slots):
+            if n_early > len(self.slots) / 2 and not all(slot.ended for slot in self.slots):
                 self._settle_ended()
                 self._compact()
         self._save()  # what follows takes its time
@@ -301,7 +301,7 @@ class Group:
     def _stop(self) -> bool:
         self._save()
         for slot in self.slots:
-            for observer in self._observers:
+            for observer in self._observers if not slot.settled else ():
                 observer.end_run(slot.info)
         return True
 
