@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.builders import call, history, ids, start, table, train
+from tests.data.builders import idx_files, write
 
 from autodecoder import load_study
 from autodecoder.cli.console import interruptible
@@ -16,9 +17,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX s
 
 RATES = (1e-3, 1e-2)
 FLAGS = (
-    *("--arch=16", "--examples_frac=0.3", "--executions_per_trial=1", "--num_epochs=500"),
-    *("--tune=lr=1e-3,1e-2", "--seed=1", "--histogram_freq=0", "--visualize_freq=0"),
-    *("--checkpoint_every=50", "--notensorboard"),
+    *("--dataset=mnist", "--arch=16", "--latent_dims=3", "--batch_size=2", "--examples_frac=0"),
+    *("--executions_per_trial=1", "--num_epochs=3000", "--tune=lr=1e-3,1e-2", "--seed=1"),
+    *("--histogram_freq=0", "--visualize_freq=0", "--checkpoint_every=100", "--notensorboard"),
 )
 
 
@@ -36,7 +37,9 @@ def test_an_interrupted_study_goes_on_to_the_same_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "study"
-    process = start(*FLAGS, "--out=study", cwd=tmp_path)
+    write(tmp_path / "data" / "mnist", idx_files())  # six images, which need no scikit-learn
+    flags = (*FLAGS, f"--data_dir={tmp_path / 'data'}")
+    process = start(*flags, "--out=study", cwd=tmp_path)
     wait_for(process, folder, "trials/*/execution-0/checkpoint-*")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
@@ -48,17 +51,24 @@ def test_an_interrupted_study_goes_on_to_the_same_end(
     study = load_study(folder)
     for trial in study.trials:
         assert trial.state == "unfinished"
-        assert 50 <= trial.executions[0].epochs < 500
+        assert 100 <= trial.executions[0].epochs < 3000
     assert abs(study.trials[0].executions[0].epochs - study.trials[1].executions[0].epochs) <= 1
     assert {path.name for path in (folder / "report").iterdir()} >= {"loss_curves.png"}
     assert not list(tmp_path.rglob("*.tmp"))
     assert call("runs", folder) == 0
     assert table(capsys.readouterr().out) == table(out)
 
-    # The same command, to the end; beside it a study that nothing interrupts.
-    assert train(*FLAGS, "--out", folder) == 0
+    # The same command, to the end, though its reader leaves; beside it a study without either.
+    process = start(*flags, "--out=study", cwd=tmp_path)
+    assert process.stdout is not None
+    assert "4 training and 2 validation images" in process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr:
+        assert process.stderr.read() == ""
+    assert process.wait(timeout=120) == 0
     assert sorted(ids(load_study(folder))) == sorted(ids(study))
-    assert train(*FLAGS, "--out", tmp_path / "whole") == 0
+    assert train(*flags, "--out", tmp_path / "whole") == 0
     for rate in RATES:
         assert history(folder, rate) == history(tmp_path / "whole", rate)
     assert not list(folder.rglob("checkpoint-*"))

@@ -198,7 +198,7 @@ def test_wrong_names_and_types_are_told(values: dict[str, Any], message: str) ->
 
 
 @given(st.sampled_from(PATHS), anything)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_value_is_taken_or_refused_in_a_sentence(path: str, value: Any) -> None:
     config = unless_refused(lambda: study_config(nested(path, value)))
     if config is not None:
@@ -210,7 +210,7 @@ def test_any_value_is_taken_or_refused_in_a_sentence(path: str, value: Any) -> N
     anything,
     st.sampled_from(["grid", "random"]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_search_space_is_taken_or_refused_in_a_sentence(
     name: str, value: Any, sampler: str
 ) -> None:
