@@ -42,7 +42,7 @@ demo: $(VENV)/installed
 		--executions_per_trial 2 --objective fresh_val_loss --seed 1 --out runs/demo
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow

@@ -79,7 +79,7 @@ def test_digits_are_split_class_by_class_and_use_the_whole_range() -> None:
 
 
 def test_digits_are_the_same_every_time(tmp_path: Path) -> None:
-    first, second = load_dataset("digits"), load_dataset("digits", data_dir=tmp_path)
+    first, second = load_dataset("digits"), load_dataset("digits", data_dir=str(tmp_path))
     assert_same(first, second)
     assert first.fingerprint == second.fingerprint
 

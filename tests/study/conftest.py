@@ -25,6 +25,12 @@ def quick_compilation() -> Iterator[None]:
     patch.undo()
 
 
+@pytest.fixture
+def full_optimisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the processes that a test starts compile as users' do."""
+    monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")
+
+
 @pytest.fixture(scope="session")
 def digits() -> Dataset:
     return load_study_data(CONFIG)

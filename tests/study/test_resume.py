@@ -130,6 +130,7 @@ def test_killed_at_random_moments_it_ends_the_same(
 
 
 @pytest.mark.slow  # MNIST, eleven processes
+@pytest.mark.usefixtures("full_optimisation")
 def test_killed_ten_times_on_mnist_it_ends_the_same(shared_data: Path, tmp_path: Path) -> None:
     config = StudyConfig(
         data=DataConfig("mnist", shared_data, examples_frac=0.1),

@@ -213,14 +213,16 @@ SOURCES: dict[str, IdxSource | CifarSource] = {
 }
 
 
-def load_dataset(name: str, *, data_dir: Path | None = None, progress: bool = False) -> Dataset:
+def load_dataset(
+    name: str, *, data_dir: Path | str | None = None, progress: bool = False
+) -> Dataset:
     """Load a data set by name, from disk where it lies there, else from its publisher.
 
     Parameters
     ----------
     name : str
         `digits`, which needs no file, `mnist`, `fmnist`, `cifar10` or `cifar100`.
-    data_dir : Path, optional
+    data_dir : path, optional
         Folder whose subfolder `name` holds the published files. Searched first; then the folder
         that the environment variable `AUTODECODER_DATA` names, then the user's cache, into which
         downloads go.
@@ -247,6 +249,7 @@ def load_dataset(name: str, *, data_dir: Path | None = None, progress: bool = Fa
     """
     if name not in DATASETS:
         raise ConfigError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}.")
+    data_dir = None if data_dir is None else Path(data_dir)
     if data_dir is not None and not _is_folder(data_dir):
         raise ConfigError(f"data_dir must be an existing folder, got {data_dir}.")
     if name == "digits":
