@@ -40,6 +40,10 @@ def removals(name: str) -> list[tuple[str, str, Callable]]:
         "trial.json": ("id", "number", "state", "values", "executions", "error"),
     }[name]
     foolish: Mapping[str, tuple[Any, ...]] = {
+        "data_fingerprint": (None, 3),
+        "study": (None,),
+        "id": ("../x", "00000009"),
+        "error": (3, []),
         "settings": ([], "x", {"fit": 3}, {"objective": "beauty"}, {"colour": "red"}),
         "state": ("waiting", 3),
         "values": ([], "x", {"colour": 1}, {"latent_dims": "many"}),
@@ -86,6 +90,20 @@ def test_a_damaged_history(written: tuple[Path, list[Trial]], text: str | bytes)
     path = folder / "trials" / good.trial_id / "execution-1" / "history.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DataError, match=r"history\.csv.*(is damaged|lacks metrics)"):
+        load_study(folder)
+
+
+@pytest.mark.parametrize("n_lines", [None, 0, 1, 3])
+def test_a_history_that_is_not_whole(
+    written: tuple[Path, list[Trial]], n_lines: int | None
+) -> None:
+    folder, (good, *_) = written
+    path = folder / "trials" / good.trial_id / "execution-1" / "history.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.unlink()
+    if n_lines is not None:
+        path.write_text("".join(lines[:n_lines]))
+    with pytest.raises(DataError, match=r"history\.csv is damaged"):
         load_study(folder)
 
 

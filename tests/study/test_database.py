@@ -49,6 +49,8 @@ def assert_one_sentence(error: StorageError) -> None:
         (f"postgresql+nothing://user:{SECRET}@127.0.0.1/x", r"cannot be used|driver"),
         (f"postgresql://user:{SECRET}@127.0.0.1:1/name", r"user:\*\*\*@.*Connection refused"),
         (f"postgresql://user:{SECRET}@nowhere.invalid/name", r"cannot be used.*nowhere\.invalid"),
+        ("sqlite://", "must be a database that lasts, got 'sqlite://'"),
+        ("sqlite:///:memory:", "must be a database that lasts"),
         ("sqlite:////nowhere/at/all.db", r"cannot be used.*unable to open"),
         ("sqlite:////proc/version", r"cannot be (used|written)"),
     ],

@@ -106,7 +106,7 @@ def test_another_programs_config_is_left_alone(digits: Dataset, tmp_path: Path) 
     for content in ('{"versions": ["a"]}', '{"schema": "x"}', "[]", "schema = 1", ""):
         (tmp_path / "config.json").write_text(content)
         for reset in (False, True):
-            with pytest.raises(DataError, match=r"damaged|version"):
+            with pytest.raises(DataError, match=r"damaged|no study's"):
                 run_study(CONFIG, digits, tmp_path, reset=reset)
             assert (tmp_path / "config.json").read_text() == content
 
@@ -392,3 +392,31 @@ def test_settings_of_the_log_are_kept(dataset: Dataset, tmp_path: Path) -> None:
     settings = replace(SETTINGS, log=LogConfig(trackers=("gradients",), histogram_freq=0))
     open_folder(tmp_path, settings, dataset, WHERE)
     assert load_study(tmp_path).config.log == settings.log
+
+
+# What is not ours
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("name", ["report/thesis.tex", "trials/mine.txt", "best/x", "study.db"])
+def test_files_of_our_names_but_not_of_a_study_are_left_alone(
+    dataset: Dataset, tmp_path: Path, name: str, reset: bool
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    with pytest.raises(OutputError, match="holds other files"):
+        idle_study(SETTINGS, dataset, tmp_path, reset=reset)
+    assert content_of(tmp_path) == {path: b"mine"}
+
+
+def test_a_reset_is_refused_where_the_trials_lie_elsewhere(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    folder, url = tmp_path / "study", f"sqlite:///{tmp_path / 'trials.db'}"
+    idle_study(SETTINGS, dataset, folder, storage=url)
+    before = content_of(folder)
+    with pytest.raises(ConfigError, match="give the same --storage"):
+        idle_study(SETTINGS, dataset, folder, reset=True)
+    assert content_of(folder) == before
+    idle_study(SETTINGS, dataset, folder, storage=url, reset=True)

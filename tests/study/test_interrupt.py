@@ -33,6 +33,7 @@ def test_interrupted_it_keeps_the_epochs_done_and_goes_on_to_the_same_end(
             full = full_trial.executions[k]
             assert execution.status == "unfinished"
             assert 1 <= execution.epochs < EPOCHS
+            assert execution.seconds > 0
             assert np.isnan(execution.history["fresh_val_loss"]).all()
             for name in ("loss", "val_loss", "latent_variance"):
                 np.testing.assert_array_equal(

@@ -312,3 +312,12 @@ def test_a_damaged_storage_is_to_be_moved_away(tmp_path: Path) -> None:
         assert (tmp_path / "study.db").read_bytes() == content
     shutil.move(tmp_path / "study.db", tmp_path / "away.db")
     assert search_to_its_end(tmp_path, settings) == []
+
+
+def test_it_knows_whether_others_are_at_work(tmp_path: Path) -> None:
+    with opened(tmp_path, config({})) as one:
+        assert one.is_alone()
+        with opened(tmp_path, config({})) as other:
+            assert not one.is_alone()
+            assert not other.is_alone()
+        assert one.is_alone()

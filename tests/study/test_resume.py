@@ -41,6 +41,8 @@ from autodecoder.errors import OutputError, StorageError
 from autodecoder.study import Progress, Study, load_study, load_study_data, run_study
 from autodecoder.study.checkpoint import load_outcome
 from autodecoder.study.ledger import Ledger
+from autodecoder.study.locks import drop_worker_lock, hold_worker_lock
+from autodecoder.study.results import COMPLETE
 
 LOG_RATES = Range(1e-4, 1e-1, log=True)
 #: Two groups of four runs, one trial each.
@@ -188,6 +190,59 @@ def test_a_study_that_is_running_is_not_cleared(digits: Dataset, tmp_path: Path)
     assert files(tmp_path) == before
     run_study(CONFIG, digits, tmp_path, reset=True, should_stop=lambda: True)
     assert load_study(tmp_path).about["study"] != part.about["study"]
+
+
+def test_a_process_that_fails_leaves_the_study_to_the_others(
+    digits: Dataset, tmp_path: Path
+) -> None:
+    """Though nothing has come of it yet; alone, it leaves nothing."""
+
+    def fail(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    def fail_beside_another(_: Progress) -> None:
+        stack.callback(drop_worker_lock, folder, "other", hold_worker_lock(folder, "other"))
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "shared"
+    with contextlib.ExitStack() as stack:
+        with pytest.raises(KeyboardInterrupt):
+            run_study(CONFIG, digits, folder, report=fail_beside_another)
+        assert [state for _, state in trials_in(folder)] == ["RUNNING", "RUNNING"]
+        assert (folder / "config.json").exists()
+    with pytest.raises(KeyboardInterrupt):
+        run_study(CONFIG, digits, tmp_path / "alone", report=fail)
+    assert not (tmp_path / "alone").exists()
+
+
+def test_a_trial_whose_end_the_storage_has_missed_is_not_run_again(
+    whole: Study, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise StorageError("the server went away.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "finish", lost)
+        with pytest.raises(StorageError, match="went away"):
+            run_study(CONFIG, digits, tmp_path)
+    assert [state for _, state in trials_in(tmp_path)] == ["RUNNING", "RUNNING"]
+    (ended,) = [t.trial_id for t in load_study(tmp_path).trials if t.state == COMPLETE]
+    recorder = Recorder()
+    study = run_study(CONFIG, digits, tmp_path, observers=[recorder])
+    assert ended not in {trial_id for trial_id, *_ in recorder.begun}
+    assert [state for _, state in trials_in(tmp_path)] == ["COMPLETE", "COMPLETE"]
+    assert_same_study(study, whole)
+
+
+def test_a_trial_whose_files_are_gone_is_named(
+    whole: Study, digits: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(whole.folder, tmp_path, dirs_exist_ok=True)
+    lost = whole.trials[1].trial_id
+    shutil.rmtree(tmp_path / "trials" / lost)
+    study = run_study(CONFIG, digits, tmp_path)
+    assert f"the trial {lost} has ended, but its files are gone" in caplog.text
+    assert [trial.trial_id for trial in study.trials] == [whole.trials[0].trial_id]
 
 
 def test_what_a_process_left_that_was_killed_in_the_end_is_cleared(

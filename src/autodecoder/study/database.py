@@ -21,7 +21,7 @@ def connect(folder: Path, storage: str | None) -> RDBStorage:
     Raises
     ------
     StorageError
-        If the URL is none.
+        If the URL is none, or of a database in memory.
     """
     url = _url(folder, storage)
     name = url.get_backend_name()
@@ -67,6 +67,8 @@ def _url(folder: Path, storage: str | None) -> URL:
             "storage must be the URL of a database, for example postgresql://user@host/name, got "
             f"{_hide_password(storage)!r}."
         ) from None
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise StorageError(f"storage must be a database that lasts, got {storage!r}.")
     # SQLAlchemy's choice of a driver changed with its version 2.1; the extra brings this one.
     return url.set(drivername="postgresql+psycopg2") if url.drivername == "postgresql" else url
 
@@ -82,7 +84,7 @@ def _explain(error: Exception, where: str) -> str:
             f"the storage {where} needs a database driver that is not installed "
             f"({cause.__cause__ or cause}); for PostgreSQL: pip install 'autodecoder[postgresql]'."
         )
-    reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
+    reason = " ".join(str(getattr(cause, "orig", None) or cause).split()).rstrip(".")
     if re.search("malformed|not a database", reason):
         return (
             f"{where} is damaged ({reason}). Move it away and give the same command again: the "

@@ -124,16 +124,20 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     about = read_json(path)
-    schema = about.get("schema")
-    if not isinstance(schema, int) or schema != SCHEMA:
-        versions = about.get("versions")
+    schema, versions = about.get("schema"), about.get("versions")
+    if not isinstance(schema, int):
+        raise DataError(f"{path} is no study's; name another folder.")
+    if schema != SCHEMA:
         written = versions.get("autodecoder") if isinstance(versions, dict) else "unknown"
-        newer = isinstance(schema, int) and schema > SCHEMA
+        newer = schema > SCHEMA
         advice = "update autodecoder to go on with it" if newer else "name another folder"
         raise DataError(
             f"{folder} was written by a{' newer' if newer else 'n earlier'} version of autodecoder "
             f"({written}, layout {schema}; this one is {__version__}, layout {SCHEMA}): {advice}."
         )
+    for name in ("study", "data_fingerprint", "storage"):
+        if not isinstance(about.get(name), str):
+            raise DataError(f"{path} is damaged: it has no {name}.")
     return about
 
 
@@ -144,30 +148,31 @@ def refuse_foreign(folder: Path) -> None:
     ------
     OutputError
         If it cannot, or holds other files.
+    DataError
+        If its `config.json` is damaged, of another version, or no study's.
     """
     try:
         foreign = folder.exists() and not (folder / "config.json").exists()
-        others = [path for path in folder.iterdir() if not _is_ours(path)] if foreign else []
+        names = [path.name for path in folder.iterdir()] if foreign else []
     except OSError as error:
         raise OutputError(
             f"out must be a folder that can be written, got {folder}: {error.strerror}."
         ) from error
-    if others:
+    if any(not _SURELY_OURS.fullmatch(name) for name in names):
         raise OutputError(
             f"out must be a new or an empty folder, or that of the same study, but {folder} "
             "holds other files; name another one."
         )
+    read_about(folder)
 
 
-#: Names of files and folders that a study writes, temporary ones included.
+#: Names of files and folders in the folder of a study that it writes, temporary ones included;
+#: and those among them that no one else writes, which may lie there before `config.json` does.
 _OURS = re.compile(
     r"config\.json|study\.db(-\w+)?|histories\.csv|trials|best|report"
     r"|\.lock|\.worker-\w+\.lock|\.(config\.json|histories\.csv)\.\w+\.tmp"
 )
-
-
-def _is_ours(path: Path) -> bool:
-    return _OURS.fullmatch(path.name) is not None
+_SURELY_OURS = re.compile(r"\.lock|\.worker-\w+\.lock|\.config\.json\.\w+\.tmp")
 
 
 def open_folder(
@@ -192,14 +197,25 @@ def open_folder(
         about = {**_describe(folder, config, dataset), "storage": storage}
     else:
         _check_same(about, config, dataset, folder)
-        if about["storage"] != storage:
-            raise ConfigError(
-                f"the trials of the study in {folder} are kept in {about['storage']}, not in "
-                f"{storage}: give the same --storage as before."
-            )
+        check_storage(about, storage, folder)
         about = {**about, "settings": to_dict(config)}  # those that may change
     write_json(folder / "config.json", about)
     return about
+
+
+def check_storage(about: Mapping[str, Any], storage: str, folder: Path) -> None:
+    """Check that the trials of the study in a folder are kept where they are looked for now.
+
+    Raises
+    ------
+    ConfigError
+        If they are not.
+    """
+    if about["storage"] != storage:
+        raise ConfigError(
+            f"the trials of the study in {folder} are kept in {about['storage']}, not in "
+            f"{storage}: give the same --storage as before."
+        )
 
 
 def _describe(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, Any]:
@@ -249,14 +265,14 @@ def _check_same(
 
 def _config(about: Mapping[str, Any], folder: Path) -> StudyConfig:
     try:
-        _ = about["study"], about["data_fingerprint"], about["storage"]
         return study_config(about["settings"])
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
         raise DataError(f"{folder / 'config.json'} is damaged: {error}") from error
 
 
 def clear_folder(folder: Path) -> None:
-    """Remove a study and its files, but no others; the folder stays.
+    """Remove a study's files, and its folders `trials`, `best` and `report` with all that is in
+    them, but nothing else.
 
     Raises
     ------
@@ -264,7 +280,8 @@ def clear_folder(folder: Path) -> None:
         If it cannot be cleared.
     """
     try:
-        paths = [path for path in folder.iterdir() if _is_ours(path) and path.name != ".lock"]
+        ours = (path for path in folder.iterdir() if _OURS.fullmatch(path.name))
+        paths = [path for path in ours if path.name != ".lock"]
         # `config.json` goes last: with it, what is left is known to be ours.
         for path in sorted(paths, key=lambda path: path.name == "config.json"):
             if path.is_dir() and not path.is_symlink():
@@ -297,7 +314,7 @@ def sweep_folder(folder: Path) -> None:
 
 def discard_folder(folder: Path) -> None:
     """Remove the files of a study of which nothing has come, and the folder if it is empty."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, OutputError):
         clear_folder(folder)
         (folder / ".lock").unlink(missing_ok=True)
         folder.rmdir()

@@ -57,7 +57,8 @@ class Claim:
 class Ledger:
     """The trials of a study, as one of its processes sees them.
 
-    Use as a context manager: at its end, trials claimed but not finished are free for others.
+    Use as a context manager: at its end, trials claimed but not finished are free for others. Made
+    under the lock of the study.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ class Ledger:
         self._claimed: dict[str, FrozenTrial] = {}
         self._where = describe(folder / "study.db", storage)
         logging.getLogger("optuna").setLevel(logging.WARNING)
-        with self._errors(), study_lock(folder):
+        with self._errors():
             self._storage = connect(folder, storage)
             self._study = optuna.create_study(
                 storage=self._storage,
@@ -151,6 +152,10 @@ class Ledger:
                 trial.score if complete else None,
                 TrialState.COMPLETE if complete else TrialState.FAIL,
             )
+
+    def is_alone(self) -> bool:
+        """Whether no other process is at work on the study."""
+        return not is_anyone_alive(self._folder, but=self._worker)
 
     def has_others(self, claims: Sequence[Claim]) -> bool:
         """Whether there are trials besides these that have not failed."""
@@ -263,7 +268,9 @@ class Ledger:
     def _restore(self) -> None:
         """Enter trials that the folder holds and the storage does not: it is new, or was lost."""
         known = self._numbers()
-        lost = [c for _, c in read_trial_files(self._folder) if c["id"] not in known]
+        contents = [content for _, content in read_trial_files(self._folder)]
+        self._warn_of_lost_files({content["id"] for content in contents})
+        lost = [content for content in contents if content["id"] not in known]
         for content in lost:
             if set(content["values"]) != set(self._space):
                 name = self._folder / "trials" / content["id"] / "trial.json"
@@ -285,6 +292,15 @@ class Ledger:
             )
         if lost:
             _log.warning("%d trials were read back from the folder into the storage", len(lost))
+
+    def _warn_of_lost_files(self, there: set[str]) -> None:
+        ended = {t.user_attrs.get("id") for t in self._trials() if t.state.is_finished()}
+        for trial_id in sorted(i for i in ended - there if i is not None):
+            _log.warning(
+                "the trial %s has ended, but its files are gone from %s; it is not run again",
+                trial_id,
+                self._folder / "trials",
+            )
 
     def _errors(self) -> contextlib.AbstractContextManager[None]:
         return storage_errors(self._where)

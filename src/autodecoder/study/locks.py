@@ -69,9 +69,10 @@ def sweep_worker_locks(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def is_anyone_alive(folder: Path) -> bool:
-    """Whether any process is at work on a study."""
-    return any(_is_held(path) for path in folder.glob(_NAME.format("*")))
+def is_anyone_alive(folder: Path, but: str = "") -> bool:
+    """Whether any process is at work on a study, or any but one."""
+    own = _NAME.format(but)
+    return any(path.name != own and _is_held(path) for path in folder.glob(_NAME.format("*")))
 
 
 def _is_held(path: Path) -> bool:

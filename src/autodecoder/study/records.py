@@ -12,14 +12,21 @@ import numpy as np
 from autodecoder.config import METRICS, StudyConfig
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.files import read_json, write_file, write_json
-from autodecoder.study.results import STATES, Execution, Trial
+from autodecoder.study.results import STATES, UNFINISHED, Execution, Trial
 from autodecoder.study.space import to_parameter, to_values
 
 #: Version of the layout of a study's files.
 SCHEMA = 2
 
 #: What every `trial.json` must hold.
-_FIELDS = {"id": str, "number": int, "state": str, "values": dict, "executions": list}
+_FIELDS = {
+    "id": str,
+    "number": int,
+    "state": str,
+    "error": str | None,
+    "values": dict,
+    "executions": list,
+}
 
 
 def execution_folder(folder: Path, trial_id: str, execution: int) -> Path:
@@ -64,19 +71,21 @@ def _describe_execution(execution: Execution) -> dict[str, Any]:
     }
 
 
-def read_trial_files(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The path and content of every `trial.json`.
+def read_trial_files(folder: Path, trial_id: str = "*") -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The path and content of every `trial.json`, or of that of one trial.
 
     Raises
     ------
     DataError
         If one is damaged.
     """
-    for path in sorted((folder / "trials").glob("*/trial.json")):
+    for path in sorted((folder / "trials").glob(f"{trial_id}/trial.json")):
         content = read_json(path)
         for name, kind in _FIELDS.items():
-            if not isinstance(content.get(name), kind):
+            if name not in content or not isinstance(content[name], kind):
                 raise DataError(f"{path} is damaged: it has no {name}.")
+        if content["id"] != path.parent.name:
+            raise DataError(f"{path} is damaged: it is that of the trial {content['id']}.")
         if content["state"] not in STATES:
             raise DataError(f"{path} is damaged: no trial is {content['state']!r}.")
         try:
@@ -86,8 +95,15 @@ def read_trial_files(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         yield path, content
 
 
-def read_trials(folder: Path, config: StudyConfig) -> Iterator[Trial]:
-    for path, content in read_trial_files(folder):
+def read_trials(folder: Path, config: StudyConfig, trial_id: str = "*") -> Iterator[Trial]:
+    """Every trial that has a `trial.json`, or one of them.
+
+    Raises
+    ------
+    DataError
+        If a file is damaged, or the history of an execution that has ended is not whole.
+    """
+    for path, content in read_trial_files(folder, trial_id):
         try:
             executions = []
             for k, about in enumerate(content["executions"]):
@@ -95,9 +111,14 @@ def read_trials(folder: Path, config: StudyConfig) -> Iterator[Trial]:
                 if not set(METRICS) <= set(history):
                     where = execution_folder(folder, content["id"], k) / "history.csv"
                     raise DataError(f"{where} is damaged: it lacks metrics.")
-                executions.append(
-                    Execution(history, config.metric, about["status"], about["seconds"])
-                )
+                execution = Execution(history, config.metric, about["status"], about["seconds"])
+                if execution.status != UNFINISHED and execution.epochs != about["epochs"]:
+                    where = execution_folder(folder, content["id"], k) / "history.csv"
+                    raise DataError(
+                        f"{where} is damaged: it has {execution.epochs} epochs instead of "
+                        f"{about['epochs']}."
+                    )
+                executions.append(execution)
             if set(content["values"]) != set(config.search.space):
                 raise ValueError("its values are not those of the search space")
             if len(executions) != config.executions_per_trial:

@@ -16,7 +16,7 @@ from autodecoder.core.fit import Images, Run, Snapshot, take_snapshot
 from autodecoder.core.watch import DIVERGED as RUN_DIVERGED
 from autodecoder.core.watch import STOPPED as RUN_STOPPED
 from autodecoder.data import Dataset
-from autodecoder.errors import MemoryLimitError, StorageError
+from autodecoder.errors import MemoryLimitError, OutputError, StorageError
 from autodecoder.files import sweep_temporary
 from autodecoder.model import Model, load_model, save_model
 from autodecoder.study.checkpoint import (
@@ -29,6 +29,7 @@ from autodecoder.study.checkpoint import (
 from autodecoder.study.database import describe
 from autodecoder.study.folder import (
     Study,
+    check_storage,
     clear_folder,
     discard_folder,
     is_worth_keeping,
@@ -43,7 +44,7 @@ from autodecoder.study.group import Group, Progress, Slot, run_infos, unfinished
 from autodecoder.study.ledger import Claim, Ledger, delete_study
 from autodecoder.study.locks import is_anyone_alive, study_lock
 from autodecoder.study.observer import Observer, RunInfo
-from autodecoder.study.records import execution_folder, read_history, write_trial
+from autodecoder.study.records import execution_folder, read_history, read_trials, write_trial
 from autodecoder.study.results import (
     COMPLETE,
     DIVERGED,
@@ -147,38 +148,40 @@ class _Worker:
         self._should_stop = should_stop
         self._images = Images(jnp.asarray(dataset.train.flat), jnp.asarray(dataset.val.flat))
         self._open: dict[str, Claim] = {}
+        self._ledger: Ledger | None = None
+        self._seconds: dict[Path, float] = {}
+        """Spent on executions that have not ended."""
 
     def run(self, storage: str | None, reset: bool) -> None:
         refuse_foreign(self._folder)
-        with study_lock(self._folder):
-            about = read_about(self._folder)
-            if reset and about is not None:
-                delete_study(self._folder, about["study"], storage)
-            if reset:
-                clear_folder(self._folder)
-            is_new = reset or about is None
-            where = describe("study.db", storage)
-            about = open_folder(self._folder, self._config, self._dataset, where)
+        where = describe("study.db", storage)
         with contextlib.ExitStack() as stack:
-            if is_new:
-                stack.push(self._discard_on_error)
-            ledger = stack.enter_context(self._ledger(about["study"], storage))
-            if is_new:
-                stack.push(lambda *error: self._discard_on_error(*error, ledger=ledger))
+            with study_lock(self._folder):
+                about = read_about(self._folder)
+                if reset and about is not None:
+                    check_storage(about, where, self._folder)
+                    delete_study(self._folder, about["study"], storage)
+                if reset:
+                    clear_folder(self._folder)
+                if reset or about is None:
+                    stack.push(self._discard_on_error)
+                about = open_folder(self._folder, self._config, self._dataset, where)
+                shape = self._dataset.image_shape
+                ledger = Ledger(self._folder, about["study"], self._config, shape, storage)
+                self._ledger = stack.enter_context(ledger)
             self._work(ledger)
 
-    def _discard_on_error(self, kind: object, *_: object, ledger: Ledger | None = None) -> None:
-        """Leave nothing behind where nothing has come of a new study."""
-        if kind is None or is_worth_keeping(self._folder):
+    def _discard_on_error(self, kind: object, *_: object) -> None:
+        """Leave nothing behind where nothing has come of a new study, and no one else is at it."""
+        if kind is None:
             return
-        if ledger is not None:
-            with contextlib.suppress(StorageError):  # the error under way is the one to tell
-                ledger.delete()
-        elif not is_anyone_alive(self._folder):
+        # The error under way is the one to tell.
+        with contextlib.suppress(OutputError, StorageError), study_lock(self._folder):
+            if is_worth_keeping(self._folder) or is_anyone_alive(self._folder):
+                return
+            if self._ledger is not None:
+                self._ledger.delete()
             discard_folder(self._folder)
-
-    def _ledger(self, name: str, storage: str | None) -> Ledger:
-        return Ledger(self._folder, name, self._config, self._dataset.image_shape, storage)
 
     def _work(self, ledger: Ledger) -> None:
         for observer in self._observers:
@@ -202,7 +205,8 @@ class _Worker:
                     break
             except (MemoryError, jax.errors.JaxRuntimeError) as error:
                 # A single trial that is too large fails; of several, fewer at once may do.
-                alone = len(claims) == 1 and ledger.has_others(claims)
+                # Where another process is at work, it may be the one that holds the memory.
+                alone = len(claims) == 1 and ledger.has_others(claims) and ledger.is_alone()
                 if not (alone and _is_out_of_memory(error)):
                     raise
                 self._fail(claims[0], ledger)
@@ -211,6 +215,7 @@ class _Worker:
         """Run trials of one shape; returns whether it was told to stop."""
         n = self._config.executions_per_trial
         config = self._config.run_config(claims[0].values, self._dataset.image_shape)
+        claims = [claim for claim in claims if not self._is_recorded(claim, ledger)]
         self._open = {claim.trial_id: claim for claim in claims}
         for claim in claims:
             sweep_temporary(self._folder / "trials" / claim.trial_id)
@@ -232,10 +237,22 @@ class _Worker:
         )
         stopped = group.run()
         if stopped:
+            self._seconds |= {slot.info.folder: slot.seconds for slot in group.slots}
             self._keep_unfinished(group)
             for claim in self._open.values():
                 write_trial(self._folder, self._unfinished(claim), {"cell": claim.cell})
         return stopped
+
+    def _is_recorded(self, claim: Claim, ledger: Ledger) -> bool:
+        """Whether a trial has ended, by its files; the storage, which missed it, is told."""
+        for trial in read_trials(self._folder, self._config, claim.trial_id):
+            if trial.state != UNFINISHED:
+                ledger.finish(trial)
+                return True
+            for k, execution in enumerate(trial.executions):
+                folder = execution_folder(self._folder, trial.trial_id, k)
+                self._seconds[folder] = execution.seconds
+        return False
 
     def _settle(self, slot: Slot, run: Run, ledger: Ledger) -> None:
         """Validate a run that has ended, and write what it was."""
@@ -323,7 +340,12 @@ class _Worker:
                     outcome.history, self._config.metric, outcome.status, outcome.seconds
                 )
             else:
-                execution = Execution(read_history(folder), self._config.metric, UNFINISHED)
+                execution = Execution(
+                    read_history(folder),
+                    self._config.metric,
+                    UNFINISHED,
+                    self._seconds.get(folder, 0.0),
+                )
             executions.append(execution)
         return Trial(claim.trial_id, claim.number, claim.values, tuple(executions), UNFINISHED)
 
