@@ -43,7 +43,8 @@ arch = ["500-500", "500-1000"]
 TAIL = """
 Flags of the command that are no settings of the study: `--lr` (`learning_rate` in the search space,
 held fixed), `--recipe`, `--config`, `--out` (the study's folder), `--storage` (a database for the
-trials), `--reset_training` (the original's *reset training*: clear the folder first) and `--yes`.
+trials), `--reset_training` (the original's *reset training*: remove the study in the folder first,
+though no other files) and `--yes`.
 """
 
 

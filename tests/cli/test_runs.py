@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from tests.cli.builders import call, table
 
-from autodecoder import load_study
+from autodecoder import DecoderConfig, SearchConfig, Study, StudyConfig, load_study
+from autodecoder.cli.tables import print_studies
+from autodecoder.config import Range
 
 
 def damaged(source: Path, target: Path, content: str) -> None:
@@ -140,7 +142,7 @@ def test_each_study_has_a_line(
     for word in ("digits", "16", "1 of 1", "val_loss"):
         assert f" {word} " in row
     row = line_of(out, "/tuned ")
-    for word in ("digits", "4 of 8", "psnr", f"{tuned.best_trial.score:.4f}"):
+    for word in ("digits", "16, 8-8", "4 of 8", "psnr", f"{tuned.best_trial.score:.4f}"):
         assert f" {word} " in row
     assert "config.json is damaged" in line_of(out, "/torn: ")
     assert "newer version" in line_of(out, "/newer: ")
@@ -186,6 +188,21 @@ def test_folders_without_a_study(
     out, err = capsys.readouterr()
     assert out == ""
     assert re.fullmatch(rf"error: {'.*' if words.startswith('empty') else ''}{words}.*\n", err)
+
+
+def test_a_setting_that_is_searched_is_shown_with_its_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not with the one beside the search, which no trial has."""
+    space = {"learning_rate": (1e-3,), "latent_dims": Range(3, 9), "arch": ((8,), (16, 16))}
+    search = SearchConfig(space, sampler="random", max_trials=2)
+    config = StudyConfig(decoder=DecoderConfig(arch=(99,), latent_dims=77), search=search)
+    print_studies([Study(tmp_path, config, {}, ())], [])
+    out = capsys.readouterr().out
+    assert "  8, 16-16  " in out
+    assert "  3 to 9  " in out
+    assert "99" not in out
+    assert "77" not in out
 
 
 # Two side by side

@@ -204,6 +204,29 @@ def test_flags_win_over_the_file_and_the_file_over_the_recipe(asked: list[Asked]
     assert config.seed == 6
 
 
+def test_tune_wins_over_a_value_in_the_file(asked: list[Asked]) -> None:
+    Path("settings.toml").write_text("decoder.latent_dims = 4\nsearch.space.learning_rate = [1e-3]")
+    flags = ("--config=settings.toml", "--tune=latent_dims=2,8", "--tune=lr=1e-2")
+    space = {"learning_rate": (1e-2,), "latent_dims": (2, 8)}
+    assert ask(asked, *flags).config.search.space == space
+
+
+def test_a_flag_ends_the_search_of_its_setting_in_the_file(asked: list[Asked]) -> None:
+    Path("settings.toml").write_text("search.space = {latent_dims = [2, 3], arch = ['8', '16']}")
+    config = ask(asked, "--config=settings.toml", "--latent_dims=4", "--nobatch_norm").config
+    assert config.search.space == {
+        "learning_rate": LEARNING_RATE_GRID,
+        "latent_dims": (4,),
+        "arch": ((8,), (16,)),
+    }
+    config = ask(asked, "--config=settings.toml", "--arch=500-500", "--lr=1").config
+    assert config.search.space == {
+        "learning_rate": (1.0,),
+        "latent_dims": (2, 3),
+        "arch": ((500, 500),),
+    }
+
+
 def test_a_recipe_in_the_file_is_a_set_of_values(asked: list[Asked]) -> None:
     Path("settings.toml").write_text('recipe = "original"')
     assert differing(ask(asked, "--config=settings.toml").config) == {}

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,25 @@ def test_the_search_prints_a_table_best_first(grid: tuple[Path, str]) -> None:
     ]
     assert "Trials by val_loss at its best epoch; best first" in out
     assert "seed 1" in out
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize(("n_open", "words"), [(1, "1 trial."), (2, "2 trials.")])
+def test_trials_that_others_still_run_are_told(
+    grid: tuple[Path, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    n_open: int,
+    words: str,
+) -> None:
+    study = load_study(grid[0])
+    ended, under_way = study.trials[n_open:], study.trials[:n_open]
+    trials = (*ended, *(replace(trial, state="unfinished") for trial in under_way))
+    monkeypatch.setattr(
+        "autodecoder.study.run_study", lambda *_, **__: replace(study, trials=trials)
+    )
+    assert train(*QUICK, "--seed=1", "--out", grid[0]) == 0
+    assert f"Still run by other processes: {words}\n" in capsys.readouterr().out
 
 
 def test_the_folder_holds_what_is_promised(grid: tuple[Path, str]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autodecoder.config import METRICS
@@ -35,6 +36,11 @@ def drawn(figure: Figure) -> Figure:
     """Lay the figure out, so that whatever fails or warns does so in the test."""
     figure.draw_without_rendering()
     return figure
+
+
+def assert_says_that_it_is_blank(axes: Axes) -> None:
+    assert [text.get_text() for text in axes.texts] == ["no finite value"]
+    assert axes.get_legend() is None
 
 
 # Colours and labels
@@ -94,6 +100,38 @@ def test_loss_curves_of_many_trials_show_the_first_ten() -> None:
     assert labels == [f"learning rate {10.0**-k:g}" for k in range(10, 0, -1)]
 
 
+def test_curves_stand_in_the_order_of_what_differs() -> None:
+    trials = [trial(1e-3, [1, 1], latent_dims=dims) for dims in (5, 3, 4, 2)]
+    axes = drawn(plot_loss_curves(trials, ("loss",))).axes[0]
+    labels = [line.get_label() for line in axes.lines]
+    assert labels == [f"latent dims {dims}" for dims in (2, 3, 4, 5)]
+
+
+@pytest.mark.parametrize("n_trials", [5, 6, 8])
+@pytest.mark.parametrize("sweep", [False, True])
+def test_a_long_legend_does_not_lie_over_the_curves(n_trials: int, sweep: bool) -> None:
+    trials = [
+        trial(10.0**-k, [2, 1], latent_dims=k, dropout_rate=k / 13) for k in range(1, n_trials + 1)
+    ]
+    if sweep:
+        figure = drawn(plot_learning_rates(trials, "val_loss"))
+    else:
+        figure = drawn(plot_loss_curves(trials, ("loss", "val_loss")))
+    inside = figure.axes[0].get_legend()
+    if n_trials == 5:
+        assert inside is not None
+        assert figure.legends == []
+        return
+    assert inside is None
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == n_trials
+    box = legend.get_window_extent()
+    assert figure.bbox.padded(1).contains(box.x1, box.y1)
+    for axes in figure.axes:
+        assert not axes.get_window_extent().overlaps(box)
+        assert axes.get_window_extent().width > 250, "not squeezed"
+
+
 def test_loss_curves_average_over_the_executions_that_came_so_far() -> None:
     figure = drawn(plot_loss_curves([trial(1e-3, [4, 2, 1], [2], [])], ("loss",)))
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [3, 2, 1])
@@ -112,7 +150,19 @@ def test_a_trial_that_went_astray_does_not_spoil_the_curves(metrics, astray) -> 
 
 @pytest.mark.parametrize("curves", [[[NAN, NAN]], [[NAN], [NAN, NAN]], [[], []], [[]]])
 def test_loss_curves_without_a_number(curves: list[list[float]]) -> None:
-    drawn(plot_loss_curves([trial(1e-3, *curves)], ("loss", "val_loss")))
+    figure = drawn(plot_loss_curves([trial(1e-3, *curves)], ("loss", "val_loss")))
+    for axes in figure.axes:
+        assert_says_that_it_is_blank(axes)
+
+
+def test_a_panel_without_a_number_leaves_the_legend_to_the_other() -> None:
+    history = {"loss": np.full(2, np.nan), "val_loss": np.ones(2)}
+    execution = Execution(history, "val_loss", "diverged")
+    lost = Trial("0badcafe", 0, {"learning_rate": 1.0}, (execution,), "complete")
+    blank, full = drawn(plot_loss_curves([lost], ("loss", "val_loss"))).axes
+    assert_says_that_it_is_blank(blank)
+    assert full.get_legend() is not None
+    assert list(full.texts) == []
 
 
 def test_a_trial_far_off_does_not_press_the_others_flat() -> None:
@@ -158,24 +208,30 @@ def test_learning_rates_have_a_line_for_each_of_the_other_settings() -> None:
     assert [text.get_text() for text in legend.get_texts()] == list(lines)
 
 
-@pytest.mark.parametrize("n_trials", [11, 60])
+@pytest.mark.parametrize("n_trials", [9, 60])
 def test_learning_rates_of_a_search_in_which_everything_differs(n_trials: int) -> None:
     """As of a sampler: each trial has settings of its own. The legend keeps inside the figure."""
     trials = [
         trial(10.0 ** -(1 + k / n_trials), [float(k)], latent_dims=2 + k) for k in range(n_trials)
     ]
     figure = drawn(plot_learning_rates(trials, "val_loss"))
-    legend = figure.axes[0].get_legend()
-    if legend is not None:
-        inside = figure.bbox.padded(1)
-        box = legend.get_window_extent()
-        assert inside.contains(box.x0, box.y0)
-        assert inside.contains(box.x1, box.y1)
+    axes = figure.axes[0]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["mean", "one execution"]
+    inside = figure.bbox.padded(1)
+    box = legend.get_window_extent()
+    assert inside.contains(box.x0, box.y0)
+    assert inside.contains(box.x1, box.y1)
+    (means,) = [line for line in axes.lines if line.get_marker() == "o"]
+    assert means.get_linestyle() == "None", "points, since no line joins what belongs together"
+    assert sorted(np.asarray(means.get_ydata())) == list(range(n_trials))
 
 
 def test_learning_rates_take_trials_without_a_score() -> None:
     drawn(plot_learning_rates([trial(1e-2, [4], [2]), trial(1e-1, [NAN], [])], "val_loss"))
-    drawn(plot_learning_rates([trial(1e-2, [NAN]), trial(1e-1, [NAN])], "val_loss"))
+    figure = drawn(plot_learning_rates([trial(1e-2, [NAN]), trial(1e-1, [NAN])], "val_loss"))
+    assert_says_that_it_is_blank(figure.axes[0])
 
 
 # Latent spaces

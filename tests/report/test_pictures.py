@@ -162,6 +162,37 @@ def test_pictures_are_written_over_older_ones(tmp_path: Path) -> None:
     assert_is_a_picture(tmp_path / "report" / "loss_curves.png")
 
 
+def test_pictures_of_an_earlier_best_trial_do_not_stay(tmp_path: Path) -> None:
+    """Once its latents had two dimensions and the rates were several; now neither."""
+    dataset, report = noise(), tmp_path / "report"
+    before = study(tmp_path)
+    show(before, dataset)
+    write_pictures(before, dataset)
+    assert (report / "latent_space_val.png").exists()
+    for name in ("mine.png", "latent_space_train_mine.png", "latent_space_val.txt"):
+        (report / name).write_text("precious")
+    after = study(tmp_path, n_trials=1, latent_dims=8)
+    show(after, dataset, 8)
+    written = write_pictures(after, dataset)
+    others = {"mine.png", "latent_space_train_mine.png", "latent_space_val.txt"}
+    assert {path.name for path in report.iterdir()} == {path.name for path in written} | others
+    assert {path.stem for path in written} == set(ALWAYS)
+    assert write_pictures(replace(after, trials=()), dataset) == []
+    assert {path.name for path in report.iterdir()} == others
+
+
+def test_a_picture_that_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "latent_space_val.png").write_text("old")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OutputError, match=r"latent_space_val\.png cannot be removed: Permission"):
+        write_pictures(study(tmp_path), noise())
+
+
 def test_a_name_that_is_taken_by_a_folder(tmp_path: Path) -> None:
     (tmp_path / "report" / "loss_curves.png").mkdir(parents=True)
     with pytest.raises(OutputError, match=r"loss_curves\.png cannot be written"):

@@ -30,7 +30,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.api_pb2 import Status
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from autodecoder.config import StudyConfig, study_config
+from autodecoder.config import SearchConfig, StudyConfig, study_config
 from autodecoder.core.decoder import decode, init_decoder
 from autodecoder.core.fit import Images, Run, Snapshot, advance_run, init_run, take_snapshot
 from autodecoder.core.scaling import to_unit
@@ -549,6 +549,8 @@ def test_a_trial_that_never_ran_is_a_failure_without_metrics(dataset, tmp_path) 
 
 def test_the_hparams_tab_has_a_row_a_trial(dataset, fitted, tmp_path) -> None:
     config = replace(CONFIG, augment=replace(CONFIG.augment, enabled=("zoom", "contrast")))
+    space = {"learning_rate": (1e-1, 1e-2), "arch": ((500, 1000), (500, 500)), "use_bias": (True,)}
+    config = replace(config, search=SearchConfig(space))
     writer, folder = writer_of(dataset, config), tmp_path / "trials"
     trials = [
         # The first to be found has no score, and must not take the others' columns away.
@@ -580,6 +582,9 @@ def test_the_hparams_tab_has_a_row_a_trial(dataset, fitted, tmp_path) -> None:
                 answer = ask(f"{plugin}session_groups", {**question, "colParams": columns})
                 groups = answer["sessionGroups"]
 
+    shown = [info["name"] for info in experiment["hparamInfos"]]
+    assert shown[:3] == ["arch", "learning_rate", "activation"], "searched ones first"
+    assert shown[2:] == sorted(shown[2:])
     metrics = ("score/val_loss", "last/loss", "last/val_loss")
     assert {info["name"]["tag"] for info in experiment["metricInfos"]} == set(metrics)
     rows = {group["name"]: group for group in groups}

@@ -49,12 +49,12 @@ def print_start(config: StudyConfig, dataset: Dataset) -> None:
         highlight=False,
     )
     searched = "; ".join(
-        f"{name.replace('_', ' ')} {_describe(search.space[name])}" for name in config.searched
+        f"{name.replace('_', ' ')} {describe(search.space[name])}" for name in config.searched
     )
     drawn = "" if search.sampler == "grid" else f"; {search.n_trials} trials by {search.sampler}"
     console.print(
-        f"{searched}{drawn}; {_count(config.executions_per_trial, 'execution')} each, "
-        f"{_count(config.fit.num_epochs, 'epoch')}, seed {config.seed}",
+        f"{searched}{drawn}; {count(config.executions_per_trial, 'execution')} each, "
+        f"{count(config.fit.num_epochs, 'epoch')}, seed {config.seed}",
         highlight=False,
     )
     if not config.use_xla:
@@ -131,12 +131,14 @@ def interruptible() -> Iterator[Callable[[], bool]]:
             signal.signal(signum, handler)
 
 
-def _describe(values: Values) -> str:
+def describe(values: Values) -> str:
+    """The values of a setting that is searched."""
     if isinstance(values, Range):
         scale = " (logarithmic)" if values.log else ""
         return f"{values.low:g} to {values.high:g}{scale}"
     return ", ".join(map(format_value, values))
 
 
-def _count(n: int, thing: str) -> str:
+def count(n: int, thing: str) -> str:
+    """So many things."""
     return f"{n} {thing}" if n == 1 else f"{n} {thing}s"

@@ -7,8 +7,8 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from autodecoder.cli.console import console, wide_console
-from autodecoder.config import differences, format_arch, format_value, to_dict
+from autodecoder.cli.console import console, count, describe, wide_console
+from autodecoder.config import StudyConfig, differences, format_value, to_dict
 from autodecoder.study import Study, Trial
 from autodecoder.study.results import COMPLETE, FAILED
 
@@ -47,7 +47,7 @@ def print_study(study: Study) -> None:
     total = config.search.n_trials
     failed = sum(trial.state == FAILED for trial in study.trials)
     if failed:
-        console.print(f"{_count(failed, 'trial')} failed: no finite {study.metric}, or no memory.")
+        console.print(f"{count(failed, 'trial')} failed: no finite {study.metric}, or no memory.")
     if done + failed < total and config.search.sampler != "random":
         console.print(f"{done + failed} of {total} trials have ended.")
     seconds = sum(e.seconds for trial in study.trials for e in trial.executions)
@@ -59,19 +59,18 @@ def print_study(study: Study) -> None:
 
 
 def print_studies(studies: Sequence[Study], unreadable: Sequence[tuple[Path, str]]) -> None:
-    """A line for each study."""
+    """A line for each study, with the values of a setting that is searched."""
     table = _table()
     for name in ("study", "data set", "arch", "latent dims", "trials", "objective", "best"):
         table.add_column(name)
     for study in studies:
         config, best = study.config, study.best_trial
-        ended = sum(trial.state in (COMPLETE, FAILED) for trial in study.trials)
         table.add_row(
             str(study.folder),
             config.data.dataset,
-            format_arch(config.decoder.arch),
-            str(config.decoder.latent_dims),
-            f"{ended} of {config.search.n_trials}",
+            _values(config, "arch"),
+            _values(config, "latent_dims"),
+            _trials_ended(study),
             config.objective,
             "none yet" if best is None else _score(best),
         )
@@ -92,13 +91,7 @@ def print_comparison(one: Study, other: Study) -> None:
     table.add_row("best score", *("none" if b is None else _score(b) for b in bests))
     names = dict.fromkeys(name for study in pair for name in study.config.searched)
     for name in names:
-        table.add_row(
-            f"  its {name.replace('_', ' ')}",
-            *(
-                "–" if b is None or name not in b.values else format_value(b.values[name])
-                for b in bests
-            ),
-        )
+        table.add_row(f"  its {name.replace('_', ' ')}", *(_value(b, name) for b in bests))
     for metric in (*_METRICS, "psnr", "val_psnr"):
         values = ("–" if b is None else _number(_mean_last(b, metric)) for b in bests)
         table.add_row(f"  its last {metric}", *values)
@@ -121,6 +114,11 @@ def _value(trial: Trial | None, name: str) -> str:
     return "–" if trial is None or name not in trial.values else format_value(trial.values[name])
 
 
+def _values(config: StudyConfig, name: str) -> str:
+    """A setting of the decoder: all values that trials have."""
+    return describe(config.search.space.get(name, (getattr(config.decoder, name),)))
+
+
 def _setting(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(_setting, value))
@@ -130,10 +128,6 @@ def _setting(value: object) -> str:
 def _trials_ended(study: Study) -> str:
     ended = sum(trial.state in (COMPLETE, FAILED) for trial in study.trials)
     return f"{ended} of {study.config.search.n_trials}"
-
-
-def _count(n: int, thing: str) -> str:
-    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
 def _score(trial: Trial) -> str:

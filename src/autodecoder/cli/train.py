@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -112,7 +112,7 @@ def train(
             group=_OUTPUT,
             negative="--noreset_training",
             show_default=False,
-            help="Clear the folder of the study and start over.",
+            help="Remove the study in the folder, though no other files, and start over.",
         ),
     ] = False,
     yes: Annotated[
@@ -169,7 +169,9 @@ def train(
     )
     settings = merge({} if config is None else read_toml(config), given)
     settings = merge(_default_space(settings), settings)
-    settings = merge(settings, nest({"search.space": _space(lr, tune)}))
+    fixed = {**given.get("decoder", {}), **given.get("fit", {}), **nest({"learning_rate": lr})}
+    space = _space(fixed, tune, settings["search"]["space"])
+    settings = merge(settings, nest({"search.space": space}))
     study = study_config(settings)
     folder = out or Path("runs") / _name(study, "seed" in settings)
     if "seed" not in settings:
@@ -191,14 +193,21 @@ def _default_space(settings: dict[str, Any]) -> dict[str, Any]:
     return {"search": {"space": {"learning_rate": list(LEARNING_RATE_GRID)}}}
 
 
-def _space(lr: float | None, tune: Sequence[str]) -> dict[str, Any] | None:
-    space: dict[str, Any] = {} if lr is None else {"learning_rate": (lr,)}
+def _space(fixed: Mapping[str, Any], tune: Sequence[str], searched: Any) -> dict[str, Any] | None:
+    """What flags change of the search: the values of --tune, and a single one of each setting that
+    a flag gives although the file, or the default, searches it."""
+    tuned: dict[str, Any] = {}
     for text in tune:
         name, values = parse_tune(text)
-        if name in space:
+        if name in tuned:
             raise ConfigError(f"{name} is given twice, by --tune {text} and before it.")
-        space[name] = values
-    return space or None
+        if name in fixed:
+            raise ConfigError(f"{name} is given twice, by --tune {text} and a flag of its own.")
+        tuned[name] = values
+    if not isinstance(searched, dict):
+        return None  # the error is told where settings are checked
+    held = {name: (value,) for name, value in fixed.items() if name in searched}
+    return {**held, **tuned} or None
 
 
 def _name(study: StudyConfig, seed_given: bool) -> str:
@@ -230,7 +239,14 @@ def _recorded_seed(folder: Path, reset: bool) -> int:
 def _train(config: StudyConfig, folder: Path, storage: str | None, reset: bool) -> bool:
     """Run a study and show it; returns whether it was interrupted."""
     # Imported here, since they bring jax and matplotlib, which --help need not wait for.
-    from autodecoder.cli.console import console, interruptible, logged, print_start, study_progress
+    from autodecoder.cli.console import (
+        console,
+        count,
+        interruptible,
+        logged,
+        print_start,
+        study_progress,
+    )
     from autodecoder.cli.tables import print_study
     from autodecoder.report import write_pictures
     from autodecoder.study import load_study, load_study_data, run_study
@@ -266,7 +282,7 @@ def _train(config: StudyConfig, folder: Path, storage: str | None, reset: bool) 
     if interrupted:
         console.print("Interrupted: the same command goes on from here.")
     elif n_open:
-        console.print(f"{n_open} of the trials are still run by other processes.")
+        console.print(f"Still run by other processes: {count(n_open, 'trial')}.")
     console.print(f"Results in {folder}", highlight=False)
     for picture in pictures:
         console.print(f"  {picture.relative_to(folder)}", highlight=False)

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int, UInt8
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from autodecoder.config import METRICS, format_value
 from autodecoder.study import Trial
@@ -28,6 +29,10 @@ CLASS_COLOURS = (
 )
 _GREY = "#C8C8C8"
 _MOST_CURVES = 10
+#: More entries than these do not lie inside the axes, where they would hide curves; more lines do
+#: not cross a sweep of learning rates.
+_MOST_ENTRIES = 5
+_MOST_LINES = 8
 _METRIC_LABELS = {
     "loss": "mean squared error",
     "mae": "mean absolute error",
@@ -54,9 +59,9 @@ def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> Figure:
     first ten are shown: given best first, the best.
     """
     figure = Figure(figsize=(5.2 * len(metrics), 4), layout="constrained")
-    panels = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
-    ordered = sorted(trials[:_MOST_CURVES], key=lambda trial: trial.learning_rate)
-    names = _varied(ordered)
+    panels = list(figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0])
+    names = _varied(trials[:_MOST_CURVES])
+    ordered = _in_order(trials[:_MOST_CURVES], names)
     colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(ordered)))
     for axes, metric in zip(panels, metrics, strict=True):
         highest = []
@@ -74,7 +79,7 @@ def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> Figure:
         if highest and METRICS[metrics[0]] == "min":
             # A trial far off must not press the others flat, but it stays visible at the top.
             axes.set_ylim(0, 1.1 * min(max(highest), 6 * min(highest)))
-    panels[0].legend(frameon=False)
+    _add_legend(figure, panels)
     n = len(ordered[0].executions)
     if n > 1:
         figure.suptitle(f"mean ± standard deviation over {n} executions", fontsize=10)
@@ -82,17 +87,23 @@ def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> Figure:
 
 
 def plot_learning_rates(trials: Sequence[Trial], metric: str) -> Figure:
-    """The objective over the learning rate: each execution's best value, and the mean."""
+    """The objective over the learning rate: each execution's best value, and the mean.
+
+    A line for each combination of the other settings; none where these differ too often to be told
+    apart, as in a search in which each trial has values of its own.
+    """
     figure = Figure(figsize=(5.2, 4), layout="constrained")
     axes = figure.subplots()
-    lines: dict[str, list[Trial]] = {}
-    names = [name for name in _varied(trials) if name != "learning_rate"]
-    for trial in sorted(trials, key=lambda trial: trial.learning_rate):
-        lines.setdefault(_label(trial, names), []).append(trial)
+    lines = _lines(trials)
+    joined = len(lines) <= _MOST_LINES
+    if not joined:
+        lines = {"": list(trials)}
+    style = "-" if joined else "none"
     for k, (label, line) in enumerate(lines.items()):
         colour = CLASS_COLOURS[0] if len(lines) == 1 else class_colours(len(lines))[k]
         rates = [trial.learning_rate for trial in line]
-        axes.plot(rates, [t.score for t in line], color=colour, marker="o", label=label or "mean")
+        scores = [trial.score for trial in line]
+        axes.plot(rates, scores, ls=style, color=colour, marker="o", label=label or "mean")
         for trial, rate in zip(line, rates, strict=True):
             best = [execution.best for execution in trial.executions]
             dots = CLASS_COLOURS[1] if len(lines) == 1 else colour
@@ -102,8 +113,7 @@ def plot_learning_rates(trials: Sequence[Trial], metric: str) -> Figure:
     axes.set(xscale="log", xlabel="learning rate", ylabel=metric_label(metric))
     axes.grid(alpha=0.25, lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    if len(lines) <= _MOST_CURVES:
-        axes.legend(frameon=False)
+    _add_legend(figure, [axes])
     return figure
 
 
@@ -165,6 +175,43 @@ def _varied(trials: Sequence[Trial]) -> list[str]:
     names = list(trials[0].values)
     varied = [name for name in names if len({trial.values[name] for trial in trials}) > 1]
     return varied or ["learning_rate"]
+
+
+def _in_order(trials: Sequence[Trial], names: Sequence[str]) -> list[Trial]:
+    return sorted(trials, key=lambda trial: [trial.values[name] for name in names])
+
+
+def _lines(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+    """Trials that differ in the learning rate only, in its order, by what else they are."""
+    names = [name for name in _varied(trials) if name != "learning_rate"]
+    lines: dict[str, list[Trial]] = {}
+    for trial in _in_order(trials, [*names, "learning_rate"]):
+        lines.setdefault(_label(trial, names), []).append(trial)
+    return lines
+
+
+def _add_legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One legend for all panels, inside the first that shows anything, or beside them if long; a
+    panel that shows nothing says so."""
+    blank = [axes for axes in panels if not any(map(_is_finite, axes.lines))]
+    for axes in blank:
+        axes.text(0.5, 0.5, "no finite value", transform=axes.transAxes, ha="center", va="center")
+        axes.tick_params(which="both", length=0, labelbottom=False, labelleft=False)
+        axes.grid(False)
+    shown = [axes for axes in panels if axes not in blank]
+    if not shown:
+        return
+    handles, labels = shown[0].get_legend_handles_labels()
+    if len(labels) <= _MOST_ENTRIES:
+        shown[0].legend(frameon=False)
+        return
+    legend = figure.legend(handles, labels, frameon=False, loc="outside right center")
+    width = legend.get_window_extent().width / figure.dpi
+    figure.set_figwidth(figure.get_figwidth() + width)
+
+
+def _is_finite(line: Line2D) -> bool:
+    return bool(np.isfinite(np.asarray(line.get_ydata())).any())
 
 
 def _label(trial: Trial, names: Sequence[str]) -> str:

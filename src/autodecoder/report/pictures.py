@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from autodecoder.data import Dataset, ImageSet
+from autodecoder.errors import OutputError
 from autodecoder.files import write_file
 from autodecoder.report.figures import (
     plot_latent_space,
@@ -16,12 +17,23 @@ from autodecoder.report.figures import (
 )
 from autodecoder.study import Shown, Study
 
+#: Every picture that a study may get.
+_NAMES = (
+    "loss_curves",
+    "learning_rates",
+    "latent_space_train",
+    "latent_space_val",
+    "reconstructions_train",
+    "reconstructions_val",
+)
+
 
 def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
     """Draw a study as PNG files in the folder `report` of its own.
 
     Loss curves and, with several learning rates, their sweep show all trials; latent spaces (of two
-    dimensions) and reconstructions show the best run.
+    dimensions) and reconstructions show the best run. Of pictures written earlier, those that are
+    not drawn now are removed, so that all that lie there show the same state of the study.
 
     Returns
     -------
@@ -31,11 +43,20 @@ def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
     Raises
     ------
     OutputError
-        If a file cannot be written.
+        If a file cannot be written or removed.
     """
+    figures = _draw(study, dataset)
+    folder = study.folder / "report"
+    for name in _NAMES:
+        if name not in figures:
+            _remove(folder / f"{name}.png")
+    return [_save(figure, folder / f"{name}.png") for name, figure in figures.items()]
+
+
+def _draw(study: Study, dataset: Dataset) -> dict[str, Figure]:
     trials = [t for t in study.trials if any(execution.epochs for execution in t.executions)]
     if not trials:
-        return []
+        return {}
     figures = {"loss_curves": plot_loss_curves(trials, _curves(study.metric))}
     if len({trial.learning_rate for trial in trials}) > 1:
         figures["learning_rates"] = plot_learning_rates(trials, study.metric)
@@ -55,8 +76,7 @@ def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
             run.val_reconstructions,
             f"validation images ({outcome.protocol})",
         )
-    folder = study.folder / "report"
-    return [_save(figure, folder / f"{name}.png") for name, figure in figures.items()]
+    return figures
 
 
 def _curves(metric: str) -> tuple[str, str]:
@@ -95,3 +115,11 @@ def _save(figure: Figure, path: Path) -> Path:
     figure.savefig(buffer, format="png", dpi=130)
     write_file(path, buffer.getvalue())
     return path
+
+
+def _remove(path: Path) -> None:
+    try:
+        if path.is_file():
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be removed: {error.strerror}.") from error

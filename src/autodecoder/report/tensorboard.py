@@ -47,6 +47,9 @@ _SIDE, _LEGEND, _MOST_NAMES = 512, 104, 10
 #: then the classes.
 _WHITE, _GREY, _FIRST_CLASS = 0, 1, 2
 _MOST_COLOURS = 256 - _FIRST_CLASS
+#: `HParamInfo.differs = true` in the encoding of protocol buffers: TensorBoard's field 7, which
+#: tensorboardX does not know.
+_DIFFERS = b"\x38\x01"
 
 
 class TensorBoardWriter:
@@ -127,6 +130,7 @@ class TensorBoardWriter:
         # Every trial announces all metrics, also those that it lacks: TensorBoard takes the
         # columns of its table from one trial only.
         experiment, start, end = hparams(_settings(self._config, trial.values), metrics)
+        _mark_searched(experiment.value[0].metadata.plugin_data, self._config.searched)
         if not math.isfinite(trial.score):
             _declare_failed(end.value[0].metadata.plugin_data)
         epochs = max((execution.epochs for execution in trial.executions), default=0)
@@ -243,6 +247,16 @@ def _settings(config: StudyConfig, values: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in flat.items()
         if value is not None
     }
+
+
+def _mark_searched(plugin: Any, names: Sequence[str]) -> None:
+    """Say which settings differ between trials: TensorBoard shows those first, and the others by
+    their names."""
+    content = HParamsPluginData.FromString(plugin.content)
+    for info in content.experiment.hparam_infos:
+        if info.name in names:
+            info.MergeFromString(_DIFFERS)
+    plugin.content = content.SerializeToString()
 
 
 def _declare_failed(plugin: Any) -> None:
