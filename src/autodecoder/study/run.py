@@ -88,7 +88,7 @@ def run_study(
     storage : str, optional
         URL of a database for the trials and their states, instead of a file in the folder.
     reset : bool
-        Clear the folder first, if it holds a study.
+        Remove the study in the folder first, if there is one.
     observers : sequence of Observer
         Told of every run.
     report : callable
