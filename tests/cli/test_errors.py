@@ -176,7 +176,8 @@ def test_an_output_folder_that_cannot_be_written(
     [
         ("{", "config.json is damaged: it is no JSON"),
         ("[]", "config.json is damaged: it holds no JSON object"),
-        ("{}", "written by an earlier version"),
+        ("{}", "config.json is no study's"),
+        ('{"schema": 1}', "written by an earlier version"),
         ('{"schema": 99, "versions": {"autodecoder": "9.9"}}', "newer version of .*9.9.*: update"),
         ('{"schema": 2}', "config.json is damaged"),
         ('{"schema": 2, "settings": 5}', "config.json is damaged"),
