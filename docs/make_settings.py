@@ -70,7 +70,8 @@ def _default(setting: Setting) -> str:
     if default is None or default == ():
         return "none"
     if isinstance(default, tuple):
-        return format_arch(default)
+        is_arch = setting.path == "decoder.arch"
+        return format_arch(default) if is_arch else ", ".join(default)
     if isinstance(default, bool):
         return "yes" if default else "no"
     return str(default)

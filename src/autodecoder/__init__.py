@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         parse_arch,
         study_config,
     )
+    from autodecoder.core.infer import Inference
     from autodecoder.data import Dataset, ImageSet, load_dataset
     from autodecoder.errors import (
         AutodecoderError,
@@ -51,6 +52,7 @@ _HOMES = {
         "parse_arch",
         "study_config",
     ),
+    "core.infer": ("Inference",),
     "data": ("Dataset", "ImageSet", "load_dataset"),
     "errors": (
         "AutodecoderError",
@@ -77,6 +79,7 @@ __all__ = [
     "FitConfig",
     "ImageSet",
     "InferConfig",
+    "Inference",
     "LogConfig",
     "Model",
     "OutputError",

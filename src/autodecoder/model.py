@@ -7,16 +7,21 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
-from autodecoder.config import DecoderConfig, parse_arch, to_dict
+from autodecoder.config import DecoderConfig, InferConfig, parse_arch, to_dict
 from autodecoder.config.rules import check_choice, check_positive_int
-from autodecoder.core.decoder import Decoder, init_decoder
-from autodecoder.core.scaling import SCALINGS
+from autodecoder.core.decoder import Decoder, decode, init_decoder
+from autodecoder.core.infer import Inference, infer_latents
+from autodecoder.core.scaling import SCALINGS, to_unit
 from autodecoder.core.tree import arrays_to_tree, tree_to_arrays
+from autodecoder.data.pixels import as_rows, as_weights, check_weights, to_pixels
 from autodecoder.errors import AutodecoderError, DataError, OutputError
 from autodecoder.files import read_json, read_tensors, write_json, write_tensors
 
+#: Images decoded and inferred at once: a bound on memory.
+_DECODED_AT_ONCE = 8192
+_INFERRED_AT_ONCE = 20_000
 #: Version of the directory's layout.
 SCHEMA = 1
 
@@ -35,6 +40,129 @@ class Model:
     """Under the co-trained protocol."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """Where it comes from: plain values."""
+
+    @property
+    def latent_dims(self) -> int:
+        """Length of a latent."""
+        return self.decoder.config.latent_dims
+
+    def decode(self, latents: Any) -> Float[np.ndarray, "n height width channels"]:
+        """Decode latents to images.
+
+        Parameters
+        ----------
+        latents : (n, latent_dims)
+
+        Returns
+        -------
+        (n, height, width, channels) float32
+            Pixels from 0 to 1.
+
+        Raises
+        ------
+        DataError
+            If the latents are of another shape.
+        """
+        latents = np.asarray(latents, np.float32)
+        if latents.ndim != 2 or latents.shape[1] != self.latent_dims:
+            raise DataError(f"latents must be (n, {self.latent_dims}), got {tuple(latents.shape)}.")
+        images = np.empty((len(latents), *self.image_shape), np.float32)
+        for start in range(0, len(latents), _DECODED_AT_ONCE):
+            rows = slice(start, start + _DECODED_AT_ONCE)
+            images[rows] = _decode(self.decoder, latents[rows], self.scaler).reshape(
+                -1, *self.image_shape
+            )
+        return images
+
+    def infer(
+        self,
+        images: Any,
+        mask: Any = None,
+        *,
+        config: InferConfig | None = None,
+        given: Any = None,
+        seed: int = 0,
+    ) -> Inference:
+        """Find the latents whose reconstructions are nearest to images, under the frozen decoder.
+
+        The latents of training images are the candidates from which the search starts; of many,
+        some drawn by `seed`.
+
+        Parameters
+        ----------
+        images : array
+            `(n, height, width, channels)`, `(n, height, width)` for one channel, or
+            `(n, pixels)`; uint8 from 0 to 255, or floats from 0 to 1. May be a memory map.
+        mask : array, optional
+            True where a pixel counts, or weights, 0 or more; for every image or one for all.
+        config : InferConfig, optional
+            Method, starts, steps and prior.
+        given : (n, m, latent_dims), optional
+            Starts of each image, beside those of the configuration.
+        seed : int
+            Of candidates and random starts.
+
+        Returns
+        -------
+        Inference
+            Errors are measured in the scaled space, over the pixels that count.
+
+        Raises
+        ------
+        DataError
+            If images or mask are of another shape, dtype or range.
+        ConfigError
+            If the configuration asks for more candidates than there are.
+        """
+        config = InferConfig() if config is None else config
+        rows = as_rows(images, self.image_shape)
+        weights = None if mask is None else as_weights(mask, len(rows), self.image_shape)
+        dims = self.latent_dims
+        if given is not None:
+            given = np.asarray(given, np.float32)
+            if given.ndim != 3 or given.shape[::2] != (len(rows), dims):
+                raise DataError(
+                    f"given must be ({len(rows)}, m, {dims}), got {tuple(given.shape)}."
+                )
+        candidate_key, start_key = jax.random.split(jax.random.key(seed))
+        n_latents = len(self.train_latents)
+        drawn = jax.random.permutation(candidate_key, n_latents)
+        candidates = self.train_latents[np.asarray(drawn[: config.count_candidates(n_latents)])]
+        parts = []
+        for start in range(0, max(1, len(rows)), _INFERRED_AT_ONCE):
+            chosen = slice(start, start + _INFERRED_AT_ONCE)
+            if weights is not None:
+                check_weights(weights[chosen], start)
+            parts.append(
+                infer_latents(
+                    self.decoder,
+                    to_pixels(rows[chosen], start),
+                    candidates,
+                    scaler=self.scaler,
+                    config=config,
+                    weights=None if weights is None else weights[chosen],
+                    given=None if given is None else given[chosen],
+                    key=start_key,
+                )
+            )
+        return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+
+    def reconstruct(
+        self, images: Any, mask: Any = None, *, config: InferConfig | None = None, seed: int = 0
+    ) -> Float[np.ndarray, "n height width channels"]:
+        """Reconstruct images, those pixels too that a mask hides; see `infer`.
+
+        Returns
+        -------
+        (n, height, width, channels) float32
+            Pixels from 0 to 1.
+        """
+        return self.decode(self.infer(images, mask, config=config, seed=seed).latents)
+
+
+@jax.jit(static_argnames="scaler")
+def _decode(decoder: Decoder, latents: Array, scaler: str) -> Array:
+    return to_unit(decode(decoder, latents), scaler)
 
 
 def save_model(model: Model, folder: Path) -> None:

@@ -12,7 +12,7 @@ from tests.cli.builders import ROOT, call
 import autodecoder
 from autodecoder.config import list_settings
 
-COMMANDS = (["train"], ["runs"], ["runs", "compare"], ["tensorboard"])
+COMMANDS = (["train"], ["runs"], ["runs", "compare"], ["tensorboard"], ["reconstruct"])
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -10,6 +10,7 @@ from autodecoder.config import (
     ACTIVATIONS,
     AUGMENTATIONS,
     DATASETS,
+    INFER_METHODS,
     LATENT_STARTS,
     METRIC_ALIASES,
     METRICS,
@@ -124,7 +125,17 @@ studies = st.builds(
         translation=shares,
     ),
     infer=st.builds(
-        InferConfig, n_candidates=counts, n_steps=counts, step_size=rates, block_size=counts
+        InferConfig,
+        method=st.sampled_from(INFER_METHODS),
+        starts=st.just(("nearest", "zeros")),
+        n_starts=counts,
+        n_candidates=st.none() | counts,
+        n_steps=st.none() | counts,
+        tolerance=st.floats(0, 1),
+        step_size=rates,
+        prior=st.floats(0, 1),
+        fresh_every=st.integers(0, 10),
+        block_size=counts,
     ),
     early_stopping=st.builds(
         EarlyStoppingConfig,

@@ -118,6 +118,21 @@ def test_arch_never_fails_otherwise(text: str) -> None:
         (lambda: InferConfig(n_steps=0), "n_steps must be a positive.*, got 0"),
         (lambda: InferConfig(n_candidates=0), "n_candidates must be a positive.*, got 0"),
         (lambda: InferConfig(block_size=0), "block_size must be a positive.*, got 0"),
+        (
+            lambda: InferConfig(method="newton"),
+            r"infer\.method must be one of auto.*, got 'newton'",
+        ),
+        (lambda: InferConfig(starts=("near",)), r"infer\.starts must be one of .*mean nearest"),
+        (lambda: InferConfig(tolerance=-1.0), r"infer\.tolerance must not be negative, got -1.0"),
+        (lambda: InferConfig(prior=math.inf), r"infer\.prior must be a finite number, got inf"),
+        (lambda: InferConfig(fresh_every=-1), "fresh_every must be a whole number, 0 or more"),
+        (lambda: StudyConfig(infer=InferConfig(starts=())), "must name at least one start"),
+        (
+            lambda: StudyConfig(
+                infer=InferConfig(starts=("grid",)), decoder=DecoderConfig(latent_dims=3)
+            ),
+            "grid is for latents of 2 dimensions, got 3",
+        ),
         (lambda: InferConfig(step_size=-0.1), "step_size must be greater than 0, got -0.1"),
         # EarlyStoppingConfig
         (

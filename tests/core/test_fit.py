@@ -10,7 +10,7 @@ from tests.core.builders import digits, move, rates, run, run_config, start
 
 from autodecoder.config import RunConfig
 from autodecoder.core.decoder import decode
-from autodecoder.core.fit import EPOCH_METRICS, LATENT_STATISTICS, history_names
+from autodecoder.core.fit import EPOCH_METRICS, FRESH_METRICS, LATENT_STATISTICS, history_names
 from autodecoder.core.losses import measure
 from autodecoder.core.scaling import scale_pixels
 
@@ -110,10 +110,11 @@ def test_latent_statistics_are_those_of_the_latents_at_the_end_of_an_epoch() -> 
 
 def test_history_holds_every_name_with_blanks_for_what_is_to_come() -> None:
     history = run(2, CONFIG).history
-    assert history_names(CONFIG) == (*EPOCH_METRICS, *LATENT_STATISTICS)
+    assert history_names(CONFIG) == (*EPOCH_METRICS, *FRESH_METRICS, *LATENT_STATISTICS)
     assert set(history) == set(history_names(CONFIG))
-    for values in history.values():
-        assert np.isfinite(values).tolist() == [True] * 2 + [False] * 6
+    for name, values in history.items():
+        done = 0 if name in FRESH_METRICS else 2
+        assert np.isfinite(values).tolist() == [True] * done + [False] * (2 - done) + [False] * 6
 
 
 def test_cosine_schedule_ends_at_rest() -> None:

@@ -1,6 +1,7 @@
-"""Latent inference: frozen decoder, independent images, good minima."""
+"""Latent inference: frozen decoder, independent images, good minima, from any start."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +10,17 @@ import pytest
 from tests.core.builders import digits, rates, run, run_config
 
 from autodecoder.config import DecoderConfig, FitConfig, InferConfig
+from autodecoder.core import infer
 from autodecoder.core.decoder import decode
 from autodecoder.core.fit import Images, RunState
-from autodecoder.core.infer import infer_latents
-from autodecoder.core.scaling import to_unit
+from autodecoder.core.infer import Inference, infer_latents
+from autodecoder.core.scaling import scale_pixels, to_unit
+from autodecoder.core.starts import start_names
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 CONFIG = InferConfig(n_candidates=300, block_size=64)
+ADAM = replace(CONFIG, method="adam")
+ALL_STARTS = ("nearest", "grid", "learned", "zeros", "random")
 
 
 @pytest.fixture(scope="module")
@@ -27,41 +32,193 @@ def trained() -> tuple[RunState, Images]:
     return run(30, config, rates(3e-3), images).state, images
 
 
-def infer(state, images, config=CONFIG):
-    candidates = state.train.values[: config.n_candidates]
-    return infer_latents(state.decoder, images, candidates, scaler="standard", config=config)
+def place(state: RunState, images: Any, config: InferConfig = CONFIG, **options: Any) -> Inference:
+    candidates = state.train.values[: config.count_candidates(len(state.train.values))]
+    options = {"scaler": "standard", "config": config, "key": jax.random.key(0)} | options
+    return infer_latents(state.decoder, images, candidates, **options)
 
 
-def test_inference_beats_the_nearest_candidate_and_nears_a_long_search(trained) -> None:
+@pytest.fixture(scope="module")
+def default(trained: tuple[RunState, Images]) -> Inference:
+    return place(trained[0], trained[1].val)
+
+
+@pytest.fixture(scope="module")
+def best(trained: tuple[RunState, Images]) -> np.ndarray:
+    """The least losses that any method finds, given much more time."""
+    config = replace(CONFIG, starts=ALL_STARTS, n_starts=8, n_steps=100, tolerance=1e-6)
+    found = [place(trained[0], trained[1].val, config)]
+    found.append(place(trained[0], trained[1].val, ADAM))
+    return np.min([f.errors.loss for f in found], axis=0)
+
+
+def test_the_default_finds_the_best_minimum_of_nearly_all_images(trained, default, best) -> None:
+    loss = default.errors.loss
     state, images = trained
-    start = infer(state, images.val, replace(CONFIG, n_steps=1, step_size=1e-9))
-    short = infer(state, images.val)
-    long = infer(state, images.val, replace(CONFIG, n_steps=1000))
-    assert short.errors.loss.mean() < 0.97 * start.errors.loss.mean()
-    assert short.errors.loss.mean() < 1.01 * long.errors.loss.mean()
-    assert (short.errors.loss <= start.errors.loss + 1e-6).all()
+    decoded = decode(state.decoder, state.train.values[:300])
+    errors = scale_pixels(images.val, "standard")[:, None] - decoded
+    nearest = jnp.mean(errors**2, axis=-1).min(1)
+    assert (loss <= nearest + 1e-6).all()
+    assert loss.mean() < 0.97 * nearest.mean()
+    assert loss.mean() < 1.01 * best.mean()
+    assert np.mean(loss < 1.01 * best) > 0.93
+    assert default.converged.mean() > 0.95
+    assert default.steps.max() <= 30
+    assert 1 <= default.steps.mean() < 10
+
+
+def test_losses_are_those_of_the_latents(trained, default) -> None:
+    state, images = trained
+    outputs = decode(state.decoder, jnp.asarray(default.latents))
+    losses = jnp.mean((outputs - scale_pixels(images.val, "standard")) ** 2, axis=1)
+    np.testing.assert_allclose(default.errors.loss, losses, rtol=1e-5)
+
+
+def test_adam_comes_to_the_same(trained, default) -> None:
+    slow = place(trained[0], trained[1].val, ADAM)
+    assert abs(slow.errors.loss.mean() / default.errors.loss.mean() - 1) < 0.02
+    assert (slow.steps == 500).all()
+    assert not slow.converged.any()
+
+
+def test_from_far_away_several_starts_find_what_one_does_not(trained, best) -> None:
+    """Random latents, ten standard deviations away from all that the decoder knows."""
+    state, images = trained
+    values = state.train.values
+    offsets = 10 * values.std(0) * jax.random.normal(jax.random.key(3), (len(images.val), 1, 2))
+    far = values.mean(0) + offsets
+    lonely = replace(CONFIG, starts=("zeros",), n_steps=1, tolerance=1e9)
+    start = place(state, images.val, lonely, given=far)
+    assert start.errors.loss.mean() > 1.2 * best.mean()
+    found = place(state, images.val, given=far)
+    assert np.mean(found.errors.loss < 1.01 * best) > 0.93
 
 
 def test_the_decoder_keeps_its_bits(trained) -> None:
     state, images = trained
     before = [np.array(leaf) for leaf in jax.tree.leaves(state.decoder)]
-    infer(state, images.val)
+    place(state, images.val)
     for old, new in zip(before, jax.tree.leaves(state.decoder), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
-def test_one_by_one_equals_all_at_once(trained) -> None:
+@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, starts=ALL_STARTS, n_starts=2)])
+def test_one_by_one_equals_all_at_once(trained, config: InferConfig) -> None:
     state, images = trained
-    together = infer(state, images.val)
+    together = place(state, images.val, config)
+    again = place(state, images.val, config)
+    np.testing.assert_array_equal(together.latents, again.latents)
     for i in (0, 133, 358):
-        alone = infer(state, images.val[i : i + 1])
-        np.testing.assert_allclose(alone.errors.loss[0], together.errors.loss[i], rtol=1e-4)
+        alone = place(state, images.val[i : i + 1], config)
+        np.testing.assert_allclose(alone.errors.loss[0], together.errors.loss[i], atol=1e-5)
+        np.testing.assert_allclose(alone.latents[0], together.latents[i], atol=1e-4)
+
+
+def test_the_size_of_blocks_is_no_matter(trained, default, monkeypatch) -> None:
+    small = place(trained[0], trained[1].val, replace(CONFIG, block_size=17))
+    np.testing.assert_allclose(small.errors.loss, default.errors.loss, atol=1e-5)
+    monkeypatch.setattr(infer, "_JACOBIAN_ENTRIES", 2 * 64 * 10)
+    tight = place(trained[0], trained[1].val)
+    np.testing.assert_allclose(tight.errors.loss, default.errors.loss, atol=1e-5)
 
 
 def test_what_the_decoder_draws_is_found_again(trained) -> None:
     state, _ = trained
     latents = state.train.values[1000:1359]
     outputs = to_unit(decode(state.decoder, latents), "standard")
-    drawn = jnp.rint(255 * outputs).astype(jnp.uint8)
-    found = infer(state, drawn, replace(CONFIG, n_steps=1000))
-    assert float(jnp.quantile(found.errors.loss, 0.9)) < 1e-3
+    found = place(state, jnp.rint(255 * outputs).astype(jnp.uint8))
+    assert float(np.quantile(found.errors.loss, 0.9)) < 1e-3
+
+
+def test_the_winner_is_named(trained) -> None:
+    state, images = trained
+    config = replace(CONFIG, starts=ALL_STARTS, n_starts=2)
+    names = start_names(config)
+    assert names == ("nearest", "nearest", "grid", "grid", "learned", "zeros", "random", "random")
+    truth = place(state, images.val).latents[:, None]
+    found = place(state, images.val, config, given=jnp.asarray(truth))
+    assert found.start.min() >= 0
+    assert found.start.max() == len(names), "the given start is the last one"
+    alone = replace(CONFIG, starts=("zeros", "random"), n_steps=1, tolerance=1e9)
+    found = place(state, images.val, alone, given=jnp.asarray(truth))
+    assert (found.start == 2).mean() > 0.9
+
+
+@pytest.mark.parametrize("method", ["lm", "lm_cg", "adam"])
+def test_hidden_pixels_do_not_count(trained, method: str) -> None:
+    state, images = trained
+    rng = np.random.default_rng(0)
+    mask = rng.random(images.val.shape) < 0.5
+    changed = np.where(mask, images.val, rng.integers(0, 256, mask.shape)).astype(np.uint8)
+    config = replace(CONFIG, method=method)
+    found, same = (place(state, x, config, weights=mask) for x in (images.val, changed))
+    np.testing.assert_array_equal(found.latents, same.latents)
+    np.testing.assert_array_equal(found.errors.loss, same.errors.loss)
+    targets = np.asarray(scale_pixels(images.val, "standard"))
+    errors = (np.asarray(decode(state.decoder, jnp.asarray(found.latents))) - targets) ** 2
+    visible = np.sum(errors * mask, axis=1) / mask.sum(1)
+    np.testing.assert_allclose(found.errors.loss, visible, rtol=1e-4)
+    hidden = errors[~mask].mean()
+    guess = ((np.asarray(scale_pixels(images.train, "standard")).mean(0) - targets) ** 2)[~mask]
+    assert hidden < 0.6 * guess.mean(), "hidden pixels are filled in better than by the mean image"
+
+
+def test_weights_weigh(trained) -> None:
+    state, images = trained
+    weights = np.random.default_rng(0).random(images.val.shape)
+    found = place(state, images.val, weights=weights)
+    tenfold = place(state, images.val, weights=10 * weights)
+    np.testing.assert_allclose(found.errors.loss, tenfold.errors.loss, rtol=1e-3)
+    even = place(state, images.val)
+    ones = place(state, images.val, weights=np.ones(images.val.shape))
+    np.testing.assert_allclose(even.errors.loss, ones.errors.loss, rtol=1e-4)
+
+
+@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, starts=ALL_STARTS), ADAM])
+def test_an_image_of_which_all_is_hidden_is_marked(trained, config: InferConfig) -> None:
+    state, images = trained
+    images = images.val[:20]
+    mask = np.ones(images.shape, bool)
+    seen = place(state, images, config, weights=mask)
+    mask[7] = False
+    found = place(state, images, config, weights=mask)
+    assert found.start[7] == -1
+    assert not found.converged[7]
+    assert np.isnan(found.errors.loss[7])
+    assert np.isfinite(found.latents).all()
+    others = np.arange(20) != 7
+    np.testing.assert_allclose(found.errors.loss[others], seen.errors.loss[others], rtol=1e-5)
+
+
+def test_no_images_give_no_results(trained) -> None:
+    found = place(trained[0], trained[1].val[:0])
+    assert found.latents.shape == (0, 2)
+    assert [len(a) for a in jax.tree.leaves(found)] == [0] * 7
+
+
+def test_a_prior_draws_latents_to_the_mean(trained, default) -> None:
+    state, images = trained
+    mean, spread = state.train.values.mean(0), state.train.values.std(0)
+
+    def distance(found: Inference) -> float:
+        return float(np.mean(((found.latents - mean) / spread) ** 2))
+
+    weak, strong = (place(state, images.val, replace(CONFIG, prior=p)) for p in (0.01, 1e4))
+    assert distance(strong) < 1e-2 < distance(weak) < distance(default)
+    assert weak.errors.loss.mean() >= default.errors.loss.mean() * 0.999
+
+
+def test_a_decoder_that_is_not_finite_yields_no_loss(trained) -> None:
+    state, images = trained
+    broken = jax.tree.map(lambda a: jnp.full_like(a, jnp.nan), state.decoder)
+    found = infer_latents(
+        broken, images.val[:5], state.train.values[:9], scaler="standard", config=CONFIG
+    )
+    assert np.isnan(found.errors.loss).all()
+    assert (found.start == -1).all()
+
+
+@pytest.mark.parametrize(("dims", "method"), [(2, "lm"), (64, "lm"), (65, "lm_cg")])
+def test_the_solver_follows_from_the_length_of_latents(dims: int, method: str) -> None:
+    assert InferConfig().method_for(dims) == method
+    assert InferConfig(method="adam").method_for(dims) == "adam"

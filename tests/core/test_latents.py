@@ -1,4 +1,4 @@
-"""Starts: PCA against scikit-learn, draws, and the nearest candidate against brute force."""
+"""Starts of a fit: PCA against scikit-learn, and draws."""
 
 import jax
 import jax.numpy as jnp
@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from autodecoder.config import DecoderConfig
-from autodecoder.core.decoder import decode, init_decoder
-from autodecoder.core.latents import fit_pca, nearest_latents, pca_scores, start_latents
+from autodecoder.core.latents import fit_pca, pca_scores, start_latents
 from autodecoder.data import load_dataset
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -62,14 +60,3 @@ def test_starts() -> None:
     np.testing.assert_allclose(drawn.std(), 0.1, rtol=0.1)
     np.testing.assert_array_equal(drawn, start_latents(key, "normal", (1000, 2), None))
     np.testing.assert_array_equal(start_latents(key, "pca", (1000, 2), scores), scores)
-
-
-def test_nearest_candidate_is_the_nearest() -> None:
-    decoder = init_decoder(jax.random.key(0), DecoderConfig(arch=(8,), batch_norm=False), 6, "tanh")
-    candidates = jax.random.normal(jax.random.key(1), (40, 2))
-    targets = jax.random.uniform(jax.random.key(2), (30, 6), minval=-1)
-    decoded = np.asarray(decode(decoder, candidates))
-    distances = ((np.asarray(targets)[:, None] - decoded[None]) ** 2).sum(-1)
-    np.testing.assert_array_equal(
-        nearest_latents(decoder, candidates, targets), candidates[distances.argmin(1)]
-    )

@@ -32,7 +32,15 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from autodecoder.config import SearchConfig, StudyConfig, study_config
 from autodecoder.core.decoder import decode, init_decoder
-from autodecoder.core.fit import Images, Run, Snapshot, advance_run, init_run, take_snapshot
+from autodecoder.core.fit import (
+    FRESH_METRICS,
+    Images,
+    Run,
+    Snapshot,
+    advance_run,
+    init_run,
+    take_snapshot,
+)
 from autodecoder.core.scaling import to_unit
 from autodecoder.core.sweep import LearningRates
 from autodecoder.data import Dataset, ImageSet, load_dataset, subset
@@ -98,7 +106,9 @@ def logging(**values: Any) -> StudyConfig:
 
 
 def history(run: Run) -> dict[str, np.ndarray]:
-    return {name: np.asarray(values) for name, values in run.history.items()}
+    """What is recorded every epoch."""
+    names = [name for name in run.history if name not in FRESH_METRICS]
+    return {name: np.asarray(run.history[name]) for name in names}
 
 
 def portion(metrics: Mapping[str, np.ndarray], first: int, last: int) -> dict[str, np.ndarray]:

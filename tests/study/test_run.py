@@ -18,7 +18,9 @@ from tests.study.builders import (
     assert_same_study,
     by_rate,
     searching,
+    stop_when,
 )
+from tests.study.recorder import Recorder
 
 from autodecoder.config import (
     METRICS,
@@ -28,6 +30,7 @@ from autodecoder.config import (
 from autodecoder.core.population import advance, init_population
 from autodecoder.data import Dataset
 from autodecoder.errors import ConfigError
+from autodecoder.model import load_model
 from autodecoder.study import Progress, Study, load_study, load_study_data, run_study
 
 N_RUNS = 4
@@ -243,3 +246,37 @@ def test_a_batch_larger_than_the_data_is_refused() -> None:
     space = {"learning_rate": (1e-3,), "batch_size": (100, 432)}
     with pytest.raises(ConfigError, match=r"431.*432"):
         load_study_data(replace(CONFIG, search=SearchConfig(space)))
+
+
+def test_fresh_validation_on_the_way_is_noted_and_changes_nothing(
+    whole: Study, digits: Dataset, tmp_path: Path
+) -> None:
+    """Also where the study is interrupted in between."""
+    config = replace(
+        CONFIG,
+        infer=replace(CONFIG.infer, fresh_every=5),
+        log=replace(CONFIG.log, checkpoint_every=7, save_best_model=True),
+        objective="fresh_val_loss",
+    )
+    run_study(config, digits, tmp_path / "cut", **stop_when(lambda report: report.epoch >= 8))
+    recorder = Recorder()
+    cut = run_study(config, digits, tmp_path / "cut")
+    study = run_study(config, digits, tmp_path / "straight", observers=[recorder])
+    assert_same_study(cut, study)
+    for trial in study.trials:
+        plain = by_rate(whole, trial.learning_rate)
+        for k, execution in enumerate(trial.executions):
+            fresh = execution.history["fresh_val_loss"]
+            evaluated = np.flatnonzero(np.isfinite(fresh)) + 1
+            np.testing.assert_array_equal(evaluated, [5, 10, 15, 20])
+            assert execution.best == fresh[evaluated - 1].min()
+            for name in ("loss", "val_loss"):
+                before = plain.executions[k].history[name]
+                np.testing.assert_array_equal(execution.history[name], before)
+            told = recorder.metrics[trial.trial_id, k]["fresh_val_loss"]
+            np.testing.assert_array_equal(told, fresh[evaluated - 1])
+    best = study.best_trial
+    assert best is not None
+    assert best.best_execution is not None
+    epoch = load_model(tmp_path / "straight" / "best").about["epoch"]
+    assert epoch == best.executions[best.best_execution].best_epoch

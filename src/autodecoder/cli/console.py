@@ -94,6 +94,15 @@ def study_progress() -> Iterator[Callable[[Progress], None]]:
 
 
 @contextlib.contextmanager
+def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar over images, and the function that moves it."""
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), TimeRemainingColumn())
+    with ProgressBar(*columns, TextColumn("left"), console=console, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextlib.contextmanager
 def logged() -> Iterator[None]:
     """Show the library's warnings beside the progress bar."""
     handler = _Handler(logging.WARNING)

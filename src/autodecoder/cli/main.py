@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from autodecoder._version import __version__
+from autodecoder.cli.reconstruct import reconstruct
 from autodecoder.cli.runs import runs_app, tensorboard
 from autodecoder.cli.train import train
 from autodecoder.errors import AutodecoderError
@@ -26,6 +27,7 @@ app = App(
 app.command(train)
 app.command(runs_app)
 app.command(tensorboard)
+app.command(reconstruct)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

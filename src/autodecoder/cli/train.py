@@ -84,6 +84,7 @@ def train(
     tracker: Annotated[tuple[str, ...], flag(_LOG, "log.trackers")] = (),
     histogram_freq: Annotated[int | None, flag(_LOG, "log.histogram_freq")] = None,
     visualize_freq: Annotated[int | None, flag(_LOG, "log.visualize_freq")] = None,
+    fresh_every: Annotated[int | None, flag(_LOG, "infer.fresh_every")] = None,
     checkpoint_every: Annotated[int | None, flag(_LOG, "log.checkpoint_every")] = None,
     save_best_model: Annotated[bool | None, flag(_LOG, "log.save_best_model")] = None,
     config: Annotated[
@@ -163,6 +164,7 @@ def train(
             "log.trackers": tracker,
             "log.histogram_freq": histogram_freq,
             "log.visualize_freq": visualize_freq,
+            "infer.fresh_every": fresh_every,
             "log.checkpoint_every": checkpoint_every,
             "log.save_best_model": save_best_model,
         }

@@ -5,6 +5,7 @@ run, and keys its compiled program; learning rates and seeds, which a search var
 compilation, are no part of it.
 """
 
+from autodecoder.config.infer import INFER_METHODS, INFER_STARTS, InferConfig
 from autodecoder.config.parts import (
     ACTIVATIONS,
     AUGMENTATIONS,
@@ -19,7 +20,6 @@ from autodecoder.config.parts import (
     DecoderConfig,
     EarlyStoppingConfig,
     FitConfig,
-    InferConfig,
     LogConfig,
     fit_config,
     format_arch,
@@ -59,6 +59,8 @@ __all__ = [
     "AUGMENTATIONS",
     "DATASETS",
     "FREE_SETTINGS",
+    "INFER_METHODS",
+    "INFER_STARTS",
     "LATENT_STARTS",
     "LEARNING_RATE_GRID",
     "METRICS",

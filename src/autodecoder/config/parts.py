@@ -204,28 +204,6 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True)
-class InferConfig:
-    """Latent inference by Adam from the nearest decoded candidate."""
-
-    n_candidates: int = setting(
-        1000, "How many training latents are decoded in the search for starts."
-    )
-    n_steps: int = setting(40, "Steps of Adam.")
-    step_size: float = setting(
-        0.05, "First step of the cosine decay, in standard deviations of the candidates."
-    )
-    block_size: int = setting(
-        1000, "Images placed at once: a bound on memory, without influence on the result."
-    )
-
-    def __post_init__(self) -> None:
-        check_positive_int("n_candidates", self.n_candidates)
-        check_positive_int("n_steps", self.n_steps)
-        check_learning_rate("step_size", self.step_size)
-        check_positive_int("block_size", self.block_size)
-
-
-@dataclass(frozen=True)
 class EarlyStoppingConfig:
     """When a run ends before its last epoch: the rule of Keras' `EarlyStopping`.
 

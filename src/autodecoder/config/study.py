@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from autodecoder.config.infer import InferConfig
 from autodecoder.config.parts import (
     AugmentConfig,
     DataConfig,
     DecoderConfig,
     EarlyStoppingConfig,
     FitConfig,
-    InferConfig,
     LogConfig,
 )
 from autodecoder.config.rules import (
@@ -116,8 +116,10 @@ class StudyConfig:
         check_switch("use_xla", self.use_xla)
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed must lie between 0 and 4294967295, got {self.seed}.")
+        if not self.infer.starts:
+            raise ConfigError("infer.starts must name at least one start.")
         for values in itertools.islice(self.search.combinations(), _CELLS_CHECKED):
-            self.parts(values)
+            self.infer.check_dims(self.parts(values)[0].latent_dims)
 
     @property
     def metric(self) -> str:

@@ -22,6 +22,8 @@ from autodecoder.core.watch import RUNNING, Watch, init_watch, watch_epoch
 
 #: Errors of one epoch, in the order in which a history has them.
 EPOCH_METRICS = (*Errors._fields, *(f"val_{name}" for name in Errors._fields))
+#: Errors under the fresh protocol, which is evaluated outside of this program and now and then.
+FRESH_METRICS = tuple(f"fresh_val_{name}" for name in Errors._fields)
 #: Mean and variance over all entries of the latents at the end of an epoch.
 LATENT_STATISTICS = ("latent_mean", "latent_variance", "val_latent_mean", "val_latent_variance")
 
@@ -59,7 +61,8 @@ class Snapshot(NamedTuple):
     epoch: Int[Array, ""]
 
 
-#: One value an epoch for each of `history_names`; not a number where the run has not been yet.
+#: One value an epoch for each of `history_names`; not a number where the run has not been yet, or
+#: was not evaluated.
 History = dict[str, Float[Array, " epochs"]]
 
 
@@ -75,7 +78,7 @@ class Run(NamedTuple):
 
 def history_names(config: RunConfig) -> tuple[str, ...]:
     """What is recorded of each epoch."""
-    return EPOCH_METRICS + LATENT_STATISTICS + _gradient_names(config)
+    return EPOCH_METRICS + FRESH_METRICS + LATENT_STATISTICS + _gradient_names(config)
 
 
 def _gradient_names(config: RunConfig) -> tuple[str, ...]:
@@ -137,9 +140,9 @@ def advance_run(
 
     def one_epoch(run: Run) -> Run:
         state, metrics = run_epoch(run.state, rates, images, config)
-        history = {
-            name: values.at[state.epoch - 1].set(metrics[name])
-            for name, values in run.history.items()
+        history = run.history | {
+            name: run.history[name].at[state.epoch - 1].set(value)
+            for name, value in metrics.items()
         }
         watch, better = watch_epoch(run.watch, metrics, state.epoch, config.watch)
         best = run.best
@@ -159,7 +162,7 @@ def run_epoch(
     -------
     state : RunState
     metrics : dict
-        A value for each of `history_names`.
+        A value for each of `history_names` but those of the fresh protocol.
     """
     epoch_key = jax.random.fold_in(state.key, state.epoch)
     train_key, val_key, sample_key = jax.random.split(epoch_key, 3)
@@ -178,7 +181,8 @@ def run_epoch(
         decoder = estimate_statistics(decoder, _sample(sample_key, train.values))
     validated = sweep(decoder, None, state.val, images.val, val_key, state.epoch, rates, config)
     val = validated.latents
-    metrics = dict(zip(EPOCH_METRICS, (*trained.errors, *validated.errors), strict=True))
+    metrics = trained.errors._asdict()
+    metrics |= {f"val_{name}": value for name, value in validated.errors._asdict().items()}
     statistics = (f(latents.values) for latents in (train, val) for f in (jnp.mean, jnp.var))
     metrics |= zip(LATENT_STATISTICS, statistics, strict=True)
     if trained.gradient_norms is not None:

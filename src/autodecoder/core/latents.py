@@ -1,12 +1,10 @@
-"""Where latents start: before a joint fit, and before the inference of unseen images."""
+"""Where latents start before a joint fit."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
-
-from autodecoder.core.decoder import Decoder, decode
 
 _NORMAL_STD = 0.1
 _BLOCK = 1000
@@ -99,16 +97,6 @@ def start_latents(
         return _NORMAL_STD * jax.random.normal(key, shape)
     assert scores is not None  # the caller computes them for this start
     return scores
-
-
-def nearest_latents(
-    decoder: Decoder, candidates: Float[Array, "k dims"], targets: Float[Array, "n pixels"]
-) -> Float[Array, "n dims"]:
-    """For each target the candidate whose decoded image is nearest in squared error."""
-    decoded = decode(decoder, candidates)
-    # ‖x − c‖² without the term that is the same for every candidate: one matrix product.
-    distances = jnp.sum(decoded**2, axis=1) - 2 * targets @ decoded.T
-    return candidates[jnp.argmin(distances, axis=1)]
 
 
 def _n_padding(n: int) -> int:

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Shaped
 
 from autodecoder.core.scaling import SCALINGS
 
@@ -17,9 +18,9 @@ class Errors(NamedTuple):
     The field names are those of the recorded metrics; `loss` is the mean squared error.
     """
 
-    loss: Float[Array, " n"]
-    mae: Float[Array, " n"]
-    psnr: Float[Array, " n"]
+    loss: Float[Array | np.ndarray, " n"]
+    mae: Float[Array | np.ndarray, " n"]
+    psnr: Float[Array | np.ndarray, " n"]
 
 
 def squared_error(
@@ -30,13 +31,24 @@ def squared_error(
 
 
 def measure(
-    outputs: Float[Array, "n pixels"], targets: Float[Array, "n pixels"], scaler: str
+    outputs: Float[Array, "n pixels"],
+    targets: Float[Array, "n pixels"],
+    scaler: str,
+    weights: Shaped[Array, "m pixels"] | None = None,
 ) -> Errors:
-    """All recorded errors of each image.
+    """All recorded errors of each image, over all pixels or weighted; `m` is `n` or 1.
 
     `psnr` is 10 log10(span² / mse) with the span of the scaling, which equals the value on [0, 1].
+    An image whose weights are all zero has errors that are not a number.
     """
-    loss = squared_error(outputs, targets)
-    mae = jnp.mean(jnp.abs(outputs - targets), axis=-1)
+
+    def mean(values: Float[Array, "n pixels"]) -> Float[Array, " n"]:
+        if weights is None:
+            return jnp.mean(values, axis=-1)
+        return jnp.sum(values * weights, axis=-1) / jnp.sum(weights, axis=-1)
+
+    difference = outputs - targets
+    loss = mean(difference**2)
     relative = loss / SCALINGS[scaler].span ** 2
-    return Errors(loss, mae, -10 * jnp.log10(jnp.maximum(relative, _PSNR_FLOOR)))
+    psnr = -10 * jnp.log10(jnp.maximum(relative, _PSNR_FLOOR))
+    return Errors(loss, mean(jnp.abs(difference)), psnr)

@@ -5,9 +5,11 @@ an accelerator the runs move side by side (`vmap`); on a CPU, where that gains n
 another in a loop inside the program.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
 import jax
+import numpy as np
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from autodecoder.config import RunConfig
@@ -95,6 +97,17 @@ advance_unoptimised = jax.jit(
     donate_argnames="population",
     compiler_options={"xla_backend_optimization_level": 0},
 )
+
+
+def note_metrics(
+    population: Population, i: int, epoch: int, metrics: Mapping[str, np.float32]
+) -> Population:
+    """Enter what was found out about a run outside of the program into its history."""
+    runs, rates = population
+    history = runs.history | {
+        name: runs.history[name].at[i, epoch - 1].set(value) for name, value in metrics.items()
+    }
+    return Population(runs._replace(history=history), rates)
 
 
 @jax.jit

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
@@ -28,6 +28,8 @@ CLASS_COLOURS = (
     "#8C6D4A",
 )
 _GREY = "#C8C8C8"
+#: Colour of pixels that a mask hides.
+_HIDDEN = (86, 180, 233)
 _MOST_CURVES = 10
 #: More entries than these do not lie inside the axes, where they would hide curves; more lines do
 #: not cross a sweep of learning rates.
@@ -152,19 +154,28 @@ def plot_reconstructions(
     reconstructions: UInt8[np.ndarray, "n height width channels"],
     *,
     title: str,
+    mask: Bool[np.ndarray, "n height width channels"] | None = None,
 ) -> Figure:
-    """Originals, and below each its reconstruction; ten to a row."""
+    """Originals, below each what a mask leaves of it, if there is one, and its reconstruction; ten
+    to a row."""
+    stacks = [originals, reconstructions]
+    order = "originals above reconstructions"
+    if mask is not None:
+        coloured = np.broadcast_to(originals, (*originals.shape[:3], 3))
+        stacks.insert(1, np.where(mask, coloured, _HIDDEN).astype(np.uint8))
+        order = "originals, what was seen of them, and reconstructions"
+    height = len(stacks)
     per_row = min(10, len(originals))
     n_rows = -(-len(originals) // per_row)
-    figure = Figure(figsize=(per_row, 2.25 * n_rows + 0.4), layout="constrained")
-    figure.suptitle(f"{title}: originals above reconstructions", fontsize=11)
-    grid = figure.subplots(2 * n_rows, per_row, squeeze=False)
+    figure = Figure(figsize=(per_row, 1.125 * height * n_rows + 0.4), layout="constrained")
+    figure.suptitle(f"{title}: {order}", fontsize=11)
+    grid = figure.subplots(height * n_rows, per_row, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    for k, pair in enumerate(zip(originals, reconstructions, strict=True)):
-        for half, image in enumerate(pair):
+    for k, column in enumerate(zip(*stacks, strict=True)):
+        for place, image in enumerate(column):
             grey = image.shape[-1] == 1
-            grid[2 * (k // per_row) + half, k % per_row].imshow(
+            grid[height * (k // per_row) + place, k % per_row].imshow(
                 image[..., 0] if grey else image, cmap="gray" if grey else None, vmin=0, vmax=255
             )
     return figure

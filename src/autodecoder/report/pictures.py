@@ -50,7 +50,7 @@ def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
     for name in _NAMES:
         if name not in figures:
             _remove(folder / f"{name}.png")
-    return [_save(figure, folder / f"{name}.png") for name, figure in figures.items()]
+    return [save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()]
 
 
 def _draw(study: Study, dataset: Dataset) -> dict[str, Figure]:
@@ -110,7 +110,8 @@ def _reconstructions(
     return plot_reconstructions(originals, reconstructions.reshape(originals.shape), title=title)
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a picture as a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     write_file(path, buffer.getvalue())

@@ -133,6 +133,12 @@ def load_outcome(folder: Path) -> Outcome | None:
         return None
 
 
+def has_ended(folder: Path) -> bool:
+    """Whether an execution has a final outcome."""
+    outcome = load_outcome(folder)
+    return outcome is not None and outcome.ended
+
+
 def drop_outcome(folder: Path) -> None:
     """Remove an outcome."""
     with contextlib.suppress(FileNotFoundError):

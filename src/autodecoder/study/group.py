@@ -16,7 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from autodecoder.config import METRICS, RunConfig, StudyConfig
-from autodecoder.core.fit import Images, Run, history_names, take_snapshot
+from autodecoder.core.fit import (
+    FRESH_METRICS,
+    Images,
+    Run,
+    Snapshot,
+    history_names,
+    take_snapshot,
+)
 from autodecoder.core.latents import fit_pca, pca_scores
 from autodecoder.core.population import (
     Population,
@@ -24,6 +31,7 @@ from autodecoder.core.population import (
     advance_unoptimised,
     execution_key,
     init_population,
+    note_metrics,
     select_runs,
     take_run,
 )
@@ -34,6 +42,7 @@ from autodecoder.study.ledger import Claim
 from autodecoder.study.observer import Observer, RunInfo
 from autodecoder.study.records import execution_folder, write_history
 from autodecoder.study.results import UNFINISHED, Execution
+from autodecoder.study.validate import fresh_metrics, validate_fresh
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +82,8 @@ class Slot:
     """Last epoch that the observers know of."""
     shown: int = 0
     """Last epoch whose snapshot they have seen."""
+    validated: int = 0
+    """Last epoch whose fresh validation is noted."""
     saved: int = 0
     """Epoch of the last checkpoint."""
     settled: bool = False
@@ -98,6 +109,8 @@ class Group:
         As in `run_study`.
     settle : callable
         What to do with a run that has ended: given its slot and itself.
+    keep : callable
+        What to do with the state of a run at the best epoch so far by a fresh objective.
     """
 
     def __init__(
@@ -110,6 +123,7 @@ class Group:
         report: Callable[[Progress], None],
         should_stop: Callable[[], bool],
         settle: Callable[[Slot, Run], None],
+        keep: Callable[[Snapshot, RunInfo], None],
     ) -> None:
         self.slots = [Slot(info) for info in infos]
         self._config = config
@@ -119,6 +133,7 @@ class Group:
         self._report = report
         self._should_stop = should_stop
         self._settle_run = settle
+        self._keep = keep
         self._total = len(infos) * self._run_config.fit.num_epochs
         self._done = 0  # epochs of runs that are no longer in the population
         self._start()
@@ -180,6 +195,7 @@ class Group:
             saved, slot.seconds = found
             runs = jax.tree.map(lambda all_, one, i=i: all_.at[i].set(one), runs, saved)
             slot.epoch = slot.recorded = slot.shown = slot.saved = int(saved.state.epoch)
+            slot.validated = slot.epoch
             slot.status = int(saved.watch.status)
         self._population = Population(runs, rates)
 
@@ -217,7 +233,9 @@ class Group:
 
     def _next_due(self, epoch: int) -> int:
         log = self._config.log
-        steps = [step for step in (*_snapshot_steps(self._config), log.checkpoint_every) if step]
+        fresh_every = self._config.infer.fresh_every
+        steps = (*_snapshot_steps(self._config), log.checkpoint_every, fresh_every)
+        steps = [step for step in steps if step]
         return min([self._run_config.fit.num_epochs, *(epoch - epoch % s + s for s in steps)])
 
     def _note(self, seconds: float) -> float | None:
@@ -237,10 +255,15 @@ class Group:
         for i, slot in enumerate(self.slots):
             if slot.epoch > slot.recorded:
                 news = slice(slot.recorded, slot.epoch)
-                metrics = {name: rows[i, news] for name, rows in histories.items()}
+                metrics = {
+                    name: rows[i, news]
+                    for name, rows in histories.items()
+                    if name not in FRESH_METRICS
+                }
                 for observer in self._observers:
                     observer.record(slot.info, slot.recorded + 1, metrics)
                 slot.recorded = slot.epoch
+            self._validate(i, slot)
             due = slot.ended or any(slot.epoch % s == 0 for s in _snapshot_steps(self._config) if s)
             if self._observers and due and slot.epoch > slot.shown:
                 snapshot = take_snapshot(self.take(i).state)
@@ -259,6 +282,21 @@ class Group:
                 val_loss=_least(histories["val_loss"], epochs),
             )
         )
+
+    def _validate(self, i: int, slot: Slot) -> None:
+        """Evaluate a run under way by the fresh protocol, where that is due."""
+        every = self._config.infer.fresh_every
+        if not every or slot.ended or slot.epoch % every or slot.epoch == slot.validated:
+            return
+        run = self.take(i)
+        metrics = fresh_metrics(validate_fresh(run, self._images, self._config))
+        self._population = note_metrics(self._population, i, slot.epoch, metrics)
+        slot.validated = slot.epoch
+        for observer in self._observers:
+            observer.record(slot.info, slot.epoch, {n: np.array([v]) for n, v in metrics.items()})
+        kept = self._config.log.save_best_model and self._config.metric in FRESH_METRICS
+        if kept and unfinished(self._config, slot, self.take(i)).best_epoch == slot.epoch:
+            self._keep(take_snapshot(run.state), slot.info)
 
     def _n_done(self) -> int:
         return self._done + sum(slot.epoch for slot in self.slots)

@@ -11,7 +11,8 @@ def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
     Raises
     ------
     ConfigError
-        If a batch would be larger than the training set.
+        If a batch would be larger than the training set, or there are fewer training images than
+        candidates asked for.
     DataError
         If the data set cannot be had.
     """
@@ -25,4 +26,5 @@ def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
             f"({config.data.dataset} with examples_frac {config.data.examples_frac:g}), "
             f"got {largest}."
         )
+    config.infer.count_candidates(len(dataset.train))
     return dataset

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from autodecoder.config import StudyConfig, to_dict
-from autodecoder.core.fit import Images, Run, Snapshot, take_snapshot
+from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot, take_snapshot
 from autodecoder.core.watch import DIVERGED as RUN_DIVERGED
 from autodecoder.core.watch import STOPPED as RUN_STOPPED
 from autodecoder.data import Dataset
@@ -23,6 +23,7 @@ from autodecoder.study.checkpoint import (
     Outcome,
     drop_checkpoints,
     drop_outcome,
+    has_ended,
     load_outcome,
     save_outcome,
 )
@@ -56,7 +57,7 @@ from autodecoder.study.results import (
     Trial,
 )
 from autodecoder.study.space import to_parameter
-from autodecoder.study.validate import FRESH_METRICS, show_run, validate_fresh
+from autodecoder.study.validate import fresh_metrics, show_run, validate_fresh
 
 _log = logging.getLogger(__name__)
 
@@ -221,7 +222,7 @@ class _Worker:
             sweep_temporary(self._folder / "trials" / claim.trial_id)
             write_trial(self._folder, self._unfinished(claim), {"cell": claim.cell})
         infos = run_infos(self._folder, claims, config, n)
-        left = [info for info in infos if not _has_ended(info.folder)]
+        left = [info for info in infos if not has_ended(info.folder)]
         for claim in claims:
             self._finish_if_done(claim, ledger)
         if not left:
@@ -234,6 +235,7 @@ class _Worker:
             report=self._report,
             should_stop=self._should_stop,
             settle=lambda slot, run: self._settle(slot, run, ledger),
+            keep=self._save_model,
         )
         stopped = group.run()
         if stopped:
@@ -265,12 +267,15 @@ class _Worker:
         else:
             status = STOPPED if slot.status == RUN_STOPPED else FINISHED
             inference = validate_fresh(run, self._images, self._config)
-            for name in FRESH_METRICS:
-                errors = getattr(inference.errors, name.removeprefix("fresh_val_"))
-                history[name][-1] = np.asarray(errors).mean()
+            for name, value in fresh_metrics(inference).items():
+                history[name][-1] = value
             shown = show_run(take_snapshot(run.state), inference, self._dataset, self._config)
         if self._config.log.save_best_model and status != DIVERGED:
-            self._save_model(take_snapshot(run.state) if run.best is None else run.best, info)
+            ended = Execution(history, self._config.metric, status)
+            if run.best is not None:
+                self._save_model(run.best, info)
+            elif ended.best_epoch == slot.epoch:  # else its best epoch's lies there already
+                self._save_model(take_snapshot(run.state), info)
         save_outcome(info.folder, Outcome(history, status, slot.seconds, shown, "fresh"))
         fresh = {name: history[name][-1:] for name in FRESH_METRICS}
         for observer in self._observers:
@@ -393,8 +398,3 @@ def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError):
         return True
     return bool(re.search("out of memory|RESOURCE_EXHAUSTED", str(error), re.IGNORECASE))
-
-
-def _has_ended(folder: Path) -> bool:
-    outcome = load_outcome(folder)
-    return outcome is not None and outcome.ended

@@ -1,18 +1,17 @@
 """What is made of a run that has ended: fresh validation, and what its pictures need."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from autodecoder.config import METRICS, StudyConfig
+from autodecoder.config import StudyConfig
 from autodecoder.core.decoder import decode
-from autodecoder.core.fit import Images, Run, Snapshot
+from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot
 from autodecoder.core.infer import Inference, infer_latents
 from autodecoder.core.scaling import to_unit
 from autodecoder.data import Dataset
 from autodecoder.study.results import Shown
 
-#: Metrics of the fresh protocol, known after the last epoch.
-FRESH_METRICS = tuple(name for name in METRICS if name.startswith("fresh_val_"))
 #: Images in each grid of reconstructions.
 _N_SHOWN = 20
 
@@ -20,14 +19,24 @@ _N_SHOWN = 20
 def validate_fresh(run: Run, images: Images, config: StudyConfig) -> Inference:
     """Fresh validation: latents of the validation images, inferred on the final decoder."""
     state, n_train = run.state, len(images.train)
-    drawn = jax.random.permutation(jax.random.fold_in(state.key, config.fit.num_epochs), n_train)
+    key = jax.random.fold_in(state.key, config.fit.num_epochs)
+    drawn = jax.random.permutation(key, n_train)
     return infer_latents(
         state.decoder,
         images.val,
-        state.train.values[drawn[: min(config.infer.n_candidates, n_train)]],
+        state.train.values[drawn[: config.infer.count_candidates(n_train)]],
         scaler=config.data.scaler,
         config=config.infer,
+        key=jax.random.fold_in(key, 1),
     )
+
+
+def fresh_metrics(inference: Inference) -> dict[str, np.float32]:
+    """Means over the images."""
+    errors = inference.errors._asdict()
+    return {
+        name: np.float32(np.mean(errors[name.removeprefix("fresh_val_")])) for name in FRESH_METRICS
+    }
 
 
 def show_run(
@@ -42,7 +51,9 @@ def show_run(
         (dataset.val.labels, val_latents),
     ):
         indices = choose_shown(labels)
-        outputs = to_unit(decode(snapshot.decoder, latents[indices]), config.data.scaler)
+        outputs = to_unit(
+            decode(snapshot.decoder, jnp.asarray(latents[indices])), config.data.scaler
+        )
         pixels = np.rint(np.nan_to_num(np.asarray(outputs)) * 255).astype(np.uint8)
         chosen += [indices, pixels]
     return Shown(np.asarray(train_latents), np.asarray(val_latents), *chosen)

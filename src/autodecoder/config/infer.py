@@ -1,0 +1,114 @@
+"""Settings of latent inference."""
+
+from dataclasses import dataclass
+
+from autodecoder.config.rules import (
+    check_choice,
+    check_choices,
+    check_count,
+    check_learning_rate,
+    check_number,
+    check_positive_int,
+    setting,
+)
+from autodecoder.errors import ConfigError
+
+INFER_METHODS = ("auto", "lm", "lm_cg", "adam")
+INFER_STARTS = ("nearest", "grid", "learned", "zeros", "random")
+
+#: Latent inference: dimensions up to which JᵀJ is formed, and defaults by method (measured by
+#: benchmarks/inference.py).
+_LM_DIMS = 64
+_LM_STEPS = 30
+_ADAM_STEPS = 500
+_N_CANDIDATES = 4000
+
+
+@dataclass(frozen=True)
+class InferConfig:
+    """Latent inference: how latents of unseen images are found under a frozen decoder."""
+
+    method: str = setting(
+        "auto",
+        "Solver: lm, Levenberg-Marquardt; lm_cg, the same by conjugate gradients, for long "
+        f"latents; adam; auto, lm up to {_LM_DIMS} dimensions, then lm_cg.",
+    )
+    starts: tuple[str, ...] = setting(
+        ("nearest",),
+        "Where the search starts: nearest, at the decoded candidate nearest to the image; grid, "
+        "the nearest of a grid of decoded points, for 2 dimensions; learned, a linear regression "
+        "from images to latents; zeros; random. Several race, and the best goes on.",
+    )
+    n_starts: int = setting(1, "How many of each of the nearest, grid and random starts.")
+    n_candidates: int | None = setting(
+        None,
+        "How many training latents are decoded in the search for starts; by default 4,000, or all "
+        "where there are fewer.",
+    )
+    n_steps: int | None = setting(
+        None, "Steps at most; by default 30, and 500 of Adam, which takes all of them."
+    )
+    tolerance: float = setting(
+        1e-3, "An image has converged when a step promises less than this share of its loss."
+    )
+    step_size: float = setting(
+        0.05, "First step of Adam's cosine decay, in standard deviations of the candidates."
+    )
+    prior: float = setting(
+        0.0,
+        "Strength of a Gaussian prior on the latents: what is added to the loss, times the mean "
+        "squared distance from the candidates' mean in their standard deviations.",
+    )
+    fresh_every: int = setting(
+        0,
+        "Epochs between fresh validations of a run under way; 0: after the last epoch only.",
+        flag="fresh_every",
+    )
+    block_size: int = setting(
+        1000, "Images placed at once: a bound on memory, without influence on the result."
+    )
+
+    def __post_init__(self) -> None:
+        check_choice("infer.method", self.method, INFER_METHODS)
+        check_choices("infer.starts", self.starts, INFER_STARTS)
+        check_positive_int("n_starts", self.n_starts)
+        for name in ("n_candidates", "n_steps"):
+            if getattr(self, name) is not None:
+                check_positive_int(name, getattr(self, name))
+        for name in ("tolerance", "prior"):
+            check_number(f"infer.{name}", getattr(self, name))
+            if getattr(self, name) < 0:
+                raise ConfigError(f"infer.{name} must not be negative, got {getattr(self, name)}.")
+        check_learning_rate("step_size", self.step_size)
+        check_count("fresh_every", self.fresh_every)
+        check_positive_int("block_size", self.block_size)
+
+    def check_dims(self, latent_dims: int) -> None:
+        """Check that latents of a length can start where they are told to."""
+        if "grid" in self.starts and latent_dims != 2:
+            raise ConfigError(
+                f"infer.starts: grid is for latents of 2 dimensions, got {latent_dims}."
+            )
+
+    def method_for(self, latent_dims: int) -> str:
+        """The solver for latents of a length."""
+        if self.method != "auto":
+            return self.method
+        return "lm" if latent_dims <= _LM_DIMS else "lm_cg"
+
+    def steps_for(self, method: str) -> int:
+        """The most steps of a solver."""
+        if self.n_steps is not None:
+            return self.n_steps
+        return _ADAM_STEPS if method == "adam" else _LM_STEPS
+
+    def count_candidates(self, n_latents: int) -> int:
+        """How many of so many latents are candidates."""
+        if self.n_candidates is None:
+            return min(_N_CANDIDATES, n_latents)
+        if self.n_candidates > n_latents:
+            raise ConfigError(
+                f"n_candidates must not exceed the number of training latents, {n_latents}, "
+                f"got {self.n_candidates}."
+            )
+        return self.n_candidates

@@ -1,0 +1,159 @@
+"""Where the search for the latents of unseen images starts."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+
+from autodecoder.config import InferConfig
+from autodecoder.core.decoder import Decoder, decode
+
+#: Points of the grid along each axis, and how far it reaches beyond the candidates.
+_GRID_SIDE = 64
+_GRID_MARGIN = 0.1
+#: Ridge penalty, as a share of the mean variance of the decoded candidates' pixels.
+_RIDGE = 0.1
+
+
+class Decoded(NamedTuple):
+    """Latents beside the images that they decode to."""
+
+    latents: Float[Array, "k dims"]
+    images: Float[Array, "k pixels"]
+
+
+class LinearMap(NamedTuple):
+    """From an image to a latent."""
+
+    matrix: Float[Array, "pixels dims"]
+    offset: Float[Array, " dims"]
+
+
+class Starts(NamedTuple):
+    """What starts are taken from; the same for every image."""
+
+    candidates: Decoded | None
+    grid: Decoded | None
+    learned: LinearMap | None
+    fixed: Float[Array, "m dims"]
+    """Zeros and random draws."""
+
+
+def prepare_starts(
+    decoder: Decoder,
+    candidates: Float[Array, "k dims"],
+    key: PRNGKeyArray | None,
+    config: InferConfig,
+) -> Starts:
+    """Decode what every image is compared with, and draw what is drawn.
+
+    Draws follow the mean and standard deviation of the candidates in each dimension, and are the
+    same for every image, so that its result does not depend on the others.
+    """
+    n, dims = config.n_starts, candidates.shape[1]
+    fixed = [jnp.zeros((0, dims))]
+    grid = None
+    if "zeros" in config.starts:
+        fixed.append(jnp.zeros((1, dims)))
+    if "random" in config.starts:
+        assert key is not None  # the caller asks for it
+        draws = jax.random.normal(key, (n, dims))
+        fixed.append(candidates.mean(0) + draws * candidates.std(0))
+    if "grid" in config.starts:
+        grid = _decoded(decoder, _grid(candidates))
+    needed = {"nearest", "learned"} & set(config.starts)
+    near = _decoded(decoder, candidates) if needed else None
+    learned = _fit_ridge(near) if near is not None and "learned" in config.starts else None
+    return Starts(near, grid, learned, jnp.concatenate(fixed))
+
+
+def place_starts(
+    starts: Starts,
+    targets: Float[Array, "b pixels"],
+    weights: Shaped[Array, "b pixels"] | None,
+    config: InferConfig,
+) -> Float[Array, "b starts dims"]:
+    """The starts of each image, in the order of `start_names`."""
+    placed = []
+    for name in config.starts:
+        if name == "nearest":
+            assert starts.candidates is not None
+            placed.append(nearest(starts.candidates, targets, weights, config.n_starts))
+        elif name == "grid":
+            assert starts.grid is not None
+            placed.append(nearest(starts.grid, targets, weights, config.n_starts))
+        elif name == "learned":
+            placed.append(_learned(starts, targets, weights)[:, None])
+    fixed = jnp.broadcast_to(starts.fixed, (len(targets), *starts.fixed.shape))
+    return jnp.concatenate([*placed, fixed], axis=1)
+
+
+def start_names(config: InferConfig) -> tuple[str, ...]:
+    """A name for each start of an image, in the order in which they are numbered."""
+    searched = [name for name in config.starts if name not in ("zeros", "random")]
+    fixed = [name for name in ("zeros", "random") if name in config.starts]
+    counts = {"learned": 1, "zeros": 1}
+    return tuple(n for n in (*searched, *fixed) for _ in range(counts.get(n, config.n_starts)))
+
+
+def nearest(
+    known: Decoded,
+    targets: Float[Array, "b pixels"],
+    weights: Shaped[Array, "b pixels"] | None,
+    n: int,
+) -> Float[Array, "b n dims"]:
+    """For each target the latents whose decoded images are nearest in weighted squared error."""
+    distances = _distances(known, targets, weights)
+    if n == 1:
+        return known.latents[jnp.argmin(distances, axis=1)][:, None]
+    return known.latents[jax.lax.top_k(-distances, n)[1]]
+
+
+def _distances(
+    known: Decoded, targets: Float[Array, "b pixels"], weights: Shaped[Array, "b pixels"] | None
+) -> Float[Array, "b k"]:
+    """Squared distances, but for a term that is the same for every candidate."""
+    # ‖x − c‖² = ‖x‖² − 2 x·c + ‖c‖²: one matrix product, and a second one under weights.
+    squares = known.images**2
+    if weights is None:
+        return jnp.sum(squares, axis=1) - 2 * targets @ known.images.T
+    weights = weights.astype(jnp.float32)
+    return weights @ squares.T - 2 * (weights * targets) @ known.images.T
+
+
+def _learned(
+    starts: Starts, targets: Float[Array, "b pixels"], weights: Shaped[Array, "b pixels"] | None
+) -> Float[Array, "b dims"]:
+    """Ridge regression's guess; where pixels are missing, those of the nearest candidate stand."""
+    assert starts.candidates is not None
+    assert starts.learned is not None
+    if weights is not None:
+        nearest_one = jnp.argmin(_distances(starts.candidates, targets, weights), axis=1)
+        targets = jnp.where(weights > 0, targets, starts.candidates.images[nearest_one])
+    return targets @ starts.learned.matrix + starts.learned.offset
+
+
+def _decoded(decoder: Decoder, latents: Float[Array, "k dims"]) -> Decoded:
+    return Decoded(latents, jax.jit(decode)(decoder, latents))
+
+
+def _grid(candidates: Float[Array, "k dims"]) -> Float[Array, "g dims"]:
+    low, high = candidates.min(0), candidates.max(0)
+    margin = _GRID_MARGIN * (high - low)
+    axes = [
+        jnp.linspace(a, b, _GRID_SIDE) for a, b in zip(low - margin, high + margin, strict=True)
+    ]
+    return jnp.stack(jnp.meshgrid(*axes), axis=-1).reshape(-1, candidates.shape[1])
+
+
+@jax.jit
+def _fit_ridge(known: Decoded) -> LinearMap:
+    """Regress latents on the images that they decode to (Hoerl & Kennard 1970)."""
+    image_mean, latent_mean = known.images.mean(0), known.latents.mean(0)
+    images, latents = known.images - image_mean, known.latents - latent_mean
+    covariance = images.T @ images / len(images)
+    penalty = _RIDGE * jnp.trace(covariance) / len(covariance)
+    regular = covariance + jnp.maximum(penalty, 1e-12) * jnp.eye(len(covariance))
+    matrix = jnp.linalg.solve(regular, images.T @ latents / len(images))
+    return LinearMap(matrix, latent_mean - image_mean @ matrix)

@@ -1,0 +1,127 @@
+"""Checking images and masks that users hand over; NumPy only, memory maps stay on disk."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Num, Shaped
+
+from autodecoder.errors import DataError
+
+#: Float pixels may pass the range by as much, as rounding makes them.
+_SLACK = 1e-3
+
+
+def as_rows(images: Any, image_shape: tuple[int, int, int]) -> Num[np.ndarray, "n pixels"]:
+    """Check the shape and dtype of images; returns a view of them, a row an image.
+
+    Parameters
+    ----------
+    images : array
+        `(n, height, width, channels)`, `(n, height, width)` for one channel, or `(n, pixels)`;
+        uint8 from 0 to 255, or floats from 0 to 1.
+    image_shape : (height, width, channels)
+
+    Raises
+    ------
+    DataError
+        If they are no images of this shape.
+    """
+    images = np.asanyarray(images)
+    height, width, channels = image_shape
+    shapes = [(height, width, channels), (height * width * channels,)]
+    if channels == 1:
+        shapes.append((height, width))
+    if images.ndim < 2 or images.shape[1:] not in shapes:
+        raise DataError(f"images must be (n, {height}, {width}, {channels}), got {_shape(images)}.")
+    if images.dtype != np.uint8 and images.dtype.kind != "f":
+        raise DataError(
+            f"images must be uint8 from 0 to 255 or floats from 0 to 1, got {images.dtype}."
+        )
+    return images.reshape(len(images), height * width * channels)
+
+
+def to_pixels(rows: Num[np.ndarray, "n pixels"], first: int = 0) -> Num[np.ndarray, "n pixels"]:
+    """Bring rows of `as_rows` to 0..255, as uint8 or float32.
+
+    Raises
+    ------
+    DataError
+        If floats are not finite or outside of [0, 1]; images are counted from `first`.
+    """
+    if rows.dtype == np.uint8:
+        return np.asarray(rows)
+    good = np.isfinite(rows)
+    if not good.all():
+        raise DataError(f"images must have finite pixels, but image {first + _bad(good)} has not.")
+    good = (rows >= -_SLACK) & (rows <= 1 + _SLACK)
+    if not good.all():
+        i = _bad(good)
+        raise DataError(
+            "float pixels must lie between 0 and 1, but those of image "
+            f"{first + i} lie between {rows[i].min():g} and {rows[i].max():g}."
+        )
+    return np.clip(rows, 0, 1).astype(np.float32) * 255
+
+
+def as_weights(
+    mask: Any, n: int, image_shape: tuple[int, int, int]
+) -> Shaped[np.ndarray, "n pixels"]:
+    """Check a mask; returns a view of it, a row an image.
+
+    Parameters
+    ----------
+    mask : array
+        True where a pixel counts, or weights, 0 or more: of every image, or of one for all; of
+        every pixel, or of one channel for all.
+    n : int
+        Number of images.
+    image_shape : (height, width, channels)
+
+    Raises
+    ------
+    DataError
+        If it is no mask of such images.
+    """
+    mask = np.asanyarray(mask)
+    height, width, channels = image_shape
+    if mask.dtype.kind not in "buif":
+        raise DataError(f"mask must be of booleans or numbers, got {mask.dtype}.")
+    if mask.shape in ((height, width), (height, width, channels), (height * width * channels,)):
+        mask = mask[None]
+    if mask.shape[:1] not in ((n,), (1,)):
+        raise DataError(f"mask must be for {n} images or for one, got {_shape(mask)}.")
+    if mask.shape[1:] in ((height, width), (height, width, 1)):
+        pixels = mask.reshape(len(mask), height, width, 1)
+        mask = np.broadcast_to(pixels, (len(mask), *image_shape))
+    if mask.shape[1:] not in (image_shape, (height * width * channels,)):
+        raise DataError(
+            f"mask must be (n, {height}, {width}) or (n, {height}, {width}, {channels}), "
+            f"got {_shape(mask)}."
+        )
+    rows = mask.reshape(len(mask), height * width * channels)
+    return np.broadcast_to(rows, (n, rows.shape[1]))
+
+
+def check_weights(rows: Shaped[np.ndarray, "n pixels"], first: int = 0) -> None:
+    """Check the values of a mask.
+
+    Raises
+    ------
+    DataError
+        If a weight is negative or not finite; images are counted from `first`.
+    """
+    if rows.dtype.kind == "b":
+        return
+    good = np.isfinite(rows) & (rows >= 0)
+    if not good.all():
+        raise DataError(
+            f"mask must hold weights of 0 or more, but that of image {first + _bad(good)} does not."
+        )
+
+
+def _bad(good: np.ndarray) -> int:
+    return int(np.argmin(good.all(axis=1)))
+
+
+def _shape(array: np.ndarray) -> str:
+    return f"({', '.join(map(str, array.shape))})"

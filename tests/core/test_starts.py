@@ -1,0 +1,62 @@
+"""Starts of inference: the nearest candidates against brute force, a grid, a regression, draws."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from autodecoder.config import DecoderConfig, InferConfig
+from autodecoder.core.decoder import Decoder, decode, init_decoder
+from autodecoder.core.starts import Decoded, nearest, place_starts, prepare_starts
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+CANDIDATES = 0.5 + 2 * jax.random.normal(jax.random.key(1), (40, 2))
+TARGETS = jax.random.uniform(jax.random.key(2), (30, 6), minval=-1)
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Decoder:
+    config = DecoderConfig(arch=(8,), batch_norm=False)
+    return init_decoder(jax.random.key(0), config, 6, "tanh")
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_nearest_candidates_are_the_nearest(decoder: Decoder, n: int, weighted: bool) -> None:
+    weights = jax.random.uniform(jax.random.key(3), TARGETS.shape) if weighted else None
+    decoded = np.asarray(decode(decoder, CANDIDATES))
+    squares = (np.asarray(TARGETS)[:, None] - decoded[None]) ** 2
+    distances = (squares * (1 if weights is None else np.asarray(weights)[:, None])).sum(-1)
+    found = nearest(Decoded(CANDIDATES, jnp.asarray(decoded)), TARGETS, weights, n)
+    order = np.argsort(distances, axis=1)[:, :n]
+    np.testing.assert_array_equal(found, np.asarray(CANDIDATES)[order])
+
+
+def test_one_image_with_a_mask_is_compared_where_it_is_seen(decoder: Decoder) -> None:
+    known = Decoded(CANDIDATES, decode(decoder, CANDIDATES))
+    mask = jnp.array([[True, False, False, True, True, False]])
+    target = known.images[7:8].at[0, jnp.array([1, 2, 5])].set(9.0)
+    np.testing.assert_array_equal(nearest(known, target, mask, 1)[0, 0], CANDIDATES[7])
+
+
+def test_all_kinds_of_starts_stand_side_by_side(decoder: Decoder) -> None:
+    config = InferConfig(starts=("zeros", "random", "grid", "learned", "nearest"), n_starts=2)
+    starts = prepare_starts(decoder, CANDIDATES, jax.random.key(4), config)
+    targets = decode(decoder, CANDIDATES[:20])
+    placed = place_starts(starts, targets, None, config)
+    assert placed.shape == (20, 8, 2)
+    grid, learned, near, fixed = placed[:, :2], placed[:, 2], placed[:, 3:5], placed[:, 5:]
+    np.testing.assert_array_equal(near[:, 0], CANDIDATES[:20])
+    assert jnp.abs(grid[:, 0] - CANDIDATES[:20]).max() < 0.2, "as fine as the grid"
+    # Better than the mean: a line through what is bent.
+    spread = jnp.mean((CANDIDATES[:20] - CANDIDATES.mean(0)) ** 2)
+    assert jnp.mean((learned - CANDIDATES[:20]) ** 2) < 0.5 * spread
+    np.testing.assert_array_equal(fixed[:, 0], np.zeros((20, 2)))
+    np.testing.assert_array_equal(fixed[0, 1:], fixed[9, 1:])
+
+
+def test_random_starts_are_spread_as_the_candidates(decoder: Decoder) -> None:
+    config = InferConfig(starts=("random",), n_starts=4000)
+    drawn = prepare_starts(decoder, CANDIDATES, jax.random.key(5), config).fixed
+    np.testing.assert_allclose(drawn.mean(0), CANDIDATES.mean(0), atol=0.2)
+    np.testing.assert_allclose(drawn.std(0), CANDIDATES.std(0), rtol=0.05)

@@ -1,0 +1,175 @@
+"""Inference by a model: what users hand over is checked, and what comes back is in their terms."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.test_model import make
+
+from autodecoder.config import InferConfig
+from autodecoder.errors import ConfigError, DataError, OutputError
+from autodecoder.model import Model
+from autodecoder.report.reconstructions import write_reconstructions
+
+SHAPE = (2, 3, 1)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return make(arch=(8,))
+
+
+@pytest.fixture(scope="module")
+def images(model: Model) -> np.ndarray:
+    """What the decoder makes of latents that are not the training ones, as uint8."""
+    latents = 0.5 * np.random.default_rng(1).normal(size=(7, 3)).astype(np.float32)
+    return np.rint(255 * model.decode(latents)).astype(np.uint8)
+
+
+def test_decoded_pixels_lie_between_0_and_1(model: Model) -> None:
+    decoded = model.decode(np.zeros((4, 3)))
+    assert decoded.shape == (4, *SHAPE)
+    assert decoded.dtype == np.float32
+    assert 0 <= decoded.min() <= decoded.max() <= 1
+
+
+def test_many_latents_are_decoded_as_few_are(model: Model, monkeypatch) -> None:
+    latents = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
+    whole = model.decode(latents)
+    monkeypatch.setattr("autodecoder.model._DECODED_AT_ONCE", 3)
+    np.testing.assert_allclose(model.decode(latents), whole, atol=1e-6)
+
+
+def test_what_the_decoder_draws_is_reconstructed(model: Model, images: np.ndarray) -> None:
+    result = model.reconstruct(images)
+    assert result.shape == images.shape
+    np.testing.assert_allclose(result, images / 255, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda x: x.reshape(7, 2, 3),
+        lambda x: x.reshape(7, 6),
+        lambda x: (x / 255).astype(np.float64),
+        lambda x: (x / 255).astype(np.float32),
+        np.asfortranarray,
+    ],
+)
+def test_images_in_any_accepted_form_give_the_same(
+    model: Model, images: np.ndarray, convert: Any
+) -> None:
+    expected = model.infer(images)
+    found = model.infer(convert(images))
+    np.testing.assert_allclose(found.errors.loss, expected.errors.loss, atol=1e-5)
+
+
+def test_pieces_make_no_difference(model: Model, images: np.ndarray, monkeypatch) -> None:
+    mask = np.random.default_rng(2).random((7, 2, 3)) < 0.7
+    whole = model.infer(images, mask)
+    monkeypatch.setattr("autodecoder.model._INFERRED_AT_ONCE", 3)
+    parts = model.infer(images, mask)
+    np.testing.assert_allclose(parts.errors.loss, whole.errors.loss, atol=1e-5)
+    np.testing.assert_array_equal(parts.start, whole.start)
+
+
+def test_one_mask_serves_all_images(model: Model, images: np.ndarray) -> None:
+    mask = np.array([[True, True, False], [True, False, True]])
+    one = model.infer(images, mask)
+    each = model.infer(images, np.broadcast_to(mask, (7, 2, 3)))
+    channels = model.infer(images, mask[..., None])
+    np.testing.assert_array_equal(one.latents, each.latents)
+    np.testing.assert_array_equal(one.latents, channels.latents)
+
+
+def with_pixel(value: float):
+    def change(images: np.ndarray) -> np.ndarray:
+        images = images / 255
+        images[4, 1, 2] = value
+        return images
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("convert", "message"),
+    [
+        (lambda x: x[:, :1], r"images must be \(n, 2, 3, 1\), got \(7, 1, 3, 1\)"),
+        (lambda x: x[0], r"images must be \(n, 2, 3, 1\), got \(2, 3, 1\)"),
+        (lambda x: x.astype(int), "images must be uint8.*or floats.*got int64"),
+        (lambda x: x.astype(str), "images must be uint8.*got <U"),
+        (with_pixel(np.nan), "finite pixels, but image 4 has not"),
+        (with_pixel(np.inf), "finite pixels, but image 4 has not"),
+        (with_pixel(-0.2), "between 0 and 1, but those of image 4 lie between -0.2"),
+        (lambda x: x.astype(float), "between 0 and 1, but those of image"),
+    ],
+)
+def test_other_images_are_refused(
+    model: Model, images: np.ndarray, convert: Any, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        model.infer(convert(images))
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.ones((3, 2), bool), r"mask must be .*got \(3, 2\)"),
+        (np.ones((6, 2, 3), bool), r"mask must be for 7 images or for one, got \(6, 2, 3\)"),
+        (np.full((7, 2, 3), -1.0), "weights of 0 or more, but that of image 0"),
+        (np.full((2, 3), np.nan), "weights of 0 or more"),
+        (np.full((2, 3), "x"), "booleans or numbers"),
+    ],
+)
+def test_other_masks_are_refused(
+    model: Model, images: np.ndarray, mask: np.ndarray, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        model.infer(images, mask)
+
+
+def test_wrong_settings_are_refused(model: Model, images: np.ndarray) -> None:
+    with pytest.raises(ConfigError, match=r"n_candidates must not exceed .* 6, got 7"):
+        model.infer(images, config=InferConfig(n_candidates=7))
+    with pytest.raises(ConfigError, match="grid is for latents of 2 dimensions, got 3"):
+        model.infer(images, config=InferConfig(starts=("grid",)))
+    with pytest.raises(ConfigError, match="at least one start"):
+        model.infer(images, config=InferConfig(starts=()))
+    with pytest.raises(DataError, match=r"given must be \(7, m, 3\)"):
+        model.infer(images, given=np.zeros((7, 3)))
+    with pytest.raises(DataError, match=r"latents must be \(n, 3\)"):
+        model.decode(np.zeros((7, 2)))
+
+
+def test_no_images(model: Model, images: np.ndarray) -> None:
+    assert len(model.infer(images[:0]).latents) == 0
+    assert model.reconstruct(images[:0]).shape == (0, *SHAPE)
+
+
+def test_results_are_written_piece_by_piece(
+    model: Model, images: np.ndarray, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("autodecoder.report.reconstructions._PIECE", 3)
+    mask = np.ones((7, 2, 3), bool)
+    mask[5] = False
+    done: list[int] = []
+    errors = write_reconstructions(
+        model, images, mask, tmp_path / "out", config=InferConfig(), report=done.append
+    )
+    assert done == [3, 6, 7]
+    names = {"reconstructions.npy", "latents.npy", "errors.csv", "reconstructions.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    decoded = np.load(tmp_path / "out" / "reconstructions.npy")
+    latents = np.load(tmp_path / "out" / "latents.npy")
+    np.testing.assert_allclose(decoded, model.decode(latents), atol=1e-6)
+    seen = np.arange(7) != 5
+    np.testing.assert_allclose(decoded[seen], images[seen] / 255, atol=0.02)
+    header, *lines = (tmp_path / "out" / "errors.csv").read_text().splitlines()
+    assert header == "image,loss,mae,psnr,steps,converged,start"
+    assert [line.split(",")[0] for line in lines] == list("0123456")
+    assert lines[5].split(",")[1:4] == ["", "", ""]
+    assert np.isnan(errors.loss[5])
+    assert np.float32(lines[0].split(",")[1]) == errors.loss[0]
+    with pytest.raises(OutputError, match="is not empty"):
+        write_reconstructions(model, images, None, tmp_path / "out", config=InferConfig())
