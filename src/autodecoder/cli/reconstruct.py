@@ -68,7 +68,9 @@ def reconstruct(
     unseen = int(np.isnan(errors.loss).sum())
     known = errors.loss[~np.isnan(errors.loss)]
     if len(known):
-        console.print(f"{len(given):,} images; mean squared error {known.mean():.4f}, ")
+        console.print(
+            f"{len(given):,} images; mean squared error {known.mean():.4f}", highlight=False
+        )
     if unseen:
         console.print(f"{unseen:,} images without a pixel that counts: not placed")
     console.print(f"Results in {out}", highlight=False)
