@@ -16,8 +16,7 @@ from autodecoder.errors import ConfigError
 INFER_METHODS = ("auto", "lm", "lm_cg", "adam")
 INFER_STARTS = ("nearest", "grid", "learned", "zeros", "random")
 
-#: Latent inference: dimensions up to which JᵀJ is formed, and defaults by method (measured by
-#: benchmarks/inference.py).
+#: Dimensions up to which JᵀJ is formed, by a count of operations; and defaults by method.
 _LM_DIMS = 64
 _LM_STEPS = 30
 _ADAM_STEPS = 500
