@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from autodecoder.config import DecoderConfig, InferConfig, parse_arch, to_dict
 from autodecoder.config.rules import check_choice, check_positive_int
 from autodecoder.core.decoder import Decoder, decode, init_decoder
-from autodecoder.core.infer import Inference, infer_latents
+from autodecoder.core.infer import Inference, InferencePlan, infer_latents, plan_inference
 from autodecoder.core.scaling import SCALINGS, to_unit
 from autodecoder.core.tree import arrays_to_tree, tree_to_arrays
 from autodecoder.data.pixels import as_rows, as_weights, check_weights, to_pixels
@@ -40,6 +40,11 @@ class Model:
     """Under the co-trained protocol."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """Where it comes from: plain values."""
+
+    _plans: dict[tuple[InferConfig, int], InferencePlan] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    """The last plan of inference, so that image after image is placed without a new one."""
 
     @property
     def latent_dims(self) -> int:
@@ -124,10 +129,7 @@ class Model:
                 raise DataError(
                     f"given must be ({len(rows)}, m, {dims}), got {tuple(given.shape)}."
                 )
-        candidate_key, start_key = jax.random.split(jax.random.key(seed))
-        n_latents = len(self.train_latents)
-        drawn = jax.random.permutation(candidate_key, n_latents)
-        candidates = self.train_latents[np.asarray(drawn[: config.count_candidates(n_latents)])]
+        plan = self._plan(config, seed)
         parts = []
         for start in range(0, max(1, len(rows)), _INFERRED_AT_ONCE):
             chosen = slice(start, start + _INFERRED_AT_ONCE)
@@ -135,14 +137,10 @@ class Model:
                 check_weights(weights[chosen], start)
             parts.append(
                 infer_latents(
-                    self.decoder,
+                    plan,
                     to_pixels(rows[chosen], start),
-                    candidates,
-                    scaler=self.scaler,
-                    config=config,
                     weights=None if weights is None else weights[chosen],
                     given=None if given is None else given[chosen],
-                    key=start_key,
                 )
             )
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
@@ -158,6 +156,23 @@ class Model:
             Pixels from 0 to 1.
         """
         return self.decode(self.infer(images, mask, config=config, seed=seed).latents)
+
+    def _plan(self, config: InferConfig, seed: int) -> InferencePlan:
+        if (config, seed) not in self._plans:
+            candidate_key, start_key = jax.random.split(jax.random.key(seed))
+            n_latents = len(self.train_latents)
+            n_candidates = config.count_candidates(n_latents)
+            drawn = np.asarray(jax.random.permutation(candidate_key, n_latents))[:n_candidates]
+            plan = plan_inference(
+                self.decoder,
+                self.train_latents[drawn],
+                scaler=self.scaler,
+                config=config,
+                key=start_key,
+            )
+            self._plans.clear()
+            self._plans[config, seed] = plan
+        return self._plans[config, seed]
 
 
 @jax.jit(static_argnames="scaler")

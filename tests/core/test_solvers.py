@@ -15,14 +15,12 @@ from autodecoder.core.solvers import (
     Problem,
     Search,
     adam,
+    advance_search,
     begin_search,
-    levenberg_marquardt,
     objective,
-    truncated_levenberg_marquardt,
 )
 
 N, PIXELS = 24, 30
-SOLVERS = {"lm": levenberg_marquardt, "lm_cg": truncated_levenberg_marquardt}
 
 
 def smooth_decoder(dims: int) -> Decoder:
@@ -44,16 +42,22 @@ def make_problem(dims: int, *, noise: float = 0.1, prior: float = 0.0, **changes
     return problem._replace(**changes)
 
 
-def solve(problem: Problem, start: jax.Array, method: str, n_steps: int = 60) -> Search:
-    return jax.jit(SOLVERS[method])(problem, begin_search(start), n_steps, 1e-7)
+def solve(problem: Problem, start: jax.Array, n_steps: int = 60) -> Search:
+    return go_on(problem, jax.jit(begin_search)(problem, start), n_steps)
 
 
-@pytest.mark.parametrize("method", SOLVERS)
-@pytest.mark.parametrize(("dims", "prior"), [(1, 0.0), (4, 0.0), (5, 0.0), (9, 0.0), (2, 0.03)])
-def test_minima_are_those_of_optimistix(dims: int, method: str, prior: float) -> None:
+def go_on(problem: Problem, search: Search, n_steps: int) -> Search:
+    return jax.jit(advance_search)(problem, search, n_steps, 1e-7)
+
+
+# Of many dimensions some hardly matter: a prior holds the minima in place.
+@pytest.mark.parametrize(
+    ("dims", "prior"), [(1, 0.0), (4, 0.0), (5, 0.0), (2, 0.03), (9, 1e-4), (20, 1e-4)]
+)
+def test_minima_are_those_of_optimistix(dims: int, prior: float) -> None:
     problem = make_problem(dims, prior=prior)
     start = 0.1 * jax.random.normal(jax.random.key(3), (N, dims))
-    found = solve(problem, start, method)
+    found = solve(problem, start, 200)
 
     def residuals(z, row):
         target, weight = row
@@ -78,46 +82,42 @@ def test_minima_are_those_of_optimistix(dims: int, method: str, prior: float) ->
     assert np.mean(np.asarray(found.value) <= 1.001 * np.asarray(from_start)) >= 0.8
 
 
-@pytest.mark.parametrize("method", SOLVERS)
-def test_what_is_exact_is_found(method: str) -> None:
+def test_what_is_exact_is_found() -> None:
     problem = make_problem(3, noise=0.0)
     truth = jax.random.normal(jax.random.split(jax.random.key(2), 3)[0], (N, 3))
-    found = solve(problem, truth + 0.1, method)
+    found = solve(problem, truth + 0.1)
     np.testing.assert_allclose(found.latents, truth, atol=2e-3)
     assert (found.value < 1e-6).all()
 
 
-@pytest.mark.parametrize("method", SOLVERS)
-def test_values_fall_and_are_those_of_the_latents(method: str) -> None:
+def test_values_fall_and_are_those_of_the_latents() -> None:
     problem = make_problem(4, prior=0.01)
     start = jax.random.normal(jax.random.key(5), (N, 4))
     last = objective(problem, start)
     for n in (1, 2, 5, 20):
-        found = solve(problem, start, method, n)
+        found = solve(problem, start, n)
         assert (found.value <= last + 1e-7).all()
         np.testing.assert_allclose(found.value, objective(problem, found.latents), rtol=1e-5)
         assert (found.steps <= n).all()
         last = found.value
 
 
-@pytest.mark.parametrize("method", SOLVERS)
-def test_going_on_equals_going_through(method: str) -> None:
+def test_going_on_equals_going_through() -> None:
     problem = make_problem(3)
     start = jax.random.normal(jax.random.key(6), (N, 3))
-    through = solve(problem, start, method, 10)
-    part = solve(problem, start, method, 4)
-    whole = jax.jit(SOLVERS[method])(problem, part, 6, 1e-7)
+    through = solve(problem, start, 10)
+    part = solve(problem, start, 4)
+    whole = go_on(problem, part, 6)
     np.testing.assert_allclose(whole.value, through.value, rtol=1e-5)
     np.testing.assert_array_equal(whole.steps, through.steps)
 
 
-@pytest.mark.parametrize("method", SOLVERS)
-def test_a_row_does_not_depend_on_its_neighbours(method: str) -> None:
+def test_a_row_does_not_depend_on_its_neighbours() -> None:
     problem = make_problem(3)
     start = jax.random.normal(jax.random.key(7), (N, 3))
-    together = solve(problem, start, method)
+    together = solve(problem, start)
     other = problem._replace(targets=problem.targets.at[1:].set(jnp.nan))
-    beside_nothing = solve(other, start, method)
+    beside_nothing = solve(other, start)
     np.testing.assert_allclose(beside_nothing.value[0], together.value[0], rtol=1e-5)
     assert beside_nothing.stopped.all()
     assert not beside_nothing.converged[1:].any()
@@ -126,7 +126,49 @@ def test_a_row_does_not_depend_on_its_neighbours(method: str) -> None:
 def test_adam_ends_near_the_same_minima() -> None:
     problem = make_problem(2)
     start = 0.1 * jax.random.normal(jax.random.key(8), (N, 2))
-    slow = adam(problem, begin_search(start), 500, jnp.full(2, 0.05))
-    quick = solve(problem, start, "lm")
-    assert abs(float(slow.value.mean() / quick.value.mean()) - 1) < 0.05
-    np.testing.assert_allclose(slow.value, objective(problem, slow.latents), rtol=1e-5)
+    latents, value = adam(problem, start, 500, jnp.full(2, 0.05))
+    quick = solve(problem, start)
+    assert abs(float(value.mean() / quick.value.mean()) - 1) < 0.05
+    np.testing.assert_allclose(value, objective(problem, latents), rtol=1e-5)
+
+
+def test_the_first_hessian_is_that_of_gauss_and_newton() -> None:
+    for dims in (3, 7):
+        problem = make_problem(dims, prior=0.02)
+        start = jax.random.normal(jax.random.key(9), (N, dims))
+        search = begin_search(problem, start)
+        jacobian = jax.vmap(jax.jacobian(lambda z, p=problem: decode(p.decoder, z[None])[0]))(start)
+        gram = jnp.einsum("bpd,bp,bpe->bde", jacobian, problem.weights, jacobian)
+        np.testing.assert_allclose(search.hessian, gram + 0.02 * jnp.eye(dims), atol=1e-6)
+        slope = jax.grad(lambda z, p=problem: objective(p, z).sum())(start)
+        np.testing.assert_allclose(search.gradient, slope / 2, atol=1e-6)
+
+
+def test_hessians_approach_the_true_ones() -> None:
+    # At the minimum of a problem with large residuals JᵀJ is not the Hessian: what the steps learn
+    # must be nearer to it.
+    problem = make_problem(2, noise=0.5, prior=0.01)
+    start = 0.1 * jax.random.normal(jax.random.key(3), (N, 2))
+    found = solve(problem, start)
+    gauss_newton = begin_search(problem, found.latents).hessian
+    hessians = jax.vmap(jax.hessian(lambda z, row: objective(_row(problem, row), z[None])[0]))
+    true = hessians(found.latents, jnp.arange(N)) / 2
+
+    def far(hessian: jax.Array) -> np.ndarray:
+        return np.linalg.norm(hessian - true, axis=(1, 2)) / np.linalg.norm(true, axis=(1, 2))
+
+    assert np.median(far(found.hessian)) < 0.5 * np.median(far(gauss_newton))
+    assert (np.linalg.eigvalsh(found.hessian) > 0).all()
+
+
+def _row(problem: Problem, row: jax.Array) -> Problem:
+    return problem._replace(targets=problem.targets[row][None], weights=problem.weights[row][None])
+
+
+def test_many_dimensions_take_few_steps() -> None:
+    # JᵀJ of the start does not serve to the end; what is learned does.
+    problem = make_problem(25, noise=0.3, prior=1e-4)
+    start = jax.random.normal(jax.random.key(10), (N, 25))
+    found = solve(problem, start, 200)
+    assert found.converged.all()
+    assert found.steps.mean() < 100

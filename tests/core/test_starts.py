@@ -7,7 +7,8 @@ import pytest
 
 from autodecoder.config import DecoderConfig, InferConfig
 from autodecoder.core.decoder import Decoder, decode, init_decoder
-from autodecoder.core.starts import Decoded, nearest, place_starts, prepare_starts
+from autodecoder.core.neighbours import decode_known, nearest
+from autodecoder.core.starts import place_starts, prepare_starts
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 CANDIDATES = 0.5 + 2 * jax.random.normal(jax.random.key(1), (40, 2))
@@ -27,13 +28,34 @@ def test_nearest_candidates_are_the_nearest(decoder: Decoder, n: int, weighted: 
     decoded = np.asarray(decode(decoder, CANDIDATES))
     squares = (np.asarray(TARGETS)[:, None] - decoded[None]) ** 2
     distances = (squares * (1 if weights is None else np.asarray(weights)[:, None])).sum(-1)
-    found = nearest(Decoded(CANDIDATES, jnp.asarray(decoded)), TARGETS, weights, n)
+    found = nearest(decode_known(decoder, CANDIDATES), TARGETS, weights, n)
     order = np.argsort(distances, axis=1)[:, :n]
     np.testing.assert_array_equal(found, np.asarray(CANDIDATES)[order])
 
 
+def test_among_many_a_sketch_finds_what_is_as_near() -> None:
+    config = DecoderConfig(arch=(32, 64), batch_norm=False)
+    decoder = init_decoder(jax.random.key(6), config, 1000, "tanh")
+    latents = 3 * jax.random.normal(jax.random.key(7), (2200, 2))
+    known = decode_known(decoder, latents)
+    assert known.sketch is not None
+    noise = 0.3 * jax.random.normal(jax.random.key(8), (50, 1000))
+    targets = decode(decoder, 3 * jax.random.normal(jax.random.key(9), (50, 2))) + noise
+
+    def distances(found: jax.Array) -> np.ndarray:
+        return np.sum((decode(decoder, found[:, 0]) - targets) ** 2, axis=1)
+
+    sketched = distances(nearest(known, targets, None, 1))
+    exact = distances(nearest(known._replace(sketch=None), targets, None, 1))
+    assert (sketched >= exact * (1 - 1e-6)).all()
+    np.testing.assert_allclose(sketched, exact, rtol=0.01)
+    # Under weights it is exact, among the first 4,000.
+    alike = distances(nearest(known, targets, jnp.ones((50, 1000)), 1))
+    np.testing.assert_allclose(alike, exact, rtol=1e-5)
+
+
 def test_one_image_with_a_mask_is_compared_where_it_is_seen(decoder: Decoder) -> None:
-    known = Decoded(CANDIDATES, decode(decoder, CANDIDATES))
+    known = decode_known(decoder, CANDIDATES)
     mask = jnp.array([[True, False, False, True, True, False]])
     target = known.images[7:8].at[0, jnp.array([1, 2, 5])].set(9.0)
     np.testing.assert_array_equal(nearest(known, target, mask, 1)[0, 0], CANDIDATES[7])

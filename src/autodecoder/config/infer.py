@@ -13,14 +13,14 @@ from autodecoder.config.rules import (
 )
 from autodecoder.errors import ConfigError
 
-INFER_METHODS = ("auto", "lm", "lm_cg", "adam")
+INFER_METHODS = ("auto", "lm", "adam")
 INFER_STARTS = ("nearest", "grid", "learned", "zeros", "random")
 
-#: Dimensions up to which JᵀJ is formed, by a count of operations; and defaults by method.
-_LM_DIMS = 64
-_LM_STEPS = 30
+#: Dimensions up to which a Hessian for each image pays; and defaults by method.
+_LM_DIMS = 256
+_LM_STEPS = 100
 _ADAM_STEPS = 500
-_N_CANDIDATES = 4000
+_N_CANDIDATES = 16_000
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class InferConfig:
 
     method: str = setting(
         "auto",
-        "Solver: lm, Levenberg-Marquardt; lm_cg, the same by conjugate gradients, for long "
-        f"latents; adam; auto, lm up to {_LM_DIMS} dimensions, then lm_cg.",
+        "Solver: lm, Levenberg-Marquardt with quasi-Newton updates; adam; auto, lm up to "
+        f"{_LM_DIMS} dimensions, then adam.",
     )
     starts: tuple[str, ...] = setting(
         ("nearest",),
@@ -41,14 +41,14 @@ class InferConfig:
     n_starts: int = setting(1, "How many of each of the nearest, grid and random starts.")
     n_candidates: int | None = setting(
         None,
-        "How many training latents are decoded in the search for starts; by default 4,000, or all "
+        "How many training latents are decoded in the search for starts; by default 16,000, or all "
         "where there are fewer.",
     )
     n_steps: int | None = setting(
-        None, "Steps at most; by default 30, and 500 of Adam, which takes all of them."
+        None, "Steps at most; by default 100, and 500 of Adam, which takes all of them."
     )
     tolerance: float = setting(
-        1e-3, "An image has converged when a step promises less than this share of its loss."
+        1e-4, "An image has converged when a step promises less than this share of its loss."
     )
     step_size: float = setting(
         0.05, "First step of Adam's cosine decay, in standard deviations of the candidates."
@@ -64,7 +64,7 @@ class InferConfig:
         flag="fresh_every",
     )
     block_size: int = setting(
-        1000, "Images placed at once: a bound on memory, without influence on the result."
+        500, "Images placed at once: a bound on memory, without influence on the result."
     )
 
     def __post_init__(self) -> None:
@@ -93,7 +93,7 @@ class InferConfig:
         """The solver for latents of a length."""
         if self.method != "auto":
             return self.method
-        return "lm" if latent_dims <= _LM_DIMS else "lm_cg"
+        return "lm" if latent_dims <= _LM_DIMS else "adam"
 
     def steps_for(self, method: str) -> int:
         """The most steps of a solver."""

@@ -1,8 +1,9 @@
 """Latent inference: the latents of unseen images under a frozen decoder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,25 +13,27 @@ from autodecoder.config import InferConfig
 from autodecoder.core.decoder import Decoder, decode
 from autodecoder.core.losses import Errors, measure
 from autodecoder.core.scaling import scale_pixels
-from autodecoder.core.solvers import (
-    Problem,
-    Search,
-    adam,
-    begin_search,
-    levenberg_marquardt,
-    truncated_levenberg_marquardt,
-)
+from autodecoder.core.solvers import Problem, Search, adam, advance_search, begin_search
 from autodecoder.core.starts import Starts, place_starts, prepare_starts, start_names
 from autodecoder.errors import ConfigError
 
-ADAM = "adam"
-SOLVERS = {"lm": levenberg_marquardt, "lm_cg": truncated_levenberg_marquardt}
 #: Steps after which the best of several starts goes on alone.
 _RACE_STEPS = 3
-#: Steps after which images that have converged are left behind, at first; then twice as many.
-_FIRST_ROUND = 4
-#: Entries of the Jacobians of a block, at most.
+#: Entries of the Jacobians of a block, and of the Hessians of all images under way, at most.
 _JACOBIAN_ENTRIES = 2**24
+_HESSIAN_ENTRIES = 2**25
+
+
+class InferencePlan(eqx.Module):
+    """What the inference of any images under a decoder needs: made once by `plan_inference`."""
+
+    decoder: Decoder
+    starts: Starts
+    mean: Float[Array, " dims"]
+    """Of the candidates; beside it their standard deviation."""
+    spread: Float[Array, " dims"]
+    scaler: str = eqx.field(static=True)
+    config: InferConfig = eqx.field(static=True)
 
 
 class Inference(NamedTuple):
@@ -47,16 +50,46 @@ class Inference(NamedTuple):
     """Which start won: an index into `start_names`; -1 for an image without pixels that count."""
 
 
-def infer_latents(
+def plan_inference(
     decoder: Decoder,
-    images: Num[Array | np.ndarray, "n pixels"],
     candidates: Float[Array | np.ndarray, "k dims"],
     *,
     scaler: str,
     config: InferConfig,
+    key: PRNGKeyArray | None = None,
+) -> InferencePlan:
+    """Decode the candidates and draw what is random: what all images share.
+
+    Parameters
+    ----------
+    decoder : Decoder
+    candidates : (k, latent_dims)
+        Latents to start from, decoded once: for instance those of training images, in random
+        order. Their mean and standard deviation are also those of random starts and of the prior.
+    scaler : str
+        The scaling that the decoder was trained with.
+    config : InferConfig
+        Method, starts, steps and prior.
+    key : key, optional
+        For random starts, which are the same for every image.
+
+    Raises
+    ------
+    ConfigError
+        If latents of this length cannot start where the configuration says.
+    """
+    config.check_dims(candidates.shape[1])
+    candidates = jnp.asarray(candidates)
+    starts = prepare_starts(decoder, candidates, key, config)
+    return InferencePlan(decoder, starts, candidates.mean(0), candidates.std(0), scaler, config)
+
+
+def infer_latents(
+    plan: InferencePlan,
+    images: Num[Array | np.ndarray, "n pixels"],
+    *,
     weights: Shaped[Array | np.ndarray, "n pixels"] | None = None,
     given: Float[Array | np.ndarray, "n m dims"] | None = None,
-    key: PRNGKeyArray | None = None,
 ) -> Inference:
     """Find for each image the latent whose reconstruction is nearest to it.
 
@@ -67,162 +100,164 @@ def infer_latents(
 
     Parameters
     ----------
-    decoder : Decoder
+    plan : InferencePlan
     images : (n, n_pixels)
         Pixels from 0 to 255.
-    candidates : (k, latent_dims)
-        Latents to start from, decoded once: for instance those of training images. Their mean and
-        standard deviation are also those of random starts and of the prior.
-    scaler : str
-        The scaling that the decoder was trained with.
-    config : InferConfig
-        Method, starts, steps and prior.
     weights : (n, n_pixels), optional
         How much each pixel counts, 0 or more: false or 0 for a missing one. By default all alike.
     given : (n, m, latent_dims), optional
         Further starts, the last ones in number.
-    key : key, optional
-        For random starts, which are the same for every image.
+
+    Raises
+    ------
+    ConfigError
+        If there is no start.
 
     References
     ----------
     Park et al. 2019 (DeepSDF), section 4.2, for the task; `solvers` for the methods.
     """
-    n, dims = len(images), candidates.shape[1]
-    config.check_dims(dims)
-    method = config.method_for(dims)
-    candidates = jnp.asarray(candidates)
-    plan = _Plan(
-        decoder,
-        prepare_starts(decoder, candidates, key, config),
-        candidates.mean(0),
-        candidates.std(0),
-    )
-    n_starts = len(start_names(config)) + (0 if given is None else given.shape[1])
+    dims = len(plan.mean)
+    n_starts = len(start_names(plan.config)) + (0 if given is None else given.shape[1])
     if n_starts == 0:
         raise ConfigError("infer.starts must name at least one start where none is given.")
-    static = {"scaler": scaler, "config": config, "method": method}
+    if len(images) == 0:
+        return _nothing(dims)
+    method = plan.config.method_for(dims)
+    size = min(plan.config.block_size, max(1, _JACOBIAN_ENTRIES // (dims * images.shape[1])))
+    # All images under way keep a Hessian.
+    at_once = len(images) if method == "adam" else max(size, _HESSIAN_ENTRIES // dims**2)
+    find = _find_by_adam if method == "adam" else _find
+    parts = []
+    for first in range(0, len(images), at_once):
+        rows = slice(first, first + at_once)
+        known = [None if values is None else values[rows] for values in (images, weights, given)]
+        parts.append(find(plan, size, n_starts, *known))
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
-    def pixels(rows: np.ndarray) -> tuple[Array, Array | None]:
-        return jnp.asarray(images[rows]), None if weights is None else jnp.asarray(weights[rows])
 
-    blank = begin_search(candidates[:1])._asdict()
-    found: dict[str, Any] = {
-        name: np.empty((n, *a.shape[1:]), a.dtype) for name, a in blank.items()
-    }
-    winner = np.empty(n, np.int32)
-    size = min(config.block_size, max(1, _JACOBIAN_ENTRIES // (dims * images.shape[1])))
-    for rows, real in _blocks(np.arange(n), max(1, size // n_starts)):
-        own = None if given is None else jnp.asarray(given[rows])
-        search, best = _start(plan, *pixels(rows), own, **static)
-        _write(found, rows, real, search._asdict())
-        winner[rows[real]] = np.asarray(best)[real]
+class _Found(NamedTuple):
+    """How a search ended: arrays of a block on the device, or all of them on the host."""
 
-    # Those that have converged are left behind, so that the slow ones do not hold up the others.
-    n_steps, taken = config.steps_for(method), _steps_to_choose(config, method, n_starts)
-    round_steps = n_steps if method == ADAM else _FIRST_ROUND
-    while taken < n_steps and not found["stopped"].all():
-        round_steps = min(round_steps, n_steps - taken)
-        for rows, real in _blocks(np.flatnonzero(~found["stopped"]), size):
-            search = Search(**{name: jnp.asarray(a[rows]) for name, a in found.items()})
-            search = _continue(plan, *pixels(rows), search, round_steps, **static)
-            _write(found, rows, real, search._asdict())
-        taken, round_steps = taken + round_steps, 2 * round_steps
+    latents: Any
+    steps: Any
+    converged: Any
+    start: Any
 
-    errors: dict[str, Any] = {name: np.empty(n, np.float32) for name in Errors._fields}
-    for rows, real in _blocks(np.arange(n), config.block_size):
-        latents = jnp.asarray(found["latents"][rows])
-        measured = _measure(decoder, *pixels(rows), latents, scaler=scaler)
-        _write(errors, rows, real, measured._asdict())
-    counts = np.isfinite(errors["loss"])
-    winner[~counts] = -1
-    return Inference(
-        found["latents"], Errors(**errors), found["steps"], found["converged"] & counts, winner
+
+def _find(plan: InferencePlan, size: int, n_starts: int, images, weights, given) -> Inference:
+    """By quasi-Newton steps: those that have converged are left behind on the way, so that the
+    slow ones do not hold up the others."""
+    n_steps = plan.config.steps_for("lm")
+    everyone = np.arange(len(images))
+    search, start = _by_blocks(
+        lambda rows: _begin(plan, *_take(rows, images, weights, given)),
+        everyone,
+        max(1, size // n_starts),
     )
+    taken = _RACE_STEPS if n_starts > 1 else 0
+    while taken < n_steps and not search.stopped.all():
+        round_steps = min(max(1, taken // 2), n_steps - taken)
+        _by_blocks(
+            lambda rows, n=round_steps: _advance(plan, *_take(rows, images, weights, search), n),
+            np.flatnonzero(~search.stopped),
+            size,
+            search,
+        )
+        taken += round_steps
+    found = _Found(search.latents, search.steps, search.converged, start)
+    return _measured(plan, found, images, weights)
 
 
-class _Plan(NamedTuple):
-    """What the inference of every image needs."""
+def _find_by_adam(
+    plan: InferencePlan, size: int, n_starts: int, images, weights, given
+) -> Inference:
+    found = _by_blocks(
+        lambda rows: _run_adam(plan, *_take(rows, images, weights, given)),
+        np.arange(len(images)),
+        max(1, size // n_starts),
+    )
+    return _measured(plan, found, images, weights)
 
-    decoder: Decoder
-    starts: Starts
-    mean: Float[Array, " dims"]
-    spread: Float[Array, " dims"]
+
+def _measured(plan: InferencePlan, found: _Found, images, weights) -> Inference:
+    errors: Errors = _by_blocks(
+        lambda rows: _measure(plan, *_take(rows, images, weights, found.latents)),
+        np.arange(len(images)),
+        plan.config.block_size,
+    )
+    counts = np.isfinite(errors.loss)
+    start = np.where(counts, found.start, -1)
+    return Inference(found.latents, errors, found.steps, found.converged & counts, start)
 
 
-@jax.jit(static_argnames=("scaler", "config", "method"))
-def _start(
-    plan: _Plan,
-    images: Array,
-    weights: Array | None,
-    given: Array | None,
-    *,
-    scaler,
-    config,
-    method,
+@jax.jit
+def _begin(
+    plan: InferencePlan, images: Array, weights: Array | None, given: Array | None
 ) -> tuple[Search, Int[Array, " b"]]:
     """Place the starts of a block, and let those of an image race where there are several."""
-    targets = scale_pixels(images, scaler)
-    places = place_starts(plan.starts, targets, weights, config)
-    if given is not None:
-        places = jnp.concatenate([places, given], axis=1)
-    n, n_starts, dims = places.shape
-    search = begin_search(places.reshape(n * n_starts, dims))
-    best = jnp.zeros(n, jnp.int32)
+    problem, places, n_starts = _place(plan, images, weights, given)
+    search = begin_search(problem, places)
     if n_starts > 1:
-        targets = jnp.repeat(targets, n_starts, axis=0)
-        weights = None if weights is None else jnp.repeat(weights, n_starts, axis=0)
-        problem = _problem(plan, targets, weights, config)
-        search = _advance(
-            plan, problem, search, _steps_to_choose(config, method, n_starts), config, method
-        )
-        values = search.value.reshape(n, n_starts)
-        best = jnp.argmin(jnp.where(jnp.isnan(values), jnp.inf, values), axis=1)
-        search = Search(*(a[jnp.arange(n) * n_starts + best] for a in search))
-    return search, best
+        steps = min(_RACE_STEPS, plan.config.steps_for("lm"))
+        search = advance_search(problem, search, steps, plan.config.tolerance)
+    return _keep_best(search, search.value, n_starts)
 
 
-@jax.jit(static_argnames=("scaler", "config", "method"))
-def _continue(
-    plan: _Plan,
+@jax.jit
+def _advance(
+    plan: InferencePlan,
     images: Array,
     weights: Array | None,
     search: Search,
-    n_steps,
-    *,
-    scaler,
-    config,
-    method,
+    n_steps: int | Int[Array, ""],
 ) -> Search:
-    problem = _problem(plan, scale_pixels(images, scaler), weights, config)
-    return _advance(plan, problem, search, n_steps, config, method)
+    problem = _problem(plan, scale_pixels(images, plan.scaler), weights)
+    return advance_search(problem, search, n_steps, plan.config.tolerance)
 
 
-@jax.jit(static_argnames="scaler")
-def _measure(
-    decoder: Decoder, images: Array, weights: Array | None, latents: Array, *, scaler
-) -> Errors:
-    return measure(decode(decoder, latents), scale_pixels(images, scaler), scaler, weights)
+@jax.jit
+def _run_adam(
+    plan: InferencePlan, images: Array, weights: Array | None, given: Array | None
+) -> _Found:
+    problem, places, n_starts = _place(plan, images, weights, given)
+    n_steps = plan.config.steps_for("adam")
+    latents, values = adam(problem, places, n_steps, plan.config.step_size * plan.spread)
+    latents, best = _keep_best(latents, values, n_starts)
+    return _Found(latents, jnp.full_like(best, n_steps), jnp.zeros_like(best, bool), best)
 
 
-def _advance(
-    plan: _Plan, problem: Problem, search: Search, n_steps, config: InferConfig, method: str
-) -> Search:
-    if method == ADAM:
-        return adam(problem, search, config.steps_for(method), config.step_size * plan.spread)
-    return SOLVERS[method](problem, search, n_steps, config.tolerance)
+@jax.jit
+def _measure(plan: InferencePlan, images: Array, weights: Array | None, latents: Array) -> Errors:
+    outputs = decode(plan.decoder, latents)
+    return measure(outputs, scale_pixels(images, plan.scaler), plan.scaler, weights)
 
 
-def _steps_to_choose(config: InferConfig, method: str, n_starts: int) -> int:
-    """Steps that all starts of an image take before the best goes on alone."""
-    if n_starts == 1:
-        return 0
-    n_steps = config.steps_for(method)
-    return n_steps if method == ADAM else min(_RACE_STEPS, n_steps)
+def _place(
+    plan: InferencePlan, images: Array, weights: Array | None, given: Array | None
+) -> tuple[Problem, Float[Array, "b_starts dims"], int]:
+    """A problem with a row for each start of each image, those starts, and how many there are."""
+    targets = scale_pixels(images, plan.scaler)
+    places = place_starts(plan.starts, targets, weights, plan.config)
+    if given is not None:
+        places = jnp.concatenate([places, given], axis=1)
+    n_starts, dims = places.shape[1:]
+    if n_starts > 1:
+        targets = jnp.repeat(targets, n_starts, axis=0)
+        weights = None if weights is None else jnp.repeat(weights, n_starts, axis=0)
+    return _problem(plan, targets, weights), places.reshape(-1, dims), n_starts
 
 
-def _problem(plan: _Plan, targets: Array, weights: Array | None, config: InferConfig) -> Problem:
-    share = config.prior / len(plan.spread)
+def _keep_best(results: Any, values: Array, n_starts: int) -> tuple[Any, Int[Array, " b"]]:
+    """Of the results of every `n_starts` rows those with the least value, and which it was."""
+    values = values.reshape(-1, n_starts)
+    best = jnp.argmin(jnp.where(jnp.isnan(values), jnp.inf, values), axis=1)
+    rows = jnp.arange(len(best)) * n_starts + best
+    return jax.tree.map(lambda a: a[rows], results), best
+
+
+def _problem(plan: InferencePlan, targets: Array, weights: Array | None) -> Problem:
+    share = plan.config.prior / len(plan.spread)
     precision = jnp.where(plan.spread > 0, share / jnp.maximum(plan.spread, 1e-30) ** 2, 0)
     if weights is None:
         weights = jnp.ones((1, targets.shape[1]))
@@ -232,19 +267,41 @@ def _problem(plan: _Plan, targets: Array, weights: Array | None, config: InferCo
     return Problem(plan.decoder, targets, weights, plan.mean, precision)
 
 
-def _blocks(rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows in blocks of one size, and which of them are real: the last block repeats its last row.
+def _nothing(dims: int) -> Inference:
+    errors = Errors(*(np.zeros(0, np.float32) for _ in Errors._fields))
+    counts = np.zeros(0, np.int32)
+    return Inference(np.zeros((0, dims), np.float32), errors, counts, counts.astype(bool), counts)
 
-    Few rows make a smaller block, of a power of two, so that there are few sizes to compile.
+
+def _take(rows: np.ndarray, *arrays: Any) -> list[Any]:
+    """The rows of arrays, or of trees of them; of nothing, nothing."""
+    return [jax.tree.map(lambda a: jnp.asarray(a[rows]), array) for array in arrays]
+
+
+def _by_blocks(
+    function: Callable[[np.ndarray], Any], rows: np.ndarray, size: int, results: Any = None
+) -> Any:
+    """Call a function with rows in blocks of one size, and gather what it returns for them.
+
+    The last block repeats its last row. Few rows make a smaller block, of a power of two, so that
+    there are few sizes to compile. Results enter arrays with a row for each of `rows`, or those
+    passed.
     """
+    for block, real in _blocks(rows, size):
+        found = function(block)
+        if results is None:
+            results = jax.tree.map(lambda a: np.empty((len(rows), *a.shape[1:]), a.dtype), found)
+        jax.tree.map(
+            lambda array, a, to=block[real], of=real: array.__setitem__(to, np.asarray(a)[of]),
+            results,
+            found,
+        )
+    return results
+
+
+def _blocks(rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows block by block, and which of them are no repetition."""
     size = min(size, 1 << max(0, len(rows) - 1).bit_length())
     for i in range(0, len(rows), size):
         block = rows[i : i + size]
         yield np.pad(block, (0, size - len(block)), mode="edge"), np.arange(size) < len(block)
-
-
-def _write(
-    arrays: dict[str, np.ndarray], rows: np.ndarray, real: np.ndarray, results: dict[str, Array]
-) -> None:
-    for name, result in results.items():
-        arrays[name][rows[real]] = np.asarray(result)[real]

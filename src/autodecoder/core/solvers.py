@@ -1,6 +1,5 @@
 """Batched solvers of small least-squares problems: every image its own, in its latent."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -14,9 +13,10 @@ from autodecoder.core.decoder import Decoder, decode
 #: First damping, as a share of the largest diagonal entry of JᵀJ.
 _FIRST_DAMPING = 0.1
 _LEAST_DAMPING = 1e-12
-#: Conjugate gradients end at this share of the first residual, or after so many steps.
-_CG_TOLERANCE = 0.1
-_CG_STEPS = 20
+#: Powell's: the share of the known curvature along a step that an update leaves at least.
+_LEAST_CURVATURE = 0.2
+#: A step that bends the objective by less than this share of it teaches nothing but rounding.
+_NOISE = 1e-12
 #: Up to so many dimensions JᵀJ is summed pixel by pixel, which beats a batched matrix product.
 _FEW_DIMS = 4
 
@@ -41,32 +41,16 @@ class Search(NamedTuple):
 
     latents: Float[Array, "b dims"]
     value: Float[Array, " b"]
-    """Of the objective."""
+    """Of the objective; beside it half its gradient and, roughly, half its Hessian."""
+    gradient: Float[Array, "b dims"]
+    hessian: Float[Array, "b dims dims"]
     damping: Float[Array, " b"]
-    """0 before the first step."""
     growth: Float[Array, " b"]
     """What the damping grows by at the next step that is rejected."""
     steps: Int[Array, " b"]
     converged: Bool[Array, " b"]
     stopped: Bool[Array, " b"]
     """Converged, or not finite from the start."""
-
-
-class _Model(NamedTuple):
-    """The objective near some latents: its value, half its gradient, and JᵀJ where it is formed."""
-
-    value: Float[Array, " b"]
-    gradient: Float[Array, "b dims"]
-    gram: Float[Array, "b dims dims"] | None
-
-
-def begin_search(latents: Float[Array, "b dims"]) -> Search:
-    """A search before its first step."""
-    n = len(latents)
-    no = jnp.zeros(n, bool)
-    return Search(
-        latents, jnp.full(n, jnp.inf), jnp.zeros(n), jnp.full(n, 2.0), jnp.zeros(n, int), no, no
-    )
 
 
 def objective(problem: Problem, latents: Float[Array, "b dims"]) -> Float[Array, " b"]:
@@ -76,47 +60,96 @@ def objective(problem: Problem, latents: Float[Array, "b dims"]) -> Float[Array,
     return jnp.sum(problem.weights * errors**2, axis=1) + prior
 
 
-def levenberg_marquardt(
+def begin_search(problem: Problem, latents: Float[Array, "b dims"]) -> Search:
+    """A search before its first step: its Hessian is that of Gauss and Newton, JᵀJ."""
+    value, gradient, gram = _linearise(problem, latents)
+    largest = jnp.max(jnp.diagonal(gram, axis1=1, axis2=2), axis=1)
+    return Search(
+        latents=latents,
+        value=value,
+        gradient=gradient,
+        hessian=gram,
+        damping=_FIRST_DAMPING * largest + _LEAST_DAMPING,
+        growth=jnp.full(len(latents), 2.0),
+        steps=jnp.zeros(len(latents), jnp.int32),
+        converged=jnp.zeros(len(latents), bool),
+        stopped=~jnp.isfinite(value),
+    )
+
+
+def advance_search(
     problem: Problem,
     search: Search,
     n_steps: int | Int[Array, ""],
     tolerance: float | Float[Array, ""],
 ) -> Search:
-    """Take up to `n_steps` steps of Levenberg-Marquardt, with JᵀJ formed by forward-mode passes.
+    """Take up to `n_steps` damped quasi-Newton steps.
 
-    Each image has its own damping, by Nielsen's rule, and accepts a step only if it lowers its
-    objective. It has converged when its quadratic model promises to lower the objective by less
-    than a share `tolerance`; then it moves no more, whatever the others do.
+    The steps are those of Levenberg and Marquardt, each image with its own damping by Nielsen's
+    rule, which accepts a step only if it lowers the objective. But JᵀJ is formed once, at the
+    start: from there the gradients on the way keep the Hessian up to date, by the rule of
+    Broyden, Fletcher, Goldfarb and Shanno with Powell's safeguard. A step thus costs one gradient,
+    whatever the length of the latents, and learns of the curvature of the residuals too, which
+    JᵀJ leaves out and which counts where the best reconstruction is far from the image.
+
+    An image has converged when its quadratic model promises to lower the objective by less than a
+    share `tolerance`; then it moves no more, whatever the others do.
 
     References
     ----------
     Levenberg 1944; Marquardt 1963; Madsen, Nielsen & Tingleff 2004, "Methods for non-linear least
-    squares problems", section 3.2.
+    squares problems", section 3.2, for the damping. Fletcher & Xu 1987, "Hybrid methods for
+    nonlinear least squares". Powell 1978; Nocedal & Wright 2006, procedure 18.2, for the safeguard.
     """
-    return _minimise(problem, search, n_steps, tolerance, _linearise, _solve)
 
+    def step(carry: tuple[Array, Search]) -> tuple[Array, Search]:
+        k, search = carry
+        damping = search.damping
+        change = _solve(search.hessian, damping, search.gradient)
+        promised = jnp.sum(change * (damping[:, None] * change - search.gradient), axis=1)
+        moving = ~search.stopped
+        converged = moving & (promised <= tolerance * search.value)
+        tried = search.latents + change
+        value, gradient = _differentiate(problem, tried)
+        accepted = moving & (value < search.value)
+        rejected = moving & ~accepted
+        gain = (search.value - value) / promised
+        eased = damping * jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3)
+        raised = jnp.where(rejected, damping * search.growth, damping)
+        # A step that is rejected teaches as well.
+        least = _NOISE * search.value
+        hessian = _update(search.hessian, change, gradient - search.gradient, least)
+        return k + 1, Search(
+            latents=_choose(accepted, tried, search.latents),
+            value=jnp.where(accepted, value, search.value),
+            gradient=_choose(accepted, gradient, search.gradient),
+            hessian=_choose(moving, hessian, search.hessian),
+            damping=jnp.where(accepted, jnp.maximum(eased, _LEAST_DAMPING), raised),
+            growth=jnp.where(accepted, 2.0, jnp.where(rejected, 2 * search.growth, search.growth)),
+            steps=search.steps + moving,
+            converged=search.converged | converged,
+            stopped=search.stopped | converged,
+        )
 
-def truncated_levenberg_marquardt(
-    problem: Problem,
-    search: Search,
-    n_steps: int | Int[Array, ""],
-    tolerance: float | Float[Array, ""],
-) -> Search:
-    """The same without JᵀJ: its system is solved by conjugate gradients, to a tenth, for long
-    latents.
+    def goes_on(carry: tuple[Array, Search]) -> Array:
+        return (carry[0] < n_steps) & ~carry[1].stopped.all()
 
-    References
-    ----------
-    Steihaug 1983; Wright & Holt 1985, "An inexact Levenberg-Marquardt method for large sparse
-    nonlinear least squares".
-    """
-    return _minimise(problem, search, n_steps, tolerance, _differentiate, _solve_by_products)
+    return jax.lax.while_loop(goes_on, step, (jnp.int32(0), search))[1]
 
 
 def adam(
-    problem: Problem, search: Search, n_steps: int, first_step: Float[Array, " dims"]
-) -> Search:
+    problem: Problem,
+    latents: Float[Array, "b dims"],
+    n_steps: int,
+    first_step: Float[Array, " dims"],
+) -> tuple[Float[Array, "b dims"], Float[Array, " b"]]:
     """Take `n_steps` steps of Adam under a cosine decay; the best latents on the way are kept.
+
+    Returns
+    -------
+    latents : (b, dims)
+    value : (b,)
+        Of the objective.
 
     References
     ----------
@@ -124,14 +157,9 @@ def adam(
     """
     optimiser = optax.scale_by_adam()
 
-    def total(latents: Float[Array, "b dims"]) -> tuple[Array, Array]:
-        # The sum keeps the images apart: the gradient of a latent is that of its own image.
-        values = objective(problem, latents)
-        return values.sum(), values
-
     def step(carry, k):
         latents, moments, best, best_value = carry
-        gradient, values = jax.grad(total, has_aux=True)(latents)
+        values, gradient = _differentiate(problem, latents)
         better = values < best_value
         best = jnp.where(better[:, None], latents, best)
         best_value = jnp.where(better, values, best_value)
@@ -140,90 +168,21 @@ def adam(
         decay = 0.5 * (1 + jnp.cos(jnp.pi * k / n_steps))
         return (latents - first_step * decay * direction, moments, best, best_value), None
 
-    z = search.latents
-    carry = (z, optimiser.init(z), z, jnp.full(len(z), jnp.inf))
+    carry = (latents, optimiser.init(latents), latents, jnp.full(len(latents), jnp.inf))
     (last, _, best, best_value), _ = jax.lax.scan(step, carry, jnp.arange(n_steps))
     values = objective(problem, last)
     better = values < best_value
-    value = jnp.where(better, values, best_value)
-    finite = jnp.isfinite(value)
-    return search._replace(
-        latents=jnp.where(better[:, None], last, best),
-        value=jnp.where(finite, value, jnp.nan),
-        steps=search.steps + n_steps,
-        stopped=jnp.ones_like(search.stopped),
-    )
-
-
-def _minimise(
-    problem: Problem,
-    search: Search,
-    n_steps: int | Int[Array, ""],
-    tolerance: float | Float[Array, ""],
-    linearise: Callable[[Problem, Array], _Model],
-    solve: Callable[[Problem, Array, _Model, Array], Array],
-) -> Search:
-    model = linearise(problem, search.latents)
-    search = search._replace(
-        value=model.value,
-        damping=jnp.where(
-            search.damping > 0, search.damping, _first_damping(problem, search, model)
-        ),
-        stopped=search.stopped | ~jnp.isfinite(model.value),
-    )
-
-    def step(carry):
-        k, search, model = carry
-        change = solve(problem, search.latents, model, search.damping)
-        promised = jnp.sum(change * (search.damping[:, None] * change - model.gradient), axis=1)
-        moving = ~search.stopped
-        converged = moving & (promised <= tolerance * search.value)
-        tried = search.latents + change
-        there = linearise(problem, tried)
-        accepted = moving & (there.value < search.value)
-        gain = (search.value - there.value) / promised
-        eased = search.damping * jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3)
-        rejected = moving & ~accepted
-        search = Search(
-            latents=_choose(accepted, tried, search.latents),
-            value=jnp.where(accepted, there.value, search.value),
-            damping=jnp.where(
-                accepted,
-                jnp.maximum(eased, _LEAST_DAMPING),
-                jnp.where(rejected, search.damping * search.growth, search.damping),
-            ),
-            growth=jnp.where(accepted, 2.0, jnp.where(rejected, 2 * search.growth, search.growth)),
-            steps=search.steps + moving,
-            converged=search.converged | converged,
-            stopped=search.stopped | converged,
-        )
-        model = jax.tree.map(partial(_choose, accepted), there, model)
-        return k + 1, search, model
-
-    def goes_on(carry):
-        k, search, _ = carry
-        return (k < n_steps) & ~search.stopped.all()
-
-    return jax.lax.while_loop(goes_on, step, (0, search, model))[1]
+    return jnp.where(better[:, None], last, best), jnp.where(better, values, best_value)
 
 
 def _choose(condition: Bool[Array, " b"], yes: Array, no: Array) -> Array:
     return jnp.where(condition.reshape(-1, *(1,) * (yes.ndim - 1)), yes, no)
 
 
-def _first_damping(problem: Problem, search: Search, model: _Model) -> Float[Array, " b"]:
-    if model.gram is not None:
-        scale = jnp.max(jnp.diagonal(model.gram, axis1=1, axis2=2), axis=1)
-    else:
-        # The curvature along the gradient stands for the largest diagonal entry.
-        product = _gram_product(problem, search.latents)
-        g = model.gradient
-        scale = jnp.sum(g * product(g), axis=1) / jnp.maximum(jnp.sum(g * g, axis=1), 1e-30)
-    return _FIRST_DAMPING * scale + _LEAST_DAMPING
-
-
-def _linearise(problem: Problem, latents: Float[Array, "b dims"]) -> _Model:
-    """Value, gradient and JᵀJ, by one forward-mode pass for each dimension."""
+def _linearise(
+    problem: Problem, latents: Float[Array, "b dims"]
+) -> tuple[Float[Array, " b"], Float[Array, "b dims"], Float[Array, "b dims dims"]]:
+    """Value, half the gradient and JᵀJ, by one forward-mode pass for each dimension."""
     dims = latents.shape[1]
     outputs, push = jax.linearize(lambda z: decode(problem.decoder, z), latents)
     unit = jnp.eye(dims)
@@ -240,61 +199,62 @@ def _linearise(problem: Problem, latents: Float[Array, "b dims"]) -> _Model:
         gradient = jnp.einsum("bdp,bp->bd", rows, weighted)
         gram = jnp.einsum("bdp,bep->bde", rows * problem.weights[:, None], rows)
     offset = latents - problem.centre
-    return _Model(
+    return (
         value + jnp.sum(problem.precision * offset**2, axis=1),
         gradient + problem.precision * offset,
         gram + jnp.diag(problem.precision),
     )
 
 
-def _solve(
-    problem: Problem, latents: Array, model: _Model, damping: Float[Array, " b"]
-) -> Float[Array, "b dims"]:
-    assert model.gram is not None
-    system = model.gram + damping[:, None, None] * jnp.eye(latents.shape[1])
-    return -jnp.linalg.solve(system, model.gradient[..., None])[..., 0]
-
-
-def _differentiate(problem: Problem, latents: Float[Array, "b dims"]) -> _Model:
-    """Value and gradient, by reverse mode."""
+def _differentiate(
+    problem: Problem, latents: Float[Array, "b dims"]
+) -> tuple[Float[Array, " b"], Float[Array, "b dims"]]:
+    """Value and half the gradient, by reverse mode."""
 
     def total(z: Array) -> tuple[Array, Array]:
+        # The sum keeps the images apart: the gradient of a latent is that of its own image.
         values = objective(problem, z)
         return values.sum(), values
 
     gradient, values = jax.grad(total, has_aux=True)(latents)
-    return _Model(values, gradient / 2, None)
+    return values, gradient / 2
 
 
-def _gram_product(problem: Problem, latents: Array) -> Callable[[Array], Array]:
-    """The product with JᵀJ, by one pass forward and one back."""
-    _, push = jax.linearize(lambda z: decode(problem.decoder, z), latents)
-    pull = jax.linear_transpose(push, latents)
-    return lambda v: pull(problem.weights * push(v))[0] + problem.precision * v
-
-
-def _solve_by_products(
-    problem: Problem, latents: Array, model: _Model, damping: Float[Array, " b"]
+def _solve(
+    hessian: Float[Array, "b dims dims"],
+    damping: Float[Array, " b"],
+    gradient: Float[Array, "b dims"],
 ) -> Float[Array, "b dims"]:
-    product = _gram_product(problem, latents)
+    """The damped step; not a number where rounding has left the system indefinite."""
+    # By calls that depend on each other: two LAPACK calls of batches at a time can wait for each
+    # other for ever in the thread pool of a CPU with two cores (jaxlib 0.10.2).
+    system = hessian + damping[:, None, None] * jnp.eye(gradient.shape[1])
+    lower = jnp.linalg.cholesky(system)
+    solve = partial(jax.lax.linalg.triangular_solve, lower, left_side=True, lower=True)
+    return -solve(solve(gradient[..., None]), transpose_a=True)[..., 0]
 
-    def dot(a: Array, b: Array) -> Array:
-        return jnp.sum(a * b, axis=1)
 
-    def step(carry):
-        k, x, residual, direction, size, left = carry
-        image = product(direction) + damping[:, None] * direction
-        length = jnp.where(left, size / jnp.maximum(dot(direction, image), 1e-38), 0)[:, None]
-        x = x + length * direction
-        residual = residual - length * image
-        new_size = dot(residual, residual)
-        ratio = jnp.where(left, new_size / jnp.maximum(size, 1e-38), 0)[:, None]
-        direction = jnp.where(left[:, None], residual + ratio * direction, direction)
-        size = jnp.where(left, new_size, size)
-        return k + 1, x, residual, direction, size, left & (size > goal)
+def _update(
+    hessian: Float[Array, "b dims dims"],
+    change: Float[Array, "b dims"],
+    gradient_change: Float[Array, "b dims"],
+    least: Float[Array, " b"],
+) -> Float[Array, "b dims dims"]:
+    """Fit a Hessian to how the gradient changed along a step; it stays positive definite.
 
-    residual = -model.gradient
-    size = dot(residual, residual)
-    goal = _CG_TOLERANCE**2 * size
-    carry = (0, jnp.zeros_like(latents), residual, residual, size, size > 0)
-    return jax.lax.while_loop(lambda c: (c[0] < _CG_STEPS) & c[5].any(), step, carry)[1]
+    A step along which the objective bends by less than `least`, or is not finite, changes nothing.
+    """
+    expected = jnp.einsum("bde,be->bd", hessian, change)
+    known = jnp.sum(change * expected, axis=1)
+    seen = jnp.sum(change * gradient_change, axis=1)
+    short = seen < _LEAST_CURVATURE * known
+    share = jnp.where(short, (1 - _LEAST_CURVATURE) * known / (known - seen), 1)[:, None]
+    fitted = share * gradient_change + (1 - share) * expected
+    curvature = jnp.sum(change * fitted, axis=1)
+
+    def outer(vector: Array, size: Array) -> Array:
+        return vector[:, :, None] * (vector / size[:, None])[:, None, :]
+
+    updated = hessian - outer(expected, known) + outer(fitted, curvature)
+    learned = (known > least) & jnp.isfinite(updated).all(axis=(1, 2))
+    return _choose(learned, updated, hessian)

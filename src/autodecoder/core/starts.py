@@ -7,20 +7,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from autodecoder.config import InferConfig
-from autodecoder.core.decoder import Decoder, decode
+from autodecoder.core.decoder import Decoder
+from autodecoder.core.neighbours import Decoded, decode_known, nearest, nearest_images
 
 #: Points of the grid along each axis, and how far it reaches beyond the candidates.
 _GRID_SIDE = 64
 _GRID_MARGIN = 0.1
 #: Ridge penalty, as a share of the mean variance of the decoded candidates' pixels.
 _RIDGE = 0.1
-
-
-class Decoded(NamedTuple):
-    """Latents beside the images that they decode to."""
-
-    latents: Float[Array, "k dims"]
-    images: Float[Array, "k pixels"]
 
 
 class LinearMap(NamedTuple):
@@ -61,9 +55,9 @@ def prepare_starts(
         draws = jax.random.normal(key, (n, dims))
         fixed.append(candidates.mean(0) + draws * candidates.std(0))
     if "grid" in config.starts:
-        grid = _decoded(decoder, _grid(candidates))
+        grid = decode_known(decoder, _grid(candidates))
     needed = {"nearest", "learned"} & set(config.starts)
-    near = _decoded(decoder, candidates) if needed else None
+    near = decode_known(decoder, candidates) if needed else None
     learned = _fit_ridge(near) if near is not None and "learned" in config.starts else None
     return Starts(near, grid, learned, jnp.concatenate(fixed))
 
@@ -97,31 +91,6 @@ def start_names(config: InferConfig) -> tuple[str, ...]:
     return tuple(n for n in (*searched, *fixed) for _ in range(counts.get(n, config.n_starts)))
 
 
-def nearest(
-    known: Decoded,
-    targets: Float[Array, "b pixels"],
-    weights: Shaped[Array, "b pixels"] | None,
-    n: int,
-) -> Float[Array, "b n dims"]:
-    """For each target the latents whose decoded images are nearest in weighted squared error."""
-    distances = _distances(known, targets, weights)
-    if n == 1:
-        return known.latents[jnp.argmin(distances, axis=1)][:, None]
-    return known.latents[jax.lax.top_k(-distances, n)[1]]
-
-
-def _distances(
-    known: Decoded, targets: Float[Array, "b pixels"], weights: Shaped[Array, "b pixels"] | None
-) -> Float[Array, "b k"]:
-    """Squared distances, but for a term that is the same for every candidate."""
-    # ‖x − c‖² = ‖x‖² − 2 x·c + ‖c‖²: one matrix product, and a second one under weights.
-    squares = known.images**2
-    if weights is None:
-        return jnp.sum(squares, axis=1) - 2 * targets @ known.images.T
-    weights = weights.astype(jnp.float32)
-    return weights @ squares.T - 2 * (weights * targets) @ known.images.T
-
-
 def _learned(
     starts: Starts, targets: Float[Array, "b pixels"], weights: Shaped[Array, "b pixels"] | None
 ) -> Float[Array, "b dims"]:
@@ -129,13 +98,9 @@ def _learned(
     assert starts.candidates is not None
     assert starts.learned is not None
     if weights is not None:
-        nearest_one = jnp.argmin(_distances(starts.candidates, targets, weights), axis=1)
-        targets = jnp.where(weights > 0, targets, starts.candidates.images[nearest_one])
+        stand_ins = nearest_images(starts.candidates, targets, weights)
+        targets = jnp.where(weights > 0, targets, stand_ins)
     return targets @ starts.learned.matrix + starts.learned.offset
-
-
-def _decoded(decoder: Decoder, latents: Float[Array, "k dims"]) -> Decoded:
-    return Decoded(latents, jax.jit(decode)(decoder, latents))
 
 
 def _grid(candidates: Float[Array, "k dims"]) -> Float[Array, "g dims"]:

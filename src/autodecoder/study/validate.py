@@ -7,7 +7,7 @@ import numpy as np
 from autodecoder.config import StudyConfig
 from autodecoder.core.decoder import decode
 from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot
-from autodecoder.core.infer import Inference, infer_latents
+from autodecoder.core.infer import Inference, infer_latents, plan_inference
 from autodecoder.core.scaling import to_unit
 from autodecoder.data import Dataset
 from autodecoder.study.results import Shown
@@ -21,14 +21,15 @@ def validate_fresh(run: Run, images: Images, config: StudyConfig) -> Inference:
     state, n_train = run.state, len(images.train)
     key = jax.random.fold_in(state.key, config.fit.num_epochs)
     drawn = jax.random.permutation(key, n_train)
-    return infer_latents(
+    n_candidates = config.infer.count_candidates(n_train)
+    plan = plan_inference(
         state.decoder,
-        images.val,
-        state.train.values[drawn[: config.infer.count_candidates(n_train)]],
+        state.train.values[drawn[:n_candidates]],
         scaler=config.data.scaler,
         config=config.infer,
         key=jax.random.fold_in(key, 1),
     )
+    return infer_latents(plan, images.val)
 
 
 def fresh_metrics(inference: Inference) -> dict[str, np.float32]:

@@ -1,0 +1,99 @@
+"""Search for the decoded latents that are nearest to images."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
+from autodecoder.core.decoder import Decoder, decode
+
+#: Principal components that distances are measured along, found in so many of the images.
+_SKETCH_RANK = 128
+_SKETCH_IMAGES = 512
+#: From so many pixels in all a sketch pays.
+_SKETCH_FROM = 2**21
+#: Under weights, when a sketch does not serve, only so many are searched.
+_UNDER_WEIGHTS = 4000
+
+
+class Sketch(NamedTuple):
+    """Images along their leading principal components."""
+
+    mean: Float[Array, " pixels"]
+    basis: Float[Array, "pixels rank"]
+    codes: Float[Array, "k rank"]
+    squares: Float[Array, " k"]
+    """Squared distance of each image from the mean."""
+
+
+class Decoded(NamedTuple):
+    """Latents beside the images that they decode to."""
+
+    latents: Float[Array, "k dims"]
+    images: Float[Array, "k pixels"]
+    sketch: Sketch | None
+    """Where there are many."""
+
+
+def decode_known(decoder: Decoder, latents: Float[Array, "k dims"]) -> Decoded:
+    """Decode latents that are to be searched; any order will do for few, a random one for many."""
+    images = jax.jit(decode)(decoder, latents)
+    return Decoded(latents, images, _sketch(images) if images.size >= _SKETCH_FROM else None)
+
+
+def nearest(
+    known: Decoded,
+    targets: Float[Array, "b pixels"],
+    weights: Shaped[Array, "b pixels"] | None,
+    n: int,
+) -> Float[Array, "b n dims"]:
+    """For each target the latents whose decoded images are nearest in weighted squared error.
+
+    Among many, distances are measured along 128 principal components of the decoded images. What
+    a target has beyond them does not matter, as it is the same for all; what the images have beyond
+    them is little, as they are smooth functions of a short latent.
+    """
+    distances = _distances(known, targets, weights)
+    if n == 1:
+        return known.latents[jnp.argmin(distances, axis=1)][:, None]
+    return known.latents[jax.lax.top_k(-distances, n)[1]]
+
+
+def nearest_images(
+    known: Decoded, targets: Float[Array, "b pixels"], weights: Shaped[Array, "b pixels"] | None
+) -> Float[Array, "b pixels"]:
+    """The decoded images of the nearest latents."""
+    return known.images[jnp.argmin(_distances(known, targets, weights), axis=1)]
+
+
+def _distances(
+    known: Decoded, targets: Float[Array, "b pixels"], weights: Shaped[Array, "b pixels"] | None
+) -> Float[Array, "b k"]:
+    """Squared distances, but for a term that is the same for every candidate."""
+    # ‖x - c‖² = ‖x‖² - 2 x·c + ‖c‖²: one matrix product, and a second one under weights.
+    if weights is not None:
+        images = known.images[:_UNDER_WEIGHTS]
+        weights = weights.astype(jnp.float32)
+        return weights @ (images**2).T - 2 * (weights * targets) @ images.T
+    if known.sketch is None:
+        return jnp.sum(known.images**2, axis=1) - 2 * targets @ known.images.T
+    mean, basis, codes, squares = known.sketch
+    return squares - 2 * ((targets - mean) @ basis) @ codes.T
+
+
+def _sketch(images: Float[Array, "k pixels"]) -> Sketch:
+    mean = images.mean(0)
+    sample = np.asarray(images[:_SKETCH_IMAGES] - mean)
+    values, vectors = np.linalg.eigh(sample @ sample.T)
+    leading = slice(-min(_SKETCH_RANK, len(sample)), None)
+    scale = np.sqrt(np.maximum(values[leading], 1e-12 * values[-1]))
+    basis = jnp.asarray(sample.T @ (vectors[:, leading] / scale))
+    return Sketch(mean, basis, *_encode(images, mean, basis))
+
+
+@jax.jit
+def _encode(images: Array, mean: Array, basis: Array) -> tuple[Array, Array]:
+    centred = images - mean
+    return centred @ basis, jnp.sum(centred**2, axis=1)
