@@ -153,12 +153,12 @@ def lengths(options: argparse.Namespace) -> None:
         "lm, 300 steps": replace(DEFAULT, method="lm", n_steps=300),
         "lm, from the ridge regression": replace(DEFAULT, method="lm", starts=("learned",)),
         "Adam, 500 steps": ADAM,
-        "Adam, first step 0.2": replace(ADAM, step_size=0.2),
+        "Adam, first step 0.05": replace(ADAM, step_size=0.05),
     }
     print(f"| data, dimensions | default | {' | '.join(columns)} |")
     print("|---|" + "---|" * len(columns) + "---|")
     for name in ("mnist", "fmnist"):
-        for dims in (2, 16, 64, 256, 512):
+        for dims in (2, 16, 64, 256):
             model, dataset = train(options, name, dims, 0.2, 20)
             images = dataset.val.images[:n]
             cells = []

@@ -28,7 +28,7 @@ def reconstruct(
         ),
     ] = None,
     method: Annotated[
-        str, Parameter(help="Solver: auto, lm, lm_cg or adam; see docs/inference.md.")
+        str, Parameter(help="Solver: auto, lm or adam; see docs/inference.md.")
     ] = "auto",
     starts: Annotated[
         str, Parameter(help="Where the search starts, by commas: see docs/inference.md.")

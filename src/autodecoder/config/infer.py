@@ -17,7 +17,7 @@ INFER_METHODS = ("auto", "lm", "adam")
 INFER_STARTS = ("nearest", "grid", "learned", "zeros", "random")
 
 #: Dimensions up to which a Hessian for each image pays; and defaults by method.
-_LM_DIMS = 256
+_LM_DIMS = 128
 _LM_STEPS = 100
 _ADAM_STEPS = 500
 _N_CANDIDATES = 16_000
@@ -51,7 +51,7 @@ class InferConfig:
         1e-4, "An image has converged when a step promises less than this share of its loss."
     )
     step_size: float = setting(
-        0.05, "First step of Adam's cosine decay, in standard deviations of the candidates."
+        0.2, "First step of Adam's cosine decay, in standard deviations of the candidates."
     )
     prior: float = setting(
         0.0,

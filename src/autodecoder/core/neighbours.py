@@ -23,9 +23,8 @@ class Sketch(NamedTuple):
 
     mean: Float[Array, " pixels"]
     basis: Float[Array, "pixels rank"]
-    codes: Float[Array, "k rank"]
-    squares: Float[Array, " k"]
-    """Squared distance of each image from the mean."""
+    codes: Float[Array, "k rank+1"]
+    """Scores times -2, and last the squared distance from the mean."""
 
 
 class Decoded(NamedTuple):
@@ -79,8 +78,10 @@ def _distances(
         return weights @ (images**2).T - 2 * (weights * targets) @ images.T
     if known.sketch is None:
         return jnp.sum(known.images**2, axis=1) - 2 * targets @ known.images.T
-    mean, basis, codes, squares = known.sketch
-    return squares - 2 * ((targets - mean) @ basis) @ codes.T
+    mean, basis, codes = known.sketch
+    scores = (targets - mean) @ basis
+    # All in the product: another pass over the distances would cost as much again.
+    return jnp.concatenate([scores, jnp.ones((len(scores), 1))], axis=1) @ codes.T
 
 
 def _sketch(images: Float[Array, "k pixels"]) -> Sketch:
@@ -90,10 +91,11 @@ def _sketch(images: Float[Array, "k pixels"]) -> Sketch:
     leading = slice(-min(_SKETCH_RANK, len(sample)), None)
     scale = np.sqrt(np.maximum(values[leading], 1e-12 * values[-1]))
     basis = jnp.asarray(sample.T @ (vectors[:, leading] / scale))
-    return Sketch(mean, basis, *_encode(images, mean, basis))
+    return Sketch(mean, basis, _encode(images, mean, basis))
 
 
 @jax.jit
-def _encode(images: Array, mean: Array, basis: Array) -> tuple[Array, Array]:
+def _encode(images: Array, mean: Array, basis: Array) -> Array:
     centred = images - mean
-    return centred @ basis, jnp.sum(centred**2, axis=1)
+    squares = jnp.sum(centred**2, axis=1, keepdims=True)
+    return jnp.concatenate([-2 * centred @ basis, squares], axis=1)
