@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--data_dir", type=Path)
     parser.add_argument("--models", type=Path, default=Path("runs/inference"))
     parser.add_argument("--parts", default="headline,far,lengths,hidden")
+    parser.add_argument("--sets", default="mnist,fmnist", help="Of the lengths.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=10_000, help="Of validation, at most.")
     options = parser.parse_args()
@@ -157,7 +158,7 @@ def lengths(options: argparse.Namespace) -> None:
     }
     print(f"| data, dimensions | default | {' | '.join(columns)} |")
     print("|---|" + "---|" * len(columns) + "---|")
-    for name in ("mnist", "fmnist"):
+    for name in options.sets.split(","):
         for dims in (2, 16, 64, 256):
             model, dataset = train(options, name, dims, 0.2, 20)
             images = dataset.val.images[:n]
