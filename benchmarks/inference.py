@@ -22,7 +22,7 @@ import autodecoder as ad
 SEED = 0
 DEFAULT = ad.InferConfig()
 ADAM = ad.InferConfig(method="adam")
-#: Ten times the budget of the default and more, and starts from everywhere.
+#: Several times the budget of the default, and starts from everywhere.
 THOROUGH = ad.InferConfig(
     starts=("nearest", "learned", "zeros", "random"),
     n_starts=6,
@@ -132,7 +132,7 @@ def far(options: argparse.Namespace) -> None:
         ),
         "lm, this start alone": timed(model, images, replace(DEFAULT, **alone), 1, given=starts),
         "default, and this start": timed(model, images, DEFAULT, 1, given=starts),
-        "default, 4,000 such latents as candidates": timed(blind, images, DEFAULT, 1),
+        "default, 16,000 such latents as candidates": timed(blind, images, DEFAULT, 1),
         "the same, 8 starts": timed(blind, images, replace(DEFAULT, n_starts=8), 1),
         "thorough": timed(model, images, THOROUGH, 1),
     }

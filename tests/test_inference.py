@@ -132,12 +132,16 @@ def test_other_masks_are_refused(
 def test_wrong_settings_are_refused(model: Model, images: np.ndarray) -> None:
     with pytest.raises(ConfigError, match=r"n_candidates must not exceed .* 6, got 7"):
         model.infer(images, config=InferConfig(n_candidates=7))
+    with pytest.raises(ConfigError, match=r"n_starts must not exceed .* 6, got 7"):
+        model.infer(images, config=InferConfig(n_starts=7))
     with pytest.raises(ConfigError, match="grid is for latents of 2 dimensions, got 3"):
         model.infer(images, config=InferConfig(starts=("grid",)))
     with pytest.raises(ConfigError, match="at least one start"):
         model.infer(images, config=InferConfig(starts=()))
     with pytest.raises(DataError, match=r"given must be \(7, m, 3\)"):
         model.infer(images, given=np.zeros((7, 3)))
+    with pytest.raises(DataError, match="given holds values that are not finite"):
+        model.infer(images, given=np.full((7, 1, 3), np.nan))
     with pytest.raises(DataError, match=r"latents must be \(n, 3\)"):
         model.decode(np.zeros((7, 2)))
 

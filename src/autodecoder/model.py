@@ -129,6 +129,8 @@ class Model:
                 raise DataError(
                     f"given must be ({len(rows)}, m, {dims}), got {tuple(given.shape)}."
                 )
+            if not np.isfinite(given).all():
+                raise DataError("given holds values that are not finite.")
         plan = self._plan(config, seed)
         parts = []
         for start in range(0, max(1, len(rows)), _INFERRED_AT_ONCE):

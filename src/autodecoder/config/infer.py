@@ -64,7 +64,7 @@ class InferConfig:
         flag="fresh_every",
     )
     block_size: int = setting(
-        500, "Images placed at once: a bound on memory, without influence on the result."
+        500, "Images placed at once: a bound on memory; of the result it changes only rounding."
     )
 
     def __post_init__(self) -> None:
@@ -103,11 +103,14 @@ class InferConfig:
 
     def count_candidates(self, n_latents: int) -> int:
         """How many of so many latents are candidates."""
-        if self.n_candidates is None:
-            return min(_N_CANDIDATES, n_latents)
-        if self.n_candidates > n_latents:
+        n = min(_N_CANDIDATES, n_latents) if self.n_candidates is None else self.n_candidates
+        if n > n_latents:
             raise ConfigError(
                 f"n_candidates must not exceed the number of training latents, {n_latents}, "
-                f"got {self.n_candidates}."
+                f"got {n}."
             )
-        return self.n_candidates
+        if "nearest" in self.starts and self.n_starts > n:
+            raise ConfigError(
+                f"n_starts must not exceed the number of candidates, {n}, got {self.n_starts}."
+            )
+        return n

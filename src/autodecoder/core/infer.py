@@ -95,8 +95,9 @@ def infer_latents(
 
     Minimises `mean((decode(z) - x)^2)` over `z` for every image `x`, with the mean over the pixels
     weighted by `weights`. The decoder runs in evaluation mode and is not changed; an image's result
-    does not depend on the images beside it. Works in blocks: beyond the results, memory does not
-    grow with `n`, and `images` may be a memory map.
+    does not depend on the images beside it, but for rounding, which follows from the size of a
+    block and with many dimensions decides now and then where a search ends. Works in blocks: beyond
+    the results, memory does not grow with `n`, and `images` may be a memory map.
 
     Parameters
     ----------

@@ -42,6 +42,9 @@ def measure(
     An image whose weights are all zero has errors that are not a number.
     """
 
+    if weights is not None:
+        weights = weights.astype(jnp.float32)  # whose sums neither overflow nor stick
+
     def mean(values: Float[Array, "n pixels"]) -> Float[Array, " n"]:
         if weights is None:
             return jnp.mean(values, axis=-1)

@@ -109,7 +109,9 @@ def _grid(candidates: Float[Array, "k dims"]) -> Float[Array, "g dims"]:
     axes = [
         jnp.linspace(a, b, _GRID_SIDE) for a, b in zip(low - margin, high + margin, strict=True)
     ]
-    return jnp.stack(jnp.meshgrid(*axes), axis=-1).reshape(-1, candidates.shape[1])
+    points = jnp.stack(jnp.meshgrid(*axes), axis=-1).reshape(-1, candidates.shape[1])
+    # In random order, as the search among many takes the first ones for a sample.
+    return jax.random.permutation(jax.random.key(0), points)
 
 
 @jax.jit
