@@ -1,7 +1,7 @@
 """A trained decoder with its latents, and the directory that holds it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from autodecoder.config import DecoderConfig, InferConfig, parse_arch, to_dict
-from autodecoder.config.rules import check_choice, check_positive_int
+from autodecoder.config.rules import check_choice, check_positive_int, check_seed
 from autodecoder.core.decoder import Decoder, decode, init_decoder
 from autodecoder.core.infer import Inference, InferencePlan, infer_latents, plan_inference
 from autodecoder.core.scaling import SCALINGS, to_unit
 from autodecoder.core.tree import arrays_to_tree, tree_to_arrays
-from autodecoder.data.pixels import as_rows, as_weights, check_weights, to_pixels
+from autodecoder.data.pixels import as_images, as_mask, to_pixels, to_weights
 from autodecoder.errors import AutodecoderError, DataError, OutputError
 from autodecoder.files import read_json, read_tensors, write_json, write_tensors
 
@@ -41,10 +41,14 @@ class Model:
     about: Mapping[str, Any] = field(default_factory=dict)
     """Where it comes from: plain values."""
 
-    _plans: dict[tuple[InferConfig, int], InferencePlan] = field(
+    _plans: dict[tuple[object, ...], InferencePlan] = field(
         default_factory=dict, init=False, repr=False
     )
     """The last plan of inference, so that image after image is placed without a new one."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: all but the plan."""
+        return self.__dict__ | {"_plans": {}}
 
     @property
     def latent_dims(self) -> int:
@@ -105,7 +109,7 @@ class Model:
         given : (n, m, latent_dims), optional
             Starts of each image, beside those of the configuration.
         seed : int
-            Of candidates and random starts.
+            Of candidates and random starts; from 0 to 4294967295.
 
         Returns
         -------
@@ -115,33 +119,34 @@ class Model:
         Raises
         ------
         DataError
-            If images or mask are of another shape, dtype or range.
+            If images, mask or given starts are of another shape, dtype or range.
         ConfigError
-            If the configuration asks for more candidates than there are.
+            If the configuration asks for more candidates than there are, or for a start that
+            latents of this length do not have; if the seed is out of range.
         """
         config = InferConfig() if config is None else config
-        rows = as_rows(images, self.image_shape)
-        weights = None if mask is None else as_weights(mask, len(rows), self.image_shape)
+        check_seed("seed", seed)
+        images = as_images(images, self.image_shape)
+        if mask is not None:
+            mask = as_mask(mask, len(images), self.image_shape)
         dims = self.latent_dims
         if given is not None:
             given = np.asarray(given, np.float32)
-            if given.ndim != 3 or given.shape[::2] != (len(rows), dims):
+            if given.ndim != 3 or given.shape[::2] != (len(images), dims):
                 raise DataError(
-                    f"given must be ({len(rows)}, m, {dims}), got {tuple(given.shape)}."
+                    f"given must be ({len(images)}, m, {dims}), got {tuple(given.shape)}."
                 )
             if not np.isfinite(given).all():
                 raise DataError("given holds values that are not finite.")
         plan = self._plan(config, seed)
         parts = []
-        for start in range(0, max(1, len(rows)), _INFERRED_AT_ONCE):
+        for start in range(0, max(1, len(images)), _INFERRED_AT_ONCE):
             chosen = slice(start, start + _INFERRED_AT_ONCE)
-            if weights is not None:
-                check_weights(weights[chosen], start)
             parts.append(
                 infer_latents(
                     plan,
-                    to_pixels(rows[chosen], start),
-                    weights=None if weights is None else weights[chosen],
+                    to_pixels(images[chosen], start),
+                    weights=None if mask is None else to_weights(mask[chosen], start),
                     given=None if given is None else given[chosen],
                 )
             )
@@ -160,21 +165,20 @@ class Model:
         return self.decode(self.infer(images, mask, config=config, seed=seed).latents)
 
     def _plan(self, config: InferConfig, seed: int) -> InferencePlan:
-        if (config, seed) not in self._plans:
-            candidate_key, start_key = jax.random.split(jax.random.key(seed))
-            n_latents = len(self.train_latents)
-            n_candidates = config.count_candidates(n_latents)
-            drawn = np.asarray(jax.random.permutation(candidate_key, n_latents))[:n_candidates]
+        # All that plans differ in, but for the configuration that they carry.
+        key = (config.starts, config.n_starts, config.n_candidates, seed)
+        plan = self._plans.get(key)
+        if plan is None:
             plan = plan_inference(
                 self.decoder,
-                self.train_latents[drawn],
+                self.train_latents,
                 scaler=self.scaler,
                 config=config,
-                key=start_key,
+                key=jax.random.key(seed),
             )
             self._plans.clear()
-            self._plans[config, seed] = plan
-        return self._plans[config, seed]
+            self._plans[key] = plan
+        return replace(plan, config=config)
 
 
 @jax.jit(static_argnames="scaler")

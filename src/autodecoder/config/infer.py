@@ -21,6 +21,10 @@ _LM_DIMS = 128
 _LM_STEPS = 100
 _ADAM_STEPS = 500
 _N_CANDIDATES = 16_000
+#: Pixels of all decoded candidates together, at most, by default.
+_CANDIDATE_PIXELS = 2**26
+#: The prior's, beyond which single precision has no room for squares.
+_STRONGEST_PRIOR = 1e12
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class InferConfig:
     n_candidates: int | None = setting(
         None,
         "How many training latents are decoded in the search for starts; by default 16,000, or all "
-        "where there are fewer.",
+        "where there are fewer, or as many as have 67 million pixels.",
     )
     n_steps: int | None = setting(
         None, "Steps at most; by default 100, and 500 of Adam, which takes all of them."
@@ -64,11 +68,15 @@ class InferConfig:
         flag="fresh_every",
     )
     block_size: int = setting(
-        500, "Images placed at once: a bound on memory; of the result it changes only rounding."
+        256,
+        "Images placed at once, be there as many or not: a bound on memory; 1 places single images "
+        "fastest.",
     )
 
     def __post_init__(self) -> None:
         check_choice("infer.method", self.method, INFER_METHODS)
+        if not isinstance(self.starts, tuple):
+            raise ConfigError(f"infer.starts must be a tuple of names, got {self.starts!r}.")
         check_choices("infer.starts", self.starts, INFER_STARTS)
         check_positive_int("n_starts", self.n_starts)
         for name in ("n_candidates", "n_steps"):
@@ -78,6 +86,8 @@ class InferConfig:
             check_number(f"infer.{name}", getattr(self, name))
             if getattr(self, name) < 0:
                 raise ConfigError(f"infer.{name} must not be negative, got {getattr(self, name)}.")
+        if self.prior > _STRONGEST_PRIOR:
+            raise ConfigError(f"infer.prior must be at most {_STRONGEST_PRIOR:g}, got {self.prior}.")
         check_learning_rate("step_size", self.step_size)
         check_count("fresh_every", self.fresh_every)
         check_positive_int("block_size", self.block_size)
@@ -101,9 +111,12 @@ class InferConfig:
             return self.n_steps
         return _ADAM_STEPS if method == "adam" else _LM_STEPS
 
-    def count_candidates(self, n_latents: int) -> int:
-        """How many of so many latents are candidates."""
-        n = min(_N_CANDIDATES, n_latents) if self.n_candidates is None else self.n_candidates
+    def count_candidates(self, n_latents: int, n_pixels: int) -> int:
+        """How many of so many latents of images of so many pixels are candidates."""
+        n = self.n_candidates
+        if n is None:
+            most = max(_CANDIDATE_PIXELS // n_pixels, self.n_starts)
+            n = min(_N_CANDIDATES, most, n_latents)
         if n > n_latents:
             raise ConfigError(
                 f"n_candidates must not exceed the number of training latents, {n_latents}, "

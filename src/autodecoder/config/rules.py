@@ -73,6 +73,12 @@ def check_count(name: str, value: Any) -> None:
         raise ConfigError(f"{name} must be a whole number, 0 or more, got {value!r}.")
 
 
+def check_seed(name: str, value: Any) -> None:
+    check_whole(name, value)
+    if not 0 <= value < 2**32:
+        raise ConfigError(f"{name} must lie between 0 and 4294967295, got {value}.")
+
+
 def check_learning_rate(name: str, value: Any) -> None:
     check_number(name, value)
     if value <= 0:

@@ -19,7 +19,7 @@ from autodecoder.config.rules import (
     check_choice,
     check_positive_int,
     check_switch,
-    check_whole,
+    check_seed,
     setting,
 )
 from autodecoder.config.search import Range, SearchConfig, apply_values
@@ -112,10 +112,8 @@ class StudyConfig:
     def __post_init__(self) -> None:
         check_choice("objective", self.objective, (*METRICS, *METRIC_ALIASES))
         check_positive_int("executions_per_trial", self.executions_per_trial, most=10_000)
-        check_whole("seed", self.seed)
+        check_seed("seed", self.seed)
         check_switch("use_xla", self.use_xla)
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"seed must lie between 0 and 4294967295, got {self.seed}.")
         if not self.infer.starts:
             raise ConfigError("infer.starts must name at least one start.")
         for values in itertools.islice(self.search.combinations(), _CELLS_CHECKED):

@@ -13,7 +13,7 @@ from autodecoder.config import InferConfig
 from autodecoder.core.decoder import Decoder, decode
 from autodecoder.core.losses import Errors, measure
 from autodecoder.core.scaling import scale_pixels
-from autodecoder.core.solvers import Problem, Search, adam, advance_search, begin_search
+from autodecoder.core.solvers import Problem, Search, adam, advance_search, begin_search, renew_search
 from autodecoder.core.starts import Starts, place_starts, prepare_starts, start_names
 from autodecoder.errors import ConfigError
 
@@ -22,6 +22,8 @@ _RACE_STEPS = 3
 #: Entries of the Jacobians of a block, and of the Hessians of all images under way, at most.
 _JACOBIAN_ENTRIES = 2**24
 _HESSIAN_ENTRIES = 2**25
+#: A dimension in which candidates spread less than by this share of the widest has no spread.
+_FLAT = 1e-6
 
 
 class InferencePlan(eqx.Module):
@@ -30,7 +32,8 @@ class InferencePlan(eqx.Module):
     decoder: Decoder
     starts: Starts
     mean: Float[Array, " dims"]
-    """Of the candidates; beside it their standard deviation."""
+    """Of the candidates; beside it their standard deviation, or where they do not spread that of
+    the dimension in which they do most, or 1."""
     spread: Float[Array, " dims"]
     scaler: str = eqx.field(static=True)
     config: InferConfig = eqx.field(static=True)
@@ -47,41 +50,57 @@ class Inference(NamedTuple):
     converged: Bool[np.ndarray, " n"]
     """Whether another step promised nothing; Adam does not say."""
     start: Int[np.ndarray, " n"]
-    """Which start won: an index into `start_names`; -1 for an image without pixels that count."""
+    """Which start won: an index into `start_names`; -1 where there is no finite error, as of an
+    image without pixels that count."""
 
 
 def plan_inference(
     decoder: Decoder,
-    candidates: Float[Array | np.ndarray, "k dims"],
+    known: Float[Array | np.ndarray, "n dims"],
     *,
     scaler: str,
     config: InferConfig,
-    key: PRNGKeyArray | None = None,
+    key: PRNGKeyArray,
 ) -> InferencePlan:
-    """Decode the candidates and draw what is random: what all images share.
+    """Draw the candidates and decode them, and draw what is random: what all images share.
 
     Parameters
     ----------
     decoder : Decoder
-    candidates : (k, latent_dims)
-        Latents to start from, decoded once: for instance those of training images, in random
-        order. Their mean and standard deviation are also those of random starts and of the prior.
+    known : (n, latent_dims)
+        Latents to start from: those of training images. Of many, some are drawn, see
+        `InferConfig.n_candidates`. Their mean and standard deviation are also those of random
+        starts and of the prior. One that is not finite counts as their mean.
     scaler : str
         The scaling that the decoder was trained with.
     config : InferConfig
         Method, starts, steps and prior.
-    key : key, optional
-        For random starts, which are the same for every image.
+    key : key
+        For candidates and random starts, which are the same for every image.
 
     Raises
     ------
     ConfigError
-        If latents of this length cannot start where the configuration says.
+        If latents of this length cannot start where the configuration says, or if it asks for more
+        candidates than there are.
     """
-    config.check_dims(candidates.shape[1])
-    candidates = jnp.asarray(candidates)
-    starts = prepare_starts(decoder, candidates, key, config)
-    return InferencePlan(decoder, starts, candidates.mean(0), candidates.std(0), scaler, config)
+    config.check_dims(known.shape[1])
+    n_candidates = config.count_candidates(len(known), len(decoder.layers[-1].bias))
+    candidate_key, start_key = jax.random.split(key)
+    drawn = jax.random.permutation(candidate_key, len(known))[:n_candidates]
+    candidates = _all_finite(jnp.asarray(known)[drawn])
+    spread = candidates.std(0)
+    widest = spread.max()
+    unit = jnp.where(widest > 0, widest, 1)
+    spread = jnp.where(spread > _FLAT * widest, spread, unit)
+    starts = prepare_starts(decoder, candidates, start_key, config)
+    return InferencePlan(decoder, starts, candidates.mean(0), spread, scaler, config)
+
+
+def _all_finite(latents: Float[Array, "k dims"]) -> Float[Array, "k dims"]:
+    finite = jnp.isfinite(latents).all(axis=1, keepdims=True)
+    mean = jnp.where(finite, latents, 0).sum(0) / jnp.maximum(finite.sum(), 1)
+    return jnp.where(finite, latents, mean)
 
 
 def infer_latents(
@@ -95,9 +114,8 @@ def infer_latents(
 
     Minimises `mean((decode(z) - x)^2)` over `z` for every image `x`, with the mean over the pixels
     weighted by `weights`. The decoder runs in evaluation mode and is not changed; an image's result
-    does not depend on the images beside it, but for rounding, which follows from the size of a
-    block and with many dimensions decides now and then where a search ends. Works in blocks: beyond
-    the results, memory does not grow with `n`, and `images` may be a memory map.
+    does not depend on the images beside it, nor on their number. Works in blocks: beyond the
+    results, memory does not grow with `n`, and `images` may be a memory map.
 
     Parameters
     ----------
@@ -128,12 +146,13 @@ def infer_latents(
     size = min(plan.config.block_size, max(1, _JACOBIAN_ENTRIES // (dims * images.shape[1])))
     # All images under way keep a Hessian.
     at_once = len(images) if method == "adam" else max(size, _HESSIAN_ENTRIES // dims**2)
-    find = _find_by_adam if method == "adam" else _find
+    find = _find_by_adam if method == "adam" else _find_by_lm
     parts = []
     for first in range(0, len(images), at_once):
         rows = slice(first, first + at_once)
         known = [None if values is None else values[rows] for values in (images, weights, given)]
-        parts.append(find(plan, size, n_starts, *known))
+        found = find(plan, size, n_starts, *known)
+        parts.append(_measured(plan, found, *known[:2]))
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
@@ -146,7 +165,7 @@ class _Found(NamedTuple):
     start: Any
 
 
-def _find(plan: InferencePlan, size: int, n_starts: int, images, weights, given) -> Inference:
+def _find_by_lm(plan: InferencePlan, size: int, n_starts: int, images, weights, given) -> _Found:
     """By quasi-Newton steps: those that have converged are left behind on the way, so that the
     slow ones do not hold up the others."""
     n_steps = plan.config.steps_for("lm")
@@ -156,29 +175,38 @@ def _find(plan: InferencePlan, size: int, n_starts: int, images, weights, given)
         everyone,
         max(1, size // n_starts),
     )
-    taken = _RACE_STEPS if n_starts > 1 else 0
-    while taken < n_steps and not search.stopped.all():
-        round_steps = min(max(1, taken // 2), n_steps - taken)
+
+    def go_on(function: Callable[..., Search], chosen: np.ndarray, *rest: Any) -> None:
         _by_blocks(
-            lambda rows, n=round_steps: _advance(plan, *_take(rows, images, weights, search), n),
-            np.flatnonzero(~search.stopped),
+            lambda rows: function(plan, *_take(rows, images, weights, search, *rest)),
+            np.flatnonzero(chosen),
             size,
             search,
         )
-        taken += round_steps
-    found = _Found(search.latents, search.steps, search.converged, start)
-    return _measured(plan, found, images, weights)
+
+    taken = _RACE_STEPS if n_starts > 1 else 0
+    while True:
+        left = (search.steps < n_steps) & np.isfinite(search.value)
+        if (moving := left & ~search.stopped).any():
+            more = max(2, taken // 2)
+            go_on(_advance, moving, np.minimum(search.steps + more, n_steps))
+            taken += more
+        elif (misled := left & ~search.converged).any():
+            go_on(_renew, misled)
+            taken = 0
+        else:
+            break
+    return _Found(search.latents, search.steps, search.converged, start)
 
 
 def _find_by_adam(
     plan: InferencePlan, size: int, n_starts: int, images, weights, given
-) -> Inference:
-    found = _by_blocks(
+) -> _Found:
+    return _by_blocks(
         lambda rows: _run_adam(plan, *_take(rows, images, weights, given)),
         np.arange(len(images)),
         max(1, size // n_starts),
     )
-    return _measured(plan, found, images, weights)
 
 
 def _measured(plan: InferencePlan, found: _Found, images, weights) -> Inference:
@@ -211,10 +239,20 @@ def _advance(
     images: Array,
     weights: Array | None,
     search: Search,
-    n_steps: int | Int[Array, ""],
+    until: Int[Array, " b"],
 ) -> Search:
     problem = _problem(plan, scale_pixels(images, plan.scaler), weights)
-    return advance_search(problem, search, n_steps, plan.config.tolerance)
+    return advance_search(problem, search, until, plan.config.tolerance)
+
+
+@jax.jit
+def _renew(
+    plan: InferencePlan,
+    images: Array,
+    weights: Array | None,
+    search: Search,
+) -> Search:
+    return renew_search(_problem(plan, scale_pixels(images, plan.scaler), weights), search)
 
 
 @jax.jit
@@ -258,8 +296,7 @@ def _keep_best(results: Any, values: Array, n_starts: int) -> tuple[Any, Int[Arr
 
 
 def _problem(plan: InferencePlan, targets: Array, weights: Array | None) -> Problem:
-    share = plan.config.prior / len(plan.spread)
-    precision = jnp.where(plan.spread > 0, share / jnp.maximum(plan.spread, 1e-30) ** 2, 0)
+    precision = plan.config.prior / len(plan.spread) / plan.spread**2
     if weights is None:
         weights = jnp.ones((1, targets.shape[1]))
     # They sum to one, or to zero for an image without pixels that count.
@@ -284,8 +321,9 @@ def _by_blocks(
 ) -> Any:
     """Call a function with rows in blocks of one size, and gather what it returns for them.
 
-    The last block repeats its last row. Few rows make a smaller block, of a power of two, so that
-    there are few sizes to compile. Results enter arrays with a row for each of `rows`, or those
+    The last block repeats its last row: as rounding follows from the size of a block, and steps
+    that are accepted or rejected make much of it, an image's result would else depend on how many
+    others there are. Results enter arrays with a row for each of `rows`, or those
     passed.
     """
     for block, real in _blocks(rows, size):
@@ -302,7 +340,6 @@ def _by_blocks(
 
 def _blocks(rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rows block by block, and which of them are no repetition."""
-    size = min(size, 1 << max(0, len(rows) - 1).bit_length())
     for i in range(0, len(rows), size):
         block = rows[i : i + size]
         yield np.pad(block, (0, size - len(block)), mode="edge"), np.arange(size) < len(block)

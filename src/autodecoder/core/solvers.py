@@ -17,6 +17,9 @@ _LEAST_DAMPING = 1e-12
 _LEAST_CURVATURE = 0.2
 #: A step that bends the objective by less than this share of it teaches nothing but rounding.
 _NOISE = 1e-12
+#: Of the objective where JᵀJ was formed: below this share of it, what a Hessian promises is not
+#: believed.
+_TRUSTED_SHARE = 0.5
 #: Up to so many dimensions JᵀJ is summed pixel by pixel, which beats a batched matrix product.
 _FEW_DIMS = 4
 
@@ -48,9 +51,11 @@ class Search(NamedTuple):
     growth: Float[Array, " b"]
     """What the damping grows by at the next step that is rejected."""
     steps: Int[Array, " b"]
+    reference: Float[Array, " b"]
+    """The value where the Hessian was JᵀJ."""
     converged: Bool[Array, " b"]
     stopped: Bool[Array, " b"]
-    """Converged, or not finite from the start."""
+    """Converged, or to be renewed."""
 
 
 def objective(problem: Problem, latents: Float[Array, "b dims"]) -> Float[Array, " b"]:
@@ -72,18 +77,24 @@ def begin_search(problem: Problem, latents: Float[Array, "b dims"]) -> Search:
         damping=_FIRST_DAMPING * largest + _LEAST_DAMPING,
         growth=jnp.full(len(latents), 2.0),
         steps=jnp.zeros(len(latents), jnp.int32),
+        reference=value,
         converged=jnp.zeros(len(latents), bool),
         stopped=~jnp.isfinite(value),
     )
 
 
+def renew_search(problem: Problem, search: Search) -> Search:
+    """The search from where it is, with a new JᵀJ."""
+    return begin_search(problem, search.latents)._replace(steps=search.steps)
+
+
 def advance_search(
     problem: Problem,
     search: Search,
-    n_steps: int | Int[Array, ""],
+    until: int | Int[Array, " b"],
     tolerance: float | Float[Array, ""],
 ) -> Search:
-    """Take up to `n_steps` damped quasi-Newton steps.
+    """Take damped quasi-Newton steps until each image has stopped or has taken `until` of them.
 
     The steps are those of Levenberg and Marquardt, each image with its own damping by Nielsen's
     rule, which accepts a step only if it lowers the objective. But JᵀJ is formed once, at the
@@ -92,8 +103,10 @@ def advance_search(
     whatever the length of the latents, and learns of the curvature of the residuals too, which
     JᵀJ leaves out and which counts where the best reconstruction is far from the image.
 
-    An image has converged when its quadratic model promises to lower the objective by less than a
-    share `tolerance`; then it moves no more, whatever the others do.
+    An image stops when its quadratic model promises to lower the objective by less than a share
+    `tolerance`; then it moves no more, whatever the others do. It has converged unless the
+    objective has more than halved since JᵀJ was formed: a model from so far away may be wrong, and
+    `renew_search` gives a new one.
 
     References
     ----------
@@ -102,13 +115,15 @@ def advance_search(
     nonlinear least squares". Powell 1978; Nocedal & Wright 2006, procedure 18.2, for the safeguard.
     """
 
-    def step(carry: tuple[Array, Search]) -> tuple[Array, Search]:
-        k, search = carry
+    def goes_on(search: Search) -> Bool[Array, " b"]:
+        return ~search.stopped & (search.steps < until)
+
+    def step(search: Search) -> Search:
         damping = search.damping
         change = _solve(search.hessian, damping, search.gradient)
         promised = jnp.sum(change * (damping[:, None] * change - search.gradient), axis=1)
-        moving = ~search.stopped
-        converged = moving & (promised <= tolerance * search.value)
+        moving = goes_on(search)
+        stops = moving & (promised <= tolerance * search.value)
         tried = search.latents + change
         value, gradient = _differentiate(problem, tried)
         accepted = moving & (value < search.value)
@@ -119,7 +134,7 @@ def advance_search(
         # A step that is rejected teaches as well.
         least = _NOISE * search.value
         hessian = _update(search.hessian, change, gradient - search.gradient, least)
-        return k + 1, Search(
+        return Search(
             latents=_choose(accepted, tried, search.latents),
             value=jnp.where(accepted, value, search.value),
             gradient=_choose(accepted, gradient, search.gradient),
@@ -127,14 +142,13 @@ def advance_search(
             damping=jnp.where(accepted, jnp.maximum(eased, _LEAST_DAMPING), raised),
             growth=jnp.where(accepted, 2.0, jnp.where(rejected, 2 * search.growth, search.growth)),
             steps=search.steps + moving,
-            converged=search.converged | converged,
-            stopped=search.stopped | converged,
+            reference=search.reference,
+            converged=search.converged
+            | (stops & (search.value >= _TRUSTED_SHARE * search.reference)),
+            stopped=search.stopped | stops,
         )
 
-    def goes_on(carry: tuple[Array, Search]) -> Array:
-        return (carry[0] < n_steps) & ~carry[1].stopped.all()
-
-    return jax.lax.while_loop(goes_on, step, (jnp.int32(0), search))[1]
+    return jax.lax.while_loop(lambda search: goes_on(search).any(), step, search)
 
 
 def adam(

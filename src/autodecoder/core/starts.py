@@ -37,7 +37,7 @@ class Starts(NamedTuple):
 def prepare_starts(
     decoder: Decoder,
     candidates: Float[Array, "k dims"],
-    key: PRNGKeyArray | None,
+    key: PRNGKeyArray,
     config: InferConfig,
 ) -> Starts:
     """Decode what every image is compared with, and draw what is drawn.
@@ -51,7 +51,6 @@ def prepare_starts(
     if "zeros" in config.starts:
         fixed.append(jnp.zeros((1, dims)))
     if "random" in config.starts:
-        assert key is not None  # the caller asks for it
         draws = jax.random.normal(key, (n, dims))
         fixed.append(candidates.mean(0) + draws * candidates.std(0))
     if "grid" in config.starts:
@@ -119,8 +118,13 @@ def _fit_ridge(known: Decoded) -> LinearMap:
     """Regress latents on the images that they decode to (Hoerl & Kennard 1970)."""
     image_mean, latent_mean = known.images.mean(0), known.latents.mean(0)
     images, latents = known.images - image_mean, known.latents - latent_mean
-    covariance = images.T @ images / len(images)
-    penalty = _RIDGE * jnp.trace(covariance) / len(covariance)
-    regular = covariance + jnp.maximum(penalty, 1e-12) * jnp.eye(len(covariance))
-    matrix = jnp.linalg.solve(regular, images.T @ latents / len(images))
+    n, n_pixels = images.shape
+    penalty = jnp.maximum(_RIDGE * n * jnp.mean(images**2), 1e-12)
+    # (XᵀX + pI)⁻¹Xᵀ = Xᵀ(XXᵀ + pI)⁻¹: the smaller system.
+    if n_pixels <= n:
+        gram = images.T @ images + penalty * jnp.eye(n_pixels)
+        matrix = jnp.linalg.solve(gram, images.T @ latents)
+    else:
+        gram = images @ images.T + penalty * jnp.eye(n)
+        matrix = images.T @ jnp.linalg.solve(gram, latents)
     return LinearMap(matrix, latent_mean - image_mean @ matrix)

@@ -16,7 +16,7 @@ def open_images(path: Path) -> np.ndarray:
     Returns
     -------
     (n, ...) array
-        As it is stored; `as_rows` checks it.
+        As it is stored; `as_images` checks it.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def _open_array(path: Path, name: str) -> np.ndarray:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(found, np.ndarray):
-            return found
+            return np.atleast_1d(found)
         with found:
             if name not in found:
                 raise DataError(

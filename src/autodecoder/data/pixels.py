@@ -1,9 +1,10 @@
 """Checking images and masks that users hand over; NumPy only, memory maps stay on disk."""
 
+import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Num, Shaped
+from jaxtyping import Bool, Float32, Num, Shaped
 
 from autodecoder.errors import DataError
 
@@ -11,8 +12,8 @@ from autodecoder.errors import DataError
 _SLACK = 1e-3
 
 
-def as_rows(images: Any, image_shape: tuple[int, int, int]) -> Num[np.ndarray, "n pixels"]:
-    """Check the shape and dtype of images; returns a view of them, a row an image.
+def as_images(images: Any, image_shape: tuple[int, int, int]) -> Num[np.ndarray, "n ..."]:
+    """Check the shape and dtype of images; returns them as an array, unread.
 
     Parameters
     ----------
@@ -37,19 +38,20 @@ def as_rows(images: Any, image_shape: tuple[int, int, int]) -> Num[np.ndarray, "
         raise DataError(
             f"images must be uint8 from 0 to 255 or floats from 0 to 1, got {images.dtype}."
         )
-    return images.reshape(len(images), height * width * channels)
+    return images
 
 
-def to_pixels(rows: Num[np.ndarray, "n pixels"], first: int = 0) -> Num[np.ndarray, "n pixels"]:
-    """Bring rows of `as_rows` to 0..255, as uint8 or float32.
+def to_pixels(images: Num[np.ndarray, "n ..."], first: int = 0) -> Num[np.ndarray, "n pixels"]:
+    """Bring some of the images of `as_images` to 0..255, as uint8 or float32, a row an image.
 
     Raises
     ------
     DataError
         If floats are not finite or outside of [0, 1]; images are counted from `first`.
     """
+    rows = np.asarray(images).reshape(len(images), math.prod(images.shape[1:]))
     if rows.dtype == np.uint8:
-        return np.asarray(rows)
+        return rows
     good = np.isfinite(rows)
     if not good.all():
         raise DataError(f"images must have finite pixels, but image {first + _bad(good)} has not.")
@@ -63,10 +65,10 @@ def to_pixels(rows: Num[np.ndarray, "n pixels"], first: int = 0) -> Num[np.ndarr
     return np.clip(rows, 0, 1).astype(np.float32) * 255
 
 
-def as_weights(
+def as_mask(
     mask: Any, n: int, image_shape: tuple[int, int, int]
-) -> Shaped[np.ndarray, "n pixels"]:
-    """Check a mask; returns a view of it, a row an image.
+) -> Shaped[np.ndarray, "n ..."]:
+    """Check the shape and dtype of a mask; returns a view of it that has a mask for each image.
 
     Parameters
     ----------
@@ -98,25 +100,29 @@ def as_weights(
             f"mask must be (n, {height}, {width}) or (n, {height}, {width}, {channels}), "
             f"got {_shape(mask)}."
         )
-    rows = mask.reshape(len(mask), height * width * channels)
-    return np.broadcast_to(rows, (n, rows.shape[1]))
+    return np.broadcast_to(mask, (n, *mask.shape[1:]))
 
 
-def check_weights(rows: Shaped[np.ndarray, "n pixels"], first: int = 0) -> None:
-    """Check the values of a mask.
+def to_weights(
+    mask: Shaped[np.ndarray, "n ..."], first: int = 0
+) -> Bool[np.ndarray, "n pixels"] | Float32[np.ndarray, "n pixels"]:
+    """Bring some of the masks of `as_mask` to booleans or to weights up to 1, a row an image.
 
     Raises
     ------
     DataError
         If a weight is negative or not finite; images are counted from `first`.
     """
+    rows = np.asarray(mask).reshape(len(mask), math.prod(mask.shape[1:]))
     if rows.dtype.kind == "b":
-        return
+        return rows
     good = np.isfinite(rows) & (rows >= 0)
     if not good.all():
         raise DataError(
             f"mask must hold weights of 0 or more, but that of image {first + _bad(good)} does not."
         )
+    largest = rows.max(axis=1, keepdims=True)
+    return (rows / np.where(largest > 0, largest, 1)).astype(np.float32)
 
 
 def _bad(good: np.ndarray) -> int:

@@ -1,5 +1,7 @@
 """The images of a study: the configured share of its data set."""
 
+import math
+
 from autodecoder.config import StudyConfig
 from autodecoder.data import Dataset, load_dataset, subset
 from autodecoder.errors import ConfigError
@@ -26,5 +28,6 @@ def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
             f"({config.data.dataset} with examples_frac {config.data.examples_frac:g}), "
             f"got {largest}."
         )
-    config.infer.count_candidates(len(dataset.train))
+    n_pixels = math.prod(dataset.train.images.shape[1:])
+    config.infer.count_candidates(len(dataset.train), n_pixels)
     return dataset

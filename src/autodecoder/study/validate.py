@@ -17,17 +17,14 @@ _N_SHOWN = 20
 
 
 def validate_fresh(run: Run, images: Images, config: StudyConfig) -> Inference:
-    """Fresh validation: latents of the validation images, inferred on the final decoder."""
-    state, n_train = run.state, len(images.train)
-    key = jax.random.fold_in(state.key, config.fit.num_epochs)
-    drawn = jax.random.permutation(key, n_train)
-    n_candidates = config.infer.count_candidates(n_train)
+    """Fresh validation: latents of the validation images, inferred on the decoder as it is."""
+    state = run.state
     plan = plan_inference(
         state.decoder,
-        state.train.values[drawn[:n_candidates]],
+        state.train.values,
         scaler=config.data.scaler,
         config=config.infer,
-        key=jax.random.fold_in(key, 1),
+        key=jax.random.fold_in(state.key, config.fit.num_epochs),
     )
     return infer_latents(plan, images.val)
 
