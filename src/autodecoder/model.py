@@ -220,10 +220,15 @@ def load_model(folder: Path | str) -> Model:
     Raises
     ------
     DataError
-        If the directory holds no model, one of a newer version, or a damaged one.
+        If the directory holds no model, a study, one of a newer version, or a damaged one.
     """
     folder = Path(folder)
     content = read_json(folder / "config.json")
+    if "study" in content:
+        raise DataError(
+            f"{folder} is the folder of a study; its model is in {folder / 'best'}, if the study "
+            "ran with --save_best_model."
+        )
     schema = content.get("schema")
     if type(schema) is not int or schema < 1:
         raise DataError(f"{folder / 'config.json'} describes no model.")

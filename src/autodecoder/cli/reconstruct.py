@@ -34,6 +34,13 @@ def reconstruct(
         str, Parameter(help="Where the search starts, by commas: see docs/inference.md.")
     ] = "nearest",
     n_starts: Annotated[int, Parameter(help="How many of each of those starts.")] = 1,
+    n_steps: Annotated[
+        int | None, Parameter(help="Steps at most; by default 100, and 500 of Adam.")
+    ] = None,
+    tolerance: Annotated[
+        float,
+        Parameter(help="An image has converged when a step promises less than this share."),
+    ] = 1e-4,
     prior: Annotated[float, Parameter(help="Strength of a Gaussian prior on the latents.")] = 0.0,
     seed: Annotated[int, Parameter(help="Of what is drawn.")] = 0,
 ) -> bool:
@@ -56,6 +63,8 @@ def reconstruct(
         method=method,
         starts=tuple(name.strip() for name in starts.split(",")),
         n_starts=n_starts,
+        n_steps=n_steps,
+        tolerance=tolerance,
         prior=prior,
     )
     trained = load_model(model)

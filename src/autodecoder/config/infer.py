@@ -87,7 +87,9 @@ class InferConfig:
             if getattr(self, name) < 0:
                 raise ConfigError(f"infer.{name} must not be negative, got {getattr(self, name)}.")
         if self.prior > _STRONGEST_PRIOR:
-            raise ConfigError(f"infer.prior must be at most {_STRONGEST_PRIOR:g}, got {self.prior}.")
+            raise ConfigError(
+                f"infer.prior must be at most {_STRONGEST_PRIOR:g}, got {self.prior}."
+            )
         check_learning_rate("step_size", self.step_size)
         check_count("fresh_every", self.fresh_every)
         check_positive_int("block_size", self.block_size)

@@ -18,8 +18,8 @@ from autodecoder.config.parts import (
 from autodecoder.config.rules import (
     check_choice,
     check_positive_int,
-    check_switch,
     check_seed,
+    check_switch,
     setting,
 )
 from autodecoder.config.search import Range, SearchConfig, apply_values

@@ -13,7 +13,14 @@ from autodecoder.config import InferConfig
 from autodecoder.core.decoder import Decoder, decode
 from autodecoder.core.losses import Errors, measure
 from autodecoder.core.scaling import scale_pixels
-from autodecoder.core.solvers import Problem, Search, adam, advance_search, begin_search, renew_search
+from autodecoder.core.solvers import (
+    Problem,
+    Search,
+    adam,
+    advance_search,
+    begin_search,
+    renew_search,
+)
 from autodecoder.core.starts import Starts, place_starts, prepare_starts, start_names
 from autodecoder.errors import ConfigError
 
@@ -85,7 +92,7 @@ def plan_inference(
         candidates than there are.
     """
     config.check_dims(known.shape[1])
-    n_candidates = config.count_candidates(len(known), len(decoder.layers[-1].bias))
+    n_candidates = config.count_candidates(len(known), decoder.layers[-1].weight.shape[1])
     candidate_key, start_key = jax.random.split(key)
     drawn = jax.random.permutation(candidate_key, len(known))[:n_candidates]
     candidates = _all_finite(jnp.asarray(known)[drawn])
@@ -199,9 +206,7 @@ def _find_by_lm(plan: InferencePlan, size: int, n_starts: int, images, weights, 
     return _Found(search.latents, search.steps, search.converged, start)
 
 
-def _find_by_adam(
-    plan: InferencePlan, size: int, n_starts: int, images, weights, given
-) -> _Found:
+def _find_by_adam(plan: InferencePlan, size: int, n_starts: int, images, weights, given) -> _Found:
     return _by_blocks(
         lambda rows: _run_adam(plan, *_take(rows, images, weights, given)),
         np.arange(len(images)),
@@ -323,8 +328,7 @@ def _by_blocks(
 
     The last block repeats its last row: as rounding follows from the size of a block, and steps
     that are accepted or rejected make much of it, an image's result would else depend on how many
-    others there are. Results enter arrays with a row for each of `rows`, or those
-    passed.
+    others there are. Results enter arrays with a row for each of `rows`, or those passed.
     """
     for block, real in _blocks(rows, size):
         found = function(block)

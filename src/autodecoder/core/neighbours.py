@@ -89,7 +89,8 @@ def _sketch(images: Float[Array, "k pixels"]) -> Sketch:
     sample = np.asarray(images[:_SKETCH_IMAGES] - mean)
     values, vectors = np.linalg.eigh(sample @ sample.T)
     leading = slice(-min(_SKETCH_RANK, len(sample)), None)
-    scale = np.sqrt(np.maximum(values[leading], 1e-12 * values[-1]))
+    # Of images that are all alike no component matters.
+    scale = np.sqrt(np.maximum(values[leading], max(1e-12 * values[-1], 1e-30)))
     basis = jnp.asarray(sample.T @ (vectors[:, leading] / scale))
     return Sketch(mean, basis, _encode(images, mean, basis))
 

@@ -65,9 +65,7 @@ def to_pixels(images: Num[np.ndarray, "n ..."], first: int = 0) -> Num[np.ndarra
     return np.clip(rows, 0, 1).astype(np.float32) * 255
 
 
-def as_mask(
-    mask: Any, n: int, image_shape: tuple[int, int, int]
-) -> Shaped[np.ndarray, "n ..."]:
+def as_mask(mask: Any, n: int, image_shape: tuple[int, int, int]) -> Shaped[np.ndarray, "n ..."]:
     """Check the shape and dtype of a mask; returns a view of it that has a mask for each image.
 
     Parameters

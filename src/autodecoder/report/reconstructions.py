@@ -11,7 +11,7 @@ from autodecoder.config import InferConfig
 from autodecoder.core.infer import Inference
 from autodecoder.core.losses import Errors
 from autodecoder.core.starts import start_names
-from autodecoder.data.pixels import as_rows, as_weights, check_weights, to_pixels
+from autodecoder.data.pixels import as_images, as_mask, to_pixels, to_weights
 from autodecoder.errors import OutputError
 from autodecoder.model import Model
 from autodecoder.report.figures import plot_reconstructions
@@ -55,13 +55,24 @@ def write_reconstructions(
     Raises
     ------
     DataError
-        If images or mask do not fit the model; what was written by then stays.
+        If images or mask do not fit the model; nothing is written then.
+    ConfigError
+        As of `Model.infer`.
     OutputError
         If the folder holds other files, or cannot be written.
     """
-    rows = as_rows(images, model.image_shape)
-    n, shape = len(rows), model.image_shape
-    weights = None if mask is None else as_weights(mask, n, shape)
+    shape = model.image_shape
+    images = as_images(images, shape)
+    n = len(images)
+    parts = [slice(start, min(start + _PIECE, n)) for start in range(0, n, _PIECE)]
+    if mask is not None:
+        mask = as_mask(mask, n, shape)
+    # What is wrong is told before anything is written.
+    for part in parts:
+        to_pixels(images[part], part.start)
+        if mask is not None:
+            to_weights(mask[part], part.start)
+    model.infer(images[:0], config=config, seed=seed)
     names = start_names(config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,23 +84,20 @@ def write_reconstructions(
         with (folder / "errors.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["image", *Errors._fields, "steps", "converged", "start"])
-            for start in range(0, n, _PIECE):
-                part = slice(start, min(start + _PIECE, n))
-                pixels = to_pixels(rows[part], start)
-                chosen = None if weights is None else weights[part]
-                if chosen is not None:
-                    check_weights(chosen, start)
-                found = model.infer(rows[part], chosen, config=config, seed=seed)
+            for part in parts:
+                seen = None if mask is None else mask[part]
+                found = model.infer(images[part], seen, config=config, seed=seed)
                 outputs[part], latents[part] = model.decode(found.latents), found.latents
-                writer.writerows(_lines(found, start, names))
+                writer.writerows(_lines(found, part.start, names))
                 for whole, piece in zip(errors, found.errors, strict=True):
                     whole[part] = piece
-                if start == 0 and len(pixels):
+                if part.start == 0:
                     shown = slice(0, _N_SHOWN)
-                    seen = None if chosen is None else chosen[shown].reshape(-1, *shape) > 0
+                    pixels = to_pixels(images[shown]).reshape(-1, *shape)
+                    seen = None if mask is None else to_weights(mask[shown]).reshape(-1, *shape) > 0
                     figure = plot_reconstructions(
-                        np.rint(pixels[shown]).astype(np.uint8).reshape(-1, *shape),
-                        np.rint(255 * outputs[part][shown]).astype(np.uint8),
+                        np.rint(pixels).astype(np.uint8),
+                        np.rint(255 * outputs[shown]).astype(np.uint8),
                         title="images",
                         mask=seen,
                     )
