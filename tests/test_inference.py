@@ -1,5 +1,8 @@
 """Inference by a model: what users hand over is checked, and what comes back is in their terms."""
 
+import copy
+import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,38 @@ def test_other_images_are_refused(
         model.infer(convert(images))
 
 
+def test_weights_of_any_size_and_dtype_weigh_alike(model: Model, images: np.ndarray) -> None:
+    weights = np.random.default_rng(3).integers(0, 5, (7, 2, 3))
+    expected = model.infer(images, weights.astype(np.float32))
+    for scaled in (weights, 1e38 * weights.astype(np.float64), 1e-38 * weights.astype(np.float64)):
+        found = model.infer(images, scaled)
+        np.testing.assert_allclose(found.errors.loss, expected.errors.loss, rtol=1e-4)
+    of_bits = model.infer(images, (weights > 0).astype(np.int64))
+    alike = model.infer(images, weights > 0)
+    np.testing.assert_allclose(of_bits.errors.loss, alike.errors.loss, rtol=1e-4)
+
+
+def test_a_plan_serves_again_and_does_not_travel(model: Model, images: np.ndarray) -> None:
+    model = replace(model)
+    found = model.infer(images)
+    (plan,) = model._plans.values()
+    coarse = model.infer(images, config=InferConfig(n_steps=1))
+    assert next(iter(model._plans.values())) is plan, "the same candidates"
+    assert (coarse.steps == 1).any()
+    assert found.steps.max() > 1
+    model.infer(images, config=InferConfig(n_starts=2))
+    assert next(iter(model._plans.values())) is not plan
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert twin._plans == {}
+        np.testing.assert_array_equal(twin.infer(images).latents, found.latents)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5])
+def test_a_seed_out_of_range_is_refused(model: Model, images: np.ndarray, seed: Any) -> None:
+    with pytest.raises(ConfigError, match="seed must"):
+        model.infer(images, seed=seed)
+
+
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
@@ -177,3 +212,21 @@ def test_results_are_written_piece_by_piece(
     assert np.float32(lines[0].split(",")[1]) == errors.loss[0]
     with pytest.raises(OutputError, match="is not empty"):
         write_reconstructions(model, images, None, tmp_path / "out", config=InferConfig())
+
+
+def test_of_what_is_refused_nothing_is_written(
+    model: Model, images: np.ndarray, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("autodecoder.report.reconstructions._PIECE", 3)
+    out, config = tmp_path / "out", InferConfig()
+    with pytest.raises(DataError, match="image 4"):
+        write_reconstructions(model, with_pixel(np.nan)(images), None, out, config=config)
+    mask = np.ones((7, 2, 3))
+    mask[6, 0, 0] = -1
+    with pytest.raises(DataError, match="image 6"):
+        write_reconstructions(model, images, mask, out, config=config)
+    with pytest.raises(ConfigError, match="grid"):
+        write_reconstructions(model, images, None, out, config=InferConfig(starts=("grid",)))
+    with pytest.raises(ConfigError, match="seed"):
+        write_reconstructions(model, images, None, out, config=config, seed=-1)
+    assert not out.exists()

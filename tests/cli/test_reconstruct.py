@@ -68,12 +68,19 @@ def test_missing_pixels_are_filled_in(folder: Path, capsys: pytest.CaptureFixtur
         (["model", "--images", "images.npy", "--out", "o", "--method", "sgd"], "infer.method"),
         (["model", "--images", "images.npy", "--out", "o", "--starts", "grid"], "2 dimensions"),
         (["model", "--images", "images.npy", "--out", "o", "--starts", "here"], "one of nearest"),
+        (["model", "--images", "images.npy", "--out", "o", "--n-steps", "0"], "n_steps must be"),
+        (["model", "--images", "images.npy", "--out", "o", "--seed", "99999999999"], "seed must"),
+        (["model", "--images", "number.npy", "--out", "o"], "images must be"),
+        (["study", "--images", "images.npy", "--out", "o"], "its model is in study/best"),
     ],
 )
 def test_what_cannot_be_is_told_in_a_sentence(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     np.save("wide.npy", np.ones((9, 9), bool))
+    np.save("number.npy", np.float32(0.5))
+    Path("study").mkdir()
+    Path("study/config.json").write_text('{"schema": 2, "study": "mine"}')
     np.save("objects.npy", np.array([{}, None]), allow_pickle=True)
     assert call("reconstruct", *arguments) == 2
     err = capsys.readouterr().err

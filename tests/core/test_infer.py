@@ -33,12 +33,16 @@ def trained() -> tuple[RunState, Images]:
 
 
 def place(state: RunState, images: Any, config: InferConfig = CONFIG, **options: Any) -> Inference:
-    return infer_latents(plan_for(state.decoder, state.train.values, config), images, **options)
+    return infer_latents(plan_for(*known(state), config), images, **options)
 
 
-def plan_for(decoder: Decoder, known: jax.Array, config: InferConfig = CONFIG) -> InferencePlan:
+def known(state: RunState) -> tuple[Decoder, jax.Array]:
+    return state.decoder, state.train.values
+
+
+def plan_for(decoder: Decoder, latents: jax.Array, config: InferConfig = CONFIG) -> InferencePlan:
     key = jax.random.key(0)
-    return plan_inference(decoder, known, scaler="standard", config=config, key=key)
+    return plan_inference(decoder, latents, scaler="standard", config=config, key=key)
 
 
 def drawn(dims: int, n: int) -> tuple[Decoder, jax.Array, jax.Array]:
@@ -46,10 +50,10 @@ def drawn(dims: int, n: int) -> tuple[Decoder, jax.Array, jax.Array]:
     config = DecoderConfig(arch=(32, 64), latent_dims=dims, batch_norm=False)
     keys = jax.random.split(jax.random.key(5), 4)
     decoder = init_decoder(keys[0], config, 64, "tanh")
-    known = jax.random.normal(keys[1], (200, dims))
+    latents = jax.random.normal(keys[1], (200, dims))
     outputs = to_unit(decode(decoder, jax.random.normal(keys[2], (n, dims))), "standard")
     noisy = outputs + 0.1 * jax.random.normal(keys[3], outputs.shape)
-    return decoder, known, jnp.rint(255 * jnp.clip(noisy, 0, 1)).astype(jnp.uint8)
+    return decoder, latents, jnp.rint(255 * jnp.clip(noisy, 0, 1)).astype(jnp.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,7 @@ def best(trained: tuple[RunState, Images]) -> np.ndarray:
 def test_the_default_finds_the_best_minimum_of_nearly_all_images(trained, default, best) -> None:
     loss = default.errors.loss
     state, images = trained
-    decoded = decode(state.decoder, state.train.values[:300])
+    decoded = decode(state.decoder, plan_for(*known(state)).starts.candidates.latents)
     errors = scale_pixels(images.val, "standard")[:, None] - decoded
     nearest = jnp.mean(errors**2, axis=-1).min(1)
     assert (loss <= nearest + 1e-6).all()
@@ -140,8 +144,8 @@ def test_one_by_one_equals_all_at_once(trained, config: InferConfig) -> None:
 )
 def test_longer_latents_too_depend_on_no_neighbour(dims: int, config: InferConfig) -> None:
     config = replace(config, n_candidates=100)
-    decoder, known, images = drawn(dims, 70)
-    plan = plan_for(decoder, known, config)
+    decoder, latents, images = drawn(dims, 70)
+    plan = plan_for(decoder, latents, config)
     together = infer_latents(plan, images)
     for chosen in (slice(0, 1), slice(3, 8), slice(30, 70)):
         part = infer_latents(plan, images[chosen])
@@ -152,6 +156,9 @@ def test_longer_latents_too_depend_on_no_neighbour(dims: int, config: InferConfi
 def test_the_size_of_blocks_is_no_matter(trained, default, monkeypatch) -> None:
     small = place(trained[0], trained[1].val, replace(CONFIG, block_size=17))
     np.testing.assert_allclose(small.errors.loss, default.errors.loss, atol=1e-5)
+    monkeypatch.setattr(infer, "_HESSIAN_ENTRIES", 2 * 2 * 100)
+    parts = place(trained[0], trained[1].val)
+    np.testing.assert_array_equal(parts.latents, default.latents)
     monkeypatch.setattr(infer, "_JACOBIAN_ENTRIES", 2 * 64 * 10)
     tight = place(trained[0], trained[1].val)
     np.testing.assert_allclose(tight.errors.loss, default.errors.loss, atol=1e-5)
@@ -241,6 +248,64 @@ def test_a_prior_draws_latents_to_the_mean(trained, default) -> None:
     weak, strong = (place(state, images.val, replace(CONFIG, prior=p)) for p in (0.01, 1e4))
     assert distance(strong) < 1e-2 < distance(weak) < distance(default)
     assert weak.errors.loss.mean() >= default.errors.loss.mean() * 0.999
+    strongest = place(state, images.val, replace(CONFIG, prior=1e12))
+    np.testing.assert_allclose(strongest.latents, np.tile(mean, (359, 1)), atol=1e-2)
+    assert np.isfinite(strongest.errors.loss).all()
+
+
+def test_what_has_converged_stays_where_it_is(trained) -> None:
+    """From far away a model of the loss may promise little where there is much to gain."""
+    state, images = trained
+    offsets = 10 * state.train.values.std(0) * jax.random.normal(jax.random.key(3), (359, 1, 2))
+    alone = replace(CONFIG, starts=())
+    found = place(state, images.val, alone, given=state.train.values.mean(0) + offsets)
+    again = place(state, images.val, alone, given=jnp.asarray(found.latents)[:, None])
+    gained = 1 - again.errors.loss / found.errors.loss
+    assert found.converged.mean() > 0.95
+    assert np.mean(gained[found.converged] < 0.01) > 0.95
+
+
+def test_a_dimension_that_no_training_image_uses_is_no_hindrance(trained) -> None:
+    decoder, latents, images = drawn(3, 20)
+    latents = latents.at[:, 1].set(0.5)
+    config = replace(CONFIG, starts=("nearest", "random"), n_candidates=100, prior=0.1)
+    for method in ("lm", "adam"):
+        plan = plan_for(decoder, latents, replace(config, method=method))
+        np.testing.assert_allclose(plan.spread, [1, 1, 1], rtol=0.3)
+        assert np.isfinite(infer_latents(plan, images).errors.loss).all()
+    alike = plan_for(decoder, jnp.full_like(latents, 0.3), config)
+    np.testing.assert_array_equal(alike.spread, np.ones(3))
+    assert np.isfinite(infer_latents(alike, images).errors.loss).all()
+
+
+def test_a_training_latent_that_is_not_finite_spoils_nothing(trained) -> None:
+    decoder, latents, images = drawn(3, 20)
+    config = replace(CONFIG, starts=ALL_STARTS[:1] + ALL_STARTS[2:], n_candidates=200)
+    found = infer_latents(plan_for(decoder, latents.at[7, 1].set(jnp.nan), config), images)
+    assert np.isfinite(found.errors.loss).all()
+    whole = infer_latents(plan_for(decoder, latents, config), images)
+    assert found.errors.loss.mean() < 1.1 * whole.errors.loss.mean()
+
+
+def test_a_decoder_that_has_collapsed_places_images_all_the_same() -> None:
+    config = DecoderConfig(arch=(8,), batch_norm=False)
+    decoder = init_decoder(jax.random.key(0), config, 1024, "tanh")
+    decoder = jax.tree.map(jnp.zeros_like, decoder)
+    config = replace(CONFIG, n_candidates=None, block_size=2)
+    plan = plan_for(decoder, jax.random.normal(jax.random.key(1), (2100, 2)), config)
+    assert plan.starts.candidates.sketch is not None
+    found = infer_latents(plan, np.full((3, 1024), 100, np.uint8))
+    assert np.isfinite(found.latents).all()
+    assert np.isfinite(found.errors.loss).all()
+
+
+def test_very_long_latents_are_placed_by_adam() -> None:
+    decoder, latents, images = drawn(130, 9)
+    config = replace(CONFIG, n_candidates=100, starts=("nearest", "random"), n_starts=2)
+    found = infer_latents(plan_for(decoder, latents, config), images)
+    assert (found.steps == 500).all()
+    near = decode(decoder, latents)[None] - scale_pixels(images, "standard")[:, None]
+    assert found.errors.loss.mean() < 0.5 * float(jnp.mean(near**2, axis=-1).min(1).mean())
 
 
 def test_a_decoder_that_is_not_finite_yields_no_loss(trained) -> None:

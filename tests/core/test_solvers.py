@@ -18,6 +18,7 @@ from autodecoder.core.solvers import (
     advance_search,
     begin_search,
     objective,
+    renew_search,
 )
 
 N, PIXELS = 24, 30
@@ -110,6 +111,39 @@ def test_going_on_equals_going_through() -> None:
     whole = go_on(problem, part, 10)
     np.testing.assert_allclose(whole.value, through.value, rtol=1e-5)
     np.testing.assert_array_equal(whole.steps, through.steps)
+
+
+def test_each_row_goes_as_far_as_it_may() -> None:
+    problem = make_problem(3)
+    start = jax.random.normal(jax.random.key(6), (N, 3))
+    until = jnp.arange(N) % 4
+    found = go_on(problem, begin_search(problem, start), until)
+    np.testing.assert_array_equal(found.steps, until)
+    for n in range(4):
+        alike = solve(problem, start, n)
+        np.testing.assert_array_equal(found.latents[n::4], alike.latents[n::4])
+
+
+def test_a_renewed_search_has_the_hessian_of_where_it_is() -> None:
+    problem = make_problem(3, noise=0.0)
+    part = solve(problem, jax.random.normal(jax.random.key(6), (N, 3)), 8)
+    renewed = renew_search(problem, part)
+    np.testing.assert_array_equal(renewed.latents, part.latents)
+    np.testing.assert_array_equal(renewed.steps, part.steps)
+    np.testing.assert_array_equal(renewed.reference, renewed.value)
+    assert (part.reference > part.value).all()
+    np.testing.assert_allclose(renewed.hessian, begin_search(problem, part.latents).hessian)
+
+
+def test_a_value_that_has_fallen_far_needs_a_new_hessian_to_converge() -> None:
+    # Without noise the values fall to nothing: far below half of where JᵀJ was formed.
+    problem = make_problem(2, noise=0.1)
+    start = 2 * jax.random.normal(jax.random.key(6), (N, 2))
+    found = solve(problem, start, 200)
+    fell = found.value < 0.5 * found.reference
+    assert found.stopped.all()
+    assert 0 < fell.sum() < N
+    np.testing.assert_array_equal(found.converged, ~fell)
 
 
 def test_a_row_does_not_depend_on_its_neighbours() -> None:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
 from autodecoder.config import DecoderConfig, InferConfig
 from autodecoder.core.decoder import Decoder, decode, init_decoder
@@ -75,6 +76,19 @@ def test_all_kinds_of_starts_stand_side_by_side(decoder: Decoder) -> None:
     assert jnp.mean((learned - CANDIDATES[:20]) ** 2) < 0.5 * spread
     np.testing.assert_array_equal(fixed[:, 0], np.zeros((20, 2)))
     np.testing.assert_array_equal(fixed[0, 1:], fixed[9, 1:])
+
+
+@pytest.mark.parametrize("n", [4, 40])
+def test_the_regression_is_that_of_scikit_learn(decoder: Decoder, n: int) -> None:
+    # Of fewer candidates than pixels, and of more.
+    known = decode_known(decoder, CANDIDATES[:n])
+    images = np.asarray(known.images)
+    penalty = 0.1 * n * np.mean((images - images.mean(0)) ** 2)
+    oracle = Ridge(alpha=penalty).fit(images, known.latents)
+    config = InferConfig(starts=("learned",))
+    starts = prepare_starts(decoder, CANDIDATES[:n], jax.random.key(0), config)
+    placed = place_starts(starts, TARGETS, None, config)[:, 0]
+    np.testing.assert_allclose(placed, oracle.predict(np.asarray(TARGETS)), atol=1e-3)
 
 
 def test_random_starts_are_spread_as_the_candidates(decoder: Decoder) -> None:
