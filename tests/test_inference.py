@@ -141,8 +141,8 @@ def test_a_plan_serves_again_and_does_not_travel(model: Model, images: np.ndarra
         np.testing.assert_array_equal(twin.infer(images).latents, found.latents)
 
 
-@pytest.mark.parametrize("seed", [-1, 2**32, 0.5])
-def test_a_seed_out_of_range_is_refused(model: Model, images: np.ndarray, seed: Any) -> None:
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_out_of_range_is_refused(model: Model, images: np.ndarray, seed: int) -> None:
     with pytest.raises(ConfigError, match="seed must"):
         model.infer(images, seed=seed)
 

@@ -125,7 +125,6 @@ def test_arch_never_fails_otherwise(text: str) -> None:
         (lambda: InferConfig(starts=("near",)), r"infer\.starts must be one of .*mean nearest"),
         (lambda: InferConfig(tolerance=-1.0), r"infer\.tolerance must not be negative, got -1.0"),
         (lambda: InferConfig(prior=2e12), r"infer\.prior must be at most 1e\+12, got 2e\+?12|2000"),
-        (lambda: InferConfig(starts="nearest"), r"infer\.starts must be a tuple of names"),
         (lambda: InferConfig(prior=math.inf), r"infer\.prior must be a finite number, got inf"),
         (lambda: InferConfig(fresh_every=-1), "fresh_every must be a whole number, 0 or more"),
         (lambda: StudyConfig(infer=InferConfig(starts=())), "must name at least one start"),

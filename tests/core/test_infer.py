@@ -73,7 +73,9 @@ def best(trained: tuple[RunState, Images]) -> np.ndarray:
 def test_the_default_finds_the_best_minimum_of_nearly_all_images(trained, default, best) -> None:
     loss = default.errors.loss
     state, images = trained
-    decoded = decode(state.decoder, plan_for(*known(state)).starts.candidates.latents)
+    candidates = plan_for(*known(state)).starts.candidates
+    assert candidates is not None
+    decoded = decode(state.decoder, candidates.latents)
     errors = scale_pixels(images.val, "standard")[:, None] - decoded
     nearest = jnp.mean(errors**2, axis=-1).min(1)
     assert (loss <= nearest + 1e-6).all()
@@ -293,6 +295,7 @@ def test_a_decoder_that_has_collapsed_places_images_all_the_same() -> None:
     decoder = jax.tree.map(jnp.zeros_like, decoder)
     config = replace(CONFIG, n_candidates=None, block_size=2)
     plan = plan_for(decoder, jax.random.normal(jax.random.key(1), (2100, 2)), config)
+    assert plan.starts.candidates is not None
     assert plan.starts.candidates.sketch is not None
     found = infer_latents(plan, np.full((3, 1024), 100, np.uint8))
     assert np.isfinite(found.latents).all()

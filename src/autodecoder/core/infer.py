@@ -98,8 +98,8 @@ def plan_inference(
     candidates = _all_finite(jnp.asarray(known)[drawn])
     spread = candidates.std(0)
     widest = spread.max()
-    unit = jnp.where(widest > 0, widest, 1)
-    spread = jnp.where(spread > _FLAT * widest, spread, unit)
+    unit = jnp.where(widest > _FLAT * jnp.abs(candidates).max(), widest, 1)
+    spread = jnp.where(spread > _FLAT * unit, spread, unit)
     starts = prepare_starts(decoder, candidates, start_key, config)
     return InferencePlan(decoder, starts, candidates.mean(0), spread, scaler, config)
 

@@ -91,7 +91,7 @@ def renew_search(problem: Problem, search: Search) -> Search:
 def advance_search(
     problem: Problem,
     search: Search,
-    until: int | Int[Array, " b"],
+    until: int | Int[Array, ""] | Int[Array, " b"],
     tolerance: float | Float[Array, ""],
 ) -> Search:
     """Take damped quasi-Newton steps until each image has stopped or has taken `until` of them.
