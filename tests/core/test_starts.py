@@ -13,6 +13,7 @@ from autodecoder.core.starts import place_starts, prepare_starts
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 CANDIDATES = 0.5 + 2 * jax.random.normal(jax.random.key(1), (40, 2))
+MANY = 0.5 + 2 * jax.random.normal(jax.random.key(1), (300, 2))
 TARGETS = jax.random.uniform(jax.random.key(2), (30, 6), minval=-1)
 
 
@@ -24,14 +25,17 @@ def decoder() -> Decoder:
 
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_nearest_candidates_are_the_nearest(decoder: Decoder, n: int, weighted: bool) -> None:
+@pytest.mark.parametrize("candidates", [CANDIDATES, MANY], ids=["few", "many"])
+def test_nearest_candidates_are_the_nearest(
+    decoder: Decoder, n: int, weighted: bool, candidates: jax.Array
+) -> None:
     weights = jax.random.uniform(jax.random.key(3), TARGETS.shape) if weighted else None
-    decoded = np.asarray(decode(decoder, CANDIDATES))
+    decoded = np.asarray(decode(decoder, candidates))
     squares = (np.asarray(TARGETS)[:, None] - decoded[None]) ** 2
     distances = (squares * (1 if weights is None else np.asarray(weights)[:, None])).sum(-1)
-    found = nearest(decode_known(decoder, CANDIDATES), TARGETS, weights, n)
+    found = nearest(decode_known(decoder, candidates), TARGETS, weights, n)
     order = np.argsort(distances, axis=1)[:, :n]
-    np.testing.assert_array_equal(found, np.asarray(CANDIDATES)[order])
+    np.testing.assert_array_equal(found, np.asarray(candidates)[order])
 
 
 def test_among_many_a_sketch_finds_what_is_as_near() -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Float, Int, Shaped
 
 from autodecoder.core.decoder import Decoder, decode
 
@@ -16,6 +16,8 @@ _SKETCH_IMAGES = 512
 _SKETCH_FROM = 2**21
 #: Under weights, when a sketch does not serve, only so many are searched.
 _UNDER_WEIGHTS = 4000
+#: Columns in a group of the search for the least.
+_GROUP = 128
 
 
 class Sketch(NamedTuple):
@@ -56,7 +58,7 @@ def nearest(
     """
     distances = _distances(known, targets, weights)
     if n == 1:
-        return known.latents[jnp.argmin(distances, axis=1)][:, None]
+        return known.latents[_argmin(distances)][:, None]
     return known.latents[jax.lax.top_k(-distances, n)[1]]
 
 
@@ -64,7 +66,7 @@ def nearest_images(
     known: Decoded, targets: Float[Array, "b pixels"], weights: Shaped[Array, "b pixels"] | None
 ) -> Float[Array, "b pixels"]:
     """The decoded images of the nearest latents."""
-    return known.images[jnp.argmin(_distances(known, targets, weights), axis=1)]
+    return known.images[_argmin(_distances(known, targets, weights))]
 
 
 def _distances(
@@ -82,6 +84,19 @@ def _distances(
     scores = (targets - mean) @ basis
     # All in the product: another pass over the distances would cost as much again.
     return jnp.concatenate([scores, jnp.ones((len(scores), 1))], axis=1) @ codes.T
+
+
+def _argmin(distances: Float[Array, "b k"]) -> Int[Array, " b"]:
+    """Where each row is least: its least group of columns, then the place in it.
+
+    XLA finds a minimum much faster than its place on a CPU: twice as fast in all as `jnp.argmin`.
+    """
+    b, k = distances.shape
+    padded = jnp.pad(distances, ((0, 0), (0, -k % _GROUP)), constant_values=jnp.inf)
+    groups = padded.reshape(b, -1, _GROUP)
+    group = jnp.argmin(groups.min(axis=2), axis=1)
+    least = jnp.take_along_axis(groups, group[:, None, None], axis=1)[:, 0]
+    return group * _GROUP + jnp.argmin(least, axis=1)
 
 
 def _sketch(images: Float[Array, "k pixels"]) -> Sketch:
