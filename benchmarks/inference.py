@@ -96,7 +96,7 @@ def headline(options: argparse.Namespace) -> None:
         "500 Adam steps, same starts": ADAM,
         "40 Adam steps, same starts": replace(ADAM, n_steps=40),
         "default, 4 starts": replace(DEFAULT, n_starts=4),
-        "default, tolerance 1e-5": replace(DEFAULT, tolerance=1e-5),
+        "default, tolerance 1e-4": replace(DEFAULT, tolerance=1e-4),
         "thorough": THOROUGH,
     }
     results = {name: timed(model, images, c, options.rounds) for name, c in rows.items()}

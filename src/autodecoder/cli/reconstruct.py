@@ -40,7 +40,7 @@ def reconstruct(
     tolerance: Annotated[
         float,
         Parameter(help="An image has converged when a step promises less than this share."),
-    ] = 1e-4,
+    ] = 1e-5,
     prior: Annotated[float, Parameter(help="Strength of a Gaussian prior on the latents.")] = 0.0,
     seed: Annotated[int, Parameter(help="Of what is drawn.")] = 0,
 ) -> bool:

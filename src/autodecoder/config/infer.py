@@ -52,7 +52,7 @@ class InferConfig:
         None, "Steps at most; by default 100, and 500 of Adam, which takes all of them."
     )
     tolerance: float = setting(
-        1e-4, "An image has converged when a step promises less than this share of its loss."
+        1e-5, "An image has converged when a step promises less than this share of its loss."
     )
     step_size: float = setting(
         0.2, "First step of Adam's cosine decay, in standard deviations of the candidates."
