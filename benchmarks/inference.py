@@ -71,7 +71,7 @@ def train(options: argparse.Namespace, name: str, dims: int, share: float, epoch
 
 def timed(model: ad.Model, images: np.ndarray, config: ad.InferConfig, rounds: int, **options):
     """Result and median of seconds, compilation left out."""
-    # Adam's blocks are all of one size; of the others any size is compiled on the way.
+    # Adam has one program; of lm some are first needed by few images.
     n = 1000 if config.method == "adam" else len(images)
     found = model.infer(images[:n], config=config, **{k: v[:n] for k, v in options.items()})
     seconds = []
