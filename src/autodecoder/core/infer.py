@@ -231,7 +231,7 @@ def _begin(
 ) -> tuple[Search, Int[Array, " b"]]:
     """Place the starts of a block, and let those of an image race where there are several."""
     problem, places, n_starts = _place(plan, images, weights, given)
-    search = begin_search(problem, places)
+    search = begin_search(problem, places, plan.config.tolerance)
     if n_starts > 1:
         steps = min(_RACE_STEPS, plan.config.steps_for("lm"))
         search = advance_search(problem, search, steps, plan.config.tolerance)
@@ -257,7 +257,8 @@ def _renew(
     weights: Array | None,
     search: Search,
 ) -> Search:
-    return renew_search(_problem(plan, scale_pixels(images, plan.scaler), weights), search)
+    problem = _problem(plan, scale_pixels(images, plan.scaler), weights)
+    return renew_search(problem, search, plan.config.tolerance)
 
 
 @jax.jit

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, Shaped
 from autodecoder.core.decoder import Decoder, decode
 
 #: Principal components that distances are measured along, found in so many of the images.
-_SKETCH_RANK = 128
+_SKETCH_RANK = 96
 _SKETCH_IMAGES = 512
 #: From so many pixels in all a sketch pays.
 _SKETCH_FROM = 2**21
@@ -25,8 +25,8 @@ class Sketch(NamedTuple):
 
     mean: Float[Array, " pixels"]
     basis: Float[Array, "pixels rank"]
-    codes: Float[Array, "k rank+1"]
-    """Scores times -2, and last the squared distance from the mean."""
+    codes: Float[Array, "k_padded rank+1"]
+    """Scores times -2, and last the squared distance from the mean; filled up to whole groups."""
 
 
 class Decoded(NamedTuple):
@@ -52,7 +52,7 @@ def nearest(
 ) -> Float[Array, "b n dims"]:
     """For each target the latents whose decoded images are nearest in weighted squared error.
 
-    Among many, distances are measured along 128 principal components of the decoded images. What
+    Among many, distances are measured along 96 principal components of the decoded images. What
     a target has beyond them does not matter, as it is the same for all; what the images have beyond
     them is little, as they are smooth functions of a short latent.
     """
@@ -114,4 +114,7 @@ def _sketch(images: Float[Array, "k pixels"]) -> Sketch:
 def _encode(images: Array, mean: Array, basis: Array) -> Array:
     centred = images - mean
     squares = jnp.sum(centred**2, axis=1, keepdims=True)
-    return jnp.concatenate([-2 * centred @ basis, squares], axis=1)
+    codes = jnp.concatenate([-2 * centred @ basis, squares], axis=1)
+    # What fills the last group is infinitely far.
+    codes = jnp.pad(codes, ((0, -len(codes) % _GROUP), (0, 0)))
+    return codes.at[len(images) :, -1].set(jnp.inf)

@@ -50,6 +50,9 @@ class Search(NamedTuple):
     damping: Float[Array, " b"]
     growth: Float[Array, " b"]
     """What the damping grows by at the next step that is rejected."""
+    change: Float[Array, "b dims"]
+    """The next step, and by how much its quadratic model promises to lower the objective."""
+    promised: Float[Array, " b"]
     steps: Int[Array, " b"]
     reference: Float[Array, " b"]
     """The value where the Hessian was JᵀJ."""
@@ -65,27 +68,32 @@ def objective(problem: Problem, latents: Float[Array, "b dims"]) -> Float[Array,
     return jnp.sum(problem.weights * errors**2, axis=1) + prior
 
 
-def begin_search(problem: Problem, latents: Float[Array, "b dims"]) -> Search:
+def begin_search(
+    problem: Problem, latents: Float[Array, "b dims"], tolerance: float | Float[Array, ""]
+) -> Search:
     """A search before its first step: its Hessian is that of Gauss and Newton, JᵀJ."""
     value, gradient, gram = _linearise(problem, latents)
     largest = jnp.max(jnp.diagonal(gram, axis1=1, axis2=2), axis=1)
-    return Search(
+    search = Search(
         latents=latents,
         value=value,
         gradient=gradient,
         hessian=gram,
         damping=_FIRST_DAMPING * largest + _LEAST_DAMPING,
         growth=jnp.full(len(latents), 2.0),
+        change=jnp.zeros_like(latents),
+        promised=jnp.zeros_like(value),
         steps=jnp.zeros(len(latents), jnp.int32),
         reference=value,
         converged=jnp.zeros(len(latents), bool),
         stopped=~jnp.isfinite(value),
     )
+    return _plan_step(search, tolerance)
 
 
-def renew_search(problem: Problem, search: Search) -> Search:
+def renew_search(problem: Problem, search: Search, tolerance: float | Float[Array, ""]) -> Search:
     """The search from where it is, with a new JᵀJ."""
-    return begin_search(problem, search.latents)._replace(steps=search.steps)
+    return begin_search(problem, search.latents, tolerance)._replace(steps=search.steps)
 
 
 def advance_search(
@@ -104,9 +112,9 @@ def advance_search(
     JᵀJ leaves out and which counts where the best reconstruction is far from the image.
 
     An image stops when its quadratic model promises to lower the objective by less than a share
-    `tolerance`; then it moves no more, whatever the others do. It has converged unless the
-    objective has more than halved since JᵀJ was formed: a model from so far away may be wrong, and
-    `renew_search` gives a new one.
+    `tolerance`; then it moves no more, whatever the others do. It has converged, and takes that
+    last step unseen, unless the objective has more than halved since JᵀJ was formed: a model from
+    so far away may be wrong, and `renew_search` gives a new one.
 
     References
     ----------
@@ -119,33 +127,31 @@ def advance_search(
         return ~search.stopped & (search.steps < until)
 
     def step(search: Search) -> Search:
-        damping = search.damping
-        change = _solve(search.hessian, damping, search.gradient)
-        promised = jnp.sum(change * (damping[:, None] * change - search.gradient), axis=1)
         moving = goes_on(search)
-        stops = moving & (promised <= tolerance * search.value)
+        damping, change = search.damping, search.change
         tried = search.latents + change
         value, gradient = _differentiate(problem, tried)
         accepted = moving & (value < search.value)
         rejected = moving & ~accepted
-        gain = (search.value - value) / promised
+        gain = (search.value - value) / search.promised
         eased = damping * jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3)
         raised = jnp.where(rejected, damping * search.growth, damping)
         # A step that is rejected teaches as well.
         least = _NOISE * search.value
         hessian = _update(search.hessian, change, gradient - search.gradient, least)
-        return Search(
-            latents=_choose(accepted, tried, search.latents),
-            value=jnp.where(accepted, value, search.value),
-            gradient=_choose(accepted, gradient, search.gradient),
-            hessian=_choose(moving, hessian, search.hessian),
-            damping=jnp.where(accepted, jnp.maximum(eased, _LEAST_DAMPING), raised),
-            growth=jnp.where(accepted, 2.0, jnp.where(rejected, 2 * search.growth, search.growth)),
-            steps=search.steps + moving,
-            reference=search.reference,
-            converged=search.converged
-            | (stops & (search.value >= _TRUSTED_SHARE * search.reference)),
-            stopped=search.stopped | stops,
+        return _plan_step(
+            search._replace(
+                latents=_choose(accepted, tried, search.latents),
+                value=jnp.where(accepted, value, search.value),
+                gradient=_choose(accepted, gradient, search.gradient),
+                hessian=_choose(moving, hessian, search.hessian),
+                damping=jnp.where(accepted, jnp.maximum(eased, _LEAST_DAMPING), raised),
+                growth=jnp.where(
+                    accepted, 2.0, jnp.where(rejected, 2 * search.growth, search.growth)
+                ),
+                steps=search.steps + moving,
+            ),
+            tolerance,
         )
 
     return jax.lax.while_loop(lambda search: goes_on(search).any(), step, search)
@@ -187,6 +193,22 @@ def adam(
     values = objective(problem, last)
     better = values < best_value
     return jnp.where(better[:, None], last, best), jnp.where(better, values, best_value)
+
+
+def _plan_step(search: Search, tolerance: float | Float[Array, ""]) -> Search:
+    """The next step, unless it promises too little."""
+    damping, going = search.damping, ~search.stopped
+    change = _solve(search.hessian, damping, search.gradient)
+    promised = jnp.sum(change * (damping[:, None] * change - search.gradient), axis=1)
+    stops = going & (promised <= tolerance * search.value)
+    converges = stops & (search.value >= _TRUSTED_SHARE * search.reference)
+    return search._replace(
+        latents=_choose(converges, search.latents + change, search.latents),
+        change=change,
+        promised=promised,
+        converged=search.converged | converges,
+        stopped=search.stopped | stops,
+    )
 
 
 def _choose(condition: Bool[Array, " b"], yes: Array, no: Array) -> Array:
