@@ -106,7 +106,7 @@ def headline(options: argparse.Namespace) -> None:
     for name, (found, seconds) in results.items():
         loss = np.asarray(found.errors.loss)
         print(
-            f"| {name} | {seconds:.2f} | {loss.mean():.5f} | {loss.mean() / best.mean() - 1:.3%} "
+            f"| {name} | {seconds:.2f} | {loss.mean(dtype=np.float64):.7f} | {loss.mean() / best.mean() - 1:.3%} "
             f"| {within(loss, best):.2%} | {found.steps.mean():.1f} |",
             flush=True,
         )
