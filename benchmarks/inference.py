@@ -106,8 +106,9 @@ def headline(options: argparse.Namespace) -> None:
     for name, (found, seconds) in results.items():
         loss = np.asarray(found.errors.loss)
         print(
-            f"| {name} | {seconds:.2f} | {loss.mean(dtype=np.float64):.7f} | {loss.mean() / best.mean() - 1:.3%} "
-            f"| {within(loss, best):.2%} | {found.steps.mean():.1f} |",
+            f"| {name} | {seconds:.2f} | {loss.mean(dtype=np.float64):.7f} "
+            f"| {loss.mean() / best.mean() - 1:.3%} | {within(loss, best):.2%} "
+            f"| {found.steps.mean():.1f} |",
             flush=True,
         )
     ratio = results["500 Adam steps, same starts"][1] / results["default"][1]

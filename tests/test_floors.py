@@ -24,6 +24,7 @@ FLOORS = {
     "compare": 4,
     "explorer": 5,
     "cli": 6,
+    "__main__": 6.5,
 }
 #: Libraries that one floor alone may import, so that the rest stays quick to import.
 HEAVY = {

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import resource
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -205,8 +207,9 @@ def test_results_are_written_piece_by_piece(
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     decoded = np.load(tmp_path / "out" / "reconstructions.npy")
     latents = np.load(tmp_path / "out" / "latents.npy")
-    np.testing.assert_allclose(decoded, model.decode(latents), atol=1e-6)
     seen = np.arange(7) != 5
+    np.testing.assert_allclose(decoded[seen], model.decode(latents)[seen], atol=1e-6)
+    assert np.isnan(decoded[5]).all()
     np.testing.assert_allclose(decoded[seen], images[seen] / 255, atol=0.02)
     header, *lines = (tmp_path / "out" / "errors.csv").read_text().splitlines()
     assert header == "image,loss,mae,psnr,steps,converged,start"
@@ -234,3 +237,80 @@ def test_of_what_is_refused_nothing_is_written(
     with pytest.raises(ConfigError, match="seed"):
         write_reconstructions(model, images, None, out, config=config, seed=-1)
     assert not out.exists()
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("before", ["nothing", "a killed run"])
+def test_an_interrupted_run_leaves_nothing_and_may_be_repeated(
+    model: Model, images: np.ndarray, tmp_path: Path, monkeypatch, before: str
+) -> None:
+    monkeypatch.setattr("autodecoder.report.reconstructions._PIECE", 2)
+    out = tmp_path / "out"
+    if before != "nothing":
+        out.mkdir()
+        (out / ".latents.npy.1234.tmp").touch()
+
+    def report(done: int) -> None:
+        if done > 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        write_reconstructions(model, images, None, out, config=InferConfig(), report=report)
+    assert not list(out.iterdir())
+    write_reconstructions(model, images, None, out, config=InferConfig())
+    np.testing.assert_allclose(np.load(out / "reconstructions.npy"), images / 255, atol=0.02)
+    np.testing.assert_array_equal(np.load(out / "latents.npy"), model.infer(images).latents)
+    lines = (out / "errors.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["image", *map(str, range(7))]
+
+
+def test_a_full_disk_is_told(model: Model, images: np.ndarray, tmp_path: Path) -> None:
+    many = np.repeat(images, 30_000, axis=0)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            write_reconstructions(model, many, None, tmp_path / "out", config=InferConfig())
+    finally:
+        signal.signal(signal.SIGXFSZ, handler)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_hidden_pixels_may_be_anything(model: Model, images: np.ndarray) -> None:
+    seen = np.random.default_rng(0).random(images.shape) < 0.7
+    expected = model.infer(images, seen).latents
+    floats = np.where(seen, images / np.float32(255), np.nan)
+    np.testing.assert_allclose(model.infer(floats, seen).latents, expected, atol=1e-4)
+    with pytest.raises(DataError, match="finite"):
+        model.infer(floats)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"images": [np.zeros((2, 3)), np.zeros((2, 4))]}, "images must be one array"),
+        ({"images": np.ma.masked_equal(np.zeros((2, 2, 3), np.uint8), 0)}, "a mask of its own"),
+        ({"mask": [[True, False], [True]]}, "mask must be one array"),
+        ({"given": "a"}, "given must be an array of numbers"),
+        ({"given": [[[1, 2], [1]]]}, "given must be one array"),
+    ],
+)
+def test_what_is_no_array_of_numbers_is_refused(
+    model: Model, images: np.ndarray, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        model.infer(**{"images": images, **arguments})
+
+
+def test_as_many_starts_as_candidates_under_a_mask(model: Model) -> None:
+    rng = np.random.default_rng(0)
+    many = replace(model, train_latents=rng.normal(size=(5000, 3)).astype(np.float32))
+    images = np.rint(255 * many.decode(many.val_latents)).astype(np.uint8)[:1]
+    config = InferConfig(n_starts=4500)
+    found = many.infer(images, np.ones(SHAPE, bool), config=config)
+    assert np.isfinite(found.errors.loss).all()

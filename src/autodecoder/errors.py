@@ -1,5 +1,7 @@
 """The few exceptions; each message names the rule, the value received and a way out."""
 
+import re
+
 
 class AutodecoderError(Exception):
     """Base of every error that a user can mend; the command line prints it and exits with 2."""
@@ -27,3 +29,10 @@ class StorageError(AutodecoderError):
 
 class SearchError(AutodecoderError):
     """A search is given up."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Python or a device of jax had too little memory."""
+    if isinstance(error, MemoryError):
+        return True
+    return bool(re.search("out of memory|RESOURCE_EXHAUSTED", str(error), re.IGNORECASE))

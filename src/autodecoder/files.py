@@ -5,9 +5,9 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -16,8 +16,11 @@ from safetensors.numpy import save
 from autodecoder.errors import DataError, OutputError
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: under a temporary name, then renamed.
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written piece by piece that is whole or absent.
+
+    It has a temporary name until the block ends; when it ends in an error, nothing is left.
 
     Raises
     ------
@@ -29,14 +32,28 @@ def write_file(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+        if isinstance(error, OSError) and not isinstance(error, OutputError):
+            raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+        raise
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def sweep_temporary(folder: Path) -> None:

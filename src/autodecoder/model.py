@@ -15,7 +15,7 @@ from autodecoder.core.decoder import Decoder, decode, init_decoder
 from autodecoder.core.infer import Inference, InferencePlan, infer_latents, plan_inference
 from autodecoder.core.scaling import SCALINGS, to_unit
 from autodecoder.core.tree import arrays_to_tree, tree_to_arrays
-from autodecoder.data.pixels import as_images, as_mask, to_pixels, to_weights
+from autodecoder.data.pixels import as_images, as_mask, as_numbers, to_pixels, to_weights
 from autodecoder.errors import AutodecoderError, DataError, OutputError
 from autodecoder.files import read_json, read_tensors, write_json, write_tensors
 
@@ -72,7 +72,7 @@ class Model:
         DataError
             If the latents are of another shape.
         """
-        latents = np.asarray(latents, np.float32)
+        latents = as_numbers("latents", latents)
         if latents.ndim != 2 or latents.shape[1] != self.latent_dims:
             raise DataError(f"latents must be (n, {self.latent_dims}), got {tuple(latents.shape)}.")
         images = np.empty((len(latents), *self.image_shape), np.float32)
@@ -101,9 +101,11 @@ class Model:
         ----------
         images : array
             `(n, height, width, channels)`, `(n, height, width)` for one channel, or
-            `(n, pixels)`; uint8 from 0 to 255, or floats from 0 to 1. May be a memory map.
+            `(n, pixels)`; uint8 from 0 to 255, or floats from 0 to 1, which may be anything where
+            the mask hides them. May be a memory map.
         mask : array, optional
-            True where a pixel counts, or weights, 0 or more; for every image or one for all.
+            True where a pixel counts, or weights, 0 or more; for every image or one for all. An
+            image without a pixel that counts has losses that are not a number and start -1.
         config : InferConfig, optional
             Method, starts, steps and prior.
         given : (n, m, latent_dims), optional
@@ -131,7 +133,7 @@ class Model:
             mask = as_mask(mask, len(images), self.image_shape)
         dims = self.latent_dims
         if given is not None:
-            given = np.asarray(given, np.float32)
+            given = as_numbers("given", given)
             if given.ndim != 3 or given.shape[::2] != (len(images), dims):
                 raise DataError(
                     f"given must be ({len(images)}, m, {dims}), got {tuple(given.shape)}."
@@ -142,11 +144,12 @@ class Model:
         parts = []
         for start in range(0, max(1, len(images)), _INFERRED_AT_ONCE):
             chosen = slice(start, start + _INFERRED_AT_ONCE)
+            weights = None if mask is None else to_weights(mask[chosen], start)
             parts.append(
                 infer_latents(
                     plan,
-                    to_pixels(images[chosen], start),
-                    weights=None if mask is None else to_weights(mask[chosen], start),
+                    to_pixels(images[chosen], start, weights),
+                    weights=weights,
                     given=None if given is None else given[chosen],
                 )
             )
@@ -160,9 +163,15 @@ class Model:
         Returns
         -------
         (n, height, width, channels) float32
-            Pixels from 0 to 1.
+            Pixels from 0 to 1; not a number for an image without a pixel that counts.
         """
-        return self.decode(self.infer(images, mask, config=config, seed=seed).latents)
+        return self.decode_inferred(self.infer(images, mask, config=config, seed=seed))
+
+    def decode_inferred(self, found: Inference) -> Float[np.ndarray, "n height width channels"]:
+        """The reconstructions of what `infer` found, as `reconstruct` returns them."""
+        images = self.decode(found.latents)
+        images[np.isnan(found.errors.loss)] = np.nan
+        return images
 
     def _plan(self, config: InferConfig, seed: int) -> InferencePlan:
         # All that plans differ in, but for the configuration that they carry.
@@ -252,6 +261,8 @@ def load_model(folder: Path | str) -> Model:
         n_pixels = height * width * channels
         like = jax.eval_shape(lambda: init_decoder(jax.random.key(0), config, n_pixels, activation))
         decoder = jax.tree.map(jax.numpy.asarray, arrays_to_tree(like, arrays))
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("its decoder has weights that are not finite")
         if len(arrays) > len(jax.tree.leaves(like)):
             raise ValueError("its decoder has arrays that config.json does not account for")
         for name in ("train", "val"):

@@ -1,6 +1,7 @@
 """`autodecoder reconstruct`: files in, files out, and a sentence where that cannot be."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,7 @@ def test_missing_pixels_are_filled_in(folder: Path, capsys: pytest.CaptureFixtur
         (["model", "--images", "images.npy", "--out", "o", "--starts", "grid"], "2 dimensions"),
         (["model", "--images", "images.npy", "--out", "o", "--starts", "here"], "one of nearest"),
         (["model", "--images", "images.npy", "--out", "o", "--n-steps", "0"], "n_steps must be"),
+        (["model", "--images", "images.npy", "--out", "o", "--n-steps", "2.7"], "whole number"),
         (["model", "--images", "images.npy", "--out", "o", "--seed", "99999999999"], "seed must"),
         (["model", "--images", "number.npy", "--out", "o"], "images must be"),
         (["study", "--images", "images.npy", "--out", "o"], "its model is in study/best"),
@@ -87,6 +89,33 @@ def test_what_cannot_be_is_told_in_a_sentence(
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert message in err
+
+
+def test_an_image_without_a_pixel_that_counts_is_marked(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask = np.ones((3, 2, 3), bool)
+    mask[1] = False
+    np.save("hidden.NPY", mask)
+    Path("hidden.NPY.npy").rename("hidden.NPY")
+    flags = ["--images", "images.npy", "--mask", "hidden.NPY", "--out", "out"]
+    assert call("reconstruct", "model", *flags) == 0
+    assert "1 images without a pixel that counts" in capsys.readouterr().out
+    made = np.load("out/reconstructions.npy")
+    assert np.isnan(made).all(axis=(1, 2, 3)).tolist() == [False, True, False]
+    assert Path("out/errors.csv").read_text().splitlines()[2].startswith("1,,,,")
+
+
+def test_weights_that_are_not_finite_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = make(arch=(8,))
+    first = model.decoder.layers[0]
+    layers = (first._replace(weight=first.weight * np.nan), *model.decoder.layers[1:])
+    broken = replace(model, decoder=replace(model.decoder, layers=layers))
+    save_model(broken, folder / "broken")
+    assert call("reconstruct", "broken", "--images", "images.npy", "--out", "out") == 2
+    assert "not finite" in capsys.readouterr().err
 
 
 def test_a_model_of_a_later_layout_is_refused(

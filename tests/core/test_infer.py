@@ -107,11 +107,25 @@ def test_from_far_away_several_starts_find_what_one_does_not(trained, best) -> N
     values = state.train.values
     offsets = 10 * values.std(0) * jax.random.normal(jax.random.key(3), (len(images.val), 1, 2))
     far = values.mean(0) + offsets
-    lonely = replace(CONFIG, starts=("zeros",), n_steps=1, tolerance=1e9)
-    start = place(state, images.val, lonely, given=far)
-    assert start.errors.loss.mean() > 1.2 * best.mean()
+    alone = place(state, images.val, replace(CONFIG, starts=()), given=far)
+    assert alone.errors.loss.mean() > 1.2 * best.mean()
     found = place(state, images.val, given=far)
     assert np.mean(found.errors.loss < 1.01 * best) > 0.93
+    assert (found.start == 1).any(), "the far start wins now and then"
+
+
+@pytest.mark.parametrize("tolerance", [1e-5, 1e-2, 1.0])
+def test_no_image_ends_worse_than_it_starts(trained, tolerance: float) -> None:
+    """From plateaus too, where a model promises little of a long step."""
+    state, images = trained
+    config = replace(CONFIG, starts=(), tolerance=tolerance)
+    targets = scale_pixels(images.val, "standard")
+    for scale in (1, 100, 10_000):
+        offsets = scale * jax.random.normal(jax.random.key(3), (len(images.val), 1, 2))
+        far = state.train.values.mean(0) + state.train.values.std(0) * offsets
+        start = jnp.mean((decode(state.decoder, far[:, 0]) - targets) ** 2, axis=1)
+        found = place(state, images.val, config, given=far)
+        assert (found.errors.loss <= start * (1 + 1e-5)).all()
 
 
 def test_the_decoder_keeps_its_bits(trained) -> None:
@@ -186,6 +200,18 @@ def test_the_winner_is_named(trained) -> None:
     alone = replace(CONFIG, starts=("zeros", "random"), n_steps=1, tolerance=1e9)
     found = place(state, images.val, alone, given=jnp.asarray(truth))
     assert (found.start == 2).mean() > 0.9
+
+
+@pytest.mark.parametrize("start", ALL_STARTS)
+def test_hidden_pixels_do_not_count_in_a_start(trained, start: str) -> None:
+    state, images = trained
+    rng = np.random.default_rng(0)
+    val = images.val[:5]
+    mask = rng.random(val.shape) < 0.5
+    changed = np.where(mask, val, rng.integers(0, 256, mask.shape)).astype(np.uint8)
+    config = replace(CONFIG, starts=(start,), n_steps=1)
+    found, same = (place(state, x, config, weights=mask) for x in (val, changed))
+    np.testing.assert_array_equal(found.latents, same.latents)
 
 
 @pytest.mark.parametrize("method", ["lm", "adam"])

@@ -17,6 +17,7 @@ from autodecoder.core.solvers import (
     adam,
     advance_search,
     begin_search,
+    end_search,
     objective,
     renew_search,
 )
@@ -149,15 +150,19 @@ def test_a_value_that_has_fallen_far_needs_a_new_hessian_to_converge() -> None:
     np.testing.assert_array_equal(found.converged, ~fell)
 
 
-def test_the_last_step_is_taken_unseen() -> None:
+def test_the_last_step_is_taken_where_it_lowers_the_objective() -> None:
     problem = make_problem(3)
     away = 0.1 * jax.random.normal(jax.random.key(6), (N, 3))
     start = solve(problem, away).latents + away
     begun = begin_search(problem, start, 1e-3)
     found = jax.jit(advance_search)(problem, begun, 40, 1e-3)
     assert found.converged.sum() > N / 2
-    gained = found.value - objective(problem, found.latents)
-    np.testing.assert_allclose(gained[~found.converged], 0, atol=1e-8)
+    ended = end_search(problem, found)
+    np.testing.assert_allclose(ended.value, objective(problem, ended.latents), rtol=1e-5)
+    gained = found.value - ended.value
+    assert (gained >= 0).all()
+    assert (gained[~found.converged] == 0).all()
+    np.testing.assert_array_equal(ended.steps - found.steps, gained > 0)
     # The model, which is not exact, promised that much.
     gained, promised = gained[found.converged], found.promised[found.converged]
     assert (gained > 0).mean() > 0.9

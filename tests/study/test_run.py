@@ -280,3 +280,12 @@ def test_fresh_validation_on_the_way_is_noted_and_changes_nothing(
     assert best.best_execution is not None
     epoch = load_model(tmp_path / "straight" / "best").about["epoch"]
     assert epoch == best.executions[best.best_execution].best_epoch
+
+
+def test_too_many_candidates_are_told_before_the_first_epoch(
+    digits: Dataset, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, infer=replace(CONFIG.infer, n_candidates=10**6))
+    with pytest.raises(ConfigError, match="n_candidates"):
+        run_study(config, digits, tmp_path / "study")
+    assert not (tmp_path / "study").exists()

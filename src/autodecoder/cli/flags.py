@@ -18,7 +18,7 @@ def flag(group: Group, path: str, **options: Any) -> Parameter:
     if isinstance(setting.default, bool):
         options.setdefault("negative", f"--no{setting.flag}")
     if type(setting.default) is int or path in _WHOLE:
-        options.setdefault("converter", _whole_number)
+        options.setdefault("converter", whole_number)
     if setting.default == () or path == "search.space":
         options["show_default"] = False
     return Parameter(group=group, help=f"{setting.meaning}{_default(setting)}", **options)
@@ -65,7 +65,7 @@ def _default(setting: Setting) -> str:
     return f" [default: {default}]"
 
 
-def _whole_number(_type: object, tokens: Sequence[Token]) -> int:
+def whole_number(_type: object, tokens: Sequence[Token]) -> int:
     """cyclopts itself would round 2.6 to 3."""
     token = tokens[0]
     try:

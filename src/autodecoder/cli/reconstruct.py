@@ -5,6 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from autodecoder.cli.flags import whole_number
+
 
 def reconstruct(
     model: Annotated[
@@ -33,21 +35,24 @@ def reconstruct(
     starts: Annotated[
         str, Parameter(help="Where the search starts, by commas: see docs/inference.md.")
     ] = "nearest",
-    n_starts: Annotated[int, Parameter(help="How many of each of those starts.")] = 1,
+    n_starts: Annotated[
+        int, Parameter(converter=whole_number, help="How many of each of those starts.")
+    ] = 1,
     n_steps: Annotated[
-        int | None, Parameter(help="Steps at most; by default 100, and 500 of Adam.")
+        int | None,
+        Parameter(converter=whole_number, help="Steps at most; by default 100, and 500 of Adam."),
     ] = None,
     tolerance: Annotated[
         float,
         Parameter(help="An image has converged when a step promises less than this share."),
     ] = 1e-5,
     prior: Annotated[float, Parameter(help="Strength of a Gaussian prior on the latents.")] = 0.0,
-    seed: Annotated[int, Parameter(help="Of what is drawn.")] = 0,
+    seed: Annotated[int, Parameter(converter=whole_number, help="Of what is drawn.")] = 0,
 ) -> bool:
     """Reconstruct images: find the latent of each under the trained decoder, and decode it.
 
     Writes reconstructions.npy (float32 from 0 to 1), latents.npy, errors.csv (a line an image) and
-    reconstructions.png.
+    reconstructions.png. Each file is whole or absent.
 
     Example: autodecoder reconstruct runs/mine/best --images t10k-images-idx3-ubyte.gz --out filled
     """
@@ -76,11 +81,9 @@ def reconstruct(
         )
     unseen = int(np.isnan(errors.loss).sum())
     known = errors.loss[~np.isnan(errors.loss)]
-    if len(known):
-        console.print(
-            f"{len(given):,} images; mean squared error {known.mean():.4f}", highlight=False
-        )
+    summary = f"; mean squared error {known.mean():.4f}" if len(known) else ""
+    console.print(f"{len(given):,} images{summary}", highlight=False)
     if unseen:
-        console.print(f"{unseen:,} images without a pixel that counts: not placed")
+        console.print(f"{unseen:,} images without a pixel that counts: not reconstructed")
     console.print(f"Results in {out}", highlight=False)
     return False

@@ -19,6 +19,7 @@ from autodecoder.core.solvers import (
     adam,
     advance_search,
     begin_search,
+    end_search,
     renew_search,
 )
 from autodecoder.core.starts import Starts, place_starts, prepare_starts, start_names
@@ -53,7 +54,7 @@ class Inference(NamedTuple):
     errors: Errors
     """Of the reconstructions, over the pixels that count; not a number for an image without any."""
     steps: Int[np.ndarray, " n"]
-    """Of the solver, from the start that won."""
+    """Of the solver, from the start that won; at convergence it may take one more than allowed."""
     converged: Bool[np.ndarray, " n"]
     """Whether another step promised nothing; Adam does not say."""
     start: Int[np.ndarray, " n"]
@@ -159,7 +160,7 @@ def infer_latents(
         rows = slice(first, first + at_once)
         known = [None if values is None else values[rows] for values in (images, weights, given)]
         found = find(plan, size, n_starts, *known)
-        parts.append(_measured(plan, found, *known[:2]))
+        parts.append(_measured(plan, size, found, *known[:2]))
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
@@ -203,6 +204,7 @@ def _find_by_lm(plan: InferencePlan, size: int, n_starts: int, images, weights, 
             taken = 0
         else:
             break
+    go_on(_end, search.converged)
     return _Found(search.latents, search.steps, search.converged, start)
 
 
@@ -214,11 +216,11 @@ def _find_by_adam(plan: InferencePlan, size: int, n_starts: int, images, weights
     )
 
 
-def _measured(plan: InferencePlan, found: _Found, images, weights) -> Inference:
+def _measured(plan: InferencePlan, size: int, found: _Found, images, weights) -> Inference:
     errors: Errors = _by_blocks(
         lambda rows: _measure(plan, *_take(rows, images, weights, found.latents)),
         np.arange(len(images)),
-        plan.config.block_size,
+        size,
     )
     counts = np.isfinite(errors.loss)
     start = np.where(counts, found.start, -1)
@@ -259,6 +261,11 @@ def _renew(
 ) -> Search:
     problem = _problem(plan, scale_pixels(images, plan.scaler), weights)
     return renew_search(problem, search, plan.config.tolerance)
+
+
+@jax.jit
+def _end(plan: InferencePlan, images: Array, weights: Array | None, search: Search) -> Search:
+    return end_search(_problem(plan, scale_pixels(images, plan.scaler), weights), search)
 
 
 @jax.jit

@@ -56,7 +56,7 @@ def nearest(
     a target has beyond them does not matter, as it is the same for all; what the images have beyond
     them is little, as they are smooth functions of a short latent.
     """
-    distances = _distances(known, targets, weights)
+    distances = _distances(known, targets, weights, n)
     if n == 1:
         return known.latents[_argmin(distances)][:, None]
     return known.latents[jax.lax.top_k(-distances, n)[1]]
@@ -70,12 +70,15 @@ def nearest_images(
 
 
 def _distances(
-    known: Decoded, targets: Float[Array, "b pixels"], weights: Shaped[Array, "b pixels"] | None
+    known: Decoded,
+    targets: Float[Array, "b pixels"],
+    weights: Shaped[Array, "b pixels"] | None,
+    n: int = 1,
 ) -> Float[Array, "b k"]:
-    """Squared distances, but for a term that is the same for every candidate."""
+    """Squared distances to candidates, `n` or more, but for a term that is the same for each."""
     # ‖x - c‖² = ‖x‖² - 2 x·c + ‖c‖²: one matrix product, and a second one under weights.
     if weights is not None:
-        images = known.images[:_UNDER_WEIGHTS]
+        images = known.images[: max(_UNDER_WEIGHTS, n)]
         weights = weights.astype(jnp.float32)
         return weights @ (images**2).T - 2 * (weights * targets) @ images.T
     if known.sketch is None:

@@ -112,9 +112,9 @@ def advance_search(
     JᵀJ leaves out and which counts where the best reconstruction is far from the image.
 
     An image stops when its quadratic model promises to lower the objective by less than a share
-    `tolerance`; then it moves no more, whatever the others do. It has converged, and takes that
-    last step unseen, unless the objective has more than halved since JᵀJ was formed: a model from
-    so far away may be wrong, and `renew_search` gives a new one.
+    `tolerance`; then it moves no more, whatever the others do, and `end_search` takes that last
+    step. It has converged unless the objective has more than halved since JᵀJ was formed: a model
+    from so far away may be wrong, and `renew_search` gives a new one.
 
     References
     ----------
@@ -155,6 +155,21 @@ def advance_search(
         )
 
     return jax.lax.while_loop(lambda search: goes_on(search).any(), step, search)
+
+
+def end_search(problem: Problem, search: Search) -> Search:
+    """Take the step at which each image converged, if it lowers the objective.
+
+    That needs no gradient, which is most of what other steps cost.
+    """
+    tried = search.latents + search.change
+    value = objective(problem, tried)
+    better = search.converged & (value < search.value)
+    return search._replace(
+        latents=_choose(better, tried, search.latents),
+        value=jnp.where(better, value, search.value),
+        steps=search.steps + better,
+    )
 
 
 def adam(
@@ -203,7 +218,6 @@ def _plan_step(search: Search, tolerance: float | Float[Array, ""]) -> Search:
     stops = going & (promised <= tolerance * search.value)
     converges = stops & (search.value >= _TRUSTED_SHARE * search.reference)
     return search._replace(
-        latents=_choose(converges, search.latents + change, search.latents),
         change=change,
         promised=promised,
         converged=search.converged | converges,

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 from autodecoder.config import InferConfig
 from autodecoder.core.decoder import Decoder
 from autodecoder.core.neighbours import Decoded, decode_known, nearest, nearest_images
+from autodecoder.errors import ConfigError
 
 #: Points of the grid along each axis, and how far it reaches beyond the candidates.
 _GRID_SIDE = 64
@@ -44,6 +45,11 @@ def prepare_starts(
 
     Draws follow the mean and standard deviation of the candidates in each dimension, and are the
     same for every image, so that its result does not depend on the others.
+
+    Raises
+    ------
+    ConfigError
+        If more starts are asked for than a grid has points.
     """
     n, dims = config.n_starts, candidates.shape[1]
     fixed = [jnp.zeros((0, dims))]
@@ -54,6 +60,10 @@ def prepare_starts(
         draws = jax.random.normal(key, (n, dims))
         fixed.append(candidates.mean(0) + draws * candidates.std(0))
     if "grid" in config.starts:
+        if n > _GRID_SIDE**2:
+            raise ConfigError(
+                f"n_starts must not exceed the points of the grid, {_GRID_SIDE**2}, got {n}."
+            )
         grid = decode_known(decoder, _grid(candidates))
     needed = {"nearest", "learned"} & set(config.starts)
     near = decode_known(decoder, candidates) if needed else None

@@ -23,7 +23,7 @@ def open_images(path: Path) -> np.ndarray:
     DataError
         If it is none of these, or damaged.
     """
-    if path.suffix in (".npy", ".npz"):
+    if path.suffix.lower() in (".npy", ".npz"):
         return _open_array(path, "images")
     return parse_idx(read_maybe_gzipped(path), n_axes=3, name=str(path))
 
@@ -36,7 +36,7 @@ def open_mask(path: Path) -> np.ndarray:
     DataError
         If it is neither, or damaged.
     """
-    if path.suffix not in (".npy", ".npz"):
+    if path.suffix.lower() not in (".npy", ".npz"):
         raise DataError(f"mask must be an .npy or .npz file, got {path}.")
     return _open_array(path, "mask")
 
@@ -55,5 +55,6 @@ def _open_array(path: Path, name: str) -> np.ndarray:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, DataError):
             raise
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path} cannot be read as an array of numbers: {reason}.") from error
+        reason = getattr(error, "strerror", None)
+        why = f": {reason}" if reason else ", it is damaged or holds something else"
+        raise DataError(f"{path} cannot be read as an array of numbers{why}.") from error

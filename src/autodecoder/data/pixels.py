@@ -27,7 +27,7 @@ def as_images(images: Any, image_shape: tuple[int, int, int]) -> Num[np.ndarray,
     DataError
         If they are no images of this shape.
     """
-    images = np.asanyarray(images)
+    images = _as_array("images", images)
     height, width, channels = image_shape
     shapes = [(height, width, channels), (height * width * channels,)]
     if channels == 1:
@@ -41,8 +41,14 @@ def as_images(images: Any, image_shape: tuple[int, int, int]) -> Num[np.ndarray,
     return images
 
 
-def to_pixels(images: Num[np.ndarray, "n ..."], first: int = 0) -> Num[np.ndarray, "n pixels"]:
+def to_pixels(
+    images: Num[np.ndarray, "n ..."],
+    first: int = 0,
+    weights: Shaped[np.ndarray, "n pixels"] | None = None,
+) -> Num[np.ndarray, "n pixels"]:
     """Bring some of the images of `as_images` to 0..255, as uint8 or float32, a row an image.
+
+    Floats are 0 where `weights`, those of `to_weights`, are 0, whatever they were.
 
     Raises
     ------
@@ -52,6 +58,8 @@ def to_pixels(images: Num[np.ndarray, "n ..."], first: int = 0) -> Num[np.ndarra
     rows = np.asarray(images).reshape(len(images), math.prod(images.shape[1:]))
     if rows.dtype == np.uint8:
         return rows
+    if weights is not None:
+        rows = np.where(weights > 0, rows, 0)
     good = np.isfinite(rows)
     if not good.all():
         raise DataError(f"images must have finite pixels, but image {first + _bad(good)} has not.")
@@ -82,7 +90,7 @@ def as_mask(mask: Any, n: int, image_shape: tuple[int, int, int]) -> Shaped[np.n
     DataError
         If it is no mask of such images.
     """
-    mask = np.asanyarray(mask)
+    mask = _as_array("mask", mask)
     height, width, channels = image_shape
     if mask.dtype.kind not in "buif":
         raise DataError(f"mask must be of booleans or numbers, got {mask.dtype}.")
@@ -121,6 +129,31 @@ def to_weights(
         )
     largest = rows.max(axis=1, keepdims=True)
     return (rows / np.where(largest > 0, largest, 1)).astype(np.float32)
+
+
+def as_numbers(name: str, values: Any) -> Float32[np.ndarray, "..."]:
+    """Values as an array of float32.
+
+    Raises
+    ------
+    DataError
+        If they are no numbers, or rows of different lengths.
+    """
+    try:
+        return _as_array(name, values).astype(np.float32)
+    except (ValueError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{name} must be an array of numbers.") from error
+
+
+def _as_array(name: str, values: Any) -> np.ndarray:
+    if isinstance(values, np.ma.MaskedArray):
+        raise DataError(f"{name} must be an array without a mask of its own: give it as mask.")
+    try:
+        return np.asanyarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise DataError(f"{name} must be one array, all of one shape.") from error
 
 
 def _bad(good: np.ndarray) -> int:

@@ -1,9 +1,11 @@
 """Reconstructions of many images as files: written piece by piece, so that memory stays small."""
 
+import contextlib
 import csv
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from autodecoder.core.losses import Errors
 from autodecoder.core.starts import start_names
 from autodecoder.data.pixels import as_images, as_mask, to_pixels, to_weights
 from autodecoder.errors import OutputError
+from autodecoder.files import sweep_temporary, whole_file
 from autodecoder.model import Model
 from autodecoder.report.figures import plot_reconstructions
 from autodecoder.report.pictures import save_figure
@@ -34,6 +37,9 @@ def write_reconstructions(
     report: Callable[[int], None] = lambda _: None,
 ) -> Errors:
     """Reconstruct images; write `reconstructions.npy`, `latents.npy`, `errors.csv` and a picture.
+
+    Each file is whole or absent. An image without a pixel that counts is not reconstructed: its
+    pixels are not a number, and the table has no errors of it.
 
     Parameters
     ----------
@@ -69,54 +75,66 @@ def write_reconstructions(
         mask = as_mask(mask, n, shape)
     # What is wrong is told before anything is written.
     for part in parts:
-        to_pixels(images[part], part.start)
-        if mask is not None:
-            to_weights(mask[part], part.start)
+        weights = None if mask is None else to_weights(mask[part], part.start)
+        to_pixels(images[part], part.start, weights)
     model.infer(images[:0], config=config, seed=seed)
     names = start_names(config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        sweep_temporary(folder)  # of a run that was killed
         if any(folder.iterdir()):
             raise OutputError(f"out must be a new or an empty folder, but {folder} is not empty.")
-        outputs = _create(folder / "reconstructions.npy", (n, *shape))
-        latents = _create(folder / "latents.npy", (n, model.latent_dims))
-        errors = Errors(*(np.empty(n, np.float32) for _ in Errors._fields))
-        with (folder / "errors.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["image", *Errors._fields, "steps", "converged", "start"])
-            for part in parts:
-                seen = None if mask is None else mask[part]
-                found = model.infer(images[part], seen, config=config, seed=seed)
-                outputs[part], latents[part] = model.decode(found.latents), found.latents
-                writer.writerows(_lines(found, part.start, names))
-                for whole, piece in zip(errors, found.errors, strict=True):
-                    whole[part] = piece
-                if part.start == 0:
-                    shown = slice(0, _N_SHOWN)
-                    pixels = to_pixels(images[shown]).reshape(-1, *shape)
-                    seen = None if mask is None else to_weights(mask[shown]).reshape(-1, *shape) > 0
-                    figure = plot_reconstructions(
-                        np.rint(pixels).astype(np.uint8),
-                        np.rint(255 * outputs[shown]).astype(np.uint8),
-                        title="images",
-                        mask=seen,
-                    )
-                    save_figure(figure, folder / "reconstructions.png")
-                report(part.stop)
-        outputs.flush()
-        latents.flush()
     except OSError as error:
         if isinstance(error, OutputError):
             raise
-        raise OutputError(f"{folder} cannot be written: {error.strerror or error}.") from error
+        raise OutputError(f"{folder} cannot be written: {error.strerror}.") from error
+    errors = Errors(*(np.empty(n, np.float32) for _ in Errors._fields))
+    shown = np.zeros((0, *shape), np.float32)
+    with contextlib.ExitStack() as stack:
+        outputs = _begin_array(stack, folder / "reconstructions.npy", (n, *shape))
+        latents = _begin_array(stack, folder / "latents.npy", (n, model.latent_dims))
+        table = stack.enter_context(whole_file(folder / "errors.csv"))
+        table.write(_lines([["image", *Errors._fields, "steps", "converged", "start"]]))
+        for part in parts:
+            seen = None if mask is None else mask[part]
+            found = model.infer(images[part], seen, config=config, seed=seed)
+            made = model.decode_inferred(found)
+            outputs.write(made.tobytes())
+            latents.write(np.ascontiguousarray(found.latents).tobytes())
+            table.write(_lines(_rows(found, part.start, names)))
+            for whole, piece in zip(errors, found.errors, strict=True):
+                whole[part] = piece
+            if part.start == 0:
+                shown = made[:_N_SHOWN].copy()
+            report(part.stop)
+        if len(shown):
+            _draw(images, mask, shown, folder / "reconstructions.png")
     return errors
 
 
-def _create(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+def _begin_array(stack: contextlib.ExitStack, path: Path, shape: tuple[int, ...]) -> BinaryIO:
+    """A file that holds the header of a float32 array already."""
+    file = stack.enter_context(whole_file(path))
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file
 
 
-def _lines(found: Inference, first: int, names: Sequence[str]) -> list[list[object]]:
+def _draw(images: Any, mask: Any, made: np.ndarray, path: Path) -> None:
+    """The first images, what of them was seen, and their reconstructions."""
+    n = len(made)
+    weights = None if mask is None else to_weights(mask[:n])
+    pixels = to_pixels(images[:n], weights=weights).reshape(made.shape)
+    figure = plot_reconstructions(
+        np.rint(pixels).astype(np.uint8),
+        np.rint(255 * np.nan_to_num(made)).astype(np.uint8),
+        title="images",
+        mask=None if weights is None else weights.reshape(made.shape) > 0,
+    )
+    save_figure(figure, path)
+
+
+def _rows(found: Inference, first: int, names: Sequence[str]) -> list[list[object]]:
     """A line an image; blank where there is no number."""
     columns = (*found.errors, found.steps, found.converged, found.start)
     lines = []
@@ -125,3 +143,9 @@ def _lines(found: Inference, first: int, names: Sequence[str]) -> list[list[obje
         name = names[start] if start >= 0 else ""
         lines.append([i, *numbers, int(steps), "yes" if converged else "no", name])
     return lines
+
+
+def _lines(rows: Sequence[Sequence[object]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-import re
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,12 @@ from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot, take_snap
 from autodecoder.core.watch import DIVERGED as RUN_DIVERGED
 from autodecoder.core.watch import STOPPED as RUN_STOPPED
 from autodecoder.data import Dataset
-from autodecoder.errors import MemoryLimitError, OutputError, StorageError
+from autodecoder.errors import (
+    MemoryLimitError,
+    OutputError,
+    StorageError,
+    is_out_of_memory,
+)
 from autodecoder.files import sweep_temporary
 from autodecoder.model import Model, load_model, save_model
 from autodecoder.study.checkpoint import (
@@ -105,7 +110,7 @@ def run_study(
     Raises
     ------
     ConfigError
-        If the folder holds a study of other settings.
+        If the folder holds a study of other settings, or there are too few training images.
     MemoryLimitError
         If the device has too little memory.
     OutputError
@@ -115,12 +120,12 @@ def run_study(
     StorageError
         If the storage cannot be used.
     """
-    folder = Path(folder)
+    config.infer.count_candidates(len(dataset.train), math.prod(dataset.image_shape))
     try:
-        worker = _Worker(config, dataset, folder, observers, report, should_stop)
+        worker = _Worker(config, dataset, Path(folder), observers, report, should_stop)
         worker.run(storage, reset)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise MemoryLimitError(
             "the study needs more memory than there is; lower runs_at_once, arch, latent_dims or "
@@ -208,7 +213,7 @@ class _Worker:
                 # A single trial that is too large fails; of several, fewer at once may do.
                 # Where another process is at work, it may be the one that holds the memory.
                 alone = len(claims) == 1 and ledger.has_others(claims) and ledger.is_alone()
-                if not (alone and _is_out_of_memory(error)):
+                if not (alone and is_out_of_memory(error)):
                     raise
                 self._fail(claims[0], ledger)
 
@@ -316,8 +321,9 @@ class _Worker:
     def _fail(self, claim: Claim, ledger: Ledger) -> None:
         """Record that a trial is too large."""
         _log.warning("trial %s needs more memory than there is", claim.trial_id)
-        trial = replace(self._unfinished(claim), state=FAILED, error="out of memory")
-        self._record(trial, claim, ledger)
+        self._record(
+            replace(self._unfinished(claim), state=FAILED, error="out of memory"), claim, ledger
+        )
 
     def _keep_unfinished(self, group: Group) -> None:
         """Write what pictures need of the best run so far, for a study that has nothing better."""
@@ -392,9 +398,3 @@ class _Worker:
         if self._config.log.save_best_model:
             folder = execution_folder(self._folder, best.trial_id, best.best_execution)
             save_model(load_model(folder / "model"), self._folder / "best")
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError):
-        return True
-    return bool(re.search("out of memory|RESOURCE_EXHAUSTED", str(error), re.IGNORECASE))
