@@ -8,7 +8,7 @@ import pytest
 from tests.cli.builders import train
 
 from autodecoder import StudyConfig
-from autodecoder.config import LEARNING_RATE_GRID, Range, list_settings
+from autodecoder.config import LEARNING_RATE_GRID, RECIPES, Range, list_settings
 
 
 class Asked(NamedTuple):
@@ -78,7 +78,10 @@ FLAGS = {
     "fit.batch_size": ("--batch_size=64", 64),
     "fit.latent_start": ("--latent_start=pca", "pca"),
     "fit.latent_learning_rate": ("--latent_lr=1e-2", 1e-2),
-    "fit.schedule": ("--schedule=cosine", "cosine"),
+    "fit.latent_spread": ("--latent_spread=4", 4.0),
+    "fit.bias_spread": ("--bias_spread=0", 0.0),
+    "fit.schedule": ("--schedule=constant", "constant"),
+    "fit.nesterov": ("--nonesterov", False),
     "fit.drop_last": ("--nodrop_last", False),
     "early_stopping.enabled": ("--use_early_stopping", True),
     "use_xla": ("--nouse_xla", False),
@@ -156,6 +159,13 @@ def test_storage_and_reset_are_passed_on(asked: list[Asked]) -> None:
 
 # Flags, file, recipe, defaults
 
+#: Where that recipe departs from the default.
+ORIGINAL = {
+    f"fit.{name}": value
+    for name, value in RECIPES["original"].items()
+    if value != RECIPES["fast"][name]
+}
+
 
 def test_flags_win_over_the_file_and_the_file_over_the_recipe(asked: list[Asked]) -> None:
     Path("settings.toml").write_text(
@@ -180,6 +190,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_recipe(asked: list[Asked]
     config = ask(asked, "--config=settings.toml").config
     assert differing(config) == {
         "objective": "loss",
+        **ORIGINAL,
         "fit.num_epochs": 9,
         "fit.latent_start": "pca",
         "decoder.latent_dims": 4,
@@ -194,6 +205,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_recipe(asked: list[Asked]
     config = ask(asked, "--config=settings.toml", *flags).config
     assert differing(config) == {
         "objective": "mae",
+        **ORIGINAL,
         "fit.num_epochs": 2,
         "fit.latent_start": "normal",
         "decoder.latent_dims": 4,
@@ -230,7 +242,9 @@ def test_a_flag_ends_the_search_of_its_setting_in_the_file(asked: list[Asked]) -
 
 def test_a_recipe_in_the_file_is_a_set_of_values(asked: list[Asked]) -> None:
     Path("settings.toml").write_text('recipe = "original"')
-    assert differing(ask(asked, "--config=settings.toml").config) == {}
+    assert differing(ask(asked, "--config=settings.toml").config) == ORIGINAL
+    assert differing(ask(asked, "--recipe=original").config) == ORIGINAL
+    assert differing(ask(asked, "--config=settings.toml", "--recipe=fast").config) == {}
 
 
 def test_the_learning_rate_is_searched_where_nothing_is_said_of_it(asked: list[Asked]) -> None:

@@ -287,6 +287,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     flags += ["--num_epochs=40", "--tune=lr=1e-2,1e-30", f"--config={folder / 'rule.toml'}"]
     flags += ["--use_early_stopping", "--save_best_model", "--tracker=gradients", "--seed=1"]
     flags += ["--augmentation=translation", "--augmentation", "brightness", "--visualize_freq=0"]
+    flags += ["--recipe=original"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("autodecoder.report.write_pictures", lambda _study, _dataset: [])
         assert train(*flags, "--out", folder / "study") == 0

@@ -33,6 +33,8 @@ from autodecoder.errors import ConfigError
 T = TypeVar("T")
 
 rates = st.floats(1e-30, 1e30)
+#: Of latents of any length.
+starts = st.sampled_from([start for start in LATENT_STARTS if start != "som"])
 shares = st.floats(0.01, 0.99)
 counts = st.integers(1, 10_000)
 archs = st.lists(st.integers(1, 999_999), min_size=1, max_size=4).map(tuple)
@@ -63,7 +65,7 @@ LISTS = {
     "use_bias": _values(st.booleans()),
     "dropout_rate": _values(shares),
     "batch_size": _values(st.integers(2, 1000)),
-    "latent_start": _values(st.sampled_from(LATENT_STARTS)),
+    "latent_start": _values(starts),
     "schedule": _values(st.sampled_from(SCHEDULES)),
     "drop_last": _values(st.booleans()),
 }
@@ -111,8 +113,11 @@ studies = st.builds(
         FitConfig,
         num_epochs=counts,
         batch_size=st.integers(2, 1000),
-        latent_start=st.sampled_from(LATENT_STARTS),
+        latent_start=starts,
+        latent_spread=st.none() | st.floats(1e-3, 1e3),
+        bias_spread=st.floats(0, 10),
         latent_learning_rate=st.none() | rates,
+        nesterov=st.booleans(),
         schedule=st.sampled_from(SCHEDULES),
         drop_last=st.booleans(),
     ),

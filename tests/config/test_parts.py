@@ -93,6 +93,15 @@ def test_arch_never_fails_otherwise(text: str) -> None:
             "num_epochs must be at most 1000000, got 1000001",
         ),
         (lambda: FitConfig(batch_size=-1), "batch_size must be a positive.*, got -1"),
+        (lambda: FitConfig(latent_spread=0.0), "latent_spread must be above 0.*, got 0.0"),
+        (lambda: FitConfig(latent_spread=math.nan), "latent_spread must be .*nan"),
+        (lambda: FitConfig(bias_spread=-1.0), "bias_spread must lie between 0.*, got -1.0"),
+        (
+            lambda: StudyConfig(
+                fit=FitConfig(latent_start="som"), decoder=DecoderConfig(latent_dims=4)
+            ),
+            "som is for latents of up to 3 dimensions, got 4",
+        ),
         (lambda: FitConfig(latent_start="ones"), "latent_start must be one of zeros.*, got 'ones'"),
         (lambda: FitConfig(schedule="step"), "schedule must be one of constant.*, got 'step'"),
         (
@@ -103,7 +112,7 @@ def test_arch_never_fails_otherwise(text: str) -> None:
             lambda: FitConfig(latent_learning_rate=1e-60),
             "latent_learning_rate must be .*single prec",
         ),
-        (lambda: fit_config("fastest"), "recipe must be one of original.*, got 'fastest'"),
+        (lambda: fit_config("fastest"), "recipe must be one of fast, original.*, got 'fastest'"),
         # AugmentConfig
         (lambda: AugmentConfig(enabled=("flip",)), "augmentation must be one of .*, got 'flip'"),
         (
@@ -227,3 +236,20 @@ def test_a_recipe_is_a_set_of_field_values_that_given_values_beat() -> None:
 def test_a_recipe_names_settings_of_the_fit_only() -> None:
     for recipe in RECIPES.values():
         assert set(recipe) <= set(FitConfig.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("start", "dims", "expected"),
+    [
+        ("auto", 1, ("som", 10)),
+        ("auto", 2, ("som", 10)),
+        ("auto", 3, ("pca", 3)),
+        ("som", 3, ("som", 10)),
+        ("pca", 2, ("pca", 3)),
+        ("auto", 300, ("pca", 3)),
+    ],
+)
+def test_start_and_spread_follow_from_the_length(start: str, dims: int, expected: tuple) -> None:
+    fit = FitConfig(latent_start=start)
+    assert (fit.start_for(dims), fit.spread_for(dims)) == expected
+    assert FitConfig(latent_start=start, latent_spread=2.0).spread_for(dims) == 2

@@ -140,8 +140,8 @@ def test_differences_are_told_by_path() -> None:
     [
         ({"objektive": "loss"}, "a setting must be one of data, .*'objektive'; did you mean objec"),
         ({"recipee": "original"}, "a setting must be one of .*; did you mean recipe"),
-        ({"recipe": "fastest"}, "recipe must be one of original, got 'fastest'"),
-        ({"recipe": 5}, "recipe must be one of original, got 5"),
+        ({"recipe": "fastest"}, "recipe must be one of fast, original, got 'fastest'"),
+        ({"recipe": 5}, "recipe must be one of fast, original, got 5"),
         ({"decoder": {"latentdims": 2}}, "a setting of decoder .*; did you mean latent_dims"),
         ({"early_stopping": {"patient": 1}}, "a setting of early_stopping .*did you mean patience"),
         (

@@ -124,7 +124,7 @@ def test_trials_that_differ_in_traced_values_share_a_program(
         {"dropout_rate": 0.1},
         {"batch_size": 64},
         {"latent_start": "pca"},
-        {"schedule": "cosine"},
+        {"schedule": "constant"},
         {"drop_last": False},
     ],
 )

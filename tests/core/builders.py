@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from autodecoder.config import DecoderConfig, FitConfig, RunConfig, WatchConfig
+from autodecoder.config import DecoderConfig, RunConfig, WatchConfig, fit_config
 from autodecoder.core.fit import Images, Run, advance_run, init_run
 from autodecoder.core.population import Population, advance, execution_key, init_population
 from autodecoder.core.sweep import LearningRates
@@ -22,7 +22,7 @@ KEY = jax.random.key(0)
 #: watched for, and a calm start, without which rounding would be amplified.
 WATCHED = RunConfig(
     decoder=DecoderConfig(arch=(24, 48)),
-    fit=FitConfig(num_epochs=12, batch_size=100, latent_start="normal"),
+    fit=fit_config("original", num_epochs=12, batch_size=100, latent_start="normal"),
     scaler="standard",
     image_shape=(8, 8, 1),
     watch=WatchConfig("val_loss", patience=2, min_delta=1e-2, start_epoch=1, keep_best=True),
@@ -55,7 +55,7 @@ def run_config(**changes: Any) -> RunConfig:
     """A small decoder without batch normalisation, 8 epochs in batches of 100."""
     values: dict[str, Any] = {
         "decoder": DecoderConfig(arch=(32, 32), batch_norm=False),
-        "fit": FitConfig(num_epochs=8, batch_size=100),
+        "fit": fit_config("original", num_epochs=8, batch_size=100),
         "scaler": "standard",
         "image_shape": (8, 8, 1),
     }

@@ -11,7 +11,7 @@ import pytest
 from scipy.ndimage import map_coordinates
 from tests.core.builders import KEY, digits, rates, run, run_config, start
 
-from autodecoder.config import AUGMENTATIONS, AugmentConfig, FitConfig
+from autodecoder.config import AUGMENTATIONS, AugmentConfig, fit_config
 from autodecoder.core.augment import _interpolation, augment_images
 from autodecoder.core.decoder import decode
 from autodecoder.core.fit import Images, advance_run
@@ -196,7 +196,9 @@ def colours() -> Images:
 
 COLOURED = run_config(
     image_shape=(8, 4, 3),
-    fit=FitConfig(num_epochs=8, batch_size=100, latent_start="normal", drop_last=False),
+    fit=fit_config(
+        "original", num_epochs=8, batch_size=100, latent_start="normal", drop_last=False
+    ),
     augment=AugmentConfig(enabled=AUGMENTATIONS),
 )
 

@@ -15,6 +15,7 @@ from autodecoder.core.decoder import (
     decode_training,
     estimate_statistics,
     init_decoder,
+    spread_biases,
 )
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -132,3 +133,18 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     assert outputs.std() > 0
     np.testing.assert_allclose(outputs.mean(), 1.0, atol=0.01)
     np.testing.assert_allclose(decode(decoder, latents), 1.0, atol=1e-5)
+
+
+def test_biases_spread_by_the_root_of_the_inputs() -> None:
+    config = DecoderConfig(arch=(400, 300), latent_dims=4, batch_norm=False)
+    drawn = init_decoder(jax.random.key(0), config, 6, "tanh")
+    spread = spread_biases(jax.random.key(1), drawn, 2.0)
+    for layer, reach in zip(spread.layers, (1, 0.1), strict=False):
+        assert layer.bias is not None
+        assert 0.95 * reach < jnp.abs(layer.bias).max() <= reach
+        assert abs(float(layer.bias.mean())) < 0.1 * reach
+    np.testing.assert_array_equal(spread.layers[-1].bias, 0)
+    for old, new in zip(drawn.layers, spread.layers, strict=True):
+        np.testing.assert_array_equal(old.weight, new.weight)
+    without = init_decoder(jax.random.key(0), replace(config, use_bias=False), 6, "tanh")
+    assert spread_biases(jax.random.key(1), without, 2.0).layers[0].bias is None

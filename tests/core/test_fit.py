@@ -6,13 +6,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.core.builders import digits, move, rates, run, run_config, start
+from tests.core.builders import KEY, digits, move, rates, run, run_config, start
 
-from autodecoder.config import RunConfig
+from autodecoder.config import DecoderConfig, FitConfig, RunConfig, fit_config
 from autodecoder.core.decoder import decode
-from autodecoder.core.fit import EPOCH_METRICS, FRESH_METRICS, LATENT_STATISTICS, history_names
+from autodecoder.core.fit import (
+    EPOCH_METRICS,
+    FRESH_METRICS,
+    LATENT_STATISTICS,
+    advance_run,
+    history_names,
+    init_run,
+    place_images,
+)
 from autodecoder.core.losses import measure
 from autodecoder.core.scaling import scale_pixels
+from autodecoder.core.sweep import LearningRates
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 CONFIG = run_config()
@@ -143,3 +152,36 @@ def test_dropout_draws_anew_and_repeats_by_key() -> None:
 def test_every_scaling_learns(scaler: str) -> None:
     history = run(8, replace(CONFIG, scaler=scaler)).history
     assert history["psnr"][-1] > history["psnr"][0] + 0.3
+
+
+@pytest.mark.parametrize("dims", [2, 5])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_the_fast_recipe_comes_further(dims: int, batch_norm: bool) -> None:
+    decoder = DecoderConfig(arch=(32, 32), latent_dims=dims, batch_norm=batch_norm)
+    ends = {}
+    for recipe, rate in (("fast", 6e-3), ("original", 1e-3)):
+        config = replace(CONFIG, decoder=decoder, fit=fit_config(recipe, num_epochs=20))
+        begun = init_run(KEY, digits(), place_images(digits(), config), config)
+        latents = fit_config(recipe).latent_learning_rate or rate
+        both = LearningRates(jnp.float32(rate), jnp.float32(latents))
+        moved = jax.jit(advance_run, static_argnames="config")(begun, both, digits(), 20, config)
+        ends[recipe] = moved.history["loss"][-1], moved.history["val_loss"][-1]
+    assert ends["fast"][0] < 0.8 * ends["original"][0]
+    assert ends["fast"][1] < 0.8 * ends["original"][1]
+
+
+def test_a_run_starts_where_the_fit_says() -> None:
+    for name in ("som", "pca"):
+        config = replace(CONFIG, fit=FitConfig(latent_start=name, latent_spread=5.0))
+        places = place_images(digits(), config)
+        assert places is not None
+        state = init_run(KEY, digits(), places, config).state
+        np.testing.assert_array_equal(state.train.values, 5 * places[0])
+        np.testing.assert_array_equal(state.val.values, 5 * places[1])
+    assert place_images(digits(), CONFIG) is None
+
+
+def test_nesterov_changes_the_steps_of_the_decoder() -> None:
+    plain = run(2, CONFIG).history["loss"]
+    ahead = run(2, replace(CONFIG, fit=replace(CONFIG.fit, nesterov=True))).history["loss"]
+    assert plain[1] != ahead[1]

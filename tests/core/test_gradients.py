@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from tests.core.builders import KEY, digits, rates, run, run_config, start
 
-from autodecoder.config import DecoderConfig, FitConfig
+from autodecoder.config import DecoderConfig, fit_config
 from autodecoder.core.decoder import Decoder, decode_training
 from autodecoder.core.fit import FRESH_METRICS, history_names
 from autodecoder.core.scaling import scale_pixels
@@ -15,11 +15,11 @@ from autodecoder.core.scaling import scale_pixels
 N_TRAIN = len(digits().train)
 ONE_BATCH = run_config(
     decoder=DecoderConfig(arch=(32, 32), batch_norm=True),
-    fit=FitConfig(num_epochs=1, batch_size=N_TRAIN, latent_start="normal"),
+    fit=fit_config("original", num_epochs=1, batch_size=N_TRAIN, latent_start="normal"),
     track_gradients=True,
 )
 # Of its own length: no program of another module, compiled with less optimisation, is met again.
-PLAIN = run_config(fit=FitConfig(num_epochs=7, batch_size=100))
+PLAIN = run_config(fit=fit_config("original", num_epochs=7, batch_size=100))
 TRACKING = replace(PLAIN, track_gradients=True)
 PARTS = ("layer_1", "layer_2", "output", "latents")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.core.builders import digits, rates, run, run_config
 
-from autodecoder.config import DecoderConfig, FitConfig, InferConfig
+from autodecoder.config import DecoderConfig, InferConfig, fit_config
 from autodecoder.core import infer
 from autodecoder.core.decoder import Decoder, decode, init_decoder
 from autodecoder.core.fit import Images, RunState
@@ -27,7 +27,8 @@ ALL_STARTS = ("nearest", "grid", "learned", "zeros", "random")
 def trained() -> tuple[RunState, Images]:
     images = digits(1438, 359)
     config = run_config(
-        decoder=DecoderConfig(arch=(64, 128)), fit=FitConfig(num_epochs=30, batch_size=128)
+        decoder=DecoderConfig(arch=(64, 128)),
+        fit=fit_config("original", num_epochs=30, batch_size=128),
     )
     return run(30, config, rates(3e-3), images).state, images
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
+from autodecoder.config import FitConfig
 from autodecoder.core.latents import fit_pca, pca_scores, start_latents
 from autodecoder.data import load_dataset
 
@@ -54,9 +55,15 @@ def test_components_that_the_images_lack_score_zero() -> None:
 
 def test_starts() -> None:
     key = jax.random.key(0)
-    scores = jnp.ones((1000, 2))
-    np.testing.assert_array_equal(start_latents(key, "zeros", (1000, 2), None), 0)
-    drawn = start_latents(key, "normal", (1000, 2), None)
+    places = jnp.ones((1000, 2))
+
+    def begin(start: str, places: jax.Array | None = None) -> jax.Array:
+        fit = FitConfig(latent_start=start, latent_spread=3.0)
+        return start_latents(key, fit, (1000, 2), places)
+
+    np.testing.assert_array_equal(begin("zeros"), 0)
+    drawn = begin("normal")
     np.testing.assert_allclose(drawn.std(), 0.1, rtol=0.1)
-    np.testing.assert_array_equal(drawn, start_latents(key, "normal", (1000, 2), None))
-    np.testing.assert_array_equal(start_latents(key, "pca", (1000, 2), scores), scores)
+    np.testing.assert_array_equal(drawn, begin("normal"))
+    for start in ("pca", "som", "auto"):
+        np.testing.assert_array_equal(begin(start, places), 3 * places)

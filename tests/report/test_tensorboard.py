@@ -55,6 +55,7 @@ N_EPOCHS = 6
 CONFIG = study_config(
     {
         "decoder": {"arch": "12-16"},
+        "recipe": "original",
         "fit": {"num_epochs": N_EPOCHS, "batch_size": 32},
         "log": {"trackers": ["gradients"], "histogram_freq": 2, "visualize_freq": 3},
     }

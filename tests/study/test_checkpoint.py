@@ -12,7 +12,7 @@ import pytest
 from tests.study.builders import CONFIG, assert_same_history, execution
 
 from autodecoder.config import StudyConfig
-from autodecoder.core.fit import Images, Run, init_run
+from autodecoder.core.fit import Images, Run, init_run, place_images
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.files import sweep_temporary
 from autodecoder.study.checkpoint import (
@@ -31,7 +31,9 @@ def shapes(config: StudyConfig = CONFIG) -> Run:
     """What a run looks like."""
     images = Images(jnp.zeros((9, 4), jnp.uint8), jnp.zeros((5, 4), jnp.uint8))
     run_config = config.run_config({"learning_rate": 1e-3}, (2, 2, 1))
-    return jax.eval_shape(lambda: init_run(jax.random.key(0), images, None, run_config))
+    return jax.eval_shape(
+        lambda: init_run(jax.random.key(0), images, place_images(images, run_config), run_config)
+    )
 
 
 def run_at(epoch: int, like: Run) -> Run:

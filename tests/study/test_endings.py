@@ -21,6 +21,7 @@ from autodecoder.config import (
     EarlyStoppingConfig,
     LogConfig,
     SearchConfig,
+    fit_config,
 )
 from autodecoder.data import Dataset
 from autodecoder.errors import MemoryLimitError, SearchError
@@ -121,7 +122,7 @@ def test_runs_that_stop_early_are_left_behind(
     rule = EarlyStoppingConfig(enabled=True, patience=patience / EPOCHS, start_epoch=3)
     config = replace(
         CONFIG,
-        fit=replace(CONFIG.fit, latent_start="pca"),
+        fit=fit_config("original", num_epochs=EPOCHS, batch_size=100, latent_start="pca"),
         early_stopping=rule,
         executions_per_trial=1,
     )

@@ -5,23 +5,19 @@ run, and keys its compiled program; learning rates and seeds, which a search var
 compilation, are no part of it.
 """
 
+from autodecoder.config.fit import LATENT_STARTS, RECIPES, SCHEDULES, FitConfig, fit_config
 from autodecoder.config.infer import INFER_METHODS, INFER_STARTS, InferConfig
 from autodecoder.config.parts import (
     ACTIVATIONS,
     AUGMENTATIONS,
     DATASETS,
-    LATENT_STARTS,
-    RECIPES,
     SCALERS,
-    SCHEDULES,
     TRACKERS,
     AugmentConfig,
     DataConfig,
     DecoderConfig,
     EarlyStoppingConfig,
-    FitConfig,
     LogConfig,
-    fit_config,
     format_arch,
     parse_arch,
 )

@@ -1,17 +1,13 @@
 """The settings of each stage, as frozen dataclasses that check themselves when they are made."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from autodecoder.config.rules import (
     check_choice,
     check_choices,
     check_count,
-    check_learning_rate,
     check_number,
     check_positive_int,
     check_switch,
@@ -34,24 +30,8 @@ ACTIVATIONS = (
     "silu",
     "mish",
 )
-LATENT_STARTS = ("zeros", "normal", "pca")
-SCHEDULES = ("constant", "cosine")
 AUGMENTATIONS = ("brightness", "contrast", "zoom", "translation")
 TRACKERS = ("gradients",)
-
-#: A recipe is nothing but a named set of values of `FitConfig`.
-RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "original": MappingProxyType(
-            {
-                "latent_start": "zeros",
-                "latent_learning_rate": None,
-                "schedule": "constant",
-                "drop_last": True,
-            }
-        ),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -136,44 +116,6 @@ class DecoderConfig:
             raise ConfigError(
                 f"dropout_rate must be at least 0 and below 1, got {self.dropout_rate}."
             )
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """The joint fit of decoder and latents, without the values that a search varies freely."""
-
-    num_epochs: int = setting(
-        300, "Passes over the training images.", flag="num_epochs", original="epochs"
-    )
-    batch_size: int = setting(128, "Images a step.", flag="batch_size", original="batch size")
-    latent_start: str = setting(
-        "zeros",
-        "Start of the latents: zeros; normal, draws of standard deviation 0.1; pca, principal "
-        "component scores of the images, scaled to unit variance.",
-        flag="latent_start",
-    )
-    latent_learning_rate: float | None = setting(
-        None, "Step size of the latents, if not that of the decoder.", flag="latent_lr"
-    )
-    schedule: str = setting(
-        "constant",
-        "Course of the step sizes: constant; cosine, falling to 0 over the fit.",
-        flag="schedule",
-    )
-    drop_last: bool = setting(
-        True,
-        "Leave out the images of an epoch that do not fill a batch (others in each epoch).",
-        flag="drop_last",
-    )
-
-    def __post_init__(self) -> None:
-        check_positive_int("num_epochs", self.num_epochs, most=1_000_000)
-        check_positive_int("batch_size", self.batch_size)
-        check_choice("latent_start", self.latent_start, LATENT_STARTS)
-        check_choice("schedule", self.schedule, SCHEDULES)
-        check_switch("drop_last", self.drop_last)
-        if self.latent_learning_rate is not None:
-            check_learning_rate("latent_learning_rate", self.latent_learning_rate)
 
 
 @dataclass(frozen=True)
@@ -318,15 +260,3 @@ def parse_arch(text: str) -> tuple[int, ...]:
 def format_arch(arch: tuple[int, ...]) -> str:
     """Write widths as `500-500`."""
     return "-".join(map(str, arch))
-
-
-def fit_config(recipe: str, **values: Any) -> FitConfig:
-    """Build a `FitConfig` from a recipe; values given by name win over the recipe's.
-
-    Raises
-    ------
-    ConfigError
-        If no recipe has that name, or a value breaks its rule.
-    """
-    check_choice("recipe", recipe, RECIPES)
-    return FitConfig(**{**RECIPES[recipe], **values})

@@ -6,7 +6,7 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from autodecoder.config.parts import RECIPES
+from autodecoder.config.fit import RECIPES
 from autodecoder.config.rules import check_choice
 from autodecoder.config.search import read_value, read_values
 from autodecoder.config.study import StudyConfig
@@ -67,7 +67,7 @@ def study_config(values: Mapping[str, Any]) -> StudyConfig:
     if not isinstance(values, Mapping):
         raise ConfigError(f"settings must be a table, got {values!r}.")
     values = dict(values)
-    recipe = values.pop("recipe", "original")
+    recipe = values.pop("recipe", "fast")
     check_choice("recipe", recipe, RECIPES)
     fit = values.get("fit", {})
     if isinstance(fit, Mapping):

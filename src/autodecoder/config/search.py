@@ -9,7 +9,8 @@ from operator import index
 from types import MappingProxyType
 from typing import Any
 
-from autodecoder.config.parts import DecoderConfig, FitConfig, format_arch, parse_arch
+from autodecoder.config.fit import FitConfig
+from autodecoder.config.parts import DecoderConfig, format_arch, parse_arch
 from autodecoder.config.rules import (
     check_choice,
     check_learning_rate,

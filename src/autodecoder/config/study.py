@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from autodecoder.config.fit import FitConfig
 from autodecoder.config.infer import InferConfig
 from autodecoder.config.parts import (
     AugmentConfig,
     DataConfig,
     DecoderConfig,
     EarlyStoppingConfig,
-    FitConfig,
     LogConfig,
 )
 from autodecoder.config.rules import (
@@ -117,7 +117,9 @@ class StudyConfig:
         if not self.infer.starts:
             raise ConfigError("infer.starts must name at least one start.")
         for values in itertools.islice(self.search.combinations(), _CELLS_CHECKED):
-            self.infer.check_dims(self.parts(values)[0].latent_dims)
+            decoder, fit = self.parts(values)
+            self.infer.check_dims(decoder.latent_dims)
+            fit.start_for(decoder.latent_dims)
 
     @property
     def metric(self) -> str:

@@ -1,6 +1,7 @@
 """The fully connected decoder, and the two ways to run it: in training and in evaluation."""
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -85,6 +86,24 @@ def init_decoder(
         if norm:
             statistics.append(Statistics(jnp.zeros(n_out), jnp.ones(n_out)))
     return Decoder(tuple(layers), tuple(statistics), config, output_activation)
+
+
+def spread_biases(key: PRNGKeyArray, decoder: Decoder, spread: float) -> Decoder:
+    """Draw the biases of the hidden layers, uniform up to `spread` / √inputs from 0.
+
+    With biases of zero the kinks of all units run through the origin of the latent space.
+    """
+    if not spread or not decoder.config.use_bias:
+        return decoder
+    layers = list(decoder.layers)
+    for k, layer in enumerate(layers[:-1]):
+        assert layer.bias is not None
+        reach = spread / math.sqrt(len(layer.weight))
+        draws = jax.random.uniform(
+            jax.random.fold_in(key, k), layer.bias.shape, minval=-reach, maxval=reach
+        )
+        layers[k] = layer._replace(bias=draws)
+    return replace(decoder, layers=tuple(layers))
 
 
 def decode(decoder: Decoder, latents: Float[Array, "n dims"]) -> Float[Array, "n pixels"]:

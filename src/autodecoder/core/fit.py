@@ -13,10 +13,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from autodecoder.config import RunConfig
-from autodecoder.core.decoder import Decoder, estimate_statistics, init_decoder
-from autodecoder.core.latents import start_latents
+from autodecoder.core.decoder import (
+    Decoder,
+    estimate_statistics,
+    init_decoder,
+    spread_biases,
+)
+from autodecoder.core.latents import fit_pca, pca_scores, start_latents
 from autodecoder.core.losses import Errors
 from autodecoder.core.scaling import SCALINGS
+from autodecoder.core.som import fit_map, map_places
 from autodecoder.core.sweep import LearningRates, Moments, MovingLatents, adam_start, sweep
 from autodecoder.core.watch import RUNNING, Watch, init_watch, watch_epoch
 
@@ -88,10 +94,28 @@ def _gradient_names(config: RunConfig) -> tuple[str, ...]:
     return (*hidden, "gradient_norm_output", "gradient_norm_latents")
 
 
+def place_images(
+    images: Images, config: RunConfig
+) -> tuple[Float[Array, "n_train dims"], Float[Array, "n_val dims"]] | None:
+    """Where the latents of training and validation images start, if that follows from the images.
+
+    That is for the starts `pca` and `som`; all runs share it. Only training images decide.
+    """
+    dims = config.decoder.latent_dims
+    start = config.fit.start_for(dims)
+    if start == "pca":
+        pca = fit_pca(images.train, n_components=dims)
+        return pca_scores(pca, images.train), pca_scores(pca, images.val)
+    if start == "som":
+        som = fit_map(images.train, dims)
+        return map_places(som, images.train), map_places(som, images.val)
+    return None
+
+
 def init_run(
     key: PRNGKeyArray,
     images: Images,
-    scores: tuple[Float[Array, "n_train dims"], Float[Array, "n_val dims"]] | None,
+    places: tuple[Float[Array, "n_train dims"], Float[Array, "n_val dims"]] | None,
     config: RunConfig,
 ) -> Run:
     """A run before its first epoch.
@@ -101,17 +125,18 @@ def init_run(
     key : key
         Everything random in the run follows from it.
     images : Images
-    scores : pair of (n, latent_dims), optional
-        PCA scores of training and validation images, where the fit starts from them.
+    places : pair of (n, latent_dims), optional
+        From `place_images`.
     config : RunConfig
     """
     decoder_key, train_key, val_key, run_key = jax.random.split(key, 4)
     activation = SCALINGS[config.scaler].output_activation
     decoder = init_decoder(decoder_key, config.decoder, images.train.shape[1], activation)
-    train_scores, val_scores = (None, None) if scores is None else scores
-    dims, start = config.decoder.latent_dims, config.fit.latent_start
-    train = start_latents(train_key, start, (len(images.train), dims), train_scores)
-    val = start_latents(val_key, start, (len(images.val), dims), val_scores)
+    decoder = spread_biases(jax.random.fold_in(decoder_key, 0), decoder, config.fit.bias_spread)
+    train_places, val_places = (None, None) if places is None else places
+    fit, dims = config.fit, config.decoder.latent_dims
+    train = start_latents(train_key, fit, (len(images.train), dims), train_places)
+    val = start_latents(val_key, fit, (len(images.val), dims), val_places)
     state = RunState(
         decoder=decoder,
         decoder_moments=adam_start(decoder.layers),

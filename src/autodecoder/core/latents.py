@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
+from autodecoder.config import FitConfig
+
 _NORMAL_STD = 0.1
 _BLOCK = 1000
 _PCA_OVERSAMPLING = 10
@@ -69,34 +71,43 @@ def pca_scores(pca: PCA, images: UInt8[Array, "n pixels"]) -> Float[Array, "n di
     """
     present = pca.std > _PCA_RANK_TOLERANCE * pca.std[0]
     scale = jnp.where(present, 1 / jnp.where(present, pca.std, 1), 0)
+    return project(pca._replace(components=pca.components * scale), images)
+
+
+@jax.jit
+def project(pca: PCA, images: UInt8[Array, "n pixels"]) -> Float[Array, "n dims"]:
+    """Scores of images, in pixels."""
     return jax.lax.map(
-        lambda x: (x.astype(jnp.float32) - pca.mean) @ (pca.components * scale),
-        images,
-        batch_size=_BLOCK,
+        lambda x: (x.astype(jnp.float32) - pca.mean) @ pca.components, images, batch_size=_BLOCK
     )
 
 
 def start_latents(
-    key: PRNGKeyArray, start: str, shape: tuple[int, int], scores: Float[Array, "n dims"] | None
+    key: PRNGKeyArray,
+    fit: FitConfig,
+    shape: tuple[int, int],
+    places: Float[Array, "n dims"] | None,
 ) -> Float[Array, "n dims"]:
     """Latents before the first step.
 
     Parameters
     ----------
     key : key
-        Used by `normal`.
-    start : str
-        `zeros`; `normal`, standard deviation 0.1; `pca`, the scores given.
+        Used by the start `normal`.
+    fit : FitConfig
+        Its `latent_start`: `zeros`; `normal`, standard deviation 0.1; `pca` (the start of
+        Bojanowski et al. 2018) and `som`, the places given times their spread.
     shape : (n, latent_dims)
-    scores : (n, latent_dims), optional
-        From `pca_scores`; needed by `pca` (the start of Bojanowski et al. 2018).
+    places : (n, latent_dims), optional
+        Of unit variance; needed by `pca` and `som`.
     """
+    start = fit.start_for(shape[1])
     if start == "zeros":
         return jnp.zeros(shape)
     if start == "normal":
         return _NORMAL_STD * jax.random.normal(key, shape)
-    assert scores is not None  # the caller computes them for this start
-    return scores
+    assert places is not None  # the caller finds them for these starts
+    return fit.spread_for(shape[1]) * places
 
 
 def _n_padding(n: int) -> int:

@@ -34,7 +34,7 @@ def init_population(
     keys: Key[Array, " runs"],
     rates: LearningRates,
     images: Images,
-    scores: tuple[Float[Array, "n_train dims"], Float[Array, "n_val dims"]] | None,
+    places: tuple[Float[Array, "n_train dims"], Float[Array, "n_val dims"]] | None,
     config: RunConfig,
 ) -> Population:
     """Runs before their first epoch, one for each key and pair of rates.
@@ -43,12 +43,12 @@ def init_population(
     ----------
     keys : (runs,) keys
     rates : LearningRates of (runs,)
-    images, scores, config
+    images, places, config
         Shared by all runs, as in `init_run`.
     """
 
     def init(key: PRNGKeyArray) -> Run:
-        return init_run(key, images, scores, config)
+        return init_run(key, images, places, config)
 
     return Population(jax.lax.map(init, keys), rates)
 

@@ -18,6 +18,8 @@ from autodecoder.core.scaling import scale_pixels
 # Adam (Kingma & Ba 2015) with the constants of Keras. Dense on the latents: its momentum moves
 # every latent at every step, also those outside the batch.
 _ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-7)
+# The same with Nesterov's momentum (Dozat 2016).
+_NADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-7, nesterov=True)
 
 #: State of an Adam; none where nothing moves.
 Moments = optax.OptState | None
@@ -95,7 +97,11 @@ def sweep(
             if config.track_gradients:
                 norms = _norms(layers_gradient, z_gradient)
             layers, decoder_moments = _adam_step(
-                decoder.layers, layers_gradient, decoder_moments, rates.decoder * factor
+                decoder.layers,
+                layers_gradient,
+                decoder_moments,
+                rates.decoder * factor,
+                nesterov=fit.nesterov,
             )
             decoder = replace(decoder, layers=layers)
         else:
@@ -172,9 +178,9 @@ def _norms(layers: tuple[Layer, ...], latents: Float[Array, "b dims"]) -> Float[
 
 
 def _adam_step(
-    values: Any, gradient: Any, moments: Any, rate: Float[Array, ""]
+    values: Any, gradient: Any, moments: Any, rate: Float[Array, ""], *, nesterov: bool = False
 ) -> tuple[Any, Moments]:
-    direction, moments = _ADAM.update(gradient, moments)
+    direction, moments = (_NADAM if nesterov else _ADAM).update(gradient, moments)
     return jax.tree.map(lambda v, d: v - rate * d, values, direction), moments
 
 

@@ -22,9 +22,9 @@ from autodecoder.core.fit import (
     Run,
     Snapshot,
     history_names,
+    place_images,
     take_snapshot,
 )
-from autodecoder.core.latents import fit_pca, pca_scores
 from autodecoder.core.population import (
     Population,
     advance,
@@ -173,12 +173,9 @@ class Group:
         infos = [slot.info for slot in self.slots]
         key = jax.random.key(self._config.seed)
         keys = jnp.stack([execution_key(key, info.execution) for info in infos])
-        scores = None
-        if self._run_config.fit.latent_start == "pca":
-            pca = fit_pca(self._images.train, n_components=self._run_config.decoder.latent_dims)
-            scores = (pca_scores(pca, self._images.train), pca_scores(pca, self._images.val))
+        places = place_images(self._images, self._run_config)
         rates = learning_rates(self._config, infos)
-        self._population = init_population(keys, rates, self._images, scores, self._run_config)
+        self._population = init_population(keys, rates, self._images, places, self._run_config)
         self._restore()
         self._advance(0, 1, 0)
         for slot in self.slots:

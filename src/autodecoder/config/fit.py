@@ -1,0 +1,154 @@
+"""The settings of the joint fit, and the recipes, which are sets of their values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from autodecoder.config.rules import (
+    check_choice,
+    check_learning_rate,
+    check_number,
+    check_positive_int,
+    check_switch,
+    setting,
+)
+from autodecoder.errors import ConfigError
+
+LATENT_STARTS = ("zeros", "normal", "pca", "som", "auto")
+SCHEDULES = ("constant", "cosine")
+
+#: A recipe is nothing but a named set of values of `FitConfig`.
+RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "fast": MappingProxyType(
+            {
+                "latent_start": "auto",
+                "latent_spread": None,
+                "bias_spread": 0.5,
+                "latent_learning_rate": 0.05,
+                "schedule": "cosine",
+                "nesterov": True,
+                "drop_last": True,
+            }
+        ),
+        "original": MappingProxyType(
+            {
+                "latent_start": "zeros",
+                "latent_spread": 1.0,
+                "bias_spread": 0.0,
+                "latent_learning_rate": None,
+                "schedule": "constant",
+                "nesterov": False,
+                "drop_last": True,
+            }
+        ),
+    }
+)
+#: Dimensions of latents that a self-organising map can start, and up to which it is the default.
+_MAP_DIMS = 3
+_AUTO_MAP_DIMS = 2
+#: Their spread by default. A decoder draws sharper where the same images lie further apart, as
+#: networks fit low frequencies of their inputs first (Rahaman et al. 2019).
+_MAP_SPREAD = 10.0
+_PCA_SPREAD = 3.0
+_WIDEST = 1e6
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """The joint fit of decoder and latents, without the values that a search varies freely."""
+
+    num_epochs: int = setting(
+        300, "Passes over the training images.", flag="num_epochs", original="epochs"
+    )
+    batch_size: int = setting(128, "Images a step.", flag="batch_size", original="batch size")
+    latent_start: str = setting(
+        "auto",
+        "Start of the latents: zeros; normal, draws of standard deviation 0.1; pca, principal "
+        "component scores of the images; som, places on a self-organising map of them, of up to 3 "
+        "dimensions; auto, som up to 2 dimensions and else pca.",
+        flag="latent_start",
+    )
+    latent_spread: float | None = setting(
+        None,
+        "Standard deviation of the latents that start by pca or som; by default 3 or 10.",
+        flag="latent_spread",
+    )
+    bias_spread: float = setting(
+        0.5,
+        "Hidden biases start uniform between plus and minus this, over the root of the layer's "
+        "inputs; 0: at zero.",
+        flag="bias_spread",
+    )
+    latent_learning_rate: float | None = setting(
+        0.05, "Step size of the latents, if not that of the decoder.", flag="latent_lr"
+    )
+    schedule: str = setting(
+        "cosine",
+        "Course of the step sizes: constant; cosine, falling to 0 over the fit.",
+        flag="schedule",
+    )
+    nesterov: bool = setting(True, "Nesterov's momentum in the decoder's Adam.", flag="nesterov")
+    drop_last: bool = setting(
+        True,
+        "Leave out the images of an epoch that do not fill a batch (others in each epoch).",
+        flag="drop_last",
+    )
+
+    def __post_init__(self) -> None:
+        check_positive_int("num_epochs", self.num_epochs, most=1_000_000)
+        check_positive_int("batch_size", self.batch_size)
+        check_choice("latent_start", self.latent_start, LATENT_STARTS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        if self.latent_spread is not None:
+            check_number("latent_spread", self.latent_spread)
+            if not 0 < self.latent_spread <= _WIDEST:
+                raise ConfigError(
+                    f"latent_spread must be above 0 and at most {_WIDEST:g}, "
+                    f"got {self.latent_spread}."
+                )
+        check_number("bias_spread", self.bias_spread)
+        if not 0 <= self.bias_spread <= _WIDEST:
+            raise ConfigError(
+                f"bias_spread must lie between 0 and {_WIDEST:g}, got {self.bias_spread}."
+            )
+        check_switch("nesterov", self.nesterov)
+        check_switch("drop_last", self.drop_last)
+        if self.latent_learning_rate is not None:
+            check_learning_rate("latent_learning_rate", self.latent_learning_rate)
+
+    def start_for(self, latent_dims: int) -> str:
+        """Where latents of a length start: `latent_start`, unless that is `auto`.
+
+        Raises
+        ------
+        ConfigError
+            If such latents cannot start there.
+        """
+        if self.latent_start == "som" and latent_dims > _MAP_DIMS:
+            raise ConfigError(
+                f"latent_start: som is for latents of up to {_MAP_DIMS} dimensions, "
+                f"got {latent_dims}."
+            )
+        if self.latent_start != "auto":
+            return self.latent_start
+        return "som" if latent_dims <= _AUTO_MAP_DIMS else "pca"
+
+    def spread_for(self, latent_dims: int) -> float:
+        """Standard deviation of latents of a length that start by `pca` or `som`."""
+        if self.latent_spread is not None:
+            return self.latent_spread
+        return _MAP_SPREAD if self.start_for(latent_dims) == "som" else _PCA_SPREAD
+
+
+def fit_config(recipe: str, **values: Any) -> FitConfig:
+    """Build a `FitConfig` from a recipe; values given by name win over the recipe's.
+
+    Raises
+    ------
+    ConfigError
+        If no recipe has that name, or a value breaks its rule.
+    """
+    check_choice("recipe", recipe, RECIPES)
+    return FitConfig(**{**RECIPES[recipe], **values})
