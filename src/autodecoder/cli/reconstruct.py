@@ -59,6 +59,7 @@ def reconstruct(
     import numpy as np
 
     from autodecoder.cli.console import console, counted
+    from autodecoder.cli.programs import keep_programs
     from autodecoder.config import InferConfig
     from autodecoder.data.arrays import open_images, open_mask
     from autodecoder.model import load_model
@@ -72,6 +73,7 @@ def reconstruct(
         tolerance=tolerance,
         prior=prior,
     )
+    keep_programs()
     trained = load_model(model)
     given = open_images(images)
     seen = None if mask is None else open_mask(mask)

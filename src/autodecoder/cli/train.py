@@ -255,11 +255,13 @@ def _train(config: StudyConfig, folder: Path, storage: str | None, reset: bool) 
         print_start,
         study_progress,
     )
+    from autodecoder.cli.programs import keep_programs
     from autodecoder.cli.tables import print_study
     from autodecoder.report import write_pictures
     from autodecoder.study import load_study, load_study_data, run_study
     from autodecoder.study.results import UNFINISHED
 
+    keep_programs()
     dataset = load_study_data(config, progress=sys.stderr.isatty())
     observers = []
     if config.log.tensorboard:

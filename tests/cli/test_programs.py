@@ -1,0 +1,41 @@
+"""Compiled programs are kept, and the same command makes the same numbers with them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.builders import QUICK, ROOT
+from tests.study.builders import assert_same_history
+
+from autodecoder.study import load_study
+
+
+def run(out: Path, **environment: str) -> str:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    command = [sys.executable, ROOT / "train.py", *QUICK, "--lr=1e-2", "--seed=3", "--out", out]
+    done = subprocess.run(
+        command, env=kept | environment, check=True, capture_output=True, text=True
+    )
+    return done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
+def test_programs_are_kept_and_make_the_same_numbers(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert run(tmp_path / "first", XDG_CACHE_HOME=str(cache)) == ""
+    programs = sorted((cache / "autodecoder" / "programs").glob("*/*-cache"))
+    assert any("advance" in path.name for path in programs)
+    assert run(tmp_path / "second", XDG_CACHE_HOME=str(cache)) == ""
+    assert sorted((cache / "autodecoder" / "programs").glob("*/*-cache")) == programs
+    first, second = (load_study(tmp_path / name).trials[0] for name in ("first", "second"))
+    assert_same_history(first.executions[0].history, second.executions[0].history)
+
+
+def test_the_user_may_name_the_folder(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    mine = tmp_path / "mine"
+    run(tmp_path / "out", XDG_CACHE_HOME=str(cache), JAX_COMPILATION_CACHE_DIR=str(mine))
+    assert list(mine.glob("*-cache"))
+    assert not (cache / "autodecoder" / "programs").exists()
