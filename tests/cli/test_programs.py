@@ -25,11 +25,10 @@ def run(out: Path, **environment: str) -> str:
 def test_programs_are_kept_and_make_the_same_numbers(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     assert run(tmp_path / "first", XDG_CACHE_HOME=str(cache)) == ""
-    (program,) = (cache / "autodecoder" / "programs").glob("*/*advance*-cache")
-    written = program.stat().st_mtime_ns
+    programs = {*(cache / "autodecoder" / "programs").glob("*/*-cache")}
+    assert any("advance" in path.name for path in programs)
     assert run(tmp_path / "second", XDG_CACHE_HOME=str(cache)) == ""
-    assert program.stat().st_mtime_ns == written
-    assert list(program.parent.glob("*advance*-cache")) == [program]
+    assert {*(cache / "autodecoder" / "programs").glob("*/*-cache")} == programs
     first, second = (load_study(tmp_path / name).trials[0] for name in ("first", "second"))
     assert_same_history(first.executions[0].history, second.executions[0].history)
 

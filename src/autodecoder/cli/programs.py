@@ -8,8 +8,6 @@ import jax
 
 from autodecoder.data.download import cache_dir
 
-#: Programs that compiled faster, in seconds, are not worth a file.
-_QUICK = 0.2
 #: Bytes of all programs; those that have not been used for longest go first.
 _MOST = 2**29
 
@@ -19,7 +17,7 @@ def keep_programs() -> None:
     if jax.config.values["jax_compilation_cache_dir"] is None:
         folder = cache_dir() / "programs" / _machine()
         jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", _QUICK)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_compilation_cache_max_size", _MOST)
 
 
