@@ -72,7 +72,7 @@ class FitConfig:
     )
     latent_spread: float | None = setting(
         None,
-        "Standard deviation of the latents that start by pca or som; by default 3 or 10.",
+        "Standard deviation of the latents that start by pca, by default 3, or som, 10.",
         flag="latent_spread",
     )
     bias_spread: float = setting(
