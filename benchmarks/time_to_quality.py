@@ -1,6 +1,6 @@
-"""Time from the start of a process to a decoder of a given quality: the recipes, and plain PyTorch.
+"""Time from the start of a process to a decoder of a given quality: the recipes, and their peers.
 
-    python benchmarks/time_to_quality.py --data_dir FOLDER [--runs fast:4,original:43,pytorch:43]
+    python benchmarks/time_to_quality.py --data_dir FOLDER [--runs fast:3,original:43,pytorch:43]
 
 Each run is a process of its own, as a user starts it. Its clock starts when the process is started
 and stops after its last epoch; recipes that decay their step sizes need the number of epochs
@@ -8,12 +8,12 @@ beforehand, so that each number is a run. Then, off the clock, the fresh validat
 images by this project's inference measures the decoder, whoever has trained it. The test images
 have no part in training.
 
-PyTorch's is the algorithm of recipe `original` as one would write it: a module, a parameter of
-latents, one Adam over both, a `DataLoader` with its default collation; without validation.
+With `--curve N` the same is done every N epochs, the clock standing still meanwhile; `--picture`
+draws the curves, `--target` adds the first point at or below it. What `pytorch` and `autoencoder`
+are is in `peers.py`.
 """
 
 import argparse
-import itertools
 import json
 import os
 import platform
@@ -27,8 +27,11 @@ from typing import Any
 
 import numpy as np
 
+import peers
+
 #: Learning rates: for each recipe the best of a few, found on a split of the training images.
-RATES = {"fast": 6e-3, "original": 1e-3, "pytorch": 1e-3}
+RATES = {"fast": 6e-3, "original": 1e-3}
+PEERS = {"pytorch": peers.pytorch, "autoencoder": peers.autoencoder}
 
 
 def main() -> None:
@@ -40,11 +43,13 @@ def main() -> None:
     parser.add_argument("--arch", default="500-500")
     parser.add_argument("--latent_dims", type=int, default=2)
     parser.add_argument("--lr", type=float, help="Of recipe fast.")
-    parser.add_argument("--curve", action="store_true", help="Fresh validation of every epoch.")
+    parser.add_argument("--curve", type=int, default=0, help="Epochs between measurements.")
+    parser.add_argument("--target", type=float, help="Fresh validation to look for in the curves.")
+    parser.add_argument("--picture", type=Path, help="File for the curves, PNG or SVG.")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        print(json.dumps(child(options)))
+        print(json.dumps(child(options, **json.loads(options.child))))
         return
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ",
@@ -53,38 +58,84 @@ def main() -> None:
     print(f"jax {version('jax')}; {options.dataset}, {options.arch}, {options.latent_dims}-D")
     print("| run | epochs | seconds from process start | fresh validation | training loss |")
     print("|---|---|---|---|---|")
+    curves = {}
     for run in options.runs.split(","):
         name, epochs = run.split(":")
-        results = [spawn(options, name, int(epochs), seed) for seed in range(options.seeds)]
-        cells = (spread([r[key] for r in results], digits) for key, digits in COLUMNS.items())
+        curves[run] = [spawn(options, name, int(epochs), seed) for seed in range(options.seeds)]
+        last = list(zip(*(rows[-1] for rows in curves[run]), strict=True))
+        cells = (spread(list(last[k]), digits) for k, digits in ((1, 1), (2, 4), (3, 4)))
         print(f"| {name} | {epochs} | {' | '.join(cells)} |", flush=True)
-        for result in results if options.curve else ():
-            print("  " + " ".join(f"{e}:{loss:.4f}" for e, loss in result["curve"]), flush=True)
+        for rows in curves[run] if options.curve else ():
+            print("  " + " ".join(f"{e}:{t:.0f}s:{f:.4f}" for e, t, f, _ in rows), flush=True)
+        if options.target:
+            print(f"  {options.target}: {passing(curves[run], options.target)}", flush=True)
+    if options.picture:
+        draw(curves, options)
 
 
-COLUMNS = {"seconds": 1, "fresh": 4, "loss": 4}
+def passing(curves: list, target: float) -> str:
+    """When runs were first seen at or below the target."""
+    found = [row for rows in curves for row in [r for r in rows if r[2] <= target][:1]]
+    if len(found) < len(curves):
+        return f"passed by {len(found)} of {len(curves)}"
+    seconds, epochs = [row[1] for row in found], [row[0] for row in found]
+    return f"{spread(seconds, 1)} s, after {spread(epochs, 0)} epochs"
 
 
 def spread(values: list[float], digits: int) -> str:
     """The median, and the ends."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
     ends = f"{min(values):.{digits}f}-{max(values):.{digits}f}"
     return f"{statistics.median(values):.{digits}f} ({ends})"
 
 
-def spawn(options: argparse.Namespace, name: str, epochs: int, seed: int) -> dict[str, Any]:
-    """Run a contender in a process of its own."""
+def draw(curves: dict[str, list], options: argparse.Namespace) -> None:
+    """Fresh validation over the seconds from process start, each seed a line."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for k, (run, seeds) in enumerate(curves.items()):
+        name, epochs = run.split(":")
+        for rows in seeds:
+            seconds, fresh = [row[1] for row in rows], [row[2] for row in rows]
+            marker = "o" if len(rows) == 1 else "."
+            axes.plot(seconds, fresh, marker=marker, markersize=4, lw=1, color=f"C{k}")
+        axes.plot([], [], color=f"C{k}", label=f"{name}, {epochs} epochs")
+    if options.target:
+        axes.axhline(options.target, color="0.6", lw=0.8, ls="--")
+    axes.set(
+        xscale="log",
+        xlabel="seconds from process start",
+        ylabel="fresh validation, mean squared error",
+        title=f"{options.dataset}, {options.arch}, {options.latent_dims}-D, "
+        f"{os.cpu_count()} CPU cores",
+    )
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(options.picture, dpi=150)
+
+
+def spawn(options: argparse.Namespace, name: str, epochs: int, seed: int) -> list:
+    """Run a contender in a process of its own; the rows of its curve."""
     job = {"name": name, "epochs": epochs, "seed": seed, "start": time.time()}
     command = [sys.executable, __file__, *sys.argv[1:], "--child", json.dumps(job)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def child(options: argparse.Namespace) -> dict[str, Any]:
-    job = json.loads(options.child)
-    return (pytorch if job["name"] == "pytorch" else ours)(options, **job)
+def child(options: argparse.Namespace, name: str, epochs: int, seed: int, start: float) -> list:
+    if name not in PEERS:
+        return ours(options, name, epochs, seed, start)
+    curve = peers.Curve(start, epochs, options.curve)
+    PEERS[name](options, epochs, seed, curve)
+    return curve.rows
 
 
-def ours(options: argparse.Namespace, name: str, epochs: int, seed: int, start: float) -> dict:
+def ours(options: argparse.Namespace, name: str, epochs: int, seed: int, start: float) -> list:
     """A study of one run, as the command line runs it, without log and pictures."""
     import tempfile
 
@@ -105,103 +156,47 @@ def ours(options: argparse.Namespace, name: str, epochs: int, seed: int, start: 
                 "batch_norm": False,
             },
             "fit": {"num_epochs": epochs},
-            "infer": {"fresh_every": int(options.curve)},
+            "infer": {"fresh_every": options.curve},
             "search": {"space": {"learning_rate": [rate]}},
             "log": {"tensorboard": False, "visualize_freq": 0, "histogram_freq": 0},
             "executions_per_trial": 1,
             "seed": seed,
         }
     )
-    clock: Any = Clock(epochs)  # an observer of which one method matters
+    clock: Any = Clock(start)  # an observer of which one method matters
     dataset = ad.load_study_data(config)
     with tempfile.TemporaryDirectory() as folder:
         study = ad.run_study(config, dataset, Path(folder) / "study", observers=[clock])
     history = study.trials[0].executions[0].history
-    curve = history["fresh_val_loss"]
-    return {
-        "seconds": clock.end - start,
-        "fresh": float(curve[-1]),
-        "loss": float(history["loss"][-1]),
-        "curve": [(k + 1, float(loss)) for k, loss in enumerate(curve) if np.isfinite(loss)],
-    }
+    measured = np.flatnonzero(np.isfinite(history["fresh_val_loss"]))
+    return [
+        (
+            int(k) + 1,
+            clock.seconds[int(k) + 1],
+            float(history["fresh_val_loss"][k]),
+            float(history["loss"][k]),
+        )
+        for k in measured
+    ]
 
 
 class Clock:
-    """Notes when the last epoch was done."""
+    """Notes when epochs were done; fresh validation in between does not count."""
 
-    def __init__(self, epochs: int) -> None:
-        self.end, self._epochs = 0.0, epochs
+    def __init__(self, start: float) -> None:
+        self.seconds: dict[int, float] = {}
+        self._start, self._off, self._last = start, 0.0, 0.0
 
     def record(self, run: Any, epoch: int, metrics: Any) -> None:
-        if "loss" in metrics and epoch + len(metrics["loss"]) > self._epochs:
-            self.end = time.time()
+        now = time.time()
+        if "loss" in metrics:
+            self._last = now
+            self.seconds[epoch + len(metrics["loss"]) - 1] = now - self._start - self._off
+        else:
+            self._off += now - self._last
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_: None
-
-
-def pytorch(options: argparse.Namespace, name: str, epochs: int, seed: int, start: float) -> dict:
-    """The peer; its decoder is measured by this project's inference."""
-    import torch  # pyright: ignore[reportMissingImports]
-    from torch import nn  # pyright: ignore[reportMissingImports]
-    from torch.utils.data import DataLoader, TensorDataset  # pyright: ignore[reportMissingImports]
-
-    from autodecoder.data import load_dataset
-
-    torch.manual_seed(seed)
-    dataset = load_dataset(options.dataset, data_dir=options.data_dir)
-    images = torch.from_numpy(np.array(dataset.train.flat)).float() * (2 / 255) - 1
-    n, n_pixels = images.shape
-    widths = (options.latent_dims, *map(int, options.arch.split("-")), n_pixels)
-    layers = []
-    for k, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
-        linear = nn.Linear(n_in, n_out)
-        nn.init.orthogonal_(linear.weight)
-        nn.init.zeros_(linear.bias)
-        layers += [linear, nn.Tanh() if k == len(widths) - 2 else nn.LeakyReLU(0.2)]
-    decoder = nn.Sequential(*layers)
-    latents = nn.Parameter(torch.zeros(n, options.latent_dims))
-    adam = torch.optim.Adam([*decoder.parameters(), latents], lr=RATES[name], eps=1e-7)
-    loader = DataLoader(
-        TensorDataset(torch.arange(n), images), batch_size=128, shuffle=True, drop_last=True
-    )
-    total = 0.0
-    for _ in range(epochs):
-        total = 0.0
-        for rows, targets in loader:
-            loss = nn.functional.mse_loss(decoder(latents[rows]), targets)
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-            total += loss.item()
-    end = time.time()
-    linears = [layer for layer in decoder if isinstance(layer, nn.Linear)]
-    arrays = [(m.weight.detach().numpy().T, m.bias.detach().numpy()) for m in linears]
-    fresh = measure(options, arrays, latents.detach().numpy(), dataset, seed)
-    return {"seconds": end - start, "fresh": fresh, "loss": total / len(loader), "curve": []}
-
-
-def measure(
-    options: argparse.Namespace, arrays: list, latents: np.ndarray, dataset: Any, seed: int
-):
-    """Fresh validation of a decoder that comes as weights and biases."""
-    import jax
-
-    import autodecoder as ad
-    from autodecoder.core.decoder import init_decoder
-
-    arch = tuple(map(int, options.arch.split("-")))
-    config = ad.DecoderConfig(arch=arch, latent_dims=options.latent_dims, batch_norm=False)
-    drawn = init_decoder(jax.random.key(0), config, dataset.train.flat.shape[1], "tanh")
-    layers = tuple(
-        layer._replace(weight=jax.numpy.asarray(weight), bias=jax.numpy.asarray(bias))
-        for layer, (weight, bias) in zip(drawn.layers, arrays, strict=True)
-    )
-    from dataclasses import replace
-
-    decoder = replace(drawn, layers=layers)
-    model = ad.Model(decoder, "standard", dataset.image_shape, latents, latents[:0])
-    return float(model.infer(dataset.val.images, seed=seed).errors.loss.mean())
 
 
 if __name__ == "__main__":

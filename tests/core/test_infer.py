@@ -112,7 +112,6 @@ def test_from_far_away_several_starts_find_what_one_does_not(trained, best) -> N
     assert alone.errors.loss.mean() > 1.2 * best.mean()
     found = place(state, images.val, given=far)
     assert np.mean(found.errors.loss < 1.01 * best) > 0.93
-    assert (found.start == 1).any(), "the far start wins now and then"
 
 
 @pytest.mark.parametrize("tolerance", [1e-5, 1e-2, 1.0])

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from autodecoder.config import RunConfig
+from autodecoder.core.adam import Moments, adam_start
 from autodecoder.core.decoder import (
     Decoder,
     estimate_statistics,
@@ -23,7 +24,7 @@ from autodecoder.core.latents import fit_pca, pca_scores, start_latents
 from autodecoder.core.losses import Errors
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.som import fit_map, map_places
-from autodecoder.core.sweep import LearningRates, Moments, MovingLatents, adam_start, sweep
+from autodecoder.core.sweep import LearningRates, MovingLatents, start_moving, sweep
 from autodecoder.core.watch import RUNNING, Watch, init_watch, watch_epoch
 
 #: Errors of one epoch, in the order in which a history has them.
@@ -140,8 +141,8 @@ def init_run(
     state = RunState(
         decoder=decoder,
         decoder_moments=adam_start(decoder.layers),
-        train=MovingLatents(train, adam_start(train)),
-        val=MovingLatents(val, adam_start(val)),
+        train=start_moving(train),
+        val=start_moving(val),
         key=run_key,
         epoch=jnp.zeros((), jnp.int32),
     )

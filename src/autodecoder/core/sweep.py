@@ -1,28 +1,28 @@
 """One pass over a set of images: in training decoder and latents move, else the latents alone."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 
 from autodecoder.config import FitConfig, RunConfig
+from autodecoder.core.adam import (
+    Moments,
+    Rest,
+    Rows,
+    adam_step,
+    plan_rest,
+    rest_rows,
+    start_rows,
+    step_rows,
+)
 from autodecoder.core.augment import augment_images
 from autodecoder.core.decoder import Decoder, Layer, decode, decode_training
 from autodecoder.core.losses import Errors, measure
 from autodecoder.core.scaling import scale_pixels
-
-# Adam (Kingma & Ba 2015) with the constants of Keras. Dense on the latents: its momentum moves
-# every latent at every step, also those outside the batch.
-_ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-7)
-# The same with Nesterov's momentum (Dozat 2016).
-_NADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-7, nesterov=True)
-
-#: State of an Adam; none where nothing moves.
-Moments = optax.OptState | None
 
 
 class LearningRates(NamedTuple):
@@ -35,8 +35,18 @@ class LearningRates(NamedTuple):
 class MovingLatents(NamedTuple):
     """Latents under optimisation, with the moments of their Adam."""
 
-    values: Float[Array, "n dims"]
-    moments: Moments
+    rows: Rows
+    steps: Int[Array, ""]
+    """Steps made."""
+
+    @property
+    def values(self) -> Float[Array, "*runs n dims"]:
+        return self.rows.values
+
+
+def start_moving(latents: Float[Array, "n dims"]) -> MovingLatents:
+    """Latents before their first step."""
+    return MovingLatents(start_rows(latents), jnp.zeros((), jnp.int32))
 
 
 class Sweep(NamedTuple):
@@ -63,9 +73,11 @@ def sweep(
 ) -> Sweep:
     """Visit the images once, in random order; without moments of its own the decoder is frozen.
 
-    Images and latents are shuffled once, so that each batch is a contiguous slice. Where the last
-    batch is not full, it is filled up from the one before it; the rows seen already count neither
-    in the loss nor in the metrics.
+    Images and latents are shuffled once into batches. Where the last batch is not full, it is
+    filled up from the one before it; the rows seen already count neither in the loss nor in the
+    metrics, and stay as they are.
+
+    Latents move as under an Adam on all of them at every step (`autodecoder.core.adam`).
     """
     training = decoder_moments is not None
     fit = config.fit
@@ -74,64 +86,99 @@ def sweep(
     n_batches = n // batch_size if training and fit.drop_last else -(-n // batch_size)
     order_key, noise_key = jax.random.split(key)
     order = jax.random.permutation(order_key, n)
-    shuffled = images[order]
+    steps = jnp.arange(n_batches)
+    places = jnp.minimum(steps * batch_size, n - batch_size)[:, None] + jnp.arange(batch_size)
+    visited = order[places]
+    shares = _schedule(fit, epoch + steps / n_batches)
+    done, latent_rates = latents.steps, rates.latents * shares
+    # Before each step, behind it, and of rows that no step sees.
+    first = jnp.concatenate([jnp.zeros_like(steps), steps + 1, jnp.zeros(1, jnp.int32)])
+    length = jnp.concatenate([steps, steps[::-1], jnp.full(1, n_batches)])
+    rests = plan_rest(done, first, length, latent_rates)
 
-    def step(carry, k: Int[Array, ""]):
-        decoder, decoder_moments, latents = carry
-        start = jnp.minimum(k * batch_size, n - batch_size)
-        fresh = start + jnp.arange(batch_size) >= k * batch_size
+    def step(carry: tuple[Decoder, Moments], visit: _Visit):
+        decoder, decoder_moments = carry
+        k = visit.step
         step_key = jax.random.fold_in(noise_key, k) if training else None
         batch = _Batch(
-            images=_targets(_slice(shuffled, start, batch_size), step_key, config),
-            weights=fresh / fresh.sum(),
+            images=_targets(visit.images, step_key, config),
+            weights=visit.fresh / visit.fresh.sum(),
             key=step_key,
         )
-        z = _slice(latents.values, start, batch_size)
-        factor = _schedule(fit, epoch + k / n_batches)
+        rows = rest_rows(visit.rows, visit.before)
         norms = None
         if training:
             gradient = jax.grad(_batch_loss, argnums=(0, 1), has_aux=True)
             (layers_gradient, z_gradient), errors = gradient(
-                decoder.layers, z, decoder, batch, config.scaler
+                decoder.layers, rows.values, decoder, batch, config.scaler
             )
             if config.track_gradients:
                 norms = _norms(layers_gradient, z_gradient)
-            layers, decoder_moments = _adam_step(
+            layers, decoder_moments = adam_step(
                 decoder.layers,
                 layers_gradient,
                 decoder_moments,
-                rates.decoder * factor,
+                rates.decoder * shares[k],
                 nesterov=fit.nesterov,
             )
             decoder = replace(decoder, layers=layers)
         else:
             gradient = jax.grad(_batch_loss, argnums=1, has_aux=True)
-            z_gradient, errors = gradient(decoder.layers, z, decoder, batch, config.scaler)
-        dense = jax.lax.dynamic_update_slice_in_dim(
-            jnp.zeros_like(latents.values), z_gradient, start, 0
-        )
-        latents = MovingLatents(
-            *_adam_step(latents.values, dense, latents.moments, rates.latents * factor)
-        )
-        return (decoder, decoder_moments, latents), (errors, norms)
+            z_gradient, errors = gradient(
+                decoder.layers, rows.values, decoder, batch, config.scaler
+            )
+        rows = step_rows(rows, z_gradient, done + k, latent_rates[k])
+        return (decoder, decoder_moments), (rest_rows(rows, visit.after), errors, norms)
 
-    carry = (decoder, decoder_moments, _reorder(latents, lambda a: a[order]))
-    (decoder, decoder_moments, latents), (errors, norms) = jax.lax.scan(
-        step, carry, jnp.arange(n_batches)
+    visits = _Visit(
+        step=steps,
+        images=images[visited],
+        rows=jax.tree.map(lambda a: a[visited], latents.rows),
+        fresh=places >= steps[:, None] * batch_size,
+        before=jax.tree.map(lambda a: a[:n_batches], rests),
+        after=jax.tree.map(lambda a: a[n_batches:-1], rests),
+    )
+    (decoder, decoder_moments), (moved, errors, norms) = jax.lax.scan(
+        step, (decoder, decoder_moments), visits
     )
     n_seen = min(n, n_batches * batch_size)
+    left_out = rest_rows(
+        jax.tree.map(lambda a: a[order[n_seen:]], latents.rows),
+        jax.tree.map(lambda a: a[-1], rests),
+    )
+    source = jnp.zeros(n, jnp.int32).at[order].set(jnp.arange(n), unique_indices=True)
+
+    def gather(moved: Float[Array, "steps b dims"], late: Float[Array, "late dims"]) -> Array:
+        """Back into the order of the images."""
+        in_order = moved.reshape(-1, moved.shape[-1])
+        n_again = len(in_order) - n_seen  # rows of the last batch that were seen before
+        start = len(in_order) - batch_size
+        parts = (in_order[:start], in_order[start + n_again :], late)
+        return jnp.concatenate(parts)[source]
+
+    rows = jax.tree.map(gather, moved, left_out)
     return Sweep(
         decoder,
         decoder_moments,
-        _reorder(latents, lambda a: jnp.zeros_like(a).at[order].set(a, unique_indices=True)),
+        MovingLatents(rows, done + n_batches),
         jax.tree.map(lambda e: e.sum() / n_seen, errors),
         None if norms is None else norms.mean(axis=0),
     )
 
 
-def adam_start(values: Any) -> Moments:
-    """Moments before the first step."""
-    return _ADAM.init(values)
+class _Visit(NamedTuple):
+    """What a step gets of everything, in a pass stacked along a first axis."""
+
+    step: Int[Array, "*steps"]
+    images: UInt8[Array, "*steps b pixels"]
+    rows: Rows
+    """As they stand at the start of the pass."""
+    fresh: Bool[Array, "*steps b"]
+    """False for rows that an earlier step has seen."""
+    before: Rest
+    """From the start of the pass to the step."""
+    after: Rest
+    """From behind the step to the end of the pass."""
 
 
 class _Batch(NamedTuple):
@@ -177,24 +224,8 @@ def _norms(layers: tuple[Layer, ...], latents: Float[Array, "b dims"]) -> Float[
     return jnp.stack([optax.tree.norm(part) for part in (*layers, latents)])
 
 
-def _adam_step(
-    values: Any, gradient: Any, moments: Any, rate: Float[Array, ""], *, nesterov: bool = False
-) -> tuple[Any, Moments]:
-    direction, moments = (_NADAM if nesterov else _ADAM).update(gradient, moments)
-    return jax.tree.map(lambda v, d: v - rate * d, values, direction), moments
-
-
-def _schedule(fit: FitConfig, epoch: Float[Array, ""]) -> Float[Array, ""]:
-    """Share of the full step size at a point of the fit, counted in epochs."""
+def _schedule(fit: FitConfig, epoch: Float[Array, " steps"]) -> Float[Array, " steps"]:
+    """Share of the full step size at points of the fit, counted in epochs."""
     if fit.schedule == "constant":
-        return jnp.ones(())
+        return jnp.ones_like(epoch)
     return 0.5 * (1 + jnp.cos(jnp.pi * epoch / fit.num_epochs))
-
-
-def _slice(values: Array, start: Int[Array, ""], size: int) -> Array:
-    return jax.lax.dynamic_slice_in_dim(values, start, size)
-
-
-def _reorder(latents: MovingLatents, reorder: Callable[[Array], Array]) -> MovingLatents:
-    """Apply a row permutation to latents and moments; the step count has no rows."""
-    return jax.tree.map(lambda a: reorder(a) if a.ndim else a, latents)

@@ -1,0 +1,197 @@
+"""What a user would pick instead: the original's algorithm in plain PyTorch, and an autoencoder.
+
+Both end in a decoder, which this project's inference measures as it does its own. Their functions
+take options with `dataset`, `data_dir`, `arch` and `latent_dims`, and return what `Curve` gathers.
+"""
+
+import argparse
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+#: Learning rates of the peers, each the best of a few on a split of the training images.
+RATES = {"pytorch": 1e-3, "autoencoder": 2e-3}
+BATCH = 128
+
+
+class Curve:
+    """Seconds and errors along a training, the measurements themselves off the clock.
+
+    Parameters
+    ----------
+    start : float
+        Of the process, as `time.time` tells it.
+    every : int
+        Epochs between measurements; the last epoch is always measured.
+    """
+
+    def __init__(self, start: float, epochs: int, every: int) -> None:
+        self._start, self._epochs, self._every = start, epochs, every
+        self._off = 0.0
+        self.rows: list[tuple[int, float, float, float]] = []
+
+    def note(self, epoch: int, loss: float, measure) -> None:
+        """After an epoch, with its mean training loss."""
+        if epoch != self._epochs and (not self._every or epoch % self._every):
+            return
+        now = time.time()
+        fresh = measure()
+        self.rows.append((epoch, now - self._start - self._off, fresh, loss))
+        self._off += time.time() - now
+
+
+def pytorch(options: argparse.Namespace, epochs: int, seed: int, curve: Curve) -> None:
+    """The algorithm of recipe `original` as one would write it: a module, a parameter of latents.
+
+    One Adam over both, a `DataLoader` with its default collation, no validation in between.
+    """
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch import nn  # pyright: ignore[reportMissingImports]
+    from torch.utils.data import DataLoader, TensorDataset  # pyright: ignore[reportMissingImports]
+
+    from autodecoder.data import load_dataset
+
+    torch.manual_seed(seed)
+    dataset = load_dataset(options.dataset, data_dir=options.data_dir)
+    images = torch.from_numpy(np.array(dataset.train.flat)).float() * (2 / 255) - 1
+    n, n_pixels = images.shape
+    widths = (options.latent_dims, *map(int, options.arch.split("-")), n_pixels)
+    layers = []
+    for k, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
+        linear = nn.Linear(n_in, n_out)
+        nn.init.orthogonal_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        layers += [linear, nn.Tanh() if k == len(widths) - 2 else nn.LeakyReLU(0.2)]
+    decoder = nn.Sequential(*layers)
+    latents = nn.Parameter(torch.zeros(n, options.latent_dims))
+    adam = torch.optim.Adam([*decoder.parameters(), latents], lr=RATES["pytorch"], eps=1e-7)
+    loader = DataLoader(
+        TensorDataset(torch.arange(n), images), batch_size=BATCH, shuffle=True, drop_last=True
+    )
+
+    def measure_now() -> float:
+        linears = [layer for layer in decoder if isinstance(layer, nn.Linear)]
+        arrays = [(m.weight.detach().numpy().T, m.bias.detach().numpy()) for m in linears]
+        return measure(options, arrays, latents.detach().numpy(), dataset, seed)
+
+    for epoch in range(1, epochs + 1):
+        total = 0.0
+        for rows, targets in loader:
+            loss = nn.functional.mse_loss(decoder(latents[rows]), targets)
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            total += loss.item()
+        curve.note(epoch, total / len(loader), measure_now)
+
+
+def autoencoder(options: argparse.Namespace, epochs: int, seed: int, curve: Curve) -> None:
+    """The same decoder with an encoder of the mirrored widths in front; Adam with a cosine decay.
+
+    Its codes are the candidates from which our inference starts, as for any decoder: it is
+    measured at the latents that suit its decoder best, not at the encoder's.
+    """
+    import equinox as eqx
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    from autodecoder.core.decoder import decode_training
+    from autodecoder.core.scaling import scale_pixels
+    from autodecoder.data import load_dataset
+
+    dataset = load_dataset(options.dataset, data_dir=options.data_dir)
+    images = jnp.asarray(dataset.train.flat)
+    n, n_pixels = images.shape
+    key = jax.random.key(seed)
+    widths = (n_pixels, *map(int, reversed(options.arch.split("-"))), options.latent_dims)
+    keys = jax.random.split(jax.random.fold_in(key, 0), len(widths))
+    encoder = [
+        eqx.nn.Linear(a, b, key=k)
+        for k, (a, b) in zip(keys, itertools.pairwise(widths), strict=False)
+    ]
+    drawn = _decoder(options, n_pixels, jax.random.fold_in(key, 1))
+    n_batches = n // BATCH
+    adam = optax.adam(optax.cosine_decay_schedule(RATES["autoencoder"], n_batches * epochs))
+
+    def encode(encoder, x):
+        for layer in encoder[:-1]:
+            x = jax.nn.leaky_relu(jax.vmap(layer)(x), 0.2)
+        return jax.vmap(encoder[-1])(x)
+
+    def loss_of(parts, x, key):
+        encoder, layers = parts
+        outputs = decode_training(replace(drawn, layers=layers), encode(encoder, x), key)
+        return jnp.mean((outputs - x) ** 2)
+
+    @jax.jit
+    def one_epoch(parts, state, key):
+        order = jax.random.permutation(key, n)[: n_batches * BATCH].reshape(n_batches, BATCH)
+
+        def step(carry, rows):
+            parts, state = carry
+            batch = scale_pixels(images[rows], "standard")
+            loss, gradient = jax.value_and_grad(loss_of)(parts, batch, key)
+            updates, state = adam.update(gradient, state)
+            return (optax.apply_updates(parts, updates), state), loss
+
+        (parts, state), losses = jax.lax.scan(step, (parts, state), order)
+        return parts, state, losses.mean()
+
+    @jax.jit
+    def codes(encoder):
+        def one(x):
+            return encode(encoder, scale_pixels(x[None], "standard"))[0]
+
+        return jax.lax.map(one, images, batch_size=1000)
+
+    parts: Any = (encoder, drawn.layers)
+    state = adam.init(parts)
+    for epoch in range(1, epochs + 1):
+        parts, state, loss = one_epoch(parts, state, jax.random.fold_in(key, epoch + 1))
+
+        def measure_now(parts=parts) -> float:
+            encoder, layers = parts
+            arrays = [(np.asarray(m.weight), np.asarray(m.bias)) for m in layers]
+            return measure(options, arrays, np.asarray(codes(encoder)), dataset, seed)
+
+        curve.note(epoch, float(loss), measure_now)
+
+
+def measure(
+    options: argparse.Namespace, arrays: Sequence, latents: np.ndarray, dataset, seed: int
+) -> float:
+    """Fresh validation of a decoder that comes as weights and biases, by this project's inference.
+
+    Parameters
+    ----------
+    arrays : sequence of pairs of (n_in, n_out) and (n_out,)
+    latents : (n_train, latent_dims)
+        Of the training images: from them the inference takes its candidates.
+    """
+    import jax.numpy as jnp
+    from jax import random
+
+    import autodecoder as ad
+
+    drawn = _decoder(options, dataset.train.flat.shape[1], random.key(0))
+    layers = tuple(
+        layer._replace(weight=jnp.asarray(weight), bias=jnp.asarray(bias))
+        for layer, (weight, bias) in zip(drawn.layers, arrays, strict=True)
+    )
+    decoder = replace(drawn, layers=layers)
+    model = ad.Model(decoder, "standard", dataset.image_shape, latents, latents[:0])
+    return float(model.infer(dataset.val.images, seed=seed).errors.loss.mean())
+
+
+def _decoder(options: argparse.Namespace, n_pixels: int, key):
+    import autodecoder as ad
+    from autodecoder.core.decoder import init_decoder
+
+    arch = tuple(map(int, options.arch.split("-")))
+    config = ad.DecoderConfig(arch=arch, latent_dims=options.latent_dims, batch_norm=False)
+    return init_decoder(key, config, n_pixels, "tanh")

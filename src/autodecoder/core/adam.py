@@ -1,0 +1,138 @@
+"""Adam (Kingma & Ba 2015): on everything at once, and on rows of which each step sees a few.
+
+Adam on all latents moves each of them at every step: where a step's batch leaves a latent out, its
+gradient is zero, but its first moment carries it on. Done as written, that costs in proportion to
+all latents at every step, for long ones more than the decoder does. In an epoch each latent has a
+gradient once, and what happens to it before and after has a closed form: the same numbers at a cost
+in proportion to the batch.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+# The constants of Keras.
+_B1, _B2, _EPS = 0.9, 0.999, 1e-7
+_ADAM = optax.scale_by_adam(b1=_B1, b2=_B2, eps=_EPS)
+# The same with Nesterov's momentum (Dozat 2016).
+_NADAM = optax.scale_by_adam(b1=_B1, b2=_B2, eps=_EPS, nesterov=True)
+
+#: Stretches of the steps ahead, over each of which what fades slowly is taken for constant. Beyond
+#: the last a first moment has faded for good, to a share of 1e-6.
+_STRETCHES = ((1, 3), (4, 12), (13, 128))
+_TINY = 1e-30
+
+#: State of an Adam; none where nothing moves.
+Moments = optax.OptState | None
+
+
+def adam_start(values: Any) -> Moments:
+    """Moments before the first step, of any tree of arrays."""
+    return _ADAM.init(values)
+
+
+def adam_step(
+    values: Any, gradient: Any, moments: Any, rate: Float[Array, ""], *, nesterov: bool = False
+) -> tuple[Any, Moments]:
+    """A step on a tree of arrays, all of which have a gradient."""
+    direction, moments = (_NADAM if nesterov else _ADAM).update(gradient, moments)
+    return jax.tree.map(lambda v, d: v - rate * d, values, direction), moments
+
+
+class Rows(NamedTuple):
+    """Rows under an Adam, with their moments; how many steps were made is the same for all."""
+
+    values: Float[Array, "*batches rows dims"]
+    mean: Float[Array, "*batches rows dims"]
+    square: Float[Array, "*batches rows dims"]
+
+
+def start_rows(values: Float[Array, "rows dims"]) -> Rows:
+    """Rows before their first step."""
+    return Rows(values, jnp.zeros_like(values), jnp.zeros_like(values))
+
+
+class Rest(NamedTuple):
+    """What becomes of a row in some steps without gradient."""
+
+    shift: Float[Array, "*steps stretches"]
+    """Sums of the step sizes, each with its bias correction and its share of the first moment."""
+    fade_root: Float[Array, "*steps stretches"]
+    """Of the root of the second moment, on average over the shift."""
+    eps: Float[Array, "*steps stretches"]
+    fade_mean: Float[Array, "*steps"]
+    fade_square: Float[Array, "*steps"]
+
+
+def plan_rest(
+    done: Int[Array, ""],
+    first: Int[Array, "*steps"],
+    length: Int[Array, "*steps"],
+    rates: Float[Array, " epoch"],
+) -> Rest:
+    """The steps `first` to `first + length - 1` of an epoch, for rows that none of them sees.
+
+    The second moment fades so much more slowly than the first that a few values stand for its
+    course: an error below 1e-5 of the shift, and below 1 % where gradients are so small that Adam's
+    epsilon counts in the first steps.
+
+    Parameters
+    ----------
+    done : int
+        Steps before the epoch.
+    first, length : (...,) int
+    rates : (epoch,)
+        Step size of each step of the epoch.
+    """
+    ahead = jnp.arange(1, _STRETCHES[-1][-1] + 1)
+    step = first[..., None] + ahead
+    rate = rates[jnp.minimum(step - 1, len(rates) - 1)]
+    weight = rate * _fade(_B1, ahead) * jnp.sqrt(1 - _fade(_B2, done + step))
+    weight = weight / (1 - _fade(_B1, done + step))
+    weight = jnp.where(ahead <= length[..., None], weight, 0)
+    within = [(begin <= ahead) & (ahead <= end) for begin, end in _STRETCHES]
+    stretch = jnp.stack(within, -1).astype(jnp.float32)
+    shift = jnp.matmul(weight, stretch, precision="highest")
+    moment = jnp.matmul(weight * ahead, stretch, precision="highest")
+    mean_ahead = jnp.maximum(moment / jnp.maximum(shift, _TINY), 1)
+    return Rest(
+        shift,
+        fade_root=_fade(_B2, mean_ahead / 2),
+        eps=_EPS * jnp.sqrt(1 - _fade(_B2, done + first[..., None] + mean_ahead)),
+        fade_mean=_fade(_B1, length),
+        fade_square=_fade(_B2, length),
+    )
+
+
+def _fade(base: float, length: Float[Array, "..."] | Int[Array, "..."]) -> Float[Array, "..."]:
+    return jnp.exp(math.log(base) * length)
+
+
+def rest_rows(rows: Rows, rest: Rest) -> Rows:
+    """Let rows rest, with `rest` of one stretch of steps."""
+    values, mean, square = rows
+    stretches = zip(rest.shift, rest.fade_root, rest.eps, strict=True)
+    ways = [shift / (jnp.sqrt(square) * fade + eps) for shift, fade, eps in stretches]
+    return Rows(
+        values - mean * sum(ways),
+        mean * rest.fade_mean,
+        square * rest.fade_square,
+    )
+
+
+def step_rows(
+    rows: Rows,
+    gradient: Float[Array, "rows dims"],
+    done: Int[Array, ""],
+    rate: Float[Array, ""],
+) -> Rows:
+    """One step of rows that have a gradient, after `done` steps."""
+    mean = _B1 * rows.mean + (1 - _B1) * gradient
+    square = _B2 * rows.square + (1 - _B2) * gradient**2
+    step = (done + 1).astype(jnp.float32)
+    unbiased = jnp.sqrt(square / (1 - _B2**step)) + _EPS
+    return Rows(rows.values - rate * (mean / (1 - _B1**step)) / unbiased, mean, square)
