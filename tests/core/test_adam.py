@@ -43,7 +43,8 @@ def test_resting_rows_move_as_under_dense_adam(n_steps: int, scale: float, error
     shift = float(jnp.abs(dense - values).mean())
     np.testing.assert_allclose(rows.values, dense, atol=error * shift)
     assert isinstance(state, optax.ScaleByAdamState)
-    assert isinstance(state.mu, jax.Array) and isinstance(state.nu, jax.Array)
+    assert isinstance(state.mu, jax.Array)
+    assert isinstance(state.nu, jax.Array)
     np.testing.assert_allclose(rows.mean, state.mu, rtol=1e-4, atol=1e-6 * scale)
     np.testing.assert_allclose(rows.square, state.nu, rtol=1e-4)
 
