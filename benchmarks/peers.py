@@ -19,7 +19,10 @@ BATCH = 128
 
 
 class Curve:
-    """Seconds and errors along a training, the measurements themselves off the clock.
+    """Epochs, seconds, fresh validation and training loss along a training.
+
+    The measurements themselves are off the clock. A fifth column is for the co-trained validation,
+    which the peers do not have.
 
     Parameters
     ----------
@@ -32,7 +35,7 @@ class Curve:
     def __init__(self, start: float, epochs: int, every: int) -> None:
         self._start, self._epochs, self._every = start, epochs, every
         self._off = 0.0
-        self.rows: list[tuple[int, float, float, float]] = []
+        self.rows: list[tuple[int, float, float, float, float]] = []
 
     def note(self, epoch: int, loss: float, measure) -> None:
         """After an epoch, with its mean training loss."""
@@ -40,7 +43,7 @@ class Curve:
             return
         now = time.time()
         fresh = measure()
-        self.rows.append((epoch, now - self._start - self._off, fresh, loss))
+        self.rows.append((epoch, now - self._start - self._off, fresh, loss, np.nan))
         self._off += time.time() - now
 
 

@@ -24,6 +24,7 @@ from autodecoder.config import DecoderConfig, RunConfig, fit_config
 from autodecoder.core.fit import Images
 from autodecoder.core.population import advance, execution_key, init_population
 from autodecoder.core.sweep import LearningRates
+from cost import matrix_rate
 
 N_IMAGES, N_PIXELS, BATCH, WIDTHS, DIMS = 60_000, 784, 128, (500, 500), 2
 N_STEPS = N_IMAGES // BATCH
@@ -83,19 +84,6 @@ def pytorch(pixels: np.ndarray):
     return epoch
 
 
-def matrix_rate() -> float:
-    """The machine's rate for float32 matrix products, GFLOP/s: 2,048 cubed in XLA, best of 5."""
-    a = jnp.ones((2048, 2048))
-    product = jax.jit(jnp.matmul)
-    product(a, a).block_until_ready()
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        product(a, a).block_until_ready()
-        seconds.append(time.perf_counter() - start)
-    return 2 * 2048**3 / min(seconds) / 1e9
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="epochs timed of each")
@@ -116,7 +104,7 @@ def main() -> None:
             epoch()
             seconds[name].append(time.perf_counter() - start)
 
-    rate = matrix_rate()
+    rate = matrix_rate() / 1e9
     machine = f"{jax.devices()[0].device_kind} {platform.machine()}, {os.cpu_count()} cores"
     print(f"{machine}, Python {platform.python_version()}")
     print(f"matrix products at {rate:.0f} GFLOP/s; medians of {options.rounds} epochs")

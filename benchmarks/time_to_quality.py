@@ -42,6 +42,9 @@ def main() -> None:
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--arch", default="500-500")
     parser.add_argument("--latent_dims", type=int, default=2)
+    parser.add_argument(
+        "--executions", type=int, default=1, help="Runs of a recipe together; means are shown."
+    )
     parser.add_argument("--lr", type=float, help="Of recipe fast.")
     parser.add_argument("--curve", type=int, default=0, help="Epochs between measurements.")
     parser.add_argument("--target", type=float, help="Fresh validation to look for in the curves.")
@@ -56,17 +59,20 @@ def main() -> None:
         end="",
     )
     print(f"jax {version('jax')}; {options.dataset}, {options.arch}, {options.latent_dims}-D")
-    print("| run | epochs | seconds from process start | fresh validation | training loss |")
-    print("|---|---|---|---|---|")
+    print(
+        "| run | epochs | seconds from process start | fresh validation | training loss "
+        "| co-trained validation |"
+    )
+    print("|---|---|---|---|---|---|")
     curves = {}
     for run in options.runs.split(","):
         name, epochs = run.split(":")
         curves[run] = [spawn(options, name, int(epochs), seed) for seed in range(options.seeds)]
         last = list(zip(*(rows[-1] for rows in curves[run]), strict=True))
-        cells = (spread(list(last[k]), digits) for k, digits in ((1, 1), (2, 4), (3, 4)))
+        cells = (spread(list(last[k]), digits) for k, digits in ((1, 1), (2, 4), (3, 4), (4, 4)))
         print(f"| {name} | {epochs} | {' | '.join(cells)} |", flush=True)
         for rows in curves[run] if options.curve else ():
-            print("  " + " ".join(f"{e}:{t:.0f}s:{f:.4f}" for e, t, f, _ in rows), flush=True)
+            print("  " + " ".join(f"{e}:{t:.0f}s:{f:.4f}" for e, t, f, *_ in rows), flush=True)
         if options.target:
             print(f"  {options.target}: {passing(curves[run], options.target)}", flush=True)
     if options.picture:
@@ -83,7 +89,9 @@ def passing(curves: list, target: float) -> str:
 
 
 def spread(values: list[float], digits: int) -> str:
-    """The median, and the ends."""
+    """The median, and the ends; blank for what a contender does not measure."""
+    if np.isnan(values).any():
+        return ""
     if len(values) == 1:
         return f"{values[0]:.{digits}f}"
     ends = f"{min(values):.{digits}f}-{max(values):.{digits}f}"
@@ -159,7 +167,7 @@ def ours(options: argparse.Namespace, name: str, epochs: int, seed: int, start: 
             "infer": {"fresh_every": options.curve},
             "search": {"space": {"learning_rate": [rate]}},
             "log": {"tensorboard": False, "visualize_freq": 0, "histogram_freq": 0},
-            "executions_per_trial": 1,
+            "executions_per_trial": options.executions,
             "seed": seed,
         }
     )
@@ -167,17 +175,13 @@ def ours(options: argparse.Namespace, name: str, epochs: int, seed: int, start: 
     dataset = ad.load_study_data(config)
     with tempfile.TemporaryDirectory() as folder:
         study = ad.run_study(config, dataset, Path(folder) / "study", observers=[clock])
-    history = study.trials[0].executions[0].history
-    measured = np.flatnonzero(np.isfinite(history["fresh_val_loss"]))
-    return [
-        (
-            int(k) + 1,
-            clock.seconds[int(k) + 1],
-            float(history["fresh_val_loss"][k]),
-            float(history["loss"][k]),
-        )
-        for k in measured
+    histories = [execution.history for execution in study.trials[0].executions]
+    means = [
+        np.mean([history[name] for history in histories], axis=0)
+        for name in ("fresh_val_loss", "loss", "val_loss")
     ]
+    measured = (np.flatnonzero(np.isfinite(means[0])) + 1).tolist()
+    return [(e, clock.seconds[e], *(float(mean[e - 1]) for mean in means)) for e in measured]
 
 
 class Clock:

@@ -66,13 +66,18 @@ LISTS = {
     "dropout_rate": _values(shares),
     "batch_size": _values(st.integers(2, 1000)),
     "latent_start": _values(starts),
+    "latent_spread": _values(st.floats(1e-3, 1e3)),
+    "bias_spread": _values(st.floats(0, 1e3)),
     "schedule": _values(st.sampled_from(SCHEDULES)),
+    "nesterov": _values(st.booleans()),
     "drop_last": _values(st.booleans()),
 }
 RANGES = {
     "learning_rate": _ranges(1e-30, 1e30),
     "latent_learning_rate": _ranges(1e-30, 1e30),
     "dropout_rate": _ranges(0.01, 0.9),
+    "latent_spread": _ranges(1e-3, 1e3),
+    "bias_spread": _ranges(1e-3, 1e3),
     "latent_dims": st.integers(1, 50).map(lambda low: Range(low, low + 7)),
     "batch_size": st.integers(2, 50).map(lambda low: Range(low, low + 7, log=True)),
 }

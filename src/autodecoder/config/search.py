@@ -38,7 +38,10 @@ TUNABLE = (
     "dropout_rate",
     "batch_size",
     "latent_start",
+    "latent_spread",
+    "bias_spread",
     "schedule",
+    "nesterov",
     "drop_last",
 )
 #: Those of them that are traced: trials that differ in nothing else share a program.
@@ -47,9 +50,9 @@ TRACED = ("learning_rate", "latent_learning_rate")
 TUNABLE_ALIASES = MappingProxyType({"lr": "learning_rate", "latent_lr": "latent_learning_rate"})
 
 _WHOLE = ("latent_dims", "batch_size")
-_NUMBERS = (*_WHOLE, *TRACED, "dropout_rate")
+_NUMBERS = (*_WHOLE, *TRACED, "dropout_rate", "latent_spread", "bias_spread")
 _WORDS = ("activation", "latent_start", "schedule")
-_SWITCHES = ("batch_norm", "use_bias", "drop_last")
+_SWITCHES = ("batch_norm", "use_bias", "nesterov", "drop_last")
 #: More values than this in one list are taken for a slip of the pen.
 _MOST_VALUES = 10_000
 

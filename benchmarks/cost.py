@@ -1,0 +1,190 @@
+"""What an epoch of training costs: the cost model of `docs/cost.md` beside measurements.
+
+    python benchmarks/cost.py [--most_images 1000000] [--runs 1] [--markdown]
+
+First the machine's two rates are measured: matrix products of 2,048 cubed in float32, and bytes a
+second of an Adam step on arrays that fit no cache. From them alone the model tells the seconds of
+an epoch; then epochs are timed. Images are random pixels: the arithmetic does not depend on them.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from autodecoder.config import DecoderConfig, RunConfig, fit_config, format_arch
+from autodecoder.core.adam import adam_start, adam_step
+from autodecoder.core.fit import Images
+from autodecoder.core.population import advance, execution_key, init_population
+from autodecoder.core.sweep import LearningRates
+
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One training, without validation images."""
+
+    n_images: int = 60_000
+    n_pixels: int = 784
+    latent_dims: int = 2
+    arch: tuple[int, ...] = (500, 500)
+    batch_size: int = 128
+    n_runs: int = 1
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        return (self.latent_dims, *self.arch, self.n_pixels)
+
+    @property
+    def n_weights(self) -> int:
+        """Of the kernels; biases are left out everywhere."""
+        return sum(a * b for a, b in zip(self.widths[:-1], self.widths[1:], strict=True))
+
+    @property
+    def n_steps(self) -> int:
+        return self.n_images // self.batch_size
+
+    @property
+    def flops(self) -> float:
+        """Of an epoch: three matrix products for each kernel, of two operations an entry."""
+        return 6.0 * self.n_weights * self.n_steps * self.batch_size * self.n_runs
+
+    @property
+    def adam_bytes(self) -> float:
+        """Of an epoch: a step reads values, gradient and two moments, and writes three of them."""
+        return 28.0 * self.n_weights * self.n_steps * self.n_runs
+
+    @property
+    def memory(self) -> float:
+        """Bytes while an epoch runs: arguments, results in their place, and what is temporary."""
+        images = 2.0 * self.n_images * self.n_pixels  # as they are, and shuffled
+        # Values and two moments, as they are, in the order of the batches, and moved.
+        latents = 4.0 * 3 * 3 * self.n_images * self.latent_dims
+        decoder = 4.0 * 4 * self.n_weights  # values, moments, gradient
+        return images + self.n_runs * (latents + decoder)
+
+    def seconds(self, flop_rate: float, byte_rate: float) -> float:
+        """Of an epoch: matrix products and Adam, one after the other."""
+        return self.flops / flop_rate + self.adam_bytes / byte_rate
+
+    def __str__(self) -> str:
+        runs = f", {self.n_runs} runs" if self.n_runs > 1 else ""
+        return (
+            f"{self.n_images:,} × {self.n_pixels}, {format_arch(self.arch)}, "
+            f"{self.latent_dims}-D, batch {self.batch_size}{runs}"
+        )
+
+
+SHAPES = (
+    Shape(n_images=1_000),
+    Shape(n_images=10_000),
+    Shape(),
+    Shape(n_images=200_000),
+    Shape(n_images=1_000_000),
+    Shape(latent_dims=16),
+    Shape(latent_dims=64),
+    Shape(latent_dims=256),
+    Shape(arch=(128, 256, 512, 1024, 2048)),
+    Shape(arch=(64, 64)),
+    Shape(n_images=50_000, n_pixels=3072),
+    Shape(batch_size=32),
+    Shape(batch_size=1024),
+    Shape(n_runs=4),
+)
+
+
+def matrix_rate() -> float:
+    """Operations a second of float32 matrix products, best of 5."""
+    a = jnp.ones((2048, 2048))
+    return 2 * 2048**3 / best_of(jax.jit(jnp.matmul), a, a)
+
+
+def memory_rate() -> float:
+    """Bytes a second that an Adam step on 8 million values moves, best of 5."""
+    values = jnp.ones(8_000_000)
+    step = jax.jit(lambda v, g, m: adam_step(v, g, m, jnp.asarray(1e-3)))
+    return 28 * len(values) / best_of(step, values, values, adam_start(values))
+
+
+def best_of(function, *arguments) -> float:
+    jax.block_until_ready(function(*arguments))
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        jax.block_until_ready(function(*arguments))
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def measure(shape: Shape) -> tuple[float, float]:
+    """Median seconds of an epoch, and bytes of memory as the compiler plans them."""
+    rng = np.random.default_rng(0)
+    block = rng.integers(0, 256, (1000, shape.n_pixels), dtype=np.uint8)
+    pixels = np.tile(block, (shape.n_images // 1000, 1))
+    images = Images(jnp.asarray(pixels), jnp.asarray(pixels[:1]))
+    config = RunConfig(
+        DecoderConfig(arch=shape.arch, latent_dims=shape.latent_dims, batch_norm=False),
+        fit_config(
+            "fast", latent_start="normal", batch_size=shape.batch_size, num_epochs=1_000_000
+        ),
+        scaler="standard",
+        image_shape=(shape.n_pixels, 1, 1),
+    )
+    rates = jnp.full(shape.n_runs, 1e-3)
+    key = jax.random.key(0)
+    keys = jnp.stack([execution_key(key, k) for k in range(shape.n_runs)])
+    population = init_population(keys, LearningRates(rates, rates), images, None, config)
+    side_by_side = jax.default_backend() != "cpu"
+    switches = {"config": config, "side_by_side": side_by_side}
+    program = advance.lower(population, images, 0, shape.n_runs, 0, **switches).compile()
+    plan = program.memory_analysis()
+    memory = plan.argument_size_in_bytes + plan.temp_size_in_bytes
+    seconds = []
+    for epoch in range(4 if shape.n_images <= 200_000 else 2):
+        start = time.perf_counter()
+        population = program(population, images, 0, shape.n_runs, epoch + 1)
+        jax.block_until_ready(population)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:]), memory  # the first one warms up
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--most_images", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, help="Of the default shape, side by side, alone.")
+    options = parser.parse_args()
+    flop_rate, byte_rate = matrix_rate(), memory_rate()
+    print(
+        f"{jax.devices()[0].device_kind}, {platform.machine()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}, jax {version('jax')}; matrix products "
+        f"{flop_rate / GB:.0f} GFLOP/s, Adam {byte_rate / GB:.1f} GB/s"
+    )
+    print("| | GFLOP | s by the model | s | GFLOP/s | share | GB by the model | GB |")
+    print("|---|---|---|---|---|---|---|---|")
+    shapes = [shape for shape in SHAPES if shape.n_images <= options.most_images]
+    for shape in [Shape(n_runs=options.runs)] if options.runs else shapes:
+        seconds, memory = measure(shape)
+        rate = shape.flops / seconds
+        cells = (
+            str(shape),
+            f"{shape.flops / GB:.0f}",
+            f"{shape.seconds(flop_rate, byte_rate):.2f}",
+            f"{seconds:.2f}",
+            f"{rate / GB:.0f}",
+            f"{rate / flop_rate:.0%}",
+            f"{shape.memory / GB:.2f}",
+            f"{memory / GB:.2f}",
+        )
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
