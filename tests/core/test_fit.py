@@ -126,14 +126,15 @@ def test_history_holds_every_name_with_blanks_for_what_is_to_come() -> None:
         assert np.isfinite(values).tolist() == [True] * done + [False] * (2 - done) + [False] * 6
 
 
-def test_cosine_schedule_ends_at_rest() -> None:
-    cosine = replace(CONFIG, fit=replace(CONFIG.fit, schedule="cosine"))
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+def test_a_schedule_that_falls_ends_at_rest(schedule: str) -> None:
+    falling = replace(CONFIG, fit=replace(CONFIG.fit, schedule=schedule))
 
     def last_move(config: RunConfig) -> float:
         early, late = run(7, config).state, run(8, config).state
         return float(jnp.abs(early.train.values - late.train.values).mean())
 
-    assert last_move(cosine) < 0.2 * last_move(CONFIG)
+    assert last_move(falling) < 0.2 * last_move(CONFIG)
 
 
 def test_latents_have_a_step_size_of_their_own() -> None:

@@ -16,7 +16,7 @@ from autodecoder.config.rules import (
 from autodecoder.errors import ConfigError
 
 LATENT_STARTS = ("zeros", "normal", "pca", "som", "auto")
-SCHEDULES = ("constant", "cosine")
+SCHEDULES = ("constant", "cosine", "linear")
 
 #: A recipe is nothing but a named set of values of `FitConfig`.
 RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -27,7 +27,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "latent_spread": None,
                 "bias_spread": 0.5,
                 "latent_learning_rate": 0.05,
-                "schedule": "cosine",
+                "schedule": "linear",
                 "nesterov": True,
                 "drop_last": True,
             }
@@ -85,8 +85,8 @@ class FitConfig:
         0.05, "Step size of the latents, if not that of the decoder.", flag="latent_lr"
     )
     schedule: str = setting(
-        "cosine",
-        "Course of the step sizes: constant; cosine, falling to 0 over the fit.",
+        "linear",
+        "Course of the step sizes: constant; cosine or linear, falling to 0 over the fit.",
         flag="schedule",
     )
     nesterov: bool = setting(True, "Nesterov's momentum in the decoder's Adam.", flag="nesterov")

@@ -228,4 +228,6 @@ def _schedule(fit: FitConfig, epoch: Float[Array, " steps"]) -> Float[Array, " s
     """Share of the full step size at points of the fit, counted in epochs."""
     if fit.schedule == "constant":
         return jnp.ones_like(epoch)
+    if fit.schedule == "linear":
+        return 1 - epoch / fit.num_epochs
     return 0.5 * (1 + jnp.cos(jnp.pi * epoch / fit.num_epochs))
