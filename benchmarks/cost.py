@@ -1,6 +1,6 @@
 """What an epoch of training costs: the cost model of `docs/cost.md` beside measurements.
 
-    python benchmarks/cost.py [--most_images 1000000] [--runs 1] [--markdown]
+    python benchmarks/cost.py [--most_images 1000000] [--runs 5]
 
 First the machine's two rates are measured: matrix products of 2,048 cubed in float32, and bytes a
 second of an Adam step on arrays that fit no cache. From them alone the model tells the seconds of
@@ -24,8 +24,11 @@ from autodecoder.core.adam import adam_start, adam_step
 from autodecoder.core.fit import Images
 from autodecoder.core.population import advance, execution_key, init_population
 from autodecoder.core.sweep import LearningRates
+from autodecoder.study.group import side_by_side
 
 GB = 1e9
+#: Products, or steps, in a measurement of a rate: enough that starting it is no matter.
+_N_REPEATS = 10
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,13 @@ class Shape:
     @property
     def memory(self) -> float:
         """Bytes while an epoch runs: arguments, results in their place, and what is temporary."""
-        images = 2.0 * self.n_images * self.n_pixels  # as they are, and shuffled
-        # Values and two moments, as they are, in the order of the batches, and moved.
-        latents = 4.0 * 3 * 3 * self.n_images * self.latent_dims
-        decoder = 4.0 * 4 * self.n_weights  # values, moments, gradient
-        return images + self.n_runs * (latents + decoder)
+        moving = self.n_runs if side_by_side() else 1  # that have temporary arrays at once
+        # As they are, and for each moving run in the order of its batches.
+        images = (1.0 + moving) * self.n_images * self.n_pixels
+        # Values and two moments; of a moving run also in the order of the batches, and moved.
+        latents = 12.0 * (self.n_runs + 2 * moving) * self.n_images * self.latent_dims
+        decoder = 4.0 * (3 * self.n_runs + moving) * self.n_weights  # with moments; gradient
+        return images + latents + decoder
 
     def seconds(self, flop_rate: float, byte_rate: float) -> float:
         """Of an epoch: matrix products and Adam, one after the other."""
@@ -102,16 +107,24 @@ SHAPES = (
 
 
 def matrix_rate() -> float:
-    """Operations a second of float32 matrix products, best of 5."""
-    a = jnp.ones((2048, 2048))
-    return 2 * 2048**3 / best_of(jax.jit(jnp.matmul), a, a)
+    """Operations a second of matrix products of float32 by the default precision, best of 5."""
+    a = jnp.full((2048, 2048), 1 / 2048)
+    chain = jax.jit(lambda a: jax.lax.fori_loop(0, _N_REPEATS, lambda _, b: b @ a, a))
+    return _N_REPEATS * 2 * 2048**3 / best_of(chain, a)
 
 
 def memory_rate() -> float:
     """Bytes a second that an Adam step on 8 million values moves, best of 5."""
     values = jnp.ones(8_000_000)
-    step = jax.jit(lambda v, g, m: adam_step(v, g, m, jnp.asarray(1e-3)))
-    return 28 * len(values) / best_of(step, values, values, adam_start(values))
+
+    @jax.jit
+    def steps(carry, gradient):
+        def step(_, carry):
+            return adam_step(carry[0], gradient, carry[1], jnp.asarray(1e-3))
+
+        return jax.lax.fori_loop(0, _N_REPEATS, step, carry)
+
+    return _N_REPEATS * 28 * len(values) / best_of(steps, (values, adam_start(values)), values)
 
 
 def best_of(function, *arguments) -> float:
@@ -132,9 +145,7 @@ def measure(shape: Shape) -> tuple[float, float]:
     images = Images(jnp.asarray(pixels), jnp.asarray(pixels[:1]))
     config = RunConfig(
         DecoderConfig(arch=shape.arch, latent_dims=shape.latent_dims, batch_norm=False),
-        fit_config(
-            "fast", latent_start="normal", batch_size=shape.batch_size, num_epochs=1_000_000
-        ),
+        fit_config("fast", latent_start="normal", batch_size=shape.batch_size, num_epochs=10),
         scaler="standard",
         image_shape=(shape.n_pixels, 1, 1),
     )
@@ -142,8 +153,7 @@ def measure(shape: Shape) -> tuple[float, float]:
     key = jax.random.key(0)
     keys = jnp.stack([execution_key(key, k) for k in range(shape.n_runs)])
     population = init_population(keys, LearningRates(rates, rates), images, None, config)
-    side_by_side = jax.default_backend() != "cpu"
-    switches = {"config": config, "side_by_side": side_by_side}
+    switches = {"config": config, "side_by_side": side_by_side()}
     program = advance.lower(population, images, 0, shape.n_runs, 0, **switches).compile()
     plan = program.memory_analysis()
     memory = plan.argument_size_in_bytes + plan.temp_size_in_bytes

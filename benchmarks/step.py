@@ -1,7 +1,7 @@
 """One training step, ours and the same in plain PyTorch, side by side in one run.
 
 The step: 500-500 without batch normalisation, 2-D latents, batch 128, 60,000 images of 784 pixels,
-dense Adam on decoder and latents. Images are random pixels: the arithmetic does not depend on them.
+Adam on decoder and latents. Images are random pixels: the arithmetic does not depend on them.
 Rounds alternate between the two, so that a drift of the machine's speed meets both.
 
     python benchmarks/step.py            # ours, and PyTorch's if it is installed

@@ -119,8 +119,7 @@ def draw(curves: dict[str, list], options: argparse.Namespace) -> None:
         xscale="log",
         xlabel="seconds from process start",
         ylabel="fresh validation, mean squared error",
-        title=f"{options.dataset}, {options.arch}, {options.latent_dims}-D, "
-        f"{os.cpu_count()} CPU cores",
+        title=f"{options.dataset}, {options.arch}, {options.latent_dims}-D, {os.cpu_count()} cores",
     )
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
@@ -144,7 +143,11 @@ def child(options: argparse.Namespace, name: str, epochs: int, seed: int, start:
 
 
 def ours(options: argparse.Namespace, name: str, epochs: int, seed: int, start: float) -> list:
-    """A study of one run, as the command line runs it, without log and pictures."""
+    """A study of one trial, without log and pictures.
+
+    The command line keeps compiled programs on disk; here they are kept where the environment says
+    so (`JAX_COMPILATION_CACHE_DIR`), else each run is a cold start.
+    """
     import tempfile
 
     import autodecoder as ad
@@ -181,6 +184,8 @@ def ours(options: argparse.Namespace, name: str, epochs: int, seed: int, start: 
         for name in ("fresh_val_loss", "loss", "val_loss")
     ]
     measured = (np.flatnonzero(np.isfinite(means[0])) + 1).tolist()
+    if not measured or measured[-1] != epochs:
+        raise SystemExit(f"{name}: a run diverged or did not reach epoch {epochs}.")
     return [(e, clock.seconds[e], *(float(mean[e - 1]) for mean in means)) for e in measured]
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from autodecoder.config import Range, Setting, format_arch, list_settings
+from autodecoder.config import TUNABLE, Range, Setting, format_arch, list_settings
 
 PAGE = Path(__file__).with_name("settings.md")
 
@@ -36,6 +36,8 @@ latent_dims = [2, 8]
 arch = ["500-500", "500-1000"]
 ```
 
+A search can vary TUNABLE (`--tune`, or `[search.space]`).
+
 | setting | flag | default | meaning | in the original |
 |---|---|---|---|---|
 """
@@ -50,7 +52,8 @@ though no other files) and `--yes`.
 
 def page() -> str:
     """The whole page."""
-    return HEAD + "".join(map(_row, list_settings())) + TAIL
+    names = ", ".join(f"`{name}`" for name in TUNABLE)
+    return HEAD.replace("TUNABLE", names) + "".join(map(_row, list_settings())) + TAIL
 
 
 def _row(setting: Setting) -> str:

@@ -54,3 +54,5 @@ def test_a_row_that_was_never_seen_stays() -> None:
     rested = rest_rows(rows, plan(jnp.asarray(0), 0, 0, jnp.ones(5)))
     rested = rest_rows(rested, plan(jnp.asarray(0), 0, 5, jnp.ones(5)))
     np.testing.assert_array_equal(rested.values, rows.values)
+    far = rest_rows(rows, plan(jnp.asarray(0), 0, 5, jnp.full(5, 1e36)))
+    np.testing.assert_array_equal(far.values, rows.values)

@@ -1,6 +1,7 @@
 """Compiled programs kept on disk, so that the next start need not compile them."""
 
 import hashlib
+import os
 import platform
 from pathlib import Path
 
@@ -13,11 +14,15 @@ _MOST = 2**29
 
 
 def keep_programs() -> None:
-    """Have jax keep its programs in the user's cache, unless it has been told where already."""
+    """Have jax keep its programs in the user's cache, unless it has been told where already.
+
+    All of them: they are many, and few take long.
+    """
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     if jax.config.values["jax_compilation_cache_dir"] is None:
         folder = cache_dir() / "programs" / _machine()
         jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_compilation_cache_max_size", _MOST)
 
 

@@ -24,6 +24,9 @@ from autodecoder.core.decoder import Decoder, Layer, decode, decode_training
 from autodecoder.core.losses import Errors, measure
 from autodecoder.core.scaling import scale_pixels
 
+#: Beyond so many, bias corrections are long over, and the count stays.
+_MOST_STEPS = 2**31 - 1
+
 
 class LearningRates(NamedTuple):
     """Step sizes of a run; traced, so that a search over them compiles once."""
@@ -160,7 +163,7 @@ def sweep(
     return Sweep(
         decoder,
         decoder_moments,
-        MovingLatents(rows, done + n_batches),
+        MovingLatents(rows, jnp.minimum(done, _MOST_STEPS - n_batches) + n_batches),
         jax.tree.map(lambda e: e.sum() / n_seen, errors),
         None if norms is None else norms.mean(axis=0),
     )

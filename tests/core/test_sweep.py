@@ -1,0 +1,98 @@
+"""A pass is that of Adam on all latents at every step, written out here as such."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tests.core.builders import digits, rates, run_config, start
+
+from autodecoder.config import RunConfig
+from autodecoder.core.adam import adam_start
+from autodecoder.core.decoder import decode
+from autodecoder.core.scaling import scale_pixels
+from autodecoder.core.sweep import start_moving, sweep
+
+KEY = jax.random.key(5)
+STEP = rates(3e-3, 5e-2)
+N_EPOCHS = 3
+
+
+def loss(layers, z, decoder, x, weights) -> jax.Array:
+    outputs = decode(replace(decoder, layers=layers), z)
+    return jnp.sum(weights * jnp.mean((outputs - x) ** 2, axis=1))
+
+
+@jax.jit
+def gradients(layers, z, decoder, x, weights) -> Any:
+    return jax.grad(loss, argnums=(0, 1))(layers, z, decoder, x, weights)
+
+
+def dense_sweeps(config: RunConfig, images: jax.Array, training: bool) -> tuple[Any, Any, Any]:
+    """Decoder, latents and the state of their Adam after all epochs."""
+    decoder = start(config).state.decoder
+    adam = optax.scale_by_adam(eps=1e-7)
+    layers, layers_state = decoder.layers, adam.init(decoder.layers)
+    n = len(images)
+    latents = latents_before(n)
+    latents_state = adam.init(latents)
+    size = min(config.fit.batch_size, n)
+    dropped = training and config.fit.drop_last
+    n_batches = n // size if dropped else -(-n // size)
+    for epoch in range(N_EPOCHS):
+        order_key, _ = jax.random.split(jax.random.fold_in(KEY, epoch))
+        order = np.asarray(jax.random.permutation(order_key, n))
+        for k in range(n_batches):
+            rows = order[k * size : (k + 1) * size]
+            weights = jnp.full(len(rows), 1 / len(rows))
+            x = scale_pixels(images[rows], "standard")
+            of_layers, of_z = gradients(layers, latents[rows], decoder, x, weights)
+            share = 1 - (epoch + k / n_batches) / config.fit.num_epochs
+            if training:
+                way, layers_state = adam.update(of_layers, layers_state)
+                rate = STEP.decoder * share
+                layers = jax.tree.map(lambda v, d, rate=rate: v - rate * d, layers, way)
+            dense = jnp.zeros_like(latents).at[rows].set(of_z)
+            way, latents_state = adam.update(dense, latents_state)
+            latents = latents - STEP.latents * share * way
+    return layers, latents, latents_state
+
+
+def latents_before(n: int) -> jax.Array:
+    return jax.random.normal(jax.random.key(1), (n, 2))
+
+
+@pytest.mark.parametrize(
+    ("n", "training", "drop_last"),
+    [
+        (450, True, True),  # four batches, and fifty images left out
+        (450, True, False),  # the last batch is filled up
+        (450, False, True),
+        (300, True, True),  # all batches are full
+        (60, True, True),  # fewer images than a batch
+    ],
+)
+def test_a_pass_is_dense_adam(n: int, training: bool, drop_last: bool) -> None:
+    fit = replace(run_config().fit, schedule="linear", drop_last=drop_last)
+    config = run_config(fit=fit)
+    images = digits().train[:n]
+    layers, values, state = dense_sweeps(config, images, training)
+    decoder = start(config).state.decoder
+    moments = adam_start(decoder.layers) if training else None
+    latents = start_moving(latents_before(n))
+    for epoch in range(N_EPOCHS):
+        key = jax.random.fold_in(KEY, epoch)
+        now = jnp.asarray(epoch)
+        done = sweep(decoder, moments, latents, images, key, now, STEP, config)
+        decoder, moments, latents = done.decoder, done.decoder_moments, done.latents
+    moved = float(jnp.abs(values - latents_before(n)).mean())
+    assert moved > 0.1
+    np.testing.assert_allclose(latents.values, values, atol=1e-3 * moved)
+    np.testing.assert_allclose(latents.rows.mean, state.mu, atol=1e-3 * jnp.abs(state.mu).max())
+    np.testing.assert_allclose(latents.rows.square, state.nu, atol=1e-3 * state.nu.max())
+    assert int(latents.steps) == int(state.count)
+    for ours, theirs in zip(jax.tree.leaves(decoder.layers), jax.tree.leaves(layers), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
