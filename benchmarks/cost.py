@@ -156,7 +156,7 @@ def measure(shape: Shape) -> tuple[float, float]:
     switches = {"config": config, "side_by_side": side_by_side()}
     program = advance.lower(population, images, 0, shape.n_runs, 0, **switches).compile()
     plan = program.memory_analysis()
-    memory = plan.argument_size_in_bytes + plan.temp_size_in_bytes
+    memory = plan.argument_size_in_bytes + plan.temp_size_in_bytes if plan else float("nan")
     seconds = []
     for epoch in range(4 if shape.n_images <= 200_000 else 2):
         start = time.perf_counter()
