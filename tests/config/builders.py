@@ -92,6 +92,11 @@ def search_arguments(draw: st.DrawFn) -> dict[str, Any]:
     for name in draw(st.permutations(sorted({*names, "learning_rate"}))):
         is_range = sampler != "grid" and name in RANGES and draw(st.booleans())
         space[name] = draw(RANGES[name] if is_range else LISTS[name])
+    # What else would be refused, as it varies nothing.
+    if "latent_spread" in space:
+        space["latent_start"] = ("zeros", "pca")
+    if "bias_spread" in space:
+        space["use_bias"] = (True,)
     most = draw(counts if sampler != "grid" else st.none() | counts)
     return {"space": space, "sampler": sampler, "max_trials": most, "runs_at_once": draw(counts)}
 

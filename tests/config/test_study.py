@@ -158,3 +158,27 @@ def test_the_learning_rate_is_always_told() -> None:
     space = {"latent_dims": Range(2, 3), "learning_rate": (1e-3,)}
     config = StudyConfig(search=SearchConfig(space, "tpe", 3))
     assert config.searched == ("latent_dims", "learning_rate")
+
+
+# Searches that would vary nothing
+
+RATE = {"learning_rate": (1e-3,)}
+
+
+@pytest.mark.parametrize(
+    ("space", "start"),
+    [
+        ({"latent_spread": (1.0, 3.0)}, "zeros"),
+        ({"latent_spread": (1.0, 3.0), "latent_start": ("zeros", "normal")}, "auto"),
+        ({"bias_spread": (0.0, 1.0), "use_bias": (False,)}, "auto"),
+    ],
+)
+def test_a_search_that_varies_nothing_is_refused(space: dict, start: str) -> None:
+    with pytest.raises(ConfigError, match=r"_spread is searched, but matters to"):
+        StudyConfig(search=SearchConfig(space=RATE | space), fit=FitConfig(latent_start=start))
+
+
+def test_a_search_of_spreads_needs_one_trial_that_they_matter_to() -> None:
+    spreads = {"latent_spread": (1.0, 3.0), "bias_spread": (0.0, 1.0)}
+    space = spreads | {"latent_start": ("zeros", "pca")}
+    StudyConfig(search=SearchConfig(space=RATE | space))

@@ -116,10 +116,19 @@ class StudyConfig:
         check_switch("use_xla", self.use_xla)
         if not self.infer.starts:
             raise ConfigError("infer.starts must name at least one start.")
+        idle = {"latent_spread", "bias_spread"} & set(self.searched)
         for values in itertools.islice(self.search.combinations(), _CELLS_CHECKED):
             decoder, fit = self.parts(values)
             self.infer.check_dims(decoder.latent_dims)
-            fit.start_for(decoder.latent_dims)
+            if fit.start_for(decoder.latent_dims) in ("pca", "som"):
+                idle.discard("latent_spread")
+            if decoder.use_bias:
+                idle.discard("bias_spread")
+        for name in sorted(idle):
+            where = {"latent_spread": "starts pca and som", "bias_spread": "decoders with biases"}
+            raise ConfigError(
+                f"{name} is searched, but matters to {where[name]} only, and no trial has one."
+            )
 
     @property
     def metric(self) -> str:

@@ -113,7 +113,7 @@ def _fade(base: float, length: Float[Array, "..."] | Int[Array, "..."]) -> Float
 
 
 def rest_rows(rows: Rows, rest: Rest) -> Rows:
-    """Let rows rest, with `rest` of one stretch of steps."""
+    """Let rows rest, all of them for the same steps."""
     values, mean, square = rows
     stretches = zip(rest.shift, rest.fade_root, rest.eps, strict=True)
     root = jnp.sqrt(square)
@@ -133,8 +133,6 @@ def step_rows(
     rate: Float[Array, ""],
 ) -> Rows:
     """One step of rows that have a gradient, after `done` steps."""
-    mean = _B1 * rows.mean + (1 - _B1) * gradient
-    square = _B2 * rows.square + (1 - _B2) * gradient**2
-    step = (done + 1).astype(jnp.float32)
-    unbiased = jnp.sqrt(square / (1 - _B2**step)) + _EPS
-    return Rows(rows.values - rate * (mean / (1 - _B1**step)) / unbiased, mean, square)
+    moments: Any = optax.ScaleByAdamState(done, rows.mean, rows.square)
+    values, moments = adam_step(rows.values, gradient, moments, rate)
+    return Rows(values, moments.mu, moments.nu)
