@@ -120,12 +120,12 @@ def far(options: argparse.Namespace) -> None:
     images = dataset.val.images[: options.images]
     print(f"\n## {len(images):,} images of MNIST, 2 dimensions, from random latents far away")
     print("Ten standard deviations of the training latents away from their mean, on average.")
-    cloud, rng = model.train_latents, np.random.default_rng(1)
+    cloud, rng = model.latents, np.random.default_rng(1)
     starts = cloud.mean(0) + 10 * cloud.std(0) * rng.normal(size=(len(images), 1, 2))
     starts = starts.astype(np.float32)
     # Candidates that know nothing of the cloud: a model whose latents are such draws.
     wide = cloud.mean(0) + 10 * cloud.std(0) * rng.normal(size=(20_000, 2))
-    blind = replace(model, train_latents=wide.astype(np.float32))
+    blind = replace(model, latents=wide.astype(np.float32))
     alone = {"starts": ()}
     results = {
         "Adam, 500 steps, this start alone": timed(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.test_model import make
+from tests.model.test_files import make
 
 from autodecoder.config import InferConfig
 from autodecoder.errors import ConfigError, DataError, OutputError
@@ -42,7 +42,7 @@ def test_decoded_pixels_lie_between_0_and_1(model: Model) -> None:
 def test_many_latents_are_decoded_as_few_are(model: Model, monkeypatch) -> None:
     latents = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
     whole = model.decode(latents)
-    monkeypatch.setattr("autodecoder.model._DECODED_AT_ONCE", 3)
+    monkeypatch.setattr("autodecoder.model.model._DECODED_AT_ONCE", 3)
     np.testing.assert_allclose(model.decode(latents), whole, atol=1e-6)
 
 
@@ -73,7 +73,7 @@ def test_images_in_any_accepted_form_give_the_same(
 def test_pieces_make_no_difference(model: Model, images: np.ndarray, monkeypatch) -> None:
     mask = np.random.default_rng(2).random((7, 2, 3)) < 0.7
     whole = model.infer(images, mask)
-    monkeypatch.setattr("autodecoder.model._INFERRED_AT_ONCE", 3)
+    monkeypatch.setattr("autodecoder.model.model._INFERRED_AT_ONCE", 3)
     parts = model.infer(images, mask)
     np.testing.assert_allclose(parts.errors.loss, whole.errors.loss, atol=1e-5)
     np.testing.assert_array_equal(parts.start, whole.start)
@@ -309,7 +309,7 @@ def test_what_is_no_array_of_numbers_is_refused(
 
 def test_as_many_starts_as_candidates_under_a_mask(model: Model) -> None:
     rng = np.random.default_rng(0)
-    many = replace(model, train_latents=rng.normal(size=(5000, 3)).astype(np.float32))
+    many = replace(model, latents=rng.normal(size=(5000, 3)).astype(np.float32))
     images = np.rint(255 * many.decode(many.val_latents)).astype(np.uint8)[:1]
     config = InferConfig(n_starts=4500)
     found = many.infer(images, np.ones(SHAPE, bool), config=config)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from tests.cli.builders import call
 from tests.data.builders import idx
-from tests.test_model import make
+from tests.model.test_files import make
 
 from autodecoder.model import load_model, save_model
 

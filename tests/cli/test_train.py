@@ -338,9 +338,9 @@ def test_the_best_model_is_kept(watched: Path) -> None:
     best = load_model(watched / "best")
     assert best.decoder.config.arch == (16,)
     assert best.image_shape == (8, 8, 1)
-    assert best.train_latents.shape == (study.about["n_train"], 2)
+    assert best.latents.shape == (study.about["n_train"], 2)
     own = load_model(watched / f"trials/{study.best_trial.trial_id}/execution-0/model")
-    np.testing.assert_array_equal(best.train_latents, own.train_latents)
+    np.testing.assert_array_equal(best.latents, own.latents)
     assert len(list(watched.glob("trials/*/execution-0/model/config.json"))) == 2
 
 

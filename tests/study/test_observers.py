@@ -93,7 +93,7 @@ def test_every_execution_keeps_its_model_of_its_best_epoch(
             snapshot = recorder.snapshots[trial.trial_id, k, execution.best_epoch or 0]
             for one, other in (
                 (model.decoder, snapshot.decoder),
-                (model.train_latents, snapshot.train_latents),
+                (model.latents, snapshot.train_latents),
                 (model.val_latents, snapshot.val_latents),
             ):
                 jax.tree.map(np.testing.assert_array_equal, one, other)
@@ -107,7 +107,7 @@ def test_the_best_model_of_all_is_found_in_the_folder(keeping: Study, digits: Da
     assert (model.about["trial"], model.about["execution"]) == run
     assert (model.scaler, model.image_shape) == ("standard", (8, 8, 1))
     assert model.about["data_fingerprint"] == digits.fingerprint
-    decoded = np.asarray(decode(model.decoder, jnp.asarray(model.train_latents)))
+    decoded = np.asarray(decode(model.decoder, jnp.asarray(model.latents)))
     error = np.mean(((decoded + 1) / 2 - digits.train.flat / 255) ** 2)
     # The loss in the history is measured in [-1, 1], before each batch's step.
     loss = best.executions[best.best_execution or 0].history["loss"][model.about["epoch"] - 1]

@@ -375,8 +375,10 @@ class _Worker:
             decoder=snapshot.decoder,
             scaler=self._config.data.scaler,
             image_shape=self._dataset.image_shape,
-            train_latents=np.asarray(snapshot.train_latents),
+            latents=np.asarray(snapshot.train_latents),
             val_latents=np.asarray(snapshot.val_latents),
+            labels=self._dataset.train.labels,
+            val_labels=self._dataset.val.labels,
             about=about,
         )
         save_model(model, info.folder / "model")

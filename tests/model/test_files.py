@@ -26,7 +26,8 @@ def make(scaler: str = "standard", **decoder: Any) -> Model:
     latents = np.random.default_rng(0).normal(size=(9, DIMS)).astype(np.float32)
     drawn = init_decoder(jax.random.key(0), config, 6, SCALINGS[scaler].output_activation)
     drawn = estimate_statistics(drawn, jnp.asarray(latents))
-    return Model(drawn, scaler, SHAPE, latents[:6], latents[6:], {"trial": "0003", "epoch": 7})
+    about = {"trial": "0003", "epoch": 7}
+    return Model(drawn, scaler, SHAPE, latents[:6], latents[6:], about=about)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_a_model_that_is_read_decodes_bit_for_bit(
     assert back.decoder.config == model.decoder.config
     assert (back.scaler, back.image_shape, back.about) == (scaler, SHAPE, model.about)
     for ours, theirs in (
-        (model.train_latents, back.train_latents),
+        (model.latents, back.latents),
         (model.val_latents, back.val_latents),
     ):
         assert ours.tobytes() == theirs.tobytes()

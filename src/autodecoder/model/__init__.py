@@ -1,0 +1,6 @@
+"""A fitted model: what can be done with it, and the files that hold it."""
+
+from autodecoder.model.files import load_model, save_model
+from autodecoder.model.model import Model
+
+__all__ = ["Model", "load_model", "save_model"]
