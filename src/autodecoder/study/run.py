@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from autodecoder.config import StudyConfig, to_dict
+from autodecoder.config import StudyConfig
 from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot, take_snapshot
 from autodecoder.core.watch import DIVERGED as RUN_DIVERGED
 from autodecoder.core.watch import STOPPED as RUN_STOPPED
@@ -23,7 +23,7 @@ from autodecoder.errors import (
     is_out_of_memory,
 )
 from autodecoder.files import sweep_temporary
-from autodecoder.model import Model, load_model, save_model
+from autodecoder.model import load_model, save_model
 from autodecoder.study.checkpoint import (
     Outcome,
     drop_checkpoints,
@@ -49,6 +49,7 @@ from autodecoder.study.folder import (
 from autodecoder.study.group import Group, Progress, Slot, run_infos, unfinished
 from autodecoder.study.ledger import Claim, Ledger, delete_study
 from autodecoder.study.locks import is_anyone_alive, study_lock
+from autodecoder.study.models import make_model
 from autodecoder.study.observer import Observer, RunInfo
 from autodecoder.study.records import execution_folder, read_history, read_trials, write_trial
 from autodecoder.study.results import (
@@ -61,7 +62,6 @@ from autodecoder.study.results import (
     Execution,
     Trial,
 )
-from autodecoder.study.space import to_parameter
 from autodecoder.study.validate import fresh_metrics, show_run, validate_fresh
 
 _log = logging.getLogger(__name__)
@@ -361,26 +361,7 @@ class _Worker:
         return Trial(claim.trial_id, claim.number, claim.values, tuple(executions), UNFINISHED)
 
     def _save_model(self, snapshot: Snapshot, info: RunInfo) -> None:
-        about = {
-            "dataset": self._dataset.name,
-            "class_names": list(self._dataset.class_names),
-            "data_fingerprint": self._dataset.fingerprint,
-            "trial": info.trial_id,
-            "execution": info.execution,
-            "epoch": int(snapshot.epoch),
-            "settings": to_dict(self._config),
-            "values": {name: to_parameter(value) for name, value in info.values.items()},
-        }
-        model = Model(
-            decoder=snapshot.decoder,
-            scaler=self._config.data.scaler,
-            image_shape=self._dataset.image_shape,
-            latents=np.asarray(snapshot.train_latents),
-            val_latents=np.asarray(snapshot.val_latents),
-            labels=self._dataset.train.labels,
-            val_labels=self._dataset.val.labels,
-            about=about,
-        )
+        model = make_model(snapshot, info, self._dataset, self._config)
         save_model(model, info.folder / "model")
 
     def _keep_best(self, study: Study) -> None:
@@ -399,4 +380,6 @@ class _Worker:
             return
         if self._config.log.save_best_model:
             folder = execution_folder(self._folder, best.trial_id, best.best_execution)
-            save_model(load_model(folder / "model"), self._folder / "best")
+            history = best.executions[best.best_execution].history
+            model = replace(load_model(folder / "model"), history=history)
+            save_model(model, self._folder / "best")
