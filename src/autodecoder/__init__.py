@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         SearchError,
         StorageError,
     )
-    from autodecoder.model import Model, load_model, save_model
+    from autodecoder.model import Model, fit_model, load_model, save_model
     from autodecoder.study import Study, load_study, load_study_data, run_study
 
 #: Where each public name lives. They are looked up at first use, so that the command line can
@@ -62,7 +62,7 @@ _HOMES = {
         "SearchError",
         "StorageError",
     ),
-    "model": ("Model", "load_model", "save_model"),
+    "model": ("Model", "fit_model", "load_model", "save_model"),
     "study": ("Study", "load_study", "load_study_data", "run_study"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -91,6 +91,7 @@ __all__ = [
     "StudyConfig",
     "__version__",
     "fit_config",
+    "fit_model",
     "load_dataset",
     "load_model",
     "load_study",

@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -70,8 +70,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_file(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
+#: Bytes of the largest JSON file that is read.
+_LARGEST_JSON = 2**24
+
+
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+    """Read a JSON object, of up to 16 MiB.
 
     Raises
     ------
@@ -79,10 +83,16 @@ def read_json(path: Path) -> dict[str, Any]:
         If it cannot be read or is damaged.
     """
     try:
+        if (size := path.stat().st_size) > _LARGEST_JSON:
+            raise DataError(
+                f"{path} is damaged: it must have at most {_LARGEST_JSON} bytes, got {size}."
+            )
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{path} is damaged: it is no JSON ({error}).") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} is damaged: it holds no JSON object.")
@@ -98,8 +108,21 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[
     write_file(path, save(arrays, metadata))
 
 
-def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+#: Shape and dtype of each array that a file says it holds, before any is read.
+Shapes = dict[str, tuple[tuple[int, ...], str]]
+
+
+def read_tensors(
+    path: Path, check: Callable[[Shapes], None] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read what `write_tensors` wrote.
+
+    Parameters
+    ----------
+    path : Path
+    check : callable, optional
+        Told what the file says it holds before any memory is taken for it; it raises a `ValueError`
+        where that is wrong.
 
     Raises
     ------
@@ -109,6 +132,14 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
+            if check is not None:
+                parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+                check(
+                    {
+                        name: (tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), "unknown"))
+                        for name, part in parts.items()
+                    }
+                )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         whole = metadata["crc32"] == str(_checksum(tensors, metadata["about"]))
         about = json.loads(metadata["about"])
@@ -119,6 +150,18 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if not whole:
         raise DataError(f"{path} is damaged (its checksum differs).")
     return tensors, about
+
+
+#: Names that the format gives to the dtypes in use.
+_DTYPES = {
+    "F32": "float32",
+    "F64": "float64",
+    "I32": "int32",
+    "I64": "int64",
+    "U32": "uint32",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
 
 
 def _checksum(tensors: Mapping[str, np.ndarray], about: str) -> int:

@@ -1,7 +1,9 @@
 """A model directory: what is saved decodes the same, what is damaged is refused in a sentence."""
 
 import json
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from autodecoder.core.scaling import SCALINGS
 from autodecoder.errors import DataError, OutputError
 from autodecoder.files import read_tensors, write_file, write_tensors
 from autodecoder.model import Model, load_model, save_model
+from autodecoder.model.tables import Standardization, fit_standardization
 
 SHAPE = (2, 3, 1)
 DIMS = 3
@@ -66,11 +69,12 @@ def test_a_model_that_is_read_decodes_bit_for_bit(
         assert images.tobytes() == again.tobytes()
 
 
-def test_a_directory_holds_three_files_that_other_tools_read(folder: Path) -> None:
-    names = ["config.json", "decoder.safetensors", "latents.safetensors"]
+def test_a_directory_holds_files_that_other_tools_read(folder: Path) -> None:
+    names = ["README.md", "config.json", "decoder.safetensors", "latents.safetensors"]
     assert sorted(path.name for path in folder.iterdir()) == names
     content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    assert content["schema"] == 1
+    assert content["schema"] == 2
+    assert content["versions"]["jax"] == jax.__version__
     assert content["decoder"]["arch"] == [8, 5]
     arrays, _ = read_tensors(folder / "decoder.safetensors")
     assert arrays["layers/0/weight"].shape == (DIMS, 8)
@@ -163,8 +167,9 @@ DAMAGES = {
     "empty config": (write_config(b""), r"config\.json is damaged: it is no JSON"),
     "text": (write_config(b"schema: 1"), r"config\.json is damaged: it is no JSON"),
     "deep JSON": (write_config(b"[" * 100_000), r"config\.json is damaged: it is no JSON"),
+    "JSON bomb": (write_config(b" " * 2**24 + b"{}"), "must have at most 16777216 bytes, got"),
     "list": (write_config(b"[1]"), r"config\.json is damaged: it holds no JSON object"),
-    "newer": (edit_config(schema=99), r"layout 99, this version reads up to 1: update autodecoder"),
+    "newer": (edit_config(schema=99), r"layout 99, this version reads up to 2: update autodecoder"),
     "no schema": (edit_config(schema=...), r"config\.json describes no model"),
     "schema true": (edit_config(schema=True), r"config\.json describes no model"),
     "schema zero": (edit_config(schema=0), r"config\.json describes no model"),
@@ -180,11 +185,18 @@ DAMAGES = {
     "wider": (edit_config(arch=[8, 6]), r"layers/1/weight must be float32\[8, 6\], got"),
     "deeper": (edit_config(arch=[8, 5, 5]), r"layers/2/weight must be float32\[5, 5\], got"),
     "huge": (edit_config(arch=[999_999] * 9), r"layers/0/weight must be float32\[3, 999999\]"),
+    "endless": (edit_config(arch=[1] * 100_000), "fewer arrays than config.json has layers"),
+    "beyond all numbers": (edit_config(image_shape=[2**31 - 1] * 3), "must be float32"),
+    "a table": (edit_config(scaler="standardize"), "image_shape of a table must be 1, features, 1"),
+    "about": (edit_config(about=[1]), "about must be an object"),
     "no arch": (edit_config(arch=...), "damaged: 'arch' is missing"),
     "arch": (edit_config(arch="8-x"), "arch must be layer widths .*, got '8-x'"),
     "activation": (edit_config(activation="sine"), "activation must be one of .*, got 'sine'"),
-    "without norm": (edit_config(batch_norm=False), "arrays that config.json does not account for"),
-    "without bias": (edit_config(use_bias=False), "arrays that config.json does not account for"),
+    "without norm": (
+        edit_config(batch_norm=False),
+        "an array that config.json does not",
+    ),
+    "without bias": (edit_config(use_bias=False), "an array that config.json does not"),
     "other dimensions": (edit_config(latent_dims=2), r"layers/0/weight must be float32\[2, 8\]"),
     "array missing": (edit_tensors("decoder", layers__1__bias=None), "layers/1/bias is missing"),
     "array transposed": (
@@ -197,20 +209,51 @@ DAMAGES = {
     ),
     "array too many": (
         edit_tensors("decoder", layers__9__bias=np.zeros(8, np.float32)),
-        "arrays that config.json does not account for",
+        "an array that config.json does not",
     ),
-    "latents missing": (edit_tensors("latents", train=None), "damaged: 'train' is missing"),
+    "latents missing": (edit_tensors("latents", train=None), r"damaged \(train is missing\)"),
     "latents too long": (
         edit_tensors("latents", val=np.zeros((3, DIMS + 1), np.float32)),
-        r"its val latents must be float32\[n, 3\], got float32\[3, 4\]",
+        r"val must be float32\[3, 3\], got float32\[3, 4\]",
     ),
     "latents flat": (
         edit_tensors("latents", train=np.zeros(DIMS, np.float32)),
-        r"its train latents must be float32\[n, 3\], got float32\[3\]",
+        r"train must be float32\[3, 3\], got float32\[3\]",
     ),
     "latents whole numbers": (
         edit_tensors("latents", train=np.zeros((6, DIMS), np.int32)),
-        r"its train latents must be float32\[n, 3\], got int32\[6, 3\]",
+        r"train must be float32\[6, 3\], got int32\[6, 3\]",
+    ),
+}
+
+
+def declare(shape: list[int]) -> Callable[[Path], None]:
+    """A header that promises more than the file holds."""
+
+    def edit(folder: Path) -> None:
+        path = folder / "decoder.safetensors"
+        end = 4 * math.prod(shape)
+        about = {"layers/0/weight": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}
+        header = json.dumps(about).encode()
+        path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(100))
+
+    return edit
+
+
+DAMAGES |= {
+    "huge promise": (declare([10**6, 10**6]), r"decoder\.safetensors is damaged \("),
+    "overflowing promise": (declare([2**62, 2**62]), r"decoder\.safetensors is damaged \("),
+    "labels": (
+        edit_tensors("latents", train_labels=np.zeros(5, np.int32)),
+        r"train_labels must be int32\[6\], got int32\[5\]",
+    ),
+    "labels of floats": (
+        edit_tensors("latents", val_labels=np.zeros(3, np.float32)),
+        r"val_labels must be int32\[3\], got float32\[3\]",
+    ),
+    "name with a path": (
+        edit_tensors("latents", **{"..__..__etc": np.zeros(3, np.float32)}),
+        "is an array that config.json does not account for",
     ),
 }
 
@@ -228,3 +271,66 @@ def test_a_damaged_model_is_refused(
     assert sentence.endswith(".")
     assert not sentence.endswith("..")
     assert "\n" not in sentence
+
+
+# What a model holds beside decoder and latents
+
+
+def test_labels_history_and_features_come_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = rng.normal(3, 20, size=(9, 6))
+    plain = make("standardize")
+    model = replace(
+        plain,
+        image_shape=(1, 6, 1),
+        labels=np.arange(6, dtype=np.int32),
+        val_labels=np.arange(3, dtype=np.int32),
+        history={"loss": np.array([1, 0.5], np.float32), "fresh_val_loss": NEVER},
+        standardization=fit_standardization(table),
+    )
+    save_model(model, tmp_path)
+    back = load_model(tmp_path)
+    for name in ("labels", "val_labels"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(model, name), strict=True)
+    assert list(back.history) == ["fresh_val_loss", "loss"]
+    np.testing.assert_array_equal(back.history["loss"], model.history["loss"], strict=True)
+    assert back.sample_shape == (6,)
+    decoded = back.decode(model.latents)
+    np.testing.assert_array_equal(decoded, model.decode(model.latents), strict=True)
+    assert decoded.shape == (6, 6)
+    content = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert content["metrics"] == {"loss": 0.5}
+
+
+NEVER = np.array([np.nan, np.nan], np.float32)
+
+
+def test_features_need_deviations_above_zero(tmp_path: Path) -> None:
+    by = Standardization(np.zeros(6), np.array([1, 1, 0, 1, 1, 1.0]))
+    model = replace(make("standardize"), image_shape=(1, 6, 1), standardization=by)
+    save_model(model, tmp_path)
+    with pytest.raises(DataError, match="standard deviations that are not above 0"):
+        load_model(tmp_path)
+
+
+def test_the_card_says_what_the_model_is(tmp_path: Path) -> None:
+    about = {"dataset": "a|b\n# c", "epoch": 7, "values": {"learning_rate": 0.01}}
+    model = replace(make(), about=about, history={"loss": np.array([0.25], np.float32)})
+    save_model(model, tmp_path)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "# Auto-decoder of a\\|b # c\n" in card
+    assert "| decoder | 3 latent dimensions, then 8-5, leaky_relu" in card
+    assert "| learning rate | 0.01 |" in card
+    assert "| loss | 0.25 |" in card
+    assert f"jax {jax.__version__}" in card
+
+
+def test_models_of_the_first_layout_are_read() -> None:
+    model = load_model(FIXTURES / "schema-1")
+    assert model.labels is None
+    assert model.about["dataset"] == "digits"
+    expected = np.load(FIXTURES / "schema-1.npy")
+    np.testing.assert_allclose(model.decode(model.latents[:5]), expected, atol=1e-6)
+
+
+FIXTURES = Path(__file__).parents[1] / "model_files"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
 from autodecoder.config import RunConfig
 from autodecoder.core.adam import Moments, adam_start
@@ -39,10 +39,11 @@ _STATISTICS_SAMPLE = 8192
 
 
 class Images(NamedTuple):
-    """Training and validation images, resident on the device as they are stored."""
+    """Training and validation images, resident on the device as they are stored: uint8, or float32
+    of the same range."""
 
-    train: UInt8[Array, "n_train pixels"]
-    val: UInt8[Array, "n_val pixels"]
+    train: Num[Array, "n_train pixels"]
+    val: Num[Array, "n_val pixels"]
 
 
 class RunState(eqx.Module):
@@ -188,7 +189,8 @@ def run_epoch(
     -------
     state : RunState
     metrics : dict
-        A value for each of `history_names` but those of the fresh protocol.
+        A value for each of `history_names` but those of the fresh protocol, and those of
+        validation where there are no validation images.
     """
     epoch_key = jax.random.fold_in(state.key, state.epoch)
     train_key, val_key, sample_key = jax.random.split(epoch_key, 3)
@@ -205,16 +207,24 @@ def run_epoch(
     decoder, train = trained.decoder, trained.latents
     if config.decoder.batch_norm:
         decoder = estimate_statistics(decoder, _sample(sample_key, train.values))
-    validated = sweep(decoder, None, state.val, images.val, val_key, state.epoch, rates, config)
-    val = validated.latents
-    metrics = trained.errors._asdict()
-    metrics |= {f"val_{name}": value for name, value in validated.errors._asdict().items()}
-    statistics = (f(latents.values) for latents in (train, val) for f in (jnp.mean, jnp.var))
-    metrics |= zip(LATENT_STATISTICS, statistics, strict=True)
+    metrics = trained.errors._asdict() | _statistics("", train.values)
+    val = state.val
+    if len(images.val):
+        validated = sweep(decoder, None, val, images.val, val_key, state.epoch, rates, config)
+        val = validated.latents
+        metrics |= {f"val_{name}": value for name, value in validated.errors._asdict().items()}
+        metrics |= _statistics("val_", val.values)
     if trained.gradient_norms is not None:
         metrics |= zip(_gradient_names(config), trained.gradient_norms, strict=True)
     state = RunState(decoder, trained.decoder_moments, train, val, state.key, state.epoch + 1)
     return state, metrics
+
+
+def _statistics(prefix: str, latents: Float[Array, "n dims"]) -> dict[str, Float[Array, ""]]:
+    return {
+        f"{prefix}latent_mean": jnp.mean(latents),
+        f"{prefix}latent_variance": jnp.var(latents),
+    }
 
 
 def take_snapshot(state: RunState) -> Snapshot:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Num, PRNGKeyArray
 
 from autodecoder.config import FitConfig
 
@@ -25,7 +25,7 @@ class PCA(NamedTuple):
 
 
 @jax.jit(static_argnames="n_components")
-def fit_pca(images: UInt8[Array, "n pixels"], n_components: int) -> PCA:
+def fit_pca(images: Num[Array, "n pixels"], n_components: int) -> PCA:
     """Find the leading principal components by randomised subspace iteration.
 
     Images are read in blocks, so that the working memory stays at a few thousand images. The
@@ -64,7 +64,7 @@ def fit_pca(images: UInt8[Array, "n pixels"], n_components: int) -> PCA:
 
 
 @jax.jit
-def pca_scores(pca: PCA, images: UInt8[Array, "n pixels"]) -> Float[Array, "n dims"]:
+def pca_scores(pca: PCA, images: Num[Array, "n pixels"]) -> Float[Array, "n dims"]:
     """Scores of images, each component scaled to unit variance over the images it was fitted to.
 
     Columns for components that those images do not have are 0.
@@ -75,7 +75,7 @@ def pca_scores(pca: PCA, images: UInt8[Array, "n pixels"]) -> Float[Array, "n di
 
 
 @jax.jit
-def project(pca: PCA, images: UInt8[Array, "n pixels"]) -> Float[Array, "n dims"]:
+def project(pca: PCA, images: Num[Array, "n pixels"]) -> Float[Array, "n dims"]:
     """Scores of images, in pixels."""
     return jax.lax.map(
         lambda x: (x.astype(jnp.float32) - pca.mean) @ pca.components, images, batch_size=_BLOCK
@@ -114,7 +114,7 @@ def _n_padding(n: int) -> int:
     return -n % _BLOCK
 
 
-def _block_sum(images: UInt8[Array, "n pixels"], function) -> Array:
+def _block_sum(images: Num[Array, "n pixels"], function) -> Array:
     """Sum a function of blocks of images over all blocks; the last block is padded with zeros."""
     n, n_pixels = images.shape
     padded = jnp.pad(images, ((0, _n_padding(n)), (0, 0)))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Num
 
 from autodecoder.core.latents import PCA, fit_pca, project
 from autodecoder.core.neighbours import nearest_row
@@ -32,7 +32,7 @@ class Map(NamedTuple):
     """Of the nodes: a grid around 0, of unit variance in each dimension."""
 
 
-def fit_map(images: UInt8[Array, "n pixels"], dims: int) -> Map:
+def fit_map(images: Num[Array, "n pixels"], dims: int) -> Map:
     """Lay a grid of nodes through the images, stiff at first and soft in the end.
 
     Each round gives every image to its nearest node, then every node the mean of the images nearby
@@ -57,7 +57,7 @@ def fit_map(images: UInt8[Array, "n pixels"], dims: int) -> Map:
     return Map(pca, codes, places)
 
 
-def map_places(som: Map, images: UInt8[Array, "n pixels"]) -> Float[Array, "n dims"]:
+def map_places(som: Map, images: Num[Array, "n pixels"]) -> Float[Array, "n dims"]:
     """The place of the node that is nearest to each image."""
     return som.places[nearest_row(project(som.pca, images), som.codes)]
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from autodecoder.config import FitConfig, RunConfig
 from autodecoder.core.adam import (
@@ -68,7 +68,7 @@ def sweep(
     decoder: Decoder,
     decoder_moments: Moments,
     latents: MovingLatents,
-    images: UInt8[Array, "n pixels"],
+    images: Num[Array, "n pixels"],
     key: PRNGKeyArray,
     epoch: Int[Array, ""],
     rates: LearningRates,
@@ -173,7 +173,7 @@ class _Visit(NamedTuple):
     """What a step gets of everything, in a pass stacked along a first axis."""
 
     step: Int[Array, "*steps"]
-    images: UInt8[Array, "*steps b pixels"]
+    images: Num[Array, "*steps b pixels"]
     rows: Rows
     """As they stand at the start of the pass."""
     fresh: Bool[Array, "*steps b"]
@@ -193,7 +193,7 @@ class _Batch(NamedTuple):
 
 
 def _targets(
-    images: UInt8[Array, "b pixels"], key: PRNGKeyArray | None, config: RunConfig
+    images: Num[Array, "b pixels"], key: PRNGKeyArray | None, config: RunConfig
 ) -> Float[Array, "b pixels"]:
     if key is None or not config.augment.enabled:
         return scale_pixels(images, config.scaler)

@@ -11,10 +11,15 @@ from jax.tree_util import keystr, tree_flatten_with_path
 _Tree = TypeVar("_Tree")
 
 
-def tree_to_arrays(tree: Any) -> dict[str, np.ndarray]:
-    """Name each leaf by its place in the tree; random keys become their data."""
+def name_leaves(tree: Any) -> dict[str, Any]:
+    """Each leaf by its place in the tree."""
     leaves, _ = tree_flatten_with_path(tree)
-    return {_name(path): _to_numpy(leaf) for path, leaf in leaves}
+    return {_name(path): leaf for path, leaf in leaves}
+
+
+def tree_to_arrays(tree: Any) -> dict[str, np.ndarray]:
+    """Leaves by name as NumPy arrays; random keys become their data."""
+    return {name: _to_numpy(leaf) for name, leaf in name_leaves(tree).items()}
 
 
 def arrays_to_tree(like: _Tree, arrays: Mapping[str, np.ndarray]) -> _Tree:

@@ -56,7 +56,9 @@ def watch_epoch(
     """
     sign = 1 if METRICS[config.metric] == "min" else -1
     value = sign * metrics[config.metric]
-    finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["val_loss"])
+    finite = jnp.isfinite(metrics["loss"])
+    if "val_loss" in metrics:
+        finite &= jnp.isfinite(metrics["val_loss"])
     better = finite & (value < watch.best)
     reference, wait, status = watch.reference, watch.wait, watch.status
     if config.patience is not None:

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Num, Shaped
+from jaxtyping import Bool, Float, Float32, Num, Shaped
 
 from autodecoder.errors import DataError
 
@@ -131,8 +131,10 @@ def to_weights(
     return (rows / np.where(largest > 0, largest, 1)).astype(np.float32)
 
 
-def as_numbers(name: str, values: Any) -> Float32[np.ndarray, "..."]:
-    """Values as an array of float32.
+def as_numbers(
+    name: str, values: Any, dtype: type[np.floating] = np.float32
+) -> Float[np.ndarray, "..."]:
+    """Values as an array of floats.
 
     Raises
     ------
@@ -140,7 +142,7 @@ def as_numbers(name: str, values: Any) -> Float32[np.ndarray, "..."]:
         If they are no numbers, or rows of different lengths.
     """
     try:
-        return _as_array(name, values).astype(np.float32)
+        return _as_array(name, values).astype(dtype)
     except (ValueError, TypeError) as error:
         if isinstance(error, DataError):
             raise

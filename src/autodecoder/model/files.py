@@ -1,6 +1,12 @@
-"""The directory that holds a model: arrays and plain values, nothing that could be executed."""
+"""The directory that holds a model: arrays and plain values, nothing that could be executed.
 
+`config.json` describes it, `decoder.safetensors` holds the weights, `latents.safetensors` latents,
+labels and history, and `README.md` says for people what it is.
+"""
+
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,17 +15,30 @@ from autodecoder.config import DecoderConfig, parse_arch, to_dict
 from autodecoder.config.rules import check_choice, check_positive_int
 from autodecoder.core.decoder import init_decoder
 from autodecoder.core.scaling import SCALINGS
-from autodecoder.core.tree import arrays_to_tree, tree_to_arrays
+from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
 from autodecoder.errors import AutodecoderError, DataError, OutputError
-from autodecoder.files import read_json, read_tensors, write_json, write_tensors
+from autodecoder.files import (
+    Shapes,
+    read_json,
+    read_tensors,
+    write_file,
+    write_json,
+    write_tensors,
+)
+from autodecoder.model.card import describe_model, last_metrics, library_versions
 from autodecoder.model.model import Model
+from autodecoder.model.tables import Standardization
 
-#: Version of the directory's layout.
-SCHEMA = 1
+#: Version of the directory's layout. 1 had neither labels nor history, nor features of a table.
+SCHEMA = 2
+FILES = ("config.json", "decoder.safetensors", "latents.safetensors", "README.md")
+
+_STANDARDIZATION = "standardization/"
+_HISTORY = "history/"
 
 
-def save_model(model: Model, folder: Path) -> None:
-    """Write a model directory: `config.json`, `decoder.safetensors`, `latents.safetensors`.
+def save_model(model: Model, folder: Path | str) -> None:
+    """Write a model directory.
 
     Each file is written whole or not at all; `config.json`, without which the directory is no
     model, comes last.
@@ -29,25 +48,43 @@ def save_model(model: Model, folder: Path) -> None:
     OutputError
         If a file cannot be written.
     """
+    folder = Path(folder)
     try:
         (folder / "config.json").unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot hold a model: {error.strerror}.") from error
-    write_tensors(folder / "decoder.safetensors", tree_to_arrays(model.decoder), {})
-    latents = {"train": model.latents, "val": model.val_latents}
-    write_tensors(folder / "latents.safetensors", latents, {})
+    arrays = tree_to_arrays(model.decoder)
+    if model.standardization is not None:
+        by = model.standardization._asdict()
+        arrays |= {_STANDARDIZATION + name: value for name, value in by.items()}
+    write_tensors(folder / "decoder.safetensors", arrays, {})
+    found = {
+        "train": model.latents,
+        "val": model.val_latents,
+        "train_labels": model.labels,
+        "val_labels": model.val_labels,
+        **{_HISTORY + name: values for name, values in model.history.items()},
+    }
+    found = {name: values for name, values in found.items() if values is not None}
+    write_tensors(folder / "latents.safetensors", found, {})
+    write_file(folder / "README.md", describe_model(model).encode())
     content = {
         "schema": SCHEMA,
         "decoder": to_dict(model.decoder.config),
         "scaler": model.scaler,
         "image_shape": list(model.image_shape),
+        "metrics": last_metrics(model.history),
+        "versions": library_versions(),
         "about": dict(model.about),
     }
     write_json(folder / "config.json", content)
 
 
 def load_model(folder: Path | str) -> Model:
-    """Read a model directory. Nothing in it is executed; every array is checked.
+    """Read a model directory, of this layout or an earlier one.
+
+    Nothing in it is executed. What the files say they hold is compared with the configuration
+    before memory is taken for it.
 
     Raises
     ------
@@ -69,42 +106,98 @@ def load_model(folder: Path | str) -> Model:
             f"{folder} holds a model of layout {schema}, this version reads up to {SCHEMA}: "
             "update autodecoder."
         )
-    arrays, _ = read_tensors(folder / "decoder.safetensors")
-    latents, _ = read_tensors(folder / "latents.safetensors")
     try:
-        about = dict(content["decoder"])
-        arch = about["arch"]
-        about["arch"] = parse_arch(arch) if isinstance(arch, str) else tuple(arch)
-        config = DecoderConfig(**about)
-        check_choice("scaler", content["scaler"], SCALINGS)
-        activation = SCALINGS[content["scaler"]].output_activation
-        height, width, channels = sides = content["image_shape"]
-        for side in sides:
-            check_positive_int("each side of image_shape", side)
-        n_pixels = height * width * channels
-        like = jax.eval_shape(lambda: init_decoder(jax.random.key(0), config, n_pixels, activation))
-        decoder = jax.tree.map(jax.numpy.asarray, arrays_to_tree(like, arrays))
-        if not all(np.isfinite(array).all() for array in arrays.values()):
-            raise ValueError("its decoder has weights that are not finite")
-        if len(arrays) > len(jax.tree.leaves(like)):
-            raise ValueError("its decoder has arrays that config.json does not account for")
-        for name in ("train", "val"):
-            found = latents[name]
-            if found.dtype != np.float32 or found.shape[1:] != (config.latent_dims,):
-                raise ValueError(
-                    f"its {name} latents must be float32[n, {config.latent_dims}], "
-                    f"got {found.dtype}{list(found.shape)}"
-                )
-        return Model(
-            decoder,
-            content["scaler"],
-            (height, width, channels),
-            latents["train"],
-            latents["val"],
-            about=content.get("about", {}),
-        )
+        return _build(folder, content)
     except KeyError as error:
         raise DataError(f"the model in {folder} is damaged: {error} is missing.") from error
-    except (TypeError, ValueError, AutodecoderError) as error:
+    except (TypeError, ValueError, OverflowError, AutodecoderError) as error:
+        if isinstance(error, DataError) and str(folder) in str(error):
+            raise
         reason = str(error).removesuffix(".")
         raise DataError(f"the model in {folder} is damaged: {reason}.") from error
+
+
+def _build(folder: Path, content: Mapping[str, Any]) -> Model:
+    described = dict(content["decoder"])
+    arch = described["arch"]
+    described["arch"] = parse_arch(arch) if isinstance(arch, str) else tuple(arch)
+    config = DecoderConfig(**described)
+    scaler = content["scaler"]
+    check_choice("scaler", scaler, SCALINGS)
+    height, width, channels = sides = content["image_shape"]
+    for side in sides:
+        check_positive_int("each side of image_shape", side)
+    is_table = scaler == "standardize"
+    if is_table and (height, channels) != (1, 1):
+        raise ValueError(f"image_shape of a table must be 1, features, 1, got {sides}")
+    about = content.get("about", {})
+    if not isinstance(about, dict):
+        raise ValueError("about must be an object")
+    n_pixels = height * width * channels
+    like: Any = None
+
+    def check_decoder(shapes: Shapes) -> None:
+        nonlocal like
+        if len(config.arch) >= len(shapes):  # before so many layers are traced
+            raise ValueError("its decoder has fewer arrays than config.json has layers")
+        activation = SCALINGS[scaler].output_activation
+        like = jax.eval_shape(lambda: init_decoder(jax.random.key(0), config, n_pixels, activation))
+        wanted = {name: (leaf.shape, str(leaf.dtype)) for name, leaf in name_leaves(like).items()}
+        if is_table:
+            for name in Standardization._fields:
+                wanted[_STANDARDIZATION + name] = ((width,), "float64")
+        _compare(shapes, wanted)
+
+    arrays, _ = read_tensors(folder / "decoder.safetensors", check_decoder)
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("its decoder has weights that are not finite")
+    found, _ = read_tensors(folder / "latents.safetensors", _latents_check(config.latent_dims))
+    standardization = None
+    if is_table:
+        by = (arrays.pop(_STANDARDIZATION + name) for name in Standardization._fields)
+        standardization = Standardization(*by)
+        if not (standardization.std > 0).all():
+            raise ValueError("its features have standard deviations that are not above 0")
+    history = {
+        name.removeprefix(_HISTORY): values
+        for name, values in found.items()
+        if name.startswith(_HISTORY)
+    }
+    return Model(
+        decoder=jax.tree.map(jax.numpy.asarray, arrays_to_tree(like, arrays)),
+        scaler=scaler,
+        image_shape=(height, width, channels),
+        latents=found["train"],
+        val_latents=found["val"],
+        labels=found.get("train_labels"),
+        val_labels=found.get("val_labels"),
+        history=history,
+        standardization=standardization,
+        about=about,
+    )
+
+
+def _latents_check(dims: int) -> Callable[[Shapes], None]:
+    def check(shapes: Shapes) -> None:
+        n = {name: shapes.get(name, ((), ""))[0][:1] for name in ("train", "val")}
+        wanted: Shapes = {name: ((*count, dims), "float32") for name, count in n.items()}
+        for name, (shape, _) in shapes.items():
+            if name.startswith(_HISTORY):
+                wanted[name] = (shape[:1], "float32")
+        for name in ("train", "val"):
+            if f"{name}_labels" in shapes:
+                wanted[f"{name}_labels"] = (n[name], "int32")
+        _compare(shapes, wanted)
+
+    return check
+
+
+def _compare(found: Shapes, wanted: Shapes) -> None:
+    for name, (shape, dtype) in wanted.items():
+        if name not in found:
+            raise ValueError(f"{name} is missing")
+        if found[name] != (shape, dtype):
+            other, kind = found[name]
+            raise ValueError(f"{name} must be {dtype}{list(shape)}, got {kind}{list(other)}")
+    if extra := sorted(set(found) - set(wanted)):
+        raise ValueError(f"{extra[0]} is an array that config.json does not account for")

@@ -1,24 +1,37 @@
 """A trained decoder with its latents, and what can be done with it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Num, Shaped
 
 from autodecoder.config import InferConfig
-from autodecoder.config.rules import check_seed
+from autodecoder.config.rules import check_positive_int, check_seed
 from autodecoder.core.decoder import Decoder, decode
 from autodecoder.core.infer import Inference, InferencePlan, infer_latents, plan_inference
 from autodecoder.core.scaling import to_unit
 from autodecoder.data.pixels import as_images, as_mask, as_numbers, to_pixels, to_weights
 from autodecoder.errors import DataError
+from autodecoder.model.density import Density
+from autodecoder.model.paths import latent_path
+from autodecoder.model.tables import Standardization, as_table, standardize, unstandardize
 
 #: Images decoded and inferred at once: a bound on memory.
 _DECODED_AT_ONCE = 8192
 _INFERRED_AT_ONCE = 20_000
+
+
+class Generated(NamedTuple):
+    """Latents, and the images that they decode to."""
+
+    latents: Float[np.ndarray, "n dims"]
+    images: Float[np.ndarray, "n ..."]
+    """As `Model.decode` returns them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +40,9 @@ class Model:
 
     decoder: Decoder
     scaler: str
-    """The scaling of pixels that it was trained with."""
+    """The scaling that it was trained with: of pixels, or `standardize`, of any features."""
     image_shape: tuple[int, int, int]
-    """Height, width and channels."""
+    """Height, width and channels; of features (1, n_features, 1)."""
     latents: Float[np.ndarray, "n_train dims"]
     """Of the training images."""
     val_latents: Float[np.ndarray, "n_val dims"]
@@ -39,6 +52,9 @@ class Model:
     """Classes, counted from 0; decoder and latents know nothing of them."""
     history: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Metrics of the fit, one value an epoch; not a number where they were not measured."""
+    standardization: Standardization | None = None
+    """Of the features, where these are no pixels; then images are rows of a table, `(n_features,)`,
+    in their own units."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """Where it comes from: plain values."""
 
@@ -48,15 +64,23 @@ class Model:
     """The last plan of inference, so that image after image is placed without a new one."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is copied and pickled: all but the plan."""
-        return self.__dict__ | {"_plans": {}}
+        """What is copied and pickled: not what is made at first use."""
+        state = self.__dict__ | {"_plans": {}}
+        state.pop("density", None)
+        return state
 
     @property
     def latent_dims(self) -> int:
         """Length of a latent."""
         return self.decoder.config.latent_dims
 
-    def decode(self, latents: Any) -> Float[np.ndarray, "n height width channels"]:
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one image, as `decode` returns it: (height, width, channels), or of features
+        (n_features,)."""
+        return self.image_shape if self.standardization is None else self.image_shape[1:2]
+
+    def decode(self, latents: Any) -> Float[np.ndarray, "n ..."]:
         """Decode latents to images.
 
         Parameters
@@ -66,7 +90,7 @@ class Model:
         Returns
         -------
         (n, height, width, channels) float32
-            Pixels from 0 to 1.
+            Pixels from 0 to 1; of features (n, n_features), in their own units.
 
         Raises
         ------
@@ -76,13 +100,15 @@ class Model:
         latents = as_numbers("latents", latents)
         if latents.ndim != 2 or latents.shape[1] != self.latent_dims:
             raise DataError(f"latents must be (n, {self.latent_dims}), got {tuple(latents.shape)}.")
-        images = np.empty((len(latents), *self.image_shape), np.float32)
+        images = np.empty((len(latents), math.prod(self.sample_shape)), np.float32)
         for start in range(0, len(latents), _DECODED_AT_ONCE):
             rows = slice(start, start + _DECODED_AT_ONCE)
-            images[rows] = _decode(self.decoder, latents[rows], self.scaler).reshape(
-                -1, *self.image_shape
-            )
-        return images
+            if self.standardization is None:
+                images[rows] = _decode_pixels(self.decoder, latents[rows], self.scaler)
+            else:
+                outputs = np.asarray(_decode(self.decoder, latents[rows]))
+                images[rows] = unstandardize(outputs, self.standardization)
+        return images.reshape(-1, *self.sample_shape)
 
     def infer(
         self,
@@ -103,7 +129,8 @@ class Model:
         images : array
             `(n, height, width, channels)`, `(n, height, width)` for one channel, or
             `(n, pixels)`; uint8 from 0 to 255, or floats from 0 to 1, which may be anything where
-            the mask hides them. May be a memory map.
+            the mask hides them. May be a memory map. Of features `(n, n_features)`, in their own
+            units.
         mask : array, optional
             True where a pixel counts, or weights, 0 or more; for every image or one for all. An
             image without a pixel that counts has losses that are not a number and start -1.
@@ -129,7 +156,7 @@ class Model:
         """
         config = InferConfig() if config is None else config
         check_seed("seed", seed)
-        images = as_images(images, self.image_shape)
+        images = self._check(images, mask)
         if mask is not None:
             mask = as_mask(mask, len(images), self.image_shape)
         dims = self.latent_dims
@@ -149,7 +176,7 @@ class Model:
             parts.append(
                 infer_latents(
                     plan,
-                    to_pixels(images[chosen], start, weights),
+                    self._rows(images[chosen], start, weights),
                     weights=weights,
                     given=None if given is None else given[chosen],
                 )
@@ -174,6 +201,106 @@ class Model:
         images[np.isnan(found.errors.loss)] = np.nan
         return images
 
+    def interpolate(
+        self,
+        a: Any,
+        b: Any,
+        n: int = 10,
+        *,
+        path: str = "linear",
+        config: InferConfig | None = None,
+        seed: int = 0,
+    ) -> Generated:
+        """Images on the way from one latent or image to another.
+
+        Parameters
+        ----------
+        a, b : (latent_dims,) or an image
+            A vector of `latent_dims` numbers is a latent; of an image, see `infer`, the latent is
+            inferred.
+        n : int
+            How many, both ends among them.
+        path : str
+            `linear`, `spherical` (around the mean latent; Shoemake 1985) or `data` (from one
+            training latent to the next where they lie dense; Groisman et al. 2022).
+        config, seed
+            Of the inference of images.
+
+        Returns
+        -------
+        Generated
+            `n` latents, and the images that they decode to.
+
+        Raises
+        ------
+        DataError
+            If an end is neither a latent nor an image, or is not finite.
+        ConfigError
+            If there is no such path, or `n` is below 2.
+        """
+        ends = [self._as_latent(name, end, config, seed) for name, end in (("a", a), ("b", b))]
+        latents = latent_path(ends[0], ends[1], n, path, self.latents)
+        return Generated(latents, self.decode(latents))
+
+    def sample(self, n: int, *, seed: int = 0) -> Generated:
+        """Draw new images: latents from `density`, decoded.
+
+        Parameters
+        ----------
+        n : int
+        seed : int
+            From 0 to 4294967295.
+
+        Raises
+        ------
+        DataError
+            If there are fewer than two training latents to fit a density to.
+        """
+        check_positive_int("n", n)
+        check_seed("seed", seed)
+        latents = self.density.sample(n, seed)
+        return Generated(latents, self.decode(latents))
+
+    @cached_property
+    def density(self) -> Density:
+        """The mixture of Gaussians fitted to the training latents; made at first use."""
+        return Density(self.latents)
+
+    def _as_latent(
+        self, name: str, end: Any, config: InferConfig | None, seed: int
+    ) -> Float[np.ndarray, " dims"]:
+        if np.shape(end) == (self.latent_dims,):
+            latent = as_numbers(name, end)
+            if not np.isfinite(latent).all():
+                raise DataError(f"{name} is a latent with values that are not finite.")
+            return latent
+        shapes = {self.sample_shape, (math.prod(self.sample_shape),)}
+        if self.sample_shape[2:] == (1,):
+            shapes.add(self.sample_shape[:2])
+        if np.shape(end) not in shapes:
+            raise DataError(
+                f"{name} must be a latent of {self.latent_dims} numbers or an image of "
+                f"{' × '.join(map(str, self.sample_shape))}, got {np.shape(end)}."
+            )
+        return self.infer(np.asarray(end)[None], config=config, seed=seed).latents[0]
+
+    def _check(self, images: Any, mask: Any) -> Num[np.ndarray, "n ..."]:
+        """Images of the right shape and dtype."""
+        if self.standardization is None:
+            return as_images(images, self.image_shape)
+        return as_table("samples", images, self.image_shape[1], finite=mask is None)
+
+    def _rows(
+        self, images: Num[np.ndarray, "n ..."], first: int, weights: Shaped[Any, "n pixels"] | None
+    ) -> Num[np.ndarray, "n pixels"]:
+        """Checked images as the decoder's outputs are compared with them, but for the scaling."""
+        if self.standardization is None:
+            return to_pixels(images, first, weights)
+        seen = (
+            images if weights is None else np.where(weights > 0, images, self.standardization.mean)
+        )
+        return standardize(as_table("samples that count", seen), self.standardization)
+
     def _plan(self, config: InferConfig, seed: int) -> InferencePlan:
         # All that plans differ in, but for the configuration that they carry.
         key = (config.starts, config.n_starts, config.n_candidates, seed)
@@ -192,5 +319,8 @@ class Model:
 
 
 @jax.jit(static_argnames="scaler")
-def _decode(decoder: Decoder, latents: Array, scaler: str) -> Array:
+def _decode_pixels(decoder: Decoder, latents: Array, scaler: str) -> Array:
     return to_unit(decode(decoder, latents), scaler)
+
+
+_decode = jax.jit(decode)

@@ -1,0 +1,257 @@
+"""The auto-decoder as a transformer of scikit-learn: a thin face over `fit_model` and `Model`."""
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from autodecoder.config import (
+    ACTIVATIONS,
+    RECIPES,
+    DecoderConfig,
+    InferConfig,
+    fit_config,
+    parse_arch,
+)
+from autodecoder.model import Model, fit_model
+
+#: Steps of a fit, at least, where `num_epochs` is left open.
+_LEAST_STEPS = 5000
+_LEAST_EPOCHS, _MOST_EPOCHS = 20, 500
+
+
+class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Nonlinear dimensionality reduction by a decoder without an encoder.
+
+    Decoder and one latent vector per training sample are trained together, so that
+    `mean((decode(z_i) - x_i)^2)` falls. `transform` then searches for each sample the latent whose
+    reconstruction is nearest, under the frozen decoder: it is slower than an encoder's pass, takes
+    nothing from other samples, and gives training samples their place in the same way as new ones.
+    So `fit_transform(X)` equals `fit(X).transform(X)`; the latents as training left them are in
+    `model_.latents`.
+
+    Use it for pictures of a latent space, as a compact decoder, or where data are few. Any numbers
+    will do: pixels, or features of a table.
+
+    Parameters
+    ----------
+    latent_dims : int
+        Length of the latents.
+    arch : str or sequence of int
+        Widths of the decoder's hidden layers, from latents to sample: `"128-256-512"`.
+    scaler : str
+        `auto`: `standard` for uint8 and for arrays of three or four axes, else `standardize`.
+        `standard`, `zero_one` and `identity` are for pixels, uint8 from 0 to 255 or floats from 0
+        to 1, and scale them to [-1, 1] (output tanh), [0, 1] (sigmoid) or 0 to 255 (linear);
+        `standardize` is for any features, which it brings to mean 0 and standard deviation 1
+        (linear).
+    num_epochs : int, optional
+        Passes over the samples; by default as many as make 5,000 steps, from 20 to 500.
+    batch_size : int
+        Samples a step; all of them where there are fewer.
+    learning_rate : float
+        Of the decoder, and of the latents where the recipe has no rate of theirs.
+    recipe : str
+        `fast` or `original`.
+    activation : str
+        Of the hidden layers.
+    batch_norm : bool
+        Batch normalisation of the hidden layers.
+    dropout_rate : float
+        Share of hidden units dropped in training.
+    random_state : int, RandomState instance or None
+        Everything random follows from it.
+
+    Attributes
+    ----------
+    model_ : Model
+        The trained decoder with its latents: what it can do beside, interpolate, sample and fill in
+        missing pixels, is there.
+    n_features_in_ : int
+        Numbers in one sample.
+    feature_names_in_ : (n_features_in_,) ndarray of str
+        Where X had names.
+    sample_shape_ : tuple
+        Shape of one sample.
+    reconstruction_error_ : float
+        Training loss of the last epoch, in the scaled space.
+
+    See Also
+    --------
+    fit_model : The same fit with all settings.
+    run_study : Search of learning rates, repeated and kept on disk.
+
+    References
+    ----------
+    Tan & Mavrovouniotis 1995, "Reducing data dimensionality through optimizing neural network
+    inputs"; Bojanowski et al. 2018, "Optimizing the latent space of generative networks".
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X = load_iris().data
+    >>> decoder = AutoDecoder(arch="32-32", num_epochs=50, random_state=0).fit(X)
+    >>> decoder.transform(X).shape
+    (150, 2)
+    >>> decoder.score(X) > -0.1
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "latent_dims": [Interval(Integral, 1, None, closed="left")],
+        "arch": [str, tuple, list],
+        "scaler": [StrOptions({"auto", "standard", "zero_one", "identity", "standardize"})],
+        "num_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "recipe": [StrOptions(set(RECIPES))],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "batch_norm": ["boolean"],
+        "dropout_rate": [Interval(Real, 0, 1, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        latent_dims: int = 2,
+        *,
+        arch: str | Sequence[int] = "128-256-512",
+        scaler: str = "auto",
+        num_epochs: int | None = None,
+        batch_size: int = 128,
+        learning_rate: float = 1e-3,
+        recipe: str = "fast",
+        activation: str = "leaky_relu",
+        batch_norm: bool = False,
+        dropout_rate: float = 0.0,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.latent_dims = latent_dims
+        self.arch = arch
+        self.scaler = scaler
+        self.num_epochs = num_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.recipe = recipe
+        self.activation = activation
+        self.batch_norm = batch_norm
+        self.dropout_rate = dropout_rate
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> "AutoDecoder":
+        """Train decoder and latents on samples.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), (n, height, width) or (n, height, width, channels)
+        y : ignored
+
+        Raises
+        ------
+        ValueError
+            If X is sparse, complex, not finite or of other shape, or its pixels are out of range;
+            if a parameter breaks its rule; if the loss diverged.
+        """
+        self._validate_params()
+        samples = self._read(X, reset=True)
+        n = len(samples)
+        batch_size = min(int(self.batch_size), n)
+        model = fit_model(
+            samples,
+            decoder=DecoderConfig(
+                arch=parse_arch(self.arch) if isinstance(self.arch, str) else tuple(self.arch),
+                latent_dims=int(self.latent_dims),
+                activation=self.activation,
+                batch_norm=bool(self.batch_norm),
+                dropout_rate=float(self.dropout_rate),
+            ),
+            fit=fit_config(
+                self.recipe, num_epochs=self._count_epochs(n, batch_size), batch_size=batch_size
+            ),
+            learning_rate=float(self.learning_rate),
+            scaler=self._choose_scaler(samples),
+            seed=int(check_random_state(self.random_state).randint(2**31)),
+        )
+        self.model_: Model = model
+        self.sample_shape_ = samples.shape[1:]
+        self.reconstruction_error_ = float(model.history["loss"][-1])
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """The latents of samples, inferred one by one under the frozen decoder.
+
+        Returns
+        -------
+        (n_samples, latent_dims) float32
+        """
+        check_is_fitted(self)
+        return self.model_.infer(self._read(X, reset=False), config=_INFERENCE).latents
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Decode latents.
+
+        Parameters
+        ----------
+        X : (n_samples, latent_dims)
+
+        Returns
+        -------
+        (n_samples, *sample_shape_) float32
+            Pixels from 0 to 1, or features in their own units.
+        """
+        check_is_fitted(self)
+        latents = check_array(X, dtype=np.float32)
+        return self.model_.decode(latents).reshape(-1, *self.sample_shape_)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Minus the mean squared reconstruction error of samples, in the scaled space.
+
+        Of standardised features it is, but for the sign, about the share of variance that is lost.
+        """
+        check_is_fitted(self)
+        found = self.model_.infer(self._read(X, reset=False), config=_INFERENCE)
+        return -float(np.mean(found.errors.loss, dtype=np.float64))
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.model_.latent_dims
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        assert tags.transformer_tags is not None  # it is a transformer
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.non_deterministic = False
+        return tags
+
+    def _read(self, X: Any, *, reset: bool) -> np.ndarray:
+        """Samples as scikit-learn checks them; uint8 stays, all else becomes float32 or 64."""
+        X = validate_data(
+            self,
+            X,
+            reset=reset and np.ndim(X) <= 2,
+            skip_check_array=np.ndim(X) > 2,
+            dtype=[np.float64, np.float32, np.uint8],
+        )
+        return X
+
+    def _choose_scaler(self, samples: np.ndarray) -> str:
+        if self.scaler != "auto":
+            return self.scaler
+        return "standard" if samples.dtype == np.uint8 or samples.ndim > 2 else "standardize"
+
+    def _count_epochs(self, n: int, batch_size: int) -> int:
+        if self.num_epochs is not None:
+            return int(self.num_epochs)
+        epochs = -(-_LEAST_STEPS // max(1, n // batch_size))
+        return min(max(epochs, _LEAST_EPOCHS), _MOST_EPOCHS)
+
+
+_INFERENCE = InferConfig()

@@ -1,0 +1,131 @@
+"""What a model directory says of its model to people, in Markdown, and to programs."""
+
+import math
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import numpy as np
+
+from autodecoder._version import __version__
+from autodecoder.config import format_arch
+from autodecoder.model.model import Model
+
+_LIBRARIES = ("jax", "numpy", "equinox", "optax", "safetensors")
+
+#: For readers of the card; the scalings themselves are described in the settings.
+_SCALERS = {
+    "standard": "pixels in [-1, 1], output tanh",
+    "zero_one": "pixels in [0, 1], output sigmoid",
+    "identity": "pixels from 0 to 255, linear output",
+    "standardize": "features of mean 0 and standard deviation 1, linear output",
+}
+
+
+def last_metrics(history: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The last finite value of each metric."""
+    last = {}
+    for name, values in history.items():
+        finite = np.flatnonzero(np.isfinite(values))
+        if len(finite):
+            last[name] = float(values[finite[-1]])
+    return last
+
+
+def library_versions() -> dict[str, str]:
+    """Of Python, of this library, and of those that it computes with."""
+    found = {name: version(name) for name in _LIBRARIES}
+    return {"python": platform.python_version(), "autodecoder": __version__, **found}
+
+
+def describe_model(model: Model) -> str:
+    """The model card: what it is, what it was trained on, how good it is, and how to use it."""
+    about, config = model.about, model.decoder.config
+    dataset = about.get("dataset")
+    n_weights = sum(math.prod(a.shape) for a in jax.tree.leaves(model.decoder.layers))
+    is_table = model.standardization is not None
+    shape = " × ".join(map(str, model.sample_shape)) + (" features" if is_table else " pixels")
+    rows = {
+        "data set": _line(dataset) if isinstance(dataset, str) else "not named",
+        "fingerprint of the data": about.get("data_fingerprint"),
+        "one sample": shape,
+        "scaling": _SCALERS[model.scaler],
+        "decoder": f"{config.latent_dims} latent dimensions, then {format_arch(config.arch)}, "
+        f"{config.activation}{_options(config)}",
+        "weights": f"{n_weights:,}",
+        "latents": f"{len(model.latents):,} of training, {len(model.val_latents):,} of validation",
+        "epoch": about.get("epoch"),
+        "learning rate": (about.get("values") or {}).get("learning_rate"),
+        "seed": (about.get("settings") or {}).get("seed"),
+    }
+    lines = [
+        "---",
+        "library_name: autodecoder",
+        "tags: [auto-decoder, latent-space]",
+        "---",
+        "",
+        "# Auto-decoder" + (f" of {_line(dataset)}" if isinstance(dataset, str) else ""),
+        "",
+        "A decoder without an encoder: it was trained together with one latent vector per training "
+        "sample. Other samples are reconstructed by a search for their latents.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in rows.items() if value is not None),
+        "",
+        "## Errors",
+        "",
+        *_metrics(model.history),
+        "",
+        "## Use",
+        "",
+        "```python",
+        "import autodecoder as ad",
+        "",
+        'model = ad.load_model("this folder")',
+        "found = model.infer(samples)  # latents of other samples",
+        "model.decode(found.latents)",
+        "```",
+        "",
+        "It reconstructs samples like those that it was trained on, and makes of others what is "
+        "nearest among such. The latents of the training samples are part of this folder; who has "
+        "it can decode approximations of these samples.",
+        "",
+        "Written by " + ", ".join(f"{k} {v}" for k, v in library_versions().items()) + ".",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _options(config: Any) -> str:
+    options = [
+        name
+        for name, on in (
+            ("batch normalisation", config.batch_norm),
+            (f"dropout {config.dropout_rate:g}", config.dropout_rate),
+            ("no biases", not config.use_bias),
+        )
+        if on
+    ]
+    return "".join(f", {name}" for name in options)
+
+
+def _metrics(history: Mapping[str, np.ndarray]) -> list[str]:
+    last = {name: v for name, v in last_metrics(history).items() if "gradient" not in name}
+    if not last:
+        return ["Not recorded."]
+    return [
+        "Of the last epoch in which each was measured; `loss` is the mean squared error in the "
+        "scaled space, `val_` the validation samples with latents that were trained along, "
+        "`fresh_val_` with latents found afterwards.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value:.4g} |" for name, value in last.items()),
+    ]
+
+
+def _line(text: str) -> str:
+    """Text from elsewhere, on one line of a table."""
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,141 @@
+"""Ways through the latent space, from one latent to another."""
+
+import numpy as np
+from jaxtyping import Float
+
+from autodecoder.config.rules import check_choice, check_positive_int
+from autodecoder.errors import ConfigError, DataError
+
+PATHS = ("linear", "spherical", "data")
+
+#: Latents that a path along the data may visit, at most, and neighbours of each.
+_N_NODES = 5000
+_N_NEIGHBOURS = 15
+
+
+def latent_path(
+    start: Float[np.ndarray, " dims"],
+    end: Float[np.ndarray, " dims"],
+    n: int,
+    path: str,
+    known: Float[np.ndarray, "k dims"],
+) -> Float[np.ndarray, "n dims"]:
+    """Points between two latents, both ends among them.
+
+    Parameters
+    ----------
+    start, end : (latent_dims,)
+    n : int
+        Number of points, 2 or more.
+    path : str
+        `linear`: the straight line. `spherical`: around the mean of the known latents, with
+        direction and distance from it changing steadily (Shoemake 1985); where the ends lie in
+        opposite directions, the straight line. `data`: from one known latent to the next where
+        they lie dense, the shortest way by squared lengths (Groisman et al. 2022), in steps of
+        equal length.
+    known : (k, latent_dims)
+        Those of training images; of many, `data` uses some, spread evenly.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such path, or `n` is below 2.
+    DataError
+        If `data` has no known latents to go by.
+    """
+    check_choice("path", path, PATHS)
+    check_positive_int("n", n)
+    if n < 2:
+        raise ConfigError(f"n must be 2 or more, both ends being counted, got {n}.")
+    share = np.linspace(0, 1, n)[:, None]
+    if path == "spherical":
+        return _around(start, end, share, known.mean(0) if len(known) else np.zeros_like(start))
+    if path == "data":
+        return _resample(_along(start, end, known), n).astype(np.float32)
+    return ((1 - share) * start + share * end).astype(np.float32)
+
+
+def _around(
+    start: Float[np.ndarray, " dims"],
+    end: Float[np.ndarray, " dims"],
+    share: Float[np.ndarray, "n 1"],
+    centre: Float[np.ndarray, " dims"],
+) -> Float[np.ndarray, "n dims"]:
+    arms = np.stack([start - centre, end - centre]).astype(np.float64)
+    lengths = np.linalg.norm(arms, axis=1)
+    if lengths.min() == 0:
+        return ((1 - share) * start + share * end).astype(np.float32)
+    one, other = arms / lengths[:, None]
+    angle = np.arccos(np.clip(one @ other, -1, 1))
+    if np.sin(angle) < 1e-6:  # no direction, or any, to turn to
+        return ((1 - share) * start + share * end).astype(np.float32)
+    turned = np.sin((1 - share) * angle) * one + np.sin(share * angle) * other
+    radius = (1 - share) * lengths[0] + share * lengths[1]
+    points = centre + radius * turned / np.sin(angle)
+    points[0], points[-1] = start, end
+    return points.astype(np.float32)
+
+
+def _along(
+    start: Float[np.ndarray, " dims"],
+    end: Float[np.ndarray, " dims"],
+    known: Float[np.ndarray, "k dims"],
+) -> Float[np.ndarray, "m dims"]:
+    """The way over known latents."""
+    # Here, since they take a second to import.
+    from scipy.sparse.csgraph import connected_components, dijkstra, minimum_spanning_tree
+    from sklearn.neighbors import kneighbors_graph
+
+    known = known[np.isfinite(known).all(axis=1)][:: max(1, -(-len(known) // _N_NODES))]
+    if not len(known):
+        raise DataError("a path along the data needs latents of training images, got none.")
+    nodes = np.concatenate([[start], known, [end]]).astype(np.float64)
+    graph = kneighbors_graph(nodes, min(_N_NEIGHBOURS, len(nodes) - 1), mode="distance")
+    graph = graph.maximum(graph.T).tocsr()
+    # A length of 0 would be no edge: equal latents are neighbours, too.
+    graph.data = np.maximum(graph.data**2, np.finfo(np.float64).tiny ** 0.5)
+    n_parts, part = connected_components(graph, directed=False)
+    if n_parts > 1:
+        graph = _bridged(graph, nodes, part, n_parts, minimum_spanning_tree)
+    _, before = dijkstra(graph, directed=False, indices=0, return_predecessors=True)
+    way = [len(nodes) - 1]
+    while way[-1] != 0:
+        way.append(before[way[-1]])
+    return nodes[way[::-1]]
+
+
+def _bridged(graph, nodes, part, n_parts, minimum_spanning_tree):
+    """The graph with the shortest links between its separate parts."""
+    from scipy.sparse import coo_matrix
+    from sklearn.neighbors import NearestNeighbors
+
+    rows, columns, lengths = [], [], []
+    between = np.full((n_parts, n_parts), np.inf)
+    members = [np.flatnonzero(part == k) for k in range(n_parts)]
+    links = {}
+    for a in range(n_parts):
+        search = NearestNeighbors(n_neighbors=1).fit(nodes[members[a]])
+        for b in range(a + 1, n_parts):
+            distance, index = search.kneighbors(nodes[members[b]])
+            nearest = int(np.argmin(distance))
+            between[a, b] = max(float(distance[nearest, 0]) ** 2, 1e-150)
+            links[a, b] = members[a][index[nearest, 0]], members[b][nearest]
+    tree = minimum_spanning_tree(np.where(np.isfinite(between), between, 0)).tocoo()
+    for a, b in zip(tree.row, tree.col, strict=True):
+        one, other = links[a, b]
+        rows += [one, other]
+        columns += [other, one]
+        lengths += [between[a, b]] * 2
+    extra = coo_matrix((lengths, (rows, columns)), shape=graph.shape).tocsr()
+    return graph.maximum(extra)
+
+
+def _resample(points: Float[np.ndarray, "m dims"], n: int) -> Float[np.ndarray, "n dims"]:
+    """Points at equal distances along a way."""
+    lengths = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    moved = np.concatenate([[True], lengths > 0])
+    points, at = points[moved], np.concatenate([[0.0], np.cumsum(lengths)])[moved]
+    if len(points) == 1:
+        return np.repeat(points, n, axis=0)
+    places = np.linspace(0, at[-1], n)
+    return np.stack([np.interp(places, at, column) for column in points.T], axis=1)

@@ -1,0 +1,65 @@
+"""Features of any kind in the place of pixels: checked, standardised, and brought back."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64
+
+from autodecoder.data.pixels import as_numbers
+from autodecoder.errors import DataError
+
+#: A column that varies by less than this share of its largest value is constant.
+_CONSTANT = 1e-7
+#: Standardised values are clipped to this, so that their squares stay finite in single precision.
+_FARTHEST = 1e15
+
+
+class Standardization(NamedTuple):
+    """Mean and standard deviation of each feature of the training samples."""
+
+    mean: Float64[np.ndarray, " features"]
+    std: Float64[np.ndarray, " features"]
+    """1 for a constant feature."""
+
+
+def fit_standardization(table: Float[np.ndarray, "n features"]) -> Standardization:
+    """Mean and standard deviation of each column."""
+    largest = np.abs(table).max(axis=0)
+    scale = np.where(largest > 0, largest, 1)  # so that no square overflows
+    scaled = table / scale
+    std = scaled.std(axis=0)
+    return Standardization(scaled.mean(axis=0) * scale, np.where(std > _CONSTANT, std * scale, 1.0))
+
+
+def standardize(
+    table: Float[np.ndarray, "n features"], by: Standardization
+) -> Float32[np.ndarray, "n features"]:
+    """Bring features to mean 0 and standard deviation 1."""
+    return np.clip((table - by.mean) / by.std, -_FARTHEST, _FARTHEST).astype(np.float32)
+
+
+def unstandardize(
+    outputs: Float[np.ndarray, "n features"], by: Standardization
+) -> Float32[np.ndarray, "n features"]:
+    """Bring a decoder's outputs back to the units of the features."""
+    return (outputs * by.std + by.mean).astype(np.float32)
+
+
+def as_table(
+    name: str, values: Any, n_features: int | None = None, *, finite: bool = True
+) -> Float64[np.ndarray, "n features"]:
+    """Check samples of any features: numbers, a row a sample, finite unless that is left open.
+
+    Raises
+    ------
+    DataError
+        If they are of another shape or not finite.
+    """
+    table = as_numbers(name, values, np.float64)
+    if table.ndim != 2 or n_features not in (None, table.shape[1]):
+        wanted = "n_features" if n_features is None else n_features
+        raise DataError(f"{name} must be (n, {wanted}), got {table.shape}.")
+    good = np.isfinite(table).all(axis=1)
+    if finite and not good.all():
+        raise DataError(f"{name} must be finite, but row {int(np.argmin(good))} is not.")
+    return table
