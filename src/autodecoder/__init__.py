@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         SearchError,
         StorageError,
     )
+    from autodecoder.estimator import AutoDecoder
     from autodecoder.model import Model, fit_model, load_model, save_model
     from autodecoder.study import Study, load_study, load_study_data, run_study
 
@@ -62,6 +63,7 @@ _HOMES = {
         "SearchError",
         "StorageError",
     ),
+    "estimator": ("AutoDecoder",),
     "model": ("Model", "fit_model", "load_model", "save_model"),
     "study": ("Study", "load_study", "load_study_data", "run_study"),
 }
@@ -69,6 +71,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AugmentConfig",
+    "AutoDecoder",
     "AutodecoderError",
     "ConfigError",
     "DataConfig",

@@ -1,8 +1,9 @@
 """The auto-decoder as a transformer of scikit-learn: a thin face over `fit_model` and `Model`."""
 
+import math
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, no_type_check
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -116,6 +117,8 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         "random_state": ["random_state"],
     }
 
+    # scikit-learn's contract: whatever is given is stored, and checked by `fit`.
+    @no_type_check
     def __init__(
         self,
         latent_dims: int = 2,
@@ -205,7 +208,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             Pixels from 0 to 1, or features in their own units.
         """
         check_is_fitted(self)
-        latents = check_array(X, dtype=np.float32)
+        latents = check_array(X, dtype="float32", input_name="X")
         return self.model_.decode(latents).reshape(-1, *self.sample_shape_)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -231,16 +234,22 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tags.non_deterministic = False
         return tags
 
-    def _read(self, X: Any, *, reset: bool) -> np.ndarray:
+    def _read(self, X: Any, *, reset: bool) -> Any:
         """Samples as scikit-learn checks them; uint8 stays, all else becomes float32 or 64."""
-        X = validate_data(
-            self,
-            X,
-            reset=reset and np.ndim(X) <= 2,
-            skip_check_array=np.ndim(X) > 2,
-            dtype=[np.float64, np.float32, np.uint8],
-        )
-        return X
+        dtypes: Any = [np.float64, np.float32, np.uint8]
+        if isinstance(X, list | tuple):
+            X = np.asarray(X)
+        if getattr(X, "ndim", 2) <= 2:
+            return validate_data(self, X, reset=reset, dtype=dtypes)
+        images = check_array(X, dtype=dtypes, allow_nd=True, input_name="X")
+        n_pixels = math.prod(images.shape[1:])
+        if reset:
+            self.n_features_in_ = n_pixels
+        elif images.shape[1:] != self.sample_shape_ and n_pixels != self.n_features_in_:
+            raise ValueError(
+                f"X must have samples of shape {self.sample_shape_}, got {images.shape[1:]}."
+            )
+        return images
 
     def _choose_scaler(self, samples: np.ndarray) -> str:
         if self.scaler != "auto":

@@ -305,11 +305,11 @@ def test_labels_history_and_features_come_back(tmp_path: Path) -> None:
 NEVER = np.array([np.nan, np.nan], np.float32)
 
 
-def test_features_need_deviations_above_zero(tmp_path: Path) -> None:
-    by = Standardization(np.zeros(6), np.array([1, 1, 0, 1, 1, 1.0]))
+def test_no_feature_has_a_deviation_below_zero(tmp_path: Path) -> None:
+    by = Standardization(np.zeros(6), np.array([1, 1, -1, 1, 1, 0.0]))
     model = replace(make("standardize"), image_shape=(1, 6, 1), standardization=by)
     save_model(model, tmp_path)
-    with pytest.raises(DataError, match="standard deviations that are not above 0"):
+    with pytest.raises(DataError, match="standard deviations below 0"):
         load_model(tmp_path)
 
 

@@ -156,8 +156,8 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Model:
     if is_table:
         by = (arrays.pop(_STANDARDIZATION + name) for name in Standardization._fields)
         standardization = Standardization(*by)
-        if not (standardization.std > 0).all():
-            raise ValueError("its features have standard deviations that are not above 0")
+        if (standardization.std < 0).any():
+            raise ValueError("its features have standard deviations below 0")
     history = {
         name.removeprefix(_HISTORY): values
         for name, values in found.items()

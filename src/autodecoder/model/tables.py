@@ -19,7 +19,7 @@ class Standardization(NamedTuple):
 
     mean: Float64[np.ndarray, " features"]
     std: Float64[np.ndarray, " features"]
-    """1 for a constant feature."""
+    """0 for a constant feature, which is decoded to its mean whatever the decoder puts out."""
 
 
 def fit_standardization(table: Float[np.ndarray, "n features"]) -> Standardization:
@@ -28,14 +28,15 @@ def fit_standardization(table: Float[np.ndarray, "n features"]) -> Standardizati
     scale = np.where(largest > 0, largest, 1)  # so that no square overflows
     scaled = table / scale
     std = scaled.std(axis=0)
-    return Standardization(scaled.mean(axis=0) * scale, np.where(std > _CONSTANT, std * scale, 1.0))
+    return Standardization(scaled.mean(axis=0) * scale, np.where(std > _CONSTANT, std * scale, 0.0))
 
 
 def standardize(
     table: Float[np.ndarray, "n features"], by: Standardization
 ) -> Float32[np.ndarray, "n features"]:
-    """Bring features to mean 0 and standard deviation 1."""
-    return np.clip((table - by.mean) / by.std, -_FARTHEST, _FARTHEST).astype(np.float32)
+    """Bring features to mean 0 and standard deviation 1; constant ones keep their unit."""
+    unit = np.where(by.std > 0, by.std, 1)
+    return np.clip((table - by.mean) / unit, -_FARTHEST, _FARTHEST).astype(np.float32)
 
 
 def unstandardize(

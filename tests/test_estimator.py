@@ -1,0 +1,234 @@
+"""The estimator on real digits: in pipelines and searches, on images, and on awkward samples."""
+
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from autodecoder import AutoDecoder, load_model, save_model
+
+SMALL: dict[str, Any] = {"arch": "32-32", "num_epochs": 40, "random_state": 0}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation() -> Iterator[None]:
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    X, y = load_digits(return_X_y=True)
+    return np.asarray(X), np.asarray(y)
+
+
+@pytest.fixture(scope="module")
+def fitted(digits: tuple[np.ndarray, np.ndarray]) -> AutoDecoder:
+    return AutoDecoder(**SMALL | {"num_epochs": 200}).fit(digits[0][:400])
+
+
+def test_what_training_gives_the_estimator_keeps(
+    fitted: AutoDecoder, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
+    assert fitted.n_features_in_ == 64
+    assert fitted.model_.latents.shape == (400, 2)
+    assert fitted.reconstruction_error_ == fitted.model_.history["loss"][-1] < 0.75
+    assert -0.75 < fitted.score(digits[0][:400]) < 0
+    seen, unseen = fitted.score(digits[0][:400]), fitted.score(digits[0][400:800])
+    assert unseen < seen, "what it has not seen it reconstructs less well"
+
+
+def test_transform_and_back_comes_near_the_samples(
+    fitted: AutoDecoder, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
+    X = digits[0][400:500]
+    back = fitted.inverse_transform(fitted.transform(X))
+    assert back.shape == X.shape
+    assert np.mean((back - X) ** 2) < 0.7 * np.mean((X.mean(0) - X) ** 2)
+
+
+def test_latents_of_training_samples_are_found_again(
+    fitted: AutoDecoder, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """By inference no sample is worse off than where training left it."""
+    X = digits[0][:400]
+    trained, inferred = fitted.model_.latents, fitted.transform(X)
+    errors = [np.mean((fitted.inverse_transform(z) - X) ** 2) for z in (trained, inferred)]
+    assert errors[1] <= errors[0] * 1.001
+    np.testing.assert_array_equal(AutoDecoder(**fitted.get_params()).fit_transform(X), inferred)
+
+
+def test_names_of_columns_come_out(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    frame = pd.DataFrame(digits[0][:60], columns=[f"pixel {k}" for k in range(64)])
+    estimator = AutoDecoder(3, **SMALL).set_output(transform="pandas").fit(frame)
+    found = estimator.transform(frame)
+    assert list(found.columns) == ["autodecoder0", "autodecoder1", "autodecoder2"]
+    assert list(estimator.feature_names_in_) == list(frame.columns)
+
+
+@pytest.mark.parametrize("copy", [lambda e: pickle.loads(pickle.dumps(e)), "joblib"])
+def test_copies_give_the_same_latents(
+    copy: Any, fitted: AutoDecoder, digits: tuple[np.ndarray, np.ndarray], tmp_path: Any
+) -> None:
+    if copy == "joblib":
+        joblib.dump(fitted, tmp_path / "estimator")
+        other = joblib.load(tmp_path / "estimator")
+    else:
+        other = copy(fitted)
+    X = digits[0][500:520]
+    np.testing.assert_array_equal(other.transform(X), fitted.transform(X))
+
+
+def test_its_model_can_be_saved(
+    fitted: AutoDecoder, digits: tuple[np.ndarray, np.ndarray], tmp_path: Any
+) -> None:
+    save_model(fitted.model_, tmp_path)
+    X = digits[0][500:520]
+    np.testing.assert_array_equal(load_model(tmp_path).infer(X).latents, fitted.transform(X))
+
+
+@pytest.mark.parametrize("dims", [2, 4])
+def test_in_a_pipeline_it_tells_more_than_principal_components(
+    dims: int, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
+    train, test, of_train, of_test = train_test_split(*digits, random_state=0, stratify=digits[1])
+    scores = []
+    for reduction in (PCA(dims), AutoDecoder(dims, arch="64-64", num_epochs=60, random_state=0)):
+        pipeline = make_pipeline(StandardScaler(), reduction, LogisticRegression(max_iter=2000))
+        scores.append(pipeline.fit(train, of_train).score(test, of_test))
+    assert scores[1] > scores[0] + 0.02
+
+
+def test_a_grid_search_finds_that_more_dimensions_lose_less(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    search = GridSearchCV(AutoDecoder(**SMALL), {"latent_dims": [1, 3]}, cv=3)
+    search.fit(digits[0][:300])
+    assert search.best_params_ == {"latent_dims": 3}
+    assert search.best_score_ > search.cv_results_["mean_test_score"][0]
+
+
+# Images
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float", "channels", "flat uint8", "lists"])
+def test_images_of_every_form_are_pixels(kind: str, digits: tuple[np.ndarray, np.ndarray]) -> None:
+    images = digits[0][:60].reshape(-1, 8, 8)
+    X: Any = {
+        "uint8": np.rint(images * 15).astype(np.uint8),
+        "float": images / 16,
+        "channels": np.repeat(images[..., None] / 16, 3, axis=-1),
+        "flat uint8": np.rint(images * 15).astype(np.uint8).reshape(-1, 64),
+        "lists": (images / 16).tolist(),
+    }[kind]
+    estimator = AutoDecoder(**SMALL).fit(X)
+    assert estimator.model_.scaler == "standard"
+    back = estimator.inverse_transform(estimator.transform(X))
+    assert back.shape == np.shape(X)
+    assert (back.min(), back.max()) >= (0, 0.5)
+    assert back.max() <= 1
+
+
+def test_flat_floats_are_pixels_where_one_says_so(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X = digits[0][:60] / 16
+    assert AutoDecoder(**SMALL).fit(X).model_.scaler == "standardize"
+    estimator = AutoDecoder(scaler="zero_one", **SMALL).fit(X)
+    assert estimator.inverse_transform(estimator.transform(X)).min() >= 0
+    with pytest.raises(ValueError, match="float pixels must lie between 0 and 1"):
+        AutoDecoder(scaler="zero_one", **SMALL).fit(X * 16)
+
+
+# Awkward samples and parameters
+
+
+def test_one_sample_is_enough() -> None:
+    X = np.array([[1.0, 5.0, -3.0]])
+    estimator = AutoDecoder(**SMALL).fit(X)
+    np.testing.assert_array_equal(estimator.inverse_transform(estimator.transform(X)), X)
+
+
+def test_constant_columns_come_back() -> None:
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    X[:, 1], X[:, 2] = 7e30, 0
+    estimator = AutoDecoder(**SMALL).fit(X)
+    back = estimator.inverse_transform(estimator.transform(X))
+    np.testing.assert_array_equal(back[:, 1:3], X[:, 1:3].astype(np.float32))
+    constant = AutoDecoder(**SMALL).fit(np.full((20, 3), 2.5))
+    assert constant.score(np.full((5, 3), 2.5)) > -0.01
+
+
+def test_there_may_be_fewer_samples_than_latent_dimensions() -> None:
+    X = np.random.default_rng(0).normal(size=(5, 8))
+    assert AutoDecoder(12, **SMALL).fit(X).transform(X).shape == (5, 12)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"latent_dims": 0}, "'latent_dims' parameter"),
+        ({"latent_dims": 2.5}, "'latent_dims' parameter"),
+        ({"arch": "8-x"}, "arch must be layer widths"),
+        ({"arch": ()}, "arch must"),
+        ({"scaler": "log"}, "'scaler' parameter"),
+        ({"num_epochs": 0}, "'num_epochs' parameter"),
+        ({"learning_rate": -1.0}, "'learning_rate' parameter"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"recipe": "slow"}, "'recipe' parameter"),
+        ({"activation": "sine"}, "'activation' parameter"),
+        ({"dropout_rate": 1.0}, "'dropout_rate' parameter"),
+        ({"random_state": "x"}, "'random_state' parameter"),
+        ({"batch_norm": True, "batch_size": 1}, "batch_norm compares the images of a batch"),
+        ({"learning_rate": 1e30, "activation": "relu"}, "the loss was no longer finite"),
+    ],
+)
+def test_bad_parameters_are_told_by_fit(parameters: dict[str, Any], message: str) -> None:
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    with pytest.raises(ValueError, match=message):
+        AutoDecoder(**{**SMALL, **parameters}).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.full((5, 3), np.nan), "contains NaN"),
+        (np.full((5, 4, 4), np.nan), "contains NaN"),
+        (np.zeros((0, 3)), "0 sample"),
+        (np.zeros((3, 0)), "0 feature"),
+        (np.zeros(3), "1D array"),
+        (np.full((3, 4, 4), 7.0), "float pixels must lie between 0 and 1"),
+        ([[1, 2], [3]], "inhomogeneous"),
+        (np.zeros((2, 2, 2, 2, 2)), "images must be"),
+    ],
+)
+def test_bad_samples_are_told(X: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AutoDecoder(**SMALL).fit(X)
+
+
+def test_samples_of_another_shape_are_told(fitted: AutoDecoder) -> None:
+    with pytest.raises(ValueError, match="63 features, but AutoDecoder is expecting 64"):
+        fitted.transform(np.zeros((2, 63)))
+    with pytest.raises(ValueError, match=r"samples of shape \(64,\), got \(7, 7\)"):
+        fitted.transform(np.zeros((2, 7, 7)))
+    with pytest.raises(ValueError, match=r"latents must be \(n, 2\)"):
+        fitted.inverse_transform(np.zeros((2, 3)))
+
+
+def test_before_the_fit_there_is_nothing() -> None:
+    for method in ("transform", "inverse_transform", "score"):
+        with pytest.raises(NotFittedError):
+            getattr(AutoDecoder(), method)(np.zeros((2, 2)))
