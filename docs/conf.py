@@ -4,14 +4,14 @@ import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import Config, NumpyDocstring
 
 from autodecoder import __version__
-from autodecoder.config import format_arch
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,7 +23,6 @@ language = "en"
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
@@ -34,13 +33,11 @@ myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
+nb_execution_in_temp = True
 nb_merge_streams = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say types with their shapes and units
-napoleon_google_docstring = False
-napoleon_use_rtype = False
-napoleon_preprocess_types = False
 
 # Cross-references that lead nowhere are errors (-n), all of them: none is ignored.
 nitpicky = True
@@ -54,10 +51,13 @@ html_show_sourcelink = False
 html_math_renderer = "mathml"
 
 
+_NAPOLEON = Config(napoleon_use_param=False, napoleon_use_rtype=False)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_html_math_renderer("mathml", (_math("inline"), None), (_math("block"), None))
     app.connect("source-read", _lead_out)
-    app.connect("autodoc-process-docstring", _list_settings, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", _read_docstring)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -84,24 +84,37 @@ def _name_folder(link: re.Match[str]) -> str:
     return f"`{link[1]}`" if (ROOT / "docs" / link[2]).is_dir() else link[0]
 
 
-def _list_settings(
-    _app: Sphinx, kind: str, _name: str, thing: Any, _options: Any, lines: list[str]
+def _read_docstring(
+    app: Sphinx, kind: Any, name: str, thing: Any, options: Any, lines: list[str]
 ) -> None:
-    """Give the class of a configuration its settings, which tell their meaning themselves."""
-    if kind != "class" or not dataclasses.is_dataclass(thing):
-        return
-    told = [f for f in dataclasses.fields(thing) if "meaning" in f.metadata]
-    if told:
-        lines += ["", "Parameters", "----------"]
-    for f in told:
-        lines += [f"{f.name} : {_type(f)}, default {_default(f)}", f"    {f.metadata['meaning']}"]
+    """NumPy's sections become reStructuredText; the class of a configuration gets its settings.
+
+    Not so in the line below an attribute: what stands before a colon there would count as a type.
+    """
+    if kind not in ("attribute", "property"):
+        told = [*lines, *_settings(thing)]
+        read = NumpyDocstring(told, _NAPOLEON, app, kind, name, thing, options)
+        lines[:] = str(read).splitlines()
 
 
-def _type(f: dataclasses.Field[Any]) -> str:
-    return f.type.__name__ if isinstance(f.type, type) and not hasattr(f.type, "__args__") else (
-        str(f.type).replace("pathlib.", "").replace("collections.abc.", "")
-    )
+def _settings(thing: Any) -> list[str]:
+    """The section of parameters of a configuration: its settings tell their meaning themselves."""
+    if not (isinstance(thing, type) and dataclasses.is_dataclass(thing)):
+        return []
+    told = []
+    for f in dataclasses.fields(thing):
+        has_factory = f.default_factory is not dataclasses.MISSING
+        default = f.default_factory() if has_factory else f.default
+        if "meaning" in f.metadata:
+            told += [f"{f.name} : {_type(f.type)}, default {default!r}"]
+            told += [f"    {f.metadata['meaning']}"]
+        elif dataclasses.is_dataclass(default):
+            first = (type(default).__doc__ or "").splitlines()[0]
+            told += [f"{f.name} : {_type(f.type)}", f"    {first}"]
+    return ["", "Parameters", "----------", *told] if told else []
 
 
-def _default(f: dataclasses.Field[Any]) -> str:
-    return repr(f.default)
+def _type(annotation: Any) -> str:
+    if isinstance(annotation, type) and not get_args(annotation):
+        return annotation.__name__
+    return re.sub(r"\b[a-z]+(\.[a-z]+)*\.(?=[A-Z])", "", str(annotation))
