@@ -35,9 +35,13 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_execution_in_temp = True
 nb_merge_streams = True
+nb_output_stderr = "remove"  # an error ends the build; the rest is chatter of libraries
 
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # the docstrings say types with their shapes and units
+
+default_role = "code"  # of names between single backticks in docstrings
 
 # Cross-references that lead nowhere are errors (-n), all of them: none is ignored.
 nitpicky = True
@@ -65,7 +69,9 @@ def _math(display: str) -> Callable[[Any, nodes.Element], None]:
     """Formulas as MathML, which browsers show by themselves: no script, nothing to fetch."""
 
     def visit(writer: Any, node: nodes.Element) -> None:
-        formula = convert(node.astext(), display=display)
+        # A condition stands below its operator, as TeX sets it in a display.
+        formula = re.sub(r"\\min(?=_)", r"\\min\\limits", node.astext())
+        formula = convert(formula if display == "block" else node.astext(), display=display)
         kind = "span" if display == "inline" else "div"
         writer.body.append(f'<{kind} class="math">{formula}</{kind}>')
         raise nodes.SkipNode

@@ -109,8 +109,9 @@ def _section(command: CommandHelp) -> str:
     if command.example:
         parts.append(f"```bash\n{command.example}\n```")
     for title, entries in command.panels.items():
-        rows = "".join(map(_row, entries))
-        parts.append(f"**{title}**\n\n| | default | meaning |\n|---|---|---|\n{rows.rstrip()}")
+        kind = "argument" if all(entry.positional_label for entry in entries) else "flag"
+        rows = "".join(map(_row, entries)).rstrip()
+        parts.append(f"**{title}**\n\n| {kind} | default | meaning |\n|---|---|---|\n{rows}")
     return "\n" + "\n\n".join(parts) + "\n"
 
 
