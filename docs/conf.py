@@ -1,5 +1,8 @@
 """How Sphinx builds the pages of docs/: `make docs`. Nothing here or in the pages needs a network."""
 
+# pyright: reportMissingImports=false
+# Sphinx and its kin are installed by `make docs` only.
+
 import dataclasses
 import re
 from collections.abc import Callable
