@@ -1,4 +1,4 @@
-"""How Sphinx builds the pages of docs/: `make docs`. Nothing here or in the pages needs a network."""
+"""How Sphinx builds the pages of docs/, by `make docs`. Neither needs a network."""
 
 # pyright: reportMissingImports=false
 # Sphinx and its kin are installed by `make docs` only.
@@ -112,8 +112,9 @@ def _settings(thing: Any) -> list[str]:
         return []
     told = []
     for f in dataclasses.fields(thing):
-        has_factory = f.default_factory is not dataclasses.MISSING
-        default = f.default_factory() if has_factory else f.default
+        default = f.default
+        if f.default_factory is not dataclasses.MISSING:
+            default = f.default_factory()
         if "meaning" in f.metadata:
             told += [f"{f.name} : {_type(f.type)}, default {default!r}"]
             told += [f"    {f.metadata['meaning']}"]

@@ -18,10 +18,10 @@ HEAD = """# Command line
 
 <!-- Made by `make reference` from the help of the commands; a test fails where it is stale. -->
 
-What `--help` says of each command. `autodecoder` and `python -m autodecoder` are the same thing, and
-`./train.py` is `autodecoder train`. Flags may be written with underscores or with hyphens. A command
-ends with status 0 when it is done, with 2 and one sentence on a wrong setting, file or folder, and
-with 130 when it was interrupted.
+What `--help` says of each command. `autodecoder` and `python -m autodecoder` are the same thing,
+and `./train.py` is `autodecoder train`. Flags may be written with underscores or with hyphens. A
+command ends with status 0 when it is done, with 2 and one sentence on a wrong setting, file or
+folder, and with 130 when it was interrupted.
 
 | command | what it does |
 |---|---|
@@ -45,14 +45,14 @@ class CommandHelp:
     panels: dict[str, list[Any]] = field(default_factory=dict)
     """Arguments and flags, by the title that groups them."""
 
-    def __call__(self, _console: Console, _options: Any, panel: Any) -> None:
+    def __call__(self, console: Console, options: Any, panel: Any) -> None:
         if panel.format == "parameter" and panel.entries:
             self.panels[plain(panel.title)] = panel.entries
 
-    def render_usage(self, _console: Console, _options: Any, usage: Any) -> None:
+    def render_usage(self, console: Console, options: Any, usage: Any) -> None:
         self.usage = plain(usage).removeprefix("Usage:").strip()
 
-    def render_description(self, _console: Console, _options: Any, description: Any) -> None:
+    def render_description(self, console: Console, options: Any, description: Any) -> None:
         text, _, example = plain(description).partition("Example:")
         self.text, self.example = text.strip(), example.strip()
 
