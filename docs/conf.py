@@ -100,7 +100,9 @@ def _read_docstring(
 
     Not so in the line below an attribute: what stands before a colon there would count as a type.
     """
-    if kind not in ("attribute", "property"):
+    if lines and lines[0].startswith("Alias for field number"):
+        lines.clear()  # Python's own words on a field of a tuple
+    elif kind not in ("attribute", "property"):
         told = [*lines, *_settings(thing)]
         read = NumpyDocstring(told, _NAPOLEON, app, kind, name, thing, options)
         lines[:] = str(read).splitlines()

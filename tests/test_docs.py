@@ -124,7 +124,9 @@ def test_the_examples_of_a_page_run(
     """Its first command, if it shows what that prints, then its Python, all in one folder."""
     monkeypatch.chdir(tmp_path)
     page = (DOCS / f"{name}.md").read_text(encoding="utf-8")
-    for command, printed in _shown_commands(page):
+    shown = list(_shown_commands(page))
+    assert len(shown) == ("```text" in page)
+    for command, printed in shown:
         with pytest.raises(SystemExit, match="0"):
             main(shlex.split(command)[1:])
         assert _is_alike(_timeless(printed), _timeless(capsys.readouterr().out))
@@ -138,8 +140,9 @@ def test_the_examples_of_a_page_run(
 
 def _shown_commands(page: str) -> Iterator[tuple[str, str]]:
     """Commands of which a page shows the output, with that."""
-    pattern = r"```bash\n(autodecoder [^\n]*)\n```[^`]*```text\n(.*?)```"
-    return ((match[1], match[2]) for match in re.finditer(pattern, page, flags=re.DOTALL))
+    pattern = r"```bash\n(autodecoder [^`]*)```[^`]*```text\n(.*?)```"
+    for match in re.finditer(pattern, page, flags=re.DOTALL):
+        yield match[1].replace("\\\n", " "), match[2]
 
 
 class _Checker(doctest.OutputChecker):
