@@ -61,7 +61,8 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/step.py
 
 docs: $(VENV)/installed-docs
-	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going docs docs/_build/html
+	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going \
+		docs docs/_build/html
 	AUTODECODER_SITE=docs/_build/html $(BIN)/python -m pytest tests/test_docs.py tests/test_site.py
 	@echo "open docs/_build/html/index.html"
 
