@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install install-locked lock demo test test-slow check format bench settings clean
+.PHONY: help install install-locked lock demo test test-slow check format bench docs reference clean
 
 help:
 	@echo "make demo           train on real digits: search the learning rate, draw the pictures"
@@ -12,10 +12,11 @@ help:
 	@echo "make check          lint and type-check"
 	@echo "make format         rewrite the code as the linter wants it"
 	@echo "make bench          time a training step beside the same step in PyTorch"
-	@echo "make settings       write docs/settings.md anew"
+	@echo "make docs           build the pages of docs/ as a site, and check examples and links"
+	@echo "make reference      write docs/settings.md and docs/cli.md anew"
 	@echo "make lock           write requirements*.lock anew; UPGRADE=--upgrade takes newer releases"
 	@echo "make install-locked install exactly what requirements.lock names"
-	@echo "make clean          remove the environment and the demonstration"
+	@echo "make clean          remove the environment, the demonstration and the site"
 
 install: $(VENV)/installed
 
@@ -59,11 +60,18 @@ format: $(VENV)/installed-dev
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/step.py
 
-settings: $(VENV)/installed
+docs: $(VENV)/installed-docs
+	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going \
+		docs docs/_build/html
+	AUTODECODER_SITE=docs/_build/html $(BIN)/python -m pytest tests/test_docs.py tests/test_site.py
+	@echo "open docs/_build/html/index.html"
+
+reference: $(VENV)/installed
 	$(BIN)/python docs/make_settings.py
+	$(BIN)/python docs/make_cli.py
 
 clean:
-	rm -rf $(VENV) runs/demo
+	rm -rf $(VENV) runs/demo docs/_build
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -80,3 +88,7 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/pip
 $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --editable '.[dev,docs]'
+	@touch $@ $(VENV)/installed-dev $(VENV)/installed

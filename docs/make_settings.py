@@ -8,7 +8,7 @@ PAGE = Path(__file__).with_name("settings.md")
 
 HEAD = """# Settings
 
-<!-- Made by `make settings` from the configuration; a test fails where it is stale. -->
+<!-- Made by `make reference` from the configuration; a test fails where it is stale. -->
 
 Every setting of a study: its flag of `autodecoder train`, its default, its meaning, and what the
 original calls it. Settings stand in a TOML file, given by `--config`, under the name of the first

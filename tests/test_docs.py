@@ -1,16 +1,42 @@
-"""Examples in docstrings and the README are true."""
+"""Examples in docstrings, the README and the pages of docs/ are true, and made pages are fresh."""
 
 import doctest
 import importlib
 import importlib.util
+import math
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import autodecoder
+from autodecoder.cli import main
 from autodecoder.config import list_settings
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+#: Pages with examples in Python that are run.
+TRIED = ("getting-started", "python")
+#: A number with a fraction, which differs a little from machine to machine.
+_FRACTION = re.compile(r"\d+\.\d+(?:e-?\d+)?")
+
+
+def load_script(name: str) -> ModuleType:
+    """A script of docs/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def make_cli() -> ModuleType:
+    return load_script("make_cli")
 
 
 @pytest.mark.parametrize(
@@ -29,22 +55,112 @@ def test_docstring_examples(name: str) -> None:
 
 
 def test_the_table_of_settings_is_fresh() -> None:
-    spec = importlib.util.spec_from_file_location("make_settings", ROOT / "docs/make_settings.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script("make_settings")
     written = module.PAGE.read_text(encoding="utf-8")
-    assert written == module.page(), "make settings"
+    assert written == module.page(), "make reference"
     for setting in list_settings():
         assert f"| `{setting.path}` |" in written
 
 
+def test_the_reference_of_the_commands_is_fresh(make_cli: ModuleType) -> None:
+    written = make_cli.PAGE.read_text(encoding="utf-8")
+    assert written == make_cli.page(), "make reference"
+    assert "\n## autodecoder train\n" in written
+    assert "\n## autodecoder runs compare\n" in written
+    assert "| `--latent_dims INT` | 2 | Length of each latent vector. |" in written
+    assert "| `MODEL` | required | " in written
+
+
+def test_every_command_has_help_with_an_example(make_cli: ModuleType) -> None:
+    helps = make_cli.read_help()
+    assert len(helps) > 3
+    for command in helps:
+        assert command.usage.startswith(command.title)
+        assert command.text, f"{command.title} says not what it does"
+        assert command.example.startswith(f"{command.title} "), f"{command.title}: no example"
+        for entries in command.panels.values():
+            for entry in entries:
+                label = entry.display_labels[0]
+                assert make_cli.plain(entry.description), f"{command.title}: {label} has no help"
+
+
+def test_reading_the_help_leaves_the_application_as_it_was(
+    make_cli: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_cli.read_help()
+    with pytest.raises(SystemExit, match="0"):
+        main(["runs", "--help"])
+    assert "╭─ Commands" in capsys.readouterr().out
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    told = {
+        name.rpartition(".")[2]
+        for name in re.findall(r"^\.\. auto\w+:: ([\w.]+)", page, flags=re.M)
+    }
+    assert set(autodecoder.__all__) <= told
+
+
+def test_every_page_is_in_the_contents() -> None:
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    contents = "\n".join(re.findall(r"```{toctree}(.*?)```", index, flags=re.DOTALL))
+    listed = re.findall(r"^[\w-]+$", contents, flags=re.MULTILINE)
+    assert sorted(["index", *listed]) == sorted(page.stem for page in DOCS.glob("*.md"))
+
+
 def test_links_between_pages_lead_somewhere() -> None:
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks/RESULTS.md"]
+    pages = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), ROOT / "benchmarks/RESULTS.md"]
     for page in pages:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRIED)
+def test_the_examples_of_a_page_run(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first command, if it shows what that prints, then its Python, all in one folder."""
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    shown = list(_shown_commands(page))
+    assert len(shown) == ("```text" in page)
+    for command, printed in shown:
+        with pytest.raises(SystemExit, match="0"):
+            main(shlex.split(command)[1:])
+        assert _is_alike(_timeless(printed), _timeless(capsys.readouterr().out))
+    python = "\n".join(re.findall(r"```pycon\n(.*?)```", page, flags=re.DOTALL))
+    test = doctest.DocTestParser().get_doctest(python, {}, name, name, 0)
+    with capsys.disabled():
+        result = doctest.DocTestRunner(_Checker()).run(test)
+    assert result.attempted > 5
+    assert result.failed == 0
+
+
+def _shown_commands(page: str) -> Iterator[tuple[str, str]]:
+    """Commands of which a page shows the output, with that."""
+    pattern = r"```bash\n(autodecoder [^`]*)```[^`]*```text\n(.*?)```"
+    for match in re.finditer(pattern, page, flags=re.DOTALL):
+        yield match[1].replace("\\\n", " "), match[2]
+
+
+class _Checker(doctest.OutputChecker):
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        return super().check_output(want, got, optionflags) or _is_alike(want, got)
+
+
+def _is_alike(want: str, got: str) -> bool:
+    """Whether two texts are the same but for a sixth of their fractions."""
+    same = _FRACTION.sub("#", want).split() == _FRACTION.sub("#", got).split()
+    pairs = zip(_FRACTION.findall(want), _FRACTION.findall(got), strict=False)
+    return same and all(math.isclose(float(a), float(b), rel_tol=1 / 6) for a, b in pairs)
+
+
+def _timeless(printed: str) -> str:
+    """What a command prints, without random ids, times, and lines between."""
+    printed = re.sub(r"\b[0-9a-f]{8}\b|─+", "", printed)
+    return re.sub(r"\d+\.\d+(?= +finished| s\b)", "", printed)
 
 
 @pytest.mark.slow
