@@ -36,6 +36,10 @@ HEAVY = {
     "pooch": "data",
     "optuna": "study",
     "sqlalchemy": "study",
+    "onnx": "model",
+    "jax2onnx": "model",
+    "onnxruntime": "model",
+    "huggingface_hub": "model",
 }
 
 

@@ -32,7 +32,15 @@ if TYPE_CHECKING:
         StorageError,
     )
     from autodecoder.estimator import AutoDecoder
-    from autodecoder.model import Model, fit_model, load_model, save_model
+    from autodecoder.model import (
+        Model,
+        export_onnx,
+        fit_model,
+        from_pretrained,
+        load_model,
+        push_to_hub,
+        save_model,
+    )
     from autodecoder.study import Study, load_study, load_study_data, run_study
 
 #: Where each public name lives. They are looked up at first use, so that the command line can
@@ -64,7 +72,15 @@ _HOMES = {
         "StorageError",
     ),
     "estimator": ("AutoDecoder",),
-    "model": ("Model", "fit_model", "load_model", "save_model"),
+    "model": (
+        "Model",
+        "export_onnx",
+        "fit_model",
+        "from_pretrained",
+        "load_model",
+        "push_to_hub",
+        "save_model",
+    ),
     "study": ("Study", "load_study", "load_study_data", "run_study"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -93,13 +109,16 @@ __all__ = [
     "Study",
     "StudyConfig",
     "__version__",
+    "export_onnx",
     "fit_config",
     "fit_model",
+    "from_pretrained",
     "load_dataset",
     "load_model",
     "load_study",
     "load_study_data",
     "parse_arch",
+    "push_to_hub",
     "run_study",
     "save_model",
     "study_config",

@@ -12,7 +12,7 @@ from tests.cli.builders import ROOT, call
 import autodecoder
 from autodecoder.config import list_settings
 
-COMMANDS = (["train"], ["runs"], ["runs", "compare"], ["tensorboard"], ["reconstruct"])
+COMMANDS = (["train"], ["runs"], ["runs", "compare"], ["tensorboard"], ["reconstruct"], ["export"])
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -89,6 +89,7 @@ def test_train_py_and_the_console_script_are_one(tmp_path: Path) -> None:
 
 def test_help_and_errors_do_not_wait_for_heavy_libraries() -> None:
     heavy = {"jax", "matplotlib", "optuna", "pandas", "tensorboard", "tensorboardX", "sklearn"}
+    heavy |= {"onnx", "onnxruntime", "huggingface_hub"}
     lines = [["--help"], *([*command, "--help"] for command in COMMANDS), ["train", "--lr=0"]]
     code = (
         "import sys\nfrom autodecoder.cli import main\n"

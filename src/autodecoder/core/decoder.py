@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from autodecoder.config import DecoderConfig
 
-_NORM_EPSILON = 1e-3  # as in Keras
+NORM_EPSILON = 1e-3  # as in Keras
 
 _ACTIVATIONS: MappingProxyType[str, Callable[[Array], Array]] = MappingProxyType(
     {
@@ -177,5 +177,5 @@ def _normalise(
     """Batch normalisation (Ioffe & Szegedy 2015)."""
     assert layer.norm_scale is not None  # set together with batch_norm
     assert layer.norm_offset is not None
-    factor = layer.norm_scale * jax.lax.rsqrt(statistics.variance + _NORM_EPSILON)
+    factor = layer.norm_scale * jax.lax.rsqrt(statistics.variance + NORM_EPSILON)
     return (inputs - statistics.mean) * factor + layer.norm_offset

@@ -2,6 +2,17 @@
 
 from autodecoder.model.files import load_model, save_model
 from autodecoder.model.fit import fit_model
-from autodecoder.model.model import Model
+from autodecoder.model.hub import from_pretrained, push_to_hub
+from autodecoder.model.model import Generated, Model
+from autodecoder.model.onnx import export_onnx
 
-__all__ = ["Model", "fit_model", "load_model", "save_model"]
+__all__ = [
+    "Generated",
+    "Model",
+    "export_onnx",
+    "fit_model",
+    "from_pretrained",
+    "load_model",
+    "push_to_hub",
+    "save_model",
+]

@@ -1,0 +1,53 @@
+"""`autodecoder export`: a trained decoder as a file for other programs."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def export(
+    model: Annotated[
+        Path, Parameter(help="A model's folder: `best` in that of a study with --save_best_model.")
+    ],
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="The ONNX file; one that exists is replaced.")],
+    json_: Annotated[
+        bool,
+        Parameter(
+            name="--json", help="Print one JSON object instead of a sentence.", show_default=False
+        ),
+    ] = False,
+) -> bool:
+    """Write the decoder as an ONNX file: from latents (n, latent_dims) to images.
+
+    The images are float32 from 0 to 1, (n, height, width, channels); see docs/export.md.
+    Needs the extra: pip install 'autodecoder[onnx]'
+
+    Example: autodecoder export runs/mine/best --out decoder.onnx
+    """
+    from autodecoder.cli.console import console
+    from autodecoder.model import export_onnx, load_model
+
+    trained = load_model(model)
+    export_onnx(trained, out)
+    n_bytes = out.stat().st_size
+    if json_:
+        about = {
+            "out": str(out),
+            "bytes": n_bytes,
+            "latent_dims": trained.latent_dims,
+            "image_shape": trained.sample_shape,
+            "scaler": trained.scaler,
+        }
+        console.print(json.dumps(about), highlight=False)
+        return False
+    sides = " × ".join(map(str, trained.sample_shape))
+    samples = "images" if trained.standardization is None else "features"
+    console.print(
+        f"{out}: latents of {trained.latent_dims} to {samples} of {sides}, {n_bytes:,} bytes",
+        highlight=False,
+    )
+    return False

@@ -1,0 +1,242 @@
+"""A decoder as an ONNX file, for programs that have neither this package nor jax.
+
+The graph is written operator by operator. jax2onnx, which converts any jax function, gives the same
+numbers, but five times the nodes, and it installs 290 MB that nothing else here needs (flax, orbax,
+tensorstore, sympy and more), where `onnx` alone takes 31 MB.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autodecoder._version import __version__
+from autodecoder.core.decoder import NORM_EPSILON, Decoder, Layer, Statistics
+from autodecoder.core.scaling import SCALINGS
+from autodecoder.errors import ConfigError
+from autodecoder.files import write_file
+from autodecoder.model.model import Model
+from autodecoder.model.tables import Standardization
+
+#: The operators of this version have all that a decoder needs, and older runtimes know them.
+_OPSET = 17
+_IR_VERSION = 8
+#: The format's numbers for two dtypes.
+_FLOAT, _DOUBLE = 1, 11
+#: A file of the format is one protocol buffer, which holds less than 2 GiB; some room for names.
+_MOST_BYTES = 2**31 - 2**20
+
+
+class _Node(NamedTuple):
+    operator: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: Mapping[str, Any]
+
+
+class _Graph:
+    """Nodes in the order in which they run, and the constants that they read."""
+
+    def __init__(self) -> None:
+        self.nodes: list[_Node] = []
+        self.constants: dict[str, np.ndarray] = {}
+
+    def constant(self, name: str, value: Any, dtype: type = np.float32) -> str:
+        """Keep a value under a name, which is returned."""
+        self.constants[name] = np.asarray(value, dtype)
+        return name
+
+    def add(
+        self, operator: str, *inputs: str, attributes: Mapping[str, Any] = MappingProxyType({})
+    ) -> str:
+        """Append a node; returns the name of its output."""
+        output = f"{operator.lower()}_{len(self.nodes)}"
+        self.nodes.append(_Node(operator, inputs, output, attributes))
+        return output
+
+
+def export_onnx(model: Model, path: Path | str) -> None:
+    """Write the decoder as an ONNX file, whole or not at all.
+
+    What it computes is `Model.decode`: scaling back to pixels and clipping included. Batch
+    normalisation is part of the weights, as its statistics are fixed in evaluation.
+
+    Input `latents` is `(n, latent_dims)`, output `images` `(n, height, width, channels)` with
+    pixels from 0 to 1; both are float32, and `n` may be any number. Of features the output is
+    `features`, `(n, n_features)`, in their own units. The file's properties tell
+    `latent_dims`, `image_shape`, `scaler` and `autodecoder`, the version that wrote it.
+
+    Parameters
+    ----------
+    model : Model
+    path : Path or str
+        The file; one that exists is replaced.
+
+    Raises
+    ------
+    ConfigError
+        If `onnx` is not installed, or if the decoder is too large for the format.
+    OutputError
+        If the file cannot be written.
+    """
+    graph = _Graph()
+    outputs = _decode(graph, model.decoder, "latents")
+    if model.standardization is None:
+        name, output = "images", _to_images(graph, outputs, model.scaler, model.image_shape)
+    else:
+        name, output = "features", _to_features(graph, outputs, model.standardization)
+    about = {
+        "latent_dims": str(model.latent_dims),
+        "image_shape": json.dumps(model.image_shape),
+        "scaler": model.scaler,
+        "autodecoder": __version__,
+    }
+    signature = {"latents": (model.latent_dims,), name: model.sample_shape}
+    write_file(Path(path), _serialise(graph, output, signature, about))
+
+
+def _decode(graph: _Graph, decoder: Decoder, latents: str) -> str:
+    """The layers, in evaluation mode."""
+    last = len(decoder.layers) - 1
+    hidden = latents
+    for k, layer in enumerate(decoder.layers):
+        statistics = decoder.statistics[k] if layer.norm_scale is not None else None
+        weight, bias = _fold(layer, statistics)
+        inputs = [hidden, graph.constant(f"layers/{k}/weight", weight)]
+        if bias is None:
+            hidden = graph.add("MatMul", *inputs)
+        else:
+            hidden = graph.add("Gemm", *inputs, graph.constant(f"layers/{k}/bias", bias))
+        name = decoder.output_activation if k == last else decoder.config.activation
+        hidden = _ACTIVATIONS[name](graph, hidden)
+    return hidden
+
+
+def _fold(layer: Layer, statistics: Statistics | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Weight and bias of the dense layer that normalises too; in double precision."""
+    weight = np.asarray(layer.weight, np.float64)
+    bias = None if layer.bias is None else np.asarray(layer.bias, np.float64)
+    if statistics is None:
+        return weight, bias
+    mean, variance, scale, offset = (
+        np.asarray(array, np.float64)
+        for array in (*statistics, layer.norm_scale, layer.norm_offset)
+    )
+    factor = scale / np.sqrt(variance + NORM_EPSILON)
+    return weight * factor, ((0 if bias is None else bias) - mean) * factor + offset
+
+
+def _to_images(graph: _Graph, outputs: str, scaler: str, image_shape: tuple[int, int, int]) -> str:
+    """The last steps: `to_unit`, and the shape of images."""
+    scaling = SCALINGS[scaler]
+    if scaling.low != 0:
+        outputs = graph.add("Sub", outputs, graph.constant("low", scaling.low))
+    if scaling.span != 1:
+        outputs = graph.add("Div", outputs, graph.constant("span", scaling.span))
+    zero, one = graph.constant("zero", 0), graph.constant("one", 1)
+    pixels = graph.add("Clip", outputs, zero, one)
+    # A length of 0 is that of the input, which may be 0.
+    shape = graph.constant("shape", (0, *image_shape), np.int64)
+    return graph.add("Reshape", pixels, shape)
+
+
+def _to_features(graph: _Graph, outputs: str, by: Standardization) -> str:
+    """The last steps of a table: `unstandardize`, in double precision as there."""
+    double = graph.add("Cast", outputs, attributes={"to": _DOUBLE})
+    scaled = graph.add("Mul", double, graph.constant("std", by.std, np.float64))
+    moved = graph.add("Add", scaled, graph.constant("mean", by.mean, np.float64))
+    return graph.add("Cast", moved, attributes={"to": _FLOAT})
+
+
+def _serialise(
+    graph: _Graph,
+    output: str,
+    signature: Mapping[str, tuple[int, ...]],
+    about: Mapping[str, str],
+) -> bytes:
+    """The checked file, from a graph and the names and shapes (without `n`) of its two ends."""
+    try:
+        import onnx
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "ONNX is not installed; pip install 'autodecoder[onnx]' brings it."
+        ) from error
+    n_bytes = sum(array.nbytes for array in graph.constants.values())
+    if n_bytes > _MOST_BYTES:
+        raise ConfigError(
+            f"an ONNX file holds at most {_MOST_BYTES:,} bytes of weights, the decoder has "
+            f"{n_bytes:,}: a narrower arch is needed."
+        )
+    (first, given), (final, returned) = signature.items()
+    names = {output: final}
+    nodes = [
+        onnx.helper.make_node(
+            node.operator,
+            node.inputs,
+            [names.get(node.output, node.output)],
+            name=node.output,
+            **node.attributes,
+        )
+        for node in graph.nodes
+    ]
+    float32 = onnx.TensorProto.FLOAT
+    built = onnx.helper.make_model(
+        onnx.helper.make_graph(
+            nodes,
+            "decoder",
+            [onnx.helper.make_tensor_value_info(first, float32, ["n", *given])],
+            [onnx.helper.make_tensor_value_info(final, float32, ["n", *returned])],
+            [onnx.numpy_helper.from_array(array, name) for name, array in graph.constants.items()],
+        ),
+        producer_name="autodecoder",
+        producer_version=__version__,
+        opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
+        ir_version=_IR_VERSION,
+    )
+    onnx.helper.set_model_props(built, dict(about))
+    onnx.checker.check_model(built, full_check=True)
+    return built.SerializeToString(deterministic=True)
+
+
+def _one(
+    operator: str, attributes: Mapping[str, Any] = MappingProxyType({})
+) -> Callable[[_Graph, str], str]:
+    """An activation that is an operator of the format."""
+    return lambda graph, x: graph.add(operator, x, attributes=attributes)
+
+
+def _gelu(graph: _Graph, x: str) -> str:
+    inner = graph.add("Div", x, graph.constant("root_two", math.sqrt(2)))
+    double = graph.add("Add", graph.add("Erf", inner), graph.constant("one", 1))
+    return graph.add("Mul", graph.add("Mul", x, graph.constant("half", 0.5)), double)
+
+
+def _silu(graph: _Graph, x: str) -> str:
+    return graph.add("Mul", x, graph.add("Sigmoid", x))
+
+
+def _mish(graph: _Graph, x: str) -> str:
+    return graph.add("Mul", x, graph.add("Tanh", graph.add("Softplus", x)))
+
+
+#: How each activation of a decoder is written.
+_ACTIVATIONS: MappingProxyType[str, Callable[[_Graph, str], str]] = MappingProxyType(
+    {
+        "relu": _one("Relu"),
+        "leaky_relu": _one("LeakyRelu", {"alpha": 0.2}),
+        "elu": _one("Elu"),
+        "selu": _one("Selu"),
+        "gelu": _gelu,
+        "tanh": _one("Tanh"),
+        "sigmoid": _one("Sigmoid"),
+        "softplus": _one("Softplus"),
+        "swish": _silu,
+        "silu": _silu,
+        "mish": _mish,
+        "linear": lambda _graph, x: x,
+    }
+)
