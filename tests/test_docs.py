@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
         "autodecoder.config.parts",
         "autodecoder.config.plain",
         "autodecoder.config.search",
-        "autodecoder.data.catalogue",
+        "autodecoder.data.load",
     ],
 )
 def test_docstring_examples(name: str) -> None:

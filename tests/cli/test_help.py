@@ -12,7 +12,14 @@ from tests.cli.builders import ROOT, call
 import autodecoder
 from autodecoder.config import list_settings
 
-COMMANDS = (["train"], ["runs"], ["runs", "compare"], ["tensorboard"], ["reconstruct"])
+COMMANDS = (
+    ["train"],
+    ["runs"],
+    ["runs", "compare"],
+    ["tensorboard"],
+    ["reconstruct"],
+    ["datasets"],
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
