@@ -30,7 +30,6 @@ app.command(runs_app)
 app.command(tensorboard)
 app.command(reconstruct)
 app.command(datasets)
-app.command(datasets)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

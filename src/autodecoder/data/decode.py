@@ -18,8 +18,11 @@ from PIL import Image, ImageOps
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
 #: Names of files that are taken for images.
 SUFFIXES = frozenset(
-    (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif")
-    + (".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm")
+    f".{suffix}"
+    for suffix in (
+        *("png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif"),
+        *("tif", "tiff", "pbm", "pgm", "ppm", "pnm"),
+    )
 )
 #: Largest image that is decoded whole.
 MAX_PIXELS = 50_000_000

@@ -6,12 +6,11 @@ from pathlib import Path
 from autodecoder.config import DATASETS
 from autodecoder.data.catalogue import SOURCES, locate
 
-_MNIST_LIKE = (60_000, 10_000, (28, 28, 1), 10)
-#: Training and validation images, shape, classes, as published.
+#: Training and validation images, shape and classes, as published.
 _CONTENTS = {
     "digits": (1_438, 359, (8, 8, 1), 10),
-    "mnist": _MNIST_LIKE,
-    "fmnist": _MNIST_LIKE,
+    "mnist": (60_000, 10_000, (28, 28, 1), 10),
+    "fmnist": (60_000, 10_000, (28, 28, 1), 10),
     "cifar10": (50_000, 10_000, (32, 32, 3), 10),
     "cifar100": (50_000, 10_000, (32, 32, 3), 100),
 }
@@ -44,12 +43,10 @@ def list_datasets(data_dir: Path | None = None) -> list[Overview]:
     ConfigError
         If `data_dir`, or what `AUTODECODER_DATA` names, is no folder.
     """
-    return [
-        Overview(
-            name,
-            *_CONTENTS[name],
-            locate(name, data_dir),
-            SOURCES[name].megabytes if name in SOURCES else 0,
-        )
-        for name in DATASETS
-    ]
+    listed = []
+    for name in DATASETS:
+        n_train, n_val, shape, n_classes = _CONTENTS[name]
+        megabytes = SOURCES[name].megabytes if name in SOURCES else 0
+        folder = locate(name, data_dir)
+        listed.append(Overview(name, n_train, n_val, shape, n_classes, folder, megabytes))
+    return listed
