@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from autodecoder.config import DATASETS, OWN_SOURCES
+from autodecoder.config import DATASETS
 from autodecoder.config.rules import check_choice
 
 
@@ -34,6 +34,8 @@ def datasets(
 
     Example: autodecoder datasets --fetch mnist
     """
+    from autodecoder.cli.console import console
+    from autodecoder.cli.tables import print_datasets
     from autodecoder.data.catalogue import fetch_published
     from autodecoder.data.overview import list_datasets
 
@@ -57,11 +59,7 @@ def datasets(
             }
             for found in listed
         ]
-        print(json.dumps(content, indent=2))  # noqa: T201 (as it is, without the width of a terminal)
-        return False
-    from autodecoder.cli.tables import print_datasets
-
-    print_datasets(listed)
-    own = ", ".join(f"{kind}:{what}" for kind, what in OWN_SOURCES.items())
-    print(f"Images of your own: --dataset {own}; see docs/datasets.md.")  # noqa: T201
+        console.print(json.dumps(content, indent=2), highlight=False, emoji=False)
+    else:
+        print_datasets(listed)
     return False

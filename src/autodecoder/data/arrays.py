@@ -61,15 +61,16 @@ def open_arrays(path: Path, name: str, optional: Sequence[str] = ()) -> dict[str
         If the file cannot be read, is damaged, or lacks the array.
     """
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return {name: np.atleast_1d(found)}
-        with found:
-            if name not in found:
-                raise DataError(
-                    f"{path} must hold an array {name}, but holds {', '.join(found) or 'nothing'}."
-                )
-            return {given: found[given] for given in (name, *optional) if given in found}
+        with path.open("rb") as file:
+            # Opened here, since NumPy leaves a damaged archive open.
+            if file.read(2) != b"PK":
+                return {name: np.atleast_1d(np.load(path, mmap_mode="r", allow_pickle=False))}
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as found:
+                if name not in found:
+                    names = ", ".join(found) or "nothing"
+                    raise DataError(f"{path} must hold an array {name}, but holds {names}.")
+                return {given: found[given] for given in (name, *optional) if given in found}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, DataError):
             raise

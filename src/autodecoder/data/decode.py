@@ -4,11 +4,12 @@ Every conversion that docs/datasets.md promises is made here.
 """
 
 import contextlib
+import io
 import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -66,12 +67,12 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def read_head(source: Path | BinaryIO, size: tuple[int, int] | None) -> Head:
+def read_head(source: Path | io.BytesIO, size: tuple[int, int] | None) -> Head:
     """Read the header of an image.
 
     Parameters
     ----------
-    source : path or binary file
+    source : path or file in memory
     size : (height, width) or None
         What `decode` will be asked for: a large JPEG can be decoded in part.
 
@@ -89,7 +90,7 @@ def read_head(source: Path | BinaryIO, size: tuple[int, int] | None) -> Head:
 
 
 def decode(
-    source: Path | BinaryIO,
+    source: Path | io.BytesIO,
     size: tuple[int, int] | None,
     out: UInt8[np.ndarray, "height width channels"],
 ) -> None:
@@ -97,7 +98,7 @@ def decode(
 
     Parameters
     ----------
-    source : path or binary file
+    source : path or file in memory
     size : (height, width) or None
         Crop to this aspect ratio around the centre and scale by Lanczos' filter; or take the image
         as it is.
@@ -125,7 +126,7 @@ def decode(
 
 
 @contextlib.contextmanager
-def _opened(source: Path | BinaryIO) -> Iterator[Image.Image]:
+def _opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
     formats = [name for name in FORMATS if name in Image.OPEN]
     try:
         with Image.open(source, formats=formats) as image:
@@ -144,7 +145,7 @@ def _opened(source: Path | BinaryIO) -> Iterator[Image.Image]:
         raise UnreadableImage("damaged") from error
 
 
-def _is_empty(source: Path | BinaryIO) -> bool:
+def _is_empty(source: Path | io.BytesIO) -> bool:
     if isinstance(source, Path):
         return source.stat().st_size == 0
     return source.seek(0, 2) == 0
@@ -174,7 +175,9 @@ def _too_large() -> str:
 
 def _orientation(image: Image.Image) -> int:
     """How a camera was held, from 1 to 8; 1 is upright."""
-    # Pillow would decode a PNG to look for a tag behind the pixels.
+    # Pillow turns a TIFF itself, and would decode a PNG to look for a tag behind the pixels.
+    if image.format == "TIFF":
+        return 1
     if image.format == "PNG" and not {"exif", "Raw profile type exif"} & set(image.info):
         return 1
     try:

@@ -96,7 +96,7 @@ def _scan(folder: Path) -> tuple[list[Path], list[Path]]:
             for entry in sorted(entries, key=lambda entry: os.fsencode(entry.name)):
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
+                if Path(entry.path).is_dir():  # no error where a link leads to itself
                     folders.append(folder / entry.name)
                 elif Path(entry.name).suffix.lower() in SUFFIXES and _is_regular(entry):
                     files.append(folder / entry.name)
@@ -107,4 +107,5 @@ def _scan(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def _is_regular(entry: os.DirEntry[str]) -> bool:
     """Not a pipe or a socket; a link that leads nowhere is a file that cannot be read."""
-    return entry.is_file() or not Path(entry.path).exists()
+    path = Path(entry.path)
+    return path.is_file() or not path.exists()

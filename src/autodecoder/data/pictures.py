@@ -1,12 +1,12 @@
 """From many encoded images to a `Dataset`: one shape, a split, and those decoded that are used."""
 
+import io
 import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Int
@@ -34,7 +34,7 @@ class Pictures:
     labels: Int[np.ndarray, " n"]
     name: Callable[[int], str]
     """What errors call an image."""
-    source: Callable[[int], Path | BinaryIO]
+    source: Callable[[int], Path | io.BytesIO]
     """Where its bytes are."""
 
     def __len__(self) -> int:
