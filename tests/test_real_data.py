@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
-from autodecoder import load_study
+from autodecoder import load_dataset, load_study
 from autodecoder.cli import main
 
 pytestmark = pytest.mark.slow
@@ -70,6 +71,27 @@ def test_fashion_mnist_as_the_original(shared_data: Path, tmp_path: Path) -> Non
     )
     assert last["loss"] == pytest.approx(0.153, abs=0.02)
     assert last["fresh_val_loss"] == pytest.approx(0.128, abs=0.02)
+
+
+def test_cifar10_as_a_folder_of_jpegs(shared_data: Path, tmp_path: Path) -> None:
+    archive = shared_data / "cifar10-jpeg.tar.gz"
+    if not archive.exists():
+        pytest.skip(f"no {archive}")
+    with tarfile.open(archive) as packed:
+        packed.extractall(tmp_path / "cifar", filter="data")
+    data = load_dataset(f"folder:{tmp_path / 'cifar'}", strict=True)
+    assert (len(data.train), len(data.val), data.image_shape) == (50_000, 10_000, (32, 32, 3))
+    assert data.class_names[:3] == ("airplane", "automobile", "bird")
+    last = train(
+        tmp_path / "study",
+        f"--dataset=folder:{tmp_path / 'cifar'}",
+        "--latent_dims=16",
+        "--arch=256",
+        "--lr=1e-3",
+        "--num_epochs=2",
+        "--seed=0",
+    )
+    assert last["fresh_val_loss"] < 0.2
 
 
 def test_cifar10_learns(shared_data: Path, tmp_path: Path) -> None:
