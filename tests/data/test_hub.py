@@ -1,15 +1,23 @@
 """Data sets that the library of Hugging Face loads, from folders on this machine."""
 
+import io
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.data.pictures import classes
 
 from autodecoder.data import load_dataset
 from autodecoder.errors import ConfigError, DataError
+
+
+def png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -43,10 +51,8 @@ def test_folders_of_images(hub: Any, tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("default")
 def test_a_table_of_images_and_labels(hub: Any, tmp_path: Path) -> None:
-    from PIL import Image
-
     rows = {
-        "img": [Image.fromarray(np.full((5, 5, 3), k, np.uint8)) for k in range(10)],
+        "img": [{"bytes": png(np.full((5, 5, 3), k, np.uint8)), "path": None} for k in range(10)],
         "fine_label": [k % 2 for k in range(10)],
         "other": ["x"] * 10,
     }
@@ -58,8 +64,10 @@ def test_a_table_of_images_and_labels(hub: Any, tmp_path: Path) -> None:
         }
     )
     (tmp_path / "table").mkdir()
-    table = hub.Dataset.from_dict(rows, features=features)
-    table.to_parquet(tmp_path / "table" / "train.parquet")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table(rows, schema=features.arrow_schema)
+    parquet.write_table(table, tmp_path / "table" / "train.parquet")
     data = load_dataset(f"hf:{tmp_path / 'table'}", image_size="3x4", val_fraction=0.4)
     assert data.class_names == ("even", "odd")
     assert data.train.images.shape == (6, 3, 4, 3)
