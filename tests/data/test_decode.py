@@ -152,7 +152,7 @@ def test_images_are_cropped_around_the_centre_then_scaled(tmp_path: Path) -> Non
     wide[:, 20:40] = 200
     path = save(tmp_path / "a.png", Image.fromarray(wide))
     assert (pixels_of(path, (10, 10))[:, 2:-2] >= 199).all()
-    assert pixels_of(path, (5, 15), channels=1)[2, 7] == 200
+    assert 195 <= pixels_of(path, (5, 15), channels=1)[2, 7, 0] <= 205
     assert pixels_of(save(tmp_path / "b.png", plain(9)), (40, 30)).shape == (40, 30, 3)
 
 
