@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from autodecoder import load_dataset, load_study
+from autodecoder import (
+    DataConfig,
+    DecoderConfig,
+    SearchConfig,
+    StudyConfig,
+    fit_config,
+    load_dataset,
+    load_study,
+    load_study_data,
+    run_study,
+)
 from autodecoder.cli import main
 
 pytestmark = pytest.mark.slow
@@ -82,16 +92,15 @@ def test_cifar10_as_a_folder_of_jpegs(shared_data: Path, tmp_path: Path) -> None
     data = load_dataset(f"folder:{tmp_path / 'cifar'}", strict=True)
     assert (len(data.train), len(data.val), data.image_shape) == (50_000, 10_000, (32, 32, 3))
     assert data.class_names[:3] == ("airplane", "automobile", "bird")
-    last = train(
-        tmp_path / "study",
-        f"--dataset=folder:{tmp_path / 'cifar'}",
-        "--latent_dims=16",
-        "--arch=256",
-        "--lr=1e-3",
-        "--num_epochs=2",
-        "--seed=0",
+    config = StudyConfig(
+        data=DataConfig(dataset=f"folder:{tmp_path / 'cifar'}", examples_frac=0.1),
+        decoder=DecoderConfig(arch=(256,), latent_dims=16),
+        fit=fit_config("fast", num_epochs=2),
+        search=SearchConfig({"learning_rate": (1e-3,)}),
+        executions_per_trial=1,
     )
-    assert last["fresh_val_loss"] < 0.2
+    study = run_study(config, load_study_data(config), tmp_path / "study")
+    assert study.trials[0].executions[0].last("fresh_val_loss") < 0.1
 
 
 def test_cifar10_learns(shared_data: Path, tmp_path: Path) -> None:
