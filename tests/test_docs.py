@@ -45,7 +45,7 @@ def make_cli() -> ModuleType:
         "autodecoder.config.parts",
         "autodecoder.config.plain",
         "autodecoder.config.search",
-        "autodecoder.data.catalogue",
+        "autodecoder.data.load",
     ],
 )
 def test_docstring_examples(name: str) -> None:

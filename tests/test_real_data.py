@@ -2,11 +2,22 @@
 
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
-from autodecoder import load_study
+from autodecoder import (
+    DataConfig,
+    DecoderConfig,
+    SearchConfig,
+    StudyConfig,
+    fit_config,
+    load_dataset,
+    load_study,
+    load_study_data,
+    run_study,
+)
 from autodecoder.cli import main
 
 pytestmark = pytest.mark.slow
@@ -70,6 +81,26 @@ def test_fashion_mnist_as_the_original(shared_data: Path, tmp_path: Path) -> Non
     )
     assert last["loss"] == pytest.approx(0.153, abs=0.02)
     assert last["fresh_val_loss"] == pytest.approx(0.128, abs=0.02)
+
+
+def test_cifar10_as_a_folder_of_jpegs(shared_data: Path, tmp_path: Path) -> None:
+    archive = shared_data / "cifar10-jpeg.tar.gz"
+    if not archive.exists():
+        pytest.skip(f"no {archive}")
+    with tarfile.open(archive) as packed:
+        packed.extractall(tmp_path / "cifar", filter="data")
+    data = load_dataset(f"folder:{tmp_path / 'cifar'}", strict=True)
+    assert (len(data.train), len(data.val), data.image_shape) == (50_000, 10_000, (32, 32, 3))
+    assert data.class_names[:3] == ("airplane", "automobile", "bird")
+    config = StudyConfig(
+        data=DataConfig(dataset=f"folder:{tmp_path / 'cifar'}", examples_frac=0.1),
+        decoder=DecoderConfig(arch=(256,), latent_dims=16),
+        fit=fit_config("fast", num_epochs=2),
+        search=SearchConfig({"learning_rate": (1e-3,)}),
+        executions_per_trial=1,
+    )
+    study = run_study(config, load_study_data(config), tmp_path / "study")
+    assert study.trials[0].executions[0].last("fresh_val_loss") < 0.1
 
 
 def test_cifar10_learns(shared_data: Path, tmp_path: Path) -> None:

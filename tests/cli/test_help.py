@@ -12,7 +12,15 @@ from tests.cli.builders import ROOT, call
 import autodecoder
 from autodecoder.config import list_settings
 
-COMMANDS = (["train"], ["runs"], ["runs", "compare"], ["tensorboard"], ["reconstruct"], ["export"])
+COMMANDS = (
+    ["train"],
+    ["runs"],
+    ["runs", "compare"],
+    ["tensorboard"],
+    ["reconstruct"],
+    ["datasets"],
+    ["export"],
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -66,6 +66,10 @@ FLAGS = {
     "data.dataset": ("--dataset=mnist", "mnist"),
     "data.data_dir": ("--data_dir=somewhere", Path("somewhere")),
     "data.examples_frac": ("--examples_frac=.25", 0.25),
+    "data.image_size": ("--image_size=48x64", (48, 64)),
+    "data.colour": ("--colour=grey", "grey"),
+    "data.val_fraction": ("--val_fraction=0.1", 0.1),
+    "data.strict": ("--strict", True),
     "data.scaler": ("--scaler=zero_one", "zero_one"),
     "augment.enabled": ("--augmentation=zoom", ("zoom",)),
     "decoder.arch": ("--arch=500-500", (500, 500)),
@@ -263,6 +267,7 @@ def test_the_learning_rate_is_searched_where_nothing_is_said_of_it(asked: list[A
 NAMED = ["--seed=1", "--lr=1e-3", "--config=one.toml"]
 UNNAMED = [
     "--data_dir=.",
+    "--strict",
     "--max_trials=2",
     "--runs_at_once=5",
     "--checkpoint_every=5",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from autodecoder._version import __version__
+from autodecoder.cli.datasets import datasets
 from autodecoder.cli.export import export
 from autodecoder.cli.reconstruct import reconstruct
 from autodecoder.cli.runs import runs_app, tensorboard
@@ -30,6 +31,7 @@ app.command(runs_app)
 app.command(tensorboard)
 app.command(reconstruct)
 app.command(export)
+app.command(datasets)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,7 +8,8 @@ from rich import box
 from rich.table import Table
 
 from autodecoder.cli.console import console, count, describe, wide_console
-from autodecoder.config import StudyConfig, differences, format_value, to_dict
+from autodecoder.config import OWN_SOURCES, StudyConfig, differences, format_value, to_dict
+from autodecoder.data.overview import Overview
 from autodecoder.study import Study, Trial
 from autodecoder.study.results import COMPLETE, FAILED
 
@@ -104,6 +105,28 @@ def print_comparison(one: Study, other: Study) -> None:
     for path, values in changed.items():
         table.add_row(path, *("–" if v is None else _setting(v) for v in values))
     wide_console().print(table)
+
+
+def print_datasets(listed: Sequence[Overview]) -> None:
+    """A line for each published data set."""
+    table = _table()
+    for name in ("data set", "images", "validation", "shape", "classes", "where"):
+        table.add_column(name, justify="left" if name in ("data set", "where") else "right")
+    for found in listed:
+        where = f"not here: {found.megabytes} MB to download"
+        if found.is_here:
+            where = str(found.folder or "comes with scikit-learn")
+        table.add_row(
+            found.name,
+            f"{found.n_train:,}",
+            f"{found.n_val:,}",
+            " × ".join(map(str, found.image_shape)),
+            str(found.n_classes),
+            where,
+        )
+    wide_console().print(table)
+    own = ", ".join(f"{kind}:{what}" for kind, what in OWN_SOURCES.items())
+    console.print(f"Images of your own: --dataset {own}; see docs/datasets.md", highlight=False)
 
 
 def _table() -> Table:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import re
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ from autodecoder.config import (
     format_arch,
     parse_tune,
     read_toml,
+    split_source,
     study_config,
     to_dict,
 )
@@ -41,6 +44,10 @@ def train(
     dataset: Annotated[str | None, flag(_DATA, "data.dataset")] = None,
     data_dir: Annotated[Path | None, flag(_DATA, "data.data_dir")] = None,
     examples_frac: Annotated[float | None, flag(_DATA, "data.examples_frac")] = None,
+    image_size: Annotated[str | None, flag(_DATA, "data.image_size")] = None,
+    colour: Annotated[str | None, flag(_DATA, "data.colour")] = None,
+    val_fraction: Annotated[float | None, flag(_DATA, "data.val_fraction")] = None,
+    strict: Annotated[bool | None, flag(_DATA, "data.strict")] = None,
     scaler: Annotated[str | None, flag(_DATA, "data.scaler")] = None,
     augmentation: Annotated[tuple[str, ...], flag(_DATA, "augment.enabled")] = (),
     arch: Annotated[str | None, flag(_DECODER, "decoder.arch")] = None,
@@ -140,6 +147,10 @@ def train(
             "data.dataset": dataset,
             "data.data_dir": data_dir,
             "data.examples_frac": examples_frac,
+            "data.image_size": image_size,
+            "data.colour": colour,
+            "data.val_fraction": val_fraction,
+            "data.strict": strict,
             "data.scaler": scaler,
             "augment.enabled": augmentation,
             "decoder.arch": arch,
@@ -181,6 +192,7 @@ def train(
     space = _space(fixed, tune, settings["search"]["space"])
     settings = merge(settings, nest({"search.space": space}))
     study = study_config(settings)
+    study = replace(study, data=replace(study.data, dataset=_absolute(study.data.dataset)))
     folder = out or Path("runs") / _name(study, "seed" in settings)
     if "seed" not in settings:
         study = replace(study, seed=_recorded_seed(folder, reset_training))
@@ -218,6 +230,15 @@ def _space(fixed: Mapping[str, Any], tune: Sequence[str], searched: Any) -> dict
     return {**held, **tuned} or None
 
 
+def _absolute(dataset: str) -> str:
+    """Users' own images by their whole path, so that the study is the same from any folder."""
+    kind, place = split_source(dataset)
+    path = Path(place).expanduser()
+    if not place or (kind == "hf" and not path.is_dir()):  # a name on the hub
+        return dataset
+    return f"{kind}:{os.path.abspath(path)}"  # noqa: PTH100 (a link keeps the name it is given by)
+
+
 def _name(study: StudyConfig, seed_given: bool) -> str:
     """The default folder's name: the same for the same settings."""
     settings = to_dict(study)
@@ -228,7 +249,9 @@ def _name(study: StudyConfig, seed_given: bool) -> str:
             table = table[part]
         del table[name]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    return f"{study.data.dataset}-{format_arch(study.decoder.arch)}-{digest[:8]}"
+    name = Path(study.data.dataset.partition(":")[2] or study.data.dataset).name
+    name = re.sub(r"[^\w.]+", "-", name).strip("-.")[:40] or "images"
+    return f"{name}-{format_arch(study.decoder.arch)}-{digest[:8]}"
 
 
 def _recorded_seed(folder: Path, reset: bool) -> int:
@@ -262,7 +285,8 @@ def _train(config: StudyConfig, folder: Path, storage: str | None, reset: bool) 
     from autodecoder.study.results import UNFINISHED
 
     keep_programs()
-    dataset = load_study_data(config, progress=sys.stderr.isatty())
+    with logged():
+        dataset = load_study_data(config, progress=sys.stderr.isatty())
     observers = []
     if config.log.tensorboard:
         from autodecoder.report.tensorboard import TensorBoardWriter

@@ -10,7 +10,9 @@ from autodecoder.config.infer import INFER_METHODS, INFER_STARTS, InferConfig
 from autodecoder.config.parts import (
     ACTIVATIONS,
     AUGMENTATIONS,
+    COLOURS,
     DATASETS,
+    OWN_SOURCES,
     SCALERS,
     TRACKERS,
     AugmentConfig,
@@ -20,6 +22,8 @@ from autodecoder.config.parts import (
     LogConfig,
     format_arch,
     parse_arch,
+    parse_size,
+    split_source,
 )
 from autodecoder.config.plain import (
     FREE_SETTINGS,
@@ -53,6 +57,7 @@ from autodecoder.config.study import (
 __all__ = [
     "ACTIVATIONS",
     "AUGMENTATIONS",
+    "COLOURS",
     "DATASETS",
     "FREE_SETTINGS",
     "INFER_METHODS",
@@ -61,6 +66,7 @@ __all__ = [
     "LEARNING_RATE_GRID",
     "METRICS",
     "METRIC_ALIASES",
+    "OWN_SOURCES",
     "RECIPES",
     "SAMPLERS",
     "SCALERS",
@@ -88,9 +94,11 @@ __all__ = [
     "format_value",
     "list_settings",
     "parse_arch",
+    "parse_size",
     "parse_tune",
     "read_toml",
     "read_value",
+    "split_source",
     "study_config",
     "to_dict",
 ]

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from autodecoder.config.rules import (
     check_choice,
@@ -16,6 +17,9 @@ from autodecoder.config.rules import (
 from autodecoder.errors import ConfigError
 
 DATASETS = ("digits", "mnist", "fmnist", "cifar10", "cifar100")
+#: Images of users' own: what the name of a data set begins with, and what follows the colon.
+OWN_SOURCES = {"folder": "PATH", "npz": "PATH", "npy": "PATH", "hf": "NAME"}
+COLOURS = ("auto", "grey", "rgb")
 SCALERS = ("standard", "zero_one", "identity")
 ACTIVATIONS = (
     "relu",
@@ -32,6 +36,7 @@ ACTIVATIONS = (
 )
 AUGMENTATIONS = ("brightness", "contrast", "zoom", "translation")
 TRACKERS = ("gradients",)
+_LONGEST_SIDE = 10_000
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,11 @@ class DataConfig:
     """Which images, how many of them, and how their pixels are scaled."""
 
     dataset: str = setting(
-        "digits", f"One of {', '.join(DATASETS)}.", flag="dataset", original="dataset"
+        "digits",
+        f"One of {', '.join(DATASETS)}; or images of your own (docs/datasets.md): folder:PATH of "
+        "image files, npz:PATH or npy:PATH of arrays, hf:NAME of a Hugging Face data set.",
+        flag="dataset",
+        original="dataset",
     )
     data_dir: Path | None = setting(
         None,
@@ -54,6 +63,29 @@ class DataConfig:
         flag="examples_frac",
         original="examples frac",
     )
+    image_size: tuple[int, int] | None = setting(
+        None,
+        "Size to bring images to, N or HEIGHTxWIDTH: cropped around the centre, then scaled. For "
+        "folder: and hf:, whose images must else be of one size.",
+        flag="image_size",
+    )
+    colour: str = setting(
+        "auto",
+        "Channels of the images of folder: and hf:. One of auto, which is grey if all of them are, "
+        "grey and rgb.",
+        flag="colour",
+    )
+    val_fraction: float = setting(
+        0.2,
+        "Share of your own images to hold out for validation, by class, drawn by the seed; where "
+        "there are no validation images already.",
+        flag="val_fraction",
+    )
+    strict: bool = setting(
+        False,
+        "Stop at image files that cannot be read, instead of leaving them out with a warning.",
+        flag="strict",
+    )
     scaler: str = setting(
         "standard",
         "Pixel scaling: standard is [-1, 1] with output tanh, zero_one [0, 1] with sigmoid, "
@@ -62,7 +94,14 @@ class DataConfig:
     )
 
     def __post_init__(self) -> None:
-        check_choice("dataset", self.dataset, DATASETS)
+        split_source(self.dataset)
+        if self.image_size is not None:
+            check_size(self.image_size)
+        check_choice("colour", self.colour, COLOURS)
+        check_number("val_fraction", self.val_fraction)
+        if not 0 < self.val_fraction < 1:
+            raise ConfigError(f"val_fraction must lie between 0 and 1, got {self.val_fraction}.")
+        check_switch("strict", self.strict)
         check_choice("scaler", self.scaler, SCALERS)
         check_number("examples_frac", self.examples_frac)
         if not 0 <= self.examples_frac <= 1:
@@ -233,6 +272,64 @@ class LogConfig:
         check_count("visualize_freq", self.visualize_freq)
         check_positive_int("checkpoint_every", self.checkpoint_every)
         check_switch("save_best_model", self.save_best_model)
+
+
+def split_source(dataset: str) -> tuple[str, str]:
+    """The kind of a data set of users' own, and where it lies; the name itself and "" of others.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither a known name nor of a known kind, or nothing follows the colon.
+
+    Examples
+    --------
+    >>> split_source("folder:photos/cats"), split_source("mnist")
+    (('folder', 'photos/cats'), ('mnist', ''))
+    """
+    kind, colon, place = dataset.partition(":") if isinstance(dataset, str) else ("", "", "")
+    if not colon or kind not in OWN_SOURCES:
+        own = (f"{kind}:{what}" for kind, what in OWN_SOURCES.items())
+        check_choice("dataset", dataset, (*DATASETS, *own))
+        return dataset, ""
+    if not place.strip() or "\0" in place:
+        raise ConfigError(f"dataset must be {kind}:{OWN_SOURCES[kind]}, got {dataset!r}.")
+    return kind, place
+
+
+def parse_size(value: Any) -> tuple[int, int]:
+    """Read a height and a width, written as one number for both, `HEIGHTxWIDTH` or a pair.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> parse_size("32"), parse_size("48x64")
+    ((32, 32), (48, 64))
+    """
+    if isinstance(value, str):
+        parts = re.fullmatch(r"\s*([0-9]{1,9})(?:\s*[x×]\s*([0-9]{1,9}))?\s*", value)
+        if parts is not None:
+            height, width = int(parts[1]), int(parts[2] or parts[1])
+            return check_size((height, width))
+    elif isinstance(value, list | tuple):
+        return check_size(tuple(value))
+    return check_size((value, value))
+
+
+def check_size(size: Any) -> tuple[int, int]:
+    """Refuse what is no height and width of at least 1; returns it otherwise."""
+    if not isinstance(size, tuple) or len(size) != 2 or any(type(n) is not int for n in size):
+        shown = size[0] if isinstance(size, tuple) and len(set(map(repr, size))) == 1 else size
+        raise ConfigError(f"image_size must be N or HEIGHTxWIDTH, got {shown!r}.")
+    if not all(1 <= n <= _LONGEST_SIDE for n in size):
+        raise ConfigError(
+            f"image_size must lie between 1 and {_LONGEST_SIDE}, got {size[0]}x{size[1]}."
+        )
+    return size
 
 
 def parse_arch(text: str) -> tuple[int, ...]:

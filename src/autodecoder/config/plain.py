@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from autodecoder.config.fit import RECIPES
+from autodecoder.config.parts import parse_size
 from autodecoder.config.rules import check_choice
 from autodecoder.config.search import read_value, read_values
 from autodecoder.config.study import StudyConfig
@@ -16,6 +17,7 @@ from autodecoder.errors import ConfigError
 #: trials there may only be more.
 FREE_SETTINGS = (
     "data.data_dir",
+    "data.strict",
     "log.checkpoint_every",
     "log.histogram_freq",
     "log.tensorboard",
@@ -150,6 +152,8 @@ def _build(kind: type, values: Any, prefix: str) -> Any:
             arguments[name] = read_value(name, value)
         elif name == "data_dir":
             arguments[name] = _path(value)
+        elif name == "image_size":
+            arguments[name] = None if value is None else parse_size(value)
         elif isinstance(default, tuple):
             arguments[name] = _words(prefix + name, value)
         elif type(value) is int and float in (known[name].type, *get_args(known[name].type)):

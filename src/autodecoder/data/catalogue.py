@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from autodecoder.config import DATASETS
 from autodecoder.data.cifar import parse_cifar
 from autodecoder.data.dataset import Dataset, ImageSet
 from autodecoder.data.download import cache_dir, download
@@ -55,6 +54,8 @@ class IdxSource:
     """Folders that serve the files; the publisher's first."""
     md5: dict[str, str]
     class_names: tuple[str, ...]
+    megabytes: int
+    """Size of the download."""
 
     def files(self, folder: Path) -> Iterator[Path]:
         """The files to read from a folder, packed or not, whether they are there or not."""
@@ -118,6 +119,7 @@ class CifarSource:
     test_file: str
     label_ranges: tuple[int, ...]
     class_names: tuple[str, ...]
+    megabytes: int
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -170,6 +172,7 @@ SOURCES: dict[str, IdxSource | CifarSource] = {
             "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
         },
         class_names=_MNIST_CLASSES,
+        megabytes=12,
     ),
     "fmnist": IdxSource(
         urls=(
@@ -183,6 +186,7 @@ SOURCES: dict[str, IdxSource | CifarSource] = {
             "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
         },
         class_names=_FMNIST_CLASSES,
+        megabytes=31,
     ),
     "cifar10": CifarSource(
         archive="cifar-10-binary.tar.gz",
@@ -196,6 +200,7 @@ SOURCES: dict[str, IdxSource | CifarSource] = {
         test_file="test_batch.bin",
         label_ranges=(10,),
         class_names=_CIFAR10_CLASSES,
+        megabytes=170,
     ),
     "cifar100": CifarSource(
         archive="cifar-100-binary.tar.gz",
@@ -209,68 +214,71 @@ SOURCES: dict[str, IdxSource | CifarSource] = {
         test_file="test.bin",
         label_ranges=(20, 100),
         class_names=tuple(f"class {k}" for k in range(100)),
+        megabytes=169,
     ),
 }
 
 
-def load_dataset(
-    name: str, *, data_dir: Path | str | None = None, progress: bool = False
-) -> Dataset:
-    """Load a data set by name, from disk where it lies there, else from its publisher.
-
-    Parameters
-    ----------
-    name : str
-        `digits`, which needs no file, `mnist`, `fmnist`, `cifar10` or `cifar100`.
-    data_dir : path, optional
-        Folder whose subfolder `name` holds the published files. Searched first; then the folder
-        that the environment variable `AUTODECODER_DATA` names, then the user's cache, into which
-        downloads go.
-    progress : bool
-        Draw a progress bar on standard error while downloading.
-
-    Returns
-    -------
-    Dataset
-        Its validation set is the published test set; of `digits`, a fixed fifth.
+def load_published(name: str, *, data_dir: Path | None = None, progress: bool = False) -> Dataset:
+    """Load a data set known by name, as `load_dataset` does.
 
     Raises
     ------
     ConfigError
-        If no data set has that name, or `data_dir` is no folder.
+        If `data_dir` is no folder.
     DataError
         If files are missing in part, damaged, or cannot be downloaded.
-
-    Examples
-    --------
-    >>> digits = load_dataset("digits")
-    >>> digits.train.images.shape, len(digits.val)
-    ((1438, 8, 8, 1), 359)
     """
-    if name not in DATASETS:
-        raise ConfigError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}.")
-    data_dir = None if data_dir is None else Path(data_dir)
-    if data_dir is not None and not _is_folder(data_dir):
-        raise ConfigError(f"data_dir must be an existing folder, got {data_dir}.")
+    found = locate(name, data_dir)
     if name == "digits":
         return _digits()
     source = SOURCES[name]
-    folders = _search_path(data_dir)
-    for folder in folders:
-        if source.found_in(folder / name):
-            return source.read(name, folder / name)
     cached = cache_dir() / name
+    if found is not None and found != cached:
+        return source.read(name, found)
     try:
-        if source.complete_in(cached):
+        if found is not None:
             return source.read(name, cached)
     except DataError:  # damaged since it was fetched: its hash will tell, and it is fetched again
         pass
+    return source.read(name, fetch_published(name, data_dir=data_dir, progress=progress))
+
+
+def locate(name: str, data_dir: Path | None = None) -> Path | None:
+    """The folder of a data set's files: the first named one that holds some, or the cache.
+
+    Raises
+    ------
+    ConfigError
+        If `data_dir`, or what `AUTODECODER_DATA` names, is no folder.
+    """
+    if data_dir is not None and not _is_folder(data_dir):
+        raise ConfigError(f"data_dir must be an existing folder, got {data_dir}.")
+    if name == "digits":
+        return None  # scikit-learn carries them
+    for folder in _search_path(data_dir):
+        if SOURCES[name].found_in(folder / name):
+            return folder / name
+    cached = cache_dir() / name
+    return cached if SOURCES[name].complete_in(cached) else None
+
+
+def fetch_published(name: str, *, data_dir: Path | None = None, progress: bool = False) -> Path:
+    """Download what is missing of a data set into the cache; returns its folder there.
+
+    Raises
+    ------
+    DataError
+        If it cannot be downloaded; `data_dir` is named in it as searched.
+    """
+    cached = cache_dir() / name
     try:
-        source.fetch(cached, progress=progress)
+        SOURCES[name].fetch(cached, progress=progress)
     except DataError as error:
-        searched = " or ".join(str(folder / name) for folder in (*folders, cache_dir()))
+        folders = (*_search_path(data_dir), cache_dir())
+        searched = " or ".join(str(folder / name) for folder in folders)
         raise DataError(f"{name} was not found in {searched}, and {error}") from error
-    return source.read(name, cached)
+    return cached
 
 
 def _search_path(data_dir: Path | None) -> list[Path]:

@@ -9,6 +9,8 @@ from jaxtyping import Int, UInt8
 
 from autodecoder.errors import DataError
 
+_BLOCK = 4096
+
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
@@ -91,6 +93,8 @@ class Dataset:
         digest = hashlib.sha256()
         for part in (self.train, self.val):
             digest.update(repr(part.images.shape).encode())
-            digest.update(np.ascontiguousarray(part.images).data)
+            # By blocks, since the images may be mapped from a file larger than memory.
+            for first in range(0, len(part), _BLOCK):
+                digest.update(np.ascontiguousarray(part.images[first : first + _BLOCK]).data)
             digest.update(np.ascontiguousarray(part.labels, dtype=np.int64).data)
         return digest.hexdigest()

@@ -174,7 +174,7 @@ def plot_reconstructions(
         axes.set_axis_off()
     for k, column in enumerate(zip(*stacks, strict=True)):
         for place, image in enumerate(column):
-            grey = image.shape[-1] == 1
+            grey = image.shape[-1] != 3  # of other numbers of channels, the first is shown
             grid[height * (k // per_row) + place, k % per_row].imshow(
                 image[..., 0] if grey else image, cmap="gray" if grey else None, vmin=0, vmax=255
             )

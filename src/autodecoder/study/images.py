@@ -3,7 +3,7 @@
 import math
 
 from autodecoder.config import StudyConfig
-from autodecoder.data import Dataset, load_dataset, subset
+from autodecoder.data import Dataset, load_configured
 from autodecoder.errors import ConfigError
 
 
@@ -18,8 +18,7 @@ def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
     DataError
         If the data set cannot be had.
     """
-    whole = load_dataset(config.data.dataset, data_dir=config.data.data_dir, progress=progress)
-    dataset = subset(whole, config.data.examples_frac, seed=config.seed)
+    dataset = load_configured(config.data, seed=config.seed, progress=progress)
     sizes = config.search.space.get("batch_size", (config.fit.batch_size,))
     largest = max(sizes) if isinstance(sizes, tuple) else sizes.high
     if largest > len(dataset.train):

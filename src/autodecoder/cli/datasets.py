@@ -1,0 +1,65 @@
+"""`autodecoder datasets`: what there is to train on, where it lies, and fetching it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from autodecoder.config import DATASETS
+from autodecoder.config.rules import check_choice
+
+
+def datasets(
+    *,
+    fetch: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Download a data set into the cache, unless it is here. Repeatable.",
+            show_default=False,
+        ),
+    ] = (),
+    data_dir: Annotated[
+        Path | None,
+        Parameter(help="Folder to look in first, whose subfolders are named as the data sets."),
+    ] = None,
+    json_: Annotated[
+        bool, Parameter(name="json", show_default=False, help="Print JSON, and nothing else.")
+    ] = False,
+) -> bool:
+    """List the data sets: their images, and where they lie or what their download takes.
+
+    Images of your own need no entry here: see docs/datasets.md.
+
+    Example: autodecoder datasets --fetch mnist
+    """
+    from autodecoder.cli.console import console
+    from autodecoder.cli.tables import print_datasets
+    from autodecoder.data.catalogue import fetch_published
+    from autodecoder.data.overview import list_datasets
+
+    for name in fetch:
+        check_choice("fetch", name, DATASETS)
+    for found in list_datasets(data_dir):
+        if found.name in fetch and not found.is_here:
+            fetch_published(found.name, data_dir=data_dir, progress=sys.stderr.isatty())
+    listed = list_datasets(data_dir)
+    if json_:
+        content = [
+            {
+                "name": found.name,
+                "n_train": found.n_train,
+                "n_val": found.n_val,
+                "image_shape": list(found.image_shape),
+                "n_classes": found.n_classes,
+                "is_here": found.is_here,
+                "folder": None if found.folder is None else str(found.folder),
+                "download_megabytes": found.megabytes,
+            }
+            for found in listed
+        ]
+        console.print(json.dumps(content, indent=2), highlight=False, emoji=False)
+    else:
+        print_datasets(listed)
+    return False

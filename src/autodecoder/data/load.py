@@ -1,0 +1,119 @@
+"""Every data set by what a user calls it: a published one, or images of the user's own."""
+
+from pathlib import Path
+
+from autodecoder.config import DataConfig, parse_size, split_source
+from autodecoder.data.catalogue import load_published
+from autodecoder.data.dataset import Dataset
+from autodecoder.data.splits import subset
+from autodecoder.errors import ConfigError
+
+
+def load_dataset(
+    name: str,
+    *,
+    data_dir: Path | str | None = None,
+    image_size: str | int | tuple[int, int] | None = None,
+    colour: str = "auto",
+    val_fraction: float = 0.2,
+    examples_frac: float = 1.0,
+    strict: bool = False,
+    seed: int = 0,
+    progress: bool = False,
+) -> Dataset:
+    """Load a data set, from disk where it lies there, else from its publisher.
+
+    Parameters
+    ----------
+    name : str
+        `digits`, which needs no file, `mnist`, `fmnist`, `cifar10`, `cifar100`; or images of your
+        own: `folder:PATH`, `npz:PATH`, `npy:PATH`, `hf:NAME`.
+    data_dir : path, optional
+        Folder whose subfolder `name` holds the published files. Searched first; then the folder
+        that the environment variable `AUTODECODER_DATA` names, then the user's cache, into which
+        downloads go.
+    image_size : int, str or (height, width), optional
+        Size to bring the images of `folder:` and `hf:` to; without it they must be of one size.
+    colour : str
+        `auto`, `grey` or `rgb`: channels of the images of `folder:` and `hf:`.
+    val_fraction : float
+        Share of images of your own to hold out for validation, class by class, unless there are
+        validation images already.
+    examples_frac : float
+        Share of the training and of the validation images to keep, class by class; others are not
+        read, where possible. 0 and 1 both mean all.
+    strict : bool
+        Raise where an image file cannot be read, instead of leaving it out with a warning.
+    seed : int
+        Draws what is held out, and what is kept.
+    progress : bool
+        Draw a progress bar on standard error while downloading or decoding.
+
+    Returns
+    -------
+    Dataset
+        The validation set of a published one is its test set; of `digits`, a fixed fifth.
+
+    Raises
+    ------
+    ConfigError
+        If no data set has that name, a setting breaks its rule, or `data_dir` is no folder.
+    DataError
+        If files are missing, damaged, do not fit each other, or cannot be downloaded.
+
+    Examples
+    --------
+    >>> digits = load_dataset("digits")
+    >>> digits.train.images.shape, len(digits.val)
+    ((1438, 8, 8, 1), 359)
+    """
+    config = DataConfig(
+        dataset=name,
+        data_dir=None if data_dir is None else Path(data_dir),
+        image_size=None if image_size is None else parse_size(image_size),
+        colour=colour,
+        val_fraction=val_fraction,
+        examples_frac=examples_frac,
+        strict=strict,
+    )
+    return load_configured(config, seed=seed, progress=progress)
+
+
+def load_configured(config: DataConfig, *, seed: int, progress: bool = False) -> Dataset:
+    """Load the data set that a configuration describes, as `load_dataset` does.
+
+    Raises
+    ------
+    ConfigError
+        If a setting does not go with the data set.
+    DataError
+        If it cannot be had.
+    """
+    kind, place = split_source(config.dataset)
+    if kind not in ("folder", "hf"):
+        _refuse_conversion(config, kind)
+    path = Path(place).expanduser()
+    # Imported at use, since a published data set needs none of it.
+    if kind == "folder":
+        from autodecoder.data.pictures import read_folder
+
+        return read_folder(path, config, seed=seed, progress=progress)
+    if kind == "hf":
+        from autodecoder.data.hub import read_hub
+
+        local = str(path) if place.startswith("~") else place
+        return read_hub(local, config, seed=seed, progress=progress)
+    if kind in ("npz", "npy"):
+        from autodecoder.data.stacks import read_stack
+
+        return read_stack(path, config, seed=seed)
+    whole = load_published(config.dataset, data_dir=config.data_dir, progress=progress)
+    return subset(whole, config.examples_frac, seed=seed)
+
+
+def _refuse_conversion(config: DataConfig, kind: str) -> None:
+    if config.image_size is not None:
+        size = "x".join(map(str, config.image_size))
+        raise ConfigError(f"image_size is for folder: and hf:, not for {kind}, got {size}.")
+    if config.colour != "auto":
+        raise ConfigError(f"colour is for folder: and hf:, not for {kind}, got {config.colour}.")

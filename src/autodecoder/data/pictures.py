@@ -1,0 +1,247 @@
+"""From many encoded images to a `Dataset`: one shape, a split, and those decoded that are used."""
+
+import io
+import logging
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+from tqdm import tqdm
+
+from autodecoder.config import DataConfig
+from autodecoder.data.dataset import Dataset, ImageSet
+from autodecoder.data.decode import Head, UnreadableImage, decode, quiet_pillow, read_head
+from autodecoder.data.folder import Listing, list_images, shown
+from autodecoder.data.splits import choose
+from autodecoder.data.storage import allocate
+from autodecoder.errors import DataError
+
+_log = logging.getLogger(__name__)
+#: Images that a thread takes at once.
+_BLOCK = 32
+#: Files that a warning names.
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Encoded images, unread, with their classes."""
+
+    labels: Int[np.ndarray, " n"]
+    name: Callable[[int], str]
+    """What errors call an image."""
+    source: Callable[[int], Path | io.BytesIO]
+    """Where its bytes are."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: Int[np.ndarray, " k"]) -> "Pictures":
+        return Pictures(
+            self.labels[indices],
+            lambda i: self.name(int(indices[i])),
+            lambda i: self.source(int(indices[i])),
+        )
+
+
+def read_folder(root: Path, config: DataConfig, *, seed: int, progress: bool) -> Dataset:
+    """Read the images below a folder: see `list_images` and `read_pictures`.
+
+    Raises
+    ------
+    DataError
+        If there are none, or they do not make a data set.
+    """
+    train, val = list_images(root)
+    names = sorted({*train.classes, *(val.classes if val else ())})
+    return read_pictures(
+        _pictures(train, names),
+        None if val is None else _pictures(val, names),
+        tuple(shown(name) or "images" for name in names),
+        config,
+        name=shown(root.resolve().name) or "images",
+        seed=seed,
+        progress=progress,
+    )
+
+
+def read_pictures(
+    train: Pictures,
+    val: Pictures | None,
+    class_names: tuple[str, ...],
+    config: DataConfig,
+    *,
+    name: str,
+    seed: int,
+    progress: bool,
+) -> Dataset:
+    """Read the configured share of encoded images.
+
+    Headers are read of all, pixels only of those that `choose` takes. Images that cannot be read
+    are left out with one warning.
+
+    Raises
+    ------
+    DataError
+        If none can be read, or, with `strict`, if one cannot; if sizes differ and none is given; if
+        there are too few to hold some out.
+    """
+    failures: list[tuple[str, str]] = []
+    with quiet_pillow():
+        train, heads = _survey(train, config, failures, progress)
+        n_found = len(train) + len(failures)
+        val_heads: list[Head] = []
+        if val is not None:
+            n_found += len(val)
+            val, val_heads = _survey(val, config, failures, progress)
+        _check_some(train, failures, name, n_found)
+        if val is not None:
+            _check_some(val, failures, name, n_found)
+        pairs = [(train, heads)] if val is None else [(train, heads), (val, val_heads)]
+        shape = _shape(pairs, config)
+        rows, val_rows = choose(
+            train.labels,
+            None if val is None else val.labels,
+            val_fraction=config.val_fraction,
+            examples_frac=config.examples_frac,
+            seed=seed,
+            class_names=class_names,
+        )
+        chosen = (train.take(rows), (train if val is None else val).take(val_rows))
+        parts = [_decode(part, shape, config, failures, progress) for part in chosen]
+    if failures:
+        _tell(failures, name, n_found, strict=config.strict)
+    return Dataset(name, parts[0], parts[1], class_names)
+
+
+def _pictures(listing: Listing, names: Sequence[str]) -> Pictures:
+    paths = listing.paths
+    labels = [names.index(name) for name in listing.classes]
+    counts = [len(files) for files in listing.classes.values()]
+    return Pictures(
+        np.repeat(np.array(labels, np.int32), counts),
+        lambda i: shown(paths[i].relative_to(listing.root)),
+        lambda i: paths[i],
+    )
+
+
+def _survey(
+    pictures: Pictures, config: DataConfig, failures: list[tuple[str, str]], progress: bool
+) -> tuple[Pictures, list[Head]]:
+    """Read all headers; returns the images that have one."""
+    heads: list[Head | None] = [None] * len(pictures)
+
+    def read(i: int) -> None:
+        heads[i] = read_head(pictures.source(i), config.image_size)
+
+    failures += _in_threads(read, pictures, "headers" if progress else None)
+    good = np.flatnonzero([head is not None for head in heads])
+    return pictures.take(good), [head for head in heads if head is not None]
+
+
+def _check_some(
+    pictures: Pictures, failures: Sequence[tuple[str, str]], name: str, n_found: int
+) -> None:
+    if len(pictures) == 0:
+        raise DataError(
+            f"{name} has no image to train on, or none to validate with: of {n_found} files "
+            f"{_list(failures)} cannot be read."
+        )
+
+
+def _shape(
+    parts: Sequence[tuple[Pictures, list[Head]]], config: DataConfig
+) -> tuple[int, int, int]:
+    """Height, width and channels that all images shall have."""
+    first, (height, width, _) = parts[0][0].name(0), parts[0][1][0]
+    if config.image_size is not None:
+        height, width = config.image_size
+    else:
+        for pictures, heads in parts:
+            for i, head in enumerate(heads):
+                if head[:2] != (height, width):
+                    raise DataError(
+                        f"images must be of one size, but {first} is {height} × {width} and "
+                        f"{pictures.name(i)} is {head.height} × {head.width} (height × width); "
+                        "--image_size brings them to one."
+                    )
+    grey = config.colour == "grey" or (
+        config.colour == "auto" and all(head.grey for _, heads in parts for head in heads)
+    )
+    return height, width, 1 if grey else 3
+
+
+def _decode(
+    pictures: Pictures,
+    shape: tuple[int, int, int],
+    config: DataConfig,
+    failures: list[tuple[str, str]],
+    progress: bool,
+) -> ImageSet:
+    """Decode all, each to its place; the gaps that unreadable ones leave are closed."""
+    images = allocate((len(pictures), *shape))
+    read = np.zeros(len(pictures), bool)
+
+    def fill(i: int) -> None:
+        decode(pictures.source(i), config.image_size, images[i])
+        read[i] = True
+
+    failed = _in_threads(fill, pictures, "images" if progress else None)
+    failures += failed
+    good = np.flatnonzero(read)
+    if len(good) == 0:
+        raise DataError(f"none of the images can be read: {_list(failed)}.")
+    for to, i in enumerate(good):
+        if to != i:
+            images[to] = images[i]
+    return ImageSet(images[: len(good)], pictures.labels[good])
+
+
+def _in_threads(
+    work: Callable[[int], None], pictures: Pictures, what: str | None
+) -> list[tuple[str, str]]:
+    """Do something for each image, side by side; returns which failed and why, in their order."""
+
+    def do(block: range) -> list[tuple[int, str]]:
+        failed = []
+        for i in block:
+            try:
+                work(i)
+            except UnreadableImage as error:
+                failed.append((i, str(error)))
+        return failed
+
+    n = len(pictures)
+    blocks = [range(first, min(first + _BLOCK, n)) for first in range(0, n, _BLOCK)]
+    failed = []
+    # More threads than processors, since they wait for the disk too.
+    with (
+        ThreadPoolExecutor(min(16, 2 + (os.cpu_count() or 1))) as pool,
+        tqdm(total=n, desc=f"reading {what}", disable=what is None, leave=False) as bar,
+    ):
+        try:
+            futures = {pool.submit(do, block): block for block in blocks}
+            for future in as_completed(futures):
+                failed += future.result()
+                bar.update(len(futures[future]))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return [(pictures.name(i), reason) for i, reason in sorted(failed)]
+
+
+def _tell(failures: Sequence[tuple[str, str]], name: str, n_found: int, *, strict: bool) -> None:
+    which = f"{len(failures)} of {n_found} files cannot be read: {_list(failures)}"
+    if strict:
+        raise DataError(f"{name}: {which}; without --strict they are left out.")
+    _log.warning("%s: %s; left out.", name, which)
+
+
+def _list(failures: Sequence[tuple[str, str]]) -> str:
+    named = ", ".join(f"{name} ({reason})" for name, reason in failures[:_NAMED])
+    more = len(failures) - _NAMED
+    return f"{named} and {more} more" if more > 0 else named

@@ -1,0 +1,204 @@
+"""Folders of images as data sets."""
+
+import logging
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.data.builders import assert_same
+from tests.data.pictures import animation, bomb, classes, plain, quarters, save
+
+from autodecoder.data import load_dataset, storage, subset
+from autodecoder.errors import ConfigError, DataError
+
+
+@pytest.fixture(autouse=True)
+def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    return classes(tmp_path / "pets", {"cat": 10, "dog": 5})
+
+
+def levels(images: np.ndarray) -> list[int]:
+    return images[:, 0, 0, 0].tolist()
+
+
+def test_labels_order_and_held_out_images(pets: Path) -> None:
+    data = load_dataset(f"folder:{pets}")
+    assert data.name == "pets"
+    assert data.class_names == ("cat", "dog")
+    assert data.image_shape == (4, 6, 1)
+    assert np.bincount(data.val.labels).tolist() == [2, 1]
+    assert np.bincount(data.train.labels).tolist() == [8, 4]
+    for part in (data.train, data.val):
+        assert levels(part.images) == sorted(levels(part.images))
+        assert (part.labels == np.array(levels(part.images)) // 10).all()
+    assert sorted(levels(data.train.images) + levels(data.val.images)) == list(range(15))
+
+
+def test_the_seed_draws_what_is_held_out(pets: Path) -> None:
+    one, same, other = (load_dataset(f"folder:{pets}", seed=seed) for seed in (1, 1, 2))
+    assert_same(one, same)
+    assert levels(one.val.images) != levels(other.val.images)
+    half = load_dataset(f"folder:{pets}", seed=1, val_fraction=0.5)
+    assert np.bincount(half.val.labels).tolist() in ([5, 3], [5, 2])
+
+
+def test_a_share_is_that_of_the_whole_but_nothing_else_is_decoded(
+    pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = load_dataset(f"folder:{pets}", seed=3)
+    decoded = []
+    from autodecoder.data import pictures
+
+    real = pictures.decode
+    monkeypatch.setattr(pictures, "decode", lambda *args: decoded.append(1) or real(*args))
+    part = load_dataset(f"folder:{pets}", seed=3, examples_frac=0.5)
+    assert_same(part, subset(whole, 0.5, seed=3))
+    assert len(decoded) == len(part.train) + len(part.val) == 8
+
+
+def test_a_published_split_is_kept(tmp_path: Path) -> None:
+    classes(tmp_path / "train", {"cat": 1, "dog": 2})
+    classes(tmp_path / "test", {"bird": 1, "dog": 3})
+    data = load_dataset(f"folder:{tmp_path}", val_fraction=0.9)
+    assert data.class_names == ("bird", "cat", "dog")
+    assert data.train.labels.tolist() == [1, 2, 2]
+    assert data.val.labels.tolist() == [0, 2, 2, 2]
+    assert levels(data.val.images) == [0, 10, 11, 12]
+
+
+def test_images_without_folders(tmp_path: Path) -> None:
+    for k in range(5):
+        save(tmp_path / f"{k}.png", plain(k))
+    data = load_dataset(f"folder:{tmp_path}")
+    assert data.class_names == ("images",)
+    assert (len(data.train), len(data.val)) == (4, 1)
+    assert not data.train.labels.any()
+
+
+@pytest.mark.parametrize(("colour", "channels"), [("auto", 3), ("grey", 1), ("rgb", 3)])
+def test_channels(pets: Path, colour: str, channels: int) -> None:
+    """One picture in colour among grey ones."""
+    save(pets / "cat" / "0.png", Image.fromarray(quarters()))
+    data = load_dataset(f"folder:{pets}", colour=colour)
+    assert data.image_shape == (4, 6, channels)
+    grey = load_dataset(f"folder:{pets / 'dog'}", colour=colour)
+    assert grey.image_shape[2] == (3 if colour == "rgb" else 1)
+
+
+def test_sizes_must_be_one_or_be_given(pets: Path) -> None:
+    save(pets / "dog" / "3.png", plain(9, size=(8, 7)))
+    with pytest.raises(
+        DataError, match=r"cat/0\.png is 4 × 6 and dog/3\.png is 7 × 8 .*--image_size"
+    ):
+        load_dataset(f"folder:{pets}")
+    assert load_dataset(f"folder:{pets}", image_size=5).image_shape == (5, 5, 1)
+    assert load_dataset(f"folder:{pets}", image_size="5x3").image_shape == (5, 3, 1)
+
+
+@pytest.fixture
+def bad(pets: Path) -> Path:
+    (pets / "cat" / "0.png").write_bytes(b"")
+    (pets / "cat" / "1.png").write_bytes(b"just text")
+    (pets / "cat" / "2.png").write_bytes(bomb(10_000, 10_000))
+    noise = np.random.default_rng(0).integers(0, 256, (4, 6), np.uint8)
+    path = save(pets / "dog" / "4.png", Image.fromarray(noise))
+    path.write_bytes(path.read_bytes()[:60])
+    (pets / "dog" / "readme.txt").write_bytes(b"text")
+    (pets / "dog" / "a.gif").write_bytes(animation())
+    return pets
+
+
+def test_unreadable_files_are_left_out_with_one_warning(
+    bad: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "autodecoder"):
+        data = load_dataset(f"folder:{bad}", colour="grey")
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "pets: 4 of 16 files cannot be read: cat/0.png (empty), cat/1.png (no image of a format "
+        "that is read), cat/2.png (larger than 50 megapixels) and 1 more; left out."
+    )
+    assert len(data.train) + len(data.val) == 12
+    kept = sorted(levels(data.train.images) + levels(data.val.images))
+    assert kept == [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 76], "what stays is not mixed up"
+    for part in (data.train, data.val):
+        assert all(
+            label == (level > 9)
+            for label, level in zip(part.labels, levels(part.images), strict=True)
+        )
+
+
+def test_or_are_an_error(bad: Path) -> None:
+    with pytest.raises(DataError, match=r"pets: 4 of 16 files .*cat/0\.png \(empty\).*--strict"):
+        load_dataset(f"folder:{bad}", strict=True)
+
+
+def test_too_few_images(tmp_path: Path) -> None:
+    classes(tmp_path / "one", {"cat": 5, "dog": 1})
+    with pytest.raises(DataError, match=r"at least two images, .* but dog holds one"):
+        load_dataset(f"folder:{tmp_path / 'one'}")
+    with pytest.raises(DataError, match=r"at least two images, .* but images holds one"):
+        load_dataset(f"folder:{tmp_path / 'one' / 'dog'}")
+    with pytest.raises(DataError, match=r"val_fraction 0\.99 leaves none of 5 images"):
+        load_dataset(f"folder:{tmp_path / 'one' / 'cat'}", val_fraction=0.99)
+    (tmp_path / "one" / "dog" / "0.png").write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"dog has no image to train on.*of 1 files 0\.png \(empty\)"
+    ):
+        load_dataset(f"folder:{tmp_path / 'one' / 'dog'}")
+
+
+def test_many_pixels_lie_in_a_file_without_a_name(
+    pets: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small = load_dataset(f"folder:{pets}")
+    monkeypatch.setattr(storage, "MOST_IN_MEMORY", 100)
+    large = load_dataset(f"folder:{pets}")
+    assert isinstance(large.train.images, np.memmap)
+    assert not isinstance(small.train.images, np.memmap)
+    assert_same(large, small)
+    assert large.fingerprint == small.fingerprint
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+    monkeypatch.setattr(tempfile, "TemporaryFile", _no_room)
+    with pytest.raises(OSError, match=r"cannot hold the .* GB that the images take: No space left"):
+        load_dataset(f"folder:{pets}")
+
+
+def _no_room(**_options: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_files_named_in_no_language(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    for k in range(4):
+        save(folder / f"{k}.png", plain(k))
+    broken = Path(str(folder / "x\udcff.png"))
+    try:
+        broken.write_bytes(b"")
+    except OSError:
+        pytest.skip("this file system refuses such names")
+    with pytest.raises(DataError) as told:
+        load_dataset(f"folder:{folder}", strict=True)
+    str(told.value).encode()
+
+
+@pytest.mark.parametrize("name", ["digits", "npy:some.npy"])
+def test_conversions_are_refused_where_there_are_none(name: str) -> None:
+    kind = name.partition(":")[0]
+    with pytest.raises(ConfigError, match=f"image_size is for folder: and hf:, not for {kind}"):
+        load_dataset(name, image_size=8)
+    with pytest.raises(ConfigError, match=f"colour is for folder: and hf:, not for {kind}"):
+        load_dataset(name, colour="grey")
+
+
+@pytest.mark.parametrize("name", ["folder:", "hf: ", "npz:", "folders:x", "./photos"])
+def test_names_that_lead_nowhere(name: str) -> None:
+    with pytest.raises(ConfigError, match="dataset must be"):
+        load_dataset(name)

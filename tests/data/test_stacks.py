@@ -1,0 +1,131 @@
+"""NumPy files as data sets."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.data.builders import assert_same
+
+from autodecoder.data import load_dataset, stacks, subset
+from autodecoder.errors import DataError
+
+PIXELS = np.arange(20 * 12, dtype=np.uint8).reshape(20, 3, 4)
+
+
+def npy(folder: Path, images: np.ndarray) -> str:
+    np.save(folder / "some.npy", images)
+    return f"npy:{folder / 'some.npy'}"
+
+
+def npz(folder: Path, **arrays: Any) -> str:
+    np.savez(folder / "some.npz", **arrays)
+    return f"npz:{folder / 'some.npz'}"
+
+
+def both(data: Any) -> np.ndarray:
+    images = np.concatenate([data.train.images, data.val.images])
+    return images[np.lexsort(images.reshape(len(images), -1).T[::-1])]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64", ">f4"])
+@pytest.mark.parametrize("shape", [(20, 3, 4), (20, 3, 4, 1), (20, 2, 2, 3), (20, 3, 2, 2)])
+def test_shapes_and_dtypes(tmp_path: Path, dtype: str, shape: tuple[int, ...]) -> None:
+    images = PIXELS.reshape(shape)
+    stored = images if dtype == "uint8" else (images / 255).astype(dtype)
+    data = load_dataset(npy(tmp_path, stored))
+    assert data.name == "some"
+    assert data.image_shape == ((*shape, 1)[1:4])
+    assert (len(data.train), len(data.val)) == (16, 4)
+    assert data.train.images.dtype == np.uint8
+    np.testing.assert_array_equal(both(data), images.reshape(both(data).shape))
+
+
+def test_floats_are_rounded(tmp_path: Path) -> None:
+    stored = np.repeat(np.array([[[0.0, 1.0, 0.5, 100.4 / 255, 100.6 / 255]]]), 4, axis=0)
+    data = load_dataset(npy(tmp_path, stored))
+    assert data.train.images[0].ravel().tolist() == [0, 255, 128, 100, 101]
+
+
+def test_a_share_is_that_of_the_whole_but_nothing_else_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = npy(tmp_path, PIXELS)
+    whole = load_dataset(name, seed=3)
+    taken = []
+    real = stacks.to_pixels
+    monkeypatch.setattr(
+        stacks, "to_pixels", lambda images: taken.append(len(images)) or real(images)
+    )
+    part = load_dataset(name, seed=3, examples_frac=0.25)
+    assert_same(part, subset(whole, 0.25, seed=3))
+    assert sum(taken) == len(part.train) + len(part.val) == 5
+
+
+def test_labels_and_validation_images(tmp_path: Path) -> None:
+    labels = np.arange(20) % 2 + 5
+    data = load_dataset(npz(tmp_path, images=PIXELS, labels=labels))
+    assert data.class_names == ("5", "6")
+    assert np.bincount(data.val.labels).tolist() == [2, 2]
+    first = data.train.images[:, 0, 0, 0] // 12
+    np.testing.assert_array_equal(data.train.labels, first % 2)
+    given = {"val_images": PIXELS[:2] + 1, "labels": labels, "val_labels": np.array([5, 9])}
+    data = load_dataset(npz(tmp_path, images=PIXELS, **given))
+    assert data.class_names == ("5", "6", "9")
+    assert data.val.labels.tolist() == [0, 2]
+    np.testing.assert_array_equal(data.train.images[..., 0], PIXELS)
+    np.testing.assert_array_equal(data.val.images[..., 0], PIXELS[:2] + 1)
+    words = load_dataset(npz(tmp_path, images=PIXELS, labels=np.where(labels == 5, "dog", "cat")))
+    assert words.class_names == ("cat", "dog")
+
+
+def with_pixel(value: float) -> np.ndarray:
+    images = np.zeros((20, 3, 4), np.float32)
+    images[13, 1, 1] = value
+    return images
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"pictures": PIXELS}, r"some\.npz must hold an array images, but holds pictures"),
+        ({"images": np.array([{}], object)}, r"some\.npz cannot be read as an array of numbers"),
+        ({"images": PIXELS.astype(int)}, "images must be uint8 .* or floats .*, got int64"),
+        ({"images": PIXELS.reshape(20, 12)}, r"images must be \(n, height, width\).*got 20 × 12"),
+        ({"images": PIXELS[:0]}, "images must be .*, got 0 × 3 × 4"),
+        ({"images": np.zeros((4, 3, 8, 8), np.uint8)}, r"channels last.*got 4 × 3 × 8 × 8"),
+        ({"images": with_pixel(np.nan)}, "finite pixels, but image 13 has not"),
+        ({"images": with_pixel(np.inf)}, "finite pixels, but image 13 has not"),
+        (
+            {"images": with_pixel(255)},
+            "between 0 and 1, but those of image 13 lie between 0 and 255",
+        ),
+        (
+            {"images": PIXELS, "labels": np.zeros(3, int)},
+            "labels must be 20 whole numbers.*, got 3",
+        ),
+        ({"images": PIXELS, "labels": np.zeros(20)}, "labels must be .*, got 20 of float64"),
+        ({"images": PIXELS, "val_labels": np.zeros(20, int)}, "must hold val_images"),
+        (
+            {"images": PIXELS, "val_images": PIXELS, "labels": np.zeros(20, int)},
+            "both labels and val_labels, or neither",
+        ),
+        ({"images": PIXELS, "val_images": PIXELS[:, 1:]}, r"one shape, got \(3, 4, 1\)"),
+        ({"images": PIXELS, "labels": np.arange(20)}, "at least two images, .* but 0 holds one"),
+        ({"images": PIXELS[:1]}, "at least two images, .* but images holds one"),
+    ],
+)
+def test_bad_content_is_told(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_dataset(npz(tmp_path, **arrays))
+
+
+def test_damaged_and_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.npy cannot be read .*: No such file"):
+        load_dataset(f"npy:{tmp_path / 'none.npy'}")
+    for name in (npy(tmp_path, PIXELS), npz(tmp_path, images=PIXELS)):
+        path = Path(name.partition(":")[2])
+        for content in (b"", b"text", path.read_bytes()[:-50]):
+            path.write_bytes(content)
+            with pytest.raises(DataError, match="cannot be read"):
+                load_dataset(name)
