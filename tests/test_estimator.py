@@ -239,3 +239,21 @@ def test_before_the_fit_there_is_nothing() -> None:
     for method in ("transform", "inverse_transform", "score"):
         with pytest.raises(NotFittedError):
             getattr(AutoDecoder(), method)(np.zeros((2, 2)))
+
+
+def test_whole_numbers_are_pixels_where_pixels_are_meant() -> None:
+    images = np.random.default_rng(0).integers(0, 256, size=(20, 4, 4))
+    kept = [AutoDecoder(**SMALL).fit(x) for x in (images, images.astype(np.uint8))]
+    np.testing.assert_array_equal(kept[0].model_.latents, kept[1].model_.latents)
+    with pytest.raises(ValueError, match="whole-number pixels must lie between 0 and 255, got"):
+        AutoDecoder(**SMALL).fit(images * 2)
+    with pytest.raises(ValueError, match="samples must be of at most 1e"):
+        AutoDecoder(**SMALL).fit(np.full((5, 2), 1e39))
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    numbers = {"learning_rate": np.float32(0.001), "num_epochs": np.int64(5)}
+    for arch in (np.array([8, 8]), [np.int64(8), 8], (8, 8)):
+        estimator = AutoDecoder(np.int32(2), **{**SMALL, "arch": arch, **numbers}).fit(X)
+        assert estimator.model_.decoder.config.arch == (8, 8)

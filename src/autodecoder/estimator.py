@@ -19,6 +19,7 @@ from autodecoder.config import (
     fit_config,
     parse_arch,
 )
+from autodecoder.config.rules import as_plain
 from autodecoder.model import Model, fit_model
 
 #: Steps of a fit, at least, where `num_epochs` is left open.
@@ -47,10 +48,10 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Widths of the decoder's hidden layers, from latents to sample: `"128-256-512"`.
     scaler : str
         `auto`: `standard` for uint8 and for arrays of three or four axes, else `standardize`.
-        `standard`, `zero_one` and `identity` are for pixels, uint8 from 0 to 255 or floats from 0
-        to 1, and scale them to [-1, 1] (output tanh), [0, 1] (sigmoid) or 0 to 255 (linear);
-        `standardize` is for any features, which it brings to mean 0 and standard deviation 1
-        (linear).
+        `standard`, `zero_one` and `identity` are for pixels, whole numbers from 0 to 255 or floats
+        from 0 to 1, and scale them to [-1, 1] (output tanh), [0, 1] (sigmoid) or 0 to 255 (linear);
+        `standardize` is for any features, `(n_samples, n_features)`, which it brings to mean 0 and
+        standard deviation 1 (linear).
     num_epochs : int, optional
         Passes over the samples; by default as many as make 5,000 steps, from 20 to 500.
     batch_size : int
@@ -105,7 +106,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "latent_dims": [Interval(Integral, 1, None, closed="left")],
-        "arch": [str, tuple, list],
+        "arch": [str, "array-like"],
         "scaler": [StrOptions({"auto", "standard", "zero_one", "identity", "standardize"})],
         "num_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -167,7 +168,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         model = fit_model(
             samples,
             decoder=DecoderConfig(
-                arch=parse_arch(self.arch) if isinstance(self.arch, str) else tuple(self.arch),
+                arch=_read_arch(self.arch),
                 latent_dims=int(self.latent_dims),
                 activation=self.activation,
                 batch_norm=bool(self.batch_norm),
@@ -239,13 +240,15 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         dtypes: Any = [np.float64, np.float32, np.uint8]
         if isinstance(X, list | tuple):
             X = np.asarray(X)
+        if getattr(X, "ndim", 2) > 2 or self.scaler in _PIXEL_SCALERS:
+            X = _as_bytes(X)
         if getattr(X, "ndim", 2) <= 2:
             return validate_data(self, X, reset=reset, dtype=dtypes)
         images = check_array(X, dtype=dtypes, allow_nd=True, input_name="X")
-        n_pixels = math.prod(images.shape[1:])
         if reset:
-            self.n_features_in_ = n_pixels
-        elif images.shape[1:] != self.sample_shape_ and n_pixels != self.n_features_in_:
+            self.n_features_in_ = math.prod(images.shape[1:])
+            self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
+        elif images.shape[1:] != self.sample_shape_:
             raise ValueError(
                 f"X must have samples of shape {self.sample_shape_}, got {images.shape[1:]}."
             )
@@ -263,4 +266,23 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return min(max(epochs, _LEAST_EPOCHS), _MOST_EPOCHS)
 
 
+def _read_arch(arch: Any) -> tuple[int, ...]:
+    if isinstance(arch, str):
+        return parse_arch(arch)
+    return tuple(as_plain(width) for width in arch)
+
+
+def _as_bytes(X: Any) -> Any:
+    """Whole numbers from 0 to 255 as pixels; all else as it is."""
+    dtype = getattr(X, "dtype", None)
+    if not isinstance(dtype, np.dtype) or dtype.kind not in "iu" or dtype == np.uint8:
+        return X
+    if X.size and not 0 <= X.min() <= X.max() <= 255:
+        raise ValueError(
+            f"whole-number pixels must lie between 0 and 255, got {X.min()} to {X.max()}."
+        )
+    return X.astype(np.uint8)
+
+
+_PIXEL_SCALERS = ("standard", "zero_one", "identity")
 _INFERENCE = InferConfig()

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -65,9 +66,14 @@ def sweep_temporary(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def format_json(content: Mapping[str, Any]) -> bytes:
+    """Strict JSON; raises a `TypeError` or `ValueError` where there are other than plain values."""
+    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write strict JSON."""
-    write_file(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+    write_file(path, format_json(content))
 
 
 #: Bytes of the largest JSON file that is read.
@@ -83,11 +89,12 @@ def read_json(path: Path) -> dict[str, Any]:
         If it cannot be read or is damaged.
     """
     try:
-        if (size := path.stat().st_size) > _LARGEST_JSON:
-            raise DataError(
-                f"{path} is damaged: it must have at most {_LARGEST_JSON} bytes, got {size}."
-            )
-        content = json.loads(path.read_text(encoding="utf-8"))
+        _refuse_special(path)
+        with path.open("rb") as file:
+            text = file.read(_LARGEST_JSON + 1)
+        if len(text) > _LARGEST_JSON:
+            raise DataError(f"{path} is damaged: it has more than {_LARGEST_JSON} bytes.")
+        content = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
@@ -97,6 +104,16 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{path} is damaged: it holds no JSON object.")
     return content
+
+
+def _refuse_special(path: Path) -> None:
+    """A device or a pipe may have no end."""
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+        raise DataError(f"{path} must be a file, and is a device or a pipe.")
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
@@ -130,6 +147,7 @@ def read_tensors(
         If the file is absent or damaged.
     """
     try:
+        _refuse_special(path)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if check is not None:
@@ -146,6 +164,8 @@ def read_tensors(
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{path} is damaged ({error}).") from error
     if not whole:
         raise DataError(f"{path} is damaged (its checksum differs).")

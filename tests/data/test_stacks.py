@@ -1,5 +1,7 @@
 """NumPy files as data sets."""
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +131,33 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
             path.write_bytes(content)
             with pytest.raises(DataError, match="cannot be read"):
                 load_dataset(name)
+
+
+def test_an_archive_that_promises_more_than_it_holds(tmp_path: Path) -> None:
+    """The promised array would need 713 TiB; it is refused before memory is asked for."""
+    header = io.BytesIO()
+    about = {"descr": "|u1", "fortran_order": False, "shape": (10**12, 28, 28)}
+    np.lib.format.write_array_header_1_0(header, about)
+    with zipfile.ZipFile(tmp_path / "some.npz", "w") as archive:
+        archive.writestr("images.npy", header.getvalue() + bytes(100))
+    with pytest.raises(DataError, match=r"images\.npy promises 784000000000128 bytes, and has 228"):
+        load_dataset(f"npz:{tmp_path / 'some.npz'}")
+
+
+def test_signed_and_unsigned_labels_stay_whole_numbers(tmp_path: Path) -> None:
+    labels = {
+        "labels": np.arange(20, dtype=np.int64) % 3,
+        "val_labels": np.arange(20, dtype=np.uint64) % 3,
+    }
+    data = load_dataset(npz(tmp_path, images=PIXELS, val_images=PIXELS, **labels))
+    assert data.class_names == ("0", "1", "2")
+    labels["val_labels"][0] = 2**64 - 1
+    with pytest.raises(DataError, match="labels must be whole numbers of 64 bits"):
+        load_dataset(npz(tmp_path, images=PIXELS, val_images=PIXELS, **labels))
+
+
+@pytest.mark.parametrize("kind", ["folder", "npz", "npy"])
+@pytest.mark.parametrize("place", ["~nosuchuser/x", "x" * 5000])
+def test_what_is_no_path_is_told(kind: str, place: str) -> None:
+    with pytest.raises(DataError, match="cannot be used as a path"):
+        load_dataset(f"{kind}:{place}")

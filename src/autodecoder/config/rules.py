@@ -24,6 +24,11 @@ def setting(default: Any, meaning: str, *, flag: str | None = None, original: st
     return field(default=default, metadata=about)
 
 
+def as_plain(value: Any) -> Any:
+    """A number of NumPy as one of Python's; all else as it is."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+
+
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
     choices = tuple(choices)
     if value not in choices:

@@ -1,9 +1,11 @@
 """Images and masks of users' own, from array files; what can be mapped is not read into memory."""
 
+import math
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -70,10 +72,39 @@ def open_arrays(path: Path, name: str, optional: Sequence[str] = ()) -> dict[str
                 if name not in found:
                     names = ", ".join(found) or "nothing"
                     raise DataError(f"{path} must hold an array {name}, but holds {names}.")
+                _refuse_promises(file, path)
                 return {given: found[given] for given in (name, *optional) if given in found}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         if isinstance(error, DataError):
             raise
         reason = getattr(error, "strerror", None)
         why = f": {reason}" if reason else ", it is damaged or holds something else"
         raise DataError(f"{path} cannot be read as an array of numbers{why}.") from error
+
+
+#: The last two: encrypted, or packed in a way that is not known.
+_UNREADABLE = (
+    *(OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error),
+    *(RuntimeError, NotImplementedError),
+)
+
+
+def _refuse_promises(file: BinaryIO, path: Path) -> None:
+    """Compare what the arrays of an archive say of their size with what the archive says, before
+    memory is taken for them."""
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            if not info.filename.endswith(".npy"):
+                continue
+            with archive.open(info) as member:
+                older = np.lib.format.read_magic(member) == (1, 0)
+                read = np.lib.format
+                header = read.read_array_header_1_0 if older else read.read_array_header_2_0
+                shape, _, dtype = header(member)
+                size = member.tell() + math.prod(shape) * dtype.itemsize
+            if size != info.file_size and not dtype.hasobject:
+                raise DataError(
+                    f"{path} is damaged: {info.filename} promises {size} bytes, and has "
+                    f"{info.file_size}."
+                )
+    file.seek(0)

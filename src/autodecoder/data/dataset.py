@@ -1,6 +1,7 @@
 """The form that every source delivers its images in."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -89,12 +90,17 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over shapes, pixels and labels: equal for equal content, whatever held it."""
-        digest = hashlib.sha256()
-        for part in (self.train, self.val):
-            digest.update(repr(part.images.shape).encode())
-            # By blocks, since the images may be mapped from a file larger than memory.
-            for first in range(0, len(part), _BLOCK):
-                digest.update(np.ascontiguousarray(part.images[first : first + _BLOCK]).data)
-            digest.update(np.ascontiguousarray(part.labels, dtype=np.int64).data)
-        return digest.hexdigest()
+        """See `fingerprint_arrays`: equal for equal content, whatever held it."""
+        return fingerprint_arrays((part.images, part.labels) for part in (self.train, self.val))
+
+
+def fingerprint_arrays(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> str:
+    """SHA-256 over the shapes and values of images, and over their labels."""
+    digest = hashlib.sha256()
+    for images, labels in parts:
+        digest.update(repr(images.shape).encode())
+        # By blocks, since the images may be mapped from a file larger than memory.
+        for first in range(0, len(images), _BLOCK):
+            digest.update(np.ascontiguousarray(images[first : first + _BLOCK]).data)
+        digest.update(np.ascontiguousarray(labels, dtype=np.int64).data)
+    return digest.hexdigest()

@@ -188,11 +188,27 @@ def _orientation(image: Image.Image) -> int:
 
 def _is_grey(image: Image.Image) -> bool:
     if image.mode in ("P", "PA"):
-        # Only the decoder knows the palette, in some formats.
-        colours = np.asarray(image.convert("RGB").getpixel((0, 0)))
-        palette = np.asarray(image.getpalette("RGB") or colours).reshape(-1, 3)
+        palette = _header_palette(image)
+        if palette is None:  # the decoder alone knows it
+            large = image.width * image.height > _LARGE
+            with _one_large if large else contextlib.nullcontext():
+                image.load()
+                palette = np.asarray(image.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
         return bool((palette == palette[:, :1]).all())
     return image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16")
+
+
+def _header_palette(image: Image.Image) -> UInt8[np.ndarray, "colours 3"] | None:
+    """The palette as far as the header has it, so that nothing is decoded to see it."""
+    if image.palette is None:
+        return None
+    order, data = image.palette.getdata()
+    values = np.frombuffer(bytes(data), np.uint8)
+    if order == "RGB;L" and len(values) % 3 == 0:  # all red ones first
+        return values.reshape(3, -1).T
+    if order in ("RGB", "BGR", "RGBX", "BGRX", "RGBA", "BGRA") and len(values) % len(order) == 0:
+        return values.reshape(-1, len(order))[:, :3]
+    return None
 
 
 def _flatten(image: Image.Image, mode: str) -> Image.Image:

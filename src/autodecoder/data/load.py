@@ -6,7 +6,7 @@ from autodecoder.config import DataConfig, parse_size, split_source
 from autodecoder.data.catalogue import load_published
 from autodecoder.data.dataset import Dataset
 from autodecoder.data.splits import subset
-from autodecoder.errors import ConfigError
+from autodecoder.errors import ConfigError, DataError
 
 
 def load_dataset(
@@ -92,7 +92,7 @@ def load_configured(config: DataConfig, *, seed: int, progress: bool = False) ->
     kind, place = split_source(config.dataset)
     if kind not in ("folder", "hf"):
         _refuse_conversion(config, kind)
-    path = Path(place).expanduser()
+    path = _own_path(place) if kind in ("folder", "npz", "npy") else Path(place)
     # Imported at use, since a published data set needs none of it.
     if kind == "folder":
         from autodecoder.data.pictures import read_folder
@@ -101,7 +101,7 @@ def load_configured(config: DataConfig, *, seed: int, progress: bool = False) ->
     if kind == "hf":
         from autodecoder.data.hub import read_hub
 
-        local = str(path) if place.startswith("~") else place
+        local = str(_own_path(place)) if place.startswith("~") else place
         return read_hub(local, config, seed=seed, progress=progress)
     if kind in ("npz", "npy"):
         from autodecoder.data.stacks import read_stack
@@ -117,3 +117,14 @@ def _refuse_conversion(config: DataConfig, kind: str) -> None:
         raise ConfigError(f"image_size is for folder: and hf:, not for {kind}, got {size}.")
     if config.colour != "auto":
         raise ConfigError(f"colour is for folder: and hf:, not for {kind}, got {config.colour}.")
+
+
+def _own_path(place: str) -> Path:
+    """A path as a user gives it; that nothing is there is told by what reads it."""
+    try:
+        path = Path(place).expanduser()
+        path.exists()
+    except (RuntimeError, OSError, ValueError) as error:  # no such user, or no name for a file
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{place[:100]} cannot be used as a path: {reason.rstrip('.')}.") from error
+    return path

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Num, Shaped
+from jaxtyping import Bool, Float, Float32, Int32, Num, Shaped
 
 from autodecoder.errors import DataError
 
@@ -12,7 +12,9 @@ from autodecoder.errors import DataError
 _SLACK = 1e-3
 
 
-def as_images(images: Any, image_shape: tuple[int, int, int]) -> Num[np.ndarray, "n ..."]:
+def as_images(
+    images: Any, image_shape: tuple[int, int, int], name: str = "images"
+) -> Num[np.ndarray, "n ..."]:
     """Check the shape and dtype of images; returns them as an array, unread.
 
     Parameters
@@ -21,22 +23,24 @@ def as_images(images: Any, image_shape: tuple[int, int, int]) -> Num[np.ndarray,
         `(n, height, width, channels)`, `(n, height, width)` for one channel, or `(n, pixels)`;
         uint8 from 0 to 255, or floats from 0 to 1.
     image_shape : (height, width, channels)
+    name : str
+        What errors call them.
 
     Raises
     ------
     DataError
         If they are no images of this shape.
     """
-    images = _as_array("images", images)
+    images = _as_array(name, images)
     height, width, channels = image_shape
     shapes = [(height, width, channels), (height * width * channels,)]
     if channels == 1:
         shapes.append((height, width))
     if images.ndim < 2 or images.shape[1:] not in shapes:
-        raise DataError(f"images must be (n, {height}, {width}, {channels}), got {_shape(images)}.")
+        raise DataError(f"{name} must be (n, {height}, {width}, {channels}), got {_shape(images)}.")
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise DataError(
-            f"images must be uint8 from 0 to 255 or floats from 0 to 1, got {images.dtype}."
+            f"{name} must be uint8 from 0 to 255 or floats from 0 to 1, got {images.dtype}."
         )
     return images
 
@@ -131,6 +135,27 @@ def to_weights(
     return (rows / np.where(largest > 0, largest, 1)).astype(np.float32)
 
 
+def as_labels(name: str, labels: Any, n: int) -> Int32[np.ndarray, " n"]:
+    """Check class labels, whole numbers of 32 bits.
+
+    Raises
+    ------
+    DataError
+        If they are others, or not `n`.
+    """
+    labels = np.asarray(labels)
+    limits = np.iinfo(np.int32)
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{name} must be {n} whole numbers, got {labels.dtype} of {_shape(labels)}."
+        )
+    if n and not limits.min <= int(labels.min()) <= int(labels.max()) <= limits.max:
+        raise DataError(
+            f"{name} must be whole numbers of 32 bits, got {labels.min()} to {labels.max()}."
+        )
+    return labels.astype(np.int32)
+
+
 def as_numbers(
     name: str, values: Any, dtype: type[np.floating] = np.float32
 ) -> Float[np.ndarray, "..."]:
@@ -142,7 +167,10 @@ def as_numbers(
         If they are no numbers, or rows of different lengths.
     """
     try:
-        return _as_array(name, values).astype(dtype)
+        array = _as_array(name, values)
+        if array.dtype.kind == "c":
+            raise DataError(f"{name} must be real numbers, got {array.dtype}.")
+        return array.astype(dtype)
     except (ValueError, TypeError) as error:
         if isinstance(error, DataError):
             raise

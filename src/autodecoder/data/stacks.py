@@ -17,6 +17,7 @@ from autodecoder.errors import DataError
 
 #: Images that are copied at once.
 _BLOCK = 1024
+_MOST = np.iinfo(np.int64).max
 
 
 def read_stack(path: Path, config: DataConfig, *, seed: int) -> Dataset:
@@ -101,6 +102,10 @@ def _labels(
             )
     if len({labels.dtype.kind == "U" for labels in present}) > 1:
         raise DataError(f"{path}: labels and val_labels must be of one kind.")
+    if any(labels.dtype.kind == "u" and labels.max() > _MOST for labels in present):
+        raise DataError(f"{path}: labels must be whole numbers of 64 bits.")
+    # Signed and unsigned ones together would become floats.
+    present = [x if x.dtype.kind == "U" else x.astype(np.int64) for x in present]
     values, numbers = np.unique(np.concatenate(present), return_inverse=True)
     parts = np.split(numbers.astype(np.int32), np.cumsum(counts)[:-1])
     return list(parts), tuple(map(str, values.tolist()))

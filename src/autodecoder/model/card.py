@@ -2,6 +2,7 @@
 
 import math
 import platform
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -28,9 +29,9 @@ def last_metrics(history: Mapping[str, np.ndarray]) -> dict[str, float]:
     """The last finite value of each metric."""
     last = {}
     for name, values in history.items():
-        finite = np.flatnonzero(np.isfinite(values))
-        if len(finite):
-            last[name] = float(values[finite[-1]])
+        finite = np.asarray(values)[np.isfinite(values)]
+        if finite.size:
+            last[name] = float(finite.ravel()[-1])
     return last
 
 
@@ -48,7 +49,7 @@ def describe_model(model: Model) -> str:
     is_table = model.standardization is not None
     shape = " × ".join(map(str, model.sample_shape)) + (" features" if is_table else " pixels")
     rows = {
-        "data set": _line(dataset) if isinstance(dataset, str) else "not named",
+        "data set": dataset if isinstance(dataset, str) else "not named",
         "fingerprint of the data": about.get("data_fingerprint"),
         "one sample": shape,
         "scaling": _SCALERS[model.scaler],
@@ -57,8 +58,8 @@ def describe_model(model: Model) -> str:
         "weights": f"{n_weights:,}",
         "latents": f"{len(model.latents):,} of training, {len(model.val_latents):,} of validation",
         "epoch": about.get("epoch"),
-        "learning rate": (about.get("values") or {}).get("learning_rate"),
-        "seed": (about.get("settings") or {}).get("seed"),
+        "learning rate": _inside(about, "values", "learning_rate"),
+        "seed": _inside(about, "settings", "seed"),
     }
     lines = [
         "---",
@@ -73,7 +74,7 @@ def describe_model(model: Model) -> str:
         "",
         "| | |",
         "|---|---|",
-        *(f"| {name} | {value} |" for name, value in rows.items() if value is not None),
+        *(f"| {name} | {_line(value)} |" for name, value in rows.items() if value is not None),
         "",
         "## Errors",
         "",
@@ -122,10 +123,15 @@ def _metrics(history: Mapping[str, np.ndarray]) -> list[str]:
         "",
         "| | |",
         "|---|---|",
-        *(f"| {name} | {value:.4g} |" for name, value in last.items()),
+        *(f"| {_line(name)} | {value:.4g} |" for name, value in last.items()),
     ]
 
 
-def _line(text: str) -> str:
-    """Text from elsewhere, on one line of a table."""
-    return " ".join(text.split()).replace("|", "\\|")
+def _inside(about: Mapping[str, Any], part: str, name: str) -> Any:
+    inner = about.get(part)
+    return inner.get(name) if isinstance(inner, Mapping) else None
+
+
+def _line(value: Any) -> str:
+    """Anything from elsewhere as plain text on one line of a table."""
+    return re.sub(r"([\\|<>\[\]`*#])", r"\\\1", " ".join(str(value).split()))

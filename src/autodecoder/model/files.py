@@ -16,13 +16,14 @@ from autodecoder.config.rules import check_choice, check_positive_int
 from autodecoder.core.decoder import init_decoder
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
+from autodecoder.data.pixels import as_labels
 from autodecoder.errors import AutodecoderError, DataError, OutputError
 from autodecoder.files import (
     Shapes,
+    format_json,
     read_json,
     read_tensors,
     write_file,
-    write_json,
     write_tensors,
 )
 from autodecoder.model.card import describe_model, last_metrics, library_versions
@@ -41,33 +42,30 @@ def save_model(model: Model, folder: Path | str) -> None:
     """Write a model directory.
 
     Each file is written whole or not at all; `config.json`, without which the directory is no
-    model, comes last.
+    model, comes last. What cannot be written is told before anything is.
 
     Raises
     ------
+    DataError
+        If `about` holds other than plain values, or labels or history are of another shape or
+        dtype.
     OutputError
         If a file cannot be written.
     """
     folder = Path(folder)
-    try:
-        (folder / "config.json").unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot hold a model: {error.strerror}.") from error
-    arrays = tree_to_arrays(model.decoder)
+    weights = tree_to_arrays(model.decoder)
     if model.standardization is not None:
         by = model.standardization._asdict()
-        arrays |= {_STANDARDIZATION + name: value for name, value in by.items()}
-    write_tensors(folder / "decoder.safetensors", arrays, {})
-    found = {
-        "train": model.latents,
-        "val": model.val_latents,
-        "train_labels": model.labels,
-        "val_labels": model.val_labels,
-        **{_HISTORY + name: values for name, values in model.history.items()},
-    }
-    found = {name: values for name, values in found.items() if values is not None}
-    write_tensors(folder / "latents.safetensors", found, {})
-    write_file(folder / "README.md", describe_model(model).encode())
+        weights |= {_STANDARDIZATION + name: value for name, value in by.items()}
+    found = {"train": model.latents, "val": model.val_latents}
+    for name, labels, n in (
+        ("train_labels", model.labels, len(model.latents)),
+        ("val_labels", model.val_labels, len(model.val_latents)),
+    ):
+        if labels is not None:
+            found[name] = as_labels(name, labels, n)
+    for name, values in model.history.items():
+        found[_HISTORY + name] = np.atleast_1d(np.asarray(values, np.float32))
     content = {
         "schema": SCHEMA,
         "decoder": to_dict(model.decoder.config),
@@ -77,7 +75,19 @@ def save_model(model: Model, folder: Path | str) -> None:
         "versions": library_versions(),
         "about": dict(model.about),
     }
-    write_json(folder / "config.json", content)
+    try:
+        text = format_json(content)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"about of a model must hold plain values only ({error}).") from error
+    card = describe_model(model).encode("utf-8", "replace")
+    try:
+        (folder / "config.json").unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot hold a model: {error.strerror}.") from error
+    write_tensors(folder / "decoder.safetensors", weights, {})
+    write_tensors(folder / "latents.safetensors", found, {})
+    write_file(folder / "README.md", card)
+    write_file(folder / "config.json", text)
 
 
 def load_model(folder: Path | str) -> Model:
@@ -183,7 +193,7 @@ def _latents_check(dims: int) -> Callable[[Shapes], None]:
         wanted: Shapes = {name: ((*count, dims), "float32") for name, count in n.items()}
         for name, (shape, _) in shapes.items():
             if name.startswith(_HISTORY):
-                wanted[name] = (shape[:1], "float32")
+                wanted[name] = (shape if len(shape) == 1 else (0,), "float32")
         for name in ("train", "val"):
             if f"{name}_labels" in shapes:
                 wanted[f"{name}_labels"] = (n[name], "int32")

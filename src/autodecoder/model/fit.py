@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int, Num
+from jaxtyping import Num
 
 from autodecoder.config import (
     AugmentConfig,
@@ -19,13 +19,14 @@ from autodecoder.config import (
     WatchConfig,
     to_dict,
 )
-from autodecoder.config.rules import check_choice, check_learning_rate, check_seed
+from autodecoder.config.rules import as_plain, check_choice, check_learning_rate, check_seed
 from autodecoder.core.fit import Images, place_images, take_snapshot
 from autodecoder.core.population import advance, execution_key, init_population, take_run
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.sweep import LearningRates
 from autodecoder.core.watch import DIVERGED
-from autodecoder.data.pixels import as_images, to_pixels
+from autodecoder.data.dataset import fingerprint_arrays
+from autodecoder.data.pixels import as_images, as_labels, to_pixels
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.model.model import Model
 from autodecoder.model.tables import Standardization, as_table, fit_standardization, standardize
@@ -99,6 +100,7 @@ def fit_model(
     decoder = DecoderConfig() if decoder is None else decoder
     fit = FitConfig() if fit is None else fit
     augment = AugmentConfig() if augment is None else augment
+    seed, learning_rate = as_plain(seed), as_plain(learning_rate)
     check_seed("seed", seed)
     check_choice("scaler", scaler, SCALINGS)
     check_learning_rate("learning_rate", learning_rate)
@@ -108,6 +110,9 @@ def fit_model(
     val_rows = np.zeros((0, rows.shape[1]), rows.dtype)
     if val_images is not None:
         val_rows = _read_more("val_images", val_images, shape, standardization)
+    labels = None if labels is None else as_labels("labels", labels, len(rows))
+    if val_labels is not None:
+        val_labels = as_labels("val_labels", val_labels, len(val_rows))
     batch_size = min(fit.batch_size, len(rows))
     if decoder.batch_norm and batch_size == 1:
         raise ConfigError(
@@ -143,17 +148,22 @@ def fit_model(
     run = take_run(population.runs, 0)
     end = take_snapshot(run.state)
     history = {name: np.asarray(values) for name, values in run.history.items()}
+    none = np.zeros(0, np.int64)
     return Model(
         decoder=end.decoder,
         scaler=scaler,
         image_shape=shape,
         latents=np.asarray(end.train_latents),
         val_latents=np.asarray(end.val_latents),
-        labels=_read_labels("labels", labels, len(rows)),
-        val_labels=_read_labels("val_labels", val_labels, len(val_rows)),
+        labels=labels,
+        val_labels=val_labels,
         history={name: values for name, values in history.items() if np.isfinite(values).any()},
         standardization=standardization,
         about={
+            "data_fingerprint": fingerprint_arrays(
+                (part.reshape(-1, *shape), none if of_part is None else of_part)
+                for part, of_part in ((rows, labels), (val_rows, val_labels))
+            ),
             "epoch": fit.num_epochs,
             "values": {"learning_rate": learning_rate},
             "settings": {
@@ -199,16 +209,5 @@ def _read_more(
     name: str, images: Any, shape: tuple[int, int, int], standardization: Standardization | None
 ) -> Num[np.ndarray, "n values"]:
     if standardization is None:
-        return to_pixels(as_images(images, shape))
+        return to_pixels(as_images(images, shape, name))
     return standardize(as_table(name, images, shape[1]), standardization)
-
-
-def _read_labels(name: str, labels: Any, n: int) -> Int[np.ndarray, " n"] | None:
-    if labels is None:
-        return None
-    labels = np.asarray(labels)
-    if labels.shape != (n,) or labels.dtype.kind not in "iu":
-        raise DataError(
-            f"{name} must be {n} whole numbers, got {labels.dtype} of {tuple(labels.shape)}."
-        )
-    return labels.astype(np.int32)

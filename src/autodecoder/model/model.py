@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num, Shaped
 
 from autodecoder.config import InferConfig
-from autodecoder.config.rules import check_positive_int, check_seed
+from autodecoder.config.rules import as_plain, check_positive_int, check_seed
 from autodecoder.core.decoder import Decoder, decode
 from autodecoder.core.infer import Inference, InferencePlan, infer_latents, plan_inference
 from autodecoder.core.scaling import to_unit
@@ -155,6 +155,7 @@ class Model:
             latents of this length do not have; if the seed is out of range.
         """
         config = InferConfig() if config is None else config
+        seed = as_plain(seed)
         check_seed("seed", seed)
         images = self._check(images, mask)
         if mask is not None:
@@ -185,7 +186,7 @@ class Model:
 
     def reconstruct(
         self, images: Any, mask: Any = None, *, config: InferConfig | None = None, seed: int = 0
-    ) -> Float[np.ndarray, "n height width channels"]:
+    ) -> Float[np.ndarray, "n ..."]:
         """Reconstruct images, those pixels too that a mask hides; see `infer`.
 
         Returns
@@ -195,7 +196,7 @@ class Model:
         """
         return self.decode_inferred(self.infer(images, mask, config=config, seed=seed))
 
-    def decode_inferred(self, found: Inference) -> Float[np.ndarray, "n height width channels"]:
+    def decode_inferred(self, found: Inference) -> Float[np.ndarray, "n ..."]:
         """The reconstructions of what `infer` found, as `reconstruct` returns them."""
         images = self.decode(found.latents)
         images[np.isnan(found.errors.loss)] = np.nan
@@ -239,7 +240,7 @@ class Model:
             If there is no such path, or `n` is below 2.
         """
         ends = [self._as_latent(name, end, config, seed) for name, end in (("a", a), ("b", b))]
-        latents = latent_path(ends[0], ends[1], n, path, self.latents)
+        latents = latent_path(ends[0], ends[1], as_plain(n), path, self.latents)
         return Generated(latents, self.decode(latents))
 
     def sample(self, n: int, *, seed: int = 0) -> Generated:
@@ -255,7 +256,10 @@ class Model:
         ------
         DataError
             If there are fewer than two training latents to fit a density to.
+        ConfigError
+            If `n` is below 1, or the seed out of range.
         """
+        n, seed = as_plain(n), as_plain(seed)
         check_positive_int("n", n)
         check_seed("seed", seed)
         latents = self.density.sample(n, seed)
@@ -299,7 +303,8 @@ class Model:
         seen = (
             images if weights is None else np.where(weights > 0, images, self.standardization.mean)
         )
-        return standardize(as_table("samples that count", seen), self.standardization)
+        table = as_table("samples that count", seen, first=first)
+        return standardize(table, self.standardization)
 
     def _plan(self, config: InferConfig, seed: int) -> InferencePlan:
         # All that plans differ in, but for the configuration that they carry.

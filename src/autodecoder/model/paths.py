@@ -1,7 +1,9 @@
 """Ways through the latent space, from one latent to another."""
 
+from typing import Any
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from autodecoder.config.rules import check_choice, check_positive_int
 from autodecoder.errors import ConfigError, DataError
@@ -11,6 +13,8 @@ PATHS = ("linear", "spherical", "data")
 #: Latents that a path along the data may visit, at most, and neighbours of each.
 _N_NODES = 5000
 _N_NEIGHBOURS = 15
+#: In the place of lengths of 0.
+_SHORTEST = 1e-150
 
 
 def latent_path(
@@ -48,6 +52,7 @@ def latent_path(
     if n < 2:
         raise ConfigError(f"n must be 2 or more, both ends being counted, got {n}.")
     share = np.linspace(0, 1, n)[:, None]
+    known = known[np.isfinite(known).all(axis=1)]
     if path == "spherical":
         return _around(start, end, share, known.mean(0) if len(known) else np.zeros_like(start))
     if path == "data":
@@ -83,20 +88,22 @@ def _along(
 ) -> Float[np.ndarray, "m dims"]:
     """The way over known latents."""
     # Here, since they take a second to import.
-    from scipy.sparse.csgraph import connected_components, dijkstra, minimum_spanning_tree
+    from scipy.sparse.csgraph import connected_components, dijkstra
     from sklearn.neighbors import kneighbors_graph
 
-    known = known[np.isfinite(known).all(axis=1)][:: max(1, -(-len(known) // _N_NODES))]
+    # Equal ones would be each other's only neighbours.
+    known = np.unique(known, axis=0)
+    known = known[:: max(1, -(-len(known) // _N_NODES))]
     if not len(known):
         raise DataError("a path along the data needs latents of training images, got none.")
     nodes = np.concatenate([[start], known, [end]]).astype(np.float64)
     graph = kneighbors_graph(nodes, min(_N_NEIGHBOURS, len(nodes) - 1), mode="distance")
+    # A length of 0 would be no edge: an end may equal a known latent.
+    graph.data = np.maximum(graph.data**2, _SHORTEST)
     graph = graph.maximum(graph.T).tocsr()
-    # A length of 0 would be no edge: equal latents are neighbours, too.
-    graph.data = np.maximum(graph.data**2, np.finfo(np.float64).tiny ** 0.5)
     n_parts, part = connected_components(graph, directed=False)
     if n_parts > 1:
-        graph = _bridged(graph, nodes, part, n_parts, minimum_spanning_tree)
+        graph = graph.maximum(_bridges(nodes, [np.flatnonzero(part == k) for k in range(n_parts)]))
     _, before = dijkstra(graph, directed=False, indices=0, return_predecessors=True)
     way = [len(nodes) - 1]
     while way[-1] != 0:
@@ -104,30 +111,26 @@ def _along(
     return nodes[way[::-1]]
 
 
-def _bridged(graph, nodes, part, n_parts, minimum_spanning_tree):
-    """The graph with the shortest links between its separate parts."""
+def _bridges(nodes: Float[np.ndarray, "m dims"], parts: list[Int[np.ndarray, " k"]]) -> Any:
+    """Links between separate parts, as few as join them all: those of the shortest tree over their
+    means, each from the two nodes that are nearest."""
     from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import minimum_spanning_tree
+    from scipy.spatial.distance import cdist
     from sklearn.neighbors import NearestNeighbors
 
+    means = np.stack([nodes[part].mean(0) for part in parts])
+    tree = minimum_spanning_tree(np.maximum(cdist(means, means), _SHORTEST)).tocoo()
     rows, columns, lengths = [], [], []
-    between = np.full((n_parts, n_parts), np.inf)
-    members = [np.flatnonzero(part == k) for k in range(n_parts)]
-    links = {}
-    for a in range(n_parts):
-        search = NearestNeighbors(n_neighbors=1).fit(nodes[members[a]])
-        for b in range(a + 1, n_parts):
-            distance, index = search.kneighbors(nodes[members[b]])
-            nearest = int(np.argmin(distance))
-            between[a, b] = max(float(distance[nearest, 0]) ** 2, 1e-150)
-            links[a, b] = members[a][index[nearest, 0]], members[b][nearest]
-    tree = minimum_spanning_tree(np.where(np.isfinite(between), between, 0)).tocoo()
     for a, b in zip(tree.row, tree.col, strict=True):
-        one, other = links[a, b]
+        search = NearestNeighbors(n_neighbors=1).fit(nodes[parts[a]])
+        distance, index = search.kneighbors(nodes[parts[b]])
+        k = int(np.argmin(distance))
+        one, other = parts[a][index[k, 0]], parts[b][k]
         rows += [one, other]
         columns += [other, one]
-        lengths += [between[a, b]] * 2
-    extra = coo_matrix((lengths, (rows, columns)), shape=graph.shape).tocsr()
-    return graph.maximum(extra)
+        lengths += [max(distance[k, 0] ** 2, _SHORTEST)] * 2
+    return coo_matrix((lengths, (rows, columns)), shape=(len(nodes), len(nodes))).tocsr()
 
 
 def _resample(points: Float[np.ndarray, "m dims"], n: int) -> Float[np.ndarray, "n dims"]:

@@ -10,6 +10,7 @@ from autodecoder.errors import DataError
 
 #: A column that varies by less than this share of its largest value is constant.
 _CONSTANT = 1e-7
+_LARGEST = 1e37
 #: Standardised values are clipped to this, so that their squares stay finite in single precision.
 _FARTHEST = 1e15
 
@@ -23,8 +24,20 @@ class Standardization(NamedTuple):
 
 
 def fit_standardization(table: Float[np.ndarray, "n features"]) -> Standardization:
-    """Mean and standard deviation of each column."""
+    """Mean and standard deviation of each column.
+
+    Raises
+    ------
+    DataError
+        If values are too large for single precision, in which they are decoded.
+    """
     largest = np.abs(table).max(axis=0)
+    if largest.max() > _LARGEST:
+        column = int(np.argmax(largest))
+        raise DataError(
+            f"samples must be of at most {_LARGEST:g}, but those of column {column} reach "
+            f"{largest[column]:g}."
+        )
     scale = np.where(largest > 0, largest, 1)  # so that no square overflows
     scaled = table / scale
     std = scaled.std(axis=0)
@@ -47,9 +60,11 @@ def unstandardize(
 
 
 def as_table(
-    name: str, values: Any, n_features: int | None = None, *, finite: bool = True
+    name: str, values: Any, n_features: int | None = None, *, finite: bool = True, first: int = 0
 ) -> Float64[np.ndarray, "n features"]:
     """Check samples of any features: numbers, a row a sample, finite unless that is left open.
+
+    Errors count rows from `first`.
 
     Raises
     ------
@@ -62,5 +77,5 @@ def as_table(
         raise DataError(f"{name} must be (n, {wanted}), got {table.shape}.")
     good = np.isfinite(table).all(axis=1)
     if finite and not good.all():
-        raise DataError(f"{name} must be finite, but row {int(np.argmin(good))} is not.")
+        raise DataError(f"{name} must be finite, but row {first + int(np.argmin(good))} is not.")
     return table

@@ -1,0 +1,167 @@
+"""From arrays to a model: the same fit as a study's, on images and on features."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+
+from autodecoder import (
+    AugmentConfig,
+    DataConfig,
+    Dataset,
+    DecoderConfig,
+    LogConfig,
+    SearchConfig,
+    StudyConfig,
+    fit_config,
+    fit_model,
+    load_dataset,
+    run_study,
+)
+from autodecoder.errors import ConfigError, DataError
+
+DECODER = DecoderConfig(arch=(16,), batch_norm=False)
+FIT = fit_config("fast", num_epochs=8, batch_size=50)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation() -> Iterator[None]:
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load_dataset("digits")
+
+
+@pytest.fixture(scope="module")
+def iris() -> tuple[np.ndarray, np.ndarray]:
+    found = load_iris(return_X_y=True)
+    return np.asarray(found[0]), np.asarray(found[1])
+
+
+def test_it_is_the_fit_of_a_study(digits: Dataset, tmp_path: Path) -> None:
+    config = StudyConfig(
+        data=DataConfig(examples_frac=1.0),
+        decoder=DECODER,
+        fit=FIT,
+        search=SearchConfig({"learning_rate": (1e-2,)}),
+        log=LogConfig(tensorboard=False, visualize_freq=0, save_best_model=True),
+        executions_per_trial=1,
+        seed=3,
+    )
+    study = run_study(config, digits, tmp_path)
+    told: list[tuple[int, float]] = []
+    model = fit_model(
+        digits.train.images,
+        decoder=DECODER,
+        fit=FIT,
+        learning_rate=1e-2,
+        val_images=digits.val.images,
+        labels=digits.train.labels,
+        val_labels=digits.val.labels,
+        seed=3,
+        report=lambda epoch, loss: told.append((epoch, loss)),
+    )
+    history = study.trials[0].executions[0].history
+    for name in ("loss", "val_loss", "val_psnr"):
+        np.testing.assert_allclose(model.history[name], history[name], rtol=1e-4)
+    assert "fresh_val_loss" not in model.history, "nothing was inferred"
+    assert told[-1] == (8, model.history["loss"][-1])
+    assert model.about["data_fingerprint"] == digits.fingerprint
+    assert model.val_labels is not None
+    np.testing.assert_array_equal(model.val_labels, digits.val.labels)
+
+
+@pytest.mark.parametrize("form", ["floats", "without channels", "flat", "not contiguous"])
+def test_images_of_other_forms_give_the_same_model(form: str, digits: Dataset) -> None:
+    images = digits.train.images[:200]
+    other: Any = {
+        "floats": images.astype(np.float64) / 255,
+        "without channels": images[..., 0],
+        "flat": images.reshape(200, 64),
+        "not contiguous": np.asfortranarray(images),
+    }[form]
+    models = [fit_model(x, decoder=DECODER, fit=FIT) for x in (images, other)]
+    first, second = (model.latents for model in models)
+    np.testing.assert_allclose(first, second, atol=1e-3 * np.abs(first).max())
+    assert models[1].image_shape == ((1, 64, 1) if form == "flat" else (8, 8, 1))
+    assert models[1].val_latents.shape == (0, 2)
+
+
+@pytest.mark.parametrize("start", ["zeros", "normal", "pca", "som"])
+def test_without_validation_images_a_fit_goes_its_way(start: str, digits: Dataset) -> None:
+    fit = replace(FIT, latent_start=start)
+    model = fit_model(digits.train.images[:100], decoder=DECODER, fit=fit)
+    assert model.history["loss"][-1] < model.history["loss"][0]
+    assert not [name for name in model.history if name.startswith("val_")]
+
+
+def test_features_come_back_in_their_units(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    X = iris[0] * [1, 1000, 1e-6, 1] + [0, -5e5, 0, 7]
+    fit = fit_config("fast", num_epochs=60, batch_size=30)
+    decoder = DecoderConfig(arch=(32, 32), batch_norm=False)
+    model = fit_model(X, decoder=decoder, fit=fit, scaler="standardize", labels=iris[1])
+    found = model.infer(X)
+    lost = np.mean((model.decode(found.latents) - X) ** 2, axis=0) / X.var(axis=0)
+    assert lost.max() < 0.2
+    np.testing.assert_allclose(found.errors.loss.mean(), lost.mean(), rtol=1e-3)
+    # A hidden feature may be anything, and is filled in from the others.
+    hidden = X.copy()
+    hidden[:, 2] = np.nan
+    filled = model.reconstruct(hidden, np.array([True, True, False, True]).reshape(1, 4))
+    guess = np.mean((filled[:, 2] - X[:, 2]) ** 2) / X[:, 2].var()
+    assert guess < 0.3
+    with pytest.raises(DataError, match="samples must be finite, but row 0 is not"):
+        model.infer(hidden)
+    with pytest.raises(DataError, match="samples that count must be finite, but row 5 is not"):
+        model.infer(np.where(np.arange(150)[:, None] == 5, np.inf, X), np.ones((1, 4), bool))
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "message"),
+    [
+        (np.zeros((4, 2, 2, 1, 1)), {}, r"images must be \(n, height, width, channels\)"),
+        (np.zeros((0, 2, 2)), {}, "must hold one sample of one value at least, got"),
+        (np.zeros((3, 0)), {}, "must hold one sample of one value at least, got"),
+        (np.full((3, 4), 2.0), {}, "float pixels must lie between 0 and 1"),
+        (np.full((3, 4), np.nan), {}, "images must have finite pixels"),
+        (np.zeros((3, 4), np.int32), {}, "images must be uint8 .* or floats"),
+        (np.full((3, 4), np.nan), {"scaler": "standardize"}, "samples must be finite, but row 0"),
+        (np.zeros((3, 2, 2)), {"scaler": "standardize"}, r"samples must be \(n, n_features\)"),
+        (np.zeros((3, 4)), {"scaler": "log"}, "scaler must be one of"),
+        (np.zeros((3, 4)), {"seed": -1}, "seed must lie between"),
+        (np.zeros((3, 4)), {"learning_rate": 0.0}, "learning_rate must be greater than 0"),
+        (np.zeros((3, 4)), {"labels": [1, 2]}, r"labels must be 3 whole numbers, got"),
+        (np.zeros((3, 4)), {"labels": ["a", "b", "c"]}, r"labels must be 3 whole numbers, got"),
+        (np.zeros((3, 4)), {"val_images": np.zeros((2, 5))}, r"images must be \(n, 1, 4, 1\)"),
+        (
+            np.zeros((3, 4)),
+            {"scaler": "standardize", "augment": AugmentConfig(enabled=("zoom",))},
+            "augmentation is for pixels",
+        ),
+        (np.zeros((1, 4)), {"decoder": DecoderConfig(arch=(4,))}, "needs two images"),
+    ],
+)
+def test_what_cannot_be_fitted_is_told(images: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises((DataError, ConfigError), match=message):
+        fit_model(images, **{"decoder": DECODER, "fit": FIT, **options})
+
+
+def test_a_loss_beyond_all_numbers_is_told(digits: Dataset) -> None:
+    with pytest.raises(ConfigError, match=r"no longer finite .* learning_rate must be smaller"):
+        fit_model(
+            digits.train.images[:50],
+            decoder=DECODER,
+            fit=FIT,
+            scaler="identity",
+            learning_rate=1e30,
+        )
