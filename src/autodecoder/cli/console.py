@@ -40,9 +40,7 @@ console = _Console(soft_wrap=True, markup=False)
 
 def wide_console() -> Console:
     """For tables."""
-    return _Console(
-        width=_TABLE_WIDTH, soft_wrap=True, markup=False, stderr=console.stderr
-    )
+    return _Console(width=_TABLE_WIDTH, soft_wrap=True, markup=False, stderr=console.stderr)
 
 
 @contextlib.contextmanager

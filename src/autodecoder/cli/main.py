@@ -7,7 +7,10 @@ from cyclopts import App, CycloptsError, Parameter
 
 from autodecoder._version import __version__
 from autodecoder.cli.datasets import datasets
+from autodecoder.cli.encode import encode
 from autodecoder.cli.export import export
+from autodecoder.cli.generate import decode, interpolate, sample
+from autodecoder.cli.info import info
 from autodecoder.cli.reconstruct import reconstruct
 from autodecoder.cli.runs import runs_app, tensorboard
 from autodecoder.cli.train import train
@@ -30,7 +33,12 @@ app.command(train)
 app.command(runs_app)
 app.command(tensorboard)
 app.command(reconstruct)
+app.command(encode)
+app.command(decode)
+app.command(interpolate)
+app.command(sample)
 app.command(export)
+app.command(info)
 app.command(datasets)
 
 

@@ -1,7 +1,7 @@
 """Tables of the terminal: a study's trials, several studies, and two of them side by side."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich import box
@@ -127,6 +127,17 @@ def print_datasets(listed: Sequence[Overview]) -> None:
     wide_console().print(table)
     own = ", ".join(f"{kind}:{what}" for kind, what in OWN_SOURCES.items())
     console.print(f"Images of your own: --dataset {own}; see docs/datasets.md", highlight=False)
+
+
+def print_facts(folder: Path, facts: Mapping[str, object]) -> None:
+    """A line for each fact of a model that is known."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column()
+    for name, value in {"model": folder, **facts}.items():
+        if value is not None:
+            table.add_row(name, str(value))
+    wide_console().print(table, highlight=False)
 
 
 def _table() -> Table:

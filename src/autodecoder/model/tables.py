@@ -47,9 +47,16 @@ def unstandardize(
 
 
 def as_table(
-    name: str, values: Any, n_features: int | None = None, *, finite: bool = True
+    name: str,
+    values: Any,
+    n_features: int | None = None,
+    *,
+    finite: bool = True,
+    first: int = 0,
 ) -> Float64[np.ndarray, "n features"]:
     """Check samples of any features: numbers, a row a sample, finite unless that is left open.
+
+    Rows are counted from `first` in errors.
 
     Raises
     ------
@@ -62,5 +69,5 @@ def as_table(
         raise DataError(f"{name} must be (n, {wanted}), got {table.shape}.")
     good = np.isfinite(table).all(axis=1)
     if finite and not good.all():
-        raise DataError(f"{name} must be finite, but row {int(np.argmin(good))} is not.")
+        raise DataError(f"{name} must be finite, but row {first + int(np.argmin(good))} is not.")
     return table
