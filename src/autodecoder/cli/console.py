@@ -125,7 +125,14 @@ def study_progress() -> Iterator[Callable[[Progress], None]]:
 def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar over images, and the function that moves it."""
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), TimeRemainingColumn())
-    with ProgressBar(*columns, TextColumn("left"), console=console, transient=True) as bar:
+    bar = ProgressBar(
+        *columns,
+        TextColumn("left"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,  # else it leaves an empty line
+    )
+    with bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
 

@@ -24,8 +24,8 @@ def decode(
     latents: Annotated[
         Path,
         Parameter(
-            help="Latents: .npy, .npz with an array `latents`, or .csv, whose columns are latent_0, "
-            "latent_1, … if they have names. `encode` writes all three."
+            help="Latents: .npy, .npz with an array `latents`, or .csv, whose columns are "
+            "latent_0, latent_1, … if they have names. `encode` writes all three."
         ),
     ],
     out: Out,

@@ -13,7 +13,7 @@ from autodecoder.cli.generate import decode, interpolate, sample
 from autodecoder.cli.info import info
 from autodecoder.cli.reconstruct import reconstruct
 from autodecoder.cli.runs import runs_app, tensorboard
-from autodecoder.cli.train import train
+from autodecoder.cli.train import train, tune
 from autodecoder.errors import AutodecoderError
 
 #: Exit status of a wrong setting, file or folder, and of an interrupted run.
@@ -30,6 +30,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 app.command(train)
+app.command(tune)
 app.command(runs_app)
 app.command(tensorboard)
 app.command(reconstruct)

@@ -59,6 +59,19 @@ def print_study(study: Study) -> None:
         )
 
 
+def print_best(study: Study) -> None:
+    """The best trial of a search, in a sentence."""
+    best = study.best_trial
+    assert best is not None  # the caller has looked
+    values = ", ".join(
+        f"{name.replace('_', ' ')} {format_value(best.values[name])}"
+        for name in study.config.searched
+    )
+    console.print(
+        f"Best trial {best.trial_id}: {values}; {study.metric} {_score(best)}", highlight=False
+    )
+
+
 def print_studies(studies: Sequence[Study], unreadable: Sequence[tuple[Path, str]]) -> None:
     """A line for each study, with the values of a setting that is searched."""
     table = _table()
@@ -131,13 +144,12 @@ def print_datasets(listed: Sequence[Overview]) -> None:
 
 def print_facts(folder: Path, facts: Mapping[str, object]) -> None:
     """A line for each fact of a model that is known."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column()
-    table.add_column()
-    for name, value in {"model": folder, **facts}.items():
-        if value is not None:
-            table.add_row(name, str(value))
-    wide_console().print(table, highlight=False)
+    known = {
+        name: str(value) for name, value in {"model": folder, **facts}.items() if value is not None
+    }
+    width = max(map(len, known))
+    for name, value in known.items():
+        console.print(f"{name:{width}}  {value}", highlight=False)
 
 
 def _table() -> Table:

@@ -68,7 +68,7 @@ def model_facts(model: Model) -> dict[str, Any]:
 
 def describe_model(model: Model) -> str:
     """The model card: what it is, what it was trained on, how good it is, and how to use it."""
-    dataset = model.about.get("dataset")
+    dataset, rows = model.about.get("dataset"), model_facts(model)
     lines = [
         "---",
         "library_name: autodecoder",
@@ -82,11 +82,7 @@ def describe_model(model: Model) -> str:
         "",
         "| | |",
         "|---|---|",
-        *(
-            f"| {name} | {value} |"
-            for name, value in model_facts(model).items()
-            if value is not None
-        ),
+        *(f"| {name} | {value} |" for name, value in rows.items() if value is not None),
         "",
         "## Errors",
         "",
