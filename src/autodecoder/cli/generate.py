@@ -94,7 +94,7 @@ def interpolate(
         for name, text in (("from", from_), ("to", to)):
             ends.append(read_end(trained, name, text, resize=resize, seed=seed))
             report(len(ends))
-    made = trained.interpolate(*ends, n, path=path)
+    made = trained.interpolate(ends[0], ends[1], n, path=path)
     about = {"path": path, "from": ends[0].tolist(), "to": ends[1].tolist()}
     return _write(trained, made.latents, out, about, json_, in_row=True)
 
