@@ -42,14 +42,15 @@ def test_latents_are_found_piece_by_piece(
         found = np.load(name)
         assert found.dtype == np.float32
     elif name.endswith(".npz"):
-        arrays = np.load(name)
+        with np.load(name) as file:
+            arrays = dict(file)
         assert set(arrays) == {"latents", "loss", "mae", "psnr", "converged"}
         assert arrays["converged"].dtype == bool
         errors = load_model("digits").infer(np.load("images.npy")).errors
         np.testing.assert_allclose(arrays["loss"], errors.loss, rtol=1e-5)
         found = arrays["latents"]
     else:
-        rows = list(csv.DictReader(Path(name).open()))
+        rows = list(csv.DictReader(Path(name).read_text().splitlines()))
         assert [row["image"] for row in rows] == list("012345")
         assert rows[0]["converged"] in ("yes", "no")
         found = np.array([[row["latent_0"], row["latent_1"]] for row in rows], np.float32)
@@ -77,7 +78,8 @@ def test_a_mask_counts(capsys: pytest.CaptureFixture[str]) -> None:
     np.save("mask.npy", mask)
     flags = ["--images", "images.npy", "--mask", "mask.npy", "--out", "x.npz"]
     assert call("encode", "digits", *flags) == 0
-    assert np.isnan(np.load("x.npz")["loss"]).tolist() == [k == 1 for k in range(6)]
+    with np.load("x.npz") as arrays:
+        assert np.isnan(arrays["loss"]).tolist() == [k == 1 for k in range(6)]
     assert "mean squared error 0." in capsys.readouterr().out
     assert call("encode", "digits", *flags[:4], "--out", "x.csv", "--json") == 0
     mask[:] = False
@@ -89,7 +91,8 @@ def test_a_mask_counts(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_pictures_are_images_too() -> None:
     assert call("encode", "digits", "--images", "folder:pictures", "--out", "x.npz") == 0
-    arrays = np.load("x.npz")
+    with np.load("x.npz") as file:
+        arrays = dict(file)
     assert arrays["names"].tolist() == [f"{k}.png" for k in range(6)]
     np.testing.assert_allclose(arrays["latents"], wanted(), atol=1e-5)
     assert call("reconstruct", "digits", "--images", "folder:pictures", "--out", "made") == 0

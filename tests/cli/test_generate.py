@@ -32,6 +32,11 @@ def sentence(capsys: pytest.CaptureFixture[str]) -> str:
     return err
 
 
+def arrays_of(path: str) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return dict(file)
+
+
 def decoded(name: str) -> np.ndarray:
     return load_model(name).decode(np.load(f"{name}.npy"))
 
@@ -47,7 +52,7 @@ def test_latents_are_decoded_to_arrays(
     assert capsys.readouterr().out == "made/x.npy: 5 images of 8 × 8 × 1\n"
     np.testing.assert_allclose(np.load("made/x.npy"), decoded("digits"), atol=1e-6)
     assert call("decode", "digits", "--latents", "digits.npy", "--out", "x.npz") == 0
-    arrays = np.load("x.npz")
+    arrays = arrays_of("x.npz")
     np.testing.assert_allclose(arrays["images"], decoded("digits"), atol=1e-6)
     np.testing.assert_array_equal(arrays["latents"], np.load("digits.npy"))
     # What `decode` and `encode` write is read back.
@@ -84,7 +89,7 @@ def test_features_are_decoded(name: str, capsys: pytest.CaptureFixture[str]) -> 
     if name.endswith("csv"):
         found = np.loadtxt(name, delimiter=",", skiprows=1)
     else:
-        found = np.load(name) if name.endswith("npy") else np.load(name)["images"]
+        found = np.load(name) if name.endswith("npy") else arrays_of(name)["images"]
     np.testing.assert_allclose(found, decoded("features"), rtol=1e-5)
 
 
@@ -135,7 +140,7 @@ def test_a_way_is_decoded(capsys: pytest.CaptureFixture[str]) -> None:
         out = f"{path}.npz"
         assert call("interpolate", "digits", *flags, "--path", path, "--out", out) == 0
         made = model.interpolate(model.latents[1], model.val_latents[2], 4, path=path)
-        np.testing.assert_allclose(np.load(out)["latents"], made.latents, rtol=1e-6)
+        np.testing.assert_allclose(arrays_of(out)["latents"], made.latents, rtol=1e-6)
     capsys.readouterr()
     assert call("interpolate", "digits", *flags, "--out", "row.png", "--json") == 0
     out, err = capsys.readouterr()
@@ -153,7 +158,7 @@ def test_the_ends_may_be_numbers_or_a_picture() -> None:
     Image.fromarray(image[..., 0]).save("end.png")
     flags = ["--from", "-0.5,2e-1", "--to", "end.png", "--n", "2"]
     assert call("interpolate", "digits", *flags, "--out", "x.npz") == 0
-    first, last = np.load("x.npz")["latents"]
+    first, last = arrays_of("x.npz")["latents"]
     np.testing.assert_allclose(first, [-0.5, 0.2])
     np.testing.assert_allclose(last, load_model("digits").infer(image[None]).latents[0], atol=1e-5)
 
@@ -161,7 +166,7 @@ def test_the_ends_may_be_numbers_or_a_picture() -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--from", "train:999"], "from must be train: and an index from 0 to 142"),
+        (["--from", "train:999"], "from must be train: and an index from 0 to 143"),
         (["--from", "train:-1"], "got train:-1"),
         (["--from", "train:one"], "got train:one"),
         (["--to", "val:6"], "to must be val: and an index from 0 to 5"),
@@ -227,7 +232,7 @@ def test_a_model_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("info", "digits") == 0
     out, err = capsys.readouterr()
     assert err == ""
-    for part in ("8 × 8 × 1 pixels", "2 latent dimensions, then 16", "143 of training", "jax "):
+    for part in ("8 × 8 × 1 pixels", "2 latent dimensions, then 16", "144 of training", "jax "):
         assert part in out
     assert call("info", "features", "--json") == 0
     out, err = capsys.readouterr()

@@ -62,13 +62,13 @@ def open_given(
                 f"the model is of features, which no image file holds, got {source}; give an .npy, "
                 ".npz or .csv file."
             )
+        from autodecoder.data.folder import list_files
         from autodecoder.data.pictures import read_as
 
         if not is_folder and not path.is_file():
             raise DataError(f"{path} cannot be read: it is no file.")
-        if is_folder and path.is_file():
-            raise DataError(f"folder: must name a folder of images, but {path} is a file.")
-        return Given(*read_as(path, image_shape, resize=resize, progress=progress))
+        paths, root = (list_files(path), path) if is_folder else ([path], path.parent)
+        return Given(*read_as(paths, root, image_shape, resize=resize, progress=progress))
     if path.is_dir():
         raise DataError(f"{path} is a folder; folder:{path} stands for the image files in it.")
     if is_table and path.suffix.lower() == ".csv":

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from autodecoder.config import DataConfig
 from autodecoder.data.dataset import Dataset, ImageSet
 from autodecoder.data.decode import Head, UnreadableImage, decode, quiet_pillow, read_head
-from autodecoder.data.folder import Listing, list_files, list_images, shown
+from autodecoder.data.folder import Listing, list_images, shown
 from autodecoder.data.splits import choose
 from autodecoder.data.storage import allocate
 from autodecoder.errors import DataError
@@ -70,13 +70,20 @@ def read_folder(root: Path, config: DataConfig, *, seed: int, progress: bool) ->
 
 
 def read_as(
-    source: Path, image_shape: tuple[int, int, int], *, resize: bool, progress: bool
+    paths: Sequence[Path],
+    root: Path,
+    image_shape: tuple[int, int, int],
+    *,
+    resize: bool,
+    progress: bool,
 ) -> tuple[np.ndarray, list[str]]:
-    """Read an image file, or all of a folder, as images of a given shape.
+    """Read image files as images of a given shape.
 
     Parameters
     ----------
-    source : Path
+    paths : sequence of Path
+    root : Path
+        The folder that they are below.
     image_shape : (height, width, channels)
         With one channel, images in colour become grey.
     resize : bool
@@ -86,7 +93,7 @@ def read_as(
     Returns
     -------
     (n, height, width, channels) uint8, list of str
-        The images, and their names.
+        The images, and their names below `root`.
 
     Raises
     ------
@@ -100,8 +107,6 @@ def read_as(
             f"image files have 1 or 3 channels, but images must be (n, {height}, {width}, "
             f"{channels}); give them as an .npy file."
         )
-    root = source if source.is_dir() else source.parent
-    paths = list_files(source) if source.is_dir() else [source]
     pictures = Pictures(
         np.zeros(len(paths), np.int32),
         lambda i: shown(paths[i].relative_to(root)),

@@ -185,17 +185,18 @@ class Model:
 
     def reconstruct(
         self, images: Any, mask: Any = None, *, config: InferConfig | None = None, seed: int = 0
-    ) -> Float[np.ndarray, "n height width channels"]:
+    ) -> Float[np.ndarray, "n ..."]:
         """Reconstruct images, those pixels too that a mask hides; see `infer`.
 
         Returns
         -------
         (n, height, width, channels) float32
-            Pixels from 0 to 1; not a number for an image without a pixel that counts.
+            Pixels from 0 to 1; not a number for an image without a pixel that counts. Of features
+            (n, n_features), in their own units.
         """
         return self.decode_inferred(self.infer(images, mask, config=config, seed=seed))
 
-    def decode_inferred(self, found: Inference) -> Float[np.ndarray, "n height width channels"]:
+    def decode_inferred(self, found: Inference) -> Float[np.ndarray, "n ..."]:
         """The reconstructions of what `infer` found, as `reconstruct` returns them."""
         images = self.decode(found.latents)
         images[np.isnan(found.errors.loss)] = np.nan

@@ -6,7 +6,7 @@ import math
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Num, UInt8
@@ -15,7 +15,7 @@ from PIL import Image
 from autodecoder.errors import ConfigError
 from autodecoder.files import new_folder, whole_file, write_file
 from autodecoder.model import Model
-from autodecoder.report.placed import begin_array, lines, number
+from autodecoder.report.placed import Writable, begin_array, lines, number
 
 #: Samples decoded and written at once.
 _PIECE = 2000
@@ -143,7 +143,7 @@ def _write_arrays(
 ) -> None:
     """Piece by piece, so that memory stays small."""
     with contextlib.ExitStack() as stack:
-        file: IO[bytes] = stack.enter_context(whole_file(path))
+        file: Writable = stack.enter_context(whole_file(path))
         if kind == ".csv":
             file.write(lines([[f"feature_{k}" for k in range(shape[1])]]))
             for piece in pieces:
@@ -159,7 +159,7 @@ def _write_arrays(
             np.lib.format.write_array(member, np.asarray(latents, "<f4"), allow_pickle=False)
 
 
-def _write_array(file: IO[bytes], pieces: Iterator[np.ndarray], shape: tuple[int, ...]) -> None:
+def _write_array(file: Writable, pieces: Iterator[np.ndarray], shape: tuple[int, ...]) -> None:
     begin_array(file, shape)
     for piece in pieces:
         file.write(np.ascontiguousarray(piece, "<f4").tobytes())

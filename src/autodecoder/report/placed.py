@@ -6,7 +6,7 @@ import io
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -23,6 +23,13 @@ from autodecoder.model.tables import as_table
 _PIECE = 2000
 #: What files of latents may be.
 LATENT_KINDS = (".npz", ".npy", ".csv")
+
+
+@runtime_checkable
+class Writable(Protocol):
+    """A file, or a member of an archive."""
+
+    def write(self, content: bytes, /) -> Any: ...
 
 
 class Given(NamedTuple):
@@ -122,7 +129,7 @@ def write_latents(
     converged = np.zeros(n, bool)
     kind = path.suffix.lower()
     with contextlib.ExitStack() as stack:
-        file: IO[bytes] = stack.enter_context(whole_file(path))
+        file: Writable = stack.enter_context(whole_file(path))
         archive = stack.enter_context(zipfile.ZipFile(file, "w")) if kind == ".npz" else None
         with contextlib.ExitStack() as member:
             if archive is not None:
@@ -151,7 +158,7 @@ def write_latents(
     return errors
 
 
-def begin_array(file: IO[bytes], shape: tuple[int, ...]) -> None:
+def begin_array(file: Writable, shape: tuple[int, ...]) -> None:
     """Write the header of a float32 array, after which its values follow."""
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
