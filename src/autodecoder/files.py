@@ -57,6 +57,24 @@ def write_file(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def new_folder(folder: Path) -> None:
+    """Make a folder for results, or take an empty one.
+
+    Raises
+    ------
+    OutputError
+        If it holds other files, or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep_temporary(folder)  # of a run that was killed
+        is_empty = not any(folder.iterdir())
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}.") from error
+    if not is_empty:
+        raise OutputError(f"out must be a new or an empty folder, but {folder} is not empty.")
+
+
 def sweep_temporary(folder: Path) -> None:
     """Remove what processes left that were killed while they wrote, below a folder too.
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import jax
 import jaxtyping
+import numpy as np
 import pytest
 from tests.cli.builders import QUICK, train
+
+import autodecoder as ad
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -38,6 +41,28 @@ def as_shipped() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="package")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two models, of a few epochs each: `digits`, with its validation images beside it
+    as `images.npy`, and `features`, with its table as `table.npy`."""
+    folder = tmp_path_factory.mktemp("models")
+    digits = ad.load_dataset("digits", examples_frac=0.1)
+    images = digits.val.images[:6]
+    quick = ad.fit_config("fast", num_epochs=3)
+    config = ad.DecoderConfig(arch=(16,))
+    model = ad.fit_model(
+        digits.train.images, decoder=config, fit=quick, learning_rate=1e-2, val_images=images
+    )
+    ad.save_model(model, folder / "digits")
+    np.save(folder / "images.npy", images)
+    table = np.random.default_rng(0).normal(7, [1, 2, 3, 4, 5], size=(40, 5))
+    config = ad.DecoderConfig(arch=(16,), latent_dims=3)
+    model = ad.fit_model(table, decoder=config, fit=quick, learning_rate=1e-2, scaler="standardize")
+    ad.save_model(model, folder / "features")
+    np.save(folder / "table.npy", table)
+    return folder
 
 
 @pytest.fixture(scope="package")

@@ -14,10 +14,16 @@ from autodecoder.config import list_settings
 
 COMMANDS = (
     ["train"],
+    ["tune"],
     ["runs"],
     ["runs", "compare"],
     ["tensorboard"],
     ["reconstruct"],
+    ["encode"],
+    ["decode"],
+    ["interpolate"],
+    ["sample"],
+    ["info"],
     ["datasets"],
     ["export"],
 )
@@ -73,6 +79,19 @@ def test_every_flag_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     assert "[default: None]" not in text
     assert "False]" not in text
     assert "()" not in text
+
+
+def test_tune_has_the_flags_of_train_but_for_the_learning_rate(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags = {}
+    for command in ("train", "tune"):
+        assert call(command, "--help") == 0
+        flags[command] = set(re.findall(r"│ (--\w+)", capsys.readouterr().out))
+    assert flags["train"] - flags["tune"] == {"--lr"}
+    assert flags["tune"] <= flags["train"]
+    assert call("tune", "--lr=1e-3") == 2
+    assert "--lr" in capsys.readouterr().err
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,22 +2,14 @@
 
 import importlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from tests.cli.builders import train
 
 from autodecoder import StudyConfig
+from autodecoder.cli.study_flags import Asked
 from autodecoder.config import LEARNING_RATE_GRID, RECIPES, Range, list_settings
-
-
-class Asked(NamedTuple):
-    """What is about to be run."""
-
-    config: StudyConfig
-    folder: Path
-    storage: str | None
-    reset: bool
 
 
 @pytest.fixture
@@ -25,8 +17,8 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Asked]:
     """What the command line would run, which here it does not."""
     calls: list[Asked] = []
 
-    def note(*arguments: Any) -> bool:
-        calls.append(Asked(*arguments))
+    def note(asked: Asked, _json: bool) -> bool:
+        calls.append(asked)
         return False
 
     monkeypatch.setattr(importlib.import_module("autodecoder.cli.train"), "_train", note)

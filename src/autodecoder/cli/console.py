@@ -1,9 +1,12 @@
 """What the terminal shows while a study runs, and how Ctrl-C reaches it."""
 
 import contextlib
+import json
 import logging
+import math
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -37,7 +40,32 @@ console = _Console(soft_wrap=True, markup=False)
 
 def wide_console() -> Console:
     """For tables."""
-    return _Console(width=_TABLE_WIDTH, soft_wrap=True, markup=False)
+    return _Console(width=_TABLE_WIDTH, soft_wrap=True, markup=False, stderr=console.stderr)
+
+
+@contextlib.contextmanager
+def aside(json_: bool) -> Iterator[None]:
+    """Progress and messages go to standard error where programs read standard output."""
+    before = console.stderr
+    console.stderr = json_ or before
+    try:
+        yield
+    finally:
+        console.stderr = before
+
+
+def print_json(content: Any) -> None:
+    """A command's result for programs, in one line; what is no finite number is null."""
+    text = json.dumps(_finite(content), allow_nan=False, default=str)
+    _Console(soft_wrap=True).print(text, highlight=False, emoji=False, markup=False)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def print_start(config: StudyConfig, dataset: Dataset) -> None:
@@ -97,7 +125,14 @@ def study_progress() -> Iterator[Callable[[Progress], None]]:
 def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar over images, and the function that moves it."""
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), TimeRemainingColumn())
-    with ProgressBar(*columns, TextColumn("left"), console=console, transient=True) as bar:
+    bar = ProgressBar(
+        *columns,
+        TextColumn("left"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,  # else it leaves an empty line
+    )
+    with bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
 

@@ -1,12 +1,12 @@
 """`autodecoder datasets`: what there is to train on, where it lies, and fetching it."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from autodecoder.cli.flags import Json
 from autodecoder.config import DATASETS
 from autodecoder.config.rules import check_choice
 
@@ -24,9 +24,7 @@ def datasets(
         Path | None,
         Parameter(help="Folder to look in first, whose subfolders are named as the data sets."),
     ] = None,
-    json_: Annotated[
-        bool, Parameter(name="json", show_default=False, help="Print JSON, and nothing else.")
-    ] = False,
+    json_: Json = False,
 ) -> bool:
     """List the data sets: their images, and where they lie or what their download takes.
 
@@ -34,7 +32,7 @@ def datasets(
 
     Example: autodecoder datasets --fetch mnist
     """
-    from autodecoder.cli.console import console
+    from autodecoder.cli.console import print_json
     from autodecoder.cli.tables import print_datasets
     from autodecoder.data.catalogue import fetch_published
     from autodecoder.data.overview import list_datasets
@@ -59,7 +57,7 @@ def datasets(
             }
             for found in listed
         ]
-        console.print(json.dumps(content, indent=2), highlight=False, emoji=False)
+        print_json(content)
     else:
         print_datasets(listed)
     return False

@@ -1,10 +1,11 @@
 """`autodecoder export`: a trained decoder as a file for other programs."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+
+from autodecoder.cli.flags import Json
 
 
 def export(
@@ -14,12 +15,7 @@ def export(
     /,
     *,
     out: Annotated[Path, Parameter(help="The ONNX file; one that exists is replaced.")],
-    json_: Annotated[
-        bool,
-        Parameter(
-            name="--json", help="Print one JSON object instead of a sentence.", show_default=False
-        ),
-    ] = False,
+    json_: Json = False,
 ) -> bool:
     """Write the decoder as an ONNX file: from latents (n, latent_dims) to images.
 
@@ -28,21 +24,22 @@ def export(
 
     Example: autodecoder export runs/mine/best --out decoder.onnx
     """
-    from autodecoder.cli.console import console
+    from autodecoder.cli.console import console, print_json
     from autodecoder.model import export_onnx, load_model
 
     trained = load_model(model)
     export_onnx(trained, out)
     n_bytes = out.stat().st_size
     if json_:
-        about = {
-            "out": str(out),
-            "bytes": n_bytes,
-            "latent_dims": trained.latent_dims,
-            "image_shape": trained.sample_shape,
-            "scaler": trained.scaler,
-        }
-        console.print(json.dumps(about), highlight=False)
+        print_json(
+            {
+                "out": str(out),
+                "bytes": n_bytes,
+                "latent_dims": trained.latent_dims,
+                "image_shape": trained.sample_shape,
+                "scaler": trained.scaler,
+            }
+        )
         return False
     sides = " × ".join(map(str, trained.sample_shape))
     samples = "images" if trained.standardization is None else "features"

@@ -1,12 +1,22 @@
 """Flags of the command line, described by the settings that they stand for."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from cyclopts import Group, Parameter, Token
 
 from autodecoder.config import Setting, format_arch, list_settings
 from autodecoder.errors import ConfigError
+
+#: The flag of commands whose result programs read.
+Json = Annotated[
+    bool,
+    Parameter(
+        name="json",
+        show_default=False,
+        help="Print the result as JSON on standard output, and nothing else there.",
+    ),
+]
 
 SETTINGS = {setting.path: setting for setting in list_settings()}
 

@@ -7,10 +7,13 @@ from cyclopts import App, CycloptsError, Parameter
 
 from autodecoder._version import __version__
 from autodecoder.cli.datasets import datasets
+from autodecoder.cli.encode import encode
 from autodecoder.cli.export import export
+from autodecoder.cli.generate import decode, interpolate, sample
+from autodecoder.cli.info import info
 from autodecoder.cli.reconstruct import reconstruct
 from autodecoder.cli.runs import runs_app, tensorboard
-from autodecoder.cli.train import train
+from autodecoder.cli.train import train, tune
 from autodecoder.errors import AutodecoderError
 
 #: Exit status of a wrong setting, file or folder, and of an interrupted run.
@@ -27,10 +30,16 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 app.command(train)
+app.command(tune)
 app.command(runs_app)
 app.command(tensorboard)
 app.command(reconstruct)
+app.command(encode)
+app.command(decode)
+app.command(interpolate)
+app.command(sample)
 app.command(export)
+app.command(info)
 app.command(datasets)
 
 

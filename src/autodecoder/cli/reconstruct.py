@@ -5,30 +5,26 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from autodecoder.cli.flags import whole_number
+from autodecoder.cli.flags import Json, whole_number
+from autodecoder.cli.inputs import (
+    Images,
+    Mask,
+    ModelFolder,
+    Resize,
+    Seed,
+    error_means,
+    open_samples,
+)
 
 
 def reconstruct(
-    model: Annotated[
-        Path, Parameter(help="A model's folder: `best` in that of a study with --save_best_model.")
-    ],
+    model: ModelFolder,
     /,
     *,
-    images: Annotated[
-        Path,
-        Parameter(
-            help="Images: .npy (read piece by piece, however large), .npz with an array `images`, "
-            "or an IDX file as MNIST's; uint8 from 0 to 255, or floats from 0 to 1."
-        ),
-    ],
+    images: Images,
     out: Annotated[Path, Parameter(help="Folder for the results; new or empty.")],
-    mask: Annotated[
-        Path | None,
-        Parameter(
-            help="Which pixels count: an .npy of booleans, or of weights, for all images or one "
-            "for each. The others are filled in."
-        ),
-    ] = None,
+    mask: Mask = None,
+    resize: Resize = False,
     method: Annotated[
         str, Parameter(help="Solver: auto, lm or adam; see docs/inference.md.")
     ] = "auto",
@@ -47,7 +43,8 @@ def reconstruct(
         Parameter(help="An image has converged when a step promises less than this share."),
     ] = 1e-5,
     prior: Annotated[float, Parameter(help="Strength of a Gaussian prior on the latents.")] = 0.0,
-    seed: Annotated[int, Parameter(converter=whole_number, help="Of what is drawn.")] = 0,
+    seed: Seed = 0,
+    json_: Json = False,
 ) -> bool:
     """Reconstruct images: find the latent of each under the trained decoder, and decode it.
 
@@ -58,10 +55,10 @@ def reconstruct(
     """
     import numpy as np
 
-    from autodecoder.cli.console import console, counted
+    from autodecoder.cli.console import aside, console, counted, print_json
     from autodecoder.cli.programs import keep_programs
     from autodecoder.config import InferConfig
-    from autodecoder.data.arrays import open_images, open_mask
+    from autodecoder.data.arrays import open_mask
     from autodecoder.model import load_model
     from autodecoder.report.reconstructions import write_reconstructions
 
@@ -75,16 +72,27 @@ def reconstruct(
     )
     keep_programs()
     trained = load_model(model)
-    given = open_images(images)
+    given = open_samples(trained, images, resize=resize)
     seen = None if mask is None else open_mask(mask)
-    with counted("reconstructing", len(given)) as report:
+    n = len(given.samples)
+    with aside(json_), counted("reconstructing", n) as report:
         errors = write_reconstructions(
-            trained, given, seen, out, config=config, seed=seed, report=report
+            trained,
+            given.samples,
+            seen,
+            out,
+            config=config,
+            names=given.names,
+            seed=seed,
+            report=report,
         )
     unseen = int(np.isnan(errors.loss).sum())
-    known = errors.loss[~np.isnan(errors.loss)]
-    summary = f"; mean squared error {known.mean():.4f}" if len(known) else ""
-    console.print(f"{len(given):,} images{summary}", highlight=False)
+    means = error_means(errors)
+    if json_:
+        print_json({"out": str(out), "n_images": n, "n_not_reconstructed": unseen, **means})
+        return False
+    summary = f"; mean squared error {means['loss']:.4f}" if unseen < n else ""
+    console.print(f"{n:,} images{summary}", highlight=False)
     if unseen:
         console.print(f"{unseen:,} images without a pixel that counts: not reconstructed")
     console.print(f"Results in {out}", highlight=False)

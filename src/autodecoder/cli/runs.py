@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from autodecoder.cli.flags import Json
 from autodecoder.errors import AutodecoderError, ConfigError, DataError
 
 runs_app = App(name="runs")
@@ -19,18 +20,26 @@ def runs(
         "runs"
     ),
     /,
+    *,
+    json_: Json = False,
 ) -> bool:
     """Show the best trials of a study, or a line for each study in a folder.
 
     Example: autodecoder runs runs/demo
     """
+    from autodecoder.cli.console import print_json
+    from autodecoder.cli.content import study_content, trial_content
     from autodecoder.cli.tables import print_studies, print_study
     from autodecoder.study import load_study
 
     if not path.is_dir():
         raise ConfigError(f"runs must be shown of an existing folder, got {path}.")
     if (path / "config.json").exists():
-        print_study(load_study(path))
+        study = load_study(path)
+        if json_:
+            print_json([trial_content(trial) for trial in study.trials])
+        else:
+            print_study(study)
         return False
     studies, unreadable = [], []
     for config in sorted(path.glob("*/config.json")):
@@ -40,7 +49,11 @@ def runs(
             unreadable.append((config.parent, str(error)))
     if not studies and not unreadable:
         raise DataError(f"{path} holds no study.")
-    print_studies(studies, unreadable)
+    if json_:
+        content = [study_content(study) for study in studies]
+        print_json([*content, *({"folder": str(p), "error": why} for p, why in unreadable)])
+    else:
+        print_studies(studies, unreadable)
     return False
 
 
@@ -49,15 +62,25 @@ def compare(
     one: Annotated[Path, Parameter(help="Folder of a study.")],
     other: Annotated[Path, Parameter(help="Folder of another.")],
     /,
+    *,
+    json_: Json = False,
 ) -> bool:
     """Show two studies side by side: their best trials, and the settings in which they differ.
 
     Example: autodecoder runs compare runs/demo runs/other
     """
+    from autodecoder.cli.console import print_json
+    from autodecoder.cli.content import study_content
     from autodecoder.cli.tables import print_comparison
+    from autodecoder.config import differences, to_dict
     from autodecoder.study import load_study
 
-    print_comparison(load_study(one), load_study(other))
+    pair = (load_study(one), load_study(other))
+    if json_:
+        changed = differences(*(to_dict(study.config) for study in pair))
+        print_json({"studies": [study_content(study) for study in pair], "settings": changed})
+    else:
+        print_comparison(*pair)
     return False
 
 

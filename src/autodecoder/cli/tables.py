@@ -1,7 +1,7 @@
 """Tables of the terminal: a study's trials, several studies, and two of them side by side."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich import box
@@ -57,6 +57,19 @@ def print_study(study: Study) -> None:
         console.print(
             f"{epochs} epochs in {seconds:.1f} s ({seconds / epochs:.3g} s each)", highlight=False
         )
+
+
+def print_best(study: Study) -> None:
+    """The best trial of a search, in a sentence."""
+    best = study.best_trial
+    assert best is not None  # the caller has looked
+    values = ", ".join(
+        f"{name.replace('_', ' ')} {format_value(best.values[name])}"
+        for name in study.config.searched
+    )
+    console.print(
+        f"Best trial {best.trial_id}: {values}; {study.metric} {_score(best)}", highlight=False
+    )
 
 
 def print_studies(studies: Sequence[Study], unreadable: Sequence[tuple[Path, str]]) -> None:
@@ -127,6 +140,16 @@ def print_datasets(listed: Sequence[Overview]) -> None:
     wide_console().print(table)
     own = ", ".join(f"{kind}:{what}" for kind, what in OWN_SOURCES.items())
     console.print(f"Images of your own: --dataset {own}; see docs/datasets.md", highlight=False)
+
+
+def print_facts(folder: Path, facts: Mapping[str, object]) -> None:
+    """A line for each fact of a model that is known."""
+    known = {
+        name: str(value) for name, value in {"model": folder, **facts}.items() if value is not None
+    }
+    width = max(map(len, known))
+    for name, value in known.items():
+        console.print(f"{name:{width}}  {value}", highlight=False)
 
 
 def _table() -> Table:

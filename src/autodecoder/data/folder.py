@@ -42,9 +42,7 @@ def list_images(root: Path) -> tuple[Listing, Listing | None]:
     DataError
         If the folder is missing or holds no image, or has images beside folders of images.
     """
-    if not root.is_dir():
-        what = "is a file" if root.is_file() else "does not exist"
-        raise DataError(f"{shown(root)} must be a folder of images, but {what}.")
+    _check_folder(root)
     whole = _classes(root)
     parts = {name.casefold(): name for name in whole.classes}
     found = [name for name in _VALIDATION if name in parts]
@@ -53,9 +51,27 @@ def list_images(root: Path) -> tuple[Listing, Listing | None]:
     return _classes(root / parts[_TRAIN]), _classes(root / parts[found[0]])
 
 
+def list_files(root: Path) -> list[Path]:
+    """All images of a folder, of whatever class or part, in the order of their names.
+
+    Raises
+    ------
+    DataError
+        As of `list_images`.
+    """
+    _check_folder(root)
+    return _classes(root).paths
+
+
 def shown(path: Path | str) -> str:
     """A name as text that can be printed, also one that is no text."""
     return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _check_folder(root: Path) -> None:
+    if not root.is_dir():
+        what = "is a file" if root.is_file() else "does not exist"
+        raise DataError(f"{shown(root)} must be a folder of images, but {what}.")
 
 
 def _classes(root: Path) -> Listing:

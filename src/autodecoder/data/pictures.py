@@ -69,6 +69,69 @@ def read_folder(root: Path, config: DataConfig, *, seed: int, progress: bool) ->
     )
 
 
+def read_as(
+    paths: Sequence[Path],
+    root: Path,
+    image_shape: tuple[int, int, int],
+    *,
+    resize: bool,
+    progress: bool,
+) -> tuple[np.ndarray, list[str]]:
+    """Read image files as images of a given shape.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    root : Path
+        The folder that they are below.
+    image_shape : (height, width, channels)
+        With one channel, images in colour become grey.
+    resize : bool
+        Crop images of another size around the centre, and scale them.
+    progress : bool
+
+    Returns
+    -------
+    (n, height, width, channels) uint8, list of str
+        The images, and their names below `root`.
+
+    Raises
+    ------
+    DataError
+        If one cannot be read or, without `resize`, is of another size; or if the shape is not that
+        of pictures.
+    """
+    height, width, channels = image_shape
+    if channels not in (1, 3):
+        raise DataError(
+            f"image files have 1 or 3 channels, but images must be (n, {height}, {width}, "
+            f"{channels}); give them as an .npy file."
+        )
+    pictures = Pictures(
+        np.zeros(len(paths), np.int32),
+        lambda i: shown(paths[i].relative_to(root)),
+        lambda i: paths[i],
+    )
+    images = allocate((len(paths), *image_shape))
+
+    def fill(i: int) -> None:
+        head = read_head(paths[i], (height, width) if resize else None)
+        is_other = head[:2] != (height, width)
+        if is_other and not resize:
+            raise UnreadableImage(
+                f"{head.height} × {head.width} instead of {height} × {width}; --resize crops and "
+                "scales it"
+            )
+        decode(paths[i], (height, width) if is_other else None, images[i])
+
+    with quiet_pillow():
+        failures = _in_threads(fill, pictures, "images" if progress else None)
+    if failures:
+        which = f"{len(failures)} of {len(paths)} image files" if len(paths) > 1 else "image file"
+        raise DataError(f"{which} cannot be used: {_list(failures)}.")
+    return images, [pictures.name(i) for i in range(len(paths))]
+
+
 def read_pictures(
     train: Pictures,
     val: Pictures | None,

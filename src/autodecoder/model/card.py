@@ -41,26 +41,35 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version(), "autodecoder": __version__, **found}
 
 
-def describe_model(model: Model) -> str:
-    """The model card: what it is, what it was trained on, how good it is, and how to use it."""
+def count_weights(model: Model) -> int:
+    """Weights, biases and scales of the decoder."""
+    return sum(math.prod(array.shape) for array in jax.tree.leaves(model.decoder.layers))
+
+
+def model_facts(model: Model) -> dict[str, Any]:
+    """What there is to tell of a model on a line each, by what it is called; `None` if unknown."""
     about, config = model.about, model.decoder.config
     dataset = about.get("dataset")
-    n_weights = sum(math.prod(a.shape) for a in jax.tree.leaves(model.decoder.layers))
     is_table = model.standardization is not None
     shape = " × ".join(map(str, model.sample_shape)) + (" features" if is_table else " pixels")
-    rows = {
+    return {
         "data set": dataset if isinstance(dataset, str) else "not named",
         "fingerprint of the data": about.get("data_fingerprint"),
         "one sample": shape,
         "scaling": _SCALERS[model.scaler],
         "decoder": f"{config.latent_dims} latent dimensions, then {format_arch(config.arch)}, "
         f"{config.activation}{_options(config)}",
-        "weights": f"{n_weights:,}",
+        "weights": f"{count_weights(model):,}",
         "latents": f"{len(model.latents):,} of training, {len(model.val_latents):,} of validation",
         "epoch": about.get("epoch"),
         "learning rate": _inside(about, "values", "learning_rate"),
         "seed": _inside(about, "settings", "seed"),
     }
+
+
+def describe_model(model: Model) -> str:
+    """The model card: what it is, what it was trained on, how good it is, and how to use it."""
+    dataset, rows = model.about.get("dataset"), model_facts(model)
     lines = [
         "---",
         "library_name: autodecoder",

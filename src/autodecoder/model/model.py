@@ -192,7 +192,8 @@ class Model:
         Returns
         -------
         (n, height, width, channels) float32
-            Pixels from 0 to 1; not a number for an image without a pixel that counts.
+            Pixels from 0 to 1; not a number for an image without a pixel that counts. Of features
+            (n, n_features), in their own units.
         """
         return self.decode_inferred(self.infer(images, mask, config=config, seed=seed))
 

@@ -1,0 +1,44 @@
+"""What `--json` tells of studies and trials, as plain values."""
+
+from typing import Any
+
+from autodecoder.config import format_arch
+from autodecoder.study import Study, Trial
+from autodecoder.study.results import COMPLETE, FAILED
+
+
+def study_content(study: Study) -> dict[str, Any]:
+    """A study with its trials, best first."""
+    best = study.best_trial
+    return {
+        "folder": str(study.folder),
+        "dataset": study.config.data.dataset,
+        "objective": study.metric,
+        "n_trials": study.config.search.n_trials,
+        "n_ended": sum(trial.state in (COMPLETE, FAILED) for trial in study.trials),
+        "best": None if best is None else trial_content(best),
+        "trials": [trial_content(trial) for trial in study.trials],
+    }
+
+
+def trial_content(trial: Trial) -> dict[str, Any]:
+    """A trial; each metric is the mean over the executions after the last epoch of each."""
+    executions = [execution for execution in trial.executions if execution.epochs]
+    names = dict.fromkeys(name for execution in executions for name in execution.history)
+    return {
+        "trial": trial.trial_id,
+        "state": trial.state,
+        "values": {
+            name: format_arch(value) if isinstance(value, tuple) else value
+            for name, value in trial.values.items()
+        },
+        "score": trial.score,
+        "spread": trial.spread,
+        "metrics": {
+            name: sum(e.last(name) for e in executions) / len(executions) for name in names
+        },
+        "epochs": [execution.epochs for execution in trial.executions],
+        "ended": [execution.status for execution in trial.executions],
+        "seconds": sum(execution.seconds for execution in trial.executions),
+        "error": trial.error,
+    }

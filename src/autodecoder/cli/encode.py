@@ -1,0 +1,78 @@
+"""`autodecoder encode`: from images to their latents under a trained decoder."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from autodecoder.cli.flags import Json
+from autodecoder.cli.inputs import (
+    Images,
+    Mask,
+    ModelFolder,
+    Resize,
+    Seed,
+    error_means,
+    open_samples,
+)
+from autodecoder.errors import ConfigError
+
+
+def encode(
+    model: ModelFolder,
+    /,
+    *,
+    images: Images,
+    out: Annotated[
+        Path,
+        Parameter(
+            help="File of the latents: .npy of these alone; .npz of `latents`, `loss`, `mae`, "
+            "`psnr` and `converged`; or .csv, a line an image."
+        ),
+    ],
+    mask: Mask = None,
+    resize: Resize = False,
+    seed: Seed = 0,
+    json_: Json = False,
+) -> bool:
+    """Find the latents of images: those whose reconstructions are nearest.
+
+    With the settings of latent inference as they are; `reconstruct` has flags for them.
+
+    Example: autodecoder encode runs/mine/best --images folder:photos --out latents.csv
+    """
+    from autodecoder.cli.console import aside, console, counted, print_json
+    from autodecoder.cli.programs import keep_programs
+    from autodecoder.config import InferConfig
+    from autodecoder.data.arrays import open_mask
+    from autodecoder.model import load_model
+    from autodecoder.report.placed import LATENT_KINDS, write_latents
+
+    if out.suffix.lower() not in LATENT_KINDS:
+        raise ConfigError(f"out must end in {', '.join(LATENT_KINDS)}, got {out}.")
+    keep_programs()
+    trained = load_model(model)
+    given = open_samples(trained, images, resize=resize)
+    seen = None if mask is None else open_mask(mask)
+    n = len(given.samples)
+    with aside(json_), counted("encoding", n) as report:
+        errors = write_latents(
+            trained,
+            given.samples,
+            seen,
+            out,
+            config=InferConfig(),
+            names=given.names,
+            seed=seed,
+            report=report,
+        )
+    means = error_means(errors)
+    if json_:
+        shape = [n, trained.latent_dims]
+        print_json({"out": str(out), "n_images": n, "latents_shape": shape, **means})
+        return False
+    console.print(
+        f"{out}: {n:,} latents of {trained.latent_dims}; mean squared error {means['loss']:.4f}",
+        highlight=False,
+    )
+    return False

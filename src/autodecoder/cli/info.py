@@ -1,0 +1,48 @@
+"""`autodecoder info`: what a model is."""
+
+from autodecoder.cli.flags import Json
+from autodecoder.cli.inputs import ModelFolder
+
+
+def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
+    """Show what a model is: decoder, latents, data, errors, versions and size on disk.
+
+    Example: autodecoder info runs/mine/best
+    """
+    from autodecoder.cli.console import print_json
+    from autodecoder.cli.tables import print_facts
+    from autodecoder.config import to_dict
+    from autodecoder.files import read_json
+    from autodecoder.model import load_model
+    from autodecoder.model.card import count_weights, last_metrics, model_facts
+    from autodecoder.model.files import FILES
+
+    trained = load_model(model)
+    versions = read_json(model / "config.json").get("versions", {})
+    n_bytes = sum((model / name).stat().st_size for name in FILES if (model / name).exists())
+    metrics = last_metrics(trained.history)
+    if json_:
+        print_json(
+            {
+                "folder": str(model),
+                "dataset": trained.about.get("dataset"),
+                "sample_shape": trained.sample_shape,
+                "scaler": trained.scaler,
+                "decoder": to_dict(trained.decoder.config),
+                "n_weights": count_weights(trained),
+                "latent_dims": trained.latent_dims,
+                "n_latents": len(trained.latents),
+                "n_val_latents": len(trained.val_latents),
+                "has_labels": trained.labels is not None,
+                "metrics": metrics,
+                "versions": versions,
+                "bytes": n_bytes,
+                "about": trained.about,
+            }
+        )
+        return False
+    written = ", ".join(f"{name} {version}" for name, version in versions.items())
+    facts = {**model_facts(trained), "written by": written or None, "on disk": f"{n_bytes:,} bytes"}
+    shown = {name: f"{v:.4g}" for name, v in metrics.items() if "gradient" not in name}
+    print_facts(model, {**facts, **shown})
+    return False

@@ -1,0 +1,130 @@
+"""What commands take and give that work with a model: flags shared, samples in, pictures out."""
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from autodecoder.cli.flags import whole_number
+from autodecoder.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from autodecoder.data.given import Given
+    from autodecoder.model import Model
+
+ModelFolder = Annotated[
+    Path, Parameter(help="A model's folder: `best` in that of a study with --save_best_model.")
+]
+Images = Annotated[
+    str,
+    Parameter(
+        help="Images: .npy (read piece by piece, however large), .npz with an array `images`, or "
+        "an IDX file as MNIST's; uint8 from 0 to 255, or floats from 0 to 1; folder:PATH of image "
+        "files, or one of them. Of features .npy, .npz or .csv."
+    ),
+]
+Resize = Annotated[
+    bool,
+    Parameter(
+        show_default=False,
+        help="Crop image files of another size around the centre, and scale them.",
+    ),
+]
+Mask = Annotated[
+    Path | None,
+    Parameter(
+        help="Which pixels count: an .npy of booleans, or of weights, for all images or one for "
+        "each. The others are filled in."
+    ),
+]
+Seed = Annotated[int, Parameter(converter=whole_number, help="Of what is drawn.")]
+Out = Annotated[
+    Path,
+    Parameter(
+        help="Where the images go: .npy of floats from 0 to 1, .npz of `images` and `latents`, "
+        ".png of all in one picture, .gif of one after the other, or, without a suffix, a new or "
+        "empty folder of a .png each. Of features .npy, .npz or .csv."
+    ),
+]
+
+
+def open_samples(model: "Model", source: str, *, resize: bool) -> "Given":
+    """Samples for a model, from what `--images` names."""
+    from autodecoder.data.given import open_given
+
+    return open_given(
+        source,
+        model.image_shape,
+        is_table=model.standardization is not None,
+        resize=resize,
+        progress=sys.stderr.isatty(),
+    )
+
+
+def read_end(model: "Model", name: str, text: str, *, resize: bool, seed: int) -> "np.ndarray":
+    """The latent that one end of an interpolation names: by index, by numbers or by an image."""
+    text = text.strip()
+    kind, colon, index = text.partition(":")
+    if colon and kind in ("train", "val"):
+        return _indexed(name, index, kind, model.latents if kind == "train" else model.val_latents)
+    numbers = _numbers(text)
+    if numbers is not None:
+        return _latent(model, name, numbers)
+    if not Path(text).expanduser().exists():
+        raise DataError(
+            f"{name} must be train:INDEX, val:INDEX, a latent as numbers by commas or an image "
+            f"file, got {text!r}."
+        )
+    samples = open_samples(model, text, resize=resize).samples
+    if len(samples) != 1:
+        raise DataError(f"{name} must be a file of one image, but {text} holds {len(samples)}.")
+    return model.infer(samples, seed=seed).latents[0]
+
+
+def _indexed(name: str, index: str, kind: str, latents: "np.ndarray") -> "np.ndarray":
+    if not (index.isascii() and index.isdigit() and len(index) < 19 and int(index) < len(latents)):
+        raise ConfigError(
+            f"{name} must be {kind}: and an index from 0 to {len(latents) - 1}, got {kind}:{index}."
+            if len(latents)
+            else f"{name} names latents of {kind}, but the model has none."
+        )
+    return latents[int(index)]
+
+
+def _numbers(text: str) -> list[float] | None:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        return None
+
+
+def _latent(model: "Model", name: str, numbers: list[float]) -> "np.ndarray":
+    import numpy as np
+
+    if len(numbers) != model.latent_dims:
+        raise DataError(
+            f"{name} must be a latent of {model.latent_dims} numbers, got {len(numbers)}."
+        )
+    latent = np.array(numbers, np.float32)
+    if not np.isfinite(latent).all():
+        raise DataError(f"{name} must be a latent of finite numbers, got {_list(numbers)}.")
+    return latent
+
+
+def _list(numbers: list[float]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
+
+
+def error_means(errors: Any) -> dict[str, float]:
+    """The mean of each error over the samples that have one; not a number if none has."""
+    import numpy as np
+
+    found = {}
+    for name, values in errors._asdict().items():
+        known = values[~np.isnan(values)]
+        found[name] = float(known.mean(dtype=np.float64)) if len(known) else math.nan
+    return found

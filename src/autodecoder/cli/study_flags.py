@@ -1,0 +1,246 @@
+"""The flags of a study, which `train` and `tune` share, and the settings that they make."""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from cyclopts import Group, Parameter
+
+from autodecoder.cli.flags import SETTINGS, flag, merge, nest
+from autodecoder.config import (
+    FREE_SETTINGS,
+    LEARNING_RATE_GRID,
+    RECIPES,
+    StudyConfig,
+    format_arch,
+    parse_tune,
+    read_toml,
+    split_source,
+    study_config,
+    to_dict,
+)
+from autodecoder.errors import ConfigError
+
+_DATA = Group("Images", sort_key=1)
+_DECODER = Group("Decoder", sort_key=2)
+_FIT = Group("Joint fit", sort_key=3)
+SEARCH = Group("Search", sort_key=4)
+_LOG = Group("Log", sort_key=5)
+OUTPUT = Group("Output", sort_key=6)
+GRID = ", ".join(f"{rate:g}" for rate in LEARNING_RATE_GRID)
+#: More runs than this are not begun without --yes.
+_MANY_RUNS = 1000
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class StudyFlags:
+    """All of them but for the learning rate's; `None` and () are not given."""
+
+    dataset: Annotated[str | None, flag(_DATA, "data.dataset")] = None
+    data_dir: Annotated[Path | None, flag(_DATA, "data.data_dir")] = None
+    examples_frac: Annotated[float | None, flag(_DATA, "data.examples_frac")] = None
+    image_size: Annotated[str | None, flag(_DATA, "data.image_size")] = None
+    colour: Annotated[str | None, flag(_DATA, "data.colour")] = None
+    val_fraction: Annotated[float | None, flag(_DATA, "data.val_fraction")] = None
+    strict: Annotated[bool | None, flag(_DATA, "data.strict")] = None
+    scaler: Annotated[str | None, flag(_DATA, "data.scaler")] = None
+    augmentation: Annotated[tuple[str, ...], flag(_DATA, "augment.enabled")] = ()
+    arch: Annotated[str | None, flag(_DECODER, "decoder.arch")] = None
+    latent_dims: Annotated[int | None, flag(_DECODER, "decoder.latent_dims")] = None
+    activation: Annotated[str | None, flag(_DECODER, "decoder.activation")] = None
+    batch_norm: Annotated[bool | None, flag(_DECODER, "decoder.batch_norm")] = None
+    use_bias: Annotated[bool | None, flag(_DECODER, "decoder.use_bias")] = None
+    dropout_rate: Annotated[float | None, flag(_DECODER, "decoder.dropout_rate")] = None
+    num_epochs: Annotated[int | None, flag(_FIT, "fit.num_epochs")] = None
+    batch_size: Annotated[int | None, flag(_FIT, "fit.batch_size")] = None
+    recipe: Annotated[
+        str | None,
+        Parameter(
+            group=_FIT,
+            help=f"Named values of the next seven settings: one of {', '.join(RECIPES)}. A setting "
+            "given by itself wins. [default: fast]",
+        ),
+    ] = None
+    latent_start: Annotated[str | None, flag(_FIT, "fit.latent_start")] = None
+    latent_spread: Annotated[float | None, flag(_FIT, "fit.latent_spread")] = None
+    bias_spread: Annotated[float | None, flag(_FIT, "fit.bias_spread")] = None
+    latent_lr: Annotated[float | None, flag(_FIT, "fit.latent_learning_rate")] = None
+    schedule: Annotated[str | None, flag(_FIT, "fit.schedule")] = None
+    nesterov: Annotated[bool | None, flag(_FIT, "fit.nesterov")] = None
+    drop_last: Annotated[bool | None, flag(_FIT, "fit.drop_last")] = None
+    use_early_stopping: Annotated[bool | None, flag(_FIT, "early_stopping.enabled")] = None
+    use_xla: Annotated[bool | None, flag(_FIT, "use_xla")] = None
+    objective: Annotated[str | None, flag(SEARCH, "objective")] = None
+    executions_per_trial: Annotated[int | None, flag(SEARCH, "executions_per_trial")] = None
+    tune: Annotated[tuple[str, ...], flag(SEARCH, "search.space")] = ()
+    sampler: Annotated[str | None, flag(SEARCH, "search.sampler")] = None
+    max_trials: Annotated[int | None, flag(SEARCH, "search.max_trials")] = None
+    runs_at_once: Annotated[int | None, flag(SEARCH, "search.runs_at_once")] = None
+    seed: Annotated[int | None, flag(SEARCH, "seed")] = None
+    tensorboard: Annotated[bool | None, flag(_LOG, "log.tensorboard")] = None
+    tracker: Annotated[tuple[str, ...], flag(_LOG, "log.trackers")] = ()
+    histogram_freq: Annotated[int | None, flag(_LOG, "log.histogram_freq")] = None
+    visualize_freq: Annotated[int | None, flag(_LOG, "log.visualize_freq")] = None
+    fresh_every: Annotated[int | None, flag(_LOG, "infer.fresh_every")] = None
+    checkpoint_every: Annotated[int | None, flag(_LOG, "log.checkpoint_every")] = None
+    save_best_model: Annotated[bool | None, flag(_LOG, "log.save_best_model")] = None
+    config: Annotated[
+        Path | None,
+        Parameter(group=OUTPUT, help="TOML file of settings, which flags win over."),
+    ] = None
+    out: Annotated[
+        Path | None,
+        Parameter(
+            group=OUTPUT,
+            help="Folder of the study: a new one, or one to go on with. By default one below runs/ "
+            "that is named after the settings.",
+        ),
+    ] = None
+    storage: Annotated[
+        str | None,
+        Parameter(
+            group=OUTPUT,
+            help="URL of a database for the trials, for example postgresql://user@host/name; by "
+            "default a file in the folder.",
+        ),
+    ] = None
+    reset_training: Annotated[
+        bool,
+        Parameter(
+            group=OUTPUT,
+            negative="--noreset_training",
+            show_default=False,
+            help="Remove the study in the folder, though no other files, and start over.",
+        ),
+    ] = False
+    yes: Annotated[
+        bool,
+        Parameter(
+            group=OUTPUT,
+            show_default=False,
+            help=f"Do not stop at a search of more than {_MANY_RUNS} runs.",
+        ),
+    ] = False
+
+
+#: Settings by path, with the flag that each has here; what is searched is put together otherwise.
+_PATHS = {
+    setting.path: setting.flag
+    for setting in SETTINGS.values()
+    if setting.flag is not None and setting.path != "search.space"
+}
+
+
+class Asked(NamedTuple):
+    """What is to be run."""
+
+    config: StudyConfig
+    folder: Path
+    storage: str | None
+    reset: bool
+
+
+def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
+    """The study that flags, and the file that they name, ask for.
+
+    Raises
+    ------
+    ConfigError
+        If a value breaks its rule, or two of them go ill together.
+    """
+    given = nest(
+        {
+            **{path: getattr(flags, name) for path, name in _PATHS.items()},
+            "recipe": flags.recipe,
+        }
+    )
+    settings = merge({} if flags.config is None else read_toml(flags.config), given)
+    settings = merge(_default_space(settings), settings)
+    fixed = {
+        **given.get("decoder", {}),
+        **given.get("fit", {}),
+        **nest({"learning_rate": learning_rate}),
+    }
+    space = _space(fixed, flags.tune, settings["search"]["space"])
+    settings = merge(settings, nest({"search.space": space}))
+    study = study_config(settings)
+    study = replace(study, data=replace(study.data, dataset=_absolute(study.data.dataset)))
+    folder = flags.out or Path("runs") / _name(study, "seed" in settings)
+    if "seed" not in settings:
+        study = replace(study, seed=_recorded_seed(folder, flags.reset_training))
+    n_runs = study.search.n_trials * study.executions_per_trial
+    if n_runs > _MANY_RUNS and not flags.yes:
+        raise ConfigError(
+            f"the search has {study.search.n_trials} trials of {study.executions_per_trial} "
+            f"executions, {n_runs} runs in all; give --yes to begin it."
+        )
+    return Asked(study, folder, flags.storage, flags.reset_training)
+
+
+def _default_space(settings: dict[str, Any]) -> dict[str, Any]:
+    """The learning rate is searched where nothing else is said of it."""
+    space = settings.get("search", {})
+    if not isinstance(space, dict) or not isinstance(space.get("space", {}), dict):
+        return {}  # the error is told where settings are checked
+    return {"search": {"space": {"learning_rate": list(LEARNING_RATE_GRID)}}}
+
+
+def _space(fixed: Mapping[str, Any], tune: Sequence[str], searched: Any) -> dict[str, Any] | None:
+    """What flags change of the search: the values of --tune, and a single one of each setting that
+    a flag gives although the file, or the default, searches it."""
+    tuned: dict[str, Any] = {}
+    for text in tune:
+        name, values = parse_tune(text)
+        if name in tuned:
+            raise ConfigError(f"{name} is given twice, by --tune {text} and before it.")
+        if name in fixed:
+            raise ConfigError(f"{name} is given twice, by --tune {text} and a flag of its own.")
+        tuned[name] = values
+    if not isinstance(searched, dict):
+        return None  # the error is told where settings are checked
+    held = {name: (value,) for name, value in fixed.items() if name in searched}
+    return {**held, **tuned} or None
+
+
+def _absolute(dataset: str) -> str:
+    """Users' own images by their whole path, so that the study is the same from any folder."""
+    kind, place = split_source(dataset)
+    path = Path(place).expanduser()
+    if not place or (kind == "hf" and not path.is_dir()):  # a name on the hub
+        return dataset
+    return f"{kind}:{os.path.abspath(path)}"  # noqa: PTH100 (a link keeps the name it is given by)
+
+
+def _name(study: StudyConfig, seed_given: bool) -> str:
+    """The default folder's name: the same for the same settings."""
+    settings = to_dict(study)
+    for path in (*FREE_SETTINGS, *(() if seed_given else ("seed",))):
+        *tables, name = path.split(".")
+        table = settings
+        for part in tables:
+            table = table[part]
+        del table[name]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    name = Path(study.data.dataset.partition(":")[2] or study.data.dataset).name
+    name = re.sub(r"[^\w.]+", "-", name).strip("-.")[:40] or "images"
+    return f"{name}-{format_arch(study.decoder.arch)}-{digest[:8]}"
+
+
+def _recorded_seed(folder: Path, reset: bool) -> int:
+    """The seed of the study that the folder holds, else a new one."""
+    path = folder / "config.json"
+    if path.exists() and not reset:
+        from autodecoder.study import read_about
+
+        settings = (read_about(folder) or {}).get("settings")
+        seed = settings.get("seed") if isinstance(settings, dict) else None
+        if isinstance(seed, int):
+            return seed
+    return secrets.randbits(32)

@@ -1,0 +1,141 @@
+"""What is handed to a model: images, rows of features or latents, from whatever file holds them."""
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from autodecoder.data.arrays import open_arrays, open_images
+from autodecoder.errors import DataError
+
+#: How a column of latents is named in a table; counted from 0.
+LATENT = "latent_"
+_FOLDER = "folder:"
+
+
+class Given(NamedTuple):
+    """Samples as they are stored, and what to call each."""
+
+    samples: np.ndarray
+    names: list[str] | None
+    """Of files; `None` where samples are counted."""
+
+
+def open_given(
+    source: str,
+    image_shape: tuple[int, int, int],
+    *,
+    is_table: bool,
+    resize: bool = False,
+    progress: bool = False,
+) -> Given:
+    """Open samples: an array file, `folder:PATH` of image files, one of them, or a table.
+
+    Array files are mapped where possible, not read.
+
+    Parameters
+    ----------
+    source : str
+        A path to .npy, .npz with `images`, IDX or an image file, or `folder:PATH`; of features
+        .npy, .npz or .csv.
+    image_shape : (height, width, channels)
+        To which image files are decoded.
+    is_table : bool
+        Whether samples are rows of features, which no picture holds.
+    resize : bool
+        Crop and scale image files of another size.
+
+    Raises
+    ------
+    DataError
+        If the source is none of these, or damaged, or an image file of another size.
+    """
+    from autodecoder.data.decode import SUFFIXES  # by Pillow, which --help need not wait for
+
+    is_folder = source.startswith(_FOLDER)
+    path = Path(source.removeprefix(_FOLDER)).expanduser()
+    if is_folder or path.suffix.lower() in SUFFIXES:
+        if is_table:
+            raise DataError(
+                f"the model is of features, which no image file holds, got {source}; give an .npy, "
+                ".npz or .csv file."
+            )
+        from autodecoder.data.folder import list_files
+        from autodecoder.data.pictures import read_as
+
+        if not is_folder and not path.is_file():
+            raise DataError(f"{path} cannot be read: it is no file.")
+        paths, root = (list_files(path), path) if is_folder else ([path], path.parent)
+        return Given(*read_as(paths, root, image_shape, resize=resize, progress=progress))
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; folder:{path} stands for the image files in it.")
+    if is_table and path.suffix.lower() == ".csv":
+        return Given(read_table(path)[1], None)
+    if is_table:
+        return Given(open_arrays(path, "images")["images"], None)
+    return Given(open_images(path), None)
+
+
+def open_latents(path: Path) -> np.ndarray:
+    """Open latents: .npy, .npz with `latents`, or .csv, its columns latent_0, latent_1, … if named.
+
+    Raises
+    ------
+    DataError
+        If it is none of these, or damaged.
+    """
+    if path.suffix.lower() != ".csv":
+        return open_arrays(path, "latents")["latents"]
+    header, table = read_table(path, LATENT)
+    if header and not any(name.startswith(LATENT) for name in header):
+        raise DataError(f"{path} must have columns {LATENT}0, …, but has {', '.join(header)}.")
+    return table
+
+
+def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarray, "n columns"]]:
+    """Read numbers by commas, a row a line; a first line that holds other words names the columns.
+
+    Parameters
+    ----------
+    path : Path
+    prefix : str
+        Of named columns, those are read whose name starts so. Blanks are not a number.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, is empty, or holds anything else.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = [line for line in csv.reader(file) if line]
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is no table of numbers by commas.") from error
+    header: list[str] = []
+    if lines and not all(map(_is_number, lines[0])):
+        header = [name.strip() for name in lines.pop(0)]
+    if not lines:
+        raise DataError(f"{path} holds no line of numbers.")
+    width = len(header) or len(lines[0])
+    chosen = [k for k in range(width) if not header or header[k].startswith(prefix)]
+    table = np.empty((len(lines), len(chosen)))
+    for i, line in enumerate(lines):
+        if len(line) != width:
+            raise DataError(f"{path}: row {i} must have {width} columns, got {len(line)}.")
+        for to, k in enumerate(chosen):
+            if not _is_number(line[k]):
+                raise DataError(f"{path}: row {i} must hold numbers, got {line[k]!r}.")
+            table[i, to] = float(line[k].strip() or "nan")
+    return header, table
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.strip() or "nan")
+    except ValueError:
+        return False
+    return True
