@@ -5,20 +5,44 @@ from collections.abc import Callable, Iterator
 import jax
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from autodecoder import AutoDecoder
 
+#: Run by default, as all of them, each with samples of other shapes, take minutes to compile.
+CHOSEN = (
+    "check_parameters_default_constructible",
+    "check_no_attributes_set_in_init",
+    "check_do_not_raise_errors_in_init_or_set_params",
+    "check_estimator_sparse_tag",
+    "check_estimators_unfitted",
+    "check_fit2d_1sample",
+    "check_n_features_in",
+    "check_transformer_general",
+    "check_methods_subset_invariance",
+)
+
+
+def small() -> AutoDecoder:
+    return AutoDecoder(arch="4", num_epochs=20)
+
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_compilation() -> Iterator[None]:
-    """Compile with little optimisation, as each check has samples of another shape."""
+    """Compile with little optimisation."""
     before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
 
 
-@parametrize_with_checks([AutoDecoder(arch="16", num_epochs=20)])
-def test_scikit_learn(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
+@pytest.mark.slow
+@parametrize_with_checks([small()])
+def test_every_check(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
     check(estimator)
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_a_check(name: str) -> None:
+    getattr(estimator_checks, name)("AutoDecoder", small())
