@@ -17,14 +17,15 @@ from tests.study.builders import (
 from tests.study.recorder import Recorder
 
 from autodecoder import load_model
-from autodecoder.config import (
-    LogConfig,
-)
+from autodecoder.config import DecoderConfig, LogConfig
 from autodecoder.core.decoder import decode
 from autodecoder.data import Dataset
 from autodecoder.study import Study, run_study
 
 N_RUNS = 4
+#: Of a width of its own, as another module of the same process may have compiled the usual one
+#: with little optimisation.
+OWN = replace(CONFIG, decoder=DecoderConfig(arch=(17,)))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def as_users_compile() -> Iterator[None]:
 def plain(
     as_users_compile: None, digits: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> Study:
-    return run_study(CONFIG, digits, tmp_path_factory.mktemp("plain"))
+    return run_study(OWN, digits, tmp_path_factory.mktemp("plain"))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def keeping(
     log = LogConfig(
         trackers=("gradients",), histogram_freq=1, visualize_freq=0, save_best_model=True
     )
-    config = replace(CONFIG, objective="val_psnr", log=log)
+    config = replace(OWN, objective="val_psnr", log=log)
     folder = tmp_path_factory.mktemp("keeping")
     return run_study(config, digits, folder, observers=[recorder])
 
