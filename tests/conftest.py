@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,21 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 install_import_hook("autodecoder", "beartype.beartype")
 
 ROOT = Path(__file__).parent.parent
+
+
+#: Mapped regions of a process beyond which its programs are let go; Linux allows 65,530.
+_MANY_MAPS = 25_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_programs() -> Iterator[None]:
+    """Let go of compiled programs where there are many: each takes some hundred mapped regions."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > _MANY_MAPS:
+        import jax  # here, as it reads the environment that is set above
+
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
