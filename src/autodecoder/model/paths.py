@@ -111,7 +111,7 @@ def _along(
     return nodes[way[::-1]]
 
 
-def _bridges(nodes: Float[np.ndarray, "m dims"], parts: list[Int[np.ndarray, " k"]]) -> Any:
+def _bridges(nodes: Float[np.ndarray, "m dims"], parts: list[Int[np.ndarray, " _"]]) -> Any:
     """Links between separate parts, as few as join them all: those of the shortest tree over their
     means, each from the two nodes that are nearest."""
     from scipy.sparse import coo_matrix
