@@ -18,6 +18,16 @@ install_import_hook("autodecoder", "beartype.beartype")
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(scope="module")
+def quick_compilation() -> Iterator[None]:
+    """For a module that says `usefixtures`."""
+    # Here, as jax reads the environment that is set above.
+    from tests.compilation import compiled_quickly
+
+    with compiled_quickly():
+        yield
+
+
 #: Mapped regions of a process beyond which its programs are let go; Linux allows 65,530.
 _MANY_MAPS = 25_000
 

@@ -1,10 +1,8 @@
 """The estimator on real digits: in pipelines and searches, on images, and on awkward samples."""
 
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
-import jax
 import joblib
 import numpy as np
 import pandas as pd
@@ -19,15 +17,9 @@ from sklearn.preprocessing import StandardScaler
 
 from autodecoder import AutoDecoder, load_model, save_model
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SMALL: dict[str, Any] = {"arch": "32-32", "num_epochs": 40, "random_state": 0}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="module")

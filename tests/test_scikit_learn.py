@@ -1,14 +1,15 @@
 """The estimator passes every check of scikit-learn, and none is excused."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import jax
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from autodecoder import AutoDecoder
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 #: Run by default, as all of them, each with samples of other shapes, take minutes to compile.
 CHOSEN = (
@@ -26,15 +27,6 @@ CHOSEN = (
 
 def small() -> AutoDecoder:
     return AutoDecoder(arch="4", num_epochs=20)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Compile with little optimisation."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.mark.slow

@@ -7,11 +7,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import jaxtyping
 import numpy as np
 import pytest
 from tests.cli.builders import QUICK, train
+from tests.compilation import compiled_quickly
 
 import autodecoder as ad
 
@@ -21,10 +21,8 @@ def quick_compilation() -> Iterator[None]:
     """Compile with little optimisation, in half the time, here and in processes started."""
     patch = pytest.MonkeyPatch()
     patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+    with compiled_quickly():
+        yield
     patch.undo()
 
 

@@ -1,14 +1,14 @@
 """What the tests of the core share: real images, configurations and compiled functions."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tests.compilation import compiled_quickly
 
 from autodecoder.config import DecoderConfig, RunConfig, WatchConfig, fit_config
 from autodecoder.core.fit import Images, Run, advance_run, init_run
@@ -28,20 +28,6 @@ WATCHED = RunConfig(
     watch=WatchConfig("val_loss", patience=2, min_delta=1e-2, start_epoch=1, keep_best=True),
 )
 _move = jax.jit(advance_run, static_argnames="config")
-
-
-@contextmanager
-def quick_compilation() -> Iterator[None]:
-    """Compile with little optimisation, in half the time.
-
-    Not what tests compare bit for bit between two programs: they are about the programs that run.
-    """
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", before)
 
 
 @cache
@@ -91,7 +77,7 @@ def populate(
     steps = np.repeat(np.asarray(learning_rates, np.float32), n_executions)
     # Two copies: a population is consumed when it is moved on, its rates with it.
     both = LearningRates(jnp.array(steps), jnp.array(steps))
-    with quick_compilation():
+    with compiled_quickly():
         return init_population(jnp.stack(keys), both, digits(), None, config)
 
 

@@ -1,11 +1,9 @@
 """From arrays to a model: the same fit as a study's, on images and on features."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
@@ -25,16 +23,10 @@ from autodecoder import (
 )
 from autodecoder.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 DECODER = DecoderConfig(arch=(16,), batch_norm=False)
 FIT = fit_config("fast", num_epochs=8, batch_size=50)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import pytest
+from tests.compilation import compiled_quickly
 from tests.study.builders import CONFIG
 from tests.study.postgres import Server, find_programs, serve
 from tests.study.small import dots, write_small_study
@@ -18,10 +18,8 @@ def quick_compilation() -> Iterator[None]:
     """Compile with little optimisation, in half the time, here and in processes started."""
     patch = pytest.MonkeyPatch()
     patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+    with compiled_quickly():
+        yield
     patch.undo()
 
 

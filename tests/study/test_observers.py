@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.compilation import compiled_quickly
 from tests.study.builders import (
     CONFIG,
     EPOCHS,
@@ -36,10 +37,8 @@ def recorder() -> Recorder:
 @pytest.fixture(scope="module")
 def as_users_compile() -> Iterator[None]:
     """With all optimisations: without them, some processors round another program otherwise."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+    with compiled_quickly(False):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from autodecoder.cli.inputs import (
     Resize,
     Seed,
     error_means,
-    open_samples,
+    open_all,
 )
 from autodecoder.errors import ConfigError
 
@@ -42,18 +42,12 @@ def encode(
     Example: autodecoder encode runs/mine/best --images folder:photos --out latents.csv
     """
     from autodecoder.cli.console import aside, console, counted, print_json
-    from autodecoder.cli.programs import keep_programs
     from autodecoder.config import InferConfig
-    from autodecoder.data.arrays import open_mask
-    from autodecoder.model import load_model
     from autodecoder.report.placed import LATENT_KINDS, write_latents
 
     if out.suffix.lower() not in LATENT_KINDS:
         raise ConfigError(f"out must end in {', '.join(LATENT_KINDS)}, got {out}.")
-    keep_programs()
-    trained = load_model(model)
-    given = open_samples(trained, images, resize=resize)
-    seen = None if mask is None else open_mask(mask)
+    trained, given, seen = open_all(model, images, mask, resize=resize)
     n = len(given.samples)
     with aside(json_), counted("encoding", n) as report:
         errors = write_latents(

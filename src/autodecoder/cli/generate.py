@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from autodecoder.cli.flags import Json, whole_number
-from autodecoder.cli.inputs import ModelFolder, Out, Resize, Seed, read_end
+from autodecoder.cli.inputs import ModelFolder, Out, Resize, Seed, open_model, read_end
 from autodecoder.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def decode(
     from autodecoder.data.given import open_latents
     from autodecoder.report.images import check_kind
 
-    trained = _load(model)
+    trained = open_model(model)
     given = open_latents(latents)
     if given.ndim != 2 or given.shape[1] != trained.latent_dims or given.dtype.kind not in "fiu":
         raise DataError(
@@ -87,7 +87,7 @@ def interpolate(
 
     if path not in PATHS:
         raise ConfigError(f"path must be one of {', '.join(PATHS)}, got {path!r}.")
-    trained = _load(model)
+    trained = open_model(model)
     check_kind(trained, out, n)
     ends = []
     with aside(json_), counted("looking for the ends", 2) as report:
@@ -115,19 +115,11 @@ def sample(
     from autodecoder.config.rules import check_positive_int
     from autodecoder.report.images import check_kind
 
-    trained = _load(model)
+    trained = open_model(model)
     check_positive_int("n", n)
     check_kind(trained, out, n)
     made = trained.sample(n, seed=seed)
     return _write(trained, made.latents, out, {"seed": seed}, json_)
-
-
-def _load(folder: Path) -> "Model":
-    from autodecoder.cli.programs import keep_programs
-    from autodecoder.model import load_model
-
-    keep_programs()
-    return load_model(folder)
 
 
 def _write(

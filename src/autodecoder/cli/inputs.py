@@ -52,6 +52,26 @@ Out = Annotated[
 ]
 
 
+def open_model(folder: Path) -> "Model":
+    """A model whose programs are kept on disk."""
+    from autodecoder.cli.programs import keep_programs
+    from autodecoder.model import load_model
+
+    keep_programs()
+    return load_model(folder)
+
+
+def open_all(
+    folder: Path, images: str, mask: Path | None, *, resize: bool
+) -> "tuple[Model, Given, np.ndarray | None]":
+    """A model, the samples to place, and which of their pixels count."""
+    from autodecoder.data.arrays import open_mask
+
+    model = open_model(folder)
+    given = open_samples(model, images, resize=resize)
+    return model, given, None if mask is None else open_mask(mask)
+
+
 def open_samples(model: "Model", source: str, *, resize: bool) -> "Given":
     """Samples for a model, from what `--images` names."""
     from autodecoder.data.given import open_given

@@ -13,7 +13,7 @@ from autodecoder.cli.inputs import (
     Resize,
     Seed,
     error_means,
-    open_samples,
+    open_all,
 )
 
 
@@ -56,10 +56,7 @@ def reconstruct(
     import numpy as np
 
     from autodecoder.cli.console import aside, console, counted, print_json
-    from autodecoder.cli.programs import keep_programs
     from autodecoder.config import InferConfig
-    from autodecoder.data.arrays import open_mask
-    from autodecoder.model import load_model
     from autodecoder.report.reconstructions import write_reconstructions
 
     config = InferConfig(
@@ -70,10 +67,7 @@ def reconstruct(
         tolerance=tolerance,
         prior=prior,
     )
-    keep_programs()
-    trained = load_model(model)
-    given = open_samples(trained, images, resize=resize)
-    seen = None if mask is None else open_mask(mask)
+    trained, given, seen = open_all(model, images, mask, resize=resize)
     n = len(given.samples)
     with aside(json_), counted("reconstructing", n) as report:
         errors = write_reconstructions(

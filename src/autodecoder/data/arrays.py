@@ -82,10 +82,10 @@ def open_arrays(path: Path, name: str, optional: Sequence[str] = ()) -> dict[str
         raise DataError(f"{path} cannot be read as an array of numbers{why}.") from error
 
 
-#: The last two: encrypted, or packed in a way that is not known.
+#: The last: encrypted, or packed in a way that is not known.
 _UNREADABLE = (
     *(OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error),
-    *(RuntimeError, NotImplementedError),
+    RuntimeError,
 )
 
 
