@@ -28,19 +28,13 @@ def quick_compilation() -> Iterator[None]:
         yield
 
 
-#: Mapped regions of a process beyond which its programs are let go; Linux allows 65,530.
-_MANY_MAPS = 25_000
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _few_programs() -> Iterator[None]:
-    """Let go of compiled programs where there are many: each takes some hundred mapped regions."""
     yield
-    maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > _MANY_MAPS:
-        import jax  # here, as it reads the environment that is set above
+    # Here, as jax reads the environment that is set above.
+    from autodecoder.model.programs import limit_programs
 
-        jax.clear_caches()
+    limit_programs()
 
 
 @pytest.fixture(scope="session")

@@ -195,7 +195,7 @@ def test_no_images(model: Model, images: np.ndarray) -> None:
 def test_results_are_written_piece_by_piece(
     model: Model, images: np.ndarray, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("autodecoder.report.reconstructions._PIECE", 3)
+    monkeypatch.setattr("autodecoder.report.placed._PIECE", 3)
     mask = np.ones((7, 2, 3), bool)
     mask[5] = False
     done: list[int] = []
@@ -224,7 +224,7 @@ def test_results_are_written_piece_by_piece(
 def test_of_what_is_refused_nothing_is_written(
     model: Model, images: np.ndarray, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("autodecoder.report.reconstructions._PIECE", 3)
+    monkeypatch.setattr("autodecoder.report.placed._PIECE", 3)
     out, config = tmp_path / "out", InferConfig()
     with pytest.raises(DataError, match="image 4"):
         write_reconstructions(model, with_pixel(np.nan)(images), None, out, config=config)
@@ -247,7 +247,7 @@ class Interrupted(Exception):
 def test_an_interrupted_run_leaves_nothing_and_may_be_repeated(
     model: Model, images: np.ndarray, tmp_path: Path, monkeypatch, before: str
 ) -> None:
-    monkeypatch.setattr("autodecoder.report.reconstructions._PIECE", 2)
+    monkeypatch.setattr("autodecoder.report.placed._PIECE", 2)
     out = tmp_path / "out"
     if before != "nothing":
         out.mkdir()

@@ -29,6 +29,7 @@ from autodecoder.data.dataset import fingerprint_arrays
 from autodecoder.data.pixels import as_images, as_labels, to_pixels
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.model.model import Model
+from autodecoder.model.programs import limit_programs
 from autodecoder.model.tables import Standardization, as_table, fit_standardization, standardize
 
 #: Seconds of training between two reports.
@@ -129,6 +130,7 @@ def fit_model(
     latent_rate = fit.latent_learning_rate or learning_rate
     rates = LearningRates(*(jnp.full(1, r, jnp.float32) for r in (learning_rate, latent_rate)))
     on_device = Images(jnp.asarray(rows), jnp.asarray(val_rows))
+    limit_programs()
     keys = execution_key(jax.random.key(seed), 0)[None]
     population = init_population(keys, rates, on_device, place_images(on_device, config), config)
     epoch, portion = 0, 1

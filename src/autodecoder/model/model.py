@@ -19,6 +19,7 @@ from autodecoder.data.pixels import as_images, as_mask, as_numbers, to_pixels, t
 from autodecoder.errors import DataError
 from autodecoder.model.density import Density
 from autodecoder.model.paths import latent_path
+from autodecoder.model.programs import limit_programs
 from autodecoder.model.tables import Standardization, as_table, standardize, unstandardize
 
 #: Images decoded and inferred at once: a bound on memory.
@@ -169,6 +170,7 @@ class Model:
                 )
             if not np.isfinite(given).all():
                 raise DataError("given holds values that are not finite.")
+        limit_programs()
         plan = self._plan(config, seed)
         parts = []
         for start in range(0, max(1, len(images)), _INFERRED_AT_ONCE):

@@ -24,6 +24,7 @@ from autodecoder.errors import (
 )
 from autodecoder.files import sweep_temporary
 from autodecoder.model import load_model, save_model
+from autodecoder.model.programs import limit_programs
 from autodecoder.study.checkpoint import (
     Outcome,
     drop_checkpoints,
@@ -232,6 +233,7 @@ class _Worker:
             self._finish_if_done(claim, ledger)
         if not left:
             return False
+        limit_programs()
         group = Group(
             self._config,
             self._images,
