@@ -73,9 +73,9 @@ def test_latents_of_training_samples_are_found_again(
 
 def test_names_of_columns_come_out(digits: tuple[np.ndarray, np.ndarray]) -> None:
     frame = pd.DataFrame(digits[0][:60], columns=[f"pixel {k}" for k in range(64)])
-    estimator = AutoDecoder(3, **SMALL).set_output(transform="pandas").fit(frame)
+    estimator = AutoDecoder(**SMALL).set_output(transform="pandas").fit(frame)
     found = estimator.transform(frame)
-    assert list(found.columns) == ["autodecoder0", "autodecoder1", "autodecoder2"]
+    assert list(found.columns) == ["autodecoder0", "autodecoder1"]
     assert list(estimator.feature_names_in_) == list(frame.columns)
 
 
@@ -160,13 +160,13 @@ def test_one_sample_is_enough() -> None:
 
 
 def test_constant_columns_come_back() -> None:
-    X = np.random.default_rng(0).normal(size=(50, 4))
+    X = np.random.default_rng(0).normal(size=(60, 64))
     X[:, 1], X[:, 2] = 7e30, 0
     estimator = AutoDecoder(**SMALL).fit(X)
     back = estimator.inverse_transform(estimator.transform(X))
     np.testing.assert_array_equal(back[:, 1:3], X[:, 1:3].astype(np.float32))
-    constant = AutoDecoder(**SMALL).fit(np.full((20, 3), 2.5))
-    assert constant.score(np.full((5, 3), 2.5)) > -0.01
+    constant = AutoDecoder(**SMALL).fit(np.full((60, 64), 2.5))
+    assert constant.score(np.full((5, 64), 2.5)) > -0.01
 
 
 def test_there_may_be_fewer_samples_than_latent_dimensions() -> None:
@@ -243,8 +243,8 @@ def test_whole_numbers_are_pixels_where_pixels_are_meant() -> None:
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    X = np.random.default_rng(0).normal(size=(20, 3))
-    numbers = {"learning_rate": np.float32(0.001), "num_epochs": np.int64(5)}
-    for arch in (np.array([8, 8]), [np.int64(8), 8], (8, 8)):
+    X = np.random.default_rng(0).normal(size=(60, 64))
+    numbers = {"learning_rate": np.float32(0.001), "num_epochs": np.int64(40)}
+    for arch in (np.array([32, 32]), [np.int64(32), 32], (32, 32)):
         estimator = AutoDecoder(np.int32(2), **{**SMALL, "arch": arch, **numbers}).fit(X)
-        assert estimator.model_.decoder.config.arch == (8, 8)
+        assert estimator.model_.decoder.config.arch == (32, 32)

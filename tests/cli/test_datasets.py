@@ -138,7 +138,7 @@ def test_a_folder_is_trained_on_and_gone_on_with(
     assert stamps(study) == before
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("channels", [2, 5])
 def test_arrays_of_any_channels(
     tmp_path: Path, channels: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,14 +11,30 @@ from tests.study.builders import assert_same_history
 
 from autodecoder.study import load_study
 
+ONE_PROGRAM = """
+import jax
+from autodecoder.cli.programs import keep_programs
+keep_programs()
+jax.jit(lambda x: x + 1)(1.0)
+"""
 
-def run(out: Path, **environment: str) -> str:
+
+def python(*arguments: str | Path, **environment: str) -> str:
+    """Run this where no setting of jax is inherited; what it says on stderr."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
-    command = [sys.executable, ROOT / "train.py", *QUICK, "--lr=1e-2", "--seed=3", "--out", out]
     done = subprocess.run(
-        command, env=kept | environment, check=True, capture_output=True, text=True
+        [sys.executable, *arguments],
+        env=kept | environment,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return done.stderr
+
+
+def run(out: Path, **environment: str) -> str:
+    train = (ROOT / "train.py", *QUICK, "--lr=1e-2", "--seed=3", "--out", out)
+    return python(*train, JAX_DISABLE_MOST_OPTIMIZATIONS="1", **environment)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
@@ -36,6 +52,6 @@ def test_programs_are_kept_and_make_the_same_numbers(tmp_path: Path) -> None:
 def test_the_user_may_name_the_folder(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     mine = tmp_path / "mine"
-    run(tmp_path / "out", XDG_CACHE_HOME=str(cache), JAX_COMPILATION_CACHE_DIR=str(mine))
+    python(*("-c", ONE_PROGRAM), XDG_CACHE_HOME=str(cache), JAX_COMPILATION_CACHE_DIR=str(mine))
     assert list(mine.glob("*-cache"))
     assert not (cache / "autodecoder" / "programs").exists()

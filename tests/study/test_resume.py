@@ -121,11 +121,12 @@ def kill_again_and_again(
     assert {trial.trial_id for trial in load_study(folder).trials} == ids
 
 
+@pytest.mark.parametrize("n_kills", [2, pytest.param(7, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_it_ends_the_same(
-    whole: Study, images: Path, tmp_path: Path
+    whole: Study, images: Path, tmp_path: Path, n_kills: int
 ) -> None:
     config = replace(CONFIG, log=replace(CONFIG.log, checkpoint_every=1))
-    kill_again_and_again(images, config, tmp_path, n_kills=5, seed=1)
+    kill_again_and_again(images, config, tmp_path, n_kills=n_kills, seed=1)
     assert_same_study(load_study(tmp_path), whole)
     assert trials_in(tmp_path) == [(0, "COMPLETE"), (1, "COMPLETE")]
     assert_finished_files(tmp_path)

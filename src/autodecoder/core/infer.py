@@ -34,16 +34,24 @@ _HESSIAN_ENTRIES = 2**25
 _FLAT = 1e-6
 
 
-class InferencePlan(eqx.Module):
-    """What the inference of any images under a decoder needs: made once by `plan_inference`."""
+class Task(eqx.Module):
+    """What is minimised, and how far: all that programs depend on once the starts are placed."""
 
     decoder: Decoder
-    starts: Starts
     mean: Float[Array, " dims"]
     """Of the candidates; beside it their standard deviation, or where they do not spread that of
     the dimension in which they do most, or 1."""
     spread: Float[Array, " dims"]
+    prior: Float[Array, ""]
+    tolerance: Float[Array, ""]
     scaler: str = eqx.field(static=True)
+
+
+class InferencePlan(eqx.Module):
+    """What the inference of any images under a decoder needs: made once by `plan_inference`."""
+
+    task: Task
+    starts: Starts
     config: InferConfig = eqx.field(static=True)
 
 
@@ -94,15 +102,24 @@ def plan_inference(
     """
     config.check_dims(known.shape[1])
     n_candidates = config.count_candidates(len(known), decoder.layers[-1].weight.shape[1])
-    candidate_key, start_key = jax.random.split(key)
-    drawn = jax.random.permutation(candidate_key, len(known))[:n_candidates]
-    candidates = _all_finite(jnp.asarray(known)[drawn])
+    candidates, mean, spread, start_key = _draw(key, jnp.asarray(known), n_candidates)
+    starts = prepare_starts(decoder, candidates, start_key, config)
+    prior, tolerance = (jnp.asarray(x, jnp.float32) for x in (config.prior, config.tolerance))
+    return InferencePlan(Task(decoder, mean, spread, prior, tolerance, scaler), starts, config)
+
+
+@jax.jit(static_argnames="n")
+def _draw(
+    key: PRNGKeyArray, known: Float[Array, "k dims"], n: int
+) -> tuple[Float[Array, "n dims"], Float[Array, " dims"], Float[Array, " dims"], PRNGKeyArray]:
+    """Some latents, their mean and spread as a plan has them, and a key for what else is random."""
+    draw_key, start_key = jax.random.split(key)
+    candidates = _all_finite(known[jax.random.permutation(draw_key, len(known))[:n]])
     spread = candidates.std(0)
     widest = spread.max()
     unit = jnp.where(widest > _FLAT * jnp.abs(candidates).max(), widest, 1)
     spread = jnp.where(spread > _FLAT * unit, spread, unit)
-    starts = prepare_starts(decoder, candidates, start_key, config)
-    return InferencePlan(decoder, starts, candidates.mean(0), spread, scaler, config)
+    return candidates, candidates.mean(0), spread, start_key
 
 
 def _all_finite(latents: Float[Array, "k dims"]) -> Float[Array, "k dims"]:
@@ -144,7 +161,7 @@ def infer_latents(
     ----------
     Park et al. 2019 (DeepSDF), section 4.2, for the task; `solvers` for the methods.
     """
-    dims = len(plan.mean)
+    dims = len(plan.task.mean)
     n_starts = len(start_names(plan.config)) + (0 if given is None else given.shape[1])
     if n_starts == 0:
         raise ConfigError("infer.starts must name at least one start where none is given.")
@@ -160,7 +177,7 @@ def infer_latents(
         rows = slice(first, first + at_once)
         known = [None if values is None else values[rows] for values in (images, weights, given)]
         found = find(plan, size, n_starts, *known)
-        parts.append(_measured(plan, size, found, *known[:2]))
+        parts.append(_measured(plan.task, size, found, *known[:2]))
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
@@ -186,7 +203,7 @@ def _find_by_lm(plan: InferencePlan, size: int, n_starts: int, images, weights, 
 
     def go_on(function: Callable[..., Search], chosen: np.ndarray, *rest: Any) -> None:
         _by_blocks(
-            lambda rows: function(plan, *_take(rows, images, weights, search, *rest)),
+            lambda rows: function(plan.task, *_take(rows, images, weights, search, *rest)),
             np.flatnonzero(chosen),
             size,
             search,
@@ -216,9 +233,9 @@ def _find_by_adam(plan: InferencePlan, size: int, n_starts: int, images, weights
     )
 
 
-def _measured(plan: InferencePlan, size: int, found: _Found, images, weights) -> Inference:
+def _measured(task: Task, size: int, found: _Found, images, weights) -> Inference:
     errors: Errors = _by_blocks(
-        lambda rows: _measure(plan, *_take(rows, images, weights, found.latents)),
+        lambda rows: _measure(task, *_take(rows, images, weights, found.latents)),
         np.arange(len(images)),
         size,
     )
@@ -233,39 +250,32 @@ def _begin(
 ) -> tuple[Search, Int[Array, " b"]]:
     """Place the starts of a block, and let those of an image race where there are several."""
     problem, places, n_starts = _place(plan, images, weights, given)
-    search = begin_search(problem, places, plan.config.tolerance)
+    search = begin_search(problem, places, plan.task.tolerance)
     if n_starts > 1:
         steps = min(_RACE_STEPS, plan.config.steps_for("lm"))
-        search = advance_search(problem, search, steps, plan.config.tolerance)
+        search = advance_search(problem, search, steps, plan.task.tolerance)
     return _keep_best(search, search.value, n_starts)
 
 
 @jax.jit
 def _advance(
-    plan: InferencePlan,
+    task: Task,
     images: Array,
     weights: Array | None,
     search: Search,
     until: Int[Array, " b"],
 ) -> Search:
-    problem = _problem(plan, scale_pixels(images, plan.scaler), weights)
-    return advance_search(problem, search, until, plan.config.tolerance)
+    return advance_search(_problem(task, images, weights), search, until, task.tolerance)
 
 
 @jax.jit
-def _renew(
-    plan: InferencePlan,
-    images: Array,
-    weights: Array | None,
-    search: Search,
-) -> Search:
-    problem = _problem(plan, scale_pixels(images, plan.scaler), weights)
-    return renew_search(problem, search, plan.config.tolerance)
+def _renew(task: Task, images: Array, weights: Array | None, search: Search) -> Search:
+    return renew_search(_problem(task, images, weights), search, task.tolerance)
 
 
 @jax.jit
-def _end(plan: InferencePlan, images: Array, weights: Array | None, search: Search) -> Search:
-    return end_search(_problem(plan, scale_pixels(images, plan.scaler), weights), search)
+def _end(task: Task, images: Array, weights: Array | None, search: Search) -> Search:
+    return end_search(_problem(task, images, weights), search)
 
 
 @jax.jit
@@ -274,30 +284,30 @@ def _run_adam(
 ) -> _Found:
     problem, places, n_starts = _place(plan, images, weights, given)
     n_steps = plan.config.steps_for("adam")
-    latents, values = adam(problem, places, n_steps, plan.config.step_size * plan.spread)
+    latents, values = adam(problem, places, n_steps, plan.config.step_size * plan.task.spread)
     latents, best = _keep_best(latents, values, n_starts)
     return _Found(latents, jnp.full_like(best, n_steps), jnp.zeros_like(best, bool), best)
 
 
 @jax.jit
-def _measure(plan: InferencePlan, images: Array, weights: Array | None, latents: Array) -> Errors:
-    outputs = decode(plan.decoder, latents)
-    return measure(outputs, scale_pixels(images, plan.scaler), plan.scaler, weights)
+def _measure(task: Task, images: Array, weights: Array | None, latents: Array) -> Errors:
+    outputs = decode(task.decoder, latents)
+    return measure(outputs, scale_pixels(images, task.scaler), task.scaler, weights)
 
 
 def _place(
     plan: InferencePlan, images: Array, weights: Array | None, given: Array | None
 ) -> tuple[Problem, Float[Array, "b_starts dims"], int]:
     """A problem with a row for each start of each image, those starts, and how many there are."""
-    targets = scale_pixels(images, plan.scaler)
+    targets = scale_pixels(images, plan.task.scaler)
     places = place_starts(plan.starts, targets, weights, plan.config)
     if given is not None:
         places = jnp.concatenate([places, given], axis=1)
     n_starts, dims = places.shape[1:]
     if n_starts > 1:
-        targets = jnp.repeat(targets, n_starts, axis=0)
+        images = jnp.repeat(images, n_starts, axis=0)
         weights = None if weights is None else jnp.repeat(weights, n_starts, axis=0)
-    return _problem(plan, targets, weights), places.reshape(-1, dims), n_starts
+    return _problem(plan.task, images, weights), places.reshape(-1, dims), n_starts
 
 
 def _keep_best(results: Any, values: Array, n_starts: int) -> tuple[Any, Int[Array, " b"]]:
@@ -308,14 +318,15 @@ def _keep_best(results: Any, values: Array, n_starts: int) -> tuple[Any, Int[Arr
     return jax.tree.map(lambda a: a[rows], results), best
 
 
-def _problem(plan: InferencePlan, targets: Array, weights: Array | None) -> Problem:
-    precision = plan.config.prior / len(plan.spread) / plan.spread**2
+def _problem(task: Task, images: Array, weights: Array | None) -> Problem:
+    targets = scale_pixels(images, task.scaler)
+    precision = task.prior / len(task.spread) / task.spread**2
     if weights is None:
         weights = jnp.ones((1, targets.shape[1]))
     # They sum to one, or to zero for an image without pixels that count.
     total = jnp.sum(weights, axis=1, dtype=jnp.float32, keepdims=True)
     weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1), 0)
-    return Problem(plan.decoder, targets, weights, plan.mean, precision)
+    return Problem(task.decoder, targets, weights, task.mean, precision)
 
 
 def _nothing(dims: int) -> Inference:

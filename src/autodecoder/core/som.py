@@ -57,6 +57,7 @@ def fit_map(images: Num[Array, "n pixels"], dims: int) -> Map:
     return Map(pca, codes, places)
 
 
+@jax.jit
 def map_places(som: Map, images: Num[Array, "n pixels"]) -> Float[Array, "n dims"]:
     """The place of the node that is nearest to each image."""
     return som.places[nearest_row(project(som.pca, images), som.codes)]
