@@ -113,9 +113,9 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("dataset", "rates", "executions"),
     [
         ("mnist", LEARNING_RATES, 1),
-        ("cifar10", [1e-3], 3),
+        pytest.param("cifar10", [1e-3], 3, marks=pytest.mark.slow),
         ("cifar100", [1e-4], 1),
-        ("fmnist", LEARNING_RATES[:1], 10),
+        pytest.param("fmnist", LEARNING_RATES[:1], 10, marks=pytest.mark.slow),
     ],
 )
 def test_the_originals_examples_are_accepted(

@@ -27,6 +27,7 @@ WATCHED = RunConfig(
     image_shape=(8, 8, 1),
     watch=WatchConfig("val_loss", patience=2, min_delta=1e-2, start_epoch=1, keep_best=True),
 )
+_init = jax.jit(init_run, static_argnames="config")
 _move = jax.jit(advance_run, static_argnames="config")
 
 
@@ -55,7 +56,7 @@ def rates(decoder: float, latents: float | None = None) -> LearningRates:
 
 def start(config: RunConfig, images: Images | None = None, key=KEY) -> Run:
     """A run before its first epoch."""
-    return init_run(key, digits() if images is None else images, None, config)
+    return _init(key, digits() if images is None else images, None, config)
 
 
 def move(run: Run, until: int, config: RunConfig, step=None, images: Images | None = None) -> Run:

@@ -155,8 +155,7 @@ def test_every_scaling_learns(scaler: str) -> None:
     assert history["psnr"][-1] > history["psnr"][0] + 0.3
 
 
-@pytest.mark.parametrize("dims", [2, 5])
-@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize(("dims", "batch_norm"), [(2, False), (5, True)])
 def test_the_fast_recipe_comes_further(dims: int, batch_norm: bool) -> None:
     decoder = DecoderConfig(arch=(32, 32), latent_dims=dims, batch_norm=batch_norm)
     ends = {}
