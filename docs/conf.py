@@ -12,7 +12,8 @@ from typing import Any, get_args
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
-from sphinx.ext.napoleon import Config, NumpyDocstring
+from sphinx.ext.napoleon import Config
+from sphinx.ext.napoleon.docstring import NumpyDocstring
 
 from autodecoder import __version__
 
@@ -60,7 +61,7 @@ html_show_sourcelink = False
 html_math_renderer = "mathml"
 
 
-_NAPOLEON = Config(napoleon_use_param=False, napoleon_use_rtype=False)
+_NAPOLEON: Any = Config(napoleon_use_param=False, napoleon_use_rtype=False)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

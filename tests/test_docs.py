@@ -169,9 +169,12 @@ def test_the_python_of_the_readme_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"```python\n(.*?)```", readme, flags=re.DOTALL)
-    assert block is not None
-    exec(block.group(1), {})
+    estimator, study = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    exec(estimator, {})
+    lost, shapes = capsys.readouterr().out.splitlines()
+    assert 0.05 < float(lost.rpartition(" ")[2]) < 0.15
+    assert shapes == "(8, 8, 8, 1) (5, 8, 8, 1)"
+    exec(study, {})
     numbers, *frame = capsys.readouterr().out.splitlines()
     rate, score, fresh = map(float, numbers.split())
     assert any("learning_rate" in line for line in frame)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from autodecoder.estimator import AutoDecoder
     from autodecoder.model import (
+        Generated,
         Model,
         export_onnx,
         fit_model,
@@ -73,6 +74,7 @@ _HOMES = {
     ),
     "estimator": ("AutoDecoder",),
     "model": (
+        "Generated",
         "Model",
         "export_onnx",
         "fit_model",
@@ -96,6 +98,7 @@ __all__ = [
     "DecoderConfig",
     "EarlyStoppingConfig",
     "FitConfig",
+    "Generated",
     "ImageSet",
     "InferConfig",
     "Inference",

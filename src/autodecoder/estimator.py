@@ -76,8 +76,8 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         missing pixels, is there.
     n_features_in_ : int
         Numbers in one sample.
-    feature_names_in_ : (n_features_in_,) ndarray of str
-        Where X had names.
+    feature_names_in_
+        Names of the columns of X, an array of strings, where it had names.
     sample_shape_ : tuple
         Shape of one sample.
     reconstruction_error_ : float
