@@ -5,15 +5,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
-from jaxtyping import install_import_hook
 
 # Programs compiled once serve all tests and the processes that they start.
 _PROGRAMS = tempfile.TemporaryDirectory(prefix="autodecoder-programs-", ignore_cleanup_errors=True)
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
-install_import_hook("autodecoder", "beartype.beartype")
+jaxtyping.install_import_hook("autodecoder", "beartype.beartype")
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,6 +35,15 @@ def _few_programs() -> Iterator[None]:
     from autodecoder.model.programs import limit_programs
 
     limit_programs()
+
+
+@pytest.fixture
+def as_shipped() -> Iterator[None]:
+    """Without the type checks of the tests, which users do not have, and which would come before
+    the errors that users see."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

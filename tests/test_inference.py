@@ -185,6 +185,9 @@ def test_wrong_settings_are_refused(model: Model, images: np.ndarray) -> None:
         model.infer(images, given=np.full((7, 1, 3), np.nan))
     with pytest.raises(DataError, match=r"latents must be \(n, 3\)"):
         model.decode(np.zeros((7, 2)))
+    decoded = model.decode([[0, 0, 0], [0, np.inf, 0]])
+    assert np.isfinite(decoded[0]).all()
+    assert np.isnan(decoded[1]).all()
 
 
 def test_no_images(model: Model, images: np.ndarray) -> None:

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import jaxtyping
 import numpy as np
 import pytest
 from tests.cli.builders import QUICK, train
@@ -30,15 +29,6 @@ def quick_compilation() -> Iterator[None]:
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take longer than the training here, and have tests of their own."""
     monkeypatch.setattr("autodecoder.report.write_pictures", lambda _study, _dataset: [])
-
-
-@pytest.fixture
-def as_shipped() -> Iterator[None]:
-    """Without the type checks of the tests, which users do not have, and which would come before
-    the errors that users see."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="package")

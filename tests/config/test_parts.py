@@ -1,7 +1,9 @@
 """Settings are checked when they are made, and each error names the rule and the value."""
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -223,6 +225,29 @@ def test_broken_rules_are_named(make, message: str) -> None:
 )
 def test_the_ends_of_every_range_are_allowed(make) -> None:
     make()
+
+
+@pytest.mark.usefixtures("as_shipped")
+@pytest.mark.parametrize(
+    ("kind", "name", "given", "plain"),
+    [
+        (DecoderConfig, "latent_dims", np.int64(3), 3),
+        (DecoderConfig, "arch", np.array([8, 16]), (8, 16)),
+        (DecoderConfig, "arch", (np.int32(8), 16), (8, 16)),
+        (DecoderConfig, "batch_norm", np.bool_(False), False),
+        (FitConfig, "latent_spread", np.float64(2), 2.0),
+        (
+            SearchConfig,
+            "space",
+            {"learning_rate": np.array([1e-3, 1e-2])},
+            {"learning_rate": (1e-3, 1e-2)},
+        ),
+    ],
+)
+def test_numbers_of_numpy_are_numbers(kind: Any, name: str, given: Any, plain: Any) -> None:
+    config = kind(**{name: given})
+    assert config == kind(**{name: plain})
+    assert repr(getattr(config, name)) == repr(getattr(kind(**{name: plain}), name))
 
 
 def test_a_recipe_is_a_set_of_field_values_that_given_values_beat() -> None:

@@ -12,6 +12,7 @@ from autodecoder.config.rules import (
     check_positive_int,
     check_switch,
     setting,
+    take_plain,
 )
 from autodecoder.errors import ConfigError
 
@@ -97,6 +98,7 @@ class FitConfig:
     )
 
     def __post_init__(self) -> None:
+        take_plain(self)
         check_positive_int("num_epochs", self.num_epochs, most=1_000_000)
         check_positive_int("batch_size", self.batch_size)
         check_choice("latent_start", self.latent_start, LATENT_STARTS)

@@ -10,6 +10,7 @@ from autodecoder.config.rules import (
     check_number,
     check_positive_int,
     setting,
+    take_plain,
 )
 from autodecoder.errors import ConfigError
 
@@ -74,6 +75,7 @@ class InferConfig:
     )
 
     def __post_init__(self) -> None:
+        take_plain(self)
         check_choice("infer.method", self.method, INFER_METHODS)
         if not isinstance(self.starts, tuple):
             raise ConfigError(f"infer.starts must be a tuple of names, got {self.starts!r}.")

@@ -13,6 +13,7 @@ from autodecoder.config.rules import (
     check_positive_int,
     check_switch,
     setting,
+    take_plain,
 )
 from autodecoder.errors import ConfigError
 
@@ -94,6 +95,7 @@ class DataConfig:
     )
 
     def __post_init__(self) -> None:
+        take_plain(self)
         split_source(self.dataset)
         if self.image_size is not None:
             check_size(self.image_size)
@@ -142,6 +144,7 @@ class DecoderConfig:
     )
 
     def __post_init__(self) -> None:
+        take_plain(self)
         if not isinstance(self.arch, tuple) or not self.arch:
             raise ConfigError("arch must name at least one hidden layer, for example 500-500.")
         for width in self.arch:
@@ -175,6 +178,7 @@ class AugmentConfig:
     translation: float = setting(0.2, "Largest shift along each side, as a share of its length.")
 
     def __post_init__(self) -> None:
+        take_plain(self)
         check_choices("augmentation", self.enabled, AUGMENTATIONS)
         for name in AUGMENTATIONS:
             check_number(f"augment.{name}", getattr(self, name))
@@ -211,6 +215,7 @@ class EarlyStoppingConfig:
     )
 
     def __post_init__(self) -> None:
+        take_plain(self)
         check_switch("early_stopping.enabled", self.enabled)
         check_number("early_stopping.min_delta", self.min_delta)
         if self.min_delta < 0:
@@ -266,6 +271,7 @@ class LogConfig:
     )
 
     def __post_init__(self) -> None:
+        take_plain(self)
         check_switch("tensorboard", self.tensorboard)
         check_choices("tracker", self.trackers, TRACKERS)
         check_count("histogram_freq", self.histogram_freq)

@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import field, fields
 from typing import Any
 
 from autodecoder.errors import ConfigError
@@ -25,8 +25,24 @@ def setting(default: Any, meaning: str, *, flag: str | None = None, original: st
 
 
 def as_plain(value: Any) -> Any:
-    """A number of NumPy as one of Python's; all else as it is."""
-    return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+    """Numbers of NumPy as Python's, also within tuples and mappings, and arrays as tuples of them.
+
+    All else as it is.
+    """
+    if hasattr(value, "tolist") and hasattr(value, "ndim"):
+        plain = value.tolist()
+        return tuple(plain) if isinstance(plain, list) else plain
+    if type(value) is tuple:
+        return tuple(as_plain(part) for part in value)
+    if type(value) is dict:
+        return {name: as_plain(part) for name, part in value.items()}
+    return value
+
+
+def take_plain(config: Any) -> None:
+    """Have a frozen dataclass hold Python's numbers where it was given NumPy's."""
+    for f in fields(config):
+        object.__setattr__(config, f.name, as_plain(getattr(config, f.name)))
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:

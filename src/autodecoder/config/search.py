@@ -18,6 +18,7 @@ from autodecoder.config.rules import (
     check_positive_int,
     check_switch,
     setting,
+    take_plain,
 )
 from autodecoder.errors import ConfigError
 
@@ -98,6 +99,7 @@ class SearchConfig:
     )
 
     def __post_init__(self) -> None:
+        take_plain(self)
         check_choice("sampler", self.sampler, SAMPLERS)
         if self.max_trials is not None:
             check_positive_int("max_trials", self.max_trials, most=1_000_000)

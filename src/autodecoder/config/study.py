@@ -21,6 +21,7 @@ from autodecoder.config.rules import (
     check_seed,
     check_switch,
     setting,
+    take_plain,
 )
 from autodecoder.config.search import Range, SearchConfig, apply_values
 from autodecoder.errors import ConfigError
@@ -110,6 +111,7 @@ class StudyConfig:
     )
 
     def __post_init__(self) -> None:
+        take_plain(self)
         check_choice("objective", self.objective, (*METRICS, *METRIC_ALIASES))
         check_positive_int("executions_per_trial", self.executions_per_trial, most=10_000)
         check_seed("seed", self.seed)

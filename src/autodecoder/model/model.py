@@ -91,7 +91,8 @@ class Model:
         Returns
         -------
         (n, height, width, channels) float32
-            Pixels from 0 to 1; of features (n, n_features), in their own units.
+            Pixels from 0 to 1; of features (n, n_features), in their own units. Not a number for a
+            latent that is not finite.
 
         Raises
         ------
