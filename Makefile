@@ -40,7 +40,7 @@ lock: | $(BIN)/uv
 demo: $(VENV)/installed
 	rm -rf runs/demo
 	$(BIN)/python train.py --dataset digits --examples_frac 0 --num_epochs 100 \
-		--executions_per_trial 2 --objective fresh_val_loss --seed 1 --out runs/demo
+		--executions_per_trial 2 --objective fresh_val_loss --seed 1 --save_best_model --out runs/demo
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile

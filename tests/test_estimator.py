@@ -236,6 +236,11 @@ def test_whole_numbers_are_pixels_where_pixels_are_meant() -> None:
     images = np.random.default_rng(0).integers(0, 256, size=(20, 4, 4))
     kept = [AutoDecoder(**SMALL).fit(x) for x in (images, images.astype(np.uint8))]
     np.testing.assert_array_equal(kept[0].model_.latents, kept[1].model_.latents)
+    X = images.reshape(20, 16)
+    estimator = AutoDecoder(scaler="standard", **SMALL).fit(X)
+    frame = AutoDecoder(scaler="standard", **SMALL).fit(pd.DataFrame(X))
+    np.testing.assert_array_equal(frame.model_.latents, estimator.model_.latents)
+    np.testing.assert_array_equal(estimator.transform(X), estimator.transform(X.astype(np.uint8)))
     with pytest.raises(ValueError, match="whole-number pixels must lie between 0 and 255, got"):
         AutoDecoder(**SMALL).fit(images * 2)
     with pytest.raises(ValueError, match="samples must be of at most 1e"):

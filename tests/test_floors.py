@@ -31,6 +31,7 @@ HEAVY = {
     "matplotlib": ("report",),
     "tensorboardX": ("report",),
     "PIL": ("report", "data"),
+    "jinja2": ("report",),
     "rich": ("cli",),
     "cyclopts": ("cli",),
     "pooch": ("data",),

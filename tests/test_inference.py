@@ -132,6 +132,18 @@ def test_weights_of_any_size_and_dtype_weigh_alike(model: Model) -> None:
     np.testing.assert_allclose(of_bits.errors.loss, alike.errors.loss, rtol=1e-4)
 
 
+@pytest.mark.parametrize("changed", [{"prior": 50.0}, {"tolerance": 1.0}, {"method": "adam"}])
+def test_a_plan_that_serves_again_knows_its_new_settings(
+    model: Model, images: np.ndarray, changed: dict[str, Any]
+) -> None:
+    used, other = replace(model), InferConfig(**changed)
+    before = used.infer(images)
+    found, fresh = used.infer(images, config=other), replace(model).infer(images, config=other)
+    np.testing.assert_array_equal(found.latents, fresh.latents)
+    np.testing.assert_array_equal(found.steps, fresh.steps)
+    assert (found.latents != before.latents).any()
+
+
 def test_a_plan_serves_again_and_does_not_travel(model: Model, images: np.ndarray) -> None:
     model = replace(model)
     found = model.infer(images)

@@ -240,7 +240,8 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         dtypes: Any = [np.float64, np.float32, np.uint8]
         if isinstance(X, list | tuple):
             X = np.asarray(X)
-        if getattr(X, "ndim", 2) > 2 or self.scaler in _PIXEL_SCALERS:
+        scaler = self.scaler if reset else self.model_.scaler
+        if getattr(X, "ndim", 2) > 2 or scaler in _PIXEL_SCALERS:
             X = _as_bytes(X)
         if getattr(X, "ndim", 2) <= 2:
             return validate_data(self, X, reset=reset, dtype=dtypes)
@@ -273,13 +274,14 @@ def _read_arch(arch: Any) -> tuple[int, ...]:
 
 
 def _as_bytes(X: Any) -> Any:
-    """Whole numbers from 0 to 255 as pixels; all else as it is."""
-    dtype = getattr(X, "dtype", None)
-    if not isinstance(dtype, np.dtype) or dtype.kind not in "iu" or dtype == np.uint8:
+    """Whole numbers from 0 to 255 as pixels, of arrays and of frames; all else as it is."""
+    dtypes = list(getattr(X, "dtypes", [getattr(X, "dtype", None)]))
+    if not all(isinstance(dtype, np.dtype) and dtype.kind in "iu" for dtype in dtypes):
         return X
-    if X.size and not 0 <= X.min() <= X.max() <= 255:
+    values = np.asarray(X)
+    if values.size and not 0 <= values.min() <= values.max() <= 255:
         raise ValueError(
-            f"whole-number pixels must lie between 0 and 255, got {X.min()} to {X.max()}."
+            f"whole-number pixels must lie between 0 and 255, got {values.min()} to {values.max()}."
         )
     return X.astype(np.uint8)
 

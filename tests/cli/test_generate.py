@@ -82,6 +82,13 @@ def test_latents_are_decoded_to_pictures() -> None:
         assert [frame.size for frame in ImageSequence.Iterator(animation)] == [(64, 64)] * 5
 
 
+def test_columns_are_told_apart_by_their_names() -> None:
+    Path("turned.csv").write_text("latent_1,image,latent_0\n0.5,7,-0.25\n")
+    assert call("decode", "digits", "--latents", "turned.csv", "--out", "turned.npy") == 0
+    straight = load_model("digits").decode([[-0.25, 0.5]])
+    np.testing.assert_array_equal(np.load("turned.npy"), straight)
+
+
 @pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.csv"])
 def test_features_are_decoded(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("decode", "features", "--latents", "features.npy", "--out", name) == 0
@@ -102,7 +109,9 @@ def test_features_are_decoded(name: str, capsys: pytest.CaptureFixture[str]) -> 
         (["digits", "--latents", "broken.npy", "--out", "x.npy"], "row 1 is not"),
         (["digits", "--latents", "words.npy", "--out", "x.npy"], "must hold numbers"),
         (["digits", "--latents", "flat.npy", "--out", "x.npy"], "must hold numbers"),
-        (["digits", "--latents", "other.csv", "--out", "x.npy"], "columns latent_0"),
+        (["digits", "--latents", "other.csv", "--out", "x.npy"], "for each of latent_0, latent_1"),
+        (["digits", "--latents", "twice.csv", "--out", "x.npy"], "for each of latent_0"),
+        (["digits", "--latents", "vast.csv", "--out", "x.npy"], "row 1 is not"),
         (["digits", "--latents", "digits.npy", "--out", "x.jpg"], "out must end in .npy"),
         (["digits", "--latents", "digits.npy", "--out", "x.csv"], "out must end in .npy"),
         (["digits", "--latents", "digits.npy", "--out", "digits"], "digits is not empty"),
@@ -122,6 +131,8 @@ def test_what_cannot_be_decoded_is_told_in_a_sentence(
     np.save("broken.npy", latents)
     np.save("words.npy", np.array([["a", "b"]]))
     np.save("flat.npy", np.zeros(2))
+    Path("twice.csv").write_text("latent_0,latent_0\n1,2\n")
+    Path("vast.csv").write_text("1,2\n1e300,3\n")
     np.save("none.npy", np.zeros((0, 2)))
     np.save("many.npy", np.zeros((20_000, 2)))
     Path("other.csv").write_text("a,b\n1,2\n")

@@ -77,6 +77,7 @@ def test_the_folder_holds_what_is_promised(grid: tuple[Path, str]) -> None:
     assert (folder / "histories.csv").read_text() == study.histories.to_csv(index=False)
     pictures = {path.relative_to(folder) for path in (folder / "report").iterdir()}
     assert {path.name for path in pictures} == {
+        "index.html",
         "learning_rates.png",
         "loss_curves.png",
         "latent_space_train.png",
@@ -222,7 +223,6 @@ def test_a_reset_starts_over(tmp_path: Path, capsys: pytest.CaptureFixture[str],
     folder = tmp_path / "study"
     assert train(*ONE, "--seed=1", "--out", folder) == 0
     before, text = ids(load_study(folder)), history(folder, 1e-2)
-    (folder / "report").mkdir()
     (folder / "report" / "old.png").touch()
     assert train(*ONE, "--seed=1", flag, "--out", folder) == 0
     assert ids(load_study(folder)) != before

@@ -17,6 +17,7 @@ from autodecoder.config import (
     FitConfig,
     InferConfig,
     LogConfig,
+    Range,
     SearchConfig,
     StudyConfig,
     fit_config,
@@ -235,6 +236,13 @@ def test_the_ends_of_every_range_are_allowed(make) -> None:
         (DecoderConfig, "arch", np.array([8, 16]), (8, 16)),
         (DecoderConfig, "arch", (np.int32(8), 16), (8, 16)),
         (DecoderConfig, "batch_norm", np.bool_(False), False),
+        (
+            SearchConfig,
+            "space",
+            {"learning_rate": (1e-3,), "arch": np.array([[8, 4], [8, 8]])},
+            {"learning_rate": (1e-3,), "arch": ((8, 4), (8, 8))},
+        ),
+        (Range, "high", np.float64(2), 2.0),
         (FitConfig, "latent_spread", np.float64(2), 2.0),
         (
             SearchConfig,
@@ -245,9 +253,11 @@ def test_the_ends_of_every_range_are_allowed(make) -> None:
     ],
 )
 def test_numbers_of_numpy_are_numbers(kind: Any, name: str, given: Any, plain: Any) -> None:
-    config = kind(**{name: given})
-    assert config == kind(**{name: plain})
-    assert repr(getattr(config, name)) == repr(getattr(kind(**{name: plain}), name))
+    rest: Any = {"low": np.int64(1)} if kind is Range else {}
+    config, expected = kind(**{name: given}, **rest), kind(**{name: plain}, **rest)
+    assert config == expected
+    assert repr(config) == repr(expected), "no type of NumPy is left, which no JSON would take"
+    assert "np." not in repr(config)
 
 
 def test_a_recipe_is_a_set_of_field_values_that_given_values_beat() -> None:

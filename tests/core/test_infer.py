@@ -299,10 +299,10 @@ def test_a_dimension_that_no_training_image_uses_is_no_hindrance(trained) -> Non
     config = replace(CONFIG, starts=("nearest", "random"), n_candidates=100, prior=0.1)
     for method in ("lm", "adam"):
         plan = plan_for(decoder, latents, replace(config, method=method))
-        np.testing.assert_allclose(plan.task.spread, [1, 1, 1], rtol=0.3)
+        np.testing.assert_allclose(plan.spread, [1, 1, 1], rtol=0.3)
         assert np.isfinite(infer_latents(plan, images).errors.loss).all()
     alike = plan_for(decoder, jnp.full_like(latents, 0.3), config)
-    np.testing.assert_array_equal(alike.task.spread, np.ones(3))
+    np.testing.assert_array_equal(alike.spread, np.ones(3))
     assert np.isfinite(infer_latents(alike, images).errors.loss).all()
 
 

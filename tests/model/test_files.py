@@ -345,7 +345,7 @@ FIXTURES = Path(__file__).parents[1] / "model_files"
     [
         ({"about": {"a": np.float32(1)}}, "about of a model must hold plain values only"),
         ({"about": {"epoch": float("nan")}}, "about of a model must hold plain values only"),
-        ({"labels": np.full(6, 2**40)}, "train_labels must be whole numbers of 32 bits"),
+        ({"labels": np.full(6, 2**40)}, "train_labels must be whole numbers from 0 to 2147483647"),
     ],
 )
 def test_a_model_that_cannot_be_saved_leaves_the_one_before(

@@ -134,6 +134,7 @@ def test_features_come_back_in_their_units(iris: tuple[np.ndarray, np.ndarray]) 
         (np.zeros((3, 4)), {"learning_rate": 0.0}, "learning_rate must be greater than 0"),
         (np.zeros((3, 4)), {"labels": [1, 2]}, r"labels must be 3 whole numbers, got"),
         (np.zeros((3, 4)), {"labels": ["a", "b", "c"]}, r"labels must be 3 whole numbers, got"),
+        (np.zeros((3, 4)), {"labels": [0, 1, -1]}, r"labels must be whole numbers from 0 to"),
         (np.zeros((3, 4)), {"val_images": np.zeros((2, 5))}, r"images must be \(n, 1, 4, 1\)"),
         (
             np.zeros((3, 4)),

@@ -32,8 +32,9 @@ def _fit(latent_dims: int) -> None:
 @pytest.fixture
 def few_regions(tmp_path: Path, monkeypatch) -> None:
     """As though this system allowed almost none."""
-    (tmp_path / "most").write_text("2\n")
+    (tmp_path / "most").write_text("16\n")
     monkeypatch.setattr(programs, "_MOST_REGIONS", tmp_path / "most")
+    monkeypatch.setattr(programs, "_left", 0)
 
 
 def _n_programs() -> int:

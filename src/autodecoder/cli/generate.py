@@ -48,9 +48,13 @@ def decode(
             f"{' × '.join(map(str, given.shape))}."
         )
     check_kind(trained, out, len(given))
+    with np.errstate(over="ignore"):
+        given = given.astype(np.float32)
     good = np.isfinite(given).all(axis=1)
     if not good.all():
-        raise DataError(f"latents must be finite, but row {int(np.argmin(good))} is not.")
+        raise DataError(
+            f"latents must be finite in single precision, but row {int(np.argmin(good))} is not."
+        )
     return _write(trained, given, out, {}, json_)
 
 

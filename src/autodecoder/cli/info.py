@@ -18,7 +18,8 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
     from autodecoder.model.files import FILES
 
     trained = load_model(model)
-    versions = read_json(model / "config.json").get("versions", {})
+    versions = read_json(model / "config.json").get("versions")
+    versions = versions if isinstance(versions, dict) else {}
     n_bytes = sum((model / name).stat().st_size for name in FILES if (model / name).exists())
     metrics = last_metrics(trained.history)
     if json_:

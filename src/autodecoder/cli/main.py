@@ -12,6 +12,7 @@ from autodecoder.cli.export import export
 from autodecoder.cli.generate import decode, interpolate, sample
 from autodecoder.cli.info import info
 from autodecoder.cli.reconstruct import reconstruct
+from autodecoder.cli.report import report
 from autodecoder.cli.runs import runs_app, tensorboard
 from autodecoder.cli.train import train, tune
 from autodecoder.errors import AutodecoderError
@@ -32,6 +33,7 @@ app = App(
 app.command(train)
 app.command(tune)
 app.command(runs_app)
+app.command(report)
 app.command(tensorboard)
 app.command(reconstruct)
 app.command(encode)

@@ -145,11 +145,18 @@ def print_datasets(listed: Sequence[Overview]) -> None:
 def print_facts(folder: Path, facts: Mapping[str, object]) -> None:
     """A line for each fact of a model that is known."""
     known = {
-        name: str(value) for name, value in {"model": folder, **facts}.items() if value is not None
+        name: _printable(value)
+        for name, value in {"model": folder, **facts}.items()
+        if value is not None
     }
     width = max(map(len, known))
     for name, value in known.items():
         console.print(f"{name:{width}}  {value}", highlight=False)
+
+
+def _printable(value: object) -> str:
+    """A file of someone else's must not steer the terminal."""
+    return "".join(c if c.isprintable() else "�" for c in str(value))
 
 
 def _table() -> Table:

@@ -36,8 +36,8 @@ def train(
 ) -> bool:
     """Train a decoder and its latents; without --lr, search the learning rate.
 
-    Prints a table of trials, best first, and writes settings, histories and pictures. The same
-    command again goes on where it was cut off.
+    Prints a table of trials, best first, and writes settings, histories, pictures and a page,
+    report/index.html. The same command again goes on where it was cut off.
 
     Example: autodecoder train --dataset mnist --arch 500-500 --lr 1e-3 --num_epochs 20
     """
@@ -96,7 +96,7 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
     )
     from autodecoder.cli.programs import keep_programs
     from autodecoder.cli.tables import print_study
-    from autodecoder.report import write_pictures
+    from autodecoder.report import write_pictures, write_study_page
     from autodecoder.study import load_study, load_study_data, run_study
     from autodecoder.study.results import UNFINISHED
 
@@ -127,6 +127,7 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
         except SearchError as error:
             given_up, study = error, load_study(folder)
         pictures = write_pictures(study, dataset)
+        page = write_study_page(study)
         if not quiet:
             print_study(study)
         interrupted = should_stop()
@@ -136,8 +137,8 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
     elif n_open:
         console.print(f"Still run by other processes: {count(n_open, 'trial')}.")
     console.print(f"Results in {folder}", highlight=False)
-    for picture in pictures:
-        console.print(f"  {picture.relative_to(folder)}", highlight=False)
+    for written in (page, *pictures):
+        console.print(f"  {written.relative_to(folder)}", highlight=False)
     return study, pictures, interrupted, given_up
 
 

@@ -77,8 +77,6 @@ class InferConfig:
     def __post_init__(self) -> None:
         take_plain(self)
         check_choice("infer.method", self.method, INFER_METHODS)
-        if not isinstance(self.starts, tuple):
-            raise ConfigError(f"infer.starts must be a tuple of names, got {self.starts!r}.")
         check_choices("infer.starts", self.starts, INFER_STARTS)
         check_positive_int("n_starts", self.n_starts)
         for name in ("n_candidates", "n_steps"):

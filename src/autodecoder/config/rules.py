@@ -2,9 +2,11 @@
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import field, fields
 from typing import Any
+
+import numpy as np
 
 from autodecoder.errors import ConfigError
 
@@ -29,14 +31,18 @@ def as_plain(value: Any) -> Any:
 
     All else as it is.
     """
-    if hasattr(value, "tolist") and hasattr(value, "ndim"):
-        plain = value.tolist()
-        return tuple(plain) if isinstance(plain, list) else plain
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufU":
+        value = value.tolist()
+        return _as_tuples(value)
     if type(value) is tuple:
         return tuple(as_plain(part) for part in value)
-    if type(value) is dict:
+    if isinstance(value, Mapping):
         return {name: as_plain(part) for name, part in value.items()}
     return value
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
 def take_plain(config: Any) -> None:
@@ -54,6 +60,8 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
 
 
 def check_choices(name: str, values: tuple[str, ...], choices: Iterable[str]) -> None:
+    if not isinstance(values, tuple):
+        raise ConfigError(f"{name} must be a tuple of names, got {values!r}.")
     for value in values:
         check_choice(name, value, choices)
     if len(set(values)) < len(values):

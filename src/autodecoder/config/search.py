@@ -66,6 +66,9 @@ class Range:
     high: int | float
     log: bool = False
 
+    def __post_init__(self) -> None:
+        take_plain(self)
+
 
 #: Values of one setting.
 Values = tuple[Any, ...] | Range

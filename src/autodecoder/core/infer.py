@@ -39,8 +39,6 @@ class Task(eqx.Module):
 
     decoder: Decoder
     mean: Float[Array, " dims"]
-    """Of the candidates; beside it their standard deviation, or where they do not spread that of
-    the dimension in which they do most, or 1."""
     spread: Float[Array, " dims"]
     prior: Float[Array, ""]
     tolerance: Float[Array, ""]
@@ -48,11 +46,25 @@ class Task(eqx.Module):
 
 
 class InferencePlan(eqx.Module):
-    """What the inference of any images under a decoder needs: made once by `plan_inference`."""
+    """What the inference of any images under a decoder needs: made once by `plan_inference`.
 
-    task: Task
+    It serves for configurations that differ in nothing but prior, solver, steps and tolerance.
+    """
+
+    decoder: Decoder
     starts: Starts
+    mean: Float[Array, " dims"]
+    """Of the candidates; beside it their standard deviation, or where they do not spread that of
+    the dimension in which they do most, or 1."""
+    spread: Float[Array, " dims"]
+    scaler: str = eqx.field(static=True)
     config: InferConfig = eqx.field(static=True)
+
+    @property
+    def task(self) -> Task:
+        numbers = (self.config.prior, self.config.tolerance)
+        prior, tolerance = (jnp.asarray(number, jnp.float32) for number in numbers)
+        return Task(self.decoder, self.mean, self.spread, prior, tolerance, self.scaler)
 
 
 class Inference(NamedTuple):
@@ -104,8 +116,7 @@ def plan_inference(
     n_candidates = config.count_candidates(len(known), decoder.layers[-1].weight.shape[1])
     candidates, mean, spread, start_key = _draw(key, jnp.asarray(known), n_candidates)
     starts = prepare_starts(decoder, candidates, start_key, config)
-    prior, tolerance = (jnp.asarray(x, jnp.float32) for x in (config.prior, config.tolerance))
-    return InferencePlan(Task(decoder, mean, spread, prior, tolerance, scaler), starts, config)
+    return InferencePlan(decoder, starts, mean, spread, scaler, config)
 
 
 @jax.jit(static_argnames="n")
@@ -161,7 +172,7 @@ def infer_latents(
     ----------
     Park et al. 2019 (DeepSDF), section 4.2, for the task; `solvers` for the methods.
     """
-    dims = len(plan.task.mean)
+    dims = len(plan.mean)
     n_starts = len(start_names(plan.config)) + (0 if given is None else given.shape[1])
     if n_starts == 0:
         raise ConfigError("infer.starts must name at least one start where none is given.")
@@ -193,7 +204,7 @@ class _Found(NamedTuple):
 def _find_by_lm(plan: InferencePlan, size: int, n_starts: int, images, weights, given) -> _Found:
     """By quasi-Newton steps: those that have converged are left behind on the way, so that the
     slow ones do not hold up the others."""
-    n_steps = plan.config.steps_for("lm")
+    n_steps, task = plan.config.steps_for("lm"), plan.task
     everyone = np.arange(len(images))
     search, start = _by_blocks(
         lambda rows: _begin(plan, *_take(rows, images, weights, given)),
@@ -203,7 +214,7 @@ def _find_by_lm(plan: InferencePlan, size: int, n_starts: int, images, weights, 
 
     def go_on(function: Callable[..., Search], chosen: np.ndarray, *rest: Any) -> None:
         _by_blocks(
-            lambda rows: function(plan.task, *_take(rows, images, weights, search, *rest)),
+            lambda rows: function(task, *_take(rows, images, weights, search, *rest)),
             np.flatnonzero(chosen),
             size,
             search,
@@ -284,7 +295,7 @@ def _run_adam(
 ) -> _Found:
     problem, places, n_starts = _place(plan, images, weights, given)
     n_steps = plan.config.steps_for("adam")
-    latents, values = adam(problem, places, n_steps, plan.config.step_size * plan.task.spread)
+    latents, values = adam(problem, places, n_steps, plan.config.step_size * plan.spread)
     latents, best = _keep_best(latents, values, n_starts)
     return _Found(latents, jnp.full_like(best, n_steps), jnp.zeros_like(best, bool), best)
 
@@ -299,7 +310,7 @@ def _place(
     plan: InferencePlan, images: Array, weights: Array | None, given: Array | None
 ) -> tuple[Problem, Float[Array, "b_starts dims"], int]:
     """A problem with a row for each start of each image, those starts, and how many there are."""
-    targets = scale_pixels(images, plan.task.scaler)
+    targets = scale_pixels(images, plan.scaler)
     places = place_starts(plan.starts, targets, weights, plan.config)
     if given is not None:
         places = jnp.concatenate([places, given], axis=1)

@@ -89,9 +89,16 @@ def open_latents(path: Path) -> np.ndarray:
     if path.suffix.lower() != ".csv":
         return open_arrays(path, "latents")["latents"]
     header, table = read_table(path, LATENT)
-    if header and not any(name.startswith(LATENT) for name in header):
-        raise DataError(f"{path} must have columns {LATENT}0, …, but has {', '.join(header)}.")
-    return table
+    if not header:
+        return table
+    names = [name for name in header if name.startswith(LATENT)]
+    wanted = [f"{LATENT}{k}" for k in range(len(names))]
+    if not names or sorted(names) != sorted(wanted):
+        raise DataError(
+            f"{path} must have a column for each of {LATENT}0, {LATENT}1, …, but has "
+            f"{', '.join(header)}."
+        )
+    return table[:, [names.index(name) for name in wanted]]
 
 
 def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarray, "n columns"]]:

@@ -136,7 +136,7 @@ def to_weights(
 
 
 def as_labels(name: str, labels: Any, n: int) -> Int32[np.ndarray, " n"]:
-    """Check class labels, whole numbers of 32 bits.
+    """Check class labels, whole numbers of 32 bits from 0.
 
     Raises
     ------
@@ -144,14 +144,14 @@ def as_labels(name: str, labels: Any, n: int) -> Int32[np.ndarray, " n"]:
         If they are others, or not `n`.
     """
     labels = np.asarray(labels)
-    limits = np.iinfo(np.int32)
+    most = np.iinfo(np.int32).max
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise DataError(
             f"{name} must be {n} whole numbers, got {labels.dtype} of {_shape(labels)}."
         )
-    if n and not limits.min <= int(labels.min()) <= int(labels.max()) <= limits.max:
+    if n and not 0 <= int(labels.min()) <= int(labels.max()) <= most:
         raise DataError(
-            f"{name} must be whole numbers of 32 bits, got {labels.min()} to {labels.max()}."
+            f"{name} must be whole numbers from 0 to {most}, got {labels.min()} to {labels.max()}."
         )
     return labels.astype(np.int32)
 

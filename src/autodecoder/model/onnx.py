@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autodecoder._version import __version__
-from autodecoder.core.decoder import NORM_EPSILON, Decoder, Layer, Statistics
+from autodecoder.core.decoder import Decoder
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.errors import ConfigError
 from autodecoder.files import write_file
+from autodecoder.model.dense import dense_layers
 from autodecoder.model.model import Model
 from autodecoder.model.tables import Standardization
 
@@ -101,33 +102,15 @@ def export_onnx(model: Model, path: Path | str) -> None:
 
 def _decode(graph: _Graph, decoder: Decoder, latents: str) -> str:
     """The layers, in evaluation mode."""
-    last = len(decoder.layers) - 1
     hidden = latents
-    for k, layer in enumerate(decoder.layers):
-        statistics = decoder.statistics[k] if layer.norm_scale is not None else None
-        weight, bias = _fold(layer, statistics)
+    for k, (weight, bias, activation) in enumerate(dense_layers(decoder)):
         inputs = [hidden, graph.constant(f"layers/{k}/weight", weight)]
         if bias is None:
             hidden = graph.add("MatMul", *inputs)
         else:
             hidden = graph.add("Gemm", *inputs, graph.constant(f"layers/{k}/bias", bias))
-        name = decoder.output_activation if k == last else decoder.config.activation
-        hidden = _ACTIVATIONS[name](graph, hidden)
+        hidden = _ACTIVATIONS[activation](graph, hidden)
     return hidden
-
-
-def _fold(layer: Layer, statistics: Statistics | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Weight and bias of the dense layer that normalises too; in double precision."""
-    weight = np.asarray(layer.weight, np.float64)
-    bias = None if layer.bias is None else np.asarray(layer.bias, np.float64)
-    if statistics is None:
-        return weight, bias
-    mean, variance, scale, offset = (
-        np.asarray(array, np.float64)
-        for array in (*statistics, layer.norm_scale, layer.norm_offset)
-    )
-    factor = scale / np.sqrt(variance + NORM_EPSILON)
-    return weight * factor, ((0 if bias is None else bias) - mean) * factor + offset
 
 
 def _to_images(graph: _Graph, outputs: str, scaler: str, image_shape: tuple[int, int, int]) -> str:

@@ -13,16 +13,26 @@ _REGIONS = Path("/proc/self/maps")
 _MOST_REGIONS = Path("/proc/sys/vm/max_map_count")
 
 
+#: Regions that were left when programs were let go last: others of the process hold them.
+_left = 0
+
+
 def limit_programs() -> None:
-    """Have jax forget its programs, where they hold half of the regions that a process may map.
+    """Have jax forget its programs, where half of the regions are taken that a process may map.
 
     For the start of work on a shape. What is needed again is compiled again, or read from jax's
-    cache on disk. Does nothing where the system does not tell (outside of Linux).
+    cache on disk. Where that freed little, it is not done again before an eighth more is taken.
+    Does nothing where the system does not tell (outside of Linux).
     """
+    global _left
     try:
         most = int(_MOST_REGIONS.read_text(encoding="ascii"))
-        n_regions = _REGIONS.read_bytes().count(b"\n")
+        if _count_regions() > max(most // 2, _left + most // 8):
+            jax.clear_caches()
+            _left = _count_regions()
     except OSError:
         return
-    if n_regions > most // 2:
-        jax.clear_caches()
+
+
+def _count_regions() -> int:
+    return _REGIONS.read_bytes().count(b"\n")

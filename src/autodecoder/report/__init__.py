@@ -1,5 +1,6 @@
-"""Pictures of a study."""
+"""Pictures and pages of studies and models."""
 
+from autodecoder.report.page import write_model_page, write_study_page
 from autodecoder.report.pictures import write_pictures
 
-__all__ = ["write_pictures"]
+__all__ = ["write_model_page", "write_pictures", "write_study_page"]

@@ -1,6 +1,6 @@
 """Figures drawn with matplotlib, each a function from arrays to a `Figure`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -178,6 +178,47 @@ def plot_reconstructions(
             grid[height * (k // per_row) + place, k % per_row].imshow(
                 image[..., 0] if grey else image, cmap="gray" if grey else None, vmin=0, vmax=255
             )
+    return figure
+
+
+def plot_plane(
+    images: Float[np.ndarray, "rows columns height width channels"],
+    view: Sequence[float],
+    names: Sequence[str],
+) -> Figure:
+    """Images decoded on a grid over a plane of latents, each where its latent lies.
+
+    `view` is the left, right, bottom and top of the plane; pixels are from 0 to 1.
+    """
+    rows, columns, height, width, channels = images.shape
+    whole = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+    grey = channels != 3  # of other numbers of channels, the first is shown
+    figure = Figure(figsize=(7, 7), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(
+        whole[..., 0] if grey else whole,
+        cmap="gray" if grey else None,
+        vmin=0,
+        vmax=1,
+        extent=(view[0], view[1], view[2], view[3]),
+        aspect="auto",
+    )
+    axes.set(xlabel=names[0], ylabel=names[1])
+    return figure
+
+
+def plot_history(history: Mapping[str, Float[np.ndarray, " epochs"]]) -> Figure:
+    """Losses over epochs, a line each; a single value, as of the fresh protocol, is a dot."""
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    axes = figure.subplots()
+    for (name, values), colour in zip(history.items(), CLASS_COLOURS, strict=False):
+        epochs = np.flatnonzero(np.isfinite(values))
+        marker = "o" if len(epochs) < 3 else ""
+        axes.plot(epochs + 1, values[epochs], color=colour, label=metric_label(name), marker=marker)
+    axes.set(xlabel="epoch", ylabel="loss")
+    axes.grid(alpha=0.25, lw=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
     return figure
 
 

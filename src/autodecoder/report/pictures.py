@@ -18,7 +18,7 @@ from autodecoder.report.figures import (
 from autodecoder.study import Shown, Study
 
 #: Every picture that a study may get.
-_NAMES = (
+NAMES = (
     "loss_curves",
     "learning_rates",
     "latent_space_train",
@@ -47,7 +47,7 @@ def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
     """
     figures = _draw(study, dataset)
     folder = study.folder / "report"
-    for name in _NAMES:
+    for name in NAMES:
         if name not in figures:
             _remove(folder / f"{name}.png")
     return [save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()]

@@ -1,0 +1,219 @@
+"""A study or a model as one page that opens without a network, and whose latent plane is alive."""
+
+import base64
+import html
+import io
+import json
+import math
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+
+from autodecoder._version import __version__
+from autodecoder.config import format_value, to_dict
+from autodecoder.files import write_file
+from autodecoder.model import Model, load_model
+from autodecoder.model.card import count_weights, last_metrics, model_facts
+from autodecoder.report.figures import plot_history, plot_plane
+from autodecoder.report.pictures import NAMES
+from autodecoder.report.plane import MOST_WEIGHTS, is_live, latent_plane, pack_model, plane_grid
+from autodecoder.study import Study, Trial
+
+#: Trials told at most, the best ones.
+_MOST_TRIALS = 50
+_METRICS = ("loss", "val_loss", "fresh_val_loss")
+_TITLES = {
+    "loss_curves": "Loss curves",
+    "learning_rates": "Learning rates",
+    "latent_space_train": "Latents of the training images",
+    "latent_space_val": "Latents of the validation images",
+    "reconstructions_train": "Reconstructions of training images",
+    "reconstructions_val": "Reconstructions of validation images",
+}
+
+
+class _Picture(NamedTuple):
+    title: str
+    alt: str
+    data: str
+    """A PNG file in base64."""
+
+
+def write_study_page(study: Study) -> Path:
+    """Write `report/index.html` of a study: its trials, its pictures as they lie there, settings,
+    and the latent plane of the model in `best`, if there is one.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    DataError
+        If the model in `best` is damaged.
+    """
+    folder = study.folder / "report"
+    pictures = [
+        _Picture(_TITLES[name], _TITLES[name].lower(), _encode(path.read_bytes()))
+        for name in NAMES
+        if (path := folder / f"{name}.png").is_file()
+    ]
+    best = study.folder / "best"
+    model = load_model(best) if (best / "config.json").is_file() else None
+    n = study.config.executions_per_trial
+    over = f", mean ± standard deviation over {n} executions" if n > 1 else ""
+    context: dict[str, Any] = {
+        "title": str(study.about.get("study") or study.folder.resolve().name),
+        "lead": [_lead(study)],
+        "trials": _trials(study),
+        "trials_text": f"By {study.metric} at its best epoch{over}; best first. Losses: mean after "
+        "the last epoch.",
+        "figures": pictures,
+        "settings": json.dumps(to_dict(study.config), indent=2, default=str),
+    }
+    if model is None:
+        context["plane_text"] = (
+            "Of this study no model was kept: run it with --save_best_model, and the plane of its "
+            "latents comes alive here."
+        )
+    else:
+        context |= _of_model(model)
+    return _write(folder / "index.html", context)
+
+
+def write_model_page(model: Model, path: Path | str, *, title: str = "A model") -> Path:
+    """Write a page on a model: the latent plane, the images it decodes to, the fit, and facts.
+
+    Parameters
+    ----------
+    model : Model
+    path : path
+        The file; one that exists is replaced. It needs nothing beside it.
+    title : str
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    pictures = []
+    if len(model.latents) and model.standardization is None:
+        grid, view = plane_grid(model)
+        images = model.decode(grid.reshape(-1, model.latent_dims))
+        pictures.append(
+            _drawn(
+                "What the plane decodes to",
+                "images decoded on a grid over the latent plane",
+                plot_plane(
+                    images.reshape(*grid.shape[:2], *model.image_shape),
+                    view,
+                    latent_plane(model.latents).names,
+                ),
+            )
+        )
+    curves = {name: values for name, values in model.history.items() if name in _METRICS}
+    if any(np.isfinite(values).any() for values in curves.values()):
+        pictures.append(_drawn("The fit", "losses over epochs", plot_history(curves)))
+    context = {"title": title, "lead": [], "figures": pictures, **_of_model(model)}
+    return _write(Path(path), context)
+
+
+def _of_model(model: Model) -> dict[str, Any]:
+    """The part of a page that tells of a model."""
+    metrics = {name: f"{value:.4g}" for name, value in last_metrics(model.history).items()}
+    facts = {**model_facts(model), **{k: v for k, v in metrics.items() if "gradient" not in k}}
+    told: dict[str, Any] = {"facts": {name: v for name, v in facts.items() if v is not None}}
+    if not is_live(model):
+        told["plane_text"] = (
+            f"The decoder has {count_weights(model):,} weights, too many to travel with this page "
+            f"(at most {MOST_WEIGHTS:,})."
+        )
+        return told
+    packed = pack_model(model)
+    what = "table" if model.standardization is not None else "image"
+    dims = model.latent_dims
+    on = "" if dims <= 2 else f" Of {dims} dimensions, the two leading principal components."
+    many = ""
+    if len(model.latents) > packed["points"]["train"]["n"]:
+        many = f" Drawn are {packed['points']['train']['n']:,} of them."
+    return told | {
+        "model": json.dumps(packed, allow_nan=False).replace("<", "\\u003c"),
+        "plane_text": f"A point for each {what}'s latent. Move over the plane, or use the arrow "
+        f"keys: what the decoder makes of that place stands beside it.{on}{many}",
+        "axis_names": packed["axis_names"],
+        "classes": packed["classes"],
+        "colours": packed["colours"],
+        "n_train": f"{len(model.latents):,}",
+        "n_val": f"{len(model.val_latents):,}",
+        "is_table": model.standardization is not None,
+    }
+
+
+def _lead(study: Study) -> str:
+    data = study.about.get("data")
+    name = data.get("name") if isinstance(data, dict) else None
+    epochs = sum(execution.epochs for trial in study.trials for execution in trial.executions)
+    seconds = sum(execution.seconds for trial in study.trials for execution in trial.executions)
+    dataset = name or study.config.data.dataset
+    return (
+        f"{dataset}; {len(study.trials)} trials, {epochs:,} epochs in {seconds:,.0f} s; "
+        f"autodecoder {__version__}."
+    )
+
+
+def _trials(study: Study) -> dict[str, Any]:
+    searched = list(study.config.searched)
+    columns = ["trial", *(name.replace("_", " ") for name in searched), study.metric]
+    columns += [name for name in _METRICS if name != study.metric] + ["epochs", "state"]
+    rows = [
+        [
+            trial.trial_id,
+            *(format_value(trial.values[name]) for name in searched),
+            _score(trial),
+            *(_mean_last(trial, name) for name in _METRICS if name != study.metric),
+            max((execution.epochs for execution in trial.executions), default=0),
+            trial.error or trial.state,
+        ]
+        for trial in study.trials[:_MOST_TRIALS]
+    ]
+    return {"columns": columns, "rows": rows, "has_best": study.best_trial is not None}
+
+
+def _score(trial: Trial) -> str:
+    if not math.isfinite(trial.score):
+        return "–"
+    spread = f" ± {trial.spread:.4f}" if len(trial.executions) > 1 else ""
+    return f"{trial.score:.4f}{spread}"
+
+
+def _mean_last(trial: Trial, metric: str) -> str:
+    values = [execution.last(metric) for execution in trial.executions if execution.epochs]
+    mean = sum(values) / len(values) if values else math.nan
+    return f"{mean:.4f}" if math.isfinite(mean) else "–"
+
+
+def _drawn(title: str, alt: str, figure: Figure) -> _Picture:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    return _Picture(title, alt, _encode(buffer.getvalue()))
+
+
+def _encode(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def _write(path: Path, context: dict[str, Any]) -> Path:
+    assets = files("autodecoder.report") / "assets"
+    template = jinja2.Environment(
+        autoescape=True, undefined=jinja2.Undefined, trim_blocks=True
+    ).from_string((assets / "page.html.jinja").read_text(encoding="utf-8"))
+    page = template.render(
+        version=html.escape(__version__),
+        css=(assets / "page.css").read_text(encoding="utf-8"),
+        script=(assets / "plane.js").read_text(encoding="utf-8"),
+        **context,
+    )
+    write_file(path, page.encode("utf-8"))
+    return path

@@ -1,0 +1,76 @@
+"""`autodecoder report`: a page for a study, and for a model."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from tests.cli.builders import QUICK, call, train
+
+from autodecoder.model import load_model
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with its best model."""
+    folder = tmp_path_factory.mktemp("kept") / "study"
+    assert train(*QUICK, "--lr=1e-2", "--seed=1", "--save_best_model", "--out", folder) == 0
+    return folder
+
+
+def packed(page: Path) -> dict:
+    """What the script of a page reads."""
+    found = re.search(r'id="model">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def test_a_study_has_a_page(kept: Path) -> None:
+    page = (kept / "report" / "index.html").read_text(encoding="utf-8")
+    model = load_model(kept / "best")
+    assert packed(kept / "report" / "index.html")["points"]["train"]["n"] == len(model.latents)
+    assert page.count("data:image/png;base64,") == len(list((kept / "report").glob("*.png"))) == 5
+    assert model.about["trial"] in page
+    assert "&#34;latent_dims&#34;: 2" in page
+    assert not re.search(r"(src|href)=.https?:", page)
+
+
+def test_of_a_study_without_a_model_the_page_says_so(grid: tuple[Path, str]) -> None:
+    page = (grid[0] / "report" / "index.html").read_text(encoding="utf-8")
+    assert "no model was kept" in page
+    assert 'id="map"' not in page
+    assert page.count("<tr") == 5, "a head and four trials"
+    assert '<tr class="best">' in page
+    assert "  report/index.html" in grid[1].splitlines()
+
+
+def test_a_page_is_written_anew(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = kept / "report" / "index.html"
+    before = page.read_text(encoding="utf-8")
+    page.unlink()
+    assert call("report", kept) == 0
+    assert page.read_text(encoding="utf-8") == before
+    assert "index.html: " in capsys.readouterr().out
+
+
+def test_a_model_has_a_page(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("report", kept / "best", "--out", tmp_path / "page.html", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"out": str(tmp_path / "page.html"), "bytes": told["bytes"]}
+    assert (tmp_path / "page.html").stat().st_size == told["bytes"]
+    assert "<title>digits: best</title>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert call("report", kept / "best") == 0
+    assert (kept / "best" / "report" / "index.html").is_file()
+    load_model(kept / "best")
+
+
+def test_what_has_no_page(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, message in (
+        ((tmp_path / "nowhere",), "holds no study"),
+        ((kept, "--out", tmp_path / "page.html"), "out is for the page of a model"),
+    ):
+        assert call("report", *arguments) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert message in err
+        assert err.count("\n") == 1

@@ -1,0 +1,273 @@
+"""The page on a model in Chromium: it opens without a network, and decodes as the model does."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from tests.report.browser import browser
+
+from autodecoder.config import ACTIVATIONS, DecoderConfig
+from autodecoder.core.decoder import Statistics, init_decoder
+from autodecoder.core.scaling import SCALINGS
+from autodecoder.errors import OutputError
+from autodecoder.model import Model
+from autodecoder.model.tables import Standardization
+from autodecoder.report import plane, write_model_page
+from autodecoder.report.plane import latent_plane
+
+SHAPE = (6, 5, 1)
+RNG = np.random.default_rng(0)
+
+
+def make_model(
+    dims: int = 2,
+    *,
+    shape: tuple[int, int, int] = SHAPE,
+    scaler: str = "standard",
+    n: int = 300,
+    activation: str = "leaky_relu",
+    batch_norm: bool = False,
+    use_bias: bool = True,
+    **about: Any,
+) -> Model:
+    """A decoder as it was drawn, with latents of three classes."""
+    config = DecoderConfig(
+        arch=(16, 24),
+        latent_dims=dims,
+        activation=activation,
+        batch_norm=batch_norm,
+        use_bias=use_bias,
+    )
+    output = SCALINGS[scaler].output_activation
+    decoder = init_decoder(jax.random.key(0), config, math.prod(shape), output)
+    if batch_norm:
+        drawn = [RNG.normal(1, 0.3, (2, width)).astype(np.float32) for width in config.arch]
+        decoder = replace(decoder, statistics=tuple(Statistics(*pair**2) for pair in drawn))
+    latents = RNG.normal(0, 2, (n, dims)).astype(np.float32)
+    return Model(
+        decoder=decoder,
+        scaler=scaler,
+        image_shape=shape,
+        latents=latents,
+        val_latents=latents[: n // 6],
+        labels=np.arange(n, dtype=np.int32) % 3,
+        val_labels=np.arange(n // 6, dtype=np.int32) % 3,
+        about=about,
+    )
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture
+def show(chromium: Any, tmp_path: Path) -> Iterator[Any]:
+    """Opens the page of a model; when the test ends, nothing has been fetched or gone wrong."""
+    pages, wrong = [], []
+
+    def open_page(model: Model, width: int = 1280) -> Any:
+        path = write_model_page(model, tmp_path / "page.html", title="Digits <1>")
+        page = chromium.new_page(viewport={"width": width, "height": 1400})
+        page.on(
+            "console",
+            lambda message: wrong.append(message.text) if message.type == "error" else None,
+        )
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on(
+            "request",
+            lambda request: (
+                None if request.url.startswith(("file:", "data:")) else wrong.append(request.url)
+            ),
+        )
+        page.goto(path.as_uri())
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert wrong == []
+
+
+def decoded(page: Any, latents: np.ndarray) -> np.ndarray:
+    found = page.evaluate(
+        "latents => latents.map(z => Array.from(window.autodecoder.decode(z)))", latents.tolist()
+    )
+    return np.array(found)
+
+
+def pixels(page: Any, canvas: str) -> list[int]:
+    return page.evaluate(
+        f"() => {{ const c = document.getElementById('{canvas}');"
+        "return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data) }"
+    )
+
+
+def settle(page: Any) -> None:
+    """Until what was asked for is drawn."""
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)))")
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_page_decodes_as_python_does(show: Any, activation: str) -> None:
+    model = make_model(activation=activation, batch_norm=True)
+    latents = RNG.normal(0, 3, (20, 2))
+    found = decoded(show(model), latents)
+    np.testing.assert_allclose(found, model.decode(latents).reshape(20, -1), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        make_model(scaler="zero_one", use_bias=False),
+        make_model(scaler="identity", shape=(4, 4, 3)),
+        make_model(1),
+        make_model(300, n=40),
+        make_model(shape=(3, 4, 5)),
+    ],
+    ids=["sigmoid", "colours", "one dimension", "300 dimensions", "five channels"],
+)
+def test_so_it_does_for_decoders_of_all_kinds(show: Any, model: Model) -> None:
+    latents = RNG.normal(0, 3, (5, model.latent_dims))
+    page = show(model)
+    want = model.decode(latents).reshape(5, -1)
+    np.testing.assert_allclose(decoded(page, latents), want, atol=1e-4)
+    spot = page.evaluate("() => window.autodecoder.latentAt([0.5, -0.25])")
+    found = latent_plane(model.latents)
+    np.testing.assert_allclose(spot, found.centre + 0.5 * found.axes[0] - 0.25 * found.axes[1])
+
+
+def test_moving_changes_the_image_and_a_click_keeps_it(show: Any) -> None:
+    model = make_model()
+    page = show(model)
+    before = pixels(page, "decoded")
+    box = page.locator("#map").bounding_box()
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.3 * box["height"])
+    settle(page)
+    after = pixels(page, "decoded")
+    assert after != before
+    told = page.locator("#where").inner_text()
+    latent = [float(word.strip(" ,")) for word in told.split()[1:]]
+    want = np.rint(255 * model.decode([latent])[0, ..., 0]).ravel()
+    np.testing.assert_allclose(after[::4], want, atol=3)
+    page.mouse.down()
+    page.mouse.up()
+    page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.3 * box["height"])
+    settle(page)
+    (pin,) = page.locator("#pins canvas").all()
+    kept = pin.evaluate("c => Array.from(c.getContext('2d').getImageData(0, 0, 5, 6).data)")
+    np.testing.assert_allclose(kept, after, atol=3)
+    assert after != pixels(page, "decoded")
+    pin.click()
+    assert page.locator("#pins canvas").count() == 0
+
+
+def test_the_keyboard_is_enough(show: Any) -> None:
+    page = show(make_model())
+    page.locator("#map").focus()
+    before = page.locator("#where").inner_text()
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("ArrowUp")
+    settle(page)
+    assert page.locator("#where").inner_text() != before
+    page.keyboard.press("Enter")
+    assert page.locator("#pins canvas").count() == 1
+    page.locator("#pins canvas").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#pins canvas").count() == 0
+
+
+def test_classes_and_layers_come_and_go(show: Any) -> None:
+    page = show(make_model(class_names=["cats", "</script><b>", "dogs & more"]))
+    assert page.title() == "Digits <1>"
+    assert page.locator("b").count() == 0
+    labels = page.locator("label:has(input[data-class])").all_inner_texts()
+    assert [label.strip() for label in labels] == ["cats", "</script><b>", "dogs & more"]
+
+    def count(condition: str) -> int:
+        """Pixels of the plane of which this holds."""
+        return page.evaluate(
+            "() => { const c = document.getElementById('map');"
+            "const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+            "let n = 0; for (let i = 0; i < data.length; i += 4) {"
+            f"const [r, g, b] = data.subarray(i, i + 3); if ({condition}) n++; }}"
+            "return n }"
+        )
+
+    def n_coloured() -> int:
+        return count("Math.max(r, g, b) - Math.min(r, g, b) > 30")
+
+    seen = [n_coloured()]
+    for action in ("input[data-class='0']", "#none", "#all", "input[data-layer=train]"):
+        page.click(action)
+        settle(page)
+        seen.append(n_coloured())
+    every, without_cats, none, again, validation = seen
+    assert 0 < without_cats < every == again
+    assert none == 0
+    assert 0 < validation < every
+    page.click("input[data-layer=images]")
+    settle(page)
+    assert count("r > 5 && r < 250") > 0.5 * count("true"), "decoded images lie below the points"
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_nothing_is_wider_than_the_page(show: Any, width: int) -> None:
+    page = show(make_model(class_names=["a rather long name of a class"] * 3), width)
+    wide = "() => document.documentElement.scrollWidth <= window.innerWidth"
+    assert page.evaluate(wide)
+    image, plane_ = (page.locator(name).bounding_box() for name in ("#decoded", "#map"))
+    assert min(image["width"], plane_["width"]) > 100
+    assert image["y"] + image["height"] < 1400
+
+
+def test_features_are_told_in_their_units(show: Any) -> None:
+    model = make_model(3, shape=(1, 4, 1), scaler="standardize")
+    by = Standardization(np.array([1.0, -5, 1e6, 0]), np.array([1.0, 2, 1e5, 0]))
+    model = replace(model, standardization=by)
+    page = show(model)
+    latents = RNG.normal(0, 3, (5, 3))
+    np.testing.assert_allclose(decoded(page, latents), model.decode(latents), rtol=1e-4, atol=1e-4)
+    lines = page.locator("#values").inner_text().splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"feature {k}" for k in range(4)]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        make_model(n=0),
+        replace(make_model(), labels=None, val_labels=None),
+        replace(make_model(), val_latents=np.zeros((0, 2), np.float32), val_labels=None),
+        replace(make_model(), latents=np.ones((300, 2), np.float32)),
+    ],
+    ids=["no latents", "no labels", "no validation", "all latents alike"],
+)
+def test_what_is_missing_is_no_hindrance(show: Any, model: Model) -> None:
+    page = show(model)
+    latents = RNG.normal(0, 1, (3, 2))
+    want = model.decode(latents).reshape(3, -1)
+    np.testing.assert_allclose(decoded(page, latents), want, atol=1e-4)
+
+
+def test_a_decoder_too_large_to_travel_is_told(show: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plane, "MOST_WEIGHTS", 100)
+    page = show(make_model())
+    assert "too many to travel with this page" in page.locator("main").inner_text()
+    assert page.locator("#map").count() == 0
+    assert page.locator("figure img").count() == 1, "what the plane decodes to, as a picture"
+
+
+def test_a_page_is_whole_or_absent(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be"):
+        write_model_page(make_model(), tmp_path / "file" / "page.html")
+    packed = plane.pack_model(make_model())
+    assert json.loads(json.dumps(packed, allow_nan=False)) == packed
