@@ -247,8 +247,9 @@ def test_features_are_told_in_their_units(show: Any) -> None:
         replace(make_model(), labels=None, val_labels=None),
         replace(make_model(), val_latents=np.zeros((0, 2), np.float32), val_labels=None),
         replace(make_model(), latents=np.ones((300, 2), np.float32)),
+        replace(make_model(), labels=np.full(300, 2**31 - 1, np.int32)),
     ],
-    ids=["no latents", "no labels", "no validation", "all latents alike"],
+    ids=["no latents", "no labels", "no validation", "all latents alike", "a vast label"],
 )
 def test_what_is_missing_is_no_hindrance(show: Any, model: Model) -> None:
     page = show(model)

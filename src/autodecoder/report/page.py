@@ -1,7 +1,6 @@
 """A study or a model as one page that opens without a network, and whose latent plane is alive."""
 
 import base64
-import html
 import io
 import json
 import math
@@ -20,12 +19,20 @@ from autodecoder.model import Model, load_model
 from autodecoder.model.card import count_weights, last_metrics, model_facts
 from autodecoder.report.figures import plot_history, plot_plane
 from autodecoder.report.pictures import NAMES
-from autodecoder.report.plane import MOST_WEIGHTS, is_live, latent_plane, pack_model, plane_grid
+from autodecoder.report.plane import (
+    MOST_WEIGHTS,
+    is_live,
+    latent_plane,
+    pack_model,
+    plane_grid,
+    plane_view,
+)
 from autodecoder.study import Study, Trial
 
 #: Trials told at most, the best ones.
 _MOST_TRIALS = 50
 _METRICS = ("loss", "val_loss", "fresh_val_loss")
+_ASSETS = ("page.html.jinja", "page.css", "plane.js")
 _TITLES = {
     "loss_curves": "Loss curves",
     "learning_rates": "Learning rates",
@@ -100,17 +107,15 @@ def write_model_page(model: Model, path: Path | str, *, title: str = "A model") 
     """
     pictures = []
     if len(model.latents) and model.standardization is None:
-        grid, view = plane_grid(model)
+        plane, view = latent_plane(model.latents), plane_view(model)
+        grid = plane_grid(plane, view)
         images = model.decode(grid.reshape(-1, model.latent_dims))
+        images = images.reshape(*grid.shape[:2], *model.image_shape)
         pictures.append(
             _drawn(
                 "What the plane decodes to",
                 "images decoded on a grid over the latent plane",
-                plot_plane(
-                    images.reshape(*grid.shape[:2], *model.image_shape),
-                    view,
-                    latent_plane(model.latents).names,
-                ),
+                plot_plane(images, view, plane.names),
             )
         )
     curves = {name: values for name, values in model.history.items() if name in _METRICS}
@@ -158,7 +163,8 @@ def _lead(study: Study) -> str:
     seconds = sum(execution.seconds for trial in study.trials for execution in trial.executions)
     dataset = name or study.config.data.dataset
     return (
-        f"{dataset}; {len(study.trials)} trials, {epochs:,} epochs in {seconds:,.0f} s; "
+        f"{dataset}; {len(study.trials)} {'trial' if len(study.trials) == 1 else 'trials'}, "
+        f"{epochs:,} epochs in {seconds:,.0f} s; "
         f"autodecoder {__version__}."
     )
 
@@ -206,14 +212,16 @@ def _encode(content: bytes) -> str:
 
 def _write(path: Path, context: dict[str, Any]) -> Path:
     assets = files("autodecoder.report") / "assets"
-    template = jinja2.Environment(
-        autoescape=True, undefined=jinja2.Undefined, trim_blocks=True
-    ).from_string((assets / "page.html.jinja").read_text(encoding="utf-8"))
-    page = template.render(
-        version=html.escape(__version__),
-        css=(assets / "page.css").read_text(encoding="utf-8"),
-        script=(assets / "plane.js").read_text(encoding="utf-8"),
-        **context,
+    read = {name: (assets / name).read_text(encoding="utf-8") for name in _ASSETS}
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    parts = dict.fromkeys(("model", "plane_text", "trials", "facts", "settings"))
+    page = environment.from_string(read["page.html.jinja"]).render(
+        version=__version__,
+        css=read["page.css"],
+        script=read["plane.js"],
+        **parts | context,
     )
     write_file(path, page.encode("utf-8"))
     return path

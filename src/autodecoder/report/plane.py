@@ -1,7 +1,6 @@
 """A plane through the space of latents, and all that a page needs to decode the points of it."""
 
 import base64
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +17,8 @@ from autodecoder.report.figures import CLASS_COLOURS, class_colours
 MOST_WEIGHTS = 2_500_000
 #: Points drawn of each set at most; of more, so many are drawn at random.
 _MOST_POINTS = 60_000
+#: More are not told apart.
+_MOST_CLASSES = 100
 #: Of the latents lie inside the view, which is a little wider than these.
 _SHARE_SEEN = 0.998
 _MARGIN = 0.06
@@ -63,11 +64,11 @@ def pack_model(model: Model) -> dict[str, Any]:
     """What the page's script reads, as JSON takes it: the decoder, the plane, points on it.
 
     Numbers are little-endian bytes in base64: weights float32, places of points uint16 across the
-    view, classes uint8 or uint16. Weights are those of `dense_layers`.
+    view, classes uint16. Weights are those of `dense_layers`.
     """
     plane = latent_plane(model.latents)
     places = {"train": plane.places(model.latents), "val": plane.places(model.val_latents)}
-    view = _view(np.concatenate(list(places.values())))
+    view = plane_view(model)
     names = _class_names(model)
     scaling = SCALINGS[model.scaler]
     units = None
@@ -92,8 +93,10 @@ def pack_model(model: Model) -> dict[str, Any]:
     }
 
 
-def _view(places: Float[np.ndarray, "n 2"]) -> list[float]:
+def plane_view(model: Model) -> list[float]:
     """Left, right, bottom and top of the part of the plane that is shown."""
+    plane = latent_plane(model.latents)
+    places = np.concatenate([plane.places(model.latents), plane.places(model.val_latents)])
     bounds: list[float] = []
     for values in places.T:
         out = (1 - _SHARE_SEEN) / 2
@@ -106,12 +109,14 @@ def _view(places: Float[np.ndarray, "n 2"]) -> list[float]:
 
 
 def _class_names(model: Model) -> list[str]:
-    """Those that the model tells, else numbers; of labels there may be none."""
+    """Those that the model tells, else numbers; none without labels, or where they are too many."""
     known = [labels for labels in (model.labels, model.val_labels) if labels is not None]
     n = max((int(labels.max()) + 1 for labels in known if len(labels)), default=0)
     told = model.about.get("class_names")
-    if isinstance(told, Sequence) and len(told) >= n and all(isinstance(t, str) for t in told):
-        return list(told)
+    if not n <= _MOST_CLASSES:
+        return []
+    if isinstance(told, list | tuple) and all(isinstance(name, str) for name in told):
+        return [*told[:_MOST_CLASSES], *map(str, range(len(told), n))] if n else []
     return [str(k) for k in range(n)]
 
 
@@ -158,13 +163,11 @@ def _pack(array: np.ndarray, dtype: str) -> str:
     return base64.b64encode(np.ascontiguousarray(array, dtype).tobytes()).decode("ascii")
 
 
-def plane_grid(model: Model, n: int = 20) -> tuple[Float[np.ndarray, "n n dims"], list[float]]:
-    """Latents on a grid over the view, the top row first, and the view's bounds."""
-    plane = latent_plane(model.latents)
-    view = _view(plane.places(model.latents))
+def plane_grid(
+    plane: Plane, view: Sequence[float], n: int = 20
+) -> Float[np.ndarray, "rows columns dims"]:
+    """Latents on a grid over the view, the top row first."""
     left, right, bottom, top = view
-    a = left + (np.arange(n) + 0.5) / n * (right - left)
-    b = top - (np.arange(n) + 0.5) / n * (top - bottom)
-    grid = plane.centre + a[None, :, None] * plane.axes[0] + b[:, None, None] * plane.axes[1]
-    assert math.prod(grid.shape[:2]) == n * n
-    return grid, view
+    shares = (np.arange(n) + 0.5) / n
+    a, b = left + shares * (right - left), top - shares * (top - bottom)
+    return plane.centre + a[None, :, None] * plane.axes[0] + b[:, None, None] * plane.axes[1]
