@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install install-locked lock demo test test-slow check format bench docs reference clean
+.PHONY: help install install-locked lock demo test test-slow check format bench docs notebook reference clean
 
 help:
 	@echo "make demo           train on real digits: search the learning rate, draw the pictures"
@@ -13,6 +13,7 @@ help:
 	@echo "make format         rewrite the code as the linter wants it"
 	@echo "make bench          time a training step beside the same step in PyTorch"
 	@echo "make docs           build the pages of docs/ as a site, and check examples and links"
+	@echo "make notebook       make demo.ipynb of examples/demo.py, and run it"
 	@echo "make reference      write docs/settings.md and docs/cli.md anew"
 	@echo "make lock           write requirements*.lock anew; UPGRADE=--upgrade takes newer releases"
 	@echo "make install-locked install exactly what requirements.lock names"
@@ -65,6 +66,9 @@ docs: $(VENV)/installed-docs
 		docs docs/_build/html
 	AUTODECODER_SITE=docs/_build/html $(BIN)/python -m pytest tests/test_docs.py tests/test_site.py
 	@echo "open docs/_build/html/index.html"
+
+notebook: $(VENV)/installed-docs
+	$(BIN)/jupytext --quiet --to ipynb --execute --output demo.ipynb examples/demo.py
 
 reference: $(VENV)/installed
 	$(BIN)/python docs/make_settings.py
