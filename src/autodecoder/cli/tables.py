@@ -11,7 +11,7 @@ from autodecoder.cli.console import console, count, describe, wide_console
 from autodecoder.config import OWN_SOURCES, StudyConfig, differences, format_value, to_dict
 from autodecoder.data.overview import Overview
 from autodecoder.study import Study, Trial
-from autodecoder.study.results import COMPLETE, FAILED
+from autodecoder.study.results import COMPLETE, FAILED, format_score
 
 _N_SHOWN = 10
 _METRICS = ("loss", "val_loss", "fresh_val_loss")
@@ -37,8 +37,8 @@ def print_study(study: Study) -> None:
         table.add_row(
             trial.trial_id,
             *(format_value(trial.values[name]) for name in config.searched),
-            _score(trial),
-            *(_number(_mean_last(trial, metric)) for metric in _METRICS),
+            format_score(trial),
+            *(_number(trial.last(metric)) for metric in _METRICS),
             _epochs(trial),
             f"{sum(e.seconds for e in trial.executions):.1f}",
             _ended(trial),
@@ -68,7 +68,8 @@ def print_best(study: Study) -> None:
         for name in study.config.searched
     )
     console.print(
-        f"Best trial {best.trial_id}: {values}; {study.metric} {_score(best)}", highlight=False
+        f"Best trial {best.trial_id}: {values}; {study.metric} {format_score(best)}",
+        highlight=False,
     )
 
 
@@ -86,7 +87,7 @@ def print_studies(studies: Sequence[Study], unreadable: Sequence[tuple[Path, str
             _values(config, "latent_dims"),
             _trials_ended(study),
             config.objective,
-            "none yet" if best is None else _score(best),
+            "none yet" if best is None else format_score(best),
         )
     wide_console().print(table)
     for path, reason in unreadable:
@@ -102,12 +103,12 @@ def print_comparison(one: Study, other: Study) -> None:
     table.add_row("objective", *(study.config.objective for study in pair))
     table.add_row("trials ended", *(_trials_ended(study) for study in pair))
     bests = [study.best_trial for study in pair]
-    table.add_row("best score", *("none" if b is None else _score(b) for b in bests))
+    table.add_row("best score", *("none" if b is None else format_score(b) for b in bests))
     names = dict.fromkeys(name for study in pair for name in study.config.searched)
     for name in names:
         table.add_row(f"  its {name.replace('_', ' ')}", *(_value(b, name) for b in bests))
     for metric in (*_METRICS, "psnr", "val_psnr"):
-        values = ("–" if b is None else _number(_mean_last(b, metric)) for b in bests)
+        values = ("–" if b is None else _number(b.last(metric)) for b in bests)
         table.add_row(f"  its last {metric}", *values)
     table.add_row("  its epochs", *("–" if b is None else _epochs(b) for b in bests))
     seconds = (sum(e.seconds for t in s.trials for e in t.executions) for s in pair)
@@ -183,20 +184,8 @@ def _trials_ended(study: Study) -> str:
     return f"{ended} of {study.config.search.n_trials}"
 
 
-def _score(trial: Trial) -> str:
-    if not math.isfinite(trial.score):
-        return "none"
-    spread = f" ± {trial.spread:.4f}" if len(trial.executions) > 1 else ""
-    return f"{trial.score:.4f}{spread}"
-
-
 def _number(value: float) -> str:
     return f"{value:.4f}" if math.isfinite(value) else "–"
-
-
-def _mean_last(trial: Trial, metric: str) -> float:
-    values = [e.last(metric) for e in trial.executions if e.epochs]
-    return sum(values) / len(values) if values else math.nan
 
 
 def _epochs(trial: Trial) -> str:

@@ -1,7 +1,6 @@
 """A study or a model as one page that opens without a network, and whose latent plane is alive."""
 
 import base64
-import io
 import json
 import math
 from importlib.resources import files
@@ -18,7 +17,7 @@ from autodecoder.files import write_file
 from autodecoder.model import Model, load_model
 from autodecoder.model.card import count_weights, last_metrics, model_facts
 from autodecoder.report.figures import plot_history, plot_plane
-from autodecoder.report.pictures import NAMES
+from autodecoder.report.pictures import NAMES, draw_png
 from autodecoder.report.plane import (
     MOST_WEIGHTS,
     is_live,
@@ -27,7 +26,8 @@ from autodecoder.report.plane import (
     plane_grid,
     plane_view,
 )
-from autodecoder.study import Study, Trial
+from autodecoder.study import Study
+from autodecoder.study.results import format_score
 
 #: Trials told at most, the best ones.
 _MOST_TRIALS = 50
@@ -177,8 +177,8 @@ def _trials(study: Study) -> dict[str, Any]:
         [
             trial.trial_id,
             *(format_value(trial.values[name]) for name in searched),
-            _score(trial),
-            *(_mean_last(trial, name) for name in _METRICS if name != study.metric),
+            format_score(trial),
+            *(_number(trial.last(name)) for name in _METRICS if name != study.metric),
             max((execution.epochs for execution in trial.executions), default=0),
             trial.error or trial.state,
         ]
@@ -187,23 +187,12 @@ def _trials(study: Study) -> dict[str, Any]:
     return {"columns": columns, "rows": rows, "has_best": study.best_trial is not None}
 
 
-def _score(trial: Trial) -> str:
-    if not math.isfinite(trial.score):
-        return "–"
-    spread = f" ± {trial.spread:.4f}" if len(trial.executions) > 1 else ""
-    return f"{trial.score:.4f}{spread}"
-
-
-def _mean_last(trial: Trial, metric: str) -> str:
-    values = [execution.last(metric) for execution in trial.executions if execution.epochs]
-    mean = sum(values) / len(values) if values else math.nan
-    return f"{mean:.4f}" if math.isfinite(mean) else "–"
+def _number(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else "–"
 
 
 def _drawn(title: str, alt: str, figure: Figure) -> _Picture:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
-    return _Picture(title, alt, _encode(buffer.getvalue()))
+    return _Picture(title, alt, _encode(draw_png(figure)))
 
 
 def _encode(content: bytes) -> str:

@@ -112,10 +112,15 @@ def _reconstructions(
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a picture as a PNG file."""
+    write_file(path, draw_png(figure))
+    return path
+
+
+def draw_png(figure: Figure) -> bytes:
+    """The content of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
-    write_file(path, buffer.getvalue())
-    return path
+    return buffer.getvalue()
 
 
 def _remove(path: Path) -> None:

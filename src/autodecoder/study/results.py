@@ -101,6 +101,11 @@ class Trial:
         """Standard deviation of those values over the executions (0 for a single one)."""
         return float(np.std(self._bests)) if self._bests else math.nan
 
+    def last(self, metric: str) -> float:
+        """A metric after the last epoch, mean over the executions begun; not a number of none."""
+        values = [execution.last(metric) for execution in self.executions if execution.epochs]
+        return sum(values) / len(values) if values else math.nan
+
     @property
     def best_execution(self) -> int | None:
         """Number of the execution with the best value among those that did not diverge."""
@@ -134,6 +139,14 @@ class Shown:
     train_reconstructions: UInt8[np.ndarray, "train_shown pixels"]
     val_shown: np.ndarray
     val_reconstructions: UInt8[np.ndarray, "val_shown pixels"]
+
+
+def format_score(trial: Trial) -> str:
+    """The score for people, with its spread where there are several executions."""
+    if not math.isfinite(trial.score):
+        return "none"
+    spread = f" ± {trial.spread:.4f}" if len(trial.executions) > 1 else ""
+    return f"{trial.score:.4f}{spread}"
 
 
 def sign(metric: str) -> int:
