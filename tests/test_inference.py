@@ -329,3 +329,31 @@ def test_as_many_starts_as_candidates_under_a_mask(model: Model) -> None:
     config = InferConfig(n_starts=4500)
     found = many.infer(images, np.ones(SHAPE, bool), config=config)
     assert np.isfinite(found.errors.loss).all()
+
+
+@pytest.mark.parametrize("config", [InferConfig(), InferConfig(n_starts=3), InferConfig("adam")])
+def test_a_trace_ends_where_inference_does(
+    model: Model, images: np.ndarray, config: InferConfig
+) -> None:
+    latents, found = model.trace(images[0], config=config)
+    want = model.infer(images[:1], config=config)
+    np.testing.assert_array_equal(found.latents, want.latents)
+    np.testing.assert_array_equal(latents[-1], want.latents[0])
+    if config.method == "adam":
+        assert len(latents) == 1
+        return
+    hidden = 0 if config.n_starts == 1 else 3  # the steps of the race
+    assert len(latents) > want.steps[0] - hidden > 0
+    errors = ((model.decode(latents) - images[0] / 255) ** 2).mean((1, 2, 3))
+    assert (np.diff(errors) <= 1e-7).all(), "no step makes it worse"
+
+
+def test_a_trace_starts_where_it_is_told(model: Model, images: np.ndarray) -> None:
+    start = np.full((1, model.latent_dims), 0.5, np.float32)
+    mask = np.zeros(images.shape[1:], bool)
+    mask[:1] = True
+    config = InferConfig(starts=())
+    latents, found = model.trace(images[1], mask, config=config, given=start)
+    np.testing.assert_array_equal(latents[0], start[0])
+    want = model.infer(images[1:2], mask, config=config, given=start[None])
+    np.testing.assert_array_equal(found.latents, want.latents)

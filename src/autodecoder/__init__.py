@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from autodecoder.model import (
         Generated,
         Model,
+        Trace,
         export_onnx,
         fit_model,
         from_pretrained,
@@ -76,6 +77,7 @@ _HOMES = {
     "model": (
         "Generated",
         "Model",
+        "Trace",
         "export_onnx",
         "fit_model",
         "from_pretrained",
@@ -111,6 +113,7 @@ __all__ = [
     "StorageError",
     "Study",
     "StudyConfig",
+    "Trace",
     "__version__",
     "export_onnx",
     "fit_config",

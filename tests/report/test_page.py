@@ -214,7 +214,7 @@ def test_classes_and_layers_come_and_go(show: Any) -> None:
     assert 0 < without_cats < every == again
     assert none == 0
     assert 0 < validation < every
-    page.click("input[data-layer=images]")
+    page.click("input[data-below]")
     settle(page)
     assert count("r > 5 && r < 250") > 0.5 * count("true"), "decoded images lie below the points"
 

@@ -8,6 +8,7 @@ from cyclopts import App, CycloptsError, Parameter
 from autodecoder._version import __version__
 from autodecoder.cli.datasets import datasets
 from autodecoder.cli.encode import encode
+from autodecoder.cli.explore import explore
 from autodecoder.cli.export import export
 from autodecoder.cli.generate import decode, interpolate, sample
 from autodecoder.cli.info import info
@@ -34,6 +35,7 @@ app.command(train)
 app.command(tune)
 app.command(runs_app)
 app.command(report)
+app.command(explore)
 app.command(tensorboard)
 app.command(reconstruct)
 app.command(encode)

@@ -1,6 +1,6 @@
 """Latent inference: the latents of unseen images under a frozen decoder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, Shaped
 
 from autodecoder.config import InferConfig
+from autodecoder.core.blocks import by_blocks, take
 from autodecoder.core.decoder import Decoder, decode
 from autodecoder.core.losses import Errors, measure
 from autodecoder.core.scaling import scale_pixels
@@ -32,6 +33,8 @@ _JACOBIAN_ENTRIES = 2**24
 _HESSIAN_ENTRIES = 2**25
 #: A dimension in which candidates spread less than by this share of the widest has no spread.
 _FLAT = 1e-6
+
+Watch = Callable[[Float[np.ndarray, "n dims"]], None]
 
 
 class Task(eqx.Module):
@@ -125,6 +128,9 @@ def _draw(
 ) -> tuple[Float[Array, "n dims"], Float[Array, " dims"], Float[Array, " dims"], PRNGKeyArray]:
     """Some latents, their mean and spread as a plan has them, and a key for what else is random."""
     draw_key, start_key = jax.random.split(key)
+    if n == 0:
+        dims = known.shape[1]
+        return jnp.zeros((0, dims)), jnp.zeros(dims), jnp.ones(dims), start_key
     candidates = _all_finite(known[jax.random.permutation(draw_key, len(known))[:n]])
     spread = candidates.std(0)
     widest = spread.max()
@@ -145,6 +151,7 @@ def infer_latents(
     *,
     weights: Shaped[Array | np.ndarray, "n pixels"] | None = None,
     given: Float[Array | np.ndarray, "n m dims"] | None = None,
+    watch: Watch | None = None,
 ) -> Inference:
     """Find for each image the latent whose reconstruction is nearest to it.
 
@@ -162,6 +169,9 @@ def infer_latents(
         How much each pixel counts, 0 or more: false or 0 for a missing one. By default all alike.
     given : (n, m, latent_dims), optional
         Further starts, the last ones in number.
+    watch : callable, optional
+        Told the latents of the images under way, `(n, latent_dims)`, where the search ends; of
+        `lm`, which then takes its steps one by one, also where it starts and after each step.
 
     Raises
     ------
@@ -186,9 +196,9 @@ def infer_latents(
     parts = []
     for first in range(0, len(images), at_once):
         rows = slice(first, first + at_once)
-        known = [None if values is None else values[rows] for values in (images, weights, given)]
-        found = find(plan, size, n_starts, *known)
-        parts.append(_measured(plan.task, size, found, *known[:2]))
+        x, w, m = (None if values is None else values[rows] for values in (images, weights, given))
+        found = find(plan, size, n_starts, x, w, m, watch=watch or _look_away)
+        parts.append(_measured(plan.task, size, found, x, w))
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
@@ -201,52 +211,65 @@ class _Found(NamedTuple):
     start: Any
 
 
-def _find_by_lm(plan: InferencePlan, size: int, n_starts: int, images, weights, given) -> _Found:
+def _look_away(_latents: Any) -> None:
+    """Watch nothing."""
+
+
+def _find_by_lm(
+    plan: InferencePlan, size: int, n_starts: int, images, weights, given, *, watch: Watch
+) -> _Found:
     """By quasi-Newton steps: those that have converged are left behind on the way, so that the
     slow ones do not hold up the others."""
     n_steps, task = plan.config.steps_for("lm"), plan.task
     everyone = np.arange(len(images))
-    search, start = _by_blocks(
-        lambda rows: _begin(plan, *_take(rows, images, weights, given)),
+    search, start = by_blocks(
+        lambda rows: _begin(plan, *take(rows, images, weights, given)),
         everyone,
         max(1, size // n_starts),
     )
 
     def go_on(function: Callable[..., Search], chosen: np.ndarray, *rest: Any) -> None:
-        _by_blocks(
-            lambda rows: function(task, *_take(rows, images, weights, search, *rest)),
+        by_blocks(
+            lambda rows: function(task, *take(rows, images, weights, search, *rest)),
             np.flatnonzero(chosen),
             size,
             search,
         )
 
     taken = _RACE_STEPS if n_starts > 1 else 0
+    watch(search.latents.copy())
     while True:
         left = (search.steps < n_steps) & np.isfinite(search.value)
         if (moving := left & ~search.stopped).any():
-            more = max(2, taken // 2)
+            more = max(2, taken // 2) if watch is _look_away else 1
             go_on(_advance, moving, np.minimum(search.steps + more, n_steps))
             taken += more
+            watch(search.latents.copy())
         elif (misled := left & ~search.converged).any():
             go_on(_renew, misled)
             taken = 0
         else:
             break
     go_on(_end, search.converged)
+    watch(search.latents.copy())
     return _Found(search.latents, search.steps, search.converged, start)
 
 
-def _find_by_adam(plan: InferencePlan, size: int, n_starts: int, images, weights, given) -> _Found:
-    return _by_blocks(
-        lambda rows: _run_adam(plan, *_take(rows, images, weights, given)),
+def _find_by_adam(
+    plan: InferencePlan, size: int, n_starts: int, images, weights, given, *, watch: Watch
+) -> _Found:
+    found = by_blocks(
+        lambda rows: _run_adam(plan, *take(rows, images, weights, given)),
         np.arange(len(images)),
         max(1, size // n_starts),
     )
+    watch(found.latents.copy())
+    return found
 
 
 def _measured(task: Task, size: int, found: _Found, images, weights) -> Inference:
-    errors: Errors = _by_blocks(
-        lambda rows: _measure(task, *_take(rows, images, weights, found.latents)),
+    errors: Errors = by_blocks(
+        lambda rows: _measure(task, *take(rows, images, weights, found.latents)),
         np.arange(len(images)),
         size,
     )
@@ -344,36 +367,3 @@ def _nothing(dims: int) -> Inference:
     errors = Errors(*(np.zeros(0, np.float32) for _ in Errors._fields))
     counts = np.zeros(0, np.int32)
     return Inference(np.zeros((0, dims), np.float32), errors, counts, counts.astype(bool), counts)
-
-
-def _take(rows: np.ndarray, *arrays: Any) -> list[Any]:
-    """The rows of arrays, or of trees of them; of nothing, nothing."""
-    return [jax.tree.map(lambda a: jnp.asarray(a[rows]), array) for array in arrays]
-
-
-def _by_blocks(
-    function: Callable[[np.ndarray], Any], rows: np.ndarray, size: int, results: Any = None
-) -> Any:
-    """Call a function with rows in blocks of one size, and gather what it returns for them.
-
-    The last block repeats its last row: as rounding follows from the size of a block, and steps
-    that are accepted or rejected make much of it, an image's result would else depend on how many
-    others there are. Results enter arrays with a row for each of `rows`, or those passed.
-    """
-    for block, real in _blocks(rows, size):
-        found = function(block)
-        if results is None:
-            results = jax.tree.map(lambda a: np.empty((len(rows), *a.shape[1:]), a.dtype), found)
-        jax.tree.map(
-            lambda array, a, to=block[real], of=real: array.__setitem__(to, np.asarray(a)[of]),
-            results,
-            found,
-        )
-    return results
-
-
-def _blocks(rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows block by block, and which of them are no repetition."""
-    for i in range(0, len(rows), size):
-        block = rows[i : i + size]
-        yield np.pad(block, (0, size - len(block)), mode="edge"), np.arange(size) < len(block)

@@ -2,13 +2,15 @@
 
 from autodecoder.model.files import load_model, save_model
 from autodecoder.model.fit import fit_model
+from autodecoder.model.generated import Generated, Trace
 from autodecoder.model.hub import from_pretrained, push_to_hub
-from autodecoder.model.model import Generated, Model
+from autodecoder.model.model import Model
 from autodecoder.model.onnx import export_onnx
 
 __all__ = [
     "Generated",
     "Model",
+    "Trace",
     "export_onnx",
     "fit_model",
     "from_pretrained",

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,11 +13,18 @@ from jaxtyping import Array, Float, Int, Num, Shaped
 from autodecoder.config import InferConfig
 from autodecoder.config.rules import as_plain, check_positive_int, check_seed
 from autodecoder.core.decoder import Decoder, decode
-from autodecoder.core.infer import Inference, InferencePlan, infer_latents, plan_inference
+from autodecoder.core.infer import (
+    Inference,
+    InferencePlan,
+    Watch,
+    infer_latents,
+    plan_inference,
+)
 from autodecoder.core.scaling import to_unit
 from autodecoder.data.pixels import as_images, as_mask, as_numbers, to_pixels, to_weights
 from autodecoder.errors import DataError
 from autodecoder.model.density import Density
+from autodecoder.model.generated import Generated, Trace
 from autodecoder.model.paths import latent_path
 from autodecoder.model.programs import limit_programs
 from autodecoder.model.tables import Standardization, as_table, standardize, unstandardize
@@ -25,14 +32,6 @@ from autodecoder.model.tables import Standardization, as_table, standardize, uns
 #: Images decoded and inferred at once: a bound on memory.
 _DECODED_AT_ONCE = 8192
 _INFERRED_AT_ONCE = 20_000
-
-
-class Generated(NamedTuple):
-    """Latents, and the images that they decode to."""
-
-    latents: Float[np.ndarray, "n dims"]
-    images: Float[np.ndarray, "n ..."]
-    """As `Model.decode` returns them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +155,60 @@ class Model:
             If the configuration asks for more candidates than there are, or for a start that
             latents of this length do not have; if the seed is out of range.
         """
+        return self._infer(images, mask, config, given, seed, None)
+
+    def trace(
+        self,
+        image: Any,
+        mask: Any = None,
+        *,
+        config: InferConfig | None = None,
+        given: Any = None,
+        seed: int = 0,
+    ) -> Trace:
+        """Infer the latent of one image, and keep the way that the search takes to it.
+
+        Parameters
+        ----------
+        image : array
+            One image, see `infer`: without the first axis.
+        mask : array, optional
+            Of its shape.
+        config, seed
+            See `infer`.
+        given : (m, latent_dims), optional
+            Further starts.
+
+        Returns
+        -------
+        Trace
+            Of several starts the way of the one that wins the race, from there on.
+
+        Raises
+        ------
+        DataError, ConfigError
+            As `infer`.
+        """
+        way: list[np.ndarray] = []
+        found = self._infer(
+            np.asarray(image)[None],
+            None if mask is None else np.asarray(mask)[None],
+            config,
+            None if given is None else np.asarray(given)[None],
+            seed,
+            lambda latents: way.append(latents[0]),
+        )
+        return Trace(np.stack(way), found)
+
+    def _infer(
+        self,
+        images: Any,
+        mask: Any,
+        config: InferConfig | None,
+        given: Any,
+        seed: int,
+        watch: Watch | None,
+    ) -> Inference:
         config = InferConfig() if config is None else config
         seed = as_plain(seed)
         check_seed("seed", seed)
@@ -183,6 +236,7 @@ class Model:
                     self._rows(images[chosen], start, weights),
                     weights=weights,
                     given=None if given is None else given[chosen],
+                    watch=watch,
                 )
             )
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)

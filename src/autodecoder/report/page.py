@@ -3,11 +3,9 @@
 import base64
 import json
 import math
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -26,13 +24,13 @@ from autodecoder.report.plane import (
     plane_grid,
     plane_view,
 )
+from autodecoder.report.templates import render
 from autodecoder.study import Study
 from autodecoder.study.results import format_score
 
 #: Trials told at most, the best ones.
 _MOST_TRIALS = 50
 _METRICS = ("loss", "val_loss", "fresh_val_loss")
-_ASSETS = ("page.html.jinja", "page.css", "plane.js")
 _TITLES = {
     "loss_curves": "Loss curves",
     "learning_rates": "Learning rates",
@@ -107,7 +105,8 @@ def write_model_page(model: Model, path: Path | str, *, title: str = "A model") 
     """
     pictures = []
     if len(model.latents) and model.standardization is None:
-        plane, view = latent_plane(model.latents), plane_view(model)
+        plane = latent_plane(model.latents)
+        view = plane_view(model, plane)
         grid = plane_grid(plane, view)
         images = model.decode(grid.reshape(-1, model.latent_dims))
         images = images.reshape(*grid.shape[:2], *model.image_shape)
@@ -200,17 +199,6 @@ def _encode(content: bytes) -> str:
 
 
 def _write(path: Path, context: dict[str, Any]) -> Path:
-    assets = files("autodecoder.report") / "assets"
-    read = {name: (assets / name).read_text(encoding="utf-8") for name in _ASSETS}
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
     parts = dict.fromkeys(("model", "plane_text", "trials", "facts", "settings"))
-    page = environment.from_string(read["page.html.jinja"]).render(
-        version=__version__,
-        css=read["page.css"],
-        script=read["plane.js"],
-        **parts | context,
-    )
-    write_file(path, page.encode("utf-8"))
+    write_file(path, render("page.html.jinja", parts | context).encode("utf-8"))
     return path

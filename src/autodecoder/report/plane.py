@@ -42,17 +42,28 @@ def latent_plane(latents: Float[np.ndarray, "n dims"]) -> Plane:
     dims = latents.shape[1]
     if dims == 1:
         return Plane(np.zeros(1), np.array([[1.0], [0.0]]), ("latent dimension 1", ""))
-    if dims == 2:
-        return Plane(np.zeros(2), np.eye(2), ("latent dimension 1", "latent dimension 2"))
-    names = ("principal component 1", "principal component 2")
-    if len(latents) < 2:
-        centre = latents.mean(0) if len(latents) else np.zeros(dims)
-        return Plane(np.asarray(centre, np.float64), np.eye(2, dims), names)
-    centred = np.asarray(latents, np.float64) - latents.mean(0)
-    axes = np.linalg.eigh(centred.T @ centred)[1][:, :-3:-1].T
+    return dimension_plane(dims, 0, 1) if dims == 2 else component_plane(latents, 0, 1)
+
+
+def dimension_plane(dims: int, across: int, up: int) -> Plane:
+    """The plane of two dimensions of the latents, counted from 0."""
+    names = (f"latent dimension {across + 1}", f"latent dimension {up + 1}")
+    return Plane(np.zeros(dims), np.eye(dims)[[across, up]], names)
+
+
+def component_plane(latents: Float[np.ndarray, "n dims"], across: int, up: int) -> Plane:
+    """The plane of two principal components of latents, through their mean; counted from 0."""
+    names = (f"principal component {across + 1}", f"principal component {up + 1}")
+    dims = latents.shape[1]
+    finite = latents[np.isfinite(latents).all(axis=1)].astype(np.float64)
+    centre = finite.mean(0) if len(finite) else np.zeros(dims)
+    if len(finite) < 2:
+        return Plane(centre, np.eye(dims)[[across, up]], names)
+    centred = finite - centre
+    axes = np.linalg.eigh(centred.T @ centred)[1].T[::-1][[across, up]]
     # Signs are arbitrary: so that a page made again looks the same.
     axes = axes * np.sign(axes[np.arange(2), np.abs(axes).argmax(1)])[:, None]
-    return Plane(np.asarray(latents.mean(0), np.float64), axes, names)
+    return Plane(centre, axes, names)
 
 
 def is_live(model: Model) -> bool:
@@ -61,42 +72,65 @@ def is_live(model: Model) -> bool:
 
 
 def pack_model(model: Model) -> dict[str, Any]:
-    """What the page's script reads, as JSON takes it: the decoder, the plane, points on it.
+    """What the script of a page reads, as JSON takes it: the decoder, the plane, points on it.
 
     Numbers are little-endian bytes in base64: weights float32, places of points uint16 across the
     view, classes uint16. Weights are those of `dense_layers`.
     """
-    plane = latent_plane(model.latents)
-    places = {"train": plane.places(model.latents), "val": plane.places(model.val_latents)}
-    view = plane_view(model)
+    return {
+        **pack_shape(model),
+        **pack_decoder(model),
+        **pack_plane(model, latent_plane(model.latents)),
+    }
+
+
+def pack_shape(model: Model) -> dict[str, Any]:
+    """What images are like, and which classes there are."""
     names = _class_names(model)
+    return {
+        "shape": list(model.image_shape),
+        "classes": names,
+        "colours": _hex_colours(len(names)),
+    }
+
+
+def pack_decoder(model: Model) -> dict[str, Any]:
+    """The decoder, and how its outputs become pixels or features."""
     scaling = SCALINGS[model.scaler]
     units = None
     if model.standardization is not None:
-        units = {name: _pack(part, "<f4") for name, part in model.standardization._asdict().items()}
+        units = {name: pack(part, "<f4") for name, part in model.standardization._asdict().items()}
     return {
-        "shape": list(model.image_shape),
         "low": scaling.low,
         "span": scaling.span,
         "units": units,
         "layers": [_pack_layer(layer) for layer in dense_layers(model.decoder)],
+    }
+
+
+def pack_plane(model: Model, plane: Plane) -> dict[str, Any]:
+    """A plane, and the model's latents on it."""
+    view = plane_view(model, plane)
+    n_classes = len(_class_names(model))
+    return {
         "centre": plane.centre.tolist(),
         "axes": plane.axes.tolist(),
         "axis_names": list(plane.names),
         "view": view,
-        "classes": names,
-        "colours": _hex_colours(len(names)),
         "points": {
-            "train": _pack_points(places["train"], model.labels, view, len(names)),
-            "val": _pack_points(places["val"], model.val_labels, view, len(names)),
+            name: _pack_points(plane.places(latents), labels, view, n_classes)
+            for name, latents, labels in (
+                ("train", model.latents, model.labels),
+                ("val", model.val_latents, model.val_labels),
+            )
         },
     }
 
 
-def plane_view(model: Model) -> list[float]:
+def plane_view(model: Model, plane: Plane) -> list[float]:
     """Left, right, bottom and top of the part of the plane that is shown."""
-    plane = latent_plane(model.latents)
     places = np.concatenate([plane.places(model.latents), plane.places(model.val_latents)])
+    places = places[np.isfinite(places).all(axis=1)]
     bounds: list[float] = []
     for values in places.T:
         out = (1 - _SHARE_SEEN) / 2
@@ -132,8 +166,8 @@ def _pack_layer(layer: Dense) -> dict[str, Any]:
     return {
         "inputs": layer.weight.shape[0],
         "outputs": layer.weight.shape[1],
-        "weight": _pack(layer.weight.T, "<f4"),
-        "bias": None if layer.bias is None else _pack(layer.bias, "<f4"),
+        "weight": pack(layer.weight.T, "<f4"),
+        "bias": None if layer.bias is None else pack(layer.bias, "<f4"),
         "activation": layer.activation,
     }
 
@@ -145,21 +179,23 @@ def _pack_points(
     n_classes: int,
 ) -> dict[str, Any]:
     n = len(places)
-    chosen = np.random.default_rng(0).permutation(n)[:_MOST_POINTS]
+    chosen = np.random.default_rng(0).permutation(np.flatnonzero(np.isfinite(places).all(axis=1)))
+    chosen = chosen[:_MOST_POINTS]
     low, high = np.array(view[::2]), np.array(view[1::2])
     shares = np.clip((places[chosen] - low) / (high - low), 0, 1)
     packed = {
         "n": len(chosen),
         "of": n,
-        "places": _pack(np.rint(shares * 65535), "<u2"),
+        "places": pack(np.rint(shares * 65535), "<u2"),
         "classes": None,
     }
     if labels is not None and n_classes:
-        packed["classes"] = _pack(labels[chosen], "<u2")
+        packed["classes"] = pack(labels[chosen], "<u2")
     return packed
 
 
-def _pack(array: np.ndarray, dtype: str) -> str:
+def pack(array: np.ndarray, dtype: str) -> str:
+    """Numbers as bytes in base64, as the page's script reads them."""
     return base64.b64encode(np.ascontiguousarray(array, dtype).tobytes()).decode("ascii")
 
 

@@ -1,0 +1,95 @@
+"""`autodecoder explore`: a model in the browser."""
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from autodecoder.cli.flags import whole_number
+from autodecoder.cli.inputs import ModelFolder, Resize, open_model, open_samples
+from autodecoder.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from autodecoder.explorer import Shelf
+    from autodecoder.model import Model
+
+
+def explore(
+    model: ModelFolder,
+    /,
+    *,
+    images: Annotated[
+        str | None,
+        Parameter(
+            help="Images to pick from, as `reconstruct` takes them; by default those of the data "
+            "set that the model was trained on, where they are at hand."
+        ),
+    ] = None,
+    resize: Resize = False,
+    host: Annotated[
+        str, Parameter(help="Address to listen on; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, Parameter(converter=whole_number, help="Port to listen on; 0 takes a free one.")
+    ] = 8050,
+    open_: Annotated[
+        bool, Parameter(name="open", show_default=False, help="Open the page in a browser.")
+    ] = False,
+) -> bool:
+    """Explore a model in the browser: move over its latent plane, and place images on it.
+
+    Needs the extra: pip install 'autodecoder[explorer]'
+
+    Example: autodecoder explore runs/mine/best
+    """
+    missing = [name for name in ("flask", "waitress") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"{' and '.join(missing)} must be installed; pip install 'autodecoder[explorer]' does."
+        )
+    import threading
+    import webbrowser
+
+    from autodecoder.cli.console import console
+    from autodecoder.explorer import Explorer, Shelf, create_app, open_server
+
+    trained = open_model(model)
+    if images is None:
+        shelves, why = _own_images(trained)
+        if why:
+            console.print(f"No images to pick from: {why}", highlight=False)
+    else:
+        shelves = {"images": Shelf(open_samples(trained, images, resize=resize).samples)}
+    explorer = Explorer(trained, shelves)
+    dataset = trained.about.get("dataset")
+    name = model.resolve().name
+    title = f"{dataset}: {name}" if isinstance(dataset, str) else name
+    server = open_server(create_app(explorer, title=title, hosts=[host]), host=host, port=port)
+    threading.Thread(target=explorer.warm_up, daemon=True).start()
+    address = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
+    console.print(f"{address}  (Ctrl-C ends it)", highlight=False)
+    if open_:
+        webbrowser.open(address)
+    server.run()
+    return False
+
+
+def _own_images(model: "Model") -> "tuple[dict[str, Shelf], str]":
+    """The images that a model was trained on and validated with, or why there are none."""
+    from autodecoder.config import study_config
+    from autodecoder.explorer import Shelf
+    from autodecoder.study import load_study_data
+
+    settings = model.about.get("settings")
+    if not isinstance(settings, dict) or "data" not in settings:
+        return {}, "the model does not say what it was trained on. --images names some."
+    try:
+        dataset = load_study_data(study_config(settings))
+    except (ConfigError, DataError) as error:
+        return {}, f"{error} --images names others."
+    if dataset.fingerprint != model.about.get("data_fingerprint"):
+        return {}, f"{dataset.name} is not as it was at the training. --images names others."
+    return {
+        "validation": Shelf(dataset.val.images, dataset.val.labels),
+        "training": Shelf(dataset.train.images, dataset.train.labels),
+    }, ""

@@ -1,0 +1,10 @@
+"""A model in the browser: its latent plane, and images placed on it before one's eyes.
+
+Needs the extra `explorer`, which brings Flask and Waitress.
+"""
+
+from autodecoder.explorer.app import create_app
+from autodecoder.explorer.explorer import Explorer, Shelf
+from autodecoder.explorer.server import Server, open_server
+
+__all__ = ["Explorer", "Server", "Shelf", "create_app", "open_server"]

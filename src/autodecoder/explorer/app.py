@@ -1,0 +1,166 @@
+"""The explorer over HTTP: one page, and a few addresses that answer it in JSON. By Flask."""
+
+import ipaddress
+import json
+import logging
+import secrets
+import socket
+from collections.abc import Callable, Collection
+from typing import Any
+
+import flask
+from werkzeug.exceptions import HTTPException
+
+from autodecoder.errors import AutodecoderError, DataError
+from autodecoder.explorer.explorer import Explorer
+from autodecoder.model.card import count_weights
+from autodecoder.report.templates import render
+
+_log = logging.getLogger(__name__)
+#: Bytes of a request at most.
+MOST_BYTES = 20_000_000
+#: Nothing but what the page holds itself, and this server's answers.
+_POLICY = (
+    "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -> flask.Flask:
+    """The explorer as an application for any WSGI server.
+
+    Parameters
+    ----------
+    explorer : Explorer
+    title : str
+        Of the page.
+    hosts : collection of str
+        Names by which a browser may address the server, beside `localhost`, this machine's name and
+        any address in numbers. Others are refused, so that a page from elsewhere cannot reach it by
+        a name of its own that leads here.
+    """
+    app = flask.Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    known = {"localhost", socket.gethostname().lower(), *(host.lower() for host in hosts)}
+    nonce = secrets.token_urlsafe(16)
+    page = _page(explorer, title, nonce)
+
+    @app.before_request
+    def refuse_strangers() -> None:
+        if not _is_known(flask.request.host, known):
+            flask.abort(403, "This name is not one of the server's.")
+        if flask.request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+            flask.abort(403, "Pages from elsewhere are not answered.")
+
+    @app.after_request
+    def harden(response: flask.Response) -> flask.Response:
+        response.headers["Content-Security-Policy"] = _POLICY.format(nonce=nonce)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @app.errorhandler(AutodecoderError)
+    def tell(error: AutodecoderError) -> tuple[flask.Response, int]:
+        return flask.jsonify(error=str(error)), 400
+
+    @app.errorhandler(HTTPException)
+    def tell_status(error: HTTPException) -> tuple[flask.Response, int]:
+        text = error.description or error.name
+        if error.code == 413:
+            text = f"That is too much at once: at most {MOST_BYTES // 1_000_000} MB."
+        return flask.jsonify(error=text), error.code or 500
+
+    @app.errorhandler(Exception)
+    def tell_failure(error: Exception) -> tuple[flask.Response, int]:
+        _log.exception("a request failed", exc_info=error)
+        return flask.jsonify(error="The server has failed; its terminal says how."), 500
+
+    @app.get("/")
+    def show() -> flask.Response:
+        return flask.Response(page, mimetype="text/html")
+
+    def answer(path: str, function: Callable[..., dict[str, Any]], *names: str) -> None:
+        """A function of named values as an address that takes them as JSON."""
+
+        def respond() -> flask.Response:
+            values = _values(flask.request.get_data(), names)
+            return flask.Response(
+                json.dumps(function(**values), allow_nan=False), mimetype="application/json"
+            )
+
+        app.post(path, endpoint=path)(respond)
+
+    def plane(basis: Any, across: Any, up: Any) -> dict[str, Any]:
+        return explorer.plane(str(basis), _whole(across), _whole(up))
+
+    def draw(n: Any, seed: Any) -> dict[str, Any]:
+        return explorer.draw(_whole(n), _whole(seed))
+
+    def way(a: Any, b: Any, n: Any, path: Any) -> dict[str, Any]:
+        return explorer.way(a, b, _whole(n), str(path))
+
+    def pick(name: Any, index: Any) -> dict[str, Any]:
+        return explorer.pick(str(name), _whole(index))
+
+    answer("/plane", plane, "basis", "across", "up")
+    answer("/decode", explorer.decode, "latents")
+    answer("/place", explorer.place, "values", "mask", "start")
+    answer("/draw", draw, "n", "seed")
+    answer("/way", way, "a", "b", "n", "path")
+    answer("/pick", pick, "name", "index")
+
+    @app.post("/read")
+    def read() -> flask.Response:
+        return flask.jsonify(explorer.read(flask.request.get_data()))
+
+    return app
+
+
+def _page(explorer: Explorer, title: str, nonce: str) -> bytes:
+    model = explorer.model
+    look = {**explorer.first_look, "most_bytes": MOST_BYTES}
+    context = {
+        "title": title,
+        "nonce": nonce,
+        "weights": f"{count_weights(model):,}",
+        "model": json.dumps(look, allow_nan=False).replace("<", "\\u003c"),
+        "axis_names": look["axis_names"],
+        "classes": look["classes"],
+        "colours": look["colours"],
+        "shelves": look["shelves"],
+        "dims": model.latent_dims,
+        "n_train": f"{len(model.latents):,}",
+        "n_val": f"{len(model.val_latents):,}",
+        "is_table": model.standardization is not None,
+        "is_colour": model.image_shape[2] == 3,
+        "is_picture": model.standardization is None and model.image_shape[2] in (1, 3),
+    }
+    return render("explorer.html.jinja", context, room="autodecoder.explorer").encode()
+
+
+def _values(body: bytes, names: Collection[str]) -> dict[str, Any]:
+    """The named values of a request; those that are absent are `None`."""
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict) or not set(given) <= set(names):
+        raise DataError(f"a request must be a JSON object of {', '.join(names)}.")
+    return {name: given.get(name) for name in names}
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise DataError(f"a whole number is needed, got {value!r}.")
+    return value
+
+
+def _is_known(host: str, known: Collection[str]) -> bool:
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    name = name.strip("[]").lower()
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name in known
+    return True

@@ -1,0 +1,443 @@
+// The explorer: the plane, what lies below the pointer, and images placed before one's eyes.
+"use strict";
+
+(() => {
+  const look = JSON.parse(document.getElementById("model").textContent);
+  const $ = (id) => document.getElementById(id);
+  const isTable = look.units !== null;
+  const decodeHere = look.layers === null ? null : makeDecoder(look);
+  const on = (id, event, act) => $(id)?.addEventListener(event, act);
+
+  // --- words, and the server ---------------------------------------------------------------
+
+  function tell(text) {
+    $("message").textContent = text;
+    $("message").hidden = !text;
+  }
+
+  /** What the server answers; told and thrown where it refuses. */
+  async function ask(path, body) {
+    let answer, content;
+    try {
+      answer = await fetch(path, {
+        method: "POST",
+        headers: { "Content-Type": body instanceof Blob ? "application/octet-stream" : "application/json" },
+        body: body instanceof Blob ? body : JSON.stringify(body),
+      });
+    } catch {
+      throw tellError("The server does not answer: is it still running?");
+    }
+    try {
+      content = await answer.json();
+    } catch {
+      throw tellError(answer.status === 413 ? tooLarge : `The server answered with status ${answer.status}.`);
+    }
+    if (!answer.ok) throw tellError(content.error);
+    tell("");
+    return content;
+  }
+
+  function tellError(text) {
+    tell(text);
+    return new Error(text);
+  }
+
+  /** A handler that leaves it at what has been told in the page. */
+  const quietly = (act) => async (...given) => {
+    try {
+      await act(...given);
+    } catch (error) {
+      if ($("message").hidden) throw error;
+    }
+  };
+
+  /** The same for a button, which waits for what it has begun. */
+  const byButton = (id, act) =>
+    on(id, "click", async () => {
+      $(id).disabled = true;
+      $(id).setAttribute("aria-busy", "true");
+      await quietly(act)();
+      $(id).disabled = false;
+      $(id).removeAttribute("aria-busy");
+    });
+
+  /** Calls `act` with the latest values, never twice at once: those in between are left out. */
+  function latest(act) {
+    let next = null, busy = false;
+    return async (...given) => {
+      next = given;
+      if (busy) return;
+      busy = true;
+      try {
+        while (next !== null) {
+          const now = next;
+          next = null;
+          await act(...now);
+        }
+      } finally {
+        busy = false;
+      }
+    };
+  }
+
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+
+  async function decodeAll(latents) {
+    if (decodeHere) return latents.map((z) => decodeHere(z));
+    const values = floats((await ask("decode", { latents: latents.map((z) => Array.from(z)) })).images);
+    const n = values.length / latents.length;
+    return latents.map((_, k) => values.subarray(k * n, (k + 1) * n));
+  }
+
+  // --- the latent shown --------------------------------------------------------------------
+
+  let z = Float64Array.from(look.mean);
+  let pixels = null;
+
+  const show = latest(quietly(async () => {
+    await frame();
+    const shown = z, [values] = await decodeAll([shown]);
+    pixels = values;
+    $("where").textContent = latentText(shown);
+    if (isTable) $("values").textContent = featureLines(values);
+    else paint($("decoded"), look.shape, values);
+  }));
+
+  function setLatent(latent) {
+    z = Float64Array.from(latent);
+    map.place = map.placeOf(z);
+    map.soon();
+    moveSliders();
+    show();
+  }
+
+  /** Within the plane: what lies across it stays as it is. */
+  function onMove(place) {
+    const from = map.placeOf(z), { axes } = map.plane;
+    z = z.map((v, k) => v + (place[0] - from[0]) * axes[0][k] + (place[1] - from[1]) * axes[1][k]);
+    moveSliders();
+    show();
+  }
+
+  const map = new LatentMap($("map"), look, look.colours, { onMove, onPick: () => quietly(pin)() });
+  map.bindBoxes();
+  document.querySelector("input[data-below]")?.addEventListener("change", quietly(drawBelow));
+
+  async function drawBelow() {
+    const box = document.querySelector("input[data-below]");
+    map.below = null;
+    if (box?.checked && decodeHere) {
+      map.below = (context) => drawImages(map, context, look.shape, (place) => decodeHere(across(place)));
+    } else if (box?.checked) {
+      // Decoded by the server, in one go.
+      const asked = [];
+      const note = (place) => (asked.push(across(place)), new Float32Array(look.shape.reduce((a, b) => a * b)));
+      const scratch = document.createElement("canvas").getContext("2d");
+      drawImages(map, scratch, look.shape, note);
+      const images = [];
+      for (let k = 0; k < asked.length; k += 256) images.push(...(await decodeAll(asked.slice(k, k + 256))));
+      map.below = (context) => {
+        let k = 0;
+        drawImages(map, context, look.shape, () => images[k++ % images.length]);
+      };
+    }
+    map.redraw();
+  }
+
+  /** The latent at a place of the plane that is shifted to the latent shown. */
+  function across(place) {
+    const from = map.placeOf(z), { axes } = map.plane;
+    return z.map((v, k) => v + (place[0] - from[0]) * axes[0][k] + (place[1] - from[1]) * axes[1][k]);
+  }
+
+  on("middle", "click", () => setLatent(look.mean));
+
+  // --- other planes, and sliders -----------------------------------------------------------
+
+  const changePlane = quietly(async () => {
+    const [a, b] = [$("across"), $("up")].map((box) => box.valueAsNumber - 1);
+    if (!Number.isInteger(a) || !Number.isInteger(b)) throw tellError("The plane needs two whole numbers.");
+    const plane = await ask("plane", { basis: $("basis").value, across: a, up: b });
+    map.setPlane(plane);
+    $("axes").textContent = `across: ${plane.axis_names[0]}; up: ${plane.axis_names[1]}`;
+    for (const p of pins) p.cross.place = map.placeOf(p.z);
+    map.way = [];
+    setLatent(z);
+    await drawBelow();
+  });
+  for (const id of ["basis", "across", "up"]) on(id, "change", changePlane);
+
+  const sliders = [];
+  if ($("sliders")) {
+    look.mean.forEach((mean, k) => {
+      const label = document.createElement("label"), slider = document.createElement("input");
+      const value = document.createElement("output");
+      slider.type = "range";
+      slider.min = mean - 4 * look.spread[k];
+      slider.max = mean + 4 * look.spread[k];
+      slider.step = look.spread[k] / 50;
+      slider.addEventListener("input", () => {
+        const moved = z.slice();
+        moved[k] = slider.valueAsNumber;
+        setLatent(moved);
+      });
+      label.append(`${k + 1}`, slider, value);
+      $("sliders").append(label);
+      sliders.push({ slider, value });
+    });
+  }
+
+  function moveSliders() {
+    sliders.forEach(({ slider, value }, k) => {
+      if (document.activeElement !== slider) slider.value = z[k];
+      value.textContent = z[k].toFixed(2);
+    });
+  }
+
+  // --- pins, and the way between two -------------------------------------------------------
+
+  const pins = [];
+  let count = 0;
+
+  async function pin() {
+    const at = z.slice(), [values] = await decodeAll([at]), number = ++count;
+    const box = document.createElement("div"), go = document.createElement("button");
+    const gone = document.createElement("button"), tag = document.createElement("span");
+    const kept = { z: at, number, cross: { place: map.placeOf(at), colour: "#0072B2", size: 9 } };
+    box.className = "pin";
+    go.type = gone.type = "button";
+    go.setAttribute("aria-label", `go to ${number}`);
+    gone.setAttribute("aria-label", `let ${number} go`);
+    gone.className = "gone";
+    gone.textContent = "×";
+    tag.className = "number";
+    tag.textContent = number;
+    if (isTable) {
+      go.textContent = `sample ${number}`;
+    } else {
+      const canvas = document.createElement("canvas");
+      paint(canvas, look.shape, values);
+      go.append(canvas);
+    }
+    go.addEventListener("click", () => setLatent(kept.z));
+    gone.addEventListener("click", () => {
+      pins.splice(pins.indexOf(kept), 1);
+      map.crosses.splice(map.crosses.indexOf(kept.cross), 1);
+      box.remove();
+      map.soon();
+      offerPins();
+    });
+    box.append(go, gone, tag);
+    pins.push(kept);
+    map.crosses.push(kept.cross);
+    $("pins").append(box);
+    map.soon();
+    offerPins();
+  }
+  byButton("keep", pin);
+
+  /** Two selections of pins; the last two are chosen. */
+  function offerPins() {
+    stop();
+    $("between").hidden = pins.length < 2;
+    for (const [id, chosen] of [["from", pins.length - 2], ["to", pins.length - 1]]) {
+      $(id).replaceChildren(...pins.map(({ number }) => new Option(number, number)));
+      $(id).selectedIndex = Math.max(0, chosen);
+    }
+    way = null;
+  }
+
+  let way = null; // latents and what they decode to
+  let playing = 0;
+
+  async function findWay() {
+    if (way !== null || pins.length < 2) return;
+    const [a, b] = ["from", "to"].map((id) => pins.find((p) => p.number === Number($(id).value)));
+    const n = Number($("position").max) + 1;
+    const { latents } = await ask("way", { a: Array.from(a.z), b: Array.from(b.z), n, path: $("path").value });
+    way = { latents };
+    map.way = latents.map((latent) => map.placeOf(latent));
+    map.wayPoints = false;
+  }
+
+  function showOnWay(k) {
+    $("position").value = k;
+    setLatent(way.latents[k]);
+  }
+
+  function stop() {
+    playing++;
+    $("play").textContent = "play";
+  }
+
+  on("play", "click", quietly(async () => {
+    if ($("play").textContent === "stop") return stop();
+    await findWay();
+    const mine = ++playing, last = way.latents.length - 1, start = performance.now();
+    $("play").textContent = "stop";
+    while (mine === playing) {
+      const t = (await frame()) - start, turn = Math.max(0, t / 2500) % 2; // there and back in 5 s
+      if (mine === playing) showOnWay(Math.round(last * (turn < 1 ? turn : 2 - turn)));
+    }
+  }));
+  on("position", "input", quietly(async () => {
+    stop();
+    await findWay();
+    if (way !== null) showOnWay($("position").valueAsNumber);
+  }));
+  for (const id of ["from", "to", "path"]) {
+    on(id, "change", () => {
+      stop();
+      way = null;
+    });
+  }
+
+  // --- an image to be placed ---------------------------------------------------------------
+
+  const tooLarge = `Files may have ${Math.round(look.most_bytes / 1e6)} MB at most.`;
+  const easel = new Easel($("target"), look.shape, () => placeSoon());
+  const placeSoon = latest(quietly(place));
+  let search = 0;
+
+  async function place() {
+    const mine = ++search;
+    const mask = easel.seen.every((v) => v) ? null : Array.from(easel.seen);
+    const start = document.querySelector("input[name=start]:checked").value;
+    const values = isTable ? Array.from(easel.values) : Array.from(easel.values, Math.round);
+    const found = await ask("place", { values, mask, start: start === "cross" ? Array.from(z) : null });
+    stop();
+    const images = await decodeAll(found.way);
+    const places = found.way.map((latent) => map.placeOf(latent));
+    const error = `mean squared error ${found.loss.toFixed(4)}${isTable ? "" : `, PSNR ${found.psnr.toFixed(1)} dB`}`;
+    // The way grows step by step, a second in all at most.
+    const pause = Math.min(150, 1000 / found.way.length);
+    const began = performance.now();
+    map.wayPoints = true;
+    for (let k = 0; k < found.way.length && mine === search; ) {
+      map.way = places.slice(0, k + 1);
+      if (isTable) $("rebuilt-values").textContent = featureLines(images[k]);
+      else paint($("rebuilt"), look.shape, images[k]);
+      setLatent(found.way[k]);
+      if (k === found.way.length - 1) break;
+      await frame();
+      k = Math.min(found.way.length - 1, Math.max(k, Math.floor((performance.now() - began) / pause)));
+    }
+    const over = mask === null ? "" : " over what is seen";
+    $("found").textContent = `${error}${over}; ${found.steps} steps${found.converged ? "" : ", not converged"}`;
+  }
+
+  function setTarget({ values, label }, text) {
+    $("placing").hidden = false;
+    easel.set(values);
+    $("target").hidden = isTable;
+    const known = label === null ? "" : `, ${look.classes[label] ?? `class ${label}`}`;
+    $("target-text").textContent = text + known;
+    return placeSoon();
+  }
+
+  const open = quietly(async (file) => {
+    if (!file) return;
+    if (file.size > look.most_bytes) throw tellError(`${file.name}: ${tooLarge}`);
+    await setTarget(await ask("read", file), file.name || "the image");
+  });
+  on("file", "change", async () => {
+    await open($("file").files[0]);
+    $("file").value = "";
+  });
+  if ($("file")) {
+    document.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      document.body.classList.add("dropping");
+    });
+    document.addEventListener("dragleave", () => document.body.classList.remove("dropping"));
+    document.addEventListener("drop", (event) => {
+      event.preventDefault();
+      document.body.classList.remove("dropping");
+      open(event.dataTransfer.files[0]);
+    });
+    document.addEventListener("paste", (event) => open(event.clipboardData.files[0]));
+  }
+  on("blank", "click", () => {
+    $("placing").hidden = false;
+    easel.set(easel.values.map(() => 0));
+    $("target").hidden = false;
+    $("target-text").textContent = "draw here";
+    document.querySelector("input[name=tool][value=pen]").click();
+    $("target").focus();
+  });
+  const pick = quietly(async (index) => {
+    if (!Number.isInteger(index)) throw tellError("The image needs a whole number.");
+    const name = $("shelf").value;
+    await setTarget(await ask("pick", { name, index }), `${name} ${index}`);
+  });
+  on("pick", "click", () => pick($("index").valueAsNumber));
+  on("index", "keydown", (event) => event.key === "Enter" && pick($("index").valueAsNumber));
+  on("any", "click", () => {
+    const n = Number($("shelf").selectedOptions[0].dataset.n);
+    $("index").value = Math.floor(Math.random() * n);
+    return pick($("index").valueAsNumber);
+  });
+
+  for (const box of document.querySelectorAll("input[name=tool]")) {
+    box.addEventListener("change", () => (easel.tool = box.value));
+    if (box.checked) easel.tool = box.value;
+  }
+  on("size", "input", () => (easel.radius = $("size").valueAsNumber));
+  on("ink", "input", () => {
+    easel.ink = [1, 3, 5].map((k) => parseInt($("ink").value.slice(k, k + 2), 16));
+  });
+  on("hide-half", "click", () => {
+    easel.hideLeft();
+    return placeSoon();
+  });
+  on("show-all", "click", () => {
+    easel.showAll();
+    return placeSoon();
+  });
+  on("again", "click", () => placeSoon());
+
+  // --- new images --------------------------------------------------------------------------
+
+  byButton("draw", async () => {
+    const { latents } = await ask("draw", { n: 16, seed: Math.floor(Math.random() * 2 ** 32) });
+    const images = await decodeAll(latents);
+    $("drawn").replaceChildren(...latents.map((latent, k) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.setAttribute("aria-label", `drawn image ${k + 1}; press to go there`);
+      if (isTable) {
+        button.textContent = `${k + 1}`;
+      } else {
+        const canvas = document.createElement("canvas");
+        paint(canvas, look.shape, images[k]);
+        button.append(canvas);
+      }
+      button.addEventListener("click", () => setLatent(latent));
+      return button;
+    }));
+  });
+  if ($("draw") && look.n_latents < 2) $("draw").disabled = true;
+
+  // --- what is seen as a file --------------------------------------------------------------
+
+  /** Saves a canvas as PNG, small ones with pixels as large as they look. */
+  function save(canvas, name) {
+    const scale = Math.max(1, Math.round(512 / Math.max(canvas.width, canvas.height)));
+    const large = document.createElement("canvas");
+    large.width = canvas.width * scale;
+    large.height = canvas.height * scale;
+    const context = large.getContext("2d");
+    context.imageSmoothingEnabled = false;
+    context.drawImage(canvas, 0, 0, large.width, large.height);
+    const link = document.createElement("a");
+    link.download = name;
+    link.href = large.toDataURL("image/png");
+    link.click();
+  }
+  on("save-plane", "click", () => save($("map"), "latent-plane.png"));
+  on("save-image", "click", () => save($("decoded"), "decoded.png"));
+  on("save-rebuilt", "click", () => save($("rebuilt"), "reconstruction.png"));
+
+  setLatent(z);
+  window.explorer = { decodeAll, setLatent, latent: () => Array.from(z), map, easel, ask };
+})();

@@ -1,0 +1,291 @@
+"""What the explorer's page asks of a model, as plain values: no word of the network here."""
+
+import io
+import math
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Num
+
+from autodecoder.config import InferConfig
+from autodecoder.config.rules import check_seed
+from autodecoder.core.infer import Inference
+from autodecoder.data.decode import UnreadableImage, decode, read_head
+from autodecoder.errors import DataError
+from autodecoder.model import Model
+from autodecoder.report.plane import (
+    Plane,
+    component_plane,
+    dimension_plane,
+    is_live,
+    latent_plane,
+    pack,
+    pack_decoder,
+    pack_plane,
+    pack_shape,
+)
+
+#: Of latents decoded, and of images drawn, at a time.
+MOST_LATENTS = 512
+_BASES = ("components", "dimensions")
+#: One image at a time, and by Levenberg and Marquardt at any length, so that there is a way to see.
+_NEAREST = InferConfig(method="lm", block_size=1)
+_FROM_HERE = InferConfig(method="lm", block_size=1, starts=())
+
+
+@dataclass(frozen=True, eq=False)
+class Shelf:
+    """Images to pick from: some that the model was trained on or validated with, or others."""
+
+    images: Num[np.ndarray, "n ..."]
+    labels: Int[np.ndarray, " n"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class Explorer:
+    """A model, images to pick from, and answers to what a page asks.
+
+    Safe to be asked by several threads at once.
+
+    Parameters
+    ----------
+    model : Model
+    shelves : mapping of name to Shelf
+        Images of the model's shape, as `Model.infer` takes them.
+    """
+
+    def __init__(self, model: Model, shelves: Mapping[str, Shelf]) -> None:
+        self.model = model
+        self.shelves = dict(shelves)
+        self._lock = threading.Lock()  # jax's programs one after the other: see `core.solvers`
+        self._fitting = threading.Lock()  # of the density, which takes a while
+
+    @cached_property
+    def first_look(self) -> dict[str, Any]:
+        """All that the page needs before it asks."""
+        model, latents = self.model, self.model.latents
+        finite = latents[np.isfinite(latents).all(axis=1)].astype(np.float64)
+        some = len(finite) > 0
+        spread = finite.std(0) if some else np.ones(model.latent_dims)
+        decoder = (
+            pack_decoder(model)
+            if is_live(model)
+            else {"layers": None, "units": None if model.standardization is None else {}}
+        )
+        return {
+            **pack_shape(model),
+            **decoder,
+            **pack_plane(model, latent_plane(latents)),
+            "n_latents": len(latents),
+            "mean": (finite.mean(0) if some else np.zeros(model.latent_dims)).tolist(),
+            "spread": np.where(spread > 0, spread, 1).tolist(),
+            "shelves": {name: len(shelf) for name, shelf in self.shelves.items()},
+        }
+
+    def plane(self, basis: str, across: int, up: int) -> dict[str, Any]:
+        """Another plane, as `pack_plane` has it.
+
+        Parameters
+        ----------
+        basis : str
+            `components`, the principal ones of the training latents, or `dimensions`.
+        across, up : int
+            Two of them, counted from 0.
+
+        Raises
+        ------
+        DataError
+            If there is no such plane.
+        """
+        dims = self.model.latent_dims
+        if basis not in _BASES:
+            raise DataError(f"basis must be one of {', '.join(_BASES)}, got {basis!r}.")
+        if not (0 <= across < dims and 0 <= up < dims and across != up):
+            raise DataError(
+                f"across and up must be two different numbers from 0 to {dims - 1}, got {across} "
+                f"and {up}."
+            )
+        found: Plane
+        if basis == "dimensions":
+            found = dimension_plane(dims, across, up)
+        else:
+            found = component_plane(self.model.latents, across, up)
+        return pack_plane(self.model, found)
+
+    def decode(self, latents: Any) -> dict[str, Any]:
+        """What latents decode to: pixels from 0 to 1, or features, packed one after the other.
+
+        Raises
+        ------
+        DataError
+            If they are no finite latents of the right length, or too many.
+        """
+        known = self._latents(latents)
+        with self._lock:
+            return {"images": pack(self.model.decode(known), "<f4")}
+
+    def place(self, values: Any, mask: Any = None, start: Any = None) -> dict[str, Any]:
+        """Infer the latent of one image, with the way to it.
+
+        Parameters
+        ----------
+        values : list
+            Pixels from 0 to 255, row by row, the channels of a pixel side by side; or features.
+        mask : list, optional
+            For each pixel, of all channels, whether it counts; or for each feature.
+        start : list, optional
+            A latent to start from, instead of the nearest known one.
+
+        Raises
+        ------
+        DataError
+            If values, mask or start are of another length or range, or if nothing counts.
+        """
+        image, weights = self._image(values), self._weights(mask)
+        given = None if start is None else self._latents([start])
+        config = _NEAREST if start is None and len(self.model.latents) else _FROM_HERE
+        if given is None and config is _FROM_HERE:
+            given = np.zeros((1, self.model.latent_dims), np.float32)
+        with self._lock:
+            latents, found = self.model.trace(image, weights, config=config, given=given)
+        return {"way": latents.tolist(), **_told(found)}
+
+    def warm_up(self) -> None:
+        """Compile and fit what the first to ask would wait for."""
+        n = math.prod(self.model.sample_shape)
+        values = [0] * n
+        self.place(values)
+        self.place(values, None, np.zeros(self.model.latent_dims).tolist())
+        if len(self.model.latents) > 1:
+            self.draw(1, 0)
+
+    def draw(self, n: int, seed: int) -> dict[str, Any]:
+        """Latents drawn from the density of the training latents.
+
+        Raises
+        ------
+        DataError
+            If `n` is out of range, or there are too few training latents.
+        ConfigError
+            If the seed is out of range.
+        """
+        if not 1 <= n <= MOST_LATENTS:
+            raise DataError(f"n must lie between 1 and {MOST_LATENTS}, got {n}.")
+        check_seed("seed", seed)
+        with self._fitting:
+            density = self.model.density
+        return {"latents": density.sample(n, seed).tolist()}
+
+    def way(self, a: Any, b: Any, n: int, path: str) -> dict[str, Any]:
+        """Latents on the way from one to another, see `Model.interpolate`.
+
+        Raises
+        ------
+        DataError, ConfigError
+            If an end is no finite latent, or there is no such path or number.
+        """
+        ends = self._latents([a, b])
+        if not 2 <= n <= MOST_LATENTS:
+            raise DataError(f"n must lie between 2 and {MOST_LATENTS}, got {n}.")
+        with self._lock:
+            made = self.model.interpolate(ends[0], ends[1], n, path=path)
+        return {"latents": made.latents.tolist()}
+
+    def pick(self, name: str, index: int) -> dict[str, Any]:
+        """An image of a shelf, as `place` takes it, with its label.
+
+        Raises
+        ------
+        DataError
+            If there is no such shelf, or no such image on it.
+        """
+        if name not in self.shelves:
+            raise DataError(f"there are no images by the name {name!r}.")
+        shelf = self.shelves[name]
+        if not 0 <= index < len(shelf):
+            raise DataError(f"index must lie between 0 and {len(shelf) - 1}, got {index}.")
+        values = np.asarray(shelf.images[index])
+        if self.model.standardization is None and values.dtype.kind == "f":
+            values = np.rint(255 * np.clip(values, 0, 1))
+        label = None if shelf.labels is None else int(shelf.labels[index])
+        return {"values": values.ravel().tolist(), "label": label}
+
+    def read(self, content: bytes) -> dict[str, Any]:
+        """An image file as an image of the model's shape, cropped around the centre and scaled.
+
+        Raises
+        ------
+        DataError
+            If it is no image, or too large; if the model is not of pictures.
+        """
+        height, width, channels = self.model.image_shape
+        if self.model.standardization is not None or channels not in (1, 3):
+            raise DataError("the model is not of pictures with 1 or 3 channels: pick a sample.")
+        pixels = np.empty(self.model.image_shape, np.uint8)
+        try:
+            size = (height, width)
+            found = read_head(io.BytesIO(content), size)
+            same = found[:2] == size
+            decode(io.BytesIO(content), None if same else size, pixels)
+        except UnreadableImage as error:
+            raise DataError(f"the file cannot be used: {error}.") from error
+        return {"values": pixels.ravel().tolist(), "label": None}
+
+    def _latents(self, latents: Any) -> Float[np.ndarray, "n dims"]:
+        dims = self.model.latent_dims
+        try:
+            known = np.asarray(latents, np.float64)
+        except (TypeError, ValueError, OverflowError):
+            known = np.zeros(0)
+        if known.ndim != 2 or known.shape[-1] != dims or not 1 <= len(known) <= MOST_LATENTS:
+            raise DataError(f"latents must be 1 to {MOST_LATENTS} lists of {dims} numbers.")
+        with np.errstate(over="ignore"):
+            known = known.astype(np.float32)
+        if not np.isfinite(known).all():
+            raise DataError("latents must be finite numbers.")
+        return known
+
+    def _image(self, values: Any) -> Num[np.ndarray, "..."]:
+        shape = self.model.sample_shape
+        try:
+            known = np.asarray(values, np.float64)
+        except (TypeError, ValueError, OverflowError):
+            known = np.zeros(0)
+        n = math.prod(shape)
+        if known.shape != (n,):
+            raise DataError(f"an image must be a list of {n} numbers.")
+        if self.model.standardization is not None:
+            return known
+        if not ((known >= 0) & (known <= 255)).all():
+            raise DataError("pixels must lie between 0 and 255.")
+        return known.astype(np.uint8).reshape(shape)
+
+    def _weights(self, mask: Any) -> Bool[np.ndarray, "height width channels"]:
+        """Always some, so that one program does for all."""
+        shape = self.model.image_shape
+        if mask is None:
+            return np.ones(shape, bool)
+        height, width, _ = shape
+        n = height * width
+        try:
+            known = np.asarray(mask, bool)
+        except (TypeError, ValueError):
+            known = np.zeros(0, bool)
+        if known.shape != (n,):
+            raise DataError(f"a mask must be a list of {n} values, one a pixel.")
+        if not known.any():
+            raise DataError("all pixels are hidden: show some, so that there is something to find.")
+        return np.broadcast_to(known.reshape(height, width, 1), shape)
+
+
+def _told(found: Inference) -> dict[str, Any]:
+    errors = {name: float(values[0]) for name, values in found.errors._asdict().items()}
+    if not all(map(math.isfinite, errors.values())):
+        raise DataError("no latent with a finite error was found.")
+    return {**errors, "steps": int(found.steps[0]), "converged": bool(found.converged[0])}

@@ -1,0 +1,71 @@
+"""The explorer's server: Waitress, on one port, until it is closed."""
+
+import logging
+import socket
+import threading
+from types import TracebackType
+
+import flask
+from waitress.server import BaseWSGIServer, create_server
+
+from autodecoder.errors import ConfigError
+from autodecoder.explorer.app import MOST_BYTES
+
+#: Requests answered side by side.
+_THREADS = 8
+
+
+class Server:
+    """A server that listens; `run` answers until Ctrl-C, or, in a `with` block, a thread does."""
+
+    def __init__(self, server: BaseWSGIServer, port: int) -> None:
+        self._server = server
+        self.port = port
+        """On which it listens."""
+
+    def run(self) -> None:
+        """Answer requests until interrupted."""
+        self._server.run()
+
+    def __enter__(self) -> "Server":
+        threading.Thread(target=self.run, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.close()
+
+
+def open_server(app: flask.Flask, *, host: str = "127.0.0.1", port: int = 0) -> Server:
+    """Listen on a port; 0 takes any that is free.
+
+    Raises
+    ------
+    ConfigError
+        If the port is in use, or host and port cannot be listened on.
+    """
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue of ten is no news
+    if not 0 <= port < 2**16:
+        raise ConfigError(f"port must lie between 0 and 65535, got {port}.")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family)
+    except (OSError, UnicodeError) as error:  # a name may be too long to be looked up
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"{host}, port {port}, cannot be listened on: {reason.rstrip('.').lower()}; --port "
+            "names another."
+        ) from error
+    server = create_server(
+        app,
+        sockets=[listening],
+        threads=_THREADS,
+        max_request_body_size=MOST_BYTES,
+        ident="autodecoder",
+    )
+    assert isinstance(server, BaseWSGIServer)  # as of several sockets alone it would be another
+    return Server(server, listening.getsockname()[1])

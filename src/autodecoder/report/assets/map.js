@@ -1,0 +1,244 @@
+// The latent plane: points by class, crosses and ways on it, and a pointer or arrow keys that move.
+"use strict";
+
+class LatentMap {
+  /**
+   * `plane`: centre, axes, view and points as packed by Python; `colours`: of the classes.
+   * `onMove(place)` is told where the pointer or the keys go, `onPick(place)` where they choose.
+   */
+  constructor(canvas, plane, colours, { onMove, onPick }) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d", { willReadFrequently: true });
+    this.colours = colours.map((c) => [1, 3, 5].map((k) => parseInt(c.slice(k, k + 2), 16)));
+    this.hidden = new Set(); // classes
+    this.shown = { train: true, val: true };
+    this.below = null; // draws what lies below the points
+    this.crosses = []; // { place, colour, size }
+    this.way = []; // places joined by a line, and whether each is marked
+    this.wayPoints = true;
+    this.onMove = onMove;
+    this.onPick = onPick;
+    this.waiting = false;
+    this.setPlane(plane);
+    this.place = [(this.view[0] + this.view[1]) / 2, (this.view[2] + this.view[3]) / 2];
+    this.listen();
+    new ResizeObserver(() => this.fit()).observe(canvas);
+    this.fit();
+  }
+
+  setPlane(plane) {
+    this.plane = plane;
+    this.view = plane.view;
+    this.sets = Object.entries(plane.points).map(([name, points]) => ({
+      name,
+      n: points.n,
+      places: shorts(points.places),
+      classes: points.classes === null ? null : shorts(points.classes),
+    }));
+    this.redraw();
+  }
+
+  /** The latent at a place of the plane. */
+  latentAt([a, b]) {
+    const { centre, axes } = this.plane;
+    return centre.map((c, k) => c + a * axes[0][k] + b * axes[1][k]);
+  }
+
+  /** Where a latent lies on the plane: its projection. */
+  placeOf(latent) {
+    const { centre, axes } = this.plane;
+    return axes.map((axis) => axis.reduce((sum, v, k) => sum + v * (latent[k] - centre[k]), 0));
+  }
+
+  clamp([a, b]) {
+    const [left, right, bottom, top] = this.view;
+    return [Math.min(right, Math.max(left, a)), Math.min(top, Math.max(bottom, b))];
+  }
+
+  toScreen([a, b]) {
+    const [left, right, bottom, top] = this.view, { width, height } = this.canvas;
+    return [((a - left) / (right - left)) * width, ((top - b) / (top - bottom)) * height];
+  }
+
+  toPlane(event) {
+    const [left, right, bottom, top] = this.view, box = this.canvas.getBoundingClientRect();
+    const x = (event.clientX - box.left) / box.width, y = (event.clientY - box.top) / box.height;
+    return [left + x * (right - left), top - y * (top - bottom)];
+  }
+
+  moveTo(place) {
+    this.place = this.clamp(place);
+    this.onMove(this.place);
+    this.soon();
+  }
+
+  listen() {
+    const { canvas } = this;
+    canvas.addEventListener("pointermove", (event) => this.moveTo(this.toPlane(event)));
+    canvas.addEventListener("pointerdown", (event) => this.moveTo(this.toPlane(event)));
+    canvas.addEventListener("click", (event) => {
+      this.moveTo(this.toPlane(event));
+      this.onPick(this.place);
+    });
+    canvas.addEventListener("keydown", (event) => {
+      const [left, right, bottom, top] = this.view, share = event.shiftKey ? 0.05 : 0.01;
+      const step = share * (right - left), rise = share * (top - bottom);
+      const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, rise], ArrowDown: [0, -rise] };
+      if (event.key in moves) {
+        const [da, db] = moves[event.key];
+        this.moveTo([this.place[0] + da, this.place[1] + db]);
+      } else if (event.key === "Enter" || event.key === " ") {
+        this.onPick(this.place);
+      } else {
+        return;
+      }
+      event.preventDefault();
+    });
+  }
+
+  drawPoints() {
+    const { width, height } = this.canvas;
+    const image = this.context.getImageData(0, 0, width, height), data = image.data;
+    const total = this.sets.reduce((n, set) => n + (this.shown[set.name] ? set.n : 0), 0);
+    const base = width > 900 ? 1 : 0, size = base + (total > 20000 ? 1 : total > 2000 ? 2 : 4);
+    for (const set of this.sets) {
+      if (!this.shown[set.name]) continue;
+      for (let k = 0; k < set.n; k++) {
+        const of = set.classes === null ? 0 : set.classes[k];
+        if (this.hidden.has(of)) continue;
+        const x = Math.round((set.places[2 * k] / 65535) * (width - 1));
+        const y = Math.round((1 - set.places[2 * k + 1] / 65535) * (height - 1));
+        const colour = this.colours[of % this.colours.length];
+        for (let dy = 0; dy < size; dy++) {
+          for (let dx = 0; dx < size; dx++) {
+            if (x + dx >= width || y + dy >= height) continue;
+            const at = 4 * ((y + dy) * width + x + dx);
+            data[at] = colour[0];
+            data[at + 1] = colour[1];
+            data[at + 2] = colour[2];
+            data[at + 3] = 255;
+          }
+        }
+      }
+    }
+    this.context.putImageData(image, 0, 0);
+  }
+
+  /** What lies below the crosses: drawn when it changes, not at every move. */
+  drawScene() {
+    const { context, canvas } = this;
+    context.fillStyle = "#ffffff";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    if (this.below) this.below(context);
+    this.drawPoints();
+    this.scene = context.getImageData(0, 0, canvas.width, canvas.height);
+  }
+
+  drawWay() {
+    if (this.way.length < 2) return;
+    const { context } = this, places = this.way.map((place) => this.toScreen(place));
+    for (const [style, width] of [["#ffffff", 6], ["#D40078", 3]]) {
+      context.strokeStyle = style;
+      context.lineWidth = width;
+      context.lineJoin = "round";
+      context.beginPath();
+      places.forEach(([x, y], k) => (k ? context.lineTo(x, y) : context.moveTo(x, y)));
+      context.stroke();
+    }
+    for (const [k, [x, y]] of this.wayPoints ? places.entries() : []) {
+      context.fillStyle = k === places.length - 1 ? "#D40078" : "#ffffff";
+      context.strokeStyle = "#D40078";
+      context.lineWidth = 2;
+      context.beginPath();
+      context.arc(x, y, k === places.length - 1 ? 7 : 4, 0, 2 * Math.PI);
+      context.fill();
+      context.stroke();
+    }
+  }
+
+  drawCross({ place, colour, size }) {
+    const { context } = this, [x, y] = this.toScreen(place);
+    for (const [style, width] of [["#ffffff", 5], [colour, 2]]) {
+      context.strokeStyle = style;
+      context.lineWidth = width;
+      context.beginPath();
+      context.moveTo(x - size, y);
+      context.lineTo(x + size, y);
+      context.moveTo(x, y - size);
+      context.lineTo(x, y + size);
+      context.stroke();
+    }
+  }
+
+  draw() {
+    if (this.scene === null) this.drawScene();
+    this.context.putImageData(this.scene, 0, 0);
+    this.drawWay();
+    for (const cross of this.crosses) this.drawCross(cross);
+    this.drawCross({ place: this.place, colour: "#000000", size: 14 });
+  }
+
+  soon() {
+    if (this.waiting) return;
+    this.waiting = true;
+    requestAnimationFrame(() => {
+      this.waiting = false;
+      this.draw();
+    });
+  }
+
+  redraw() {
+    this.scene = null;
+    this.soon();
+  }
+
+  fit() {
+    const width = this.canvas.getBoundingClientRect().width;
+    const side = Math.round(width * Math.min(2, window.devicePixelRatio || 1));
+    if (side && this.canvas.width !== side) {
+      this.canvas.width = this.canvas.height = side;
+      this.redraw();
+    }
+  }
+
+  /** Boxes with `data-class` and `data-layer`, and the buttons `all` and `none`. */
+  bindBoxes() {
+    for (const box of document.querySelectorAll("input[data-class]")) {
+      box.addEventListener("change", () => {
+        const of = Number(box.dataset.class);
+        if (box.checked) this.hidden.delete(of);
+        else this.hidden.add(of);
+        this.redraw();
+      });
+    }
+    for (const box of document.querySelectorAll("input[data-layer]")) {
+      box.addEventListener("change", () => {
+        this.shown[box.dataset.layer] = box.checked;
+        this.redraw();
+      });
+    }
+    for (const [id, on] of [["all", true], ["none", false]]) {
+      document.getElementById(id)?.addEventListener("click", () => {
+        for (const box of document.querySelectorAll("input[data-class]")) {
+          if (box.checked !== on) box.click();
+        }
+      });
+    }
+  }
+}
+
+/** Draws what `decodeAt(place)` gives on a grid over the plane. */
+function drawImages(map, context, shape, decodeAt) {
+  const [left, right, bottom, top] = map.view, [height, width] = shape;
+  const n = Math.max(6, Math.round(map.canvas.width / 55));
+  const small = document.createElement("canvas");
+  const side = map.canvas.width / n, scale = side / Math.max(height, width);
+  context.imageSmoothingEnabled = false;
+  for (let row = 0; row < n; row++) {
+    for (let column = 0; column < n; column++) {
+      const a = left + ((column + 0.5) / n) * (right - left), b = top - ((row + 0.5) / n) * (top - bottom);
+      paint(small, shape, decodeAt([a, b]));
+      context.drawImage(small, column * side, row * side, width * scale, height * scale);
+    }
+  }
+}

@@ -1,0 +1,57 @@
+// The page on a model: below the pointer the decoder is at work, and a click keeps an image.
+"use strict";
+
+(() => {
+  const packed = JSON.parse(document.getElementById("model").textContent);
+  const decode = makeDecoder(packed);
+  const [decoded, where, valuesBox, pins] = ["decoded", "where", "values", "pins"].map((id) =>
+    document.getElementById(id));
+
+  function show(place) {
+    const latent = map.latentAt(place), values = decode(latent);
+    where.textContent = latentText(latent);
+    if (packed.units) valuesBox.textContent = featureLines(values);
+    else paint(decoded, packed.shape, values);
+  }
+
+  function pin(place) {
+    if (packed.units) return;
+    const canvas = document.createElement("canvas");
+    const cross = { place: [...place], colour: "#0072B2", size: 9 };
+    paint(canvas, packed.shape, decode(map.latentAt(place)));
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", "button");
+    canvas.setAttribute("aria-label", "pinned image; press to let go");
+    const letGo = () => {
+      map.crosses.splice(map.crosses.indexOf(cross), 1);
+      canvas.remove();
+      map.soon();
+    };
+    canvas.addEventListener("click", letGo);
+    canvas.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " " || event.key === "Delete") letGo();
+    });
+    map.crosses.push(cross);
+    pins.append(canvas);
+    map.soon();
+  }
+
+  let next = null; // the place to be shown at the next frame
+  function onMove(place) {
+    if (next === null) requestAnimationFrame(() => {
+      show(next);
+      next = null;
+    });
+    next = place;
+  }
+
+  const map = new LatentMap(document.getElementById("map"), packed, packed.colours, { onMove, onPick: pin });
+  map.bindBoxes();
+  document.querySelector("input[data-below]")?.addEventListener("change", (event) => {
+    const draw = (context) => drawImages(map, context, packed.shape, (place) => decode(map.latentAt(place)));
+    map.below = event.target.checked ? draw : null;
+    map.redraw();
+  });
+  show(map.place);
+  window.autodecoder = { decode, latentAt: (place) => map.latentAt(place), moveTo: (place) => map.moveTo(place) };
+})();

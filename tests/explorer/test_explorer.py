@@ -1,0 +1,279 @@
+"""What the explorer's page asks for: each answer is the model's own, and nonsense is refused."""
+
+import base64
+import io
+import json
+import math
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.report.test_page import make_model
+
+from autodecoder.config import InferConfig
+from autodecoder.errors import ConfigError
+from autodecoder.explorer import Explorer, Shelf, create_app, open_server
+from autodecoder.explorer.app import MOST_BYTES
+from autodecoder.model import Model
+from autodecoder.model.tables import Standardization
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return make_model()
+
+
+@pytest.fixture(scope="module")
+def images(model: Model) -> np.ndarray:
+    latents = np.random.default_rng(1).normal(size=(9, 2))
+    return np.rint(255 * model.decode(latents)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def client(model: Model, images: np.ndarray) -> Any:
+    shelves = {"validation": Shelf(images, np.arange(9) % 3), "floats": Shelf(images / 255)}
+    return create_app(Explorer(model, shelves), title="digits").test_client()
+
+
+def ask(client: Any, address: str, /, **values: Any) -> Any:
+    answer = client.post(address, data=json.dumps(values))
+    assert answer.status_code == 200, answer.json
+    return answer.json
+
+
+def refused(client: Any, path: str, body: Any) -> str:
+    content = body if isinstance(body, bytes) else json.dumps(body)
+    answer = client.post(path, data=content)
+    assert answer.status_code == 400
+    return answer.json["error"]
+
+
+def numbers(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), "<f4")
+
+
+def test_it_decodes_as_the_model_does(client: Any, model: Model) -> None:
+    latents = [[0.5, -1], [2, 0]]
+    found = numbers(ask(client, "/decode", latents=latents)["images"])
+    np.testing.assert_array_equal(found, model.decode(latents).ravel())
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_an_image_is_placed_as_the_model_places_it(
+    client: Any, model: Model, images: np.ndarray, hidden: bool
+) -> None:
+    seen = np.ones(model.image_shape, bool)
+    seen[:, :2] = not hidden
+    mask = seen[..., 0].ravel().astype(int).tolist() if hidden else None
+    found = ask(client, "/place", values=images[2].ravel().tolist(), mask=mask)
+    want = model.infer(images[2:3], seen, config=InferConfig(method="lm", block_size=1))
+    np.testing.assert_allclose(found["way"][-1], want.latents[0], rtol=1e-6)
+    assert found["loss"] == pytest.approx(float(want.errors.loss[0]))
+    assert found["steps"] == want.steps[0] > 0
+
+
+def test_the_search_starts_where_it_is_told(client: Any, images: np.ndarray) -> None:
+    found = ask(client, "/place", values=images[0].ravel().tolist(), start=[3, -3])
+    assert found["way"][0] == [3, -3]
+    assert len(found["way"]) > 2
+
+
+def test_an_image_is_picked(client: Any, images: np.ndarray) -> None:
+    found = ask(client, "/pick", name="validation", index=4)
+    assert found == {"values": images[4].ravel().tolist(), "label": 1}
+    floats = ask(client, "/pick", name="floats", index=4)
+    assert floats == {"values": images[4].ravel().tolist(), "label": None}
+
+
+def test_new_latents_are_drawn_from_the_density(client: Any, model: Model) -> None:
+    found = ask(client, "/draw", n=5, seed=3)
+    np.testing.assert_allclose(found["latents"], model.sample(5, seed=3).latents, rtol=1e-6)
+
+
+@pytest.mark.parametrize("path", ["linear", "spherical", "data"])
+def test_the_way_between_two(client: Any, model: Model, path: str) -> None:
+    found = ask(client, "/way", a=[0, 1], b=[2, 0], n=7, path=path)
+    want = model.interpolate(np.array([0, 1]), np.array([2, 0]), 7, path=path).latents
+    np.testing.assert_allclose(found["latents"], want, rtol=1e-6)
+
+
+def test_a_file_becomes_an_image_of_the_models_shape(client: Any) -> None:
+    picture = Image.new("RGB", (50, 60), (255, 0, 0))
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    found = client.post("/read", data=content.getvalue()).json
+    assert found == {"values": [76] * 30, "label": None}
+
+
+def test_planes_of_longer_latents() -> None:
+    model = make_model(5)
+    client = create_app(Explorer(model, {}), title="five").test_client()
+    plane = ask(client, "/plane", basis="dimensions", across=3, up=1)
+    assert plane["axes"] == np.eye(5)[[3, 1]].tolist()
+    assert plane["axis_names"] == ["latent dimension 4", "latent dimension 2"]
+    plane = ask(client, "/plane", basis="components", across=0, up=4)
+    axes = np.array(plane["axes"])
+    np.testing.assert_allclose(axes @ axes.T, np.eye(2), atol=1e-12)
+    scores = (model.latents - model.latents.mean(0)) @ axes.T
+    variances = np.linalg.eigvalsh(np.cov(model.latents.T))
+    np.testing.assert_allclose(scores.var(0, ddof=1), variances[[-1, 0]], rtol=1e-4)
+    assert "two different numbers" in refused(
+        client, "/plane", {"basis": "components", "across": 2, "up": 2}
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("/decode", b"no json", "must be a JSON object"),
+        ("/decode", b"[" * 100_000, "must be a JSON object"),
+        ("/decode", {"latents": [[0, 1]], "more": 1}, "must be a JSON object of latents"),
+        ("/decode", {}, "1 to 512 lists of 2 numbers"),
+        ("/decode", b'{"latents": [[NaN, 0]]}', "finite"),
+        ("/decode", b'{"latents": [[1e300, 0]]}', "finite"),
+        ("/decode", {"latents": [[0, 1, 2]]}, "lists of 2 numbers"),
+        ("/decode", {"latents": [[0, "one"]]}, "lists of 2 numbers"),
+        ("/decode", {"latents": [[0, 1], [2]]}, "lists of 2 numbers"),
+        ("/decode", {"latents": [[0, 1]] * 513}, "1 to 512"),
+        ("/place", {"values": [0] * 29}, "a list of 30 numbers"),
+        ("/place", {"values": [0] * 29 + [256]}, "between 0 and 255"),
+        ("/place", b'{"values": [%sNaN]}' % (b"0, " * 29), "between 0 and 255"),
+        ("/place", {"values": [0] * 30, "mask": [1]}, "a mask must be a list of 30"),
+        ("/place", {"values": [0] * 30, "mask": [0] * 30}, "all pixels are hidden"),
+        ("/place", {"values": [0] * 30, "start": [1]}, "lists of 2 numbers"),
+        ("/draw", {"n": 0, "seed": 0}, "between 1 and 512"),
+        ("/draw", {"n": 1, "seed": -1}, "seed"),
+        ("/draw", {"n": 1.5, "seed": 0}, "whole number"),
+        ("/draw", {"n": True, "seed": 0}, "whole number"),
+        ("/way", {"a": [0, 0], "b": [0], "n": 9, "path": "linear"}, "lists of 2"),
+        ("/way", {"a": [0, 0], "b": [0, 1], "n": 9, "path": "scenic"}, "path must be one of"),
+        ("/way", {"a": [0, 0], "b": [0, 1], "n": 10**9, "path": "linear"}, "between 2 and 512"),
+        ("/pick", {"name": "validation", "index": 9}, "between 0 and 8"),
+        ("/pick", {"name": "validation", "index": -1}, "between 0 and 8"),
+        ("/pick", {"name": "others", "index": 0}, "no images by the name"),
+        ("/plane", {"basis": "mine", "across": 0, "up": 1}, "basis must be one of"),
+        ("/plane", {"basis": "dimensions", "across": 0, "up": 2}, "from 0 to 1"),
+        ("/read", b"", "empty"),
+        ("/read", b"GIF89a and then nothing of it", "cannot be used"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(client: Any, path: str, body: Any, message: str) -> None:
+    assert message in refused(client, path, body)
+
+
+def test_a_picture_too_large_to_decode_is_refused(client: Any) -> None:
+    content = io.BytesIO()
+    Image.new("1", (30_000, 30_000)).save(content, "PNG")
+    assert "larger than" in refused(client, "/read", content.getvalue())
+
+
+def test_too_much_at_once_is_refused(client: Any) -> None:
+    answer = client.post("/read", data=b"x" * (MOST_BYTES + 1))
+    assert answer.status_code == 413
+    assert "at most 20 MB" in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8050", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8050", 200),
+        ("192.168.1.5:80", 200),
+        ("evil.example", 403),
+        ("localhost.evil.example:8050", 403),
+        ("", 403),
+    ],
+)
+def test_only_the_servers_own_names_are_answered(client: Any, host: str, status: int) -> None:
+    assert client.get("/", headers={"Host": host}).status_code == status
+
+
+def test_pages_from_elsewhere_are_not_answered(client: Any) -> None:
+    body = json.dumps({"latents": [[0, 1]]})
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200)):
+        answer = client.post("/decode", data=body, headers={"Sec-Fetch-Site": site})
+        assert answer.status_code == status
+
+
+def test_the_page_asks_for_nothing_from_outside(client: Any) -> None:
+    answer = client.get("/")
+    assert "connect-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert b"http://" not in answer.data
+    assert b"https://" not in answer.data
+    assert client.get("/nowhere").json["error"]
+    assert client.get("/decode").status_code == 405
+
+
+def test_a_failure_is_told_without_its_details(
+    client: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(Model, "decode", fail)
+    answer = client.post("/decode", data=json.dumps({"latents": [[0, 1]]}))
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        make_model(n=0),
+        replace(make_model(), labels=None, val_labels=None),
+        make_model(1),
+        make_model(300, n=40),
+        make_model(3, shape=(4, 4, 3)),
+        make_model(shape=(3, 4, 5)),
+    ],
+    ids=["no latents", "no labels", "one dimension", "300 dimensions", "colours", "five channels"],
+)
+def test_models_of_all_kinds_are_explored(model: Model) -> None:
+    client = create_app(Explorer(model, {}), title="any").test_client()
+    assert client.get("/").status_code == 200
+    n = math.prod(model.image_shape)
+    found = ask(client, "/place", values=[100] * n)
+    assert math.isfinite(found["loss"])
+    assert len(found["way"]) > 1
+    if len(model.latents):
+        assert len(ask(client, "/draw", n=2, seed=0)["latents"]) == 2
+    else:
+        assert "two latents" in refused(client, "/draw", {"n": 2, "seed": 0})
+
+
+def test_rows_of_a_table_are_placed_too() -> None:
+    by = Standardization(np.array([1.0, -5, 1e6, 0]), np.array([1.0, 2, 1e5, 1]))
+    model = replace(make_model(shape=(1, 4, 1), scaler="standardize"), standardization=by)
+    rows = model.decode([[0.5, 1], [-1, 0]])
+    client = create_app(Explorer(model, {"rows": Shelf(rows)}), title="table").test_client()
+    picked = ask(client, "/pick", name="rows", index=1)
+    np.testing.assert_allclose(picked["values"], rows[1], rtol=1e-6)
+    found = ask(client, "/place", values=picked["values"], mask=None)
+    assert found["loss"] < 1e-3
+    assert "not of pictures" in refused(client, "/read", b"GIF")
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+def test_a_port_in_use_is_told(model: Model, taken: int) -> None:
+    app = create_app(Explorer(model, {}), title="any")
+    with pytest.raises(ConfigError, match=f"{taken}, cannot be listened on: .*in use"):
+        open_server(app, port=taken)
+    with pytest.raises(ConfigError, match="port must lie between"):
+        open_server(app, port=70_000)
+    with pytest.raises(ConfigError, match="cannot be listened on"):
+        open_server(app, host="no such host")
