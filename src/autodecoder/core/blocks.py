@@ -1,4 +1,4 @@
-"""Rows in blocks of one size: one compiled program for any number of them, and a bound on memory."""
+"""Rows in blocks of one size: one program for any number of them, and a bound on memory."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
