@@ -46,6 +46,14 @@ def test_many_latents_are_decoded_as_few_are(model: Model, monkeypatch) -> None:
     np.testing.assert_allclose(model.decode(latents), whole, atol=1e-6)
 
 
+def test_a_latent_decodes_to_the_same_bits_alone_and_beside_others() -> None:
+    model = make(arch=(500, 500))
+    latents = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
+    whole = model.decode(latents)
+    for k in (0, 7, 255, 299):
+        np.testing.assert_array_equal(model.decode(latents[k : k + 1])[0], whole[k])
+
+
 def test_what_the_decoder_draws_is_reconstructed(model: Model, images: np.ndarray) -> None:
     result = model.reconstruct(images)
     assert result.shape == images.shape

@@ -24,6 +24,8 @@ COMMANDS = (
     ["interpolate"],
     ["sample"],
     ["info"],
+    ["report"],
+    ["explore"],
     ["datasets"],
     ["export"],
 )
@@ -115,7 +117,16 @@ def test_train_py_and_the_console_script_are_one(tmp_path: Path) -> None:
 
 
 def test_help_and_errors_do_not_wait_for_heavy_libraries() -> None:
-    heavy = {"jax", "matplotlib", "optuna", "pandas", "tensorboard", "tensorboardX", "sklearn"}
+    heavy = {
+        "jax",
+        "matplotlib",
+        "optuna",
+        "pandas",
+        "tensorboard",
+        "tensorboardX",
+        "sklearn",
+        "flask",
+    }
     heavy |= {"onnx", "onnxruntime", "huggingface_hub"}
     lines = [["--help"], *([*command, "--help"] for command in COMMANDS), ["train", "--lr=0"]]
     code = (

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Num, Shaped
 
 from autodecoder.config import InferConfig
 from autodecoder.config.rules import as_plain, check_positive_int, check_seed
+from autodecoder.core.blocks import by_blocks
 from autodecoder.core.decoder import Decoder, decode
 from autodecoder.core.infer import (
     Inference,
@@ -29,8 +30,9 @@ from autodecoder.model.paths import latent_path
 from autodecoder.model.programs import limit_programs
 from autodecoder.model.tables import Standardization, as_table, standardize, unstandardize
 
-#: Images decoded and inferred at once: a bound on memory.
-_DECODED_AT_ONCE = 8192
+#: Images decoded at once, be there as many or not: so an image has the same bits beside others.
+_DECODED_AT_ONCE = 256
+#: Images inferred at once: a bound on memory.
 _INFERRED_AT_ONCE = 20_000
 
 
@@ -91,7 +93,7 @@ class Model:
         -------
         (n, height, width, channels) float32
             Pixels from 0 to 1; of features (n, n_features), in their own units. Not a number for a
-            latent that is not finite.
+            latent that is not finite. The same bits for a latent alone and beside others.
 
         Raises
         ------
@@ -102,13 +104,12 @@ class Model:
         if latents.ndim != 2 or latents.shape[1] != self.latent_dims:
             raise DataError(f"latents must be (n, {self.latent_dims}), got {tuple(latents.shape)}.")
         images = np.empty((len(latents), math.prod(self.sample_shape)), np.float32)
-        for start in range(0, len(latents), _DECODED_AT_ONCE):
-            rows = slice(start, start + _DECODED_AT_ONCE)
-            if self.standardization is None:
-                images[rows] = _decode_pixels(self.decoder, latents[rows], self.scaler)
-            else:
-                outputs = np.asarray(_decode(self.decoder, latents[rows]))
-                images[rows] = unstandardize(outputs, self.standardization)
+        by_blocks(
+            lambda rows: self._decode(latents[rows]),
+            np.arange(len(latents)),
+            _DECODED_AT_ONCE,
+            images,
+        )
         return images.reshape(-1, *self.sample_shape)
 
     def infer(
@@ -327,6 +328,11 @@ class Model:
     def density(self) -> Density:
         """The mixture of Gaussians fitted to the training latents; made at first use."""
         return Density(self.latents)
+
+    def _decode(self, latents: Float[np.ndarray, "n dims"]) -> Any:
+        if self.standardization is None:
+            return _decode_pixels(self.decoder, latents, self.scaler)
+        return unstandardize(np.asarray(_decode(self.decoder, latents)), self.standardization)
 
     def _as_latent(
         self, name: str, end: Any, config: InferConfig | None, seed: int

@@ -1,0 +1,105 @@
+"""`autodecoder explore` answers with the model's page and images, and ends on Ctrl-C."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.cli.builders import QUICK, call, train
+
+from autodecoder.data import load_dataset
+from autodecoder.model import load_model, save_model
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The best model of a study."""
+    folder = tmp_path_factory.mktemp("kept") / "study"
+    assert train(*QUICK, "--lr=1e-2", "--seed=1", "--save_best_model", "--out", folder) == 0
+    return folder / "best"
+
+
+def explore(*arguments: str | Path) -> tuple[subprocess.Popen[str], str, list[str]]:
+    """The command on a free port, its address, and what it said before."""
+    command = [sys.executable, "-m", "autodecoder", "explore", *arguments, "--port=0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        if found := re.match(r"(http://127.0.0.1:\d+/)  \(Ctrl-C ends it\)\n", line):
+            return process, found[1], said
+        said.append(line)
+    raise AssertionError(process.communicate()[1])
+
+
+def ask(address: str, path: str, **values: object) -> dict:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    body = json.dumps(values).encode() if values else None
+    with opener.open(urllib.request.Request(address + path, body), timeout=60) as answer:
+        content = answer.read()
+    return json.loads(content) if values else {"page": content.decode()}
+
+
+@posix
+def test_it_answers_and_ends_on_request(kept: Path) -> None:
+    process, address, said = explore(kept)
+    try:
+        assert said == []
+        assert "<title>digits: best</title>" in ask(address, "")["page"]
+        picked = ask(address, "pick", name="validation", index=3)
+        val = load_dataset("digits", examples_frac=0.3, seed=1).val
+        assert picked == {"values": val.images[3].ravel().tolist(), "label": int(val.labels[3])}
+        placed = ask(address, "place", values=picked["values"])
+        want = load_model(kept).infer(val.images[3:4])
+        assert placed["loss"] == pytest.approx(float(want.errors.loss[0]), rel=1e-3)
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert err == ""
+
+
+@posix
+def test_where_its_images_are_not_at_hand_it_says_so(kept: Path, tmp_path: Path) -> None:
+    model = load_model(kept)
+    about = {**model.about, "data_fingerprint": "of others"}
+    save_model(replace(model, about=about), tmp_path / "model")
+    process, address, said = explore(tmp_path / "model")
+    try:
+        assert said == [
+            "No images to pick from: digits is not as it was at the training. --images names "
+            "others.\n"
+        ]
+        assert '"shelves": {}' in ask(address, "")["page"]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_what_cannot_be_explored(
+    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        for arguments, message in (
+            ((tmp_path,), "cannot be read"),
+            ((kept, f"--port={taken}"), "in use"),
+            ((kept, "--port=70000"), "port must lie between 0 and 65535"),
+            ((kept, "--host=no such host"), "cannot be listened on"),
+            ((kept, "--images", tmp_path / "none.npy"), "none.npy"),
+        ):
+            assert call("explore", *arguments) == 2
+            out, err = capsys.readouterr()
+            assert out == ""
+            assert message in err
+            assert err.count("\n") == 1
