@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from autodecoder.config import METRICS, DecoderConfig, SearchConfig, StudyConfig
+from autodecoder.core.decoder import init_decoder
+from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
 from autodecoder.report import write_pictures
@@ -16,9 +20,16 @@ from autodecoder.study.checkpoint import save_outcome
 from autodecoder.study.records import execution_folder
 from autodecoder.study.results import rank
 
-ALWAYS = ("loss_curves", "reconstructions_train", "reconstructions_val")
+ALWAYS = (
+    "loss_curves",
+    "reconstructions_train",
+    "reconstructions_val",
+    "reconstructions_extreme",
+    "errors",
+)
 SEVERAL_RATES = ("learning_rates",)
 TWO_DIMS = ("latent_space_train", "latent_space_val")
+MORE_DIMS = (*TWO_DIMS, "latent_pairs")
 
 N_TRAIN, N_VAL = 30, 25
 
@@ -40,7 +51,7 @@ def study(
     rng = np.random.default_rng(0)
     rates = tuple(10.0 ** -(k + 1) for k in range(n_trials))
     config = StudyConfig(
-        decoder=DecoderConfig(latent_dims=latent_dims),
+        decoder=DecoderConfig(arch=(8,), latent_dims=latent_dims),
         search=SearchConfig({"learning_rate": rates}),
         executions_per_trial=2,
         objective=metric,
@@ -60,15 +71,18 @@ def study(
 def show(study: Study, dataset: Dataset, latent_dims: int = 2, **changed: np.ndarray) -> None:
     """Keep what the pictures of the best run need, as the study does."""
     rng = np.random.default_rng(1)
-    n_pixels = dataset.train.images[0].size
     n_val = len(dataset.val)
+    config = study.config.parts(study.trials[0].values)[0]
+    decoder = init_decoder(jax.random.key(0), config, dataset.n_pixels, "tanh")
+    about: Any = study.about
+    about |= {"image_shape": dataset.image_shape, "class_names": dataset.class_names}
     shown = Shown(
-        rng.normal(size=(N_TRAIN, latent_dims)),
-        rng.normal(size=(n_val, latent_dims)),
-        np.arange(4),
-        rng.integers(256, size=(4, n_pixels), dtype=np.uint8),
-        np.arange(3),
-        rng.integers(256, size=(3, n_pixels), dtype=np.uint8),
+        tree_to_arrays(decoder),
+        rng.normal(size=(N_TRAIN, latent_dims)).astype(np.float32),
+        rng.normal(size=(n_val, latent_dims)).astype(np.float32),
+        dataset.train.labels,
+        dataset.val.labels,
+        rng.random(n_val, np.float32),
     )
     shown = replace(shown, **changed)
     best = study.trials[0]
@@ -89,8 +103,9 @@ def assert_is_a_picture(path: Path) -> None:
     [
         (2, 2, 3, ALWAYS + SEVERAL_RATES + TWO_DIMS),
         (1, 2, 1, ALWAYS + TWO_DIMS),
-        (2, 3, 1, ALWAYS + SEVERAL_RATES),
-        (1, 3, 3, ALWAYS),
+        (2, 3, 1, ALWAYS + SEVERAL_RATES + MORE_DIMS),
+        (1, 6, 3, ALWAYS + MORE_DIMS),
+        (1, 1, 1, ALWAYS),
     ],
 )
 def test_a_study_gets_its_pictures(
@@ -111,7 +126,7 @@ def test_any_objective_can_be_drawn(tmp_path: Path, metric: str) -> None:
     dataset = noise(n_val=3)
     result = study(tmp_path, latent_dims=3, metric=metric)
     show(result, dataset, 3)
-    assert len(write_pictures(result, dataset)) == 4
+    assert len(write_pictures(result, dataset)) == 9
 
 
 def test_a_trial_with_latent_dims_of_its_own_is_drawn_by_them(tmp_path: Path) -> None:
@@ -122,14 +137,20 @@ def test_a_trial_with_latent_dims_of_its_own_is_drawn_by_them(tmp_path: Path) ->
     trial = replace(result.trials[0], values={"learning_rate": 0.1, "latent_dims": 3})
     result = replace(result, config=config, trials=(trial,))
     show(result, dataset, 3)
-    assert {path.stem for path in write_pictures(result, dataset)} == set(ALWAYS)
+    assert {path.stem for path in write_pictures(result, dataset)} == {*ALWAYS, *MORE_DIMS}
 
 
 def test_a_best_run_that_diverged_after_a_good_epoch_can_be_drawn(tmp_path: Path) -> None:
     dataset, result = noise(), study(tmp_path, n_trials=1)
-    lost = np.full((N_TRAIN, 2), np.nan)
+    lost = np.full((N_TRAIN, 2), np.nan, np.float32)
     lost[0], lost[1] = np.inf, 1
     show(result, dataset, train_latents=lost, val_latents=lost[: len(dataset.val)])
+    assert len(write_pictures(result, dataset)) == 7
+
+
+def test_of_a_run_under_way_no_errors_are_drawn(tmp_path: Path) -> None:
+    dataset, result = noise(), study(tmp_path, n_trials=1)
+    show(result, dataset, val_loss=np.full(len(dataset.val), np.nan, np.float32))
     assert len(write_pictures(result, dataset)) == 5
 
 
@@ -171,8 +192,8 @@ def test_pictures_of_an_earlier_best_trial_do_not_stay(tmp_path: Path) -> None:
     assert (report / "latent_space_val.png").exists()
     for name in ("mine.png", "latent_space_train_mine.png", "latent_space_val.txt"):
         (report / name).write_text("precious")
-    after = study(tmp_path, n_trials=1, latent_dims=8)
-    show(after, dataset, 8)
+    after = study(tmp_path, n_trials=1, latent_dims=1)
+    show(after, dataset, 1)
     written = write_pictures(after, dataset)
     others = {"mine.png", "latent_space_train_mine.png", "latent_space_val.txt"}
     assert {path.name for path in report.iterdir()} == {path.name for path in written} | others

@@ -21,7 +21,7 @@ from autodecoder.config import (
     SearchConfig,
     StudyConfig,
 )
-from autodecoder.study import Execution, Progress, Study, Trial
+from autodecoder.study import Execution, Progress, Shown, Study, Trial
 from autodecoder.study.results import COMPLETE
 
 RATES = (1e-3, 1e-2)
@@ -94,6 +94,14 @@ def assert_same_history(
     assert list(one) == list(other)
     for name, values in one.items():
         np.testing.assert_array_equal(values, other[name][:epochs], strict=True)
+
+
+def assert_same_shown(one: Shown, other: Shown) -> None:
+    """Equal bit for bit."""
+    parts = [{**vars(shown), **shown.decoder} for shown in (one, other)]
+    for name, values in parts[0].items():
+        if name != "decoder":
+            np.testing.assert_array_equal(values, parts[1][name], strict=True)
 
 
 def assert_same_trial(one: Trial, other: Trial) -> None:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.study.builders import CONFIG, assert_same_history, execution
+from tests.study.builders import CONFIG, assert_same_history, assert_same_shown, execution
 
 from autodecoder.config import StudyConfig
 from autodecoder.core.fit import Images, Run, init_run, place_images
@@ -170,12 +170,12 @@ def test_what_a_killed_process_was_writing_is_no_checkpoint(like: Run, tmp_path:
 def outcome(shown: bool = True) -> Outcome:
     rng = np.random.default_rng(0)
     pictures = Shown(
+        decoder={"layers/0/weight": rng.normal(size=(2, 4)).astype(np.float32)},
         train_latents=rng.normal(size=(6, 2)).astype(np.float32),
         val_latents=rng.normal(size=(3, 2)).astype(np.float32),
-        train_shown=np.arange(2),
-        train_reconstructions=rng.integers(0, 256, (2, 4), np.uint8),
-        val_shown=np.arange(1),
-        val_reconstructions=rng.integers(0, 256, (1, 4), np.uint8),
+        train_labels=np.arange(6, dtype=np.int32),
+        val_labels=np.arange(3, dtype=np.int32),
+        val_loss=rng.random(3, np.float32),
     )
     history = execution(3, np.nan, 2, seed=1).history
     return Outcome(history, "finished", 1.5, pictures if shown else None, "fresh")
@@ -192,9 +192,8 @@ def test_an_outcome_comes_back_as_it_was(tmp_path: Path, shown: bool) -> None:
     assert (found.status, found.seconds, found.protocol) == ("finished", 1.5, "fresh")
     assert found.ended
     assert (found.shown is None) == (not shown)
-    if found.shown is not None:
-        for name, values in vars(saved.shown).items():
-            np.testing.assert_array_equal(getattr(found.shown, name), values, strict=True)
+    if found.shown is not None and saved.shown is not None:
+        assert_same_shown(found.shown, saved.shown)
     drop_outcome(tmp_path)
     drop_outcome(tmp_path)
     assert load_outcome(tmp_path) is None

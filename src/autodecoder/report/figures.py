@@ -31,6 +31,9 @@ _GREY = "#C8C8C8"
 #: Colour of pixels that a mask hides.
 _HIDDEN = (86, 180, 233)
 _MOST_CURVES = 10
+#: Points in each panel of pairs, and classes whose errors are told.
+_MOST_IN_PAIRS = 5000
+_MOST_CLASSES = 40
 #: More entries than these do not lie inside the axes, where they would hide curves; more lines do
 #: not cross a sweep of learning rates.
 _MOST_ENTRIES = 5
@@ -126,8 +129,10 @@ def plot_latent_space(
     *,
     title: str,
     background: Float[np.ndarray, "m 2"] | None = None,
+    names: Sequence[str] = ("latent dimension 1", "latent dimension 2"),
 ) -> Figure:
-    """Latents in the plane, coloured by class, where given over a grey cloud of others."""
+    """Latents in a plane, coloured by class, where given over a grey cloud of others; `names` are
+    those of its axes."""
     figure = Figure(figsize=(7.4, 6), layout="constrained")
     axes = figure.subplots()
     if background is not None:
@@ -137,7 +142,7 @@ def plot_latent_space(
     order = np.random.default_rng(0).permutation(len(latents))
     colours = class_colours(len(class_names))
     axes.scatter(*latents[order].T, s=size, c=colours[labels[order]], lw=0, rasterized=True)
-    axes.set(title=title, xlabel="latent dimension 1", ylabel="latent dimension 2")
+    axes.set(title=title, xlabel=names[0], ylabel=names[1])
     axes.spines[["top", "right"]].set_visible(False)
     _limit_to_bulk(axes, latents if background is None else np.concatenate([latents, background]))
     if len(class_names) <= len(CLASS_COLOURS):
@@ -164,20 +169,100 @@ def plot_reconstructions(
         coloured = np.broadcast_to(originals, (*originals.shape[:3], 3))
         stacks.insert(1, np.where(mask, coloured, _HIDDEN).astype(np.uint8))
         order = "originals, what was seen of them, and reconstructions"
-    height = len(stacks)
+    # Of other numbers of channels, the first is shown.
+    coloured = [np.broadcast_to(s if s.shape[3] == 3 else s[..., :1], (*s.shape[:3], 3))
+                for s in stacks]  # fmt: skip
     per_row = min(10, len(originals))
     n_rows = -(-len(originals) // per_row)
-    figure = Figure(figsize=(per_row, 1.125 * height * n_rows + 0.4), layout="constrained")
+    sheet = _sheet(np.stack(coloured, axis=1), per_row)
+    figure = Figure(figsize=(per_row, len(stacks) * 1.125 * n_rows + 0.4), layout="constrained")
     figure.suptitle(f"{title}: {order}", fontsize=11)
-    grid = figure.subplots(height * n_rows, per_row, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for k, column in enumerate(zip(*stacks, strict=True)):
-        for place, image in enumerate(column):
-            grey = image.shape[-1] != 3  # of other numbers of channels, the first is shown
-            grid[height * (k // per_row) + place, k % per_row].imshow(
-                image[..., 0] if grey else image, cmap="gray" if grey else None, vmin=0, vmax=255
-            )
+    axes = figure.subplots()
+    axes.set_axis_off()
+    axes.imshow(sheet)
+    return figure
+
+
+def _sheet(columns: UInt8[np.ndarray, "n stacks height width 3"], per_row: int) -> np.ndarray:
+    """Columns of images side by side, so many to a row, on white."""
+    n, n_stacks, height, width, _ = columns.shape
+    gap = max(1, round(0.08 * max(height, width)))
+    n_rows = -(-n // per_row)
+    rows = n_rows * n_stacks * (height + gap) + (n_rows - 1) * gap
+    sheet = np.full((rows, per_row * (width + gap) - gap, 3), 255, np.uint8)
+    for k, column in enumerate(columns):
+        left = (k % per_row) * (width + gap)
+        top = (k // per_row) * (n_stacks * (height + gap) + gap)
+        for image in column:
+            sheet[top : top + height, left : left + width] = image
+            top += height + gap
+    return sheet[:-gap]
+
+
+def plot_pairs(
+    scores: Float[np.ndarray, "n components"],
+    labels: Int[np.ndarray, " n"],
+    class_names: Sequence[str],
+) -> Figure:
+    """Each principal component of latents over each one before it, coloured by class."""
+    n = scores.shape[1] - 1
+    order = np.random.default_rng(0).permutation(len(scores))[:_MOST_IN_PAIRS]
+    colours = class_colours(len(class_names))[labels[order]]
+    figure = Figure(figsize=(2.6 * n + 1.2, 2.5 * n), layout="constrained")
+    grid = figure.subplots(n, n, squeeze=False)
+    for i in range(n):
+        for j in range(n):
+            axes = grid[i, j]
+            if j > i:
+                axes.set_axis_off()
+                continue
+            pair = scores[order][:, [j, i + 1]]
+            axes.scatter(*pair.T, s=_dot_size(4 * len(order)), c=colours, lw=0, rasterized=True)
+            _limit_to_bulk(axes, pair)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.tick_params(labelsize=7)
+            if i == n - 1:
+                axes.set_xlabel(f"component {j + 1}", fontsize=9)
+            if j == 0:
+                axes.set_ylabel(f"component {i + 2}", fontsize=9)
+    if len(class_names) <= len(CLASS_COLOURS):
+        for colour, name in zip(class_colours(len(class_names)), class_names, strict=True):
+            grid[0, 0].scatter([], [], color=colour, label=name, s=36)
+        figure.legend(frameon=False, loc="outside right center")
+    return figure
+
+
+def plot_errors(
+    loss: Float[np.ndarray, " n"], labels: Int[np.ndarray, " n"], class_names: Sequence[str]
+) -> Figure:
+    """How the errors of images spread: of all of them, and by class the middle half, the median and
+    nine in ten. Of more than 40 classes, the ten best and the ten worst."""
+    medians = {k: float(np.median(loss[labels == k])) for k in np.unique(labels)}
+    chosen = sorted(medians, key=medians.__getitem__)
+    if len(chosen) > _MOST_CLASSES:
+        chosen = chosen[:10] + chosen[-10:]
+    figure = Figure(figsize=(6.4, 2.6 + 0.26 * len(chosen)), layout="constrained")
+    heights = [2.2, 0.4 + 0.26 * len(chosen)]
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=heights)
+    longest = float(np.quantile(loss, 0.995)) * 1.1
+    top.hist(np.minimum(loss, longest), bins=60, range=(0, longest), color=CLASS_COLOURS[0])
+    top.set_ylabel("images")
+    parts = bottom.boxplot(
+        [loss[labels == k] for k in chosen],
+        orientation="horizontal",
+        whis=(5, 95),
+        showfliers=False,
+        widths=0.6,
+        patch_artist=True,
+        tick_labels=[class_names[k] for k in chosen],
+        medianprops={"color": "black"},
+    )
+    many = len(class_names) > len(CLASS_COLOURS)
+    for patch, k in zip(parts["boxes"], chosen, strict=True):
+        patch.set(facecolor=_GREY if many else CLASS_COLOURS[k], alpha=0.6, edgecolor="none")
+    bottom.set(xlabel="mean squared error of an image", xlim=(0, longest))
+    for axes in (top, bottom):
+        axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 

@@ -15,7 +15,7 @@ from autodecoder.files import write_file
 from autodecoder.model import Model, load_model
 from autodecoder.model.card import count_weights, last_metrics, model_facts
 from autodecoder.report.figures import plot_history, plot_plane
-from autodecoder.report.pictures import NAMES, draw_png
+from autodecoder.report.pictures import TITLES, draw_png
 from autodecoder.report.plane import (
     MOST_WEIGHTS,
     is_live,
@@ -31,14 +31,6 @@ from autodecoder.study.results import format_score
 #: Trials told at most, the best ones.
 _MOST_TRIALS = 50
 _METRICS = ("loss", "val_loss", "fresh_val_loss")
-_TITLES = {
-    "loss_curves": "Loss curves",
-    "learning_rates": "Learning rates",
-    "latent_space_train": "Latents of the training images",
-    "latent_space_val": "Latents of the validation images",
-    "reconstructions_train": "Reconstructions of training images",
-    "reconstructions_val": "Reconstructions of validation images",
-}
 
 
 class _Picture(NamedTuple):
@@ -50,23 +42,24 @@ class _Picture(NamedTuple):
 
 def write_study_page(study: Study) -> Path:
     """Write `report/index.html` of a study: its trials, its pictures as they lie there, settings,
-    and the latent plane of the model in `best`, if there is one.
+    and the latent plane of the model in `best`, or else of the best run after its last epoch.
 
     Raises
     ------
     OutputError
         If it cannot be written.
     DataError
-        If the model in `best` is damaged.
+        If what is kept of the run is damaged.
     """
     folder = study.folder / "report"
     pictures = [
-        _Picture(_TITLES[name], _TITLES[name].lower(), _encode(path.read_bytes()))
-        for name in NAMES
+        _Picture(title, title.lower(), _encode(path.read_bytes()))
+        for name, title in TITLES.items()
         if (path := folder / f"{name}.png").is_file()
     ]
     best = study.folder / "best"
-    model = load_model(best) if (best / "config.json").is_file() else None
+    kept = (best / "config.json").is_file()
+    model = load_model(best) if kept else study.shown_model()
     n = study.config.executions_per_trial
     over = f", mean ± standard deviation over {n} executions" if n > 1 else ""
     context: dict[str, Any] = {
@@ -79,10 +72,7 @@ def write_study_page(study: Study) -> Path:
         "settings": json.dumps(to_dict(study.config), indent=2, default=str),
     }
     if model is None:
-        context["plane_text"] = (
-            "Of this study no model was kept: run it with --save_best_model, and the plane of its "
-            "latents comes alive here."
-        )
+        context["plane_text"] = "No run of this study has ended well: there is no plane to show."
     else:
         context |= _of_model(model)
     return _write(folder / "index.html", context)

@@ -9,31 +9,42 @@ from matplotlib.figure import Figure
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
 from autodecoder.files import write_file
+from autodecoder.model import Model
 from autodecoder.report.figures import (
+    plot_errors,
     plot_latent_space,
     plot_learning_rates,
     plot_loss_curves,
+    plot_pairs,
     plot_reconstructions,
 )
-from autodecoder.study import Shown, Study
+from autodecoder.report.plane import latent_plane, principal_scores
+from autodecoder.study import Study
+from autodecoder.study.validate import choose_shown
 
-#: Every picture that a study may get.
-NAMES = (
-    "loss_curves",
-    "learning_rates",
-    "latent_space_train",
-    "latent_space_val",
-    "reconstructions_train",
-    "reconstructions_val",
-)
+#: Every picture that a study may get, with what it is called.
+TITLES = {
+    "loss_curves": "Loss curves",
+    "learning_rates": "Learning rates",
+    "latent_space_train": "Latents of the training images",
+    "latent_space_val": "Latents of the validation images",
+    "latent_pairs": "Latents in pairs of principal components",
+    "reconstructions_train": "Reconstructions of training images",
+    "reconstructions_val": "Reconstructions of validation images",
+    "reconstructions_extreme": "The best and the worst of them",
+    "errors": "Errors by class",
+}
+#: In each half of the picture of the best and the worst.
+_N_EXTREME = 10
 
 
 def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
     """Draw a study as PNG files in the folder `report` of its own.
 
-    Loss curves and, with several learning rates, their sweep show all trials; latent spaces (of two
-    dimensions) and reconstructions show the best run. Of pictures written earlier, those that are
-    not drawn now are removed, so that all that lie there show the same state of the study.
+    Loss curves and, with several learning rates, their sweep show all trials. Latent spaces, of
+    more than two dimensions in their principal components, reconstructions and errors show the best
+    run. Of pictures written earlier, those that are not drawn now are removed, so that all that lie
+    there show the same state of the study.
 
     Returns
     -------
@@ -47,7 +58,7 @@ def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
     """
     figures = _draw(study, dataset)
     folder = study.folder / "report"
-    for name in NAMES:
+    for name in TITLES:
         if name not in figures:
             _remove(folder / f"{name}.png")
     return [save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()]
@@ -60,23 +71,34 @@ def _draw(study: Study, dataset: Dataset) -> dict[str, Figure]:
     figures = {"loss_curves": plot_loss_curves(trials, _curves(study.metric))}
     if len({trial.learning_rate for trial in trials}) > 1:
         figures["learning_rates"] = plot_learning_rates(trials, study.metric)
-    shown = study.shown_run()
-    if shown is not None:
-        trial, _, outcome = shown
-        run = outcome.shown
+    shown, model = study.shown_run(), study.shown_model()
+    if shown is not None and model is not None:
+        protocol, run = shown[2].protocol, shown[2].shown
         assert run is not None  # see `shown_run`
-        if study.config.parts(trial.values)[0].latent_dims == 2:
-            figures |= _latent_spaces(dataset, run, outcome.protocol)
-        figures["reconstructions_train"] = _reconstructions(
-            dataset.train, run.train_shown, run.train_reconstructions, "training images"
-        )
-        figures["reconstructions_val"] = _reconstructions(
-            dataset.val,
-            run.val_shown,
-            run.val_reconstructions,
-            f"validation images ({outcome.protocol})",
-        )
+        figures |= _latent_spaces(dataset, model, protocol)
+        validation = f"validation images ({protocol})"
+        figures |= {
+            f"reconstructions_{name}": _reconstructions(
+                images, choose_shown(images.labels), model, latents, title
+            )
+            for name, images, latents, title in (
+                ("train", dataset.train, model.latents, "training images"),
+                ("val", dataset.val, model.val_latents, validation),
+            )
+        }
+        if np.isfinite(run.val_loss).all():
+            figures["reconstructions_extreme"] = _reconstructions(
+                dataset.val, _extreme(run.val_loss), model, model.val_latents,
+                "the best and the worst validation images",
+            )  # fmt: skip
+            figures["errors"] = plot_errors(run.val_loss, dataset.val.labels, dataset.class_names)
     return figures
+
+
+def _extreme(loss: np.ndarray) -> np.ndarray:
+    """The images with the least errors, and those with the largest, the very worst last."""
+    order = np.argsort(loss, kind="stable")
+    return order if len(order) <= 2 * _N_EXTREME else order[np.r_[:_N_EXTREME, -_N_EXTREME:0]]
 
 
 def _curves(metric: str) -> tuple[str, str]:
@@ -85,29 +107,39 @@ def _curves(metric: str) -> tuple[str, str]:
     return base, f"val_{base}"
 
 
-def _latent_spaces(dataset: Dataset, run: Shown, protocol: str) -> dict[str, Figure]:
-    return {
+def _latent_spaces(dataset: Dataset, model: Model, protocol: str) -> dict[str, Figure]:
+    if model.latent_dims == 1:
+        return {}
+    plane = latent_plane(model.latents)
+    train, val = plane.places(model.latents), plane.places(model.val_latents)
+    figures = {
         "latent_space_train": plot_latent_space(
-            run.train_latents,
+            train,
             dataset.train.labels,
             dataset.class_names,
             title=f"{dataset.name}: latents of the training images",
+            names=plane.names,
         ),
         "latent_space_val": plot_latent_space(
-            run.val_latents,
+            val,
             dataset.val.labels,
             dataset.class_names,
             title=f"{dataset.name}: latents of the validation images ({protocol})",
-            background=run.train_latents,
+            background=train,
+            names=plane.names,
         ),
     }
+    if model.latent_dims > 2:
+        scores = principal_scores(model.latents)
+        figures["latent_pairs"] = plot_pairs(scores, dataset.train.labels, dataset.class_names)
+    return figures
 
 
 def _reconstructions(
-    images: ImageSet, shown: np.ndarray, reconstructions: np.ndarray, title: str
+    images: ImageSet, shown: np.ndarray, model: Model, latents: np.ndarray, title: str
 ) -> Figure:
-    originals = images.images[shown]
-    return plot_reconstructions(originals, reconstructions.reshape(originals.shape), title=title)
+    made = np.rint(255 * np.nan_to_num(model.decode(latents[shown]))).astype(np.uint8)
+    return plot_reconstructions(images.images[shown], made, title=title)
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

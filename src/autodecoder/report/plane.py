@@ -32,8 +32,9 @@ class Plane(NamedTuple):
     names: tuple[str, str]
 
     def places(self, latents: Float[np.ndarray, "n dims"]) -> Float[np.ndarray, "n 2"]:
-        """Where latents lie on the plane: their projections."""
-        return (np.asarray(latents, np.float64) - self.centre) @ self.axes.T
+        """Where latents lie on the plane: their projections; nowhere if they are not finite."""
+        with np.errstate(invalid="ignore"):
+            return (np.asarray(latents, np.float64) - self.centre) @ self.axes.T
 
 
 def latent_plane(latents: Float[np.ndarray, "n dims"]) -> Plane:
@@ -53,17 +54,33 @@ def dimension_plane(dims: int, across: int, up: int) -> Plane:
 
 def component_plane(latents: Float[np.ndarray, "n dims"], across: int, up: int) -> Plane:
     """The plane of two principal components of latents, through their mean; counted from 0."""
+    centre, axes = _principal(latents)
     names = (f"principal component {across + 1}", f"principal component {up + 1}")
+    return Plane(centre, axes[[across, up]], names)
+
+
+def principal_scores(
+    latents: Float[np.ndarray, "n dims"], most: int = 4
+) -> Float[np.ndarray, "n components"]:
+    """Latents in their leading principal components."""
+    centre, axes = _principal(latents)
+    with np.errstate(invalid="ignore"):
+        return (latents - centre) @ axes[:most].T
+
+
+def _principal(
+    latents: Float[np.ndarray, "n dims"],
+) -> tuple[Float[np.ndarray, " dims"], Float[np.ndarray, "dims dims"]]:
+    """The mean of latents, and the axes of their principal components, a row each."""
     dims = latents.shape[1]
     finite = latents[np.isfinite(latents).all(axis=1)].astype(np.float64)
     centre = finite.mean(0) if len(finite) else np.zeros(dims)
     if len(finite) < 2:
-        return Plane(centre, np.eye(dims)[[across, up]], names)
+        return centre, np.eye(dims)
     centred = finite - centre
-    axes = np.linalg.eigh(centred.T @ centred)[1].T[::-1][[across, up]]
+    axes = np.linalg.eigh(centred.T @ centred)[1].T[::-1]
     # Signs are arbitrary: so that a page made again looks the same.
-    axes = axes * np.sign(axes[np.arange(2), np.abs(axes).argmax(1)])[:, None]
-    return Plane(centre, axes, names)
+    return centre, axes * np.sign(axes[np.arange(dims), np.abs(axes).argmax(1)])[:, None]
 
 
 def is_live(model: Model) -> bool:

@@ -32,7 +32,7 @@ from autodecoder.errors import OutputError
 from autodecoder.report.figures import class_colours
 from autodecoder.study.observer import RunInfo
 from autodecoder.study.results import Trial
-from autodecoder.study.validate import show_run
+from autodecoder.study.validate import reconstruct_some
 
 #: Dimensions up to which each has a histogram of its own.
 _MOST_DIMENSIONS = 8
@@ -158,11 +158,12 @@ class TensorBoardWriter:
         yield _picture("latent_space/validation", self._palette.image(canvas))
 
     def _reconstructions(self, snapshot: Snapshot) -> Iterator[Any]:
-        shown = show_run(snapshot, None, self._dataset, self._config)
-        for tag, images, indices, pixels in (
-            ("train", self._dataset.train, shown.train_shown, shown.train_reconstructions),
-            ("validation", self._dataset.val, shown.val_shown, shown.val_reconstructions),
+        for tag, images, latents in (
+            ("train", self._dataset.train, snapshot.train_latents),
+            ("validation", self._dataset.val, snapshot.val_latents),
         ):
+            scaler = self._config.data.scaler
+            indices, pixels = reconstruct_some(snapshot.decoder, latents, images.labels, scaler)
             originals = images.images[indices]
             grid = _mosaic(originals, pixels.reshape(originals.shape))
             yield _picture(f"reconstructions/{tag}", Image.fromarray(grid))

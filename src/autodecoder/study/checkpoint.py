@@ -3,7 +3,8 @@
 import contextlib
 import logging
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ _log = logging.getLogger(__name__)
 #: Checkpoints kept of each run; the older ones are for the case that the newest is damaged.
 _N_KEPT = 2
 _OUTCOME = "outcome.safetensors"
-_HISTORY, _SHOWN = "history/", "shown/"
+_HISTORY, _SHOWN, _DECODER = "history/", "shown/", "shown/decoder/"
 
 
 def save_checkpoint(folder: Path, run: Run, seconds: float) -> None:
@@ -104,7 +105,9 @@ def save_outcome(folder: Path, outcome: Outcome) -> None:
     """
     tensors = {_HISTORY + name: values for name, values in outcome.history.items()}
     if outcome.shown is not None:
-        tensors |= {_SHOWN + name: values for name, values in vars(outcome.shown).items()}
+        parts = dict(vars(outcome.shown))
+        tensors |= {_DECODER + name: values for name, values in parts.pop("decoder").items()}
+        tensors |= {_SHOWN + name: values for name, values in parts.items()}
     about = {
         "status": outcome.status,
         "seconds": outcome.seconds,
@@ -120,17 +123,25 @@ def load_outcome(folder: Path) -> Outcome | None:
         return None
     try:
         tensors, about = read_tensors(folder / _OUTCOME)
-        shown = {k.removeprefix(_SHOWN): v for k, v in tensors.items() if k.startswith(_SHOWN)}
         return Outcome(
             history={name: tensors[_HISTORY + name] for name in about["order"]},
             status=about["status"],
             seconds=about["seconds"],
-            shown=Shown(**shown) if shown else None,
+            shown=_shown(tensors),
             protocol=about["protocol"],
         )
     except (DataError, KeyError, TypeError) as error:
         _log.warning("%s", error)
         return None
+
+
+def _shown(tensors: Mapping[str, np.ndarray]) -> Shown | None:
+    """`None` where there is none, or that of an earlier layout."""
+    names = [field.name for field in fields(Shown) if field.name != "decoder"]
+    if any(_SHOWN + name not in tensors for name in names):
+        return None
+    decoder = {k.removeprefix(_DECODER): v for k, v in tensors.items() if k.startswith(_DECODER)}
+    return Shown(decoder, **{name: tensors[_SHOWN + name] for name in names})
 
 
 def has_ended(folder: Path) -> bool:

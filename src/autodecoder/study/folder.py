@@ -26,7 +26,9 @@ from autodecoder.config import (
 from autodecoder.data import Dataset
 from autodecoder.errors import ConfigError, DataError, OutputError
 from autodecoder.files import read_json, write_file, write_json
+from autodecoder.model import Model
 from autodecoder.study.checkpoint import Outcome, load_outcome
+from autodecoder.study.models import shown_model
 from autodecoder.study.records import (
     SCHEMA,
     execution_folder,
@@ -93,6 +95,40 @@ class Study:
                 if outcome is not None and outcome.shown is not None:
                     return trial, k, outcome
         return None
+
+    def shown_model(self) -> Model | None:
+        """The model of the run that pictures show, after its last epoch; `None` if none is kept.
+
+        Its validation latents are fresh, or co-trained if the run has not ended.
+
+        Raises
+        ------
+        DataError
+            If what is kept of the run is damaged.
+        """
+        found = self.shown_run()
+        if found is None:
+            return None
+        trial, k, outcome = found
+        try:
+            height, width, channels = self.about["image_shape"]
+            return shown_model(
+                outcome,
+                self.config.parts(trial.values)[0],
+                self.config.data.scaler,
+                (height, width, channels),
+                {
+                    "dataset": self.config.data.dataset,
+                    "class_names": self.about["class_names"],
+                    "trial": trial.trial_id,
+                    "execution": k,
+                    "epoch": len(outcome.history["loss"]),
+                    "values": {n: to_parameter(value) for n, value in trial.values.items()},
+                },
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            folder = execution_folder(self.folder, trial.trial_id, k)
+            raise DataError(f"what is kept in {folder} is damaged: {error}.") from error
 
 
 def load_study(folder: Path | str) -> Study:

@@ -1,11 +1,21 @@
-"""The model that a run of a study leaves."""
+"""The models that runs of a study leave."""
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from autodecoder.config import StudyConfig, to_dict
+from autodecoder.config import DecoderConfig, StudyConfig, to_dict
+from autodecoder.core.decoder import init_decoder
 from autodecoder.core.fit import Snapshot
+from autodecoder.core.scaling import SCALINGS
+from autodecoder.core.tree import arrays_to_tree
 from autodecoder.data import Dataset
 from autodecoder.model import Model
+from autodecoder.study.checkpoint import Outcome
 from autodecoder.study.observer import RunInfo
 from autodecoder.study.space import to_parameter
 
@@ -30,4 +40,37 @@ def make_model(snapshot: Snapshot, info: RunInfo, dataset: Dataset, config: Stud
             "settings": to_dict(config),
             "values": {name: to_parameter(value) for name, value in info.values.items()},
         },
+    )
+
+
+def shown_model(
+    outcome: Outcome,
+    decoder: DecoderConfig,
+    scaler: str,
+    image_shape: tuple[int, int, int],
+    about: Mapping[str, Any],
+) -> Model:
+    """The model that the pictures of a run show: as it was after its last epoch.
+
+    Raises
+    ------
+    ValueError
+        If its decoder is not of that configuration.
+    """
+    shown = outcome.shown
+    assert shown is not None  # the caller has looked
+    output = SCALINGS[scaler].output_activation
+    like = jax.eval_shape(
+        lambda: init_decoder(jax.random.key(0), decoder, math.prod(image_shape), output)
+    )
+    return Model(
+        decoder=jax.tree.map(jnp.asarray, arrays_to_tree(like, shown.decoder)),
+        scaler=scaler,
+        image_shape=image_shape,
+        latents=shown.train_latents,
+        val_latents=shown.val_latents,
+        labels=shown.train_labels,
+        val_labels=shown.val_labels,
+        history=outcome.history,
+        about=about,
     )

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int
 
 from autodecoder.config import METRICS
 
@@ -127,18 +127,16 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What the pictures of a run need of it.
+    """What the pictures and the page of a run need of it."""
 
-    Latents are `(n, latent_dims)`, reconstructions `(n, n_pixels)` uint8 of a few images each.
-    """
-
+    decoder: Mapping[str, np.ndarray]
+    """Its arrays by name, as `core.tree` takes them apart."""
     train_latents: Float[np.ndarray, "n_train dims"]
     val_latents: Float[np.ndarray, "n_val dims"]
-    train_shown: np.ndarray
-    """Indices of the training images reconstructed."""
-    train_reconstructions: UInt8[np.ndarray, "train_shown pixels"]
-    val_shown: np.ndarray
-    val_reconstructions: UInt8[np.ndarray, "val_shown pixels"]
+    train_labels: Int[np.ndarray, " n_train"]
+    val_labels: Int[np.ndarray, " n_val"]
+    val_loss: Float[np.ndarray, " n_val"]
+    """Of each validation image; not a number where it was not measured."""
 
 
 def format_score(trial: Trial) -> str:

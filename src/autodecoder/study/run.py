@@ -276,7 +276,7 @@ class _Worker:
             inference = validate_fresh(run, self._images, self._config)
             for name, value in fresh_metrics(inference).items():
                 history[name][-1] = value
-            shown = show_run(take_snapshot(run.state), inference, self._dataset, self._config)
+            shown = show_run(take_snapshot(run.state), inference, self._dataset)
         if self._config.log.save_best_model and status != DIVERGED:
             ended = Execution(history, self._config.metric, status)
             if run.best is not None:
@@ -337,7 +337,7 @@ class _Worker:
         best, i = min(candidates, default=(np.inf, 0))
         if np.isfinite(best):
             slot, run = group.slots[i], group.take(i)
-            shown = show_run(take_snapshot(run.state), None, self._dataset, self._config)
+            shown = show_run(take_snapshot(run.state), None, self._dataset)
             history = unfinished(self._config, slot, run).history
             outcome = Outcome(history, UNFINISHED, slot.seconds, shown, "co-trained")
             save_outcome(slot.info.folder, outcome)

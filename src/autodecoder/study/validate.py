@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int, UInt8
 
 from autodecoder.config import StudyConfig
-from autodecoder.core.decoder import decode
+from autodecoder.core.decoder import Decoder, decode
 from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot
 from autodecoder.core.infer import Inference, infer_latents, plan_inference
 from autodecoder.core.scaling import to_unit
+from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data import Dataset
 from autodecoder.study.results import Shown
 
@@ -37,24 +39,26 @@ def fresh_metrics(inference: Inference) -> dict[str, np.float32]:
     }
 
 
-def show_run(
-    snapshot: Snapshot, inference: Inference | None, dataset: Dataset, config: StudyConfig
-) -> Shown:
+def show_run(snapshot: Snapshot, inference: Inference | None, dataset: Dataset) -> Shown:
     """What pictures need of a run; without inference, validation latents are co-trained."""
-    train_latents = snapshot.train_latents
-    val_latents = snapshot.val_latents if inference is None else inference.latents
-    chosen = []
-    for labels, latents in (
-        (dataset.train.labels, train_latents),
-        (dataset.val.labels, val_latents),
-    ):
-        indices = choose_shown(labels)
-        outputs = to_unit(
-            decode(snapshot.decoder, jnp.asarray(latents[indices])), config.data.scaler
-        )
-        pixels = np.rint(np.nan_to_num(np.asarray(outputs)) * 255).astype(np.uint8)
-        chosen += [indices, pixels]
-    return Shown(np.asarray(train_latents), np.asarray(val_latents), *chosen)
+    unknown = np.full(len(dataset.val), np.nan, np.float32)
+    return Shown(
+        decoder=tree_to_arrays(snapshot.decoder),
+        train_latents=np.asarray(snapshot.train_latents),
+        val_latents=np.asarray(snapshot.val_latents if inference is None else inference.latents),
+        train_labels=dataset.train.labels.astype(np.int32),
+        val_labels=dataset.val.labels.astype(np.int32),
+        val_loss=unknown if inference is None else np.asarray(inference.errors.loss),
+    )
+
+
+def reconstruct_some(
+    decoder: Decoder, latents: Array, labels: np.ndarray, scaler: str
+) -> tuple[Int[np.ndarray, " k"], UInt8[np.ndarray, "k pixels"]]:
+    """A few images of every class: which they are, and what the decoder makes of their latents."""
+    indices = choose_shown(labels)
+    outputs = to_unit(decode(decoder, jnp.asarray(latents[indices])), scaler)
+    return indices, np.rint(np.nan_to_num(np.asarray(outputs)) * 255).astype(np.uint8)
 
 
 def choose_shown(labels: np.ndarray) -> np.ndarray:
