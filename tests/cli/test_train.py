@@ -84,6 +84,8 @@ def test_the_folder_holds_what_is_promised(grid: tuple[Path, str]) -> None:
         "latent_space_val.png",
         "reconstructions_train.png",
         "reconstructions_val.png",
+        "reconstructions_extreme.png",
+        "errors.png",
     }
     assert f"Results in {folder}\n" in out
     for path in pictures:

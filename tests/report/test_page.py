@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from autodecoder.errors import OutputError
 from autodecoder.model import Model
 from autodecoder.model.tables import Standardization
 from autodecoder.report import plane, write_model_page
+from autodecoder.report.film import Frame, choose_rows
 from autodecoder.report.plane import latent_plane
 
 SHAPE = (6, 5, 1)
@@ -73,8 +74,8 @@ def show(chromium: Any, tmp_path: Path) -> Iterator[Any]:
     """Opens the page of a model; when the test ends, nothing has been fetched or gone wrong."""
     pages, wrong = [], []
 
-    def open_page(model: Model, width: int = 1280) -> Any:
-        path = write_model_page(model, tmp_path / "page.html", title="Digits <1>")
+    def open_page(model: Model, width: int = 1280, film: Sequence[Frame] = ()) -> Any:
+        path = write_model_page(model, tmp_path / "page.html", title="Digits <1>", film=film)
         page = chromium.new_page(viewport={"width": width, "height": 1400})
         page.on(
             "console",
@@ -168,6 +169,62 @@ def test_moving_changes_the_image_and_a_click_keeps_it(show: Any) -> None:
     assert after != pixels(page, "decoded")
     pin.click()
     assert page.locator("#pins canvas").count() == 0
+
+
+def test_curves_tell_their_values(show: Any) -> None:
+    losses = np.array([0.8, 0.4, 0.2], np.float32)
+    history = {"loss": losses, "fresh_val_loss": np.array([np.nan] * 2 + [0.2], np.float32)}
+    page = show(replace(make_model(), history=history))
+    options = page.locator("[name=metric] option").all_inner_texts()
+    assert options == ["training, mean squared error"], "of the other there is one value alone"
+    assert page.locator("[data-value]").inner_text() == "0.2"
+    path = "#curves svg path[stroke='#0072B2']"
+    linear = page.locator(path).get_attribute("d")
+    heights = [float(word.split()[1]) for word in linear[1:].split("L")]
+    assert np.diff(heights)[0] / np.diff(heights)[1] == pytest.approx(2, rel=0.02)
+    page.check("[name=log]")
+    logarithmic = page.locator(path).get_attribute("d")
+    heights = [float(word.split()[1]) for word in logarithmic[1:].split("L")]
+    np.testing.assert_allclose(np.diff(heights), np.diff(heights)[0], atol=0.2)
+    page.locator("#curves svg").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("[data-when]").inner_text() == "epoch 2"
+    assert page.locator("[data-value]").inner_text() == "0.4"
+
+
+def test_without_a_history_there_are_no_curves(show: Any) -> None:
+    assert show(make_model()).locator("#curves").count() == 0
+
+
+def test_the_slider_shows_where_the_latents_were(show: Any) -> None:
+    model = make_model()
+    halves = [
+        Frame(epoch, share * model.latents[rows], share * model.val_latents)
+        for epoch, share in ((20, 0.1), (40, 0.5))
+        for rows in [choose_rows("train", 300, 2)]
+    ]
+    page = show(model, film=halves)
+
+    def n_coloured() -> int:
+        return page.evaluate(
+            "() => { const c = document.getElementById('map');"
+            "const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+            "let n = 0; for (let i = 0; i < data.length; i += 4) {"
+            "const [r, g, b] = data.subarray(i, i + 3);"
+            "if (Math.max(r, g, b) - Math.min(r, g, b) > 30) n++; } return n }"
+        )
+
+    end = n_coloured()
+    page.locator("#film").focus()
+    page.keyboard.press("Home")
+    settle(page)
+    assert page.locator("#epoch").inner_text() == "epoch 20"
+    assert 0 < n_coloured() < 0.7 * end, "close together, they cover each other"
+    page.keyboard.press("End")
+    settle(page)
+    assert page.locator("#epoch").inner_text() == "the end"
+    assert n_coloured() == end
 
 
 def test_the_keyboard_is_enough(show: Any) -> None:

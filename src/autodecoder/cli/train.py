@@ -14,7 +14,7 @@ from autodecoder.config import TUNABLE_ALIASES, format_value
 from autodecoder.errors import SearchError
 
 if TYPE_CHECKING:
-    from autodecoder.study import Study
+    from autodecoder.study import Observer, Study
 
 #: Flags that `tune` leaves out of the command that trains at the best values: of the search, and
 #: of the folder, which holds the search.
@@ -104,11 +104,15 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
     keep_programs()
     with logged():
         dataset = load_study_data(config, progress=sys.stderr.isatty())
-    observers = []
+    observers: list[Observer] = []
     if config.log.tensorboard:
         from autodecoder.report.tensorboard import TensorBoardWriter
 
         observers.append(TensorBoardWriter())
+    if config.log.visualize_freq:
+        from autodecoder.report.film import FilmWriter
+
+        observers.append(FilmWriter())
     print_start(config, dataset)
     given_up: SearchError | None = None
     with logged(), interruptible() as should_stop:

@@ -1,6 +1,6 @@
 """Figures drawn with matplotlib, each a function from arrays to a `Figure`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -30,7 +30,7 @@ CLASS_COLOURS = (
 _GREY = "#C8C8C8"
 #: Colour of pixels that a mask hides.
 _HIDDEN = (86, 180, 233)
-_MOST_CURVES = 10
+MOST_CURVES = 10
 #: Points in each panel of pairs, and classes whose errors are told.
 _MOST_IN_PAIRS = 5000
 _MOST_CLASSES = 40
@@ -65,15 +65,14 @@ def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> Figure:
     """
     figure = Figure(figsize=(5.2 * len(metrics), 4), layout="constrained")
     panels = list(figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0])
-    names = _varied(trials[:_MOST_CURVES])
-    ordered = _in_order(trials[:_MOST_CURVES], names)
+    labelled = label_trials(trials[:MOST_CURVES])
+    ordered = [trial for trial, _ in labelled]
     colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(ordered)))
     for axes, metric in zip(panels, metrics, strict=True):
         highest = []
-        for trial, colour in zip(ordered, colours, strict=True):
+        for (trial, label), colour in zip(labelled, colours, strict=True):
             mean, std = _over_executions(trial, metric)
             epochs = np.arange(1, len(mean) + 1)
-            label = _label(trial, names)
             axes.plot(epochs, mean, color=colour, label=label, marker="." if len(mean) < 3 else "")
             axes.fill_between(epochs, mean - std, mean + std, color=colour, alpha=0.2, lw=0)
             if np.isfinite(mean).any():
@@ -292,19 +291,10 @@ def plot_plane(
     return figure
 
 
-def plot_history(history: Mapping[str, Float[np.ndarray, " epochs"]]) -> Figure:
-    """Losses over epochs, a line each; a single value, as of the fresh protocol, is a dot."""
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
-    axes = figure.subplots()
-    for (name, values), colour in zip(history.items(), CLASS_COLOURS, strict=False):
-        epochs = np.flatnonzero(np.isfinite(values))
-        marker = "o" if len(epochs) < 3 else ""
-        axes.plot(epochs + 1, values[epochs], color=colour, label=metric_label(name), marker=marker)
-    axes.set(xlabel="epoch", ylabel="loss")
-    axes.grid(alpha=0.25, lw=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    return figure
+def label_trials(trials: Sequence[Trial]) -> list[tuple[Trial, str]]:
+    """Trials in the order of their values, each with what tells it from the others."""
+    names = _varied(trials) if trials else []
+    return [(trial, _label(trial, names)) for trial in _in_order(trials, names)]
 
 
 def _varied(trials: Sequence[Trial]) -> list[str]:

@@ -3,10 +3,10 @@
 import base64
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from autodecoder._version import __version__
@@ -14,7 +14,9 @@ from autodecoder.config import format_value, to_dict
 from autodecoder.files import write_file
 from autodecoder.model import Model, load_model
 from autodecoder.model.card import count_weights, last_metrics, model_facts
-from autodecoder.report.figures import plot_history, plot_plane
+from autodecoder.report.curves import pack_curves, pack_history
+from autodecoder.report.figures import plot_plane
+from autodecoder.report.film import Frame, read_film
 from autodecoder.report.pictures import TITLES, draw_png
 from autodecoder.report.plane import (
     MOST_WEIGHTS,
@@ -26,6 +28,7 @@ from autodecoder.report.plane import (
 )
 from autodecoder.report.templates import render
 from autodecoder.study import Study
+from autodecoder.study.records import execution_folder
 from autodecoder.study.results import format_score
 
 #: Trials told at most, the best ones.
@@ -55,11 +58,16 @@ def write_study_page(study: Study) -> Path:
     pictures = [
         _Picture(title, title.lower(), _encode(path.read_bytes()))
         for name, title in TITLES.items()
-        if (path := folder / f"{name}.png").is_file()
+        if name != "loss_curves"  # which the page draws itself
+        and (path := folder / f"{name}.png").is_file()
     ]
     best = study.folder / "best"
     kept = (best / "config.json").is_file()
     model = load_model(best) if kept else study.shown_model()
+    shown = study.shown_run()
+    film = []
+    if shown is not None:
+        film = read_film(execution_folder(study.folder, shown[0].trial_id, shown[1]))
     n = study.config.executions_per_trial
     over = f", mean ± standard deviation over {n} executions" if n > 1 else ""
     context: dict[str, Any] = {
@@ -70,15 +78,18 @@ def write_study_page(study: Study) -> Path:
         "the last epoch.",
         "figures": pictures,
         "settings": json.dumps(to_dict(study.config), indent=2, default=str),
+        **_curves(pack_curves([t for t in study.trials if any(e.epochs for e in t.executions)])),
     }
     if model is None:
         context["plane_text"] = "No run of this study has ended well: there is no plane to show."
     else:
-        context |= _of_model(model)
+        context |= _of_model(model, film)
     return _write(folder / "index.html", context)
 
 
-def write_model_page(model: Model, path: Path | str, *, title: str = "A model") -> Path:
+def write_model_page(
+    model: Model, path: Path | str, *, title: str = "A model", film: Sequence[Frame] = ()
+) -> Path:
     """Write a page on a model: the latent plane, the images it decodes to, the fit, and facts.
 
     Parameters
@@ -87,6 +98,8 @@ def write_model_page(model: Model, path: Path | str, *, title: str = "A model") 
     path : path
         The file; one that exists is replaced. It needs nothing beside it.
     title : str
+    film : sequence of Frame
+        Where some of the latents were on the way; those that are not of this model do not count.
 
     Raises
     ------
@@ -107,14 +120,17 @@ def write_model_page(model: Model, path: Path | str, *, title: str = "A model") 
                 plot_plane(images, view, plane.names),
             )
         )
-    curves = {name: values for name, values in model.history.items() if name in _METRICS}
-    if any(np.isfinite(values).any() for values in curves.values()):
-        pictures.append(_drawn("The fit", "losses over epochs", plot_history(curves)))
-    context = {"title": title, "lead": [], "figures": pictures, **_of_model(model)}
+    context = {
+        "title": title,
+        "lead": [],
+        "figures": pictures,
+        **_curves(pack_history(model.history)),
+        **_of_model(model, film),
+    }
     return _write(Path(path), context)
 
 
-def _of_model(model: Model) -> dict[str, Any]:
+def _of_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
     """The part of a page that tells of a model."""
     metrics = {name: f"{value:.4g}" for name, value in last_metrics(model.history).items()}
     facts = {**model_facts(model), **{k: v for k, v in metrics.items() if "gradient" not in k}}
@@ -125,7 +141,7 @@ def _of_model(model: Model) -> dict[str, Any]:
             f"(at most {MOST_WEIGHTS:,})."
         )
         return told
-    packed = pack_model(model)
+    packed = pack_model(model, film)
     what = "table" if model.standardization is not None else "image"
     dims = model.latent_dims
     on = "" if dims <= 2 else f" Of {dims} dimensions, the two leading principal components."
@@ -133,7 +149,7 @@ def _of_model(model: Model) -> dict[str, Any]:
     if len(model.latents) > packed["points"]["train"]["n"]:
         many = f" Drawn are {packed['points']['train']['n']:,} of them."
     return told | {
-        "model": json.dumps(packed, allow_nan=False).replace("<", "\\u003c"),
+        "model": _json(packed),
         "plane_text": f"A point for each {what}'s latent. Move over the plane, or use the arrow "
         f"keys: what the decoder makes of that place stands beside it.{on}{many}",
         "axis_names": packed["axis_names"],
@@ -142,7 +158,27 @@ def _of_model(model: Model) -> dict[str, Any]:
         "n_train": f"{len(model.latents):,}",
         "n_val": f"{len(model.val_latents):,}",
         "is_table": model.standardization is not None,
+        "n_frames": len(packed["film"]["frames"]),
     }
+
+
+def _curves(packed: dict[str, Any]) -> dict[str, Any]:
+    """The part of a page that shows histories, if there are any."""
+    if not packed["metrics"]:
+        return {}
+    return {
+        "histories": _json(packed),
+        "metrics": packed["metrics"],
+        "lines": [(trial["label"], trial["colour"]) for trial in packed["trials"]],
+        "several_runs": any(
+            len(runs) > 1 for trial in packed["trials"] for runs in trial["runs"].values()
+        ),
+    }
+
+
+def _json(packed: dict[str, Any]) -> str:
+    """As it may stand in a page."""
+    return json.dumps(packed, allow_nan=False).replace("<", "\\u003c")
 
 
 def _lead(study: Study) -> str:
@@ -189,6 +225,6 @@ def _encode(content: bytes) -> str:
 
 
 def _write(path: Path, context: dict[str, Any]) -> Path:
-    parts = dict.fromkeys(("model", "plane_text", "trials", "facts", "settings"))
+    parts = dict.fromkeys(("model", "plane_text", "histories", "trials", "facts", "settings"))
     write_file(path, render("page.html.jinja", parts | context).encode("utf-8"))
     return path

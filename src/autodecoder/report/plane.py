@@ -11,6 +11,7 @@ from autodecoder.core.scaling import SCALINGS
 from autodecoder.model import Model
 from autodecoder.model.dense import Dense, dense_layers
 from autodecoder.report.figures import CLASS_COLOURS, class_colours
+from autodecoder.report.film import Frame, choose_rows
 
 #: Of a decoder with more weights a page would be too large to send: 4 bytes each, a third more as
 #: text.
@@ -88,16 +89,19 @@ def is_live(model: Model) -> bool:
     return sum(layer.weight.size for layer in model.decoder.layers) <= MOST_WEIGHTS
 
 
-def pack_model(model: Model) -> dict[str, Any]:
-    """What the script of a page reads, as JSON takes it: the decoder, the plane, points on it.
+def pack_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
+    """What the script of a page reads, as JSON takes it: the decoder, the plane, points on it, and
+    where some of them were on the way.
 
     Numbers are little-endian bytes in base64: weights float32, places of points uint16 across the
     view, classes uint16. Weights are those of `dense_layers`.
     """
+    plane = latent_plane(model.latents)
     return {
         **pack_shape(model),
         **pack_decoder(model),
-        **pack_plane(model, latent_plane(model.latents)),
+        **pack_plane(model, plane),
+        "film": _pack_film(model, plane, film),
     }
 
 
@@ -195,20 +199,48 @@ def _pack_points(
     view: Sequence[float],
     n_classes: int,
 ) -> dict[str, Any]:
-    n = len(places)
     chosen = np.random.default_rng(0).permutation(np.flatnonzero(np.isfinite(places).all(axis=1)))
     chosen = chosen[:_MOST_POINTS]
-    low, high = np.array(view[::2]), np.array(view[1::2])
-    shares = np.clip((places[chosen] - low) / (high - low), 0, 1)
-    packed = {
-        "n": len(chosen),
-        "of": n,
-        "places": pack(np.rint(shares * 65535), "<u2"),
-        "classes": None,
-    }
+    packed = {"n": len(chosen), "places": _pack_places(places[chosen], view), "classes": None}
     if labels is not None and n_classes:
         packed["classes"] = pack(labels[chosen], "<u2")
     return packed
+
+
+def _pack_places(places: Float[np.ndarray, "n 2"], view: Sequence[float]) -> str:
+    low, high = np.array(view[::2]), np.array(view[1::2])
+    return pack(np.rint(np.clip((places - low) / (high - low), 0, 1) * 65535), "<u2")
+
+
+def _pack_film(model: Model, plane: Plane, film: Sequence[Frame]) -> dict[str, Any]:
+    """Frames of latents that are all finite, and the classes of what they show."""
+    view, n_classes = plane_view(model, plane), len(_class_names(model))
+    sets = (("train", model.latents, model.labels), ("val", model.val_latents, model.val_labels))
+    rows = {name: choose_rows(name, *latents.shape) for name, latents, _ in sets}
+    fits = [
+        frame
+        for frame in film
+        if all(
+            getattr(frame, name).shape == (len(rows[name]), model.latent_dims)
+            and np.isfinite(getattr(frame, name)).all()
+            for name in rows
+        )
+    ]
+    return {
+        "classes": {
+            name: None if labels is None or not n_classes else pack(labels[rows[name]], "<u2")
+            for name, _, labels in sets
+        },
+        "n": {name: len(chosen) for name, chosen in rows.items()},
+        "frames": [
+            {
+                "epoch": frame.epoch,
+                "train": _pack_places(plane.places(frame.train), view),
+                "val": _pack_places(plane.places(frame.val), view),
+            }
+            for frame in fits
+        ],
+    }
 
 
 def pack(array: np.ndarray, dtype: str) -> str:

@@ -29,11 +29,16 @@ class LatentMap {
   setPlane(plane) {
     this.plane = plane;
     this.view = plane.view;
-    this.sets = Object.entries(plane.points).map(([name, points]) => ({
+    this.setPoints(plane.points);
+  }
+
+  /** Points of each set: how many, their places in shares of the view, and their classes. */
+  setPoints(points) {
+    this.sets = Object.entries(points).map(([name, { n, places, classes }]) => ({
       name,
-      n: points.n,
-      places: shorts(points.places),
-      classes: points.classes === null ? null : shorts(points.classes),
+      n,
+      places: shorts(places),
+      classes: classes === null ? null : shorts(classes),
     }));
     this.redraw();
   }

@@ -1,0 +1,162 @@
+// Curves over epochs: a metric to choose, mean ± deviation or every run, linear or logarithmic.
+"use strict";
+
+class Curves {
+  /** `root` holds controls by name and an svg; `data` is as packed by Python. */
+  constructor(root, data) {
+    this.root = root;
+    this.data = data;
+    this.svg = root.querySelector("svg");
+    this.at = null; // the epoch that is read out, by its index
+    for (const name of ["metric", "log", "each"]) {
+      root.querySelector(`[name=${name}]`).addEventListener("change", () => this.draw());
+    }
+    this.svg.addEventListener("pointermove", (event) => this.readAt(event));
+    this.svg.addEventListener("pointerleave", () => this.read(null));
+    this.svg.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      this.read((this.at ?? (step > 0 ? -1 : this.data.epochs.length)) + step);
+    });
+    this.draw();
+  }
+
+  setting(name) {
+    const box = this.root.querySelector(`[name=${name}]`);
+    return box.type === "checkbox" ? box.checked : box.value;
+  }
+
+  /** Of each trial the mean and the standard deviation over the runs that have a value. */
+  summary() {
+    return this.data.trials.map(({ runs }) => {
+      const rows = runs[this.setting("metric")];
+      return this.data.epochs.map((_, k) => {
+        const values = rows.map((row) => row[k]).filter((v) => v !== null);
+        if (!values.length) return null;
+        const mean = values.reduce((a, b) => a + b, 0) / values.length;
+        const variance = values.reduce((a, b) => a + (b - mean) ** 2, 0) / values.length;
+        return { mean, std: Math.sqrt(variance) };
+      });
+    });
+  }
+
+  draw() {
+    const { epochs, trials } = this.data, metric = this.setting("metric");
+    const all = trials.flatMap(({ runs }) => runs[metric].flat()).filter((v) => v !== null);
+    const log = this.setting("log") && all.every((v) => v > 0);
+    this.lines = this.summary();
+    this.box = { left: 70, right: 790, top: 12, bottom: 330 };
+    // A trial far off must not press the others flat, unless the scale is logarithmic.
+    const lasts = this.lines.map((line) => line.findLast((v) => v !== null)?.mean).filter((v) => v !== undefined);
+    let low = Math.min(...all), high = Math.max(...all);
+    if (!log && low >= 0) {
+      const near = Math.min(...lasts);
+      if (near > 0) high = Math.min(high, Math.max(6 * near, 1e-12));
+      low = Math.min(low, 0);
+    }
+    if (!(high > low)) [low, high] = [low - 1, high + 1];
+    const to = log ? Math.log10 : (v) => v, [a, b] = [to(low), to(high)];
+    this.x = (k) => this.box.left + (epochs.length > 1 ? k / (epochs.length - 1) : 0.5) * (this.box.right - this.box.left);
+    this.y = (v) => {
+      const y = this.box.bottom - ((to(v) - a) / (b - a)) * (this.box.bottom - this.box.top);
+      return Math.min(this.box.bottom + 2, Math.max(this.box.top - 8, y));
+    };
+    const parts = this.axes(low, high, log);
+    trials.forEach(({ colour, runs, label }, t) => {
+      if (this.setting("each")) {
+        for (const row of runs[metric]) parts.push(this.path(row, `stroke="${colour}" stroke-width="1.2"`));
+      } else {
+        if (runs[metric].length > 1) parts.push(this.band(this.lines[t], colour, log ? low : -Infinity));
+        parts.push(this.path(this.lines[t].map((v) => v && v.mean), `stroke="${colour}" stroke-width="2"`, label));
+      }
+    });
+    parts.push('<line class="cursor" y1="12" y2="330" stroke="#777" stroke-dasharray="3 3" visibility="hidden"/>');
+    this.svg.innerHTML = parts.join("");
+    this.read(this.at);
+  }
+
+  path(values, style) {
+    let d = "", pen = "M";
+    values.forEach((v, k) => {
+      if (v === null) pen = "M";
+      else {
+        d += `${pen}${this.x(k).toFixed(1)} ${this.y(v).toFixed(1)}`;
+        pen = "L";
+      }
+    });
+    const alone = values.filter((v) => v !== null).length === 1;
+    return `<path d="${d}${alone ? "h0.1" : ""}" fill="none" stroke-linecap="round" ${alone ? style.replace(/width="[\d.]+"/, 'width="7"') : style}/>`;
+  }
+
+  band(line, colour, least) {
+    const some = line.map((v, k) => [v, k]).filter(([v]) => v);
+    const edge = (sign) => some.map(([v, k]) => `${this.x(k).toFixed(1)} ${this.y(Math.max(least, v.mean + sign * v.std)).toFixed(1)}`);
+    return `<path d="M${[...edge(1), ...edge(-1).reverse()].join("L")}Z" fill="${colour}" opacity="0.18"/>`;
+  }
+
+  axes(low, high, log) {
+    const { left, right, top, bottom } = this.box, { epochs } = this.data, parts = [];
+    for (const v of log ? logTicks(low, high) : ticks(low, high, 6)) {
+      const y = this.y(v).toFixed(1);
+      parts.push(`<line x1="${left}" x2="${right}" y1="${y}" y2="${y}" stroke="#e4e4ea"/>`);
+      parts.push(`<text x="${left - 8}" y="${y}" text-anchor="end" dominant-baseline="middle">${Number(v.toPrecision(4))}</text>`);
+    }
+    for (const v of ticks(epochs[0], epochs.at(-1), 8).filter(Number.isInteger)) {
+      const k = epochs.length > 1 ? ((v - epochs[0]) / (epochs.at(-1) - epochs[0])) * (epochs.length - 1) : 0;
+      parts.push(`<text x="${this.x(k).toFixed(1)}" y="${bottom + 20}" text-anchor="middle">${v}</text>`);
+    }
+    parts.push(`<text x="${(left + right) / 2}" y="${bottom + 42}" text-anchor="middle">epoch</text>`);
+    parts.push(`<path d="M${left} ${top}V${bottom}H${right}" fill="none" stroke="#777"/>`);
+    return parts;
+  }
+
+  readAt(event) {
+    const box = this.svg.getBoundingClientRect(), { left, right } = this.box;
+    const x = ((event.clientX - box.left) / box.width) * 800;
+    this.read(Math.round(((x - left) / (right - left)) * (this.data.epochs.length - 1)));
+  }
+
+  /** Tells the values at an epoch beside the legend; of none, the last ones. */
+  read(k) {
+    const n = this.data.epochs.length;
+    this.at = k === null || n === 0 ? null : Math.min(n - 1, Math.max(0, k));
+    const cursor = this.svg.querySelector(".cursor");
+    cursor.setAttribute("visibility", this.at === null ? "hidden" : "visible");
+    if (this.at !== null) {
+      cursor.setAttribute("x1", this.x(this.at));
+      cursor.setAttribute("x2", this.x(this.at));
+    }
+    const when = this.at === null ? "after the last epoch" : `epoch ${this.data.epochs[this.at]}`;
+    this.root.querySelector("[data-when]").textContent = when;
+    this.root.querySelectorAll("[data-value]").forEach((cell, t) => {
+      const found = this.at === null ? this.lines[t].findLast((v) => v !== null) : this.lines[t][this.at];
+      const several = this.data.trials[t].runs[this.setting("metric")].length > 1;
+      const shown = found && Number(found.mean.toPrecision(4)) + (several ? ` ± ${Number(found.std.toPrecision(2))}` : "");
+      cell.textContent = shown || "–";
+    });
+  }
+}
+
+/** Round numbers from `low` to `high`, about `n` of them. */
+function ticks(low, high, n) {
+  const raw = (high - low) / n || 1, power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].find((m) => m * power >= raw) * power, found = [];
+  for (let v = Math.ceil(low / step) * step; v <= high + 1e-9 * step; v += step) found.push(Number(v.toPrecision(12)));
+  return found;
+}
+
+function logTicks(low, high) {
+  const found = [];
+  for (let e = Math.floor(Math.log10(low)); e <= Math.log10(high); e++) {
+    for (const m of high / low < 30 ? [1, 1.5, 2, 3, 5, 7] : [1, 3]) {
+      if (m * 10 ** e >= low && m * 10 ** e <= high) found.push(m * 10 ** e);
+    }
+  }
+  return found.length > 1 ? found : ticks(low, high, 6);
+}
+
+{
+  const root = document.getElementById("curves");
+  if (root) new Curves(root, JSON.parse(document.getElementById("histories").textContent));
+}

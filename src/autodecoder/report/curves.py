@@ -1,0 +1,80 @@
+"""Histories as a page's script draws them: every metric over the epochs, a line a run."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float
+from matplotlib.colors import to_hex
+
+from autodecoder.config import METRICS
+from autodecoder.report.figures import MOST_CURVES, label_trials, metric_label
+from autodecoder.study import Trial
+
+#: Epochs drawn of a run at most, spread evenly.
+_MOST_EPOCHS = 200
+_DIGITS = 5
+
+
+def pack_curves(trials: Sequence[Trial]) -> dict[str, Any]:
+    """Of the first ten trials, given best first, all that was recorded of each execution.
+
+    Returns
+    -------
+    dict
+        `metrics`, by name what to call each; `trials`, each with `label`, `colour` and by metric
+        `runs`, a list for each execution; `epochs`, those that the values belong to. A value that
+        is no finite number is null. Metrics with less than two values in every run are left out.
+    """
+    labelled = label_trials(trials[:MOST_CURVES])
+    shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(labelled)))
+    histories = [
+        (label, to_hex(shade), [execution.history for execution in trial.executions])
+        for (trial, label), shade in zip(labelled, shades, strict=True)
+    ]
+    return _pack(histories)
+
+
+def pack_history(history: Mapping[str, Float[np.ndarray, " epochs"]]) -> dict[str, Any]:
+    """The same of a single run."""
+    return _pack([("", "#0072B2", [history])])
+
+
+def _pack(histories: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> dict[str, Any]:
+    runs = [history for _, _, each in histories for history in each]
+    longest = max((len(values) for history in runs for values in history.values()), default=0)
+    spread = np.linspace(0, max(longest - 1, 0), min(longest, _MOST_EPOCHS))
+    epochs = np.unique(np.rint(spread).astype(int))
+    names = dict.fromkeys(name for history in runs for name in history)
+    several = [
+        name
+        for name in names
+        if any(np.isfinite(np.asarray(history.get(name, ()), np.float64)).sum() > 1 for history in runs)
+    ]
+    return {
+        "epochs": (epochs + 1).tolist(),
+        "metrics": {name: _label(name) for name in several},
+        "trials": [
+            {
+                "label": label,
+                "colour": colour,
+                "runs": {
+                    name: [_values(history.get(name, ()), epochs) for history in each]
+                    for name in several
+                },
+            }
+            for label, colour, each in histories
+        ],
+    }
+
+
+def _label(name: str) -> str:
+    return metric_label(name) if name in METRICS else name.replace("_", " ")
+
+
+def _values(values: Any, epochs: np.ndarray) -> list[float | None]:
+    array = np.asarray(values, np.float64)
+    found = [float(array[k]) if k < len(array) else math.nan for k in epochs]
+    return [float(f"{v:.{_DIGITS}g}") if math.isfinite(v) else None for v in found]

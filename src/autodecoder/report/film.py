@@ -1,0 +1,106 @@
+"""Where the latents of a run were on the way: some of them, every so many epochs, in its folder."""
+
+import contextlib
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from autodecoder.config import StudyConfig
+from autodecoder.core.fit import Snapshot
+from autodecoder.data import Dataset
+from autodecoder.errors import DataError, OutputError
+from autodecoder.files import read_tensors, write_tensors
+from autodecoder.study import RunInfo, Trial
+from autodecoder.study.records import execution_folder
+
+#: Latents of each set that are kept at most, and numbers in them.
+_MOST = {"train": 6000, "val": 2000}
+_MOST_NUMBERS = 60_000
+_FOLDER = "film"
+
+
+class Frame(NamedTuple):
+    """Some latents after an epoch, always the same ones: those that `choose_rows` names."""
+
+    epoch: int
+    train: Float[np.ndarray, "k dims"]
+    val: Float[np.ndarray, "m dims"]
+
+
+def choose_rows(name: str, n: int, dims: int) -> Int[np.ndarray, " k"]:
+    """Which of `n` latents of a set, `train` or `val`, a film shows."""
+    most = min(_MOST[name], _MOST_NUMBERS // dims)
+    return np.sort(np.random.default_rng(0).permutation(n)[:most])
+
+
+class FilmWriter:
+    """An `Observer` that keeps latents as often as pictures are due: of a trial's best execution.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written or removed.
+    """
+
+    def __init__(self) -> None:
+        self._every = 0
+
+    def begin_study(self, config: StudyConfig, dataset: Dataset) -> None:
+        """Note how often."""
+        self._every = config.log.visualize_freq
+
+    def begin_run(self, run: RunInfo, epoch: int) -> None:
+        """Forget what an earlier process kept of later epochs."""
+        for at, path in _frames(run.folder):
+            if at > epoch:
+                with contextlib.suppress(FileNotFoundError):
+                    path.unlink()
+
+    def record(self, run: RunInfo, epoch: int, metrics: Mapping[str, np.ndarray]) -> None:
+        """Metrics are kept elsewhere."""
+
+    def snapshot(self, run: RunInfo, snapshot: Snapshot, last: bool) -> None:
+        """Keep the latents, if that is due."""
+        epoch = int(snapshot.epoch)
+        if not self._every or not (last or epoch % self._every == 0):
+            return
+        tensors = {}
+        for name, latents in (("train", snapshot.train_latents), ("val", snapshot.val_latents)):
+            rows = choose_rows(name, *latents.shape)
+            tensors[name] = np.asarray(latents)[rows]
+        write_tensors(run.folder / _FOLDER / f"epoch-{epoch:07d}.safetensors", tensors, {})
+
+    def end_run(self, run: RunInfo) -> None:
+        """Nothing is open."""
+
+    def end_trial(self, trial: Trial, folder: Path) -> None:
+        """Let the films of all but the best execution go."""
+        for k in range(len(trial.executions)):
+            film = execution_folder(folder.parent.parent, trial.trial_id, k) / _FOLDER
+            if k != trial.best_execution and film.is_dir():
+                try:
+                    shutil.rmtree(film)
+                except OSError as error:
+                    raise OutputError(f"{film} cannot be removed: {error.strerror}.") from error
+
+
+def read_film(folder: Path) -> list[Frame]:
+    """The frames of an execution, by its folder; without those that are damaged."""
+    found = []
+    for epoch, path in _frames(folder):
+        with contextlib.suppress(DataError, KeyError):
+            tensors: Any = read_tensors(path)[0]
+            found.append(Frame(epoch, tensors["train"], tensors["val"]))
+    return found
+
+
+def _frames(folder: Path) -> list[tuple[int, Path]]:
+    """Epochs, and the files of their frames, in order."""
+    paths = (folder / _FOLDER).glob("epoch-*.safetensors")
+    found = ((re.fullmatch(r"epoch-(\d+)\.safetensors", path.name), path) for path in paths)
+    return sorted((int(match[1]), path) for match, path in found if match)
