@@ -32,6 +32,7 @@ HEAVY = {
     "tensorboardX": ("report",),
     "PIL": ("report", "data"),
     "jinja2": ("report",),
+    "umap": ("report",),
     "flask": ("explorer",),
     "werkzeug": ("explorer",),
     "waitress": ("explorer",),

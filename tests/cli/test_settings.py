@@ -90,6 +90,7 @@ FLAGS = {
     "log.trackers": ("--tracker=gradients", ("gradients",)),
     "log.histogram_freq": ("--histogram_freq=0", 0),
     "log.visualize_freq": ("--visualize_freq=5", 5),
+    "log.svg": ("--svg", True),
     "infer.fresh_every": ("--fresh_every=5", 5),
     "log.checkpoint_every": ("--checkpoint_every=5", 5),
     "log.save_best_model": ("--save_best_model", True),

@@ -227,6 +227,28 @@ def test_the_slider_shows_where_the_latents_were(show: Any) -> None:
     assert n_coloured() == end
 
 
+def test_two_pins_have_a_way_between_them(show: Any) -> None:
+    model = make_model()
+    page = show(model)
+    ends = []
+    for keys in (["Enter"], ["Shift+ArrowRight", "Shift+ArrowUp", "Enter"]):
+        page.locator("#map").focus()
+        for key in keys:
+            page.keyboard.press(key)
+        settle(page)
+        ends.append([float(w.strip(",")) for w in page.locator("#where").inner_text().split()[1:]])
+    way = page.locator("#way canvas")
+    assert way.count() == 8
+    third = way.nth(3).evaluate(
+        "c => Array.from(c.getContext('2d').getImageData(0, 0, 5, 6).data)"
+    )[::4]
+    latent = np.array(ends[0]) + 3 / 7 * (np.array(ends[1]) - ends[0])
+    want = 255 * model.decode([latent])[0, ..., 0].ravel()
+    np.testing.assert_allclose(third, want, atol=3)
+    page.locator("#pins canvas").first.click()
+    assert way.count() == 0
+
+
 def test_the_keyboard_is_enough(show: Any) -> None:
     page = show(make_model())
     page.locator("#map").focus()

@@ -3,13 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from autodecoder.config import METRICS, DecoderConfig, SearchConfig, StudyConfig
+from autodecoder.config import METRICS, DecoderConfig, LogConfig, SearchConfig, StudyConfig
 from autodecoder.core.decoder import init_decoder
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data import Dataset, ImageSet
@@ -119,6 +120,23 @@ def test_a_study_gets_its_pictures(
     assert sorted((tmp_path / "report").iterdir()) == sorted(paths), "nothing else"
     for path in paths:
         assert_is_a_picture(path)
+
+
+def test_pictures_are_drawn_as_svg_too_where_asked_for(tmp_path: Path) -> None:
+    dataset, result = noise(), study(tmp_path, n_trials=1)
+    asked = replace(result, config=replace(result.config, log=LogConfig(svg=True)))
+    show(asked, dataset)
+    written = write_pictures(asked, dataset)
+    assert {path.suffix for path in written} == {".png", ".svg"}
+    assert {path.stem for path in written} == set(ALWAYS + TWO_DIMS)
+    drawn = {path.name: path.read_bytes() for path in written if path.suffix == ".svg"}
+    for content in drawn.values():
+        assert ElementTree.fromstring(content).tag.endswith("svg")
+    write_pictures(asked, dataset)
+    again = {path.name: path.read_bytes() for path in written if path.suffix == ".svg"}
+    assert again == drawn, "byte for byte"
+    assert all(path.suffix == ".png" for path in write_pictures(result, dataset))
+    assert not list((tmp_path / "report").glob("*.svg"))
 
 
 @pytest.mark.parametrize("metric", ["val_psnr", "fresh_val_loss"])

@@ -19,6 +19,14 @@ def report(
             "report/index.html in the folder, as always of a study."
         ),
     ] = None,
+    umap: Annotated[
+        bool,
+        Parameter(
+            show_default=False,
+            help="Add a map of the training latents, made by umap-learn (extra umap), which takes "
+            "a while.",
+        ),
+    ] = False,
     json_: Json = False,
 ) -> bool:
     """Write a page that opens without a network: trials, pictures, and a latent plane to play with.
@@ -33,15 +41,21 @@ def report(
     from autodecoder.report import write_model_page, write_study_page
     from autodecoder.study import load_study
 
+    if umap:
+        from autodecoder.report.umap import check_umap
+
+        check_umap()
     if (folder / "decoder.safetensors").is_file():
         model = load_model(folder)
         path = folder / "report" / "index.html" if out is None else out
-        path = write_model_page(model, path, title=_title(model.about.get("dataset"), folder))
+        path = write_model_page(
+            model, path, title=_title(model.about.get("dataset"), folder), umap=umap
+        )
     else:
         study = load_study(folder)
         if out is not None:
             raise ConfigError("out is for the page of a model: that of a study lies in its folder.")
-        path = write_study_page(study)
+        path = write_study_page(study, umap=umap)
     if json_:
         print_json({"out": str(path), "bytes": path.stat().st_size})
     else:

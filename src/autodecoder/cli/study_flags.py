@@ -90,6 +90,7 @@ class StudyFlags:
     visualize_freq: Annotated[int | None, flag(_LOG, "log.visualize_freq")] = None
     fresh_every: Annotated[int | None, flag(_LOG, "infer.fresh_every")] = None
     checkpoint_every: Annotated[int | None, flag(_LOG, "log.checkpoint_every")] = None
+    svg: Annotated[bool | None, flag(_LOG, "log.svg")] = None
     save_best_model: Annotated[bool | None, flag(_LOG, "log.save_best_model")] = None
     config: Annotated[
         Path | None,

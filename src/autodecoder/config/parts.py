@@ -257,6 +257,7 @@ class LogConfig:
         flag="visualize_freq",
         original="visualize after epochs",
     )
+    svg: bool = setting(False, "Write the pictures as SVG too, beside PNG.", flag="svg")
     checkpoint_every: int = setting(
         20,
         "Epochs between checkpoints; at least every 60 seconds one is written in any case.",
@@ -276,6 +277,7 @@ class LogConfig:
         check_choices("tracker", self.trackers, TRACKERS)
         check_count("histogram_freq", self.histogram_freq)
         check_count("visualize_freq", self.visualize_freq)
+        check_switch("svg", self.svg)
         check_positive_int("checkpoint_every", self.checkpoint_every)
         check_switch("save_best_model", self.save_best_model)
 

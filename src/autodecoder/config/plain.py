@@ -20,6 +20,7 @@ FREE_SETTINGS = (
     "data.strict",
     "log.checkpoint_every",
     "log.histogram_freq",
+    "log.svg",
     "log.tensorboard",
     "log.visualize_freq",
     "search.max_trials",

@@ -47,11 +47,16 @@ def _pack(histories: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> 
     longest = max((len(values) for history in runs for values in history.values()), default=0)
     spread = np.linspace(0, max(longest - 1, 0), min(longest, _MOST_EPOCHS))
     epochs = np.unique(np.rint(spread).astype(int))
-    names = dict.fromkeys(name for history in runs for name in history)
+    recorded = dict.fromkeys(name for history in runs for name in history)
+    # A model's file has them in another order.
+    order = {name: k for k, name in enumerate(METRICS)}
+    names = sorted(recorded, key=lambda name: order.get(name, len(order)))
     several = [
         name
         for name in names
-        if any(np.isfinite(np.asarray(history.get(name, ()), np.float64)).sum() > 1 for history in runs)
+        if any(
+            np.isfinite(np.asarray(history.get(name, ()), np.float64)).sum() > 1 for history in runs
+        )
     ]
     return {
         "epochs": (epochs + 1).tolist(),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from autodecoder._version import __version__
@@ -15,11 +16,12 @@ from autodecoder.files import write_file
 from autodecoder.model import Model, load_model
 from autodecoder.model.card import count_weights, last_metrics, model_facts
 from autodecoder.report.curves import pack_curves, pack_history
-from autodecoder.report.figures import plot_plane
+from autodecoder.report.figures import plot_latent_space, plot_plane
 from autodecoder.report.film import Frame, read_film
-from autodecoder.report.pictures import TITLES, draw_png
+from autodecoder.report.pictures import TITLES, draw_figure
 from autodecoder.report.plane import (
     MOST_WEIGHTS,
+    class_names,
     is_live,
     latent_plane,
     pack_model,
@@ -27,6 +29,7 @@ from autodecoder.report.plane import (
     plane_view,
 )
 from autodecoder.report.templates import render
+from autodecoder.report.umap import map_latents
 from autodecoder.study import Study
 from autodecoder.study.records import execution_folder
 from autodecoder.study.results import format_score
@@ -43,14 +46,22 @@ class _Picture(NamedTuple):
     """A PNG file in base64."""
 
 
-def write_study_page(study: Study) -> Path:
+def write_study_page(study: Study, *, umap: bool = False) -> Path:
     """Write `report/index.html` of a study: its trials, its pictures as they lie there, settings,
     and the latent plane of the model in `best`, or else of the best run after its last epoch.
+
+    Parameters
+    ----------
+    study : Study
+    umap : bool
+        Add a map of the training latents, by umap-learn.
 
     Raises
     ------
     OutputError
         If it cannot be written.
+    ConfigError
+        If umap-learn is asked for and absent.
     DataError
         If what is kept of the run is damaged.
     """
@@ -84,11 +95,17 @@ def write_study_page(study: Study) -> Path:
         context["plane_text"] = "No run of this study has ended well: there is no plane to show."
     else:
         context |= _of_model(model, film)
+        pictures += [_umap(model)] if umap else []
     return _write(folder / "index.html", context)
 
 
 def write_model_page(
-    model: Model, path: Path | str, *, title: str = "A model", film: Sequence[Frame] = ()
+    model: Model,
+    path: Path | str,
+    *,
+    title: str = "A model",
+    film: Sequence[Frame] = (),
+    umap: bool = False,
 ) -> Path:
     """Write a page on a model: the latent plane, the images it decodes to, the fit, and facts.
 
@@ -100,11 +117,17 @@ def write_model_page(
     title : str
     film : sequence of Frame
         Where some of the latents were on the way; those that are not of this model do not count.
+    umap : bool
+        Add a map of the training latents, by umap-learn.
 
     Raises
     ------
     OutputError
         If it cannot be written.
+    ConfigError
+        If umap-learn is asked for and absent.
+    DataError
+        If it is asked for, and there are too few latents.
     """
     pictures = []
     if len(model.latents) and model.standardization is None:
@@ -120,6 +143,7 @@ def write_model_page(
                 plot_plane(images, view, plane.names),
             )
         )
+    pictures += [_umap(model)] if umap else []
     context = {
         "title": title,
         "lead": [],
@@ -160,6 +184,20 @@ def _of_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
         "is_table": model.standardization is not None,
         "n_frames": len(packed["film"]["frames"]),
     }
+
+
+def _umap(model: Model) -> _Picture:
+    rows, places = map_latents(model.latents)
+    names = class_names(model) or ["images"]
+    labels = np.zeros(len(rows), int) if model.labels is None else model.labels[rows]
+    figure = plot_latent_space(
+        places,
+        np.minimum(labels, len(names) - 1),
+        names,
+        title=f"{len(rows):,} training latents of {model.latent_dims} dimensions, by UMAP",
+        names=("UMAP 1", "UMAP 2"),
+    )
+    return _drawn("A map of the latents", "latents mapped to two dimensions by UMAP", figure)
 
 
 def _curves(packed: dict[str, Any]) -> dict[str, Any]:
@@ -217,7 +255,7 @@ def _number(value: float) -> str:
 
 
 def _drawn(title: str, alt: str, figure: Figure) -> _Picture:
-    return _Picture(title, alt, _encode(draw_png(figure)))
+    return _Picture(title, alt, _encode(draw_figure(figure)))
 
 
 def _encode(content: bytes) -> str:

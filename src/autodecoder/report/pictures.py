@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -39,7 +40,7 @@ _N_EXTREME = 10
 
 
 def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
-    """Draw a study as PNG files in the folder `report` of its own.
+    """Draw a study as PNG files, on request as SVG too, in the folder `report` of its own.
 
     Loss curves and, with several learning rates, their sweep show all trials. Latent spaces, of
     more than two dimensions in their principal components, reconstructions and errors show the best
@@ -58,10 +59,16 @@ def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
     """
     figures = _draw(study, dataset)
     folder = study.folder / "report"
-    for name in TITLES:
-        if name not in figures:
-            _remove(folder / f"{name}.png")
-    return [save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()]
+    suffixes = (".png", ".svg") if study.config.log.svg else (".png",)
+    wanted = {f"{name}{suffix}" for name in figures for suffix in suffixes}
+    for name in (f"{name}{suffix}" for name in TITLES for suffix in (".png", ".svg")):
+        if name not in wanted:
+            _remove(folder / name)
+    return [
+        save_figure(figure, folder / f"{name}{suffix}")
+        for name, figure in figures.items()
+        for suffix in suffixes
+    ]
 
 
 def _draw(study: Study, dataset: Dataset) -> dict[str, Figure]:
@@ -143,15 +150,18 @@ def _reconstructions(
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a picture as a PNG file."""
-    write_file(path, draw_png(figure))
+    """Write a picture as a file of the kind that its name says: PNG or SVG."""
+    write_file(path, draw_figure(figure, path.suffix[1:]))
     return path
 
 
-def draw_png(figure: Figure) -> bytes:
-    """The content of a PNG file."""
+def draw_figure(figure: Figure, kind: str = "png") -> bytes:
+    """The content of a file; what consists of many dots is made of pixels in an SVG, too."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
+    # Without the time, so that the same figure gives the same file.
+    metadata = {"Date": None} if kind == "svg" else None
+    with mpl.rc_context({"svg.hashsalt": "autodecoder"}):
+        figure.savefig(buffer, format=kind, dpi=130, metadata=metadata)
     return buffer.getvalue()
 
 

@@ -107,7 +107,7 @@ def pack_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
 
 def pack_shape(model: Model) -> dict[str, Any]:
     """What images are like, and which classes there are."""
-    names = _class_names(model)
+    names = class_names(model)
     return {
         "shape": list(model.image_shape),
         "classes": names,
@@ -132,7 +132,7 @@ def pack_decoder(model: Model) -> dict[str, Any]:
 def pack_plane(model: Model, plane: Plane) -> dict[str, Any]:
     """A plane, and the model's latents on it."""
     view = plane_view(model, plane)
-    n_classes = len(_class_names(model))
+    n_classes = len(class_names(model))
     return {
         "centre": plane.centre.tolist(),
         "axes": plane.axes.tolist(),
@@ -163,8 +163,9 @@ def plane_view(model: Model, plane: Plane) -> list[float]:
     return bounds
 
 
-def _class_names(model: Model) -> list[str]:
-    """Those that the model tells, else numbers; none without labels, or where they are too many."""
+def class_names(model: Model) -> list[str]:
+    """Of the classes: those that the model tells, else numbers; none without labels, or where they
+    are too many."""
     known = [labels for labels in (model.labels, model.val_labels) if labels is not None]
     n = max((int(labels.max()) + 1 for labels in known if len(labels)), default=0)
     told = model.about.get("class_names")
@@ -214,7 +215,7 @@ def _pack_places(places: Float[np.ndarray, "n 2"], view: Sequence[float]) -> str
 
 def _pack_film(model: Model, plane: Plane, film: Sequence[Frame]) -> dict[str, Any]:
     """Frames of latents that are all finite, and the classes of what they show."""
-    view, n_classes = plane_view(model, plane), len(_class_names(model))
+    view, n_classes = plane_view(model, plane), len(class_names(model))
     sets = (("train", model.latents, model.labels), ("val", model.val_latents, model.val_labels))
     rows = {name: choose_rows(name, *latents.shape) for name, latents, _ in sets}
     fits = [

@@ -26,6 +26,7 @@
       map.crosses.splice(map.crosses.indexOf(cross), 1);
       canvas.remove();
       map.soon();
+      showWay();
     };
     canvas.addEventListener("click", letGo);
     canvas.addEventListener("keydown", (event) => {
@@ -34,6 +35,21 @@
     map.crosses.push(cross);
     pins.append(canvas);
     map.soon();
+    showWay();
+  }
+
+  /** Images on the straight way between the last two pins. */
+  function showWay() {
+    const box = document.getElementById("way"), [a, b] = map.crosses.slice(-2);
+    const n = 8;
+    map.way = b ? [a.place, b.place] : [];
+    map.wayPoints = false;
+    box.replaceChildren(...(b ? Array.from({ length: n }, (_, k) => {
+      const canvas = document.createElement("canvas"), t = k / (n - 1);
+      paint(canvas, packed.shape, decode(map.latentAt([0, 1].map((i) => (1 - t) * a.place[i] + t * b.place[i]))));
+      return canvas;
+    }) : []));
+    document.getElementById("way-text").hidden = !b;
   }
 
   let next = null; // the place to be shown at the next frame
