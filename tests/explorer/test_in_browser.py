@@ -89,10 +89,12 @@ def assert_shown(page: Any, model: Model, canvas: str = "decoded") -> None:
 
 
 def found(page: Any, before: str = "") -> str:
-    """What is said of a placed image, once it is another than before."""
+    """What is said of a placed image, once it is another than before, and all is shown of it."""
     page.wait_for_function(
         "before => ![before, ''].includes(document.getElementById('found').textContent)", arg=before
     )
+    page.wait_for_function("() => !document.querySelector('#placing[aria-busy]')")
+    settle(page)
     return page.locator("#found").inner_text()
 
 
@@ -181,7 +183,7 @@ def test_what_is_hidden_is_filled_in(explore: Any) -> None:
     assert not seen[2, 1]
     assert seen[:, 4].all()
     assert (pixels(page, "target")[2, 1] == (86, 180, 233)).all()
-    page.wait_for_timeout(1200)
+    page.wait_for_function("() => !document.querySelector('#placing[aria-busy]')")
     assert_shown(page, model, "rebuilt")
     before = page.locator("#found").inner_text()
     page.click("#show-all")

@@ -92,7 +92,7 @@ def write_study_page(study: Study, *, umap: bool = False) -> Path:
         **_curves(pack_curves([t for t in study.trials if any(e.epochs for e in t.executions)])),
     }
     if model is None:
-        context["plane_text"] = "No run of this study has ended well: there is no plane to show."
+        context["plane_text"] = "Of this study no run is kept whose plane could be shown."
     else:
         context |= _of_model(model, film)
         pictures += [_umap(model)] if umap else []

@@ -56,9 +56,12 @@
     on(id, "click", async () => {
       $(id).disabled = true;
       $(id).setAttribute("aria-busy", "true");
-      await quietly(act)();
-      $(id).disabled = false;
-      $(id).removeAttribute("aria-busy");
+      try {
+        await quietly(act)();
+      } finally {
+        $(id).disabled = false;
+        $(id).removeAttribute("aria-busy");
+      }
     });
 
   /** Calls `act` with the latest values, never twice at once: those in between are left out. */
@@ -109,6 +112,7 @@
     map.soon();
     moveSliders();
     show();
+    belowSoon();
   }
 
   /** Within the plane: what lies across it stays as it is. */
@@ -142,6 +146,14 @@
       };
     }
     map.redraw();
+  }
+
+  /** The decoded images below lie in the plane through the latent shown: they follow it off theirs. */
+  let due = 0;
+  function belowSoon() {
+    if (look.mean.length < 3 || map.below === null) return;
+    clearTimeout(due);
+    due = setTimeout(quietly(drawBelow), 200);
   }
 
   /** The latent at a place of the plane that is shifted to the latent shown. */
@@ -238,31 +250,39 @@
 
   /** Two selections of pins; the last two are chosen. */
   function offerPins() {
-    stop();
+    forgetWay();
     $("between").hidden = pins.length < 2;
     for (const [id, chosen] of [["from", pins.length - 2], ["to", pins.length - 1]]) {
       $(id).replaceChildren(...pins.map(({ number }) => new Option(number, number)));
       $(id).selectedIndex = Math.max(0, chosen);
     }
+  }
+
+  let way = null; // latents
+  let ways = 0; // that were forgotten
+  let playing = 0;
+
+  function forgetWay() {
+    stop();
+    ways++;
     way = null;
   }
 
-  let way = null; // latents and what they decode to
-  let playing = 0;
-
   async function findWay() {
     if (way !== null || pins.length < 2) return;
+    const mine = ways;
     const [a, b] = ["from", "to"].map((id) => pins.find((p) => p.number === Number($(id).value)));
     const n = Number($("position").max) + 1;
     const { latents } = await ask("way", { a: Array.from(a.z), b: Array.from(b.z), n, path: $("path").value });
-    way = { latents };
+    if (mine !== ways) return;
+    way = latents;
     map.way = latents.map((latent) => map.placeOf(latent));
     map.wayPoints = false;
   }
 
   function showOnWay(k) {
     $("position").value = k;
-    setLatent(way.latents[k]);
+    setLatent(way[k]);
   }
 
   function stop() {
@@ -273,7 +293,8 @@
   on("play", "click", quietly(async () => {
     if ($("play").textContent === "stop") return stop();
     await findWay();
-    const mine = ++playing, last = way.latents.length - 1, start = performance.now();
+    if (way === null) return;
+    const mine = ++playing, last = way.length - 1, start = performance.now();
     $("play").textContent = "stop";
     while (mine === playing) {
       const t = (await frame()) - start, turn = Math.max(0, t / 2500) % 2; // there and back in 5 s
@@ -286,17 +307,22 @@
     if (way !== null) showOnWay($("position").valueAsNumber);
   }));
   for (const id of ["from", "to", "path"]) {
-    on(id, "change", () => {
-      stop();
-      way = null;
-    });
+    on(id, "change", forgetWay);
   }
 
   // --- an image to be placed ---------------------------------------------------------------
 
   const tooLarge = `Files may have ${Math.round(look.most_bytes / 1e6)} MB at most.`;
   const easel = new Easel($("target"), look.shape, () => placeSoon());
-  const placeSoon = latest(quietly(place));
+  const placeSoon = latest(quietly(async () => {
+    $("placing").setAttribute("aria-busy", "true");
+    try {
+      await place();
+    } catch (error) {
+      $("placing").removeAttribute("aria-busy");
+      throw error;
+    }
+  }));
   let search = 0;
 
   async function place() {
@@ -305,25 +331,27 @@
     const start = document.querySelector("input[name=start]:checked").value;
     const values = isTable ? Array.from(easel.values) : Array.from(easel.values, Math.round);
     const found = await ask("place", { values, mask, start: start === "cross" ? Array.from(z) : null });
-    stop();
     const images = await decodeAll(found.way);
-    const places = found.way.map((latent) => map.placeOf(latent));
     const error = `mean squared error ${found.loss.toFixed(4)}${isTable ? "" : `, PSNR ${found.psnr.toFixed(1)} dB`}`;
-    // The way grows step by step, a second in all at most.
-    const pause = Math.min(150, 1000 / found.way.length);
-    const began = performance.now();
-    map.wayPoints = true;
-    for (let k = 0; k < found.way.length && mine === search; ) {
-      map.way = places.slice(0, k + 1);
-      if (isTable) $("rebuilt-values").textContent = featureLines(images[k]);
-      else paint($("rebuilt"), look.shape, images[k]);
-      setLatent(found.way[k]);
-      if (k === found.way.length - 1) break;
-      await frame();
-      k = Math.min(found.way.length - 1, Math.max(k, Math.floor((performance.now() - began) / pause)));
-    }
     const over = mask === null ? "" : " over what is seen";
     $("found").textContent = `${error}${over}; ${found.steps} steps${found.converged ? "" : ", not converged"}`;
+    showSearch(found.way, images, mine); // beside which a next one may be asked for
+  }
+
+  /** The way of a search grows step by step, in a second at most, unless another one takes over. */
+  async function showSearch(latents, images, mine) {
+    stop();
+    const last = latents.length - 1, pause = Math.min(150, 1000 / latents.length), began = performance.now();
+    map.wayPoints = true;
+    for (let k = 0; mine === search; ) {
+      map.way = latents.slice(0, k + 1).map((latent) => map.placeOf(latent));
+      if (isTable) $("rebuilt-values").textContent = featureLines(images[k]);
+      else paint($("rebuilt"), look.shape, images[k]);
+      setLatent(latents[k]);
+      if (k === last) return $("placing").removeAttribute("aria-busy");
+      await frame();
+      k = Math.min(last, Math.floor((performance.now() - began) / pause));
+    }
   }
 
   function setTarget({ values, label }, text) {

@@ -49,7 +49,7 @@ class Curves {
     this.box = { left: 70, right: 790, top: 12, bottom: 330 };
     // A trial far off must not press the others flat, unless the scale is logarithmic.
     const lasts = this.lines.map((line) => line.findLast((v) => v !== null)?.mean).filter((v) => v !== undefined);
-    let low = Math.min(...all), high = Math.max(...all);
+    let [low, high] = all.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
     if (!log && low >= 0) {
       const near = Math.min(...lasts);
       if (near > 0) high = Math.min(high, Math.max(6 * near, 1e-12));
