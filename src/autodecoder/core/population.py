@@ -6,7 +6,6 @@ another in a loop inside the program.
 """
 
 from collections.abc import Mapping
-from functools import partial
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from autodecoder.config import RunConfig
-from autodecoder.core.fit import Images, Run, advance_run, init_run, place_images
+from autodecoder.core.fit import Images, Run, advance_run, init_run
 from autodecoder.core.sweep import LearningRates
 
 _Stacked = TypeVar("_Stacked")
@@ -98,26 +97,6 @@ advance_unoptimised = jax.jit(
     donate_argnames="population",
     compiler_options={"xla_backend_optimization_level": 0},
 )
-
-
-def compile_population(
-    keys: Key[Array, " runs"],
-    rates: LearningRates,
-    images: Images,
-    config: RunConfig,
-    *,
-    side_by_side: bool,
-    optimised: bool = True,
-) -> None:
-    """Compile what makes a population of these shapes and moves it on, so that calls find it ready.
-
-    It needs no place for an image: it can go on in a thread while `place_images` looks for them.
-    """
-    places = jax.eval_shape(partial(place_images, images, config))
-    init_population.lower(keys, rates, images, places, config).compile()
-    like = jax.eval_shape(partial(init_population, config=config), keys, rates, images, places)
-    move = advance if optimised else advance_unoptimised
-    move.lower(like, images, 0, 1, 0, config=config, side_by_side=side_by_side).compile()
 
 
 def note_metrics(

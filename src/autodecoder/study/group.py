@@ -38,7 +38,6 @@ from autodecoder.core.population import (
 from autodecoder.core.sweep import LearningRates
 from autodecoder.core.watch import RUNNING
 from autodecoder.study.checkpoint import load_checkpoint, save_checkpoint
-from autodecoder.study.compiling import compiling
 from autodecoder.study.ledger import Claim
 from autodecoder.study.observer import Observer, RunInfo
 from autodecoder.study.records import execution_folder, write_history
@@ -174,17 +173,8 @@ class Group:
         infos = [slot.info for slot in self.slots]
         key = jax.random.key(self._config.seed)
         keys = jnp.stack([execution_key(key, info.execution) for info in infos])
+        places = place_images(self._images, self._run_config)
         rates = learning_rates(self._config, infos)
-        compiled = compiling(
-            keys,
-            rates,
-            self._images,
-            self._run_config,
-            side_by_side=side_by_side(),
-            optimised=self._config.use_xla,
-        )
-        with compiled:
-            places = place_images(self._images, self._run_config)
         self._population = init_population(keys, rates, self._images, places, self._run_config)
         self._restore()
         self._advance(0, 1, 0)
