@@ -303,10 +303,14 @@ def test_the_plane_of_decoded_images(explore: Any, monkeypatch: pytest.MonkeyPat
     page = explore(make_model())
     page.click("#none")
     settle(page)
-    assert (pixels(page, "map") > 250).mean() > 0.9
+    white = (
+        "() => { const c = document.getElementById('map');"
+        "const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+        "return data.filter((v) => v > 250).length / data.length }"
+    )
+    assert page.evaluate(white) > 0.9
     page.click("input[data-below]")
-    page.wait_for_timeout(600)
-    assert (pixels(page, "map") > 250).mean() < 0.5
+    page.wait_for_function(f"() => ({white})() < 0.5")
 
 
 @pytest.mark.parametrize(
