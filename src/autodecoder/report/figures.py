@@ -172,9 +172,9 @@ def plot_reconstructions(
     coloured = [np.broadcast_to(s if s.shape[3] == 3 else s[..., :1], (*s.shape[:3], 3))
                 for s in stacks]  # fmt: skip
     per_row = min(10, len(originals))
-    n_rows = -(-len(originals) // per_row)
     sheet = _sheet(np.stack(coloured, axis=1), per_row)
-    figure = Figure(figsize=(per_row, len(stacks) * 1.125 * n_rows + 0.4), layout="constrained")
+    height = per_row * sheet.shape[0] / sheet.shape[1] + 0.4
+    figure = Figure(figsize=(per_row, height), layout="constrained")
     figure.suptitle(f"{title}: {order}", fontsize=11)
     axes = figure.subplots()
     axes.set_axis_off()

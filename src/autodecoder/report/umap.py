@@ -49,7 +49,7 @@ def map_latents(
     rows = np.sort(np.random.default_rng(0).permutation(finite)[:_MOST])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its libraries; that a seed means one thread
-        from umap import UMAP
+        from umap import UMAP  # pyright: ignore[reportMissingImports]
 
         places = UMAP(random_state=0).fit_transform(latents[rows])
     return rows, np.asarray(places, np.float64)
