@@ -76,7 +76,8 @@ def pixels_of(look: dict[str, Any]) -> int:
 
 
 def ask(address: str, path: str, values: dict[str, Any]) -> Any:
-    request = urllib.request.Request(address + path, json.dumps(values).encode())
+    body, kind = json.dumps(values).encode(), {"Content-Type": "application/json"}
+    request = urllib.request.Request(address + path, body, kind)
     with urllib.request.urlopen(request) as answer:
         return json.loads(answer.read())
 

@@ -15,6 +15,7 @@ from tests.cli.builders import QUICK, call, train
 
 from autodecoder.data import load_dataset
 from autodecoder.model import load_model, save_model
+from autodecoder.study import load_study
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 
@@ -43,7 +44,8 @@ def explore(*arguments: str | Path) -> tuple[subprocess.Popen[str], str, list[st
 def ask(address: str, path: str, **values: object) -> dict:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     body = json.dumps(values).encode() if values else None
-    with opener.open(urllib.request.Request(address + path, body), timeout=60) as answer:
+    request = urllib.request.Request(address + path, body, {"Content-Type": "application/json"})
+    with opener.open(request, timeout=60) as answer:
         content = answer.read()
     return json.loads(content) if values else {"page": content.decode()}
 
@@ -65,6 +67,19 @@ def test_it_answers_and_ends_on_request(kept: Path) -> None:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert err == ""
+
+
+@posix
+def test_a_study_is_explored_by_its_best_run(grid: tuple[Path, str]) -> None:
+    process, address, said = explore(grid[0])
+    try:
+        assert said == [], "its images are at hand"
+        found = load_study(grid[0]).shown_model()
+        assert found is not None
+        assert f"{len(found.latents)} training latents" in ask(address, "")["page"]
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @posix
@@ -95,7 +110,7 @@ def test_what_cannot_be_explored(
             ((tmp_path,), "cannot be read"),
             ((kept, f"--port={taken}"), "in use"),
             ((kept, "--port=70000"), "port must lie between 0 and 65535"),
-            ((kept, "--host=no such host"), "cannot be listened on"),
+            ((kept, "--host=no such host"), "host must be an address"),
             ((kept, "--images", tmp_path / "none.npy"), "none.npy"),
         ):
             assert call("explore", *arguments) == 2

@@ -267,6 +267,7 @@ UNNAMED = [
     "--histogram_freq=0",
     "--visualize_freq=5",
     "--notensorboard",
+    "--svg",
     "--storage=sqlite:///x.db",
     "--yes",
     "--reset_training",

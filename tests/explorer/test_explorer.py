@@ -21,6 +21,7 @@ from autodecoder.explorer.app import MOST_BYTES
 from autodecoder.model import Model
 from autodecoder.model.tables import Standardization
 
+BYTES = "application/octet-stream"
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
@@ -42,14 +43,15 @@ def client(model: Model, images: np.ndarray) -> Any:
 
 
 def ask(client: Any, address: str, /, **values: Any) -> Any:
-    answer = client.post(address, data=json.dumps(values))
+    answer = client.post(address, json=values)
     assert answer.status_code == 200, answer.json
     return answer.json
 
 
 def refused(client: Any, path: str, body: Any) -> str:
     content = body if isinstance(body, bytes) else json.dumps(body)
-    answer = client.post(path, data=content)
+    kind = "octet-stream" if path == "/read" else "json"
+    answer = client.post(path, data=content, content_type=f"application/{kind}")
     assert answer.status_code == 400
     return answer.json["error"]
 
@@ -107,7 +109,7 @@ def test_a_file_becomes_an_image_of_the_models_shape(client: Any) -> None:
     picture = Image.new("RGB", (50, 60), (255, 0, 0))
     content = io.BytesIO()
     picture.save(content, "PNG")
-    found = client.post("/read", data=content.getvalue()).json
+    found = client.post("/read", data=content.getvalue(), content_type=BYTES).json
     assert found == {"values": [76] * 30, "label": None}
 
 
@@ -139,6 +141,10 @@ def test_planes_of_longer_latents() -> None:
         ("/decode", b'{"latents": [[1e300, 0]]}', "finite"),
         ("/decode", {"latents": [[0, 1, 2]]}, "lists of 2 numbers"),
         ("/decode", {"latents": [[0, "one"]]}, "lists of 2 numbers"),
+        ("/decode", {"latents": [["1", "2"]]}, "lists of 2 numbers"),
+        ("/decode", {"latents": [[True, False]]}, "lists of 2 numbers"),
+        ("/place", {"values": [0] * 30, "mask": "false"}, "a mask must be a list of 30"),
+        ("/plane", {"basis": "dimensions", "across": "x" * 10**6, "up": 1}, "whole number"),
         ("/decode", {"latents": [[0, 1], [2]]}, "lists of 2 numbers"),
         ("/decode", {"latents": [[0, 1]] * 513}, "1 to 512"),
         ("/place", {"values": [0] * 29}, "a list of 30 numbers"),
@@ -174,7 +180,7 @@ def test_a_picture_too_large_to_decode_is_refused(client: Any) -> None:
 
 
 def test_too_much_at_once_is_refused(client: Any) -> None:
-    answer = client.post("/read", data=b"x" * (MOST_BYTES + 1))
+    answer = client.post("/read", data=b"x" * (MOST_BYTES + 1), content_type=BYTES)
     assert answer.status_code == 413
     assert "at most 20 MB" in answer.json["error"]
 
@@ -196,10 +202,22 @@ def test_only_the_servers_own_names_are_answered(client: Any, host: str, status:
 
 
 def test_pages_from_elsewhere_are_not_answered(client: Any) -> None:
-    body = json.dumps({"latents": [[0, 1]]})
-    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200)):
-        answer = client.post("/decode", data=body, headers={"Sec-Fetch-Site": site})
+    body = {"latents": [[0, 1]]}
+    for name, value, status in (
+        ("Sec-Fetch-Site", "cross-site", 403),
+        ("Sec-Fetch-Site", "same-site", 403),
+        ("Sec-Fetch-Site", "same-origin", 200),
+        ("Origin", "http://evil.example", 403),
+        ("Origin", "null", 403),
+        ("Origin", "http://localhost", 200),
+    ):
+        answer = client.post("/decode", json=body, headers={name: value})
         assert answer.status_code == status
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert client.get("/", headers=link).status_code == 200, "a link from elsewhere leads here"
+    plain = client.post("/decode", data=json.dumps(body), content_type="text/plain")
+    assert "application/json" in plain.json["error"]
+    assert client.post("/read", json=body).status_code == 400
 
 
 def test_the_page_asks_for_nothing_from_outside(client: Any) -> None:
@@ -218,7 +236,7 @@ def test_a_failure_is_told_without_its_details(
         raise ZeroDivisionError("secret")
 
     monkeypatch.setattr(Model, "decode", fail)
-    answer = client.post("/decode", data=json.dumps({"latents": [[0, 1]]}))
+    answer = client.post("/decode", json={"latents": [[0, 1]]})
     assert answer.status_code == 500
     assert "secret" not in answer.text
     assert "ZeroDivisionError" in caplog.text
@@ -259,6 +277,7 @@ def test_rows_of_a_table_are_placed_too() -> None:
     found = ask(client, "/place", values=picked["values"], mask=None)
     assert found["loss"] < 1e-3
     assert "not of pictures" in refused(client, "/read", b"GIF")
+    assert "single precision" in refused(client, "/place", {"values": [1e300, 0, 0, 0]})
 
 
 @pytest.fixture
@@ -275,5 +294,7 @@ def test_a_port_in_use_is_told(model: Model, taken: int) -> None:
         open_server(app, port=taken)
     with pytest.raises(ConfigError, match="port must lie between"):
         open_server(app, port=70_000)
-    with pytest.raises(ConfigError, match="cannot be listened on"):
+    with pytest.raises(ConfigError, match="host must be an address of this machine"):
         open_server(app, host="no such host")
+    with pytest.raises(ConfigError, match="--host names another"):
+        open_server(app, host="203.0.113.1")

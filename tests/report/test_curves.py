@@ -37,3 +37,13 @@ def test_nothing_is_told_of_nothing() -> None:
     assert pack_curves([])["metrics"] == {}
     assert pack_history({})["metrics"] == {}
     assert pack_history({"loss": np.zeros(1)})["metrics"] == {}
+
+
+def test_no_value_of_a_metric_that_has_few_is_lost() -> None:
+    losses = np.ones(1000, np.float32)
+    fresh = np.full(1000, np.nan, np.float32)
+    fresh[[100, 301, 502]] = [3, 2, 1]
+    packed = pack_history({"loss": losses, "fresh_val_loss": fresh})
+    assert {101, 302, 503} <= set(packed["epochs"])
+    (told,) = packed["trials"][0]["runs"]["fresh_val_loss"]
+    assert [v for v in told if v is not None] == [3, 2, 1]

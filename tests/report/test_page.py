@@ -178,7 +178,7 @@ def test_curves_tell_their_values(show: Any) -> None:
     options = page.locator("[name=metric] option").all_inner_texts()
     assert options == ["training, mean squared error"], "of the other there is one value alone"
     assert page.locator("[data-value]").inner_text() == "0.2"
-    path = "#curves svg path[stroke='#0072B2']"
+    path = "#curves svg path.curve"
     linear = page.locator(path).get_attribute("d")
     heights = [float(word.split()[1]) for word in linear[1:].split("L")]
     assert np.diff(heights)[0] / np.diff(heights)[1] == pytest.approx(2, rel=0.02)
@@ -191,6 +191,21 @@ def test_curves_tell_their_values(show: Any) -> None:
     page.keyboard.press("ArrowRight")
     assert page.locator("[data-when]").inner_text() == "epoch 2"
     assert page.locator("[data-value]").inner_text() == "0.4"
+
+
+def test_few_values_are_joined_and_those_that_are_not_positive_left_out(show: Any) -> None:
+    history = {
+        "val_loss": np.array([0.5] * 4, np.float32),
+        "fresh_val_loss": np.array([0.8, np.nan, np.nan, 0.2], np.float32),
+        "latent_mean": np.array([-1, 1, 10, 0], np.float32),
+    }
+    page = show(replace(make_model(), history=history))
+    page.check("[name=log]")
+    for metric, n_joined in (("val_loss", 4), ("fresh_val_loss", 2), ("latent_mean", 2)):
+        page.select_option("[name=metric]", metric)
+        drawn = page.locator("#curves svg path.curve").get_attribute("d")
+        assert len(drawn.split("L")) == n_joined
+        assert "NaN" not in page.locator("#curves svg").inner_html()
 
 
 def test_without_a_history_there_are_no_curves(show: Any) -> None:

@@ -14,7 +14,7 @@ from tests.study.builders import CONFIG, assert_same_history, assert_same_shown,
 from autodecoder.config import StudyConfig
 from autodecoder.core.fit import Images, Run, init_run, place_images
 from autodecoder.core.tree import tree_to_arrays
-from autodecoder.files import sweep_temporary
+from autodecoder.files import read_tensors, sweep_temporary, write_tensors
 from autodecoder.study.checkpoint import (
     Outcome,
     drop_checkpoints,
@@ -179,6 +179,19 @@ def outcome(shown: bool = True) -> Outcome:
     )
     history = execution(3, np.nan, 2, seed=1).history
     return Outcome(history, "finished", 1.5, pictures if shown else None, "fresh")
+
+
+def test_what_an_earlier_version_kept_to_show_is_known_as_such(tmp_path: Path) -> None:
+    save_outcome(tmp_path, outcome())
+    path = tmp_path / "outcome.safetensors"
+    tensors, about = read_tensors(path)
+    del tensors["shown/val_loss"]
+    write_tensors(path, tensors | {"shown/val_shown": np.arange(3)}, about)
+    found = load_outcome(tmp_path)
+    assert found is not None
+    assert found.ended
+    assert found.shown is None
+    assert found.earlier
 
 
 @pytest.mark.parametrize("shown", [True, False])

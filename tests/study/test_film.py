@@ -44,6 +44,13 @@ def test_a_film_goes_on_after_a_stop(digits: Dataset, tmp_path: Path) -> None:
     assert [frame.epoch for frame in frames] == [8, 16, EPOCHS]
 
 
+def test_a_long_film_has_fifty_frames(digits: Dataset) -> None:
+    writer = FilmWriter()
+    long = replace(FILMED, fit=replace(FILMED.fit, num_epochs=500), log=LogConfig(visualize_freq=1))
+    writer.begin_study(long, digits)
+    assert writer.every == 10
+
+
 def test_of_many_latents_some_are_shown() -> None:
     rows = choose_rows("train", 60_000, 2)
     assert len(rows) == len(set(rows)) == 6000

@@ -1,12 +1,13 @@
 """`autodecoder explore`: a model in the browser."""
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from autodecoder.cli.flags import whole_number
-from autodecoder.cli.inputs import ModelFolder, Resize, open_model, open_samples
+from autodecoder.cli.inputs import Resize, open_model, open_samples
 from autodecoder.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def explore(
-    model: ModelFolder,
+    folder: Annotated[Path, Parameter(help="A model's folder, or that of a study.")],
     /,
     *,
     images: Annotated[
@@ -38,6 +39,8 @@ def explore(
 ) -> bool:
     """Explore a model in the browser: move over its latent plane, and place images on it.
 
+    Of a study it is the model in best/, or else that of the best run after its last epoch.
+
     Needs the extra: pip install 'autodecoder[explorer]'
 
     Example: autodecoder explore runs/mine/best
@@ -53,7 +56,7 @@ def explore(
     from autodecoder.cli.console import console
     from autodecoder.explorer import Explorer, Shelf, create_app, open_server
 
-    trained = open_model(model)
+    trained = _open(folder)
     if images is None:
         shelves, why = _own_images(trained)
         if why:
@@ -62,7 +65,7 @@ def explore(
         shelves = {"images": Shelf(open_samples(trained, images, resize=resize).samples)}
     explorer = Explorer(trained, shelves)
     dataset = trained.about.get("dataset")
-    name = model.resolve().name
+    name = folder.resolve().name
     title = f"{dataset}: {name}" if isinstance(dataset, str) else name
     server = open_server(create_app(explorer, title=title, hosts=[host]), host=host, port=port)
     threading.Thread(target=explorer.warm_up, daemon=True).start()
@@ -72,6 +75,22 @@ def explore(
         webbrowser.open(address)
     server.run()
     return False
+
+
+def _open(folder: Path) -> "Model":
+    """A model, or that of a study."""
+    from autodecoder.cli.programs import keep_programs
+    from autodecoder.study import load_study
+
+    if (folder / "decoder.safetensors").is_file() or not (folder / "study.db").exists():
+        return open_model(folder)
+    if (folder / "best" / "config.json").is_file():
+        return open_model(folder / "best")
+    keep_programs()
+    found = load_study(folder).shown_model()
+    if found is None:
+        raise DataError(f"of the study in {folder} no run is kept that could be shown.")
+    return found
 
 
 def _own_images(model: "Model") -> "tuple[dict[str, Shelf], str]":

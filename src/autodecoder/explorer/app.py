@@ -3,10 +3,12 @@
 import ipaddress
 import json
 import logging
+import reprlib
 import secrets
 import socket
 from collections.abc import Callable, Collection
 from typing import Any
+from urllib.parse import urlsplit
 
 import flask
 from werkzeug.exceptions import HTTPException
@@ -48,9 +50,16 @@ def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -
 
     @app.before_request
     def refuse_strangers() -> None:
-        if not _is_known(flask.request.host, known):
+        request = flask.request
+        if not _is_known(request.host, known):
             flask.abort(403, "This name is not one of the server's.")
-        if flask.request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        if request.method == "GET" and request.path == "/":
+            return  # a link from elsewhere may lead here
+        # Browsers say where a request comes from by one of these, or both.
+        site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+        if site not in (None, "same-origin", "none") or (
+            origin is not None and urlsplit(origin).netloc != request.host
+        ):
             flask.abort(403, "Pages from elsewhere are not answered.")
 
     @app.after_request
@@ -92,16 +101,16 @@ def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -
         app.post(path, endpoint=path)(respond)
 
     def plane(basis: Any, across: Any, up: Any) -> dict[str, Any]:
-        return explorer.plane(str(basis), _whole(across), _whole(up))
+        return explorer.plane(str(basis)[:40], _whole(across), _whole(up))
 
     def draw(n: Any, seed: Any) -> dict[str, Any]:
         return explorer.draw(_whole(n), _whole(seed))
 
     def way(a: Any, b: Any, n: Any, path: Any) -> dict[str, Any]:
-        return explorer.way(a, b, _whole(n), str(path))
+        return explorer.way(a, b, _whole(n), str(path)[:40])
 
     def pick(name: Any, index: Any) -> dict[str, Any]:
-        return explorer.pick(str(name), _whole(index))
+        return explorer.pick(str(name)[:40], _whole(index))
 
     answer("/plane", plane, "basis", "across", "up")
     answer("/decode", explorer.decode, "latents")
@@ -112,6 +121,8 @@ def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -
 
     @app.post("/read")
     def read() -> flask.Response:
+        if flask.request.mimetype != "application/octet-stream":
+            raise DataError("a file must be of the type application/octet-stream.")
         return flask.jsonify(explorer.read(flask.request.get_data()))
 
     return app
@@ -141,6 +152,8 @@ def _page(explorer: Explorer, title: str, nonce: str) -> bytes:
 
 def _values(body: bytes, names: Collection[str]) -> dict[str, Any]:
     """The named values of a request; those that are absent are `None`."""
+    if flask.request.mimetype != "application/json":
+        raise DataError("a request must be of the type application/json.")
     try:
         given = json.loads(body)
     except (ValueError, RecursionError):
@@ -152,7 +165,7 @@ def _values(body: bytes, names: Collection[str]) -> dict[str, Any]:
 
 def _whole(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise DataError(f"a whole number is needed, got {value!r}.")
+        raise DataError(f"a whole number is needed, got {reprlib.repr(value)}.")
     return value
 
 

@@ -239,10 +239,7 @@ class Explorer:
 
     def _latents(self, latents: Any) -> Float[np.ndarray, "n dims"]:
         dims = self.model.latent_dims
-        try:
-            known = np.asarray(latents, np.float64)
-        except (TypeError, ValueError, OverflowError):
-            known = np.zeros(0)
+        known = _numbers(latents)
         if known.ndim != 2 or known.shape[-1] != dims or not 1 <= len(known) <= MOST_LATENTS:
             raise DataError(f"latents must be 1 to {MOST_LATENTS} lists of {dims} numbers.")
         with np.errstate(over="ignore"):
@@ -253,14 +250,14 @@ class Explorer:
 
     def _image(self, values: Any) -> Num[np.ndarray, "..."]:
         shape = self.model.sample_shape
-        try:
-            known = np.asarray(values, np.float64)
-        except (TypeError, ValueError, OverflowError):
-            known = np.zeros(0)
+        known = _numbers(values)
         n = math.prod(shape)
         if known.shape != (n,):
             raise DataError(f"an image must be a list of {n} numbers.")
         if self.model.standardization is not None:
+            with np.errstate(over="ignore"):
+                if not np.isfinite(known.astype(np.float32)).all():
+                    raise DataError("features must be finite in single precision.")
             return known
         if not ((known >= 0) & (known <= 255)).all():
             raise DataError("pixels must lie between 0 and 255.")
@@ -273,15 +270,21 @@ class Explorer:
             return np.ones(shape, bool)
         height, width, _ = shape
         n = height * width
-        try:
-            known = np.asarray(mask, bool)
-        except (TypeError, ValueError):
-            known = np.zeros(0, bool)
+        known = _numbers(mask, "biuf") != 0
         if known.shape != (n,):
             raise DataError(f"a mask must be a list of {n} values, one a pixel.")
         if not known.any():
             raise DataError("all pixels are hidden: show some, so that there is something to find.")
         return np.broadcast_to(known.reshape(height, width, 1), shape)
+
+
+def _numbers(values: Any, kinds: str = "iuf") -> np.ndarray:
+    """Lists of numbers as an array; nothing of anything else."""
+    try:
+        known = np.asarray(values)
+    except (TypeError, ValueError, OverflowError):  # as of lists of several lengths
+        return np.zeros(0)
+    return known.astype(np.float64) if known.dtype.kind in kinds else np.zeros(0)
 
 
 def _told(found: Inference) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The explorer's server: Waitress, on one port, until it is closed."""
 
+import errno
 import logging
+import os
 import socket
 import threading
 from types import TracebackType
@@ -13,6 +15,9 @@ from autodecoder.explorer.app import MOST_BYTES
 
 #: Requests answered side by side.
 _THREADS = 8
+#: Connections at once, and seconds that one may be idle: so that many idle ones lock nobody out.
+_CONNECTIONS = 1000
+_IDLE = 20
 
 
 class Server:
@@ -54,16 +59,22 @@ def open_server(app: flask.Flask, *, host: str = "127.0.0.1", port: int = 0) -> 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family)
-    except (OSError, UnicodeError) as error:  # a name may be too long to be looked up
-        reason = getattr(error, "strerror", None) or str(error)
+    except (OSError, UnicodeError) as error:
+        number = getattr(error, "errno", None) or 0
+        if number <= 0:  # a name that is not known, or too long to be looked up
+            raise ConfigError(f"host must be an address of this machine, got {host}.") from error
+        other = "host" if number == errno.EADDRNOTAVAIL else "port"
         raise ConfigError(
-            f"{host}, port {port}, cannot be listened on: {reason.rstrip('.').lower()}; --port "
+            f"{host}, port {port}, cannot be listened on: {os.strerror(number).lower()}; --{other} "
             "names another."
         ) from error
     server = create_server(
         app,
         sockets=[listening],
         threads=_THREADS,
+        connection_limit=_CONNECTIONS,
+        channel_timeout=_IDLE,
+        cleanup_interval=5,
         max_request_body_size=MOST_BYTES,
         ident="autodecoder",
     )

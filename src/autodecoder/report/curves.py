@@ -6,7 +6,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from matplotlib.colors import to_hex
 
 from autodecoder.config import METRICS
@@ -45,12 +45,27 @@ def pack_history(history: Mapping[str, Float[np.ndarray, " epochs"]]) -> dict[st
 def _pack(histories: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> dict[str, Any]:
     runs = [history for _, _, each in histories for history in each]
     longest = max((len(values) for history in runs for values in history.values()), default=0)
-    spread = np.linspace(0, max(longest - 1, 0), min(longest, _MOST_EPOCHS))
-    epochs = np.unique(np.rint(spread).astype(int))
-    recorded = dict.fromkeys(name for history in runs for name in history)
+    finite = {
+        name: np.any(
+            [
+                np.isin(np.arange(longest), np.flatnonzero(np.isfinite(np.asarray(values, float))))
+                for history in runs
+                if (values := history.get(name)) is not None
+            ],
+            axis=0,
+        )
+        for name in dict.fromkeys(name for history in runs for name in history)
+    }
+    # Beside the epochs of a grid those at which a metric has one of its few values.
+    epochs = np.unique(
+        np.concatenate(
+            [_thin(np.arange(longest))]
+            + [_thin(np.flatnonzero(some)) for some in finite.values() if some.sum() < _MOST_EPOCHS]
+        )
+    ).astype(int)
     # A model's file has them in another order.
     order = {name: k for k, name in enumerate(METRICS)}
-    names = sorted(recorded, key=lambda name: order.get(name, len(order)))
+    names = sorted(finite, key=lambda name: order.get(name, len(order)))
     several = [
         name
         for name in names
@@ -73,6 +88,12 @@ def _pack(histories: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> 
             for label, colour, each in histories
         ],
     }
+
+
+def _thin(epochs: Int[np.ndarray, " n"]) -> Int[np.ndarray, " k"]:
+    """So many at most, spread evenly, the first and the last among them."""
+    n = min(len(epochs), _MOST_EPOCHS)
+    return epochs[np.rint(np.linspace(0, max(len(epochs) - 1, 0), n)).astype(int)]
 
 
 def _label(name: str) -> str:

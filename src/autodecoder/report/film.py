@@ -1,6 +1,7 @@
 """Where the latents of a run were on the way: some of them, every so many epochs, in its folder."""
 
 import contextlib
+import math
 import re
 import shutil
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from autodecoder.study.records import execution_folder
 #: Latents of each set that are kept at most, and numbers in them.
 _MOST = {"train": 6000, "val": 2000}
 _MOST_NUMBERS = 60_000
+#: Frames of a run, about.
+_MOST_FRAMES = 50
 _FOLDER = "film"
 
 
@@ -39,7 +42,8 @@ def choose_rows(name: str, n: int, dims: int) -> Int[np.ndarray, " k"]:
 
 
 class FilmWriter:
-    """An `Observer` that keeps latents as often as pictures are due: of a trial's best execution.
+    """An `Observer` that keeps latents as often as pictures are due, but fifty times at most, of a
+    trial's best execution.
 
     Raises
     ------
@@ -48,11 +52,14 @@ class FilmWriter:
     """
 
     def __init__(self) -> None:
-        self._every = 0
+        self.every = 0
+        """Epochs between two frames; 0 for none."""
 
     def begin_study(self, config: StudyConfig, dataset: Dataset) -> None:
         """Note how often."""
-        self._every = config.log.visualize_freq
+        every = config.log.visualize_freq
+        frames = config.fit.num_epochs / every if every else 0
+        self.every = every * max(1, math.ceil(frames / _MOST_FRAMES))
 
     def begin_run(self, run: RunInfo, epoch: int) -> None:
         """Forget what an earlier process kept of later epochs."""
@@ -67,7 +74,7 @@ class FilmWriter:
     def snapshot(self, run: RunInfo, snapshot: Snapshot, last: bool) -> None:
         """Keep the latents, if that is due."""
         epoch = int(snapshot.epoch)
-        if not self._every or not (last or epoch % self._every == 0):
+        if not self.every or not (last or epoch % self.every == 0):
             return
         tensors = {}
         for name, latents in (("train", snapshot.train_latents), ("val", snapshot.val_latents)):

@@ -35,6 +35,7 @@ TITLES = {
     "reconstructions_extreme": "The best and the worst of them",
     "errors": "Errors by class",
 }
+_OF_A_RUN = tuple(TITLES)[2:]
 #: In each half of the picture of the best and the worst.
 _N_EXTREME = 10
 
@@ -61,9 +62,12 @@ def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
     folder = study.folder / "report"
     suffixes = (".png", ".svg") if study.config.log.svg else (".png",)
     wanted = {f"{name}{suffix}" for name in figures for suffix in suffixes}
-    for name in (f"{name}{suffix}" for name in TITLES for suffix in (".png", ".svg")):
-        if name not in wanted:
-            _remove(folder / name)
+    # What an earlier version drew of its best run cannot be drawn again.
+    kept = () if not study.shown_by_earlier else _OF_A_RUN
+    for name in TITLES:
+        for suffix in (".png", ".svg"):
+            if f"{name}{suffix}" not in wanted and name not in kept:
+                _remove(folder / f"{name}{suffix}")
     return [
         save_figure(figure, folder / f"{name}{suffix}")
         for name, figure in figures.items()

@@ -218,10 +218,12 @@ def _pack_film(model: Model, plane: Plane, film: Sequence[Frame]) -> dict[str, A
     view, n_classes = plane_view(model, plane), len(class_names(model))
     sets = (("train", model.latents, model.labels), ("val", model.val_latents, model.val_labels))
     rows = {name: choose_rows(name, *latents.shape) for name, latents, _ in sets}
+    end = model.about.get("epoch")
     fits = [
         frame
         for frame in film
-        if all(
+        if not (isinstance(end, int) and frame.epoch > end)
+        and all(
             getattr(frame, name).shape == (len(rows[name]), model.latent_dims)
             and np.isfinite(getattr(frame, name)).all()
             for name in rows

@@ -88,6 +88,8 @@ class Outcome:
     """`None` for a run that diverged."""
     protocol: str
     """Where the validation latents come from: `fresh`, or `co-trained` if unfinished."""
+    earlier: bool = False
+    """Whether what is shown was kept by an earlier version, whose layout is not read."""
 
     @property
     def ended(self) -> bool:
@@ -123,12 +125,14 @@ def load_outcome(folder: Path) -> Outcome | None:
         return None
     try:
         tensors, about = read_tensors(folder / _OUTCOME)
+        shown = _shown(tensors)
         return Outcome(
             history={name: tensors[_HISTORY + name] for name in about["order"]},
             status=about["status"],
             seconds=about["seconds"],
-            shown=_shown(tensors),
+            shown=shown,
             protocol=about["protocol"],
+            earlier=shown is None and any(name.startswith(_SHOWN) for name in tensors),
         )
     except (DataError, KeyError, TypeError) as error:
         _log.warning("%s", error)

@@ -96,6 +96,16 @@ class Study:
                     return trial, k, outcome
         return None
 
+    @property
+    def shown_by_earlier(self) -> bool:
+        """Whether an earlier version has kept the best run, in a layout that is not read."""
+        folders = (
+            execution_folder(self.folder, trial.trial_id, k)
+            for trial in self.trials[:1]
+            for k in range(len(trial.executions))
+        )
+        return any(found is not None and found.earlier for found in map(load_outcome, folders))
+
     def shown_model(self) -> Model | None:
         """The model of the run that pictures show, after its last epoch; `None` if none is kept.
 
@@ -124,6 +134,8 @@ class Study:
                     "execution": k,
                     "epoch": len(outcome.history["loss"]),
                     "values": {n: to_parameter(value) for n, value in trial.values.items()},
+                    "settings": to_dict(self.config),
+                    "data_fingerprint": self.about["data_fingerprint"],
                 },
             )
         except (KeyError, TypeError, ValueError) as error:

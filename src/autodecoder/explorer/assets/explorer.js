@@ -33,7 +33,7 @@
       throw tellError(answer.status === 413 ? tooLarge : `The server answered with status ${answer.status}.`);
     }
     if (!answer.ok) throw tellError(content.error);
-    tell("");
+    if (path !== "decode") tell(""); // which is asked for at every move
     return content;
   }
 
@@ -106,29 +106,47 @@
     else paint($("decoded"), look.shape, values);
   }));
 
-  function setLatent(latent) {
+  let moves = 0; // by the user, who takes over from a search that is shown
+
+  function setLatent(latent, slider = null) {
     z = Float64Array.from(latent);
     map.place = map.placeOf(z);
     map.soon();
-    moveSliders();
+    moveSliders(slider);
     show();
     belowSoon();
   }
 
+  function goTo(latent, slider = null) {
+    moves++;
+    setLatent(latent, slider);
+  }
+
   /** Within the plane: what lies across it stays as it is. */
   function onMove(place) {
-    const from = map.placeOf(z), { axes } = map.plane;
-    z = z.map((v, k) => v + (place[0] - from[0]) * axes[0][k] + (place[1] - from[1]) * axes[1][k]);
+    moves++;
+    z = across(place);
     moveSliders();
     show();
+  }
+
+  /** What is drawn on the map: latents joined by a line, each marked or not; on any plane. */
+  let line = { latents: [], marked: true };
+  function setLine(latents, marked) {
+    line = { latents, marked };
+    map.way = latents.map((latent) => map.placeOf(latent));
+    map.wayPoints = marked;
+    map.soon();
   }
 
   const map = new LatentMap($("map"), look, look.colours, { onMove, onPick: () => quietly(pin)() });
   map.bindBoxes();
   document.querySelector("input[data-below]")?.addEventListener("change", quietly(drawBelow));
 
+  const N_BELOW = 16; // images in a row where the server decodes them
+  let belows = 0;
   async function drawBelow() {
-    const box = document.querySelector("input[data-below]");
+    const box = document.querySelector("input[data-below]"), mine = ++belows;
     map.below = null;
     if (box?.checked && decodeHere) {
       map.below = (context) => drawImages(map, context, look.shape, (place) => decodeHere(across(place)));
@@ -137,12 +155,12 @@
       const asked = [];
       const note = (place) => (asked.push(across(place)), new Float32Array(look.shape.reduce((a, b) => a * b)));
       const scratch = document.createElement("canvas").getContext("2d");
-      drawImages(map, scratch, look.shape, note);
-      const images = [];
-      for (let k = 0; k < asked.length; k += 256) images.push(...(await decodeAll(asked.slice(k, k + 256))));
+      drawImages(map, scratch, look.shape, note, N_BELOW);
+      const images = await decodeAll(asked);
+      if (mine !== belows) return;
       map.below = (context) => {
         let k = 0;
-        drawImages(map, context, look.shape, () => images[k++ % images.length]);
+        drawImages(map, context, look.shape, () => images[k++], N_BELOW);
       };
     }
     map.redraw();
@@ -162,21 +180,21 @@
     return z.map((v, k) => v + (place[0] - from[0]) * axes[0][k] + (place[1] - from[1]) * axes[1][k]);
   }
 
-  on("middle", "click", () => setLatent(look.mean));
+  on("middle", "click", () => goTo(look.mean));
 
   // --- other planes, and sliders -----------------------------------------------------------
 
-  const changePlane = quietly(async () => {
+  const changePlane = latest(quietly(async () => {
     const [a, b] = [$("across"), $("up")].map((box) => box.valueAsNumber - 1);
     if (!Number.isInteger(a) || !Number.isInteger(b)) throw tellError("The plane needs two whole numbers.");
     const plane = await ask("plane", { basis: $("basis").value, across: a, up: b });
     map.setPlane(plane);
     $("axes").textContent = `across: ${plane.axis_names[0]}; up: ${plane.axis_names[1]}`;
     for (const p of pins) p.cross.place = map.placeOf(p.z);
-    map.way = [];
+    setLine(line.latents, line.marked);
     setLatent(z);
     await drawBelow();
-  });
+  }));
   for (const id of ["basis", "across", "up"]) on(id, "change", changePlane);
 
   const sliders = [];
@@ -191,7 +209,7 @@
       slider.addEventListener("input", () => {
         const moved = z.slice();
         moved[k] = slider.valueAsNumber;
-        setLatent(moved);
+        goTo(moved, slider);
       });
       label.append(`${k + 1}`, slider, value);
       $("sliders").append(label);
@@ -199,9 +217,10 @@
     });
   }
 
-  function moveSliders() {
+  /** All but the one that the user moves. */
+  function moveSliders(moved = null) {
     sliders.forEach(({ slider, value }, k) => {
-      if (document.activeElement !== slider) slider.value = z[k];
+      if (slider !== moved) slider.value = z[k];
       value.textContent = z[k].toFixed(2);
     });
   }
@@ -231,7 +250,7 @@
       paint(canvas, look.shape, values);
       go.append(canvas);
     }
-    go.addEventListener("click", () => setLatent(kept.z));
+    go.addEventListener("click", () => goTo(kept.z));
     gone.addEventListener("click", () => {
       pins.splice(pins.indexOf(kept), 1);
       map.crosses.splice(map.crosses.indexOf(kept.cross), 1);
@@ -265,24 +284,30 @@
   function forgetWay() {
     stop();
     ways++;
+    if (line.latents === way) setLine([], false);
     way = null;
   }
 
+  /** Asks for it where it is not known; whether it is there, and still wanted. */
   async function findWay() {
-    if (way !== null || pins.length < 2) return;
+    if (way !== null) {
+      setLine(way, false);
+      return true;
+    }
+    if (pins.length < 2) return false;
     const mine = ways;
     const [a, b] = ["from", "to"].map((id) => pins.find((p) => p.number === Number($(id).value)));
     const n = Number($("position").max) + 1;
     const { latents } = await ask("way", { a: Array.from(a.z), b: Array.from(b.z), n, path: $("path").value });
-    if (mine !== ways) return;
+    if (mine !== ways) return false;
     way = latents;
-    map.way = latents.map((latent) => map.placeOf(latent));
-    map.wayPoints = false;
+    setLine(way, false);
+    return true;
   }
 
   function showOnWay(k) {
     $("position").value = k;
-    setLatent(way[k]);
+    goTo(way[k]);
   }
 
   function stop() {
@@ -292,10 +317,10 @@
 
   on("play", "click", quietly(async () => {
     if ($("play").textContent === "stop") return stop();
-    await findWay();
-    if (way === null) return;
-    const mine = ++playing, last = way.length - 1, start = performance.now();
+    const mine = ++playing;
     $("play").textContent = "stop";
+    if (!(await findWay()) || mine !== playing) return;
+    const last = way.length - 1, start = performance.now();
     while (mine === playing) {
       const t = (await frame()) - start, turn = Math.max(0, t / 2500) % 2; // there and back in 5 s
       if (mine === playing) showOnWay(Math.round(last * (turn < 1 ? turn : 2 - turn)));
@@ -303,8 +328,7 @@
   }));
   on("position", "input", quietly(async () => {
     stop();
-    await findWay();
-    if (way !== null) showOnWay($("position").valueAsNumber);
+    if (await findWay()) showOnWay($("position").valueAsNumber);
   }));
   for (const id of ["from", "to", "path"]) {
     on(id, "change", forgetWay);
@@ -338,16 +362,18 @@
     showSearch(found.way, images, mine); // beside which a next one may be asked for
   }
 
-  /** The way of a search grows step by step, in a second at most, unless another one takes over. */
+  /** The way of a search grows step by step, in a second at most, unless another one takes over;
+   * where the user moves on meanwhile, all of it is there, and the cross is left to the user. */
   async function showSearch(latents, images, mine) {
     stop();
-    const last = latents.length - 1, pause = Math.min(150, 1000 / latents.length), began = performance.now();
-    map.wayPoints = true;
+    const last = latents.length - 1, pause = Math.min(150, 1000 / latents.length);
+    const began = performance.now(), before = moves;
     for (let k = 0; mine === search; ) {
-      map.way = latents.slice(0, k + 1).map((latent) => map.placeOf(latent));
+      if (before !== moves) k = last;
+      setLine(latents.slice(0, k + 1), true);
       if (isTable) $("rebuilt-values").textContent = featureLines(images[k]);
       else paint($("rebuilt"), look.shape, images[k]);
-      setLatent(latents[k]);
+      if (before === moves) setLatent(latents[k]);
       if (k === last) return $("placing").removeAttribute("aria-busy");
       await frame();
       k = Math.min(last, Math.floor((performance.now() - began) / pause));
@@ -363,10 +389,17 @@
     return placeSoon();
   }
 
+  let targets = 0; // asked for: the last one counts
+
+  async function openTarget(asked, text) {
+    const mine = ++targets, target = await asked;
+    if (mine === targets) await setTarget(target, text);
+  }
+
   const open = quietly(async (file) => {
     if (!file) return;
     if (file.size > look.most_bytes) throw tellError(`${file.name}: ${tooLarge}`);
-    await setTarget(await ask("read", file), file.name || "the image");
+    await openTarget(ask("read", file), file.name || "the image");
   });
   on("file", "change", async () => {
     await open($("file").files[0]);
@@ -390,13 +423,17 @@
     easel.set(easel.values.map(() => 0));
     $("target").hidden = false;
     $("target-text").textContent = "draw here";
+    $("found").textContent = "";
+    paint($("rebuilt"), look.shape, easel.values);
+    targets++;
+    search++;
     document.querySelector("input[name=tool][value=pen]").click();
     $("target").focus();
   });
   const pick = quietly(async (index) => {
     if (!Number.isInteger(index)) throw tellError("The image needs a whole number.");
     const name = $("shelf").value;
-    await setTarget(await ask("pick", { name, index }), `${name} ${index}`);
+    await openTarget(ask("pick", { name, index }), `${name} ${index}`);
   });
   on("pick", "click", () => pick($("index").valueAsNumber));
   on("index", "keydown", (event) => event.key === "Enter" && pick($("index").valueAsNumber));
@@ -440,7 +477,7 @@
         paint(canvas, look.shape, images[k]);
         button.append(canvas);
       }
-      button.addEventListener("click", () => setLatent(latent));
+      button.addEventListener("click", () => goTo(latent));
       return button;
     }));
   });

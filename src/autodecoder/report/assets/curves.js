@@ -43,8 +43,11 @@ class Curves {
 
   draw() {
     const { epochs, trials } = this.data, metric = this.setting("metric");
-    const all = trials.flatMap(({ runs }) => runs[metric].flat()).filter((v) => v !== null);
-    const log = this.setting("log") && all.every((v) => v > 0);
+    let all = trials.flatMap(({ runs }) => runs[metric].flat()).filter((v) => v !== null);
+    // On a logarithmic scale, what is not positive has no place.
+    const log = this.setting("log") && all.some((v) => v > 0);
+    if (log) all = all.filter((v) => v > 0);
+    this.log = log;
     this.lines = this.summary();
     this.box = { left: 70, right: 790, top: 12, bottom: 330 };
     // A trial far off must not press the others flat, unless the scale is logarithmic.
@@ -55,20 +58,24 @@ class Curves {
       if (near > 0) high = Math.min(high, Math.max(6 * near, 1e-12));
       low = Math.min(low, 0);
     }
-    if (!(high > low)) [low, high] = [low - 1, high + 1];
+    if (!(high > low)) {
+      const pad = Math.max(Math.abs(low) / 10, 1e-9);
+      [low, high] = log ? [low / 2, high * 2] : [low - pad, high + pad];
+    }
     const to = log ? Math.log10 : (v) => v, [a, b] = [to(low), to(high)];
-    this.x = (k) => this.box.left + (epochs.length > 1 ? k / (epochs.length - 1) : 0.5) * (this.box.right - this.box.left);
+    const [first, last] = [epochs[0], epochs.at(-1)];
+    this.x = (k) => this.box.left + (last > first ? (epochs[k] - first) / (last - first) : 0.5) * (this.box.right - this.box.left);
     this.y = (v) => {
       const y = this.box.bottom - ((to(v) - a) / (b - a)) * (this.box.bottom - this.box.top);
       return Math.min(this.box.bottom + 2, Math.max(this.box.top - 8, y));
     };
     const parts = this.axes(low, high, log);
-    trials.forEach(({ colour, runs, label }, t) => {
+    trials.forEach(({ colour, runs }, t) => {
       if (this.setting("each")) {
-        for (const row of runs[metric]) parts.push(this.path(row, `stroke="${colour}" stroke-width="1.2"`));
+        for (const row of runs[metric]) parts.push(this.path(row, colour, 1.2));
       } else {
         if (runs[metric].length > 1) parts.push(this.band(this.lines[t], colour, log ? low : -Infinity));
-        parts.push(this.path(this.lines[t].map((v) => v && v.mean), `stroke="${colour}" stroke-width="2"`, label));
+        parts.push(this.path(this.lines[t].map((v) => v && v.mean), colour, 2));
       }
     });
     parts.push('<line class="cursor" y1="12" y2="330" stroke="#777" stroke-dasharray="3 3" visibility="hidden"/>');
@@ -76,21 +83,18 @@ class Curves {
     this.read(this.at);
   }
 
-  path(values, style) {
-    let d = "", pen = "M";
-    values.forEach((v, k) => {
-      if (v === null) pen = "M";
-      else {
-        d += `${pen}${this.x(k).toFixed(1)} ${this.y(v).toFixed(1)}`;
-        pen = "L";
-      }
-    });
-    const alone = values.filter((v) => v !== null).length === 1;
-    return `<path d="${d}${alone ? "h0.1" : ""}" fill="none" stroke-linecap="round" ${alone ? style.replace(/width="[\d.]+"/, 'width="7"') : style}/>`;
+  /** A line through the values there are, with dots where they are few. */
+  path(values, colour, width) {
+    const places = values.map((v, k) => [k, v]).filter(([, v]) => v !== null && !(this.log && v <= 0))
+      .map(([k, v]) => `${this.x(k).toFixed(1)} ${this.y(v).toFixed(1)}`);
+    const dots = places.length <= 20 ? places.map((at) => `M${at}h0.1`).join("") : "";
+    const dotted = dots && `<path d="${dots}" fill="none" stroke="${colour}" stroke-width="${3 * width}" stroke-linecap="round"/>`;
+    return `<path class="curve" d="M${places.join("L")}" fill="none" stroke="${colour}" stroke-width="${width}"/>${dotted}`;
   }
 
   band(line, colour, least) {
-    const some = line.map((v, k) => [v, k]).filter(([v]) => v);
+    const some = line.map((v, k) => [v, k]).filter(([v]) => v && !(this.log && v.mean <= 0));
+    if (!some.length) return "";
     const edge = (sign) => some.map(([v, k]) => `${this.x(k).toFixed(1)} ${this.y(Math.max(least, v.mean + sign * v.std)).toFixed(1)}`);
     return `<path d="M${[...edge(1), ...edge(-1).reverse()].join("L")}Z" fill="${colour}" opacity="0.18"/>`;
   }
@@ -102,9 +106,10 @@ class Curves {
       parts.push(`<line x1="${left}" x2="${right}" y1="${y}" y2="${y}" stroke="#e4e4ea"/>`);
       parts.push(`<text x="${left - 8}" y="${y}" text-anchor="end" dominant-baseline="middle">${Number(v.toPrecision(4))}</text>`);
     }
-    for (const v of ticks(epochs[0], epochs.at(-1), 8).filter(Number.isInteger)) {
-      const k = epochs.length > 1 ? ((v - epochs[0]) / (epochs.at(-1) - epochs[0])) * (epochs.length - 1) : 0;
-      parts.push(`<text x="${this.x(k).toFixed(1)}" y="${bottom + 20}" text-anchor="middle">${v}</text>`);
+    const [first, last] = [epochs[0], epochs.at(-1)];
+    for (const v of ticks(first, last, 8).filter((v) => Number.isInteger(v) && v >= first && v <= last)) {
+      const x = left + (last > first ? (v - first) / (last - first) : 0.5) * (right - left);
+      parts.push(`<text x="${x.toFixed(1)}" y="${bottom + 20}" text-anchor="middle">${v}</text>`);
     }
     parts.push(`<text x="${(left + right) / 2}" y="${bottom + 42}" text-anchor="middle">epoch</text>`);
     parts.push(`<path d="M${left} ${top}V${bottom}H${right}" fill="none" stroke="#777"/>`);
@@ -113,8 +118,10 @@ class Curves {
 
   readAt(event) {
     const box = this.svg.getBoundingClientRect(), { left, right } = this.box;
-    const x = ((event.clientX - box.left) / box.width) * 800;
-    this.read(Math.round(((x - left) / (right - left)) * (this.data.epochs.length - 1)));
+    const { epochs } = this.data, x = ((event.clientX - box.left) / box.width) * 820;
+    const epoch = epochs[0] + ((x - left) / (right - left)) * (epochs.at(-1) - epochs[0]);
+    const far = epochs.map((e) => Math.abs(e - epoch));
+    this.read(far.indexOf(Math.min(...far)));
   }
 
   /** Tells the values at an epoch beside the legend; of none, the last ones. */
@@ -142,7 +149,9 @@ class Curves {
 function ticks(low, high, n) {
   const raw = (high - low) / n || 1, power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].find((m) => m * power >= raw) * power, found = [];
-  for (let v = Math.ceil(low / step) * step; v <= high + 1e-9 * step; v += step) found.push(Number(v.toPrecision(12)));
+  for (let v = Math.ceil(low / step) * step; v <= high + 1e-9 * step && found.length < 50; v += step) {
+    found.push(Number(v.toPrecision(12)));
+  }
   return found;
 }
 

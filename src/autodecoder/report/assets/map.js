@@ -105,15 +105,17 @@ class LatentMap {
     const { width, height } = this.canvas;
     const image = this.context.getImageData(0, 0, width, height), data = image.data;
     const total = this.sets.reduce((n, set) => n + (this.shown[set.name] ? set.n : 0), 0);
+    // Points without a class are grey where others have one.
+    const without = this.sets.some((set) => set.classes !== null) ? [160, 160, 160] : this.colours[0];
     const base = width > 900 ? 1 : 0, size = base + (total > 20000 ? 1 : total > 2000 ? 2 : 4);
     for (const set of this.sets) {
       if (!this.shown[set.name]) continue;
       for (let k = 0; k < set.n; k++) {
-        const of = set.classes === null ? 0 : set.classes[k];
+        const of = set.classes === null ? -1 : set.classes[k];
         if (this.hidden.has(of)) continue;
         const x = Math.round((set.places[2 * k] / 65535) * (width - 1));
         const y = Math.round((1 - set.places[2 * k + 1] / 65535) * (height - 1));
-        const colour = this.colours[of % this.colours.length];
+        const colour = of < 0 ? without : this.colours[of % this.colours.length];
         for (let dy = 0; dy < size; dy++) {
           for (let dx = 0; dx < size; dx++) {
             if (x + dx >= width || y + dy >= height) continue;
@@ -232,10 +234,9 @@ class LatentMap {
   }
 }
 
-/** Draws what `decodeAt(place)` gives on a grid over the plane. */
-function drawImages(map, context, shape, decodeAt) {
+/** Draws what `decodeAt(place)` gives on a grid of `n` by `n` over the plane. */
+function drawImages(map, context, shape, decodeAt, n = Math.max(6, Math.round(map.canvas.width / 55))) {
   const [left, right, bottom, top] = map.view, [height, width] = shape;
-  const n = Math.max(6, Math.round(map.canvas.width / 55));
   const small = document.createElement("canvas");
   const side = map.canvas.width / n, scale = side / Math.max(height, width);
   context.imageSmoothingEnabled = false;

@@ -30,7 +30,9 @@
     };
     canvas.addEventListener("click", letGo);
     canvas.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " " || event.key === "Delete") letGo();
+      if (!["Enter", " ", "Delete"].includes(event.key)) return;
+      event.preventDefault();
+      letGo();
     });
     map.crosses.push(cross);
     pins.append(canvas);
