@@ -70,6 +70,15 @@ def test_it_answers_and_ends_on_request(kept: Path) -> None:
 
 
 @posix
+def test_it_ends_at_once_while_it_compiles(kept: Path) -> None:
+    for _ in range(3):
+        process, _, _ = explore(kept)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+
+
+@posix
 def test_a_study_is_explored_by_its_best_run(grid: tuple[Path, str]) -> None:
     process, address, said = explore(grid[0])
     try:

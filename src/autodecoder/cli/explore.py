@@ -50,6 +50,7 @@ def explore(
         raise ConfigError(
             f"{' and '.join(missing)} must be installed; pip install 'autodecoder[explorer]' does."
         )
+    import contextlib
     import threading
     import webbrowser
 
@@ -68,12 +69,14 @@ def explore(
     name = folder.resolve().name
     title = f"{dataset}: {name}" if isinstance(dataset, str) else name
     server = open_server(create_app(explorer, title=title, hosts=[host]), host=host, port=port)
-    threading.Thread(target=explorer.warm_up, daemon=True).start()
     address = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
-    console.print(f"{address}  (Ctrl-C ends it)", highlight=False)
-    if open_:
-        webbrowser.open(address)
-    server.run()
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Thread(target=explorer.warm_up, daemon=True).start()
+        console.print(f"{address}  (Ctrl-C ends it)", highlight=False)
+        if open_:
+            webbrowser.open(address)
+        server.run()
+    explorer.close()
     return False
 
 

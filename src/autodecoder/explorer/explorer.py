@@ -165,6 +165,11 @@ class Explorer:
         if len(self.model.latents) > 1:
             self.draw(1, 0)
 
+    def close(self) -> None:
+        """Wait for the program that runs, and let no other begin: the process may end, which jax
+        does not bear in the midst of one. What is asked afterwards waits for ever."""
+        self._lock.acquire()
+
     def draw(self, n: int, seed: int) -> dict[str, Any]:
         """Latents drawn from the density of the training latents.
 
