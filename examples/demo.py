@@ -148,7 +148,8 @@ show(model.sample(10, seed=0).images, "new images")
 # ### The whole plane
 
 # %%
-plane, view = latent_plane(model.latents), plane_view(model)
+plane = latent_plane(model.latents)
+view = plane_view(model, plane)
 grid = plane_grid(plane, view, 16)
 decoded = model.decode(grid.reshape(-1, 2)).reshape(16, 16, *model.image_shape)
 plot_plane(decoded, view, plane.names)
