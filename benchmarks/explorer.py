@@ -24,19 +24,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-_MOVES = """async n => {
-  const map = document.getElementById("map"), where = document.getElementById("where");
-  const box = map.getBoundingClientRect(), found = [];
-  for (let k = 0; k < n; k++) {
-    const before = where.textContent, start = performance.now();
-    const x = box.left + box.width * Math.random(), y = box.top + box.height * Math.random();
-    map.dispatchEvent(new PointerEvent("pointermove", { clientX: x, clientY: y }));
-    while (where.textContent === before) await new Promise((r) => requestAnimationFrame(r));
-    found.push(performance.now() - start);
-  }
-  return found;
-}"""
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
@@ -85,13 +72,15 @@ def ask(address: str, path: str, values: dict[str, Any]) -> Any:
 def hover(address: str, n: int) -> None:
     from playwright.sync_api import sync_playwright
 
+    from page import MOVES
+
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
         page.goto(address)
-        moves = sorted(page.evaluate(_MOVES, n))
+        moves = sorted(page.evaluate(MOVES, n))
         browser.close()
     print("| image after a move [ms], median | 95 % |\n|---|---|")
     print(f"| {statistics.median(moves):.0f} | {moves[int(0.95 * len(moves))]:.0f} |\n")

@@ -14,7 +14,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 #: Moves the pointer somewhere and waits until the page tells of that place.
-_MOVES = """async n => {
+MOVES = """async n => {
   const map = document.getElementById("map"), where = document.getElementById("where");
   const box = map.getBoundingClientRect(), found = [];
   for (let k = 0; k < n; k++) {
@@ -44,7 +44,7 @@ def main() -> None:
             loads.append(
                 page.evaluate("() => performance.getEntriesByType('navigation')[0].duration")
             )
-        moves = sorted(page.evaluate(_MOVES, options.moves))
+        moves = sorted(page.evaluate(MOVES, options.moves))
         browser.close()
     print("| MB | loaded [ms] | image after a move [ms], median | 95 % |")
     print("|---|---|---|---|")
