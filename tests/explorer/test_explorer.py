@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.explorer.models import MODELS
 from tests.report.test_page import make_model
 
 from autodecoder.config import InferConfig
@@ -242,18 +243,7 @@ def test_a_failure_is_told_without_its_details(
     assert "ZeroDivisionError" in caplog.text
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        make_model(n=0),
-        replace(make_model(), labels=None, val_labels=None),
-        make_model(1),
-        make_model(300, n=40),
-        make_model(3, shape=(4, 4, 3)),
-        make_model(shape=(3, 4, 5)),
-    ],
-    ids=["no latents", "no labels", "one dimension", "300 dimensions", "colours", "five channels"],
-)
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_models_of_all_kinds_are_explored(model: Model) -> None:
     client = create_app(Explorer(model, {}), title="any").test_client()
     assert client.get("/").status_code == 200

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.explorer.models import MODELS
 from tests.report.browser import browser
 from tests.report.test_page import RNG, make_model
 
@@ -313,18 +314,7 @@ def test_the_plane_of_decoded_images(explore: Any, monkeypatch: pytest.MonkeyPat
     page.wait_for_function(f"() => ({white})() < 0.5")
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        make_model(n=0),
-        replace(make_model(), labels=None, val_labels=None),
-        make_model(1),
-        make_model(300, n=40),
-        make_model(3, shape=(4, 4, 3)),
-        make_model(shape=(3, 4, 5)),
-    ],
-    ids=["no latents", "no labels", "one dimension", "300 dimensions", "colours", "five channels"],
-)
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_models_of_all_kinds(explore: Any, model: Model) -> None:
     page = explore(model)
     move(page, 0.3, 0.3)

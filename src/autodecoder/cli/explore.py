@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from autodecoder.cli.flags import whole_number
-from autodecoder.cli.inputs import Resize, open_model, open_samples
+from autodecoder.cli.inputs import Resize, open_model, open_samples, title_of
 from autodecoder.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -65,10 +65,8 @@ def explore(
     else:
         shelves = {"images": Shelf(open_samples(trained, images, resize=resize).samples)}
     explorer = Explorer(trained, shelves)
-    dataset = trained.about.get("dataset")
-    name = folder.resolve().name
-    title = f"{dataset}: {name}" if isinstance(dataset, str) else name
-    server = open_server(create_app(explorer, title=title, hosts=[host]), host=host, port=port)
+    app = create_app(explorer, title=title_of(trained, folder), hosts=[host])
+    server = open_server(app, host=host, port=port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
     with contextlib.suppress(KeyboardInterrupt):
         threading.Thread(target=explorer.warm_up, daemon=True).start()
@@ -85,12 +83,10 @@ def _open(folder: Path) -> "Model":
     from autodecoder.cli.programs import keep_programs
     from autodecoder.study import load_study
 
-    if (folder / "decoder.safetensors").is_file() or not (folder / "study.db").exists():
+    if not (folder / "trials").is_dir():
         return open_model(folder)
-    if (folder / "best" / "config.json").is_file():
-        return open_model(folder / "best")
     keep_programs()
-    found = load_study(folder).shown_model()
+    found = load_study(folder).best_model()
     if found is None:
         raise DataError(f"of the study in {folder} no run is kept that could be shown.")
     return found

@@ -61,6 +61,12 @@ def open_model(folder: Path) -> "Model":
     return load_model(folder)
 
 
+def title_of(model: "Model", folder: Path) -> str:
+    """What a page on the model in a folder is called."""
+    dataset, name = model.about.get("dataset"), folder.resolve().name
+    return f"{dataset}: {name}" if isinstance(dataset, str) else name
+
+
 def open_all(
     folder: Path, images: str, mask: Path | None, *, resize: bool
 ) -> "tuple[Model, Given, np.ndarray | None]":

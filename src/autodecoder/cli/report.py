@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from autodecoder.cli.flags import Json
+from autodecoder.cli.inputs import title_of
 
 
 def report(
@@ -48,9 +49,7 @@ def report(
     if (folder / "decoder.safetensors").is_file():
         model = load_model(folder)
         path = folder / "report" / "index.html" if out is None else out
-        path = write_model_page(
-            model, path, title=_title(model.about.get("dataset"), folder), umap=umap
-        )
+        path = write_model_page(model, path, title=title_of(model, folder), umap=umap)
     else:
         study = load_study(folder)
         if out is not None:
@@ -61,8 +60,3 @@ def report(
     else:
         console.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", highlight=False)
     return False
-
-
-def _title(dataset: object, folder: Path) -> str:
-    name = folder.resolve().name
-    return f"{dataset}: {name}" if isinstance(dataset, str) else name

@@ -45,34 +45,20 @@ def pack_history(history: Mapping[str, Float[np.ndarray, " epochs"]]) -> dict[st
 def _pack(histories: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> dict[str, Any]:
     runs = [history for _, _, each in histories for history in each]
     longest = max((len(values) for history in runs for values in history.values()), default=0)
-    finite = {
-        name: np.any(
-            [
-                np.isin(np.arange(longest), np.flatnonzero(np.isfinite(np.asarray(values, float))))
-                for history in runs
-                if (values := history.get(name)) is not None
-            ],
-            axis=0,
-        )
-        for name in dict.fromkeys(name for history in runs for name in history)
-    }
-    # Beside the epochs of a grid those at which a metric has one of its few values.
-    epochs = np.unique(
-        np.concatenate(
-            [_thin(np.arange(longest))]
-            + [_thin(np.flatnonzero(some)) for some in finite.values() if some.sum() < _MOST_EPOCHS]
-        )
-    ).astype(int)
-    # A model's file has them in another order.
+    # In the order of the table of metrics, which that of a file need not be.
     order = {name: k for k, name in enumerate(METRICS)}
-    names = sorted(finite, key=lambda name: order.get(name, len(order)))
-    several = [
-        name
-        for name in names
-        if any(
-            np.isfinite(np.asarray(history.get(name, ()), np.float64)).sum() > 1 for history in runs
-        )
-    ]
+    names = sorted(
+        dict.fromkeys(name for history in runs for name in history),
+        key=lambda name: order.get(name, len(order)),
+    )
+    known = {name: [_known(history.get(name, ())) for history in runs] for name in names}
+    several = [name for name in names if max(map(len, known[name])) > 1]
+    # Beside those of a grid the few epochs of a metric that has few.
+    grids = [_thin(np.arange(longest))]
+    for name in names:
+        some = np.unique(np.concatenate(known[name]))
+        grids += [_thin(some)] if len(some) < _MOST_EPOCHS else []
+    epochs = np.unique(np.concatenate(grids))
     return {
         "epochs": (epochs + 1).tolist(),
         "metrics": {name: _label(name) for name in several},
@@ -88,6 +74,11 @@ def _pack(histories: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> 
             for label, colour, each in histories
         ],
     }
+
+
+def _known(values: Any) -> Int[np.ndarray, " k"]:
+    """At which epochs, counted from 0, there is a finite value."""
+    return np.flatnonzero(np.isfinite(np.asarray(values, np.float64)))
 
 
 def _thin(epochs: Int[np.ndarray, " n"]) -> Int[np.ndarray, " k"]:

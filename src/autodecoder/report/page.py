@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from autodecoder._version import __version__
 from autodecoder.config import format_value, to_dict
 from autodecoder.files import write_file
-from autodecoder.model import Model, load_model
+from autodecoder.model import Model
 from autodecoder.model.card import count_weights, last_metrics, model_facts
 from autodecoder.report.curves import pack_curves, pack_history
 from autodecoder.report.figures import plot_latent_space, plot_plane
@@ -72,9 +72,7 @@ def write_study_page(study: Study, *, umap: bool = False) -> Path:
         if name != "loss_curves"  # which the page draws itself
         and (path := folder / f"{name}.png").is_file()
     ]
-    best = study.folder / "best"
-    kept = (best / "config.json").is_file()
-    model = load_model(best) if kept else study.shown_model()
+    model = study.best_model()
     shown = study.shown_run()
     film = []
     if shown is not None:

@@ -97,11 +97,12 @@ def pack_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
     view, classes uint16. Weights are those of `dense_layers`.
     """
     plane = latent_plane(model.latents)
+    packed = pack_plane(model, plane)
     return {
         **pack_shape(model),
         **pack_decoder(model),
-        **pack_plane(model, plane),
-        "film": _pack_film(model, plane, film),
+        **packed,
+        "film": _pack_film(model, plane, packed["view"], film),
     }
 
 
@@ -213,9 +214,11 @@ def _pack_places(places: Float[np.ndarray, "n 2"], view: Sequence[float]) -> str
     return pack(np.rint(np.clip((places - low) / (high - low), 0, 1) * 65535), "<u2")
 
 
-def _pack_film(model: Model, plane: Plane, film: Sequence[Frame]) -> dict[str, Any]:
+def _pack_film(
+    model: Model, plane: Plane, view: Sequence[float], film: Sequence[Frame]
+) -> dict[str, Any]:
     """Frames of latents that are all finite, and the classes of what they show."""
-    view, n_classes = plane_view(model, plane), len(class_names(model))
+    n_classes = len(class_names(model))
     sets = (("train", model.latents, model.labels), ("val", model.val_latents, model.val_labels))
     rows = {name: choose_rows(name, *latents.shape) for name, latents, _ in sets}
     end = model.about.get("epoch")

@@ -26,7 +26,7 @@ from autodecoder.config import (
 from autodecoder.data import Dataset
 from autodecoder.errors import ConfigError, DataError, OutputError
 from autodecoder.files import read_json, write_file, write_json
-from autodecoder.model import Model
+from autodecoder.model import Model, load_model
 from autodecoder.study.checkpoint import Outcome, load_outcome
 from autodecoder.study.models import shown_model
 from autodecoder.study.records import (
@@ -105,6 +105,17 @@ class Study:
             for k in range(len(trial.executions))
         )
         return any(found is not None and found.earlier for found in map(load_outcome, folders))
+
+    def best_model(self) -> Model | None:
+        """The model in `best`, of the objective's best epoch, or else `shown_model`.
+
+        Raises
+        ------
+        DataError
+            If what is kept of it is damaged.
+        """
+        best = self.folder / "best"
+        return load_model(best) if (best / "config.json").is_file() else self.shown_model()
 
     def shown_model(self) -> Model | None:
         """The model of the run that pictures show, after its last epoch; `None` if none is kept.

@@ -95,12 +95,10 @@
   // --- the latent shown --------------------------------------------------------------------
 
   let z = Float64Array.from(look.mean);
-  let pixels = null;
 
   const show = latest(quietly(async () => {
     await frame();
     const shown = z, [values] = await decodeAll([shown]);
-    pixels = values;
     $("where").textContent = latentText(shown);
     if (isTable) $("values").textContent = featureLines(values);
     else paint($("decoded"), look.shape, values);
@@ -319,7 +317,12 @@
     if ($("play").textContent === "stop") return stop();
     const mine = ++playing;
     $("play").textContent = "stop";
-    if (!(await findWay()) || mine !== playing) return;
+    try {
+      if (!(await findWay()) || mine !== playing) return;
+    } catch (error) {
+      stop();
+      throw error;
+    }
     const last = way.length - 1, start = performance.now();
     while (mine === playing) {
       const t = (await frame()) - start, turn = Math.max(0, t / 2500) % 2; // there and back in 5 s
