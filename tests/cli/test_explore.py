@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +68,23 @@ def test_it_answers_and_ends_on_request(kept: Path) -> None:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert err == ""
+
+
+@posix
+def test_it_answers_under_names_that_it_is_given(kept: Path) -> None:
+    process, address, _ = explore(kept, "--name=maps.example.org", "--name=other.example.org")
+    try:
+        for name, want in (("maps.example.org", 200), ("evil.example.org", 403)):
+            request = urllib.request.Request(address, headers={"Host": name})
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            try:
+                status = opener.open(request, timeout=60).status
+            except urllib.error.HTTPError as error:
+                status = error.code
+            assert status == want, name
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @posix

@@ -247,6 +247,73 @@ def test_a_file_is_dropped(explore: Any) -> None:
     assert (pixels(page, "target") == 255).all()
 
 
+def test_the_plane_is_seen_from_near(explore: Any) -> None:
+    page = explore(make_model())
+    views = "() => [window.explorer.map.view, window.explorer.map.plane.view]"
+    at, spread = page.evaluate(views), lambda view: view[1] - view[0]
+    assert at[0] == at[1]
+    move(page, 0.7, 0.2)
+    latent = page.evaluate(LATENT)
+    dots = dark(page)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -200)  # e-fold
+    page.keyboard.up("Control")
+    settle(page)
+    near, whole = page.evaluate(views)
+    assert spread(whole) / spread(near) == pytest.approx(np.e)
+    # The place below the pointer has stayed there, and points are where they belong.
+    move(page, 0.7, 0.2)
+    np.testing.assert_allclose(page.evaluate(LATENT), latent, atol=spread(whole) / 500)  # a pixel
+    assert dark(page) != dots
+    # By keys the cross leaves the part that is seen, which follows it, as far as the plane goes.
+    page.focus("#map")
+    for _ in range(60):
+        page.keyboard.press("Shift+ArrowRight")
+    settle(page)
+    moved, _ = page.evaluate(views)
+    assert moved[1] == pytest.approx(whole[1])
+    assert spread(moved) == pytest.approx(spread(near))
+    page.keyboard.press("+")
+    assert spread(whole) / spread(page.evaluate(views)[0]) == pytest.approx(2 * np.e)
+    for _ in range(9):
+        page.click("button[data-zoom='2']")
+    assert spread(whole) / spread(page.evaluate(views)[0]) == pytest.approx(64)
+    page.click("button[data-zoom='0']")
+    assert page.evaluate(views)[0] == pytest.approx(whole)
+
+
+def dark(page: Any) -> list:
+    """Where the map is not white."""
+    return np.argwhere(pixels(page, "map").min(axis=2) < 200).tolist()
+
+
+def test_two_fingers_zoom(explore: Any) -> None:
+    page = explore(make_model())
+    page.evaluate(
+        """() => {
+          const map = window.explorer.map, box = map.canvas.getBoundingClientRect();
+          const touch = (type, id, x, y) => map.canvas.dispatchEvent(new PointerEvent(type, {
+            pointerId: id, pointerType: "touch", bubbles: true,
+            clientX: box.left + x * box.width, clientY: box.top + y * box.height }));
+          touch("pointerdown", 5, 0.4, 0.5);
+          touch("pointerdown", 6, 0.6, 0.5);
+          window.before = map.toPlane({ clientX: box.left + 0.4 * box.width, clientY: box.top });
+          touch("pointermove", 6, 0.7, 0.5);
+          touch("pointermove", 6, 0.8, 0.5);
+          window.after = map.toPlane({ clientX: box.left + 0.4 * box.width, clientY: box.top });
+          window.near = map.zoom;
+          touch("pointerup", 5, 0.4, 0.5);
+          touch("pointerup", 6, 0.8, 0.5);
+          touch("click", 6, 0.8, 0.5);
+          touch("pointermove", 7, 0.1, 0.9);
+        }"""
+    )
+    assert page.evaluate("() => window.near") == pytest.approx(2)
+    before, after = page.evaluate("() => [window.before[0], window.after[0]]")
+    assert after == pytest.approx(before)
+    assert page.locator("#pins .pin").count() == 0
+
+
 def test_new_images_are_drawn(explore: Any) -> None:
     model = make_model()
     page = explore(model)

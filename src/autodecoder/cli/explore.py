@@ -30,6 +30,14 @@ def explore(
     host: Annotated[
         str, Parameter(help="Address to listen on; 0.0.0.0 lets other machines in.")
     ] = "127.0.0.1",
+    names: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="name",
+            help="Name by which browsers address this server, beside the machine's own, as behind "
+            "a proxy; may be repeated.",
+        ),
+    ] = (),
     port: Annotated[
         int, Parameter(converter=whole_number, help="Port to listen on; 0 takes a free one.")
     ] = 8050,
@@ -65,7 +73,7 @@ def explore(
     else:
         shelves = {"images": Shelf(open_samples(trained, images, resize=resize).samples)}
     explorer = Explorer(trained, shelves)
-    app = create_app(explorer, title=title_of(trained, folder), hosts=[host])
+    app = create_app(explorer, title=title_of(trained, folder), hosts=[host, *names])
     server = open_server(app, host=host, port=port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
     with contextlib.suppress(KeyboardInterrupt):

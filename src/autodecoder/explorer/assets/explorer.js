@@ -109,6 +109,7 @@
   function setLatent(latent, slider = null) {
     z = Float64Array.from(latent);
     map.place = map.placeOf(z);
+    map.follow();
     map.soon();
     moveSliders(slider);
     show();
@@ -137,7 +138,7 @@
     map.soon();
   }
 
-  const map = new LatentMap($("map"), look, look.colours, { onMove, onPick: () => quietly(pin)() });
+  const map = new LatentMap($("map"), look, look.colours, { onMove, onPick: () => quietly(pin)(), onView });
   map.bindBoxes();
   document.querySelector("input[data-below]")?.addEventListener("change", quietly(drawBelow));
 
@@ -164,12 +165,20 @@
     map.redraw();
   }
 
-  /** The decoded images below lie in the plane through the latent shown: they follow it off theirs. */
   let due = 0;
-  function belowSoon() {
-    if (look.mean.length < 3 || map.below === null) return;
+  function belowAnew() {
     clearTimeout(due);
     due = setTimeout(quietly(drawBelow), 200);
+  }
+
+  /** The decoded images below lie in the plane through the latent shown: they follow it off theirs. */
+  function belowSoon() {
+    if (look.mean.length > 2 && map.below !== null) belowAnew();
+  }
+
+  /** Where the server has decoded them, they are those of the part of the plane that was seen. */
+  function onView() {
+    if (map.below !== null && !decodeHere) belowAnew();
   }
 
   /** The latent at a place of the plane that is shifted to the latent shown. */

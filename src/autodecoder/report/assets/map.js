@@ -1,12 +1,16 @@
 // The latent plane: points by class, crosses and ways on it, and a pointer or arrow keys that move.
 "use strict";
 
+const MOST_ZOOM = 64;
+const ZOOM_KEYS = { "+": 2, "=": 2, "-": 0.5, "0": 0 };
+
 class LatentMap {
   /**
    * `plane`: centre, axes, view and points as packed by Python; `colours`: of the classes.
-   * `onMove(place)` is told where the pointer or the keys go, `onPick(place)` where they choose.
+   * `onMove(place)` is told where the pointer or the keys go, `onPick(place)` where they choose,
+   * `onView()` that another part of the plane is seen.
    */
-  constructor(canvas, plane, colours, { onMove, onPick }) {
+  constructor(canvas, plane, colours, { onMove, onPick, onView = () => {} }) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d", { willReadFrequently: true });
     this.colours = colours.map((c) => [1, 3, 5].map((k) => parseInt(c.slice(k, k + 2), 16)));
@@ -18,6 +22,8 @@ class LatentMap {
     this.wayPoints = true;
     this.onMove = onMove;
     this.onPick = onPick;
+    this.onView = onView;
+    this.fingers = new Map(); // on the plane: where each is
     this.waiting = false;
     this.setPlane(plane);
     this.place = [(this.view[0] + this.view[1]) / 2, (this.view[2] + this.view[3]) / 2];
@@ -28,7 +34,7 @@ class LatentMap {
 
   setPlane(plane) {
     this.plane = plane;
-    this.view = plane.view;
+    this.view = plane.view; // the part that is seen: left, right, bottom, top
     this.setPoints(plane.points);
   }
 
@@ -56,7 +62,7 @@ class LatentMap {
   }
 
   clamp([a, b]) {
-    const [left, right, bottom, top] = this.view;
+    const [left, right, bottom, top] = this.plane.view;
     return [Math.min(right, Math.max(left, a)), Math.min(top, Math.max(bottom, b))];
   }
 
@@ -74,17 +80,68 @@ class LatentMap {
   moveTo(place) {
     this.place = this.clamp(place);
     this.onMove(this.place);
+    this.follow();
     this.soon();
+  }
+
+  get zoom() {
+    return (this.plane.view[1] - this.plane.view[0]) / (this.view[1] - this.view[0]);
+  }
+
+  /** See `factor` times closer; the place `at` stays where it is on the screen. */
+  zoomBy(factor, at = this.place) {
+    const kept = this.zoom / Math.min(MOST_ZOOM, Math.max(1, this.zoom * factor));
+    this.see(this.view.map((edge, k) => at[k >> 1] + (edge - at[k >> 1]) * kept));
+  }
+
+  /** Show a part of the plane, moved to within its ends. */
+  see(view) {
+    const whole = this.plane.view, next = [];
+    for (const k of [0, 2]) {
+      const size = Math.min(view[k + 1] - view[k], whole[k + 1] - whole[k]);
+      const low = Math.min(Math.max(view[k], whole[k]), whole[k + 1] - size);
+      next.push(low, low + size);
+    }
+    if (next.every((edge, k) => edge === this.view[k])) return;
+    this.view = next;
+    this.redraw();
+    this.onView();
+  }
+
+  /** Move what is seen so far that the cross is in it. */
+  follow() {
+    const shift = [0, 1].map((k) => {
+      const low = this.view[2 * k], high = this.view[2 * k + 1];
+      return Math.min(0, this.place[k] - low) + Math.max(0, this.place[k] - high);
+    });
+    if (shift[0] || shift[1]) this.see(this.view.map((edge, k) => edge + shift[k >> 1]));
   }
 
   listen() {
     const { canvas } = this;
-    canvas.addEventListener("pointermove", (event) => this.moveTo(this.toPlane(event)));
-    canvas.addEventListener("pointerdown", (event) => this.moveTo(this.toPlane(event)));
+    canvas.addEventListener("pointermove", (event) => {
+      if (this.fingers.size < 2) this.moveTo(this.toPlane(event));
+      else this.pinch(event);
+    });
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.pointerType === "touch") this.fingers.set(event.pointerId, event);
+      this.pinched = this.fingers.size > 1;
+      if (!this.pinched) this.moveTo(this.toPlane(event));
+    });
+    for (const end of ["pointerup", "pointercancel"]) {
+      window.addEventListener(end, (event) => this.fingers.delete(event.pointerId));
+    }
     canvas.addEventListener("click", (event) => {
+      if (this.pinched) return; // the last of two fingers has left
       this.moveTo(this.toPlane(event));
       this.onPick(this.place);
     });
+    // Without a key the wheel scrolls the page; two fingers on a touchpad count as Ctrl and wheel.
+    canvas.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey && !event.metaKey) return;
+      event.preventDefault();
+      this.zoomBy(Math.exp(-event.deltaY / (event.deltaMode ? 10 : 200)), this.toPlane(event));
+    }, { passive: false });
     canvas.addEventListener("keydown", (event) => {
       const [left, right, bottom, top] = this.view, share = event.shiftKey ? 0.05 : 0.01;
       const step = share * (right - left), rise = share * (top - bottom);
@@ -94,11 +151,24 @@ class LatentMap {
         this.moveTo([this.place[0] + da, this.place[1] + db]);
       } else if (event.key === "Enter" || event.key === " ") {
         this.onPick(this.place);
+      } else if (event.key in ZOOM_KEYS && !event.ctrlKey && !event.metaKey) {
+        this.zoomBy(ZOOM_KEYS[event.key]);
       } else {
         return;
       }
       event.preventDefault();
     });
+  }
+
+  /** Two fingers: what lies below them stays below them. */
+  pinch(event) {
+    const others = [...this.fingers.keys()].filter((id) => id !== event.pointerId);
+    if (!this.fingers.has(event.pointerId)) return;
+    const other = this.toPlane(this.fingers.get(others[0]));
+    const before = this.toPlane(this.fingers.get(event.pointerId)), after = this.toPlane(event);
+    this.fingers.set(event.pointerId, event);
+    const [old, now] = [before, after].map((p) => Math.hypot(p[0] - other[0], p[1] - other[1]));
+    if (old > 0) this.zoomBy(now / old, other);
   }
 
   drawPoints() {
@@ -107,14 +177,20 @@ class LatentMap {
     const total = this.sets.reduce((n, set) => n + (this.shown[set.name] ? set.n : 0), 0);
     // Points without a class are grey where others have one.
     const without = this.sets.some((set) => set.classes !== null) ? [160, 160, 160] : this.colours[0];
-    const base = width > 900 ? 1 : 0, size = base + (total > 20000 ? 1 : total > 2000 ? 2 : 4);
+    const few = total / this.zoom ** 2; // about as many are seen
+    const base = width > 900 ? 1 : 0, size = base + (few > 20000 ? 1 : few > 2000 ? 2 : 4);
+    // From shares of the whole plane to pixels.
+    const [left, right, bottom, top] = this.plane.view, [x0, y0] = this.toScreen([left, top]);
+    const [x1, y1] = this.toScreen([right, bottom]);
+    const across = ((x1 - x0) * (width - 1)) / width / 65535, down = ((y1 - y0) * (height - 1)) / height / 65535;
     for (const set of this.sets) {
       if (!this.shown[set.name]) continue;
       for (let k = 0; k < set.n; k++) {
         const of = set.classes === null ? -1 : set.classes[k];
         if (this.hidden.has(of)) continue;
-        const x = Math.round((set.places[2 * k] / 65535) * (width - 1));
-        const y = Math.round((1 - set.places[2 * k + 1] / 65535) * (height - 1));
+        const x = Math.round(x0 + set.places[2 * k] * across);
+        const y = Math.round(y0 + (65535 - set.places[2 * k + 1]) * down);
+        if (x < 0 || y < 0) continue;
         const colour = of < 0 ? without : this.colours[of % this.colours.length];
         for (let dy = 0; dy < size; dy++) {
           for (let dx = 0; dx < size; dx++) {
@@ -208,8 +284,11 @@ class LatentMap {
     }
   }
 
-  /** Boxes with `data-class` and `data-layer`, and the buttons `all` and `none`. */
+  /** Boxes with `data-class` and `data-layer`, and the buttons: `all`, `none`, `data-zoom`. */
   bindBoxes() {
+    for (const button of document.querySelectorAll("button[data-zoom]")) {
+      button.addEventListener("click", () => this.zoomBy(Number(button.dataset.zoom)));
+    }
     for (const box of document.querySelectorAll("input[data-class]")) {
       box.addEventListener("change", () => {
         const of = Number(box.dataset.class);
