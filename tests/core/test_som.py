@@ -1,6 +1,5 @@
 """Self-organising maps: like images lie near each other, and every image lies somewhere."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from tests.core.builders import digits
@@ -8,8 +7,6 @@ from tests.core.builders import digits
 from autodecoder.core.latents import fit_pca, pca_scores
 from autodecoder.core.som import fit_map, map_places
 from autodecoder.data import load_dataset
-
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def residual(places: np.ndarray, images: np.ndarray) -> float:
@@ -22,21 +19,21 @@ def residual(places: np.ndarray, images: np.ndarray) -> float:
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_like_images_lie_nearer_to_each_other_than_by_principal_components(dims: int) -> None:
-    images = digits().train
+    images = np.asarray(digits().train)
     places = map_places(fit_map(images, dims), images)
     assert places.shape == (len(images), dims)
     pixels = np.asarray(images, np.float32)
-    scores = np.asarray(pca_scores(fit_pca(images, dims), images))
-    assert residual(np.asarray(places), pixels) < 0.8 * residual(scores, pixels)
+    scores = pca_scores(fit_pca(images, dims), images)
+    assert residual(places, pixels) < 0.8 * residual(scores, pixels)
 
 
 def test_places_are_those_of_the_nearest_nodes_and_spread_evenly() -> None:
-    images, others = digits()
+    images, others = map(np.asarray, digits())
     som = fit_map(images, 2)
     np.testing.assert_allclose(som.places.mean(0), 0, atol=1e-5)
     np.testing.assert_allclose(som.places.std(0), 1, rtol=1e-4)
     decoded = som.codes @ som.pca.components.T + som.pca.mean
-    apart = np.sum((np.asarray(others, np.float32)[:, None] - np.asarray(decoded)) ** 2, axis=-1)
+    apart = np.sum((np.asarray(others, np.float32)[:, None] - decoded) ** 2, axis=-1)
     np.testing.assert_allclose(
         np.take_along_axis(apart, apart.argmin(1)[:, None], 1)[:, 0],
         apart[np.arange(len(others)), _node(som.places, map_places(som, others))],
@@ -44,14 +41,14 @@ def test_places_are_those_of_the_nearest_nodes_and_spread_evenly() -> None:
     )
 
 
-def _node(nodes: jnp.ndarray, places: jnp.ndarray) -> np.ndarray:
-    return np.asarray(jnp.sum((places[:, None] - nodes) ** 2, axis=-1).argmin(1))
+def _node(nodes: np.ndarray, places: np.ndarray) -> np.ndarray:
+    return np.sum((places[:, None] - nodes) ** 2, axis=-1).argmin(1)
 
 
 def test_the_classes_of_digits_clump() -> None:
     data = load_dataset("digits")
-    images, labels = jnp.asarray(data.train.flat), np.asarray(data.train.labels)
-    places = np.asarray(map_places(fit_map(images, 2), images))
+    images, labels = data.train.flat, np.asarray(data.train.labels)
+    places = map_places(fit_map(images, 2), images)
     apart = np.sum((places[:, None] - places) ** 2, axis=-1)
     np.fill_diagonal(apart, np.inf)
     assert np.mean(labels[apart.argmin(1)] == labels) > 0.85
@@ -64,6 +61,6 @@ def test_the_classes_of_digits_clump() -> None:
 )
 @pytest.mark.parametrize("dims", [1, 2])
 def test_few_and_equal_images_have_places(images: np.ndarray, dims: int) -> None:
-    pixels = jnp.asarray(images.astype(np.uint8))
+    pixels = images.astype(np.uint8)
     places = map_places(fit_map(pixels, dims), pixels)
     assert np.isfinite(places).all()

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
 from autodecoder.config import RunConfig
@@ -44,6 +45,10 @@ class Images(NamedTuple):
 
     train: Num[Array, "n_train pixels"]
     val: Num[Array, "n_val pixels"]
+
+
+#: Where the latents of training and validation images start.
+Places = tuple[Float[Array | np.ndarray, "n_train dims"], Float[Array | np.ndarray, "n_val dims"]]
 
 
 class RunState(eqx.Module):
@@ -96,28 +101,27 @@ def _gradient_names(config: RunConfig) -> tuple[str, ...]:
     return (*hidden, "gradient_norm_output", "gradient_norm_latents")
 
 
-def place_images(
-    images: Images, config: RunConfig
-) -> tuple[Float[Array, "n_train dims"], Float[Array, "n_val dims"]] | None:
+def place_images(images: Images, config: RunConfig) -> Places | None:
     """Where the latents of training and validation images start, if that follows from the images.
 
     That is for the starts `pca` and `som`; all runs share it. Only training images decide.
     """
     dims = config.decoder.latent_dims
     start = config.fit.start_for(dims)
+    if start not in ("pca", "som"):
+        return None
+    train, val = (np.asarray(part) for part in images)
     if start == "pca":
-        pca = fit_pca(images.train, n_components=dims)
-        return pca_scores(pca, images.train), pca_scores(pca, images.val)
-    if start == "som":
-        som = fit_map(images.train, dims)
-        return map_places(som, images.train), map_places(som, images.val)
-    return None
+        pca = fit_pca(train, n_components=dims)
+        return pca_scores(pca, train), pca_scores(pca, val)
+    som = fit_map(train, dims)
+    return map_places(som, train), map_places(som, val)
 
 
 def init_run(
     key: PRNGKeyArray,
     images: Images,
-    places: tuple[Float[Array, "n_train dims"], Float[Array, "n_val dims"]] | None,
+    places: Places | None,
     config: RunConfig,
 ) -> Run:
     """A run before its first epoch.
@@ -127,7 +131,7 @@ def init_run(
     key : key
         Everything random in the run follows from it.
     images : Images
-    places : pair of (n, latent_dims), optional
+    places : Places, optional
         From `place_images`.
     config : RunConfig
     """

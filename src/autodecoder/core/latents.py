@@ -1,9 +1,15 @@
-"""Where latents start before a joint fit."""
+"""Where latents start before a joint fit.
 
+What follows from the images alone is found on the host: there it takes less time than a compiler
+does, and all runs share it.
+"""
+
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
 from autodecoder.config import FitConfig
@@ -19,13 +25,12 @@ _PCA_RANK_TOLERANCE = 1e-4
 class PCA(NamedTuple):
     """Principal components of a set of images, with the spread of the scores along each."""
 
-    mean: Float[Array, " pixels"]
-    components: Float[Array, "pixels dims"]
-    std: Float[Array, " dims"]
+    mean: Float[np.ndarray, " pixels"]
+    components: Float[np.ndarray, "pixels dims"]
+    std: Float[np.ndarray, " dims"]
 
 
-@jax.jit(static_argnames="n_components")
-def fit_pca(images: Num[Array, "n pixels"], n_components: int) -> PCA:
+def fit_pca(images: Num[np.ndarray, "n pixels"], n_components: int) -> PCA:
     """Find the leading principal components by randomised subspace iteration.
 
     Images are read in blocks, so that the working memory stays at a few thousand images. The
@@ -38,55 +43,51 @@ def fit_pca(images: Num[Array, "n pixels"], n_components: int) -> PCA:
     """
     n, n_pixels = images.shape
     width = min(n_components + _PCA_OVERSAMPLING, n, n_pixels)
-    mean = _block_sum(images, lambda x: x.sum(0)) / n
+    mean = sum(block.sum(0, dtype=np.float64) for block in _blocks(images)) / n
+    mean = mean.astype(np.float32)
 
-    def covariance_times(basis: Float[Array, "pixels w"]) -> Float[Array, "pixels w"]:
-        def block(x: Float[Array, "block pixels"]) -> Float[Array, "pixels w"]:
-            centred = x - mean
-            return centred.T @ (centred @ basis)
+    def covariance_times(basis: Float[np.ndarray, "pixels w"]) -> Float[np.ndarray, "pixels w"]:
+        total = np.zeros(basis.shape, np.float32)
+        for block in _blocks(images):
+            centred = block - mean
+            total += centred.T @ (centred @ basis)
+        return total / n
 
-        # Padding rows of a block are zeros, that is -mean once centred: taken out again.
-        return (_block_sum(images, block) - _n_padding(n) * jnp.outer(mean, mean @ basis)) / n
-
-    def iterate(_: int | Array, basis: Float[Array, "pixels w"]) -> Float[Array, "pixels w"]:
-        return jnp.linalg.qr(covariance_times(basis))[0]
-
-    start = jax.random.normal(jax.random.key(0), (n_pixels, width))
-    basis = jax.lax.fori_loop(0, _PCA_ITERATIONS, iterate, jnp.linalg.qr(start)[0])
-    variances, rotation = jnp.linalg.eigh(basis.T @ covariance_times(basis))
-    order = jnp.argsort(-variances)[:n_components]
+    start = np.random.default_rng(0).standard_normal((n_pixels, width), np.float32)
+    basis = np.linalg.qr(start)[0]
+    for _ in range(_PCA_ITERATIONS):
+        basis = np.linalg.qr(covariance_times(basis))[0]
+    variances, rotation = np.linalg.eigh(basis.T @ covariance_times(basis))
+    order = np.argsort(-variances)[:n_components]
     components = basis @ rotation[:, order]
-    largest = jnp.take_along_axis(components, jnp.abs(components).argmax(0)[None], axis=0)
-    components = components * jnp.sign(largest)
-    std = jnp.sqrt(jnp.maximum(variances[order], 0))
+    largest = np.take_along_axis(components, np.abs(components).argmax(0)[None], axis=0)
+    components = components * np.sign(largest)
+    std = np.sqrt(np.maximum(variances[order], 0))
     missing = n_components - components.shape[1]
-    return PCA(mean, jnp.pad(components, ((0, 0), (0, missing))), jnp.pad(std, (0, missing)))
+    return PCA(mean, np.pad(components, ((0, 0), (0, missing))), np.pad(std, (0, missing)))
 
 
-@jax.jit
-def pca_scores(pca: PCA, images: Num[Array, "n pixels"]) -> Float[Array, "n dims"]:
+def pca_scores(pca: PCA, images: Num[np.ndarray, "n pixels"]) -> Float[np.ndarray, "n dims"]:
     """Scores of images, each component scaled to unit variance over the images it was fitted to.
 
     Columns for components that those images do not have are 0.
     """
     present = pca.std > _PCA_RANK_TOLERANCE * pca.std[0]
-    scale = jnp.where(present, 1 / jnp.where(present, pca.std, 1), 0)
+    scale = np.where(present, 1 / np.where(present, pca.std, 1), 0)
     return project(pca._replace(components=pca.components * scale), images)
 
 
-@jax.jit
-def project(pca: PCA, images: Num[Array, "n pixels"]) -> Float[Array, "n dims"]:
+def project(pca: PCA, images: Num[np.ndarray, "n pixels"]) -> Float[np.ndarray, "n dims"]:
     """Scores of images, in pixels."""
-    return jax.lax.map(
-        lambda x: (x.astype(jnp.float32) - pca.mean) @ pca.components, images, batch_size=_BLOCK
-    )
+    scores = [(block - pca.mean) @ pca.components for block in _blocks(images)]
+    return np.concatenate([np.zeros((0, pca.components.shape[1]), np.float32), *scores])
 
 
 def start_latents(
     key: PRNGKeyArray,
     fit: FitConfig,
     shape: tuple[int, int],
-    places: Float[Array, "n dims"] | None,
+    places: Float[Array | np.ndarray, "n dims"] | None,
 ) -> Float[Array, "n dims"]:
     """Latents before the first step.
 
@@ -107,22 +108,9 @@ def start_latents(
     if start == "normal":
         return _NORMAL_STD * jax.random.normal(key, shape)
     assert places is not None  # the caller finds them for these starts
-    return fit.spread_for(shape[1]) * places
+    return fit.spread_for(shape[1]) * jnp.asarray(places)
 
 
-def _n_padding(n: int) -> int:
-    return -n % _BLOCK
-
-
-def _block_sum(images: Num[Array, "n pixels"], function) -> Array:
-    """Sum a function of blocks of images over all blocks; the last block is padded with zeros."""
-    n, n_pixels = images.shape
-    padded = jnp.pad(images, ((0, _n_padding(n)), (0, 0)))
-    blocks = padded.reshape(-1, _BLOCK, n_pixels)
-
-    def add(total: Array, block: Array) -> tuple[Array, None]:
-        return total + function(block.astype(jnp.float32)), None
-
-    shape = jax.eval_shape(function, jax.ShapeDtypeStruct((_BLOCK, n_pixels), jnp.float32))
-    total, _ = jax.lax.scan(add, jnp.zeros(shape.shape), blocks)
-    return total
+def _blocks(images: Num[np.ndarray, "n pixels"]) -> Iterator[Float[np.ndarray, "b pixels"]]:
+    for first in range(0, len(images), _BLOCK):
+        yield images[first : first + _BLOCK].astype(np.float32)

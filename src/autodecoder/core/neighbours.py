@@ -16,8 +16,6 @@ _SKETCH_IMAGES = 512
 _SKETCH_FROM = 2**21
 #: Under weights, when a sketch does not serve, only so many are searched.
 _UNDER_WEIGHTS = 4000
-#: Rows compared at once.
-_ROWS = 2000
 #: Columns in a group of the search for the least.
 _GROUP = 128
 
@@ -69,14 +67,6 @@ def nearest_images(
 ) -> Float[Array, "b pixels"]:
     """The decoded images of the nearest latents."""
     return known.images[_argmin(_distances(known, targets, weights))]
-
-
-def nearest_row(rows: Float[Array, "n rank"], others: Float[Array, "k rank"]) -> Int[Array, " n"]:
-    """For each row, which of the others is nearest."""
-    squares = jnp.sum(others**2, axis=1)
-    return jax.lax.map(
-        lambda row: _argmin((squares - 2 * row @ others.T)[None])[0], rows, batch_size=_ROWS
-    )
 
 
 def _distances(

@@ -10,10 +10,10 @@ from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from autodecoder.config import RunConfig
-from autodecoder.core.fit import Images, Run, advance_run, init_run
+from autodecoder.core.fit import Images, Places, Run, advance_run, init_run
 from autodecoder.core.sweep import LearningRates
 
 _Stacked = TypeVar("_Stacked")
@@ -34,7 +34,7 @@ def init_population(
     keys: Key[Array, " runs"],
     rates: LearningRates,
     images: Images,
-    places: tuple[Float[Array, "n_train dims"], Float[Array, "n_val dims"]] | None,
+    places: Places | None,
     config: RunConfig,
 ) -> Population:
     """Runs before their first epoch, one for each key and pair of rates.

@@ -1,14 +1,11 @@
 """Self-organising map: places on a plane for images, such that like images lie near each other."""
 
-from functools import partial
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Num
+import numpy as np
+from jaxtyping import Float, Int, Num
 
 from autodecoder.core.latents import PCA, fit_pca, project
-from autodecoder.core.neighbours import nearest_row
 
 #: Nodes of a map, about.
 _N_NODES = 1024
@@ -20,19 +17,21 @@ _N_ITERATIONS = 25
 _FIRST_WIDTH = 0.25
 _LAST_WIDTH = 0.7
 _TINY = 1e-20
+#: Rows compared at once.
+_ROWS = 2000
 
 
 class Map(NamedTuple):
     """Nodes on a regular grid, each with the image that it stands for."""
 
     pca: PCA
-    codes: Float[Array, "nodes rank"]
+    codes: Float[np.ndarray, "nodes rank"]
     """Principal component scores of the nodes' images."""
-    places: Float[Array, "nodes dims"]
+    places: Float[np.ndarray, "nodes dims"]
     """Of the nodes: a grid around 0, of unit variance in each dimension."""
 
 
-def fit_map(images: Num[Array, "n pixels"], dims: int) -> Map:
+def fit_map(images: Num[np.ndarray, "n pixels"], dims: int) -> Map:
     """Lay a grid of nodes through the images, stiff at first and soft in the end.
 
     Each round gives every image to its nearest node, then every node the mean of the images nearby
@@ -57,33 +56,41 @@ def fit_map(images: Num[Array, "n pixels"], dims: int) -> Map:
     return Map(pca, codes, places)
 
 
-@jax.jit
-def map_places(som: Map, images: Num[Array, "n pixels"]) -> Float[Array, "n dims"]:
+def map_places(som: Map, images: Num[np.ndarray, "n pixels"]) -> Float[np.ndarray, "n dims"]:
     """The place of the node that is nearest to each image."""
-    return som.places[nearest_row(project(som.pca, images), som.codes)]
+    return som.places[_nearest(project(som.pca, images), som.codes)]
 
 
-@partial(jax.jit, static_argnames="dims")
 def _fit(
-    codes: Float[Array, "n rank"], std: Float[Array, " dims"], dims: int
-) -> tuple[Float[Array, "nodes rank"], Float[Array, "nodes dims"]]:
+    codes: Float[np.ndarray, "n rank"], std: Float[np.ndarray, " dims"], dims: int
+) -> tuple[Float[np.ndarray, "nodes rank"], Float[np.ndarray, "nodes dims"]]:
     side = max(2, round(min(_N_NODES, len(codes)) ** (1 / dims)))
-    steps = jnp.arange(side) - (side - 1) / 2
-    grid = jnp.stack(jnp.meshgrid(*[steps] * dims, indexing="ij"), axis=-1).reshape(-1, dims)
-    places = grid / jnp.sqrt((side**2 - 1) / 12)
-    apart = jnp.sum((grid[:, None] - grid) ** 2, axis=-1)
-    first, last = _FIRST_WIDTH * side, _LAST_WIDTH
-
-    def move(nodes: Array, k: Array) -> tuple[Array, None]:
-        width = first * (last / first) ** (k / (_N_ITERATIONS - 1))
-        near = jnp.exp(-apart / (2 * width**2))
-        owner = nearest_row(codes, nodes)
-        sums = jax.ops.segment_sum(codes, owner, len(grid))
-        counts = jax.ops.segment_sum(jnp.ones(len(codes)), owner, len(grid))
-        weight = (near @ counts)[:, None]
+    steps = np.arange(side, dtype=np.float32) - (side - 1) / 2
+    grid = np.stack(np.meshgrid(*[steps] * dims, indexing="ij"), axis=-1).reshape(-1, dims)
+    places = grid / np.sqrt(np.float32((side**2 - 1) / 12))
+    apart = np.sum((grid[:, None] - grid) ** 2, axis=-1)
+    nodes = np.zeros((len(grid), codes.shape[1]), np.float32)
+    nodes[:, :dims] = places * std
+    # From the first width of the neighbourhood to the last, by equal ratios.
+    for width in np.geomspace(_FIRST_WIDTH * side, _LAST_WIDTH, _N_ITERATIONS, dtype=np.float32):
+        near = np.exp(-apart / (2 * width**2))
+        owner = _nearest(codes, nodes)
+        order = np.argsort(owner, kind="stable")
+        owning, first = np.unique(owner[order], return_index=True)
+        sums = np.add.reduceat(codes[order], first)
+        weight = near @ np.bincount(owner, minlength=len(grid)).astype(np.float32)
         # A node with no image far and wide stays where it was.
-        return jnp.where(weight > _TINY, near @ sums / jnp.maximum(weight, _TINY), nodes), None
-
-    start = jnp.zeros((len(grid), codes.shape[1])).at[:, :dims].set(places * std)
-    nodes, _ = jax.lax.scan(move, start, jnp.arange(_N_ITERATIONS))
+        reached = weight > _TINY
+        nodes[reached] = (near[:, owning] @ sums)[reached] / weight[reached, None]
     return nodes, places
+
+
+def _nearest(
+    rows: Float[np.ndarray, "n rank"], others: Float[np.ndarray, "k rank"]
+) -> Int[np.ndarray, " n"]:
+    """For each row, which of the others is nearest."""
+    squares = np.sum(others**2, axis=1)
+    blocks = [rows[i : i + _ROWS] for i in range(0, len(rows), _ROWS)]
+    return np.concatenate(
+        [np.zeros(0, int), *(np.argmin(squares - 2 * row @ others.T, axis=1) for row in blocks)]
+    )
