@@ -24,6 +24,9 @@ _ADAM_STEPS = 500
 _N_CANDIDATES = 16_000
 #: Pixels of all decoded candidates together, at most, by default.
 _CANDIDATE_PIXELS = 2**26
+#: Images in a block by default. An accelerator waits more for the host than for its own work.
+_BLOCK_SIZE = 256
+_ACCELERATOR_BLOCK_SIZE = 2048
 #: The prior's, beyond which single precision has no room for squares.
 _STRONGEST_PRIOR = 1e12
 
@@ -68,10 +71,10 @@ class InferConfig:
         "Epochs between fresh validations of a run under way; 0: after the last epoch only.",
         flag="fresh_every",
     )
-    block_size: int = setting(
-        256,
+    block_size: int | None = setting(
+        None,
         "Images placed at once, be there as many or not: a bound on memory; 1 places single images "
-        "fastest.",
+        f"fastest. By default {_BLOCK_SIZE}, on an accelerator {_ACCELERATOR_BLOCK_SIZE:,}.",
     )
 
     def __post_init__(self) -> None:
@@ -79,7 +82,7 @@ class InferConfig:
         check_choice("infer.method", self.method, INFER_METHODS)
         check_choices("infer.starts", self.starts, INFER_STARTS)
         check_positive_int("n_starts", self.n_starts)
-        for name in ("n_candidates", "n_steps"):
+        for name in ("n_candidates", "n_steps", "block_size"):
             if getattr(self, name) is not None:
                 check_positive_int(name, getattr(self, name))
         for name in ("tolerance", "prior"):
@@ -92,7 +95,6 @@ class InferConfig:
             )
         check_learning_rate("step_size", self.step_size)
         check_count("fresh_every", self.fresh_every)
-        check_positive_int("block_size", self.block_size)
 
     def check_dims(self, latent_dims: int) -> None:
         """Check that latents of a length can start where they are told to."""
@@ -112,6 +114,12 @@ class InferConfig:
         if self.n_steps is not None:
             return self.n_steps
         return _ADAM_STEPS if method == "adam" else _LM_STEPS
+
+    def block_size_for(self, *, accelerator: bool) -> int:
+        """Images in a block, on a CPU or on an accelerator."""
+        if self.block_size is not None:
+            return self.block_size
+        return _ACCELERATOR_BLOCK_SIZE if accelerator else _BLOCK_SIZE
 
     def count_candidates(self, n_latents: int, n_pixels: int) -> int:
         """How many of so many latents of images of so many pixels are candidates."""

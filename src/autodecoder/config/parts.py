@@ -260,7 +260,8 @@ class LogConfig:
     svg: bool = setting(False, "Write the pictures as SVG too, beside PNG.", flag="svg")
     checkpoint_every: int = setting(
         20,
-        "Epochs between checkpoints; at least every 60 seconds one is written in any case.",
+        "Epochs between checkpoints, more where writing would take over a tenth of the time; at "
+        "least every 60 seconds one is written in any case.",
         flag="checkpoint_every",
     )
     save_best_model: bool = setting(

@@ -189,7 +189,8 @@ def infer_latents(
     if len(images) == 0:
         return _nothing(dims)
     method = plan.config.method_for(dims)
-    size = min(plan.config.block_size, max(1, _JACOBIAN_ENTRIES // (dims * images.shape[1])))
+    block_size = plan.config.block_size_for(accelerator=jax.default_backend() != "cpu")
+    size = min(block_size, max(1, _JACOBIAN_ENTRIES // (dims * images.shape[1])))
     # All images under way keep a Hessian.
     at_once = len(images) if method == "adam" else max(size, _HESSIAN_ENTRIES // dims**2)
     find = _find_by_adam if method == "adam" else _find_by_lm

@@ -48,8 +48,10 @@ _log = logging.getLogger(__name__)
 
 #: How long the program runs before the host looks up.
 _PORTION_SECONDS = 0.5
-#: The longest time between two checkpoints.
+#: The longest time between two checkpoints; and between them no less than so many times what the
+#: last one took to write: of large decoders on a fast device they would else take their time.
 CHECKPOINT_SECONDS = 60.0
+_CHECKPOINT_PAUSE = 10.0
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class Group:
         """Move all runs to their ends; returns whether it was told to stop before."""
         self._report(Progress("fit", self._n_done(), self._total))
         pace = _PORTION_SECONDS  # seconds an epoch of one run takes; the first portion is one epoch
-        last_saved = time.monotonic()
+        last_saved, saving = time.monotonic(), 0.0
         while not all(slot.ended for slot in self.slots):
             if self._should_stop():
                 return self._stop()
@@ -151,9 +153,12 @@ class Group:
             self._advance(*portion)
             pace = self._note(time.perf_counter() - start) or pace
             self._tell()
-            if self._is_checkpoint_due(last_saved):
+            pause = time.monotonic() - last_saved
+            if pause >= _CHECKPOINT_PAUSE * saving and self._is_checkpoint_due(pause):
+                start = time.monotonic()
                 self._save()
                 last_saved = time.monotonic()
+                saving = last_saved - start
             # Runs at their last epoch do not count: the others are about to be there, too.
             n_early = sum(slot.status != RUNNING for slot in self.slots)
             if n_early > len(self.slots) / 2 and not all(slot.ended for slot in self.slots):
@@ -298,8 +303,8 @@ class Group:
     def _n_done(self) -> int:
         return self._done + sum(slot.epoch for slot in self.slots)
 
-    def _is_checkpoint_due(self, last_saved: float) -> bool:
-        if time.monotonic() - last_saved >= CHECKPOINT_SECONDS:
+    def _is_checkpoint_due(self, pause: float) -> bool:
+        if pause >= CHECKPOINT_SECONDS:
             return True
         active = [slot for slot in self.slots if not slot.ended]
         every = self._config.log.checkpoint_every
