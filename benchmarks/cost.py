@@ -1,10 +1,11 @@
 """What an epoch of training costs: the cost model of `docs/cost.md` beside measurements.
 
-    python benchmarks/cost.py [--most_images 1000000] [--runs 5]
+    python benchmarks/cost.py [--most_images 1000000] [--runs 1,5,12 --arch 500-500]
 
-First the machine's two rates are measured: matrix products of 2,048 cubed in float32, and bytes a
-second of an Adam step on arrays that fit no cache. From them alone the model tells the seconds of
-an epoch; then epochs are timed. Images are random pixels: the arithmetic does not depend on them.
+First the machine's two rates are measured: matrix products in float32 (2,048 cubed; 8,192 on an
+accelerator), and bytes a second of an Adam step on arrays that fit no cache. From them alone the
+model tells the seconds of an epoch; then epochs are timed. Images are random pixels: the arithmetic
+does not depend on them.
 """
 
 import argparse
@@ -29,6 +30,9 @@ from autodecoder.study.group import side_by_side
 GB = 1e9
 #: Products, or steps, in a measurement of a rate: enough that starting it is no matter.
 _N_REPEATS = 10
+#: What is measured is larger where the device is: side of matrices, and values under Adam.
+_SIDE = 8192 if side_by_side() else 2048
+_N_VALUES = 64_000_000 if side_by_side() else 8_000_000
 
 
 @dataclass(frozen=True)
@@ -108,14 +112,14 @@ SHAPES = (
 
 def matrix_rate() -> float:
     """Operations a second of matrix products of float32 by the default precision, best of 5."""
-    a = jnp.full((2048, 2048), 1 / 2048)
+    a = jax.random.normal(jax.random.key(0), (_SIDE, _SIDE)) / _SIDE**0.5
     chain = jax.jit(lambda a: jax.lax.fori_loop(0, _N_REPEATS, lambda _, b: b @ a, a))
-    return _N_REPEATS * 2 * 2048**3 / best_of(chain, a)
+    return _N_REPEATS * 2 * _SIDE**3 / best_of(chain, a)
 
 
 def memory_rate() -> float:
-    """Bytes a second that an Adam step on 8 million values moves, best of 5."""
-    values = jnp.ones(8_000_000)
+    """Bytes a second that an Adam step on many values moves, best of 5."""
+    values = jnp.ones(_N_VALUES)
 
     @jax.jit
     def steps(carry, gradient):
@@ -169,7 +173,8 @@ def measure(shape: Shape) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--most_images", type=int, default=1_000_000)
-    parser.add_argument("--runs", type=int, help="Of the default shape, side by side, alone.")
+    parser.add_argument("--runs", help="Numbers of runs together, of one shape, instead of all.")
+    parser.add_argument("--arch", default="500-500", help="Of that shape.")
     options = parser.parse_args()
     flop_rate, byte_rate = matrix_rate(), memory_rate()
     print(
@@ -180,14 +185,17 @@ def main() -> None:
     print("| | GFLOP | s by the model | s | GFLOP/s | share | GB by the model | GB |")
     print("|---|---|---|---|---|---|---|---|")
     shapes = [shape for shape in SHAPES if shape.n_images <= options.most_images]
-    for shape in [Shape(n_runs=options.runs)] if options.runs else shapes:
+    if options.runs:
+        arch = tuple(int(width) for width in options.arch.split("-"))
+        shapes = [Shape(arch=arch, n_runs=int(n)) for n in options.runs.split(",")]
+    for shape in shapes:
         seconds, memory = measure(shape)
         rate = shape.flops / seconds
         cells = (
             str(shape),
             f"{shape.flops / GB:.0f}",
-            f"{shape.seconds(flop_rate, byte_rate):.2f}",
-            f"{seconds:.2f}",
+            f"{shape.seconds(flop_rate, byte_rate):.3g}",
+            f"{seconds:.3g}",
             f"{rate / GB:.0f}",
             f"{rate / flop_rate:.0%}",
             f"{shape.memory / GB:.2f}",
