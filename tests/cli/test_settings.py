@@ -77,6 +77,8 @@ FLAGS = {
     "fit.latent_spread": ("--latent_spread=4", 4.0),
     "fit.bias_spread": ("--bias_spread=0", 0.0),
     "fit.schedule": ("--schedule=constant", "constant"),
+    "fit.warmup_steps": ("--warmup_steps=7", 7),
+    "fit.base_width": ("--base_width=300", 300),
     "fit.nesterov": ("--nonesterov", False),
     "fit.drop_last": ("--nodrop_last", False),
     "early_stopping.enabled": ("--use_early_stopping", True),

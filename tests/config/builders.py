@@ -71,6 +71,8 @@ LISTS = {
     "latent_spread": _values(st.floats(1e-3, 1e3)),
     "bias_spread": _values(st.floats(0, 1e3)),
     "schedule": _values(st.sampled_from(SCHEDULES)),
+    "warmup_steps": _values(st.integers(0, 1000)),
+    "base_width": _values(st.integers(1, 5000)),
     "nesterov": _values(st.booleans()),
     "drop_last": _values(st.booleans()),
 }
@@ -133,6 +135,8 @@ studies = st.builds(
         latent_spread=st.none() | st.floats(1e-3, 1e3),
         bias_spread=st.floats(0, 10),
         latent_learning_rate=st.none() | rates,
+        warmup_steps=st.integers(0, 1000),
+        base_width=st.none() | counts,
         nesterov=st.booleans(),
         schedule=st.sampled_from(SCHEDULES),
         drop_last=st.booleans(),

@@ -181,6 +181,34 @@ def test_a_run_starts_where_the_fit_says() -> None:
     assert place_images(digits(), CONFIG) is None
 
 
+def test_a_warm_up_is_a_tenth_of_the_fit_at_most() -> None:
+    def first_losses(warmup_steps: int, num_epochs: int = 20) -> np.ndarray:
+        fit = replace(CONFIG.fit, warmup_steps=warmup_steps, num_epochs=num_epochs)
+        return np.asarray(run(2, replace(CONFIG, fit=fit)).history["loss"][:2])
+
+    without, with_some, with_more = (first_losses(n) for n in (0, 6, 10_000))
+    assert without[0] < with_some[0] < with_more[0]
+    n_steps = 20 * (len(digits().train) // CONFIG.fit.batch_size)
+    np.testing.assert_array_equal(with_more, first_losses(n_steps // 10))
+
+
+def test_wide_layers_take_smaller_steps() -> None:
+    def step(base_width: int | None) -> list[np.ndarray]:
+        fit = replace(CONFIG.fit, base_width=base_width, batch_size=len(digits().train))
+        config = replace(CONFIG, fit=fit)
+        before, after = start(config).state.decoder, run(1, config).state.decoder
+        return [
+            np.asarray(new.weight - old.weight)
+            for old, new in zip(before.layers, after.layers, strict=True)
+        ]
+
+    shares = []
+    for whole, part in zip(step(None), step(16), strict=True):
+        shares.append(min(1.0, 16 / len(whole)))
+        np.testing.assert_allclose(part, shares[-1] * whole, atol=1e-6)
+    assert shares == [1, 0.5, 0.5]
+
+
 def test_nesterov_changes_the_steps_of_the_decoder() -> None:
     plain = run(2, CONFIG).history["loss"]
     ahead = run(2, replace(CONFIG, fit=replace(CONFIG.fit, nesterov=True))).history["loss"]

@@ -64,7 +64,7 @@ class StudyFlags:
         str | None,
         Parameter(
             group=_FIT,
-            help=f"Named values of the next seven settings: one of {', '.join(RECIPES)}. A setting "
+            help=f"Named values of the next nine settings: one of {', '.join(RECIPES)}. A setting "
             "given by itself wins. [default: fast]",
         ),
     ] = None
@@ -73,6 +73,8 @@ class StudyFlags:
     bias_spread: Annotated[float | None, flag(_FIT, "fit.bias_spread")] = None
     latent_lr: Annotated[float | None, flag(_FIT, "fit.latent_learning_rate")] = None
     schedule: Annotated[str | None, flag(_FIT, "fit.schedule")] = None
+    warmup_steps: Annotated[int | None, flag(_FIT, "fit.warmup_steps")] = None
+    base_width: Annotated[int | None, flag(_FIT, "fit.base_width")] = None
     nesterov: Annotated[bool | None, flag(_FIT, "fit.nesterov")] = None
     drop_last: Annotated[bool | None, flag(_FIT, "fit.drop_last")] = None
     use_early_stopping: Annotated[bool | None, flag(_FIT, "early_stopping.enabled")] = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from autodecoder.config.rules import (
     check_choice,
+    check_count,
     check_learning_rate,
     check_number,
     check_positive_int,
@@ -29,6 +30,8 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "bias_spread": 0.5,
                 "latent_learning_rate": 0.05,
                 "schedule": "linear",
+                "warmup_steps": 100,
+                "base_width": 500,
                 "nesterov": True,
                 "drop_last": True,
             }
@@ -40,6 +43,8 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "bias_spread": 0.0,
                 "latent_learning_rate": None,
                 "schedule": "constant",
+                "warmup_steps": 0,
+                "base_width": None,
                 "nesterov": False,
                 "drop_last": True,
             }
@@ -90,6 +95,17 @@ class FitConfig:
         "Course of the step sizes: constant; cosine or linear, falling to 0 over the fit.",
         flag="schedule",
     )
+    warmup_steps: int = setting(
+        100,
+        "Steps over which the step sizes rise to their full values; at most a tenth of the fit.",
+        flag="warmup_steps",
+    )
+    base_width: int | None = setting(
+        500,
+        "Inputs up to which a layer of the decoder takes the full step; that of a layer with more "
+        "is smaller in proportion.",
+        flag="base_width",
+    )
     nesterov: bool = setting(True, "Nesterov's momentum in the decoder's Adam.", flag="nesterov")
     drop_last: bool = setting(
         True,
@@ -115,6 +131,9 @@ class FitConfig:
             raise ConfigError(
                 f"bias_spread must lie between 0 and {_WIDEST:g}, got {self.bias_spread}."
             )
+        check_count("warmup_steps", self.warmup_steps)
+        if self.base_width is not None:
+            check_positive_int("base_width", self.base_width)
         check_switch("nesterov", self.nesterov)
         check_switch("drop_last", self.drop_last)
         if self.latent_learning_rate is not None:

@@ -42,6 +42,8 @@ TUNABLE = (
     "latent_spread",
     "bias_spread",
     "schedule",
+    "warmup_steps",
+    "base_width",
     "nesterov",
     "drop_last",
 )
@@ -50,7 +52,7 @@ TRACED = ("learning_rate", "latent_learning_rate")
 #: Short names accepted on the command line.
 TUNABLE_ALIASES = MappingProxyType({"lr": "learning_rate", "latent_lr": "latent_learning_rate"})
 
-_WHOLE = ("latent_dims", "batch_size")
+_WHOLE = ("latent_dims", "batch_size", "warmup_steps", "base_width")
 _NUMBERS = (*_WHOLE, *TRACED, "dropout_rate", "latent_spread", "bias_spread")
 _WORDS = ("activation", "latent_start", "schedule")
 _SWITCHES = ("batch_norm", "use_bias", "nesterov", "drop_last")

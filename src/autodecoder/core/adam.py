@@ -36,11 +36,19 @@ def adam_start(values: Any) -> Moments:
 
 
 def adam_step(
-    values: Any, gradient: Any, moments: Any, rate: Float[Array, ""], *, nesterov: bool = False
+    values: Any, gradient: Any, moments: Any, rate: Any, *, nesterov: bool = False
 ) -> tuple[Any, Moments]:
-    """A step on a tree of arrays, all of which have a gradient."""
+    """A step on a tree of arrays, all of which have a gradient.
+
+    There is one step size for all of them, or a tree that is the top of theirs: what lies below a
+    leaf of it steps by that one.
+    """
     direction, moments = (_NADAM if nesterov else _ADAM).update(gradient, moments)
-    return jax.tree.map(lambda v, d: v - rate * d, values, direction), moments
+
+    def move(rate: Float[Array, ""], values: Any, direction: Any) -> Any:
+        return jax.tree.map(lambda v, d: v - rate * d, values, direction)
+
+    return jax.tree.map(move, rate, values, direction), moments
 
 
 class Rows(NamedTuple):

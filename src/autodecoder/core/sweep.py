@@ -93,6 +93,9 @@ def sweep(
     places = jnp.minimum(steps * batch_size, n - batch_size)[:, None] + jnp.arange(batch_size)
     visited = order[places]
     shares = _schedule(fit, epoch + steps / n_batches)
+    if training:
+        shares = shares * _warmup(fit, epoch * n_batches + steps, n_batches)
+    width_shares = [_width_share(fit, len(layer.weight)) for layer in decoder.layers]
     done, latent_rates = latents.steps, rates.latents * shares
     # Before each step, behind it, and of rows that no step sees.
     first = jnp.concatenate([jnp.zeros_like(steps), steps + 1, jnp.zeros(1, jnp.int32)])
@@ -121,7 +124,7 @@ def sweep(
                 decoder.layers,
                 layers_gradient,
                 decoder_moments,
-                rates.decoder * shares[k],
+                tuple(rates.decoder * shares[k] * share for share in width_shares),
                 nesterov=fit.nesterov,
             )
             decoder = replace(decoder, layers=layers)
@@ -234,3 +237,24 @@ def _schedule(fit: FitConfig, epoch: Float[Array, " steps"]) -> Float[Array, " s
     if fit.schedule == "linear":
         return 1 - epoch / fit.num_epochs
     return 0.5 * (1 + jnp.cos(jnp.pi * epoch / fit.num_epochs))
+
+
+def _warmup(fit: FitConfig, step: Int[Array, " steps"], n_batches: int) -> Float[Array, " steps"]:
+    """Share of the full step size in the first steps of a fit.
+
+    Without it the first steps of a deep decoder, whose second moments rest on few gradients yet,
+    throw it where its outputs are saturated and nothing moves it any more (Liu et al.
+    2020, "On the variance of the adaptive learning rate and beyond").
+    """
+    length = min(fit.warmup_steps, fit.num_epochs * n_batches // 10)
+    return jnp.minimum(1, (step + 1) / max(1, length))
+
+
+def _width_share(fit: FitConfig, n_inputs: int) -> float:
+    """Share of the step size that a layer takes.
+
+    A step of Adam moves every weight by as much, and an output by as much as there are inputs:
+    steps in inverse proportion keep that change, and one step size is good for all widths (Yang et
+    al. 2021, "Tensor Programs V").
+    """
+    return 1.0 if fit.base_width is None else min(1.0, fit.base_width / n_inputs)
