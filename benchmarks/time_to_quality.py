@@ -30,7 +30,7 @@ import numpy as np
 import peers
 
 #: Learning rates: for each recipe the best of a few, found on a split of the training images.
-RATES = {"fast": 6e-3, "original": 1e-3}
+RATES = {"fast": 1e-2, "original": 1e-3}
 PEERS = {"pytorch": peers.pytorch, "autoencoder": peers.autoencoder}
 
 

@@ -22,7 +22,7 @@ N_EPOCHS = WATCHED.fit.num_epochs
 STEADY, SLOW, WILD, BROKEN = range(4)
 #: One run that never stops, one that stops for want of progress, one that stops after its best
 #: epoch, and one that is not finite from its first epoch on.
-RATES = (1e-3, 1e-5, 1e-1, float("nan"))
+RATES = (1e-3, 1e-5, 2e-1, float("nan"))
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["loop", "side by side"])

@@ -14,7 +14,7 @@ from autodecoder.config import RunConfig
 from autodecoder.core.adam import adam_start
 from autodecoder.core.decoder import decode
 from autodecoder.core.scaling import scale_pixels
-from autodecoder.core.sweep import start_moving, sweep
+from autodecoder.core.sweep import shuffled, start_moving, sweep
 
 KEY = jax.random.key(5)
 STEP = rates(3e-3, 5e-2)
@@ -43,8 +43,8 @@ def dense_sweeps(config: RunConfig, images: jax.Array, training: bool) -> Any:
     dropped = training and config.fit.drop_last
     n_batches = n // size if dropped else -(-n // size)
     for epoch in range(N_EPOCHS):
-        order_key, _ = jax.random.split(jax.random.fold_in(KEY, epoch))
-        order = np.asarray(jax.random.permutation(order_key, n))
+        order = np.asarray(shuffled(jax.random.fold_in(KEY, epoch), n))
+        np.testing.assert_array_equal(np.sort(order), np.arange(n))
         for k in range(n_batches):
             rows = order[k * size : (k + 1) * size]
             weights = jnp.full(len(rows), 1 / len(rows))
@@ -86,7 +86,7 @@ def test_a_pass_is_dense_adam(n: int, training: bool, drop_last: bool) -> None:
     for epoch in range(N_EPOCHS):
         key = jax.random.fold_in(KEY, epoch)
         now = jnp.asarray(epoch)
-        done = sweep(decoder, moments, latents, images, key, now, STEP, config)
+        done = sweep(decoder, moments, latents, images, key, KEY, now, STEP, config)
         decoder, moments, latents = done.decoder, done.decoder_moments, done.latents
     moved = np.abs(values - latents_before(n)).mean()
     assert moved > 0.1

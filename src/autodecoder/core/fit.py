@@ -197,13 +197,14 @@ def run_epoch(
         validation where there are no validation images.
     """
     epoch_key = jax.random.fold_in(state.key, state.epoch)
-    train_key, val_key, sample_key = jax.random.split(epoch_key, 3)
+    train_key, noise_key, val_key, sample_key = jax.random.split(epoch_key, 4)
     trained = sweep(
         state.decoder,
         state.decoder_moments,
         state.train,
         images.train,
         train_key,
+        noise_key,
         state.epoch,
         rates,
         config,
@@ -214,7 +215,8 @@ def run_epoch(
     metrics = trained.errors._asdict() | _statistics("", train.values)
     val = state.val
     if len(images.val):
-        validated = sweep(decoder, None, val, images.val, val_key, state.epoch, rates, config)
+        keys = (val_key, noise_key)  # a frozen decoder has no noise
+        validated = sweep(decoder, None, val, images.val, *keys, state.epoch, rates, config)
         val = validated.latents
         metrics |= {f"val_{name}": value for name, value in validated.errors._asdict().items()}
         metrics |= _statistics("val_", val.values)

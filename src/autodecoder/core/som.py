@@ -12,7 +12,7 @@ _N_NODES = 1024
 #: Images that a map is made of, and the principal components along which they are compared.
 _N_IMAGES = 10_000
 _RANK = 64
-_N_ITERATIONS = 25
+_N_ITERATIONS = 15
 #: Width of the neighbourhood: at first as a share of a side of the map, in the end in nodes.
 _FIRST_WIDTH = 0.25
 _LAST_WIDTH = 0.7

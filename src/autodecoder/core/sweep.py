@@ -69,7 +69,8 @@ def sweep(
     decoder_moments: Moments,
     latents: MovingLatents,
     images: Num[Array, "n pixels"],
-    key: PRNGKeyArray,
+    order_key: PRNGKeyArray,
+    noise_key: PRNGKeyArray,
     epoch: Int[Array, ""],
     rates: LearningRates,
     config: RunConfig,
@@ -87,8 +88,7 @@ def sweep(
     n = len(images)
     batch_size = min(fit.batch_size, n)
     n_batches = n // batch_size if training and fit.drop_last else -(-n // batch_size)
-    order_key, noise_key = jax.random.split(key)
-    order = jax.random.permutation(order_key, n)
+    order = shuffled(order_key, n)
     steps = jnp.arange(n_batches)
     places = jnp.minimum(steps * batch_size, n - batch_size)[:, None] + jnp.arange(batch_size)
     visited = order[places]
@@ -170,6 +170,11 @@ def sweep(
         jax.tree.map(lambda e: e.sum() / n_seen, errors),
         None if norms is None else norms.mean(axis=0),
     )
+
+
+def shuffled(key: PRNGKeyArray, n: int) -> Int[Array, " n"]:
+    """The numbers from 0 to `n` - 1 in random order, by one sort."""
+    return jnp.argsort(jax.random.bits(key, (n,)))
 
 
 class _Visit(NamedTuple):
