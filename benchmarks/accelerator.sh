@@ -17,9 +17,9 @@ quality() {  # five executions together, cold the first time
 echo "## The headline architecture"
 for start in cold warm; do
     echo "$start:"
-    quality --runs fast:5 --arch $headline --lr 3e-3
+    quality --runs fast:3 --arch $headline
 done
-quality --runs fast:40 --arch $headline --lr 3e-3
+quality --runs fast:40 --arch $headline
 quality --runs original:500 --arch $headline
 echo "## Epochs"
 python3 "$here/cost.py" --runs 5 --arch $headline
