@@ -187,7 +187,10 @@ DAMAGES = {
     "deeper": (edit_config(arch=[8, 5, 5]), r"layers/2/weight must be float32\[5, 5\], got"),
     "huge": (edit_config(arch=[999_999] * 9), r"layers/0/weight must be float32\[3, 999999\]"),
     "endless": (edit_config(arch=[1] * 100_000), "fewer arrays than config.json has layers"),
-    "beyond all numbers": (edit_config(image_shape=[2**31 - 1] * 3), "must be float32"),
+    "beyond all numbers": (
+        edit_config(image_shape=[2**31 - 1] * 3),
+        "pixels in image_shape must be",
+    ),
     "a table": (edit_config(scaler="standardize"), "image_shape of a table must be 1, features, 1"),
     "about": (edit_config(about=[1]), "about must be an object"),
     "no arch": (edit_config(arch=...), "damaged: 'arch' is missing"),

@@ -144,6 +144,7 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Model:
     if not isinstance(about, dict):
         raise ValueError("about must be an object")
     n_pixels = height * width * channels
+    check_positive_int("the number of pixels in image_shape", n_pixels)
     like: Any = None
 
     def check_decoder(shapes: Shapes) -> None:
