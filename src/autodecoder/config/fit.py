@@ -30,7 +30,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "bias_spread": 0.5,
                 "latent_learning_rate": 0.05,
                 "schedule": "linear",
-                "warmup_steps": 100,
+                "warmup_steps": 500,
                 "base_width": 500,
                 "nesterov": True,
                 "drop_last": True,
@@ -78,7 +78,7 @@ class FitConfig:
     )
     latent_spread: float | None = setting(
         None,
-        "Standard deviation of the latents that start by pca, by default 3, or som, 10.",
+        "Root mean square of the latents that start by pca, by default 3, or som, 10.",
         flag="latent_spread",
     )
     bias_spread: float = setting(
@@ -96,7 +96,7 @@ class FitConfig:
         flag="schedule",
     )
     warmup_steps: int = setting(
-        100,
+        500,
         "Steps over which the step sizes rise to their full values; at most a tenth of the fit.",
         flag="warmup_steps",
     )

@@ -18,8 +18,6 @@ _NORMAL_STD = 0.1
 _BLOCK = 1000
 _PCA_OVERSAMPLING = 10
 _PCA_ITERATIONS = 8
-#: A component counts as absent below this share of the first one's standard deviation.
-_PCA_RANK_TOLERANCE = 1e-4
 
 
 class PCA(NamedTuple):
@@ -68,13 +66,13 @@ def fit_pca(images: Num[np.ndarray, "n pixels"], n_components: int) -> PCA:
 
 
 def pca_scores(pca: PCA, images: Num[np.ndarray, "n pixels"]) -> Float[np.ndarray, "n dims"]:
-    """Scores of images, each component scaled to unit variance over the images it was fitted to.
+    """Scores of images, scaled together: their mean square over the images fitted to is 1.
 
-    Columns for components that those images do not have are 0.
+    Among each other the components keep their scale, so that in the latent space images lie as far
+    apart as they differ. Columns for components that those images do not have are 0.
     """
-    present = pca.std > _PCA_RANK_TOLERANCE * pca.std[0]
-    scale = np.where(present, 1 / np.where(present, pca.std, 1), 0)
-    return project(pca._replace(components=pca.components * scale), images)
+    size = np.sqrt(np.mean(pca.std**2))
+    return project(pca._replace(components=pca.components / (size or 1)), images)
 
 
 def project(pca: PCA, images: Num[np.ndarray, "n pixels"]) -> Float[np.ndarray, "n dims"]:
@@ -100,7 +98,7 @@ def start_latents(
         Bojanowski et al. 2018) and `som`, the places given times their spread.
     shape : (n, latent_dims)
     places : (n, latent_dims), optional
-        Of unit variance; needed by `pca` and `som`.
+        Of mean square 1; needed by `pca` and `som`.
     """
     start = fit.start_for(shape[1])
     if start == "zeros":
