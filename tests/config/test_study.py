@@ -182,3 +182,11 @@ def test_a_search_of_spreads_needs_one_trial_that_they_matter_to() -> None:
     spreads = {"latent_spread": (1.0, 3.0), "bias_spread": (0.0, 1.0)}
     space = spreads | {"latent_start": ("zeros", "pca")}
     StudyConfig(search=SearchConfig(space=RATE | space))
+
+
+@pytest.mark.usefixtures("as_shipped")
+@pytest.mark.parametrize("part", ["data", "decoder", "fit", "infer", "search", "log"])
+def test_a_part_of_another_kind_is_refused(part: str) -> None:
+    kind = type(getattr(StudyConfig(), part)).__name__
+    with pytest.raises(ConfigError, match=f"{part} must be a {kind}, got None"):
+        StudyConfig(**{part: None})

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -111,6 +111,10 @@ class StudyConfig:
     )
 
     def __post_init__(self) -> None:
+        for part in fields(self):
+            kind, value = part.default_factory, getattr(self, part.name)
+            if isinstance(kind, type) and not isinstance(value, kind):
+                raise ConfigError(f"{part.name} must be a {kind.__name__}, got {value!r}.")
         take_plain(self)
         check_choice("objective", self.objective, (*METRICS, *METRIC_ALIASES))
         check_positive_int("executions_per_trial", self.executions_per_trial, most=10_000)
