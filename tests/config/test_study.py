@@ -1,6 +1,7 @@
 """What of a study's settings is static in a run, and how its runs are watched."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -188,5 +189,6 @@ def test_a_search_of_spreads_needs_one_trial_that_they_matter_to() -> None:
 @pytest.mark.parametrize("part", ["data", "decoder", "fit", "infer", "search", "log"])
 def test_a_part_of_another_kind_is_refused(part: str) -> None:
     kind = type(getattr(StudyConfig(), part)).__name__
+    other: Any = {part: None}
     with pytest.raises(ConfigError, match=f"{part} must be a {kind}, got None"):
-        StudyConfig(**{part: None})
+        StudyConfig(**other)
