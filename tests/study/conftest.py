@@ -34,7 +34,8 @@ def digits() -> Dataset:
     return load_study_data(CONFIG)
 
 
-@pytest.fixture(scope="session")
+# Of the package, not of the session: what lives longer is set up before its compilation is quick.
+@pytest.fixture(scope="package")
 def undisturbed(
     digits: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Study, list[Progress]]:
@@ -44,7 +45,7 @@ def undisturbed(
     return run_study(CONFIG, digits, folder, report=reports.append), reports
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def whole(undisturbed: tuple[Study, list[Progress]]) -> Study:
     return undisturbed[0]
 

@@ -210,9 +210,9 @@ def test_twelve_runs_of_one_shape_compile_once(
         assert [b - a for a, b in zip(before, after, strict=True)] == [expected] * 2
 
 
-def test_each_shape_is_one_group(digits: Dataset, tmp_path: Path) -> None:
+def test_each_shape_is_one_group(whole: Study, digits: Dataset, tmp_path: Path) -> None:
     space = {"learning_rate": RATES, "latent_dims": (2, 4)}
-    alone = run_study(CONFIG, digits, tmp_path / "alone")
+    run_study(CONFIG, digits, tmp_path / "two")
     before = n_programs(advance)
     both = run_study(replace(CONFIG, search=SearchConfig(space)), digits, tmp_path / "both")
     assert n_programs(advance) - before == 1, "two dimensions were compiled already"
@@ -226,7 +226,7 @@ def test_each_shape_is_one_group(digits: Dataset, tmp_path: Path) -> None:
     ]
     for rate in RATES:
         (flat,) = (t for t in both.trials if t.values == {"learning_rate": rate, "latent_dims": 2})
-        for one, other in zip(flat.executions, by_rate(alone, rate).executions, strict=True):
+        for one, other in zip(flat.executions, by_rate(whole, rate).executions, strict=True):
             assert_same_history(one.history, other.history)
 
 

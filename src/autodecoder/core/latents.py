@@ -18,6 +18,8 @@ _NORMAL_STD = 0.1
 _BLOCK = 1000
 _PCA_OVERSAMPLING = 10
 _PCA_ITERATIONS = 8
+#: Below this share of the first one's standard deviation a component is taken for rounding.
+_PCA_RANK_TOLERANCE = 1e-3
 
 
 class PCA(NamedTuple):
@@ -33,7 +35,8 @@ def fit_pca(images: Num[np.ndarray, "n pixels"], n_components: int) -> PCA:
 
     Images are read in blocks, so that the working memory stays at a few thousand images. The
     result does not depend on chance (the test matrix is fixed), and the sign of a component makes
-    its largest entry positive. Components beyond the rank of the images have `std` 0.
+    its largest entry positive. Components beyond the rank of the images are 0, and so is their
+    `std`.
 
     References
     ----------
@@ -61,6 +64,8 @@ def fit_pca(images: Num[np.ndarray, "n pixels"], n_components: int) -> PCA:
     largest = np.take_along_axis(components, np.abs(components).argmax(0)[None], axis=0)
     components = components * np.sign(largest)
     std = np.sqrt(np.maximum(variances[order], 0))
+    present = std > _PCA_RANK_TOLERANCE * std[0]
+    components, std = components * present, std * present
     missing = n_components - components.shape[1]
     return PCA(mean, np.pad(components, ((0, 0), (0, missing))), np.pad(std, (0, missing)))
 
@@ -94,7 +99,7 @@ def start_latents(
     key : key
         Used by the start `normal`.
     fit : FitConfig
-        Its `latent_start`: `zeros`; `normal`, standard deviation 0.1; `pca` (the start of
+        Its `latent_start`: `zeros`; `normal`, standard deviation 0.1; `pca` (as in
         Bojanowski et al. 2018) and `som`, the places given times their spread.
     shape : (n, latent_dims)
     places : (n, latent_dims), optional
