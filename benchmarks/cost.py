@@ -23,7 +23,7 @@ import numpy as np
 from autodecoder.config import DecoderConfig, RunConfig, fit_config, format_arch
 from autodecoder.core.adam import adam_start, adam_step
 from autodecoder.core.fit import Images
-from autodecoder.core.population import advance, execution_key, init_population
+from autodecoder.core.population import advance, init_population
 from autodecoder.core.sweep import LearningRates
 from autodecoder.study.group import side_by_side
 
@@ -153,10 +153,9 @@ def measure(shape: Shape) -> tuple[float, float]:
         scaler="standard",
         image_shape=(shape.n_pixels, 1, 1),
     )
-    rates = jnp.full(shape.n_runs, 1e-3)
-    key = jax.random.key(0)
-    keys = jnp.stack([execution_key(key, k) for k in range(shape.n_runs)])
-    population = init_population(keys, LearningRates(rates, rates), images, None, config)
+    rates = LearningRates(*2 * (jnp.full(shape.n_runs, 1e-3),))
+    key, executions = jax.random.key(0), np.arange(shape.n_runs, dtype=np.uint32)
+    population = init_population(key, executions, rates, images, None, config)
     switches = {"config": config, "side_by_side": side_by_side()}
     program = advance.lower(population, images, 0, shape.n_runs, 0, **switches).compile()
     plan = program.memory_analysis()

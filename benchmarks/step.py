@@ -22,7 +22,7 @@ import numpy as np
 
 from autodecoder.config import DecoderConfig, RunConfig, fit_config
 from autodecoder.core.fit import Images
-from autodecoder.core.population import advance, execution_key, init_population
+from autodecoder.core.population import advance, init_population
 from autodecoder.core.sweep import LearningRates
 from cost import matrix_rate
 
@@ -43,8 +43,8 @@ def ours(pixels: np.ndarray):
         image_shape=(28, 28, 1),
     )
     rate = jnp.full(1, 1e-3)
-    keys = execution_key(jax.random.key(0), 0)[None]
-    population = init_population(keys, LearningRates(rate, rate), images, None, config)
+    key, first = jax.random.key(0), np.zeros(1, np.uint32)
+    population = init_population(key, first, LearningRates(rate, rate), images, None, config)
     done = 0
 
     def epoch() -> None:

@@ -12,7 +12,7 @@ from tests.compilation import compiled_quickly
 
 from autodecoder.config import DecoderConfig, RunConfig, WatchConfig, fit_config
 from autodecoder.core.fit import Images, Run, advance_run, init_run
-from autodecoder.core.population import Population, advance, execution_key, init_population
+from autodecoder.core.population import Population, advance, init_population
 from autodecoder.core.sweep import LearningRates
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data import load_dataset
@@ -74,12 +74,12 @@ def populate(
     learning_rates: tuple[float, ...], config: RunConfig, n_executions: int = 1
 ) -> Population:
     """A population before its first epoch: learning rates outside, executions inside."""
-    keys = [execution_key(KEY, k) for _ in learning_rates for k in range(n_executions)]
+    executions = np.tile(np.arange(n_executions, dtype=np.uint32), len(learning_rates))
     steps = np.repeat(np.asarray(learning_rates, np.float32), n_executions)
     # Two copies: a population is consumed when it is moved on, its rates with it.
     both = LearningRates(jnp.array(steps), jnp.array(steps))
     with compiled_quickly():
-        return init_population(jnp.stack(keys), both, digits(), None, config)
+        return init_population(KEY, executions, both, digits(), None, config)
 
 
 def move_all(

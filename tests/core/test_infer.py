@@ -180,6 +180,16 @@ def test_the_size_of_blocks_is_no_matter(trained, default, monkeypatch) -> None:
     np.testing.assert_allclose(tight.errors.loss, default.errors.loss, atol=1e-5)
 
 
+def test_on_an_accelerator_blocks_go_on_together_to_the_same_end(
+    trained, default, monkeypatch
+) -> None:
+    state, images = trained
+    monkeypatch.setattr(infer, "_on_accelerator", lambda: True)
+    together = place(state, images.val)
+    for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(default), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_what_the_decoder_draws_is_found_again(trained) -> None:
     state, _ = trained
     latents = state.train.values[1000:1359]

@@ -189,7 +189,7 @@ def infer_latents(
     if len(images) == 0:
         return _nothing(dims)
     method = plan.config.method_for(dims)
-    block_size = plan.config.block_size_for(accelerator=jax.default_backend() != "cpu")
+    block_size = plan.config.block_size_for(accelerator=_on_accelerator())
     size = min(block_size, max(1, _JACOBIAN_ENTRIES // (dims * images.shape[1])))
     # All images under way keep a Hessian.
     at_once = len(images) if method == "adam" else max(size, _HESSIAN_ENTRIES // dims**2)
@@ -216,12 +216,18 @@ def _look_away(_latents: Any) -> None:
     """Watch nothing."""
 
 
+def _on_accelerator() -> bool:
+    return jax.default_backend() != "cpu"
+
+
 def _find_by_lm(
     plan: InferencePlan, size: int, n_starts: int, images, weights, given, *, watch: Watch
 ) -> _Found:
     """By quasi-Newton steps: those that have converged are left behind on the way, so that the
-    slow ones do not hold up the others."""
+    slow ones do not hold up the others. On an accelerator they are not: to send the Hessians of
+    all images to and fro takes longer than the steps do."""
     n_steps, task = plan.config.steps_for("lm"), plan.task
+    whole = _on_accelerator() and watch is _look_away
     everyone = np.arange(len(images))
     search, start = by_blocks(
         lambda rows: _begin(plan, *take(rows, images, weights, given)),
@@ -242,7 +248,7 @@ def _find_by_lm(
     while True:
         left = (search.steps < n_steps) & np.isfinite(search.value)
         if (moving := left & ~search.stopped).any():
-            more = max(2, taken // 2) if watch is _look_away else 1
+            more = n_steps if whole else max(2, taken // 2) if watch is _look_away else 1
             go_on(_advance, moving, np.minimum(search.steps + more, n_steps))
             taken += more
             watch(search.latents.copy())

@@ -10,13 +10,14 @@ from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Array, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
 from autodecoder.config import RunConfig
 from autodecoder.core.fit import Images, Places, Run, advance_run, init_run
 from autodecoder.core.sweep import LearningRates
 
 _Stacked = TypeVar("_Stacked")
+_UNOPTIMISED = {"xla_backend_optimization_level": 0}
 
 
 class Population(NamedTuple):
@@ -29,28 +30,34 @@ class Population(NamedTuple):
         return len(self.rates.decoder)
 
 
-@jax.jit(static_argnames="config")
-def init_population(
-    keys: Key[Array, " runs"],
+def _init_population(
+    key: PRNGKeyArray,
+    executions: UInt32[Array, " runs"],
     rates: LearningRates,
     images: Images,
     places: Places | None,
     config: RunConfig,
 ) -> Population:
-    """Runs before their first epoch, one for each key and pair of rates.
+    """Runs before their first epoch, one for each execution and pair of rates.
 
     Parameters
     ----------
-    keys : (runs,) keys
+    key : key
+        Of all; each run has the `execution_key` of its number.
+    executions : (runs,) uint32
     rates : LearningRates of (runs,)
     images, places, config
         Shared by all runs, as in `init_run`.
     """
 
-    def init(key: PRNGKeyArray) -> Run:
-        return init_run(key, images, places, config)
+    def init(execution: UInt32[Array, ""]) -> Run:
+        return init_run(execution_key(key, execution), images, places, config)
 
-    return Population(jax.lax.map(init, keys), rates)
+    return Population(jax.lax.map(init, executions), rates)
+
+
+#: It runs once, for as long as it takes to compile with optimisations.
+init_population = jax.jit(_init_population, static_argnames="config", compiler_options=_UNOPTIMISED)
 
 
 def _advance(
@@ -95,7 +102,7 @@ advance_unoptimised = jax.jit(
     _advance,
     static_argnames=("config", "side_by_side"),
     donate_argnames="population",
-    compiler_options={"xla_backend_optimization_level": 0},
+    compiler_options=_UNOPTIMISED,
 )
 
 
@@ -122,7 +129,7 @@ def select_runs(stacked: _Stacked, indices: Int[Array, " left"]) -> _Stacked:
     return jax.tree.map(lambda a: a[indices], stacked)
 
 
-def execution_key(key: PRNGKeyArray, execution: int) -> PRNGKeyArray:
+def execution_key(key: PRNGKeyArray, execution: int | UInt32[Array, ""]) -> PRNGKeyArray:
     """The key of an execution, which depends on its number alone.
 
     So a trial of a search equals the same trial run by itself, and trials are compared on common

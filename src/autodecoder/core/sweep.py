@@ -29,10 +29,10 @@ _MOST_STEPS = 2**31 - 1
 
 
 class LearningRates(NamedTuple):
-    """Step sizes of a run; traced, so that a search over them compiles once."""
+    """Step sizes of a run, or of stacked runs; traced, so that a search over them compiles once."""
 
-    decoder: Float[Array, ""]
-    latents: Float[Array, ""]
+    decoder: Float[Array, "*runs"]
+    latents: Float[Array, "*runs"]
 
 
 class MovingLatents(NamedTuple):

@@ -21,7 +21,7 @@ from autodecoder.config import (
 )
 from autodecoder.config.rules import as_plain, check_choice, check_learning_rate, check_seed
 from autodecoder.core.fit import Images, place_images, take_snapshot
-from autodecoder.core.population import advance, execution_key, init_population, take_run
+from autodecoder.core.population import advance, init_population, take_run
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.sweep import LearningRates
 from autodecoder.core.watch import DIVERGED
@@ -131,8 +131,9 @@ def fit_model(
     rates = LearningRates(*(jnp.full(1, r, jnp.float32) for r in (learning_rate, latent_rate)))
     on_device = Images(jnp.asarray(rows), jnp.asarray(val_rows))
     limit_programs()
-    keys = execution_key(jax.random.key(seed), 0)[None]
-    population = init_population(keys, rates, on_device, place_images(on_device, config), config)
+    places = place_images(on_device, config)
+    key, first = jax.random.key(seed), np.zeros(1, np.uint32)
+    population = init_population(key, first, rates, on_device, places, config)
     epoch, portion = 0, 1
     while epoch < fit.num_epochs:
         start, until = time.monotonic(), min(epoch + portion, fit.num_epochs)

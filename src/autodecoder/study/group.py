@@ -29,7 +29,6 @@ from autodecoder.core.population import (
     Population,
     advance,
     advance_unoptimised,
-    execution_key,
     init_population,
     note_metrics,
     select_runs,
@@ -177,10 +176,12 @@ class Group:
         self._report(Progress("compile", 0, 1))
         infos = [slot.info for slot in self.slots]
         key = jax.random.key(self._config.seed)
-        keys = jnp.stack([execution_key(key, info.execution) for info in infos])
-        places = place_images(self._images, self._run_config)
+        executions = np.asarray([info.execution for info in infos], np.uint32)
         rates = learning_rates(self._config, infos)
-        self._population = init_population(keys, rates, self._images, places, self._run_config)
+        places = place_images(self._images, self._run_config)
+        self._population = init_population(
+            key, executions, rates, self._images, places, self._run_config
+        )
         self._restore()
         self._advance(0, 1, 0)
         for slot in self.slots:
@@ -363,7 +364,8 @@ def learning_rates(config: StudyConfig, infos: Sequence[RunInfo]) -> LearningRat
         own = config.parts(info.values)[1].latent_learning_rate
         decoder.append(rate)
         latents.append(rate if own is None else own)
-    return LearningRates(jnp.asarray(decoder, jnp.float32), jnp.asarray(latents, jnp.float32))
+    rates = (np.asarray(part, np.float32) for part in (decoder, latents))
+    return LearningRates(*map(jax.device_put, rates))
 
 
 def unfinished(config: StudyConfig, slot: Slot, run: Run) -> Execution:
