@@ -20,6 +20,7 @@ from autodecoder.core.starts import start_names
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 CONFIG = InferConfig(n_candidates=300, block_size=64)
 ADAM = replace(CONFIG, method="adam")
+LBFGS = replace(CONFIG, method="lbfgs")
 ALL_STARTS = ("nearest", "grid", "learned", "zeros", "random")
 
 
@@ -95,6 +96,13 @@ def test_losses_are_those_of_the_latents(trained, default) -> None:
     np.testing.assert_allclose(default.errors.loss, losses, rtol=1e-5)
 
 
+def test_lbfgs_comes_to_the_same(trained, default) -> None:
+    found = place(trained[0], trained[1].val, LBFGS)
+    assert found.converged.mean() > 0.99
+    ratio = found.errors.loss.mean() / default.errors.loss.mean()
+    assert ratio < 1.005, ratio
+
+
 def test_adam_comes_to_the_same(trained, default) -> None:
     slow = place(trained[0], trained[1].val, ADAM)
     assert abs(slow.errors.loss.mean() / default.errors.loss.mean() - 1) < 0.02
@@ -155,6 +163,7 @@ def test_one_by_one_equals_all_at_once(trained, config: InferConfig) -> None:
         (5, CONFIG),
         (16, replace(CONFIG, starts=("learned", "random", "nearest"), n_starts=2)),
         (16, replace(ADAM, n_steps=50)),
+        (30, replace(CONFIG, starts=("nearest", "random"))),
         (2, replace(CONFIG, block_size=17)),
     ],
 )
@@ -172,7 +181,7 @@ def test_longer_latents_too_depend_on_no_neighbour(dims: int, config: InferConfi
 def test_the_size_of_blocks_is_no_matter(trained, default, monkeypatch) -> None:
     small = place(trained[0], trained[1].val, replace(CONFIG, block_size=17))
     np.testing.assert_allclose(small.errors.loss, default.errors.loss, atol=1e-5)
-    monkeypatch.setattr(infer, "_HESSIAN_ENTRIES", 2 * 2 * 100)
+    monkeypatch.setattr(infer, "_KEPT_ENTRIES", 2 * 2 * 100)
     parts = place(trained[0], trained[1].val)
     np.testing.assert_array_equal(parts.latents, default.latents)
     monkeypatch.setattr(infer, "_JACOBIAN_ENTRIES", 2 * 64 * 10)
@@ -224,7 +233,7 @@ def test_hidden_pixels_do_not_count_in_a_start(trained, start: str) -> None:
     np.testing.assert_array_equal(found.latents, same.latents)
 
 
-@pytest.mark.parametrize("method", ["lm", "adam"])
+@pytest.mark.parametrize("method", ["lm", "lbfgs", "adam"])
 def test_hidden_pixels_do_not_count(trained, method: str) -> None:
     state, images = trained
     rng = np.random.default_rng(0)
@@ -254,7 +263,7 @@ def test_weights_weigh(trained) -> None:
     np.testing.assert_allclose(even.errors.loss, ones.errors.loss, rtol=1e-4)
 
 
-@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, starts=ALL_STARTS), ADAM])
+@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, starts=ALL_STARTS), LBFGS, ADAM])
 def test_an_image_of_which_all_is_hidden_is_marked(trained, config: InferConfig) -> None:
     state, images = trained
     images = images.val[:20]
@@ -308,7 +317,7 @@ def test_a_dimension_that_no_training_image_uses_is_no_hindrance(trained) -> Non
     decoder, latents, images = drawn(3, 20)
     latents = latents.at[:, 1].set(0.5)
     config = replace(CONFIG, starts=("nearest", "random"), n_candidates=100, prior=0.1)
-    for method in ("lm", "adam"):
+    for method in ("lm", "lbfgs", "adam"):
         plan = plan_for(decoder, latents, replace(config, method=method))
         np.testing.assert_allclose(plan.spread, [1, 1, 1], rtol=0.3)
         assert np.isfinite(infer_latents(plan, images).errors.loss).all()
@@ -339,13 +348,16 @@ def test_a_decoder_that_has_collapsed_places_images_all_the_same() -> None:
     assert np.isfinite(found.errors.loss).all()
 
 
-def test_very_long_latents_are_placed_by_adam() -> None:
+def test_very_long_latents_are_placed() -> None:
     decoder, latents, images = drawn(130, 9)
     config = replace(CONFIG, n_candidates=100, starts=("nearest", "random"), n_starts=2)
     found = infer_latents(plan_for(decoder, latents, config), images)
-    assert (found.steps == 500).all()
     near = decode(decoder, latents)[None] - scale_pixels(images, "standard")[:, None]
     assert found.errors.loss.mean() < 0.5 * float(jnp.mean(near**2, axis=-1).min(1).mean())
+    by_adam = infer_latents(plan_for(decoder, latents, replace(config, method="adam")), images)
+    assert (by_adam.steps == 500).all()
+    assert found.errors.loss.mean() < 1.05 * by_adam.errors.loss.mean()
+    assert found.converged.all()
 
 
 def test_a_decoder_that_is_not_finite_yields_no_loss(trained) -> None:
@@ -357,7 +369,7 @@ def test_a_decoder_that_is_not_finite_yields_no_loss(trained) -> None:
     assert (found.start == -1).all()
 
 
-@pytest.mark.parametrize(("dims", "method"), [(2, "lm"), (128, "lm"), (129, "adam")])
+@pytest.mark.parametrize(("dims", "method"), [(2, "lm"), (24, "lm"), (25, "lbfgs"), (300, "lbfgs")])
 def test_the_solver_follows_from_the_length_of_latents(dims: int, method: str) -> None:
     assert InferConfig().method_for(dims) == method
     assert InferConfig(method="adam").method_for(dims) == "adam"

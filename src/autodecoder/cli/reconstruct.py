@@ -26,7 +26,7 @@ def reconstruct(
     mask: Mask = None,
     resize: Resize = False,
     method: Annotated[
-        str, Parameter(help="Solver: auto, lm or adam; see docs/inference.md.")
+        str, Parameter(help="Solver: auto, lm, lbfgs or adam; see docs/inference.md.")
     ] = "auto",
     starts: Annotated[
         str, Parameter(help="Where the search starts, by commas: see docs/inference.md.")

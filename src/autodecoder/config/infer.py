@@ -14,13 +14,12 @@ from autodecoder.config.rules import (
 )
 from autodecoder.errors import ConfigError
 
-INFER_METHODS = ("auto", "lm", "adam")
+INFER_METHODS = ("auto", "lm", "lbfgs", "adam")
 INFER_STARTS = ("nearest", "grid", "learned", "zeros", "random")
 
 #: Dimensions up to which a Hessian for each image pays; and defaults by method.
-_LM_DIMS = 128
-_LM_STEPS = 100
-_ADAM_STEPS = 500
+_LM_DIMS = 24
+_STEPS = {"lm": 100, "lbfgs": 300, "adam": 500}
 _N_CANDIDATES = 16_000
 #: Pixels of all decoded candidates together, at most, by default.
 _CANDIDATE_PIXELS = 2**26
@@ -37,8 +36,8 @@ class InferConfig:
 
     method: str = setting(
         "auto",
-        "Solver: lm, Levenberg-Marquardt with quasi-Newton updates; adam; auto, lm up to "
-        f"{_LM_DIMS} dimensions, then adam.",
+        "Solver: lm, Levenberg-Marquardt with quasi-Newton updates; lbfgs, limited-memory "
+        f"quasi-Newton; adam; auto, lm up to {_LM_DIMS} dimensions, then lbfgs.",
     )
     starts: tuple[str, ...] = setting(
         ("nearest",),
@@ -53,7 +52,9 @@ class InferConfig:
         "where there are fewer, or as many as have 67 million pixels.",
     )
     n_steps: int | None = setting(
-        None, "Steps at most; by default 100, and 500 of Adam, which takes all of them."
+        None,
+        f"Steps at most; by default {_STEPS['lm']} of lm, {_STEPS['lbfgs']} of lbfgs, and "
+        f"{_STEPS['adam']} of adam, which takes all of them.",
     )
     tolerance: float = setting(
         1e-5, "An image has converged when a step promises less than this share of its loss."
@@ -107,13 +108,13 @@ class InferConfig:
         """The solver for latents of a length."""
         if self.method != "auto":
             return self.method
-        return "lm" if latent_dims <= _LM_DIMS else "adam"
+        return "lm" if latent_dims <= _LM_DIMS else "lbfgs"
 
     def steps_for(self, method: str) -> int:
         """The most steps of a solver."""
         if self.n_steps is not None:
             return self.n_steps
-        return _ADAM_STEPS if method == "adam" else _LM_STEPS
+        return _STEPS[method]
 
     def block_size_for(self, *, accelerator: bool) -> int:
         """Images in a block, on a CPU or on an accelerator."""

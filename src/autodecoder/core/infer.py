@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, Shaped
 from autodecoder.config import InferConfig
 from autodecoder.core.blocks import by_blocks, take
 from autodecoder.core.decoder import Decoder, decode
+from autodecoder.core.lbfgs import MEMORY, LimitedSearch, advance_lbfgs, begin_lbfgs
 from autodecoder.core.losses import Errors, measure
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.core.solvers import (
@@ -28,13 +29,14 @@ from autodecoder.errors import ConfigError
 
 #: Steps after which the best of several starts goes on alone.
 _RACE_STEPS = 3
-#: Entries of the Jacobians of a block, and of the Hessians of all images under way, at most.
+#: Entries of the Jacobians of a block, and of what all images under way keep, at most.
 _JACOBIAN_ENTRIES = 2**24
-_HESSIAN_ENTRIES = 2**25
+_KEPT_ENTRIES = 2**25
 #: A dimension in which candidates spread less than by this share of the widest has no spread.
 _FLAT = 1e-6
 
 Watch = Callable[[Float[np.ndarray, "n dims"]], None]
+_Search = Search | LimitedSearch
 
 
 class Task(eqx.Module):
@@ -190,10 +192,14 @@ def infer_latents(
         return _nothing(dims)
     method = plan.config.method_for(dims)
     block_size = plan.config.block_size_for(accelerator=_on_accelerator())
-    size = min(block_size, max(1, _JACOBIAN_ENTRIES // (dims * images.shape[1])))
-    # All images under way keep a Hessian.
-    at_once = len(images) if method == "adam" else max(size, _HESSIAN_ENTRIES // dims**2)
-    find = _find_by_adam if method == "adam" else _find_by_lm
+    size, at_once, find = block_size, len(images), _find_by_steps
+    if method == "lm":
+        size = min(block_size, max(1, _JACOBIAN_ENTRIES // (dims * images.shape[1])))
+        at_once = max(size, _KEPT_ENTRIES // dims**2)  # a Hessian of each
+    elif method == "lbfgs":
+        at_once = max(size, _KEPT_ENTRIES // (2 * MEMORY * dims))
+    else:
+        find = _find_by_adam
     parts = []
     for first in range(0, len(images), at_once):
         rows = slice(first, first + at_once)
@@ -216,17 +222,21 @@ def _look_away(_latents: Any) -> None:
     """Watch nothing."""
 
 
+def _n_steps(plan: InferencePlan) -> int:
+    return plan.config.steps_for(plan.config.method_for(len(plan.mean)))
+
+
 def _on_accelerator() -> bool:
     return jax.default_backend() != "cpu"
 
 
-def _find_by_lm(
+def _find_by_steps(
     plan: InferencePlan, size: int, n_starts: int, images, weights, given, *, watch: Watch
 ) -> _Found:
     """By quasi-Newton steps: those that have converged are left behind on the way, so that the
-    slow ones do not hold up the others. On an accelerator they are not: to send the Hessians of
-    all images to and fro takes longer than the steps do."""
-    n_steps, task = plan.config.steps_for("lm"), plan.task
+    slow ones do not hold up the others. On an accelerator they are not: to send what all images
+    keep to and fro takes longer than the steps do."""
+    n_steps, task = _n_steps(plan), plan.task
     whole = _on_accelerator() and watch is _look_away
     everyone = np.arange(len(images))
     search, start = by_blocks(
@@ -235,7 +245,7 @@ def _find_by_lm(
         max(1, size // n_starts),
     )
 
-    def go_on(function: Callable[..., Search], chosen: np.ndarray, *rest: Any) -> None:
+    def go_on(function: Callable[..., _Search], chosen: np.ndarray, *rest: Any) -> None:
         by_blocks(
             lambda rows: function(task, *take(rows, images, weights, search, *rest)),
             np.flatnonzero(chosen),
@@ -288,13 +298,14 @@ def _measured(task: Task, size: int, found: _Found, images, weights) -> Inferenc
 @jax.jit
 def _begin(
     plan: InferencePlan, images: Array, weights: Array | None, given: Array | None
-) -> tuple[Search, Int[Array, " b"]]:
+) -> tuple[_Search, Int[Array, " b"]]:
     """Place the starts of a block, and let those of an image race where there are several."""
     problem, places, n_starts = _place(plan, images, weights, given)
-    search = begin_search(problem, places, plan.task.tolerance)
+    tolerance = plan.task.tolerance
+    begin = begin_search if plan.config.method_for(len(plan.mean)) == "lm" else begin_lbfgs
+    search = begin(problem, places, tolerance)
     if n_starts > 1:
-        steps = min(_RACE_STEPS, plan.config.steps_for("lm"))
-        search = advance_search(problem, search, steps, plan.task.tolerance)
+        search = _go_on(problem, search, min(_RACE_STEPS, _n_steps(plan)), tolerance)
     return _keep_best(search, search.value, n_starts)
 
 
@@ -303,10 +314,16 @@ def _advance(
     task: Task,
     images: Array,
     weights: Array | None,
-    search: Search,
+    search: _Search,
     until: Int[Array, " b"],
-) -> Search:
-    return advance_search(_problem(task, images, weights), search, until, task.tolerance)
+) -> _Search:
+    return _go_on(_problem(task, images, weights), search, until, task.tolerance)
+
+
+def _go_on(problem: Problem, search: _Search, until: Any, tolerance: Float[Array, ""]) -> _Search:
+    if isinstance(search, LimitedSearch):
+        return advance_lbfgs(problem, search, until, tolerance)
+    return advance_search(problem, search, until, tolerance)
 
 
 @jax.jit
@@ -315,7 +332,7 @@ def _renew(task: Task, images: Array, weights: Array | None, search: Search) -> 
 
 
 @jax.jit
-def _end(task: Task, images: Array, weights: Array | None, search: Search) -> Search:
+def _end(task: Task, images: Array, weights: Array | None, search: _Search) -> _Search:
     return end_search(_problem(task, images, weights), search)
 
 

@@ -1,7 +1,7 @@
 """Batched solvers of small least-squares problems: every image its own, in its latent."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ _LEAST_DAMPING = 1e-12
 #: Powell's: the share of the known curvature along a step that an update leaves at least.
 _LEAST_CURVATURE = 0.2
 #: A step that bends the objective by less than this share of it teaches nothing but rounding.
-_NOISE = 1e-12
+NOISE = 1e-12
 #: Of the objective where JᵀJ was formed: below this share of it, what a Hessian promises is not
 #: believed.
 _TRUSTED_SHARE = 0.5
@@ -130,21 +130,21 @@ def advance_search(
         moving = goes_on(search)
         damping, change = search.damping, search.change
         tried = search.latents + change
-        value, gradient = _differentiate(problem, tried)
+        value, gradient = differentiate(problem, tried)
         accepted = moving & (value < search.value)
         rejected = moving & ~accepted
         gain = (search.value - value) / search.promised
         eased = damping * jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3)
         raised = jnp.where(rejected, damping * search.growth, damping)
         # A step that is rejected teaches as well.
-        least = _NOISE * search.value
+        least = NOISE * search.value
         hessian = _update(search.hessian, change, gradient - search.gradient, least)
         return _plan_step(
             search._replace(
-                latents=_choose(accepted, tried, search.latents),
+                latents=choose(accepted, tried, search.latents),
                 value=jnp.where(accepted, value, search.value),
-                gradient=_choose(accepted, gradient, search.gradient),
-                hessian=_choose(moving, hessian, search.hessian),
+                gradient=choose(accepted, gradient, search.gradient),
+                hessian=choose(moving, hessian, search.hessian),
                 damping=jnp.where(accepted, jnp.maximum(eased, _LEAST_DAMPING), raised),
                 growth=jnp.where(
                     accepted, 2.0, jnp.where(rejected, 2 * search.growth, search.growth)
@@ -157,8 +157,8 @@ def advance_search(
     return jax.lax.while_loop(lambda search: goes_on(search).any(), step, search)
 
 
-def end_search(problem: Problem, search: Search) -> Search:
-    """Take the step at which each image converged, if it lowers the objective.
+def end_search(problem: Problem, search: Any) -> Any:
+    """Take the step at which each image converged, if it lowers the objective, of any search.
 
     That needs no gradient, which is most of what other steps cost.
     """
@@ -166,7 +166,7 @@ def end_search(problem: Problem, search: Search) -> Search:
     value = objective(problem, tried)
     better = search.converged & (value < search.value)
     return search._replace(
-        latents=_choose(better, tried, search.latents),
+        latents=choose(better, tried, search.latents),
         value=jnp.where(better, value, search.value),
         steps=search.steps + better,
     )
@@ -194,7 +194,7 @@ def adam(
 
     def step(carry, k):
         latents, moments, best, best_value = carry
-        values, gradient = _differentiate(problem, latents)
+        values, gradient = differentiate(problem, latents)
         better = values < best_value
         best = jnp.where(better[:, None], latents, best)
         best_value = jnp.where(better, values, best_value)
@@ -225,7 +225,7 @@ def _plan_step(search: Search, tolerance: float | Float[Array, ""]) -> Search:
     )
 
 
-def _choose(condition: Bool[Array, " b"], yes: Array, no: Array) -> Array:
+def choose(condition: Bool[Array, " b"], yes: Array, no: Array) -> Array:
     return jnp.where(condition.reshape(-1, *(1,) * (yes.ndim - 1)), yes, no)
 
 
@@ -256,7 +256,7 @@ def _linearise(
     )
 
 
-def _differentiate(
+def differentiate(
     problem: Problem, latents: Float[Array, "b dims"]
 ) -> tuple[Float[Array, " b"], Float[Array, "b dims"]]:
     """Value and half the gradient, by reverse mode."""
@@ -307,4 +307,4 @@ def _update(
 
     updated = hessian - outer(expected, known) + outer(fitted, curvature)
     learned = (known > least) & jnp.isfinite(updated).all(axis=(1, 2))
-    return _choose(learned, updated, hessian)
+    return choose(learned, updated, hessian)

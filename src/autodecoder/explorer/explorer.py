@@ -32,9 +32,9 @@ from autodecoder.report.plane import (
 #: Of latents decoded, and of images drawn, at a time.
 MOST_LATENTS = 512
 _BASES = ("components", "dimensions")
-#: One image at a time, and by Levenberg and Marquardt at any length, so that there is a way to see.
-_NEAREST = InferConfig(method="lm", block_size=1)
-_FROM_HERE = InferConfig(method="lm", block_size=1, starts=())
+#: One image at a time.
+_NEAREST = InferConfig(block_size=1)
+_FROM_HERE = InferConfig(block_size=1, starts=())
 
 
 @dataclass(frozen=True, eq=False)

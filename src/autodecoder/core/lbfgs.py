@@ -1,0 +1,152 @@
+"""Limited-memory quasi-Newton search for long latents: every image its own."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from autodecoder.core.decoder import decode
+from autodecoder.core.solvers import NOISE, Problem, choose, differentiate
+
+#: Steps that an image remembers.
+MEMORY = 10
+
+
+class LimitedSearch(NamedTuple):
+    """How far the search for the latents of some images has come."""
+
+    latents: Float[Array, "b dims"]
+    value: Float[Array, " b"]
+    """Of the objective; beside it half its gradient."""
+    gradient: Float[Array, "b dims"]
+    moves: Float[Array, "b memory dims"]
+    """The last steps, the newest last; and what half the gradient changed by along them."""
+    bends: Float[Array, "b memory dims"]
+    scale: Float[Array, " b"]
+    """Of the inverse Hessian, before it learns from the steps."""
+    share: Float[Array, " b"]
+    """Of the full step that is taken next."""
+    change: Float[Array, "b dims"]
+    """The next step, and by how much it promises to lower the objective."""
+    promised: Float[Array, " b"]
+    steps: Int[Array, " b"]
+    converged: Bool[Array, " b"]
+    stopped: Bool[Array, " b"]
+
+
+def begin_lbfgs(
+    problem: Problem, latents: Float[Array, "b dims"], tolerance: float | Float[Array, ""]
+) -> LimitedSearch:
+    """A search before its first step, which is the best one down the gradient by the model of Gauss
+    and Newton: to find it takes one forward-mode pass."""
+    value, gradient = differentiate(problem, latents)
+    n, dims = latents.shape
+    _, slopes = jax.jvp(lambda z: decode(problem.decoder, z), (latents,), (gradient,))
+    curvature = jnp.sum(problem.weights * slopes**2, axis=1)
+    curvature += jnp.sum(problem.precision * gradient**2, axis=1)
+    bent = curvature > 0
+    remembered = jnp.zeros((n, MEMORY, dims))
+    search = LimitedSearch(
+        latents=latents,
+        value=value,
+        gradient=gradient,
+        moves=remembered,
+        bends=remembered,
+        scale=jnp.where(bent, jnp.sum(gradient**2, axis=1) / jnp.where(bent, curvature, 1), 1),
+        share=jnp.ones(n),
+        change=jnp.zeros_like(latents),
+        promised=jnp.zeros_like(value),
+        steps=jnp.zeros(n, jnp.int32),
+        converged=jnp.zeros(n, bool),
+        stopped=~jnp.isfinite(value),
+    )
+    return _plan_step(search, tolerance)
+
+
+def advance_lbfgs(
+    problem: Problem,
+    search: LimitedSearch,
+    until: int | Int[Array, ""] | Int[Array, " b"],
+    tolerance: float | Float[Array, ""],
+) -> LimitedSearch:
+    """Take quasi-Newton steps until each image has stopped or has taken `until` of them.
+
+    The inverse Hessian follows from the last steps and the changes of the gradient along them, by
+    the rule of Broyden, Fletcher, Goldfarb and Shanno; no matrix is formed. A step is accepted if
+    it lowers the objective; if not, the next is half as long, and after one that was accepted twice
+    as long, up to the full step. Either teaches.
+
+    An image stops, and has converged, when its next step promises to lower the objective by less
+    than a share `tolerance` of it; then it moves no more, whatever the others do.
+
+    References
+    ----------
+    Nocedal 1980, "Updating quasi-Newton matrices with limited storage"; Nocedal & Wright 2006,
+    algorithm 7.4.
+    """
+
+    def goes_on(search: LimitedSearch) -> Bool[Array, " b"]:
+        return ~search.stopped & (search.steps < until)
+
+    def step(search: LimitedSearch) -> LimitedSearch:
+        moving = goes_on(search)
+        tried = search.latents + search.change
+        value, gradient = differentiate(problem, tried)
+        accepted = moving & (value < search.value)
+        bend = gradient - search.gradient
+        curvature = jnp.sum(search.change * bend, axis=1)
+        learned = moving & jnp.isfinite(curvature) & (curvature > NOISE * search.value)
+        shorter = jnp.where(moving, search.share / 2, search.share)
+        return _plan_step(
+            search._replace(
+                latents=choose(accepted, tried, search.latents),
+                value=jnp.where(accepted, value, search.value),
+                gradient=choose(accepted, gradient, search.gradient),
+                moves=choose(learned, _remember(search.moves, search.change), search.moves),
+                bends=choose(learned, _remember(search.bends, bend), search.bends),
+                scale=jnp.where(learned, curvature / jnp.sum(bend**2, axis=1), search.scale),
+                share=jnp.where(accepted, jnp.minimum(1, 2 * search.share), shorter),
+                steps=search.steps + moving,
+            ),
+            tolerance,
+        )
+
+    return jax.lax.while_loop(lambda search: goes_on(search).any(), step, search)
+
+
+def _plan_step(search: LimitedSearch, tolerance: float | Float[Array, ""]) -> LimitedSearch:
+    """The next step, unless it promises too little."""
+    direction = _direction(search)
+    slope = jnp.sum(direction * search.gradient, axis=1)
+    promised = search.share * (search.share - 2) * slope
+    stops = ~search.stopped & ~(promised > tolerance * search.value)
+    return search._replace(
+        change=search.share[:, None] * direction,
+        promised=promised,
+        converged=search.converged | stops,
+        stopped=search.stopped | stops,
+    )
+
+
+def _direction(search: LimitedSearch) -> Float[Array, "b dims"]:
+    """The full step: minus the inverse Hessian times the gradient, by two loops over the memory."""
+    curvatures = jnp.sum(search.moves * search.bends, axis=2)
+    weights = jnp.where(curvatures > 0, 1 / jnp.where(curvatures > 0, curvatures, 1), 0)
+    pairs = [(search.moves[:, i], search.bends[:, i], weights[:, i]) for i in range(MEMORY)]
+    direction, lengths = -search.gradient, []
+    for move, bend, weight in reversed(pairs):
+        lengths.append(weight * jnp.sum(move * direction, axis=1))
+        direction -= lengths[-1][:, None] * bend
+    direction *= search.scale[:, None]
+    for (move, bend, weight), length in zip(pairs, reversed(lengths), strict=True):
+        length -= weight * jnp.sum(bend * direction, axis=1)
+        direction += length[:, None] * move
+    return direction
+
+
+def _remember(
+    memory: Float[Array, "b memory dims"], newest: Float[Array, "b dims"]
+) -> Float[Array, "b memory dims"]:
+    """Forget the oldest for the newest."""
+    return jnp.concatenate([memory[:, 1:], newest[:, None]], axis=1)
