@@ -152,15 +152,15 @@ def lengths(options: argparse.Namespace) -> None:
     print(f"\n## Latents of several lengths, {n} images, decoders of 12,000 images and 20 epochs")
     columns = {
         "lm": replace(DEFAULT, method="lm"),
-        "lm, 300 steps": replace(DEFAULT, method="lm", n_steps=300),
-        "lm, from the ridge regression": replace(DEFAULT, method="lm", starts=("learned",)),
+        "lbfgs": replace(DEFAULT, method="lbfgs"),
+        "lbfgs, from the ridge regression": replace(DEFAULT, method="lbfgs", starts=("learned",)),
         "Adam, 500 steps": ADAM,
         "Adam, first step 0.05": replace(ADAM, step_size=0.05),
     }
     print(f"| data, dimensions | default | {' | '.join(columns)} |")
     print("|---|" + "---|" * len(columns) + "---|")
     for name in options.sets.split(","):
-        for dims in (2, 16, 64, 256):
+        for dims in (2, 16, 32, 64, 256):
             model, dataset = train(options, name, dims, 0.2, 20)
             images = dataset.val.images[:n]
             cells = []

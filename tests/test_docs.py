@@ -110,10 +110,21 @@ def test_every_page_is_in_the_contents() -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    pages = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), ROOT / "benchmarks/RESULTS.md"]
-    for page in pages:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    pages = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("*/*/README.md")]
+    for page in [*pages, ROOT / "benchmarks/RESULTS.md"]:
+        for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            if re.match(r"[a-z]+:", link):
+                continue
+            name, _, section = link.partition("#")
+            target = page.parent / name if name else page
+            assert target.exists(), f"{page.name} links to {link}"
+            assert not section or section in _sections(target), f"{page.name} links to {link}"
+
+
+def _sections(page: Path) -> set[str]:
+    """The names of headings in links, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.slow
