@@ -184,7 +184,7 @@ def test_the_size_of_blocks_is_no_matter(trained, default, monkeypatch) -> None:
     monkeypatch.setattr(infer, "_KEPT_ENTRIES", 2 * 2 * 100)
     parts = place(trained[0], trained[1].val)
     np.testing.assert_array_equal(parts.latents, default.latents)
-    monkeypatch.setattr(infer, "_JACOBIAN_ENTRIES", 2 * 64 * 10)
+    monkeypatch.setattr(infer, "_PASSED_ENTRIES", 2 * 64 * 10)
     tight = place(trained[0], trained[1].val)
     np.testing.assert_allclose(tight.errors.loss, default.errors.loss, atol=1e-5)
 

@@ -29,8 +29,8 @@ from autodecoder.errors import ConfigError
 
 #: Steps after which the best of several starts goes on alone.
 _RACE_STEPS = 3
-#: Entries of the Jacobians of a block, and of what all images under way keep, at most.
-_JACOBIAN_ENTRIES = 2**24
+#: Pixels of all passes of a block at a time, and numbers that all images under way keep, at most.
+_PASSED_ENTRIES = 2**24
 _KEPT_ENTRIES = 2**25
 #: A dimension in which candidates spread less than by this share of the widest has no spread.
 _FLAT = 1e-6
@@ -192,14 +192,11 @@ def infer_latents(
         return _nothing(dims)
     method = plan.config.method_for(dims)
     block_size = plan.config.block_size_for(accelerator=_on_accelerator())
-    size, at_once, find = block_size, len(images), _find_by_steps
-    if method == "lm":
-        size = min(block_size, max(1, _JACOBIAN_ENTRIES // (dims * images.shape[1])))
-        at_once = max(size, _KEPT_ENTRIES // dims**2)  # a Hessian of each
-    elif method == "lbfgs":
-        at_once = max(size, _KEPT_ENTRIES // (2 * MEMORY * dims))
-    else:
-        find = _find_by_adam
+    passes = dims if method == "lm" else 1
+    kept = {"lm": dims**2, "lbfgs": 2 * MEMORY * dims, "adam": dims}[method]
+    size = min(block_size, max(1, _PASSED_ENTRIES // (passes * images.shape[1])))
+    at_once = max(size, _KEPT_ENTRIES // kept)
+    find = _find_by_adam if method == "adam" else _find_by_steps
     parts = []
     for first in range(0, len(images), at_once):
         rows = slice(first, first + at_once)
