@@ -17,21 +17,24 @@ quality() {  # five executions together, cold the first time
 echo "## The headline architecture"
 for start in cold warm; do
     echo "$start:"
-    quality --runs fast:3 --arch $headline
+    quality --runs fast:2 --arch $headline
 done
-quality --runs fast:40 --arch $headline
+quality --runs fast:60 --arch $headline --lr 5e-3
 quality --runs original:500 --arch $headline
 echo "## Epochs"
 python3 "$here/cost.py" --runs 5 --arch $headline
 [ "${2:-}" = whole ] || exit 0
 python3 "$here/cost.py" --runs 1,2,5,12,32
 python3 "$here/cost.py"
+echo "## Learning rates by length, on a split of the training images"
+python3 "$here/rates.py" --data_dir "$data" --arch $headline --epochs 20,60
+python3 "$here/rates.py" --data_dir "$data" --epochs 20,100
 echo "## A grid of twelve runs as one program"
 python3 "$here/study.py" --data_dir "$data"
 echo "## 500-500"
 for start in cold warm; do
     echo "$start:"
-    quality --runs fast:3
+    quality --runs fast:2 --lr 1.5e-2
 done
 quality --runs fast:20
 quality --runs original:46 --curve 2 --target 0.1403
