@@ -29,7 +29,7 @@ from autodecoder.config import (
     FitConfig,
     SearchConfig,
 )
-from autodecoder.core.population import advance, init_population
+from autodecoder.core.population import advance, init_quickly
 from autodecoder.data import Dataset
 from autodecoder.errors import ConfigError
 from autodecoder.model import load_model, programs
@@ -202,11 +202,11 @@ def test_twelve_runs_of_one_shape_compile_once(
     """They are traced once, and what is traced for the second study is nothing."""
     config = searching(replace(CONFIG, executions_per_trial=4), 1e-3, 3e-3, 1e-2)
     for folder, expected in ((tmp_path / "one", 1), (tmp_path / "two", 0)):
-        before = n_programs(advance), n_programs(init_population)
+        before = n_programs(advance), n_programs(init_quickly)
         twelve = run_study(replace(config, seed=expected), digits, folder)
         assert {e.status for e in all_runs(twelve).values()} == {"finished"}
         assert len(all_runs(twelve)) == 12
-        after = n_programs(advance), n_programs(init_population)
+        after = n_programs(advance), n_programs(init_quickly)
         assert [b - a for a, b in zip(before, after, strict=True)] == [expected] * 2
 
 

@@ -105,7 +105,8 @@ class StudyConfig:
     )
     use_xla: bool = setting(
         True,
-        "Let XLA optimise the program; without that it runs some times slower, for debugging.",
+        "Let XLA optimise the program; without that, on a CPU, it runs some times slower, for "
+        "debugging.",
         flag="use_xla",
         original="use xla",
     )

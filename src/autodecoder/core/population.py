@@ -30,7 +30,7 @@ class Population(NamedTuple):
         return len(self.rates.decoder)
 
 
-def _init_population(
+def init_population(
     key: PRNGKeyArray,
     executions: UInt32[Array, " runs"],
     rates: LearningRates,
@@ -50,14 +50,32 @@ def _init_population(
         Shared by all runs, as in `init_run`.
     """
 
+    # It runs once: to compile it with optimisations takes longer than to do without.
+    init = _init if optimises_always() else init_quickly
+    return init(key, executions, rates, images, places, config)
+
+
+def _init_population(
+    key: PRNGKeyArray,
+    executions: UInt32[Array, " runs"],
+    rates: LearningRates,
+    images: Images,
+    places: Places | None,
+    config: RunConfig,
+) -> Population:
     def init(execution: UInt32[Array, ""]) -> Run:
         return init_run(execution_key(key, execution), images, places, config)
 
     return Population(jax.lax.map(init, executions), rates)
 
 
-#: It runs once, for as long as it takes to compile with optimisations.
-init_population = jax.jit(_init_population, static_argnames="config", compiler_options=_UNOPTIMISED)
+_init = jax.jit(_init_population, static_argnames="config")
+init_quickly = jax.jit(_init_population, static_argnames="config", compiler_options=_UNOPTIMISED)
+
+
+def optimises_always() -> bool:
+    """Whether XLA has no way to compile without optimisations: for all but CPUs."""
+    return jax.default_backend() != "cpu"
 
 
 def _advance(

@@ -31,6 +31,7 @@ from autodecoder.core.population import (
     advance_unoptimised,
     init_population,
     note_metrics,
+    optimises_always,
     select_runs,
     take_run,
 )
@@ -203,7 +204,8 @@ class Group:
         self._population = Population(runs, rates)
 
     def _advance(self, first: int, count: int, until: int) -> None:
-        move = advance if self._config.use_xla else advance_unoptimised
+        optimised = self._config.use_xla or optimises_always()
+        move = advance if optimised else advance_unoptimised
         self._population = move(
             self._population,
             self._images,
