@@ -32,7 +32,7 @@ class Population(NamedTuple):
 
 def init_population(
     key: PRNGKeyArray,
-    executions: UInt32[Array, " runs"],
+    executions: UInt32[np.ndarray, " runs"],
     rates: LearningRates,
     images: Images,
     places: Places | None,
