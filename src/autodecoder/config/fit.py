@@ -97,7 +97,7 @@ class FitConfig:
     )
     warmup_steps: int = setting(
         500,
-        "Steps over which the step sizes rise to their full values; at most a tenth of the fit.",
+        "Steps over which the step sizes rise to their full values; at most a fifth of the fit.",
         flag="warmup_steps",
     )
     base_width: int | None = setting(

@@ -251,7 +251,7 @@ def _warmup(fit: FitConfig, step: Int[Array, " steps"], n_batches: int) -> Float
     throw it where its outputs are saturated and nothing moves it any more (Liu et al.
     2020, "On the variance of the adaptive learning rate and beyond").
     """
-    length = min(fit.warmup_steps, fit.num_epochs * n_batches // 10)
+    length = min(fit.warmup_steps, fit.num_epochs * n_batches // 5)
     return jnp.minimum(1, (step + 1) / max(1, length))
 
 
