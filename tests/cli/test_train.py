@@ -86,6 +86,8 @@ def test_the_folder_holds_what_is_promised(grid: tuple[Path, str]) -> None:
         "reconstructions_val.png",
         "reconstructions_extreme.png",
         "errors.png",
+        "latent_plane.png",
+        "interpolations.png",
     }
     assert f"Results in {folder}\n" in out
     for path in pictures:

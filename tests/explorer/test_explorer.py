@@ -17,7 +17,7 @@ from tests.report.test_page import make_model
 
 from autodecoder.config import InferConfig
 from autodecoder.errors import ConfigError
-from autodecoder.explorer import Explorer, Shelf, create_app, open_server
+from autodecoder.explorer import Explorer, Shelf, create_app, listen
 from autodecoder.explorer.app import MOST_BYTES
 from autodecoder.model import Model
 from autodecoder.model.tables import Standardization
@@ -92,6 +92,22 @@ def test_an_image_is_picked(client: Any, images: np.ndarray) -> None:
     assert found == {"values": images[4].ravel().tolist(), "label": 1}
     floats = ask(client, "/pick", name="floats", index=4)
     assert floats == {"values": images[4].ravel().tolist(), "label": None}
+
+
+def test_what_is_not_finite_or_out_of_range_is_not_picked() -> None:
+    images = np.random.default_rng(0).random((4, 6, 5, 1))
+    images[1, 0, 0], images[2, 0, 0] = np.nan, 7
+    client = create_app(Explorer(make_model(), {"images": Shelf(images)}), title="x").test_client()
+    assert len(ask(client, "/pick", name="images", index=0)["values"]) == 30
+    assert "images 1 has" in refused(client, "/pick", {"name": "images", "index": 1})
+    assert "between 0 and 1" in refused(client, "/pick", {"name": "images", "index": 2})
+
+
+def test_a_model_without_finite_latents_is_explored() -> None:
+    model = make_model()
+    broken = Explorer(replace(model, latents=np.full_like(model.latents, np.nan)), {})
+    broken.warm_up()
+    assert broken.first_look["n_latents"] == 0
 
 
 def test_new_latents_are_drawn_from_the_density(client: Any, model: Model) -> None:
@@ -199,7 +215,10 @@ def test_too_much_at_once_is_refused(client: Any) -> None:
     ],
 )
 def test_only_the_servers_own_names_are_answered(client: Any, host: str, status: int) -> None:
-    assert client.get("/", headers={"Host": host}).status_code == status
+    answer = client.get("/", headers={"Host": host})
+    assert answer.status_code == status
+    assert answer.mimetype == "text/html"
+    assert (status == 200) != ("--name" in answer.text and "is not a name" in answer.text)
 
 
 def test_pages_from_elsewhere_are_not_answered(client: Any) -> None:
@@ -210,6 +229,7 @@ def test_pages_from_elsewhere_are_not_answered(client: Any) -> None:
         ("Sec-Fetch-Site", "same-origin", 200),
         ("Origin", "http://evil.example", 403),
         ("Origin", "null", 403),
+        ("Origin", "http://[", 403),
         ("Origin", "http://localhost", 200),
     ):
         answer = client.post("/decode", json=body, headers={name: value})
@@ -226,7 +246,8 @@ def test_the_page_asks_for_nothing_from_outside(client: Any) -> None:
     assert "connect-src 'self'" in answer.headers["Content-Security-Policy"]
     assert b"http://" not in answer.data
     assert b"https://" not in answer.data
-    assert client.get("/nowhere").json["error"]
+    assert "<p>" in client.get("/nowhere").text
+    assert "<script>" not in client.get("/", headers={"Host": "<script>"}).text
     assert client.get("/decode").status_code == 405
 
 
@@ -278,13 +299,12 @@ def taken() -> Iterator[int]:
         yield other.getsockname()[1]
 
 
-def test_a_port_in_use_is_told(model: Model, taken: int) -> None:
-    app = create_app(Explorer(model, {}), title="any")
+def test_a_port_in_use_is_told(taken: int) -> None:
     with pytest.raises(ConfigError, match=f"{taken}, cannot be listened on: .*in use"):
-        open_server(app, port=taken)
+        listen(port=taken)
     with pytest.raises(ConfigError, match="port must lie between"):
-        open_server(app, port=70_000)
+        listen(port=70_000)
     with pytest.raises(ConfigError, match="host must be an address of this machine"):
-        open_server(app, host="no such host")
+        listen("no such host")
     with pytest.raises(ConfigError, match="--host names another"):
-        open_server(app, host="203.0.113.1")
+        listen("203.0.113.1")

@@ -9,13 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autodecoder.config import METRICS
+from autodecoder.report.classes import CLASS_COLOURS, class_colours
 from autodecoder.report.figures import (
-    CLASS_COLOURS,
-    class_colours,
     metric_label,
+    plot_errors,
+    plot_interpolations,
     plot_latent_space,
     plot_learning_rates,
     plot_loss_curves,
+    plot_pairs,
     plot_reconstructions,
 )
 from autodecoder.study import Execution, Trial
@@ -245,13 +247,47 @@ def test_a_latent_space_has_a_legend_where_the_eye_can_use_it(n: int, n_classes:
     alone = drawn(plot_latent_space(latents, labels, names, title="alone"))
     over = drawn(plot_latent_space(latents, labels, names, title="over", background=latents + 1))
     for figure, n_entries in ((alone, n_classes), (over, n_classes + 1)):
-        legend = figure.axes[0].get_legend()
-        if n_classes > 10:
-            assert legend is None
-        else:
-            assert legend is not None
-            assert len(legend.get_texts()) == n_entries
+        texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+        assert len(texts) == (0 if n_classes > 10 else n_entries)
     assert alone.axes[0].get_title() == "alone"
+
+
+def test_names_of_classes_are_shown_as_they_are() -> None:
+    names = [r"$\frac{$", "_hidden", "$5 to $9", "a cat of the long-haired Norwegian kind"]
+    rng = np.random.default_rng(0)
+    latents, labels = rng.normal(size=(40, 2)), np.arange(40) % 4
+    space = drawn(plot_latent_space(latents, labels, names, title=names[0]))
+    pairs = drawn(plot_pairs(rng.normal(size=(40, 3)), labels, names))
+    errors = drawn(plot_errors(rng.random(40), labels, names))
+    shown = [r"\$\frac{\$", " _hidden", r"\$5 to \$9", "a cat of the long-haire…"]
+    for figure in (space, pairs):
+        (legend,) = figure.legends
+        assert [text.get_text() for text in legend.get_texts()] == shown
+        box = legend.get_window_extent()
+        assert all(axes.get_window_extent().x1 <= box.x0 for axes in figure.axes)
+    ticks = [text.get_text() for text in errors.axes[1].get_yticklabels()]
+    assert sorted(ticks) == sorted(shown)
+
+
+def test_a_long_name_leaves_the_plot_its_room() -> None:
+    latents, labels = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
+    widths = [
+        drawn(plot_latent_space(latents, labels, names, title="")).axes[0].get_window_extent().width
+        for names in (["a", "b"], ["a" * 60, "b" * 60])
+    ]
+    assert widths[1] > 0.9 * widths[0]
+
+
+def test_a_way_is_a_row_of_images() -> None:
+    images = np.zeros((2, 5, 4, 4, 1), np.uint8)
+    images[1, 3] = 200
+    (axes,) = drawn(plot_interpolations(images, title="ways")).axes
+    sheet = np.asarray(axes.get_images()[0].get_array())
+    inside = sheet == 200
+    assert inside.any(axis=2).sum() == 16
+    rows, columns = np.nonzero(inside.any(axis=2))
+    assert rows.min() > 4
+    assert 3 * 4 <= columns.min() < columns.max() < 4 * 5 + 4
 
 
 def test_a_collapsed_latent_space_can_be_drawn() -> None:

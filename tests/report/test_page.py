@@ -354,10 +354,25 @@ def test_what_is_missing_is_no_hindrance(show: Any, model: Model) -> None:
 
 def test_a_decoder_too_large_to_travel_is_told(show: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plane, "MOST_WEIGHTS", 100)
-    page = show(make_model())
+    model = make_model()
+    film = [
+        Frame(epoch, model.latents * epoch / 9, model.val_latents * epoch / 9) for epoch in (1, 5)
+    ]
+    page = show(model, film=film)
     assert "too many to travel with this page" in page.locator("main").inner_text()
-    assert page.locator("#map").count() == 0
-    assert page.locator("figure img").count() == 1, "what the plane decodes to, as a picture"
+    titles = page.locator("h2").all_inner_texts()
+    assert "What the latent plane decodes to" in titles, "as a picture"
+    assert page.locator("#decoded").is_hidden()
+    assert page.locator("input[data-below]").count() == 0
+    settle(page)
+    before = pixels(page, "map")
+    page.locator("#film").fill("0")
+    settle(page)
+    assert pixels(page, "map") != before, "where latents were on the way"
+    page.locator("input[data-class]").first.click()
+    settle(page)
+    page.locator("#map").click()
+    assert page.locator("#pins canvas").count() == 0
 
 
 def test_a_page_is_whole_or_absent(tmp_path: Path) -> None:

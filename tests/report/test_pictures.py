@@ -28,6 +28,8 @@ ALWAYS = (
     "reconstructions_val",
     "reconstructions_extreme",
     "errors",
+    "latent_plane",
+    "interpolations",
 )
 SEVERAL_RATES = ("learning_rates",)
 TWO_DIMS = ("latent_space_train", "latent_space_val")
@@ -149,7 +151,7 @@ def test_any_objective_can_be_drawn(tmp_path: Path, metric: str) -> None:
     dataset = noise(n_val=3)
     result = study(tmp_path, latent_dims=3, metric=metric)
     show(result, dataset, 3)
-    assert len(write_pictures(result, dataset)) == 9
+    assert len(write_pictures(result, dataset)) == 11
 
 
 def test_a_trial_with_latent_dims_of_its_own_is_drawn_by_them(tmp_path: Path) -> None:
@@ -168,13 +170,13 @@ def test_a_best_run_that_diverged_after_a_good_epoch_can_be_drawn(tmp_path: Path
     lost = np.full((N_TRAIN, 2), np.nan, np.float32)
     lost[0], lost[1] = np.inf, 1
     show(result, dataset, train_latents=lost, val_latents=lost[: len(dataset.val)])
-    assert len(write_pictures(result, dataset)) == 7
+    assert len(write_pictures(result, dataset)) == 8
 
 
 def test_of_a_run_under_way_no_errors_are_drawn(tmp_path: Path) -> None:
     dataset, result = noise(), study(tmp_path, n_trials=1)
     show(result, dataset, val_loss=np.full(len(dataset.val), np.nan, np.float32))
-    assert len(write_pictures(result, dataset)) == 5
+    assert len(write_pictures(result, dataset)) == 7
 
 
 def test_without_a_run_to_show_there_are_curves_only(tmp_path: Path) -> None:

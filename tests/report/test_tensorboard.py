@@ -45,7 +45,7 @@ from autodecoder.core.scaling import to_unit
 from autodecoder.core.sweep import LearningRates
 from autodecoder.data import Dataset, ImageSet, load_dataset, subset
 from autodecoder.errors import OutputError
-from autodecoder.report.figures import class_colours
+from autodecoder.report.classes import class_colours
 from autodecoder.report.tensorboard import TensorBoardWriter
 from autodecoder.study.observer import RunInfo
 from autodecoder.study.results import Execution, Trial

@@ -11,7 +11,7 @@ from tests.study.recorder import Recorder
 from autodecoder.config import LogConfig
 from autodecoder.data import Dataset
 from autodecoder.errors import OutputError
-from autodecoder.report import film, write_study_page
+from autodecoder.report import film, write_pictures, write_study_page
 from autodecoder.report.film import FilmWriter, choose_rows, read_film
 from autodecoder.study import run_study
 from autodecoder.study.records import execution_folder
@@ -68,6 +68,21 @@ def test_damaged_frames_are_left_out(digits: Dataset, tmp_path: Path) -> None:
     first.write_bytes(first.read_bytes()[:-4])
     assert [frame.epoch for frame in read_film(folder)] == [16, EPOCHS]
     write_study_page(study)
+
+
+def test_a_page_tells_of_pictures_that_are_not_there(digits: Dataset, tmp_path: Path) -> None:
+    study = run_study(FILMED, digits, tmp_path)
+    folder = tmp_path / "report"
+    write_pictures(study, digits)
+    (folder / "errors.png").write_bytes(b"no picture")
+    page = write_study_page(study).read_text(encoding="utf-8")
+    assert "<h2>Latents of the validation images</h2>" in page
+    assert "<h2>From image to image</h2>" in page
+    assert "<h2>Errors by class</h2>" not in page
+    assert "draws them anew" not in page
+    for path in folder.glob("*.png"):
+        path.unlink()
+    assert "draws them anew" in write_study_page(study).read_text(encoding="utf-8")
 
 
 def test_a_film_that_cannot_be_removed_is_told(

@@ -59,12 +59,14 @@ def explore(
             f"{' and '.join(missing)} must be installed; pip install 'autodecoder[explorer]' does."
         )
     import contextlib
+    import signal
     import threading
     import webbrowser
 
     from autodecoder.cli.console import console
-    from autodecoder.explorer import Explorer, Shelf, create_app, open_server
+    from autodecoder.explorer import Explorer, Shelf, create_app, listen, open_server
 
+    listening = listen(host, port)
     trained = _open(folder)
     if images is None:
         shelves, why = _own_images(trained)
@@ -74,7 +76,7 @@ def explore(
         shelves = {"images": Shelf(open_samples(trained, images, resize=resize).samples)}
     explorer = Explorer(trained, shelves)
     app = create_app(explorer, title=title_of(trained, folder), hosts=[host, *names])
-    server = open_server(app, host=host, port=port)
+    server = open_server(app, listening)
     address = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
     with contextlib.suppress(KeyboardInterrupt):
         threading.Thread(target=explorer.warm_up, daemon=True).start()
@@ -82,6 +84,7 @@ def explore(
         if open_:
             webbrowser.open(address)
         server.run()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one is enough
     explorer.close()
     return False
 

@@ -130,10 +130,10 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
                 )
         except SearchError as error:
             given_up, study = error, load_study(folder)
-        pictures = write_pictures(study, dataset)
-        page = write_study_page(study)
         if not quiet:
             print_study(study)
+        pictures = write_pictures(study, dataset)
+        page = write_study_page(study)
         interrupted = should_stop()
     n_open = sum(trial.state == UNFINISHED for trial in study.trials)
     if interrupted:

@@ -5,6 +5,6 @@ Needs the extra `explorer`, which brings Flask and Waitress.
 
 from autodecoder.explorer.app import create_app
 from autodecoder.explorer.explorer import Explorer, Shelf
-from autodecoder.explorer.server import Server, open_server
+from autodecoder.explorer.server import Server, listen, open_server
 
-__all__ = ["Explorer", "Server", "Shelf", "create_app", "open_server"]
+__all__ = ["Explorer", "Server", "Shelf", "create_app", "listen", "open_server"]

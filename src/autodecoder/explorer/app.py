@@ -8,9 +8,9 @@ import secrets
 import socket
 from collections.abc import Callable, Collection
 from typing import Any
-from urllib.parse import urlsplit
 
 import flask
+import markupsafe
 from werkzeug.exceptions import HTTPException
 
 from autodecoder.errors import AutodecoderError, DataError
@@ -52,13 +52,17 @@ def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -
     def refuse_strangers() -> None:
         request = flask.request
         if not _is_known(request.host, known):
-            flask.abort(403, "This name is not one of the server's.")
+            flask.abort(
+                403,
+                f"{reprlib.repr(request.host)} is not a name of this server; "
+                "autodecoder explore --name NAME allows one.",
+            )
         if request.method == "GET" and request.path == "/":
             return  # a link from elsewhere may lead here
         # Browsers say where a request comes from by one of these, or both.
         site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
         if site not in (None, "same-origin", "none") or (
-            origin is not None and urlsplit(origin).netloc != request.host
+            origin is not None and origin.partition("://")[2] != request.host
         ):
             flask.abort(403, "Pages from elsewhere are not answered.")
 
@@ -78,6 +82,9 @@ def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -
         text = error.description or error.name
         if error.code == 413:
             text = f"That is too much at once: at most {MOST_BYTES // 1_000_000} MB."
+        if flask.request.method == "GET":  # by somebody who reads it
+            page = f"<!doctype html><title>{error.code}</title><p>{markupsafe.escape(text)}"
+            return flask.Response(page), error.code or 500
         return flask.jsonify(error=text), error.code or 500
 
     @app.errorhandler(Exception)
@@ -143,6 +150,7 @@ def _page(explorer: Explorer, title: str, nonce: str) -> bytes:
         "dims": model.latent_dims,
         "n_train": f"{len(model.latents):,}",
         "n_val": f"{len(model.val_latents):,}",
+        "is_live": True,  # the server decodes what the page cannot
         "is_table": model.standardization is not None,
         "is_colour": model.image_shape[2] == 3,
         "is_picture": model.standardization is None and model.image_shape[2] in (1, 3),

@@ -1,5 +1,6 @@
 """What the explorer's page asks of a model, as plain values: no word of the network here."""
 
+import contextlib
 import io
 import math
 import threading
@@ -15,13 +16,12 @@ from autodecoder.config import InferConfig
 from autodecoder.config.rules import check_seed
 from autodecoder.core.infer import Inference
 from autodecoder.data.decode import UnreadableImage, decode, read_head
-from autodecoder.errors import DataError
+from autodecoder.errors import AutodecoderError, DataError
 from autodecoder.model import Model
 from autodecoder.report.plane import (
     Plane,
     component_plane,
     dimension_plane,
-    is_live,
     latent_plane,
     pack,
     pack_decoder,
@@ -73,16 +73,11 @@ class Explorer:
         finite = latents[np.isfinite(latents).all(axis=1)].astype(np.float64)
         some = len(finite) > 0
         spread = finite.std(0) if some else np.ones(model.latent_dims)
-        decoder = (
-            pack_decoder(model)
-            if is_live(model)
-            else {"layers": None, "units": None if model.standardization is None else {}}
-        )
         return {
             **pack_shape(model),
-            **decoder,
+            **pack_decoder(model),
             **pack_plane(model, latent_plane(latents)),
-            "n_latents": len(latents),
+            "n_latents": len(finite),
             "mean": (finite.mean(0) if some else np.zeros(model.latent_dims)).tolist(),
             "spread": np.where(spread > 0, spread, 1).tolist(),
             "shelves": {name: len(shelf) for name, shelf in self.shelves.items()},
@@ -157,13 +152,16 @@ class Explorer:
         return {"way": latents.tolist(), **_told(found)}
 
     def warm_up(self) -> None:
-        """Compile and fit what the first to ask would wait for."""
-        n = math.prod(self.model.sample_shape)
-        values = [0] * n
-        self.place(values)
-        self.place(values, None, np.zeros(self.model.latent_dims).tolist())
-        if len(self.model.latents) > 1:
-            self.draw(1, 0)
+        """Compile and fit what the first to ask would wait for, as far as the model allows it."""
+        values = [0] * math.prod(self.model.sample_shape)
+        origin = np.zeros(self.model.latent_dims).tolist()
+        for ask in (
+            lambda: self.place(values),
+            lambda: self.place(values, None, origin),
+            lambda: self.draw(1, 0),
+        ):
+            with contextlib.suppress(AutodecoderError):
+                ask()
 
     def close(self) -> None:
         """Wait for the program that runs, and let no other begin: the process may end, which jax
@@ -216,8 +214,15 @@ class Explorer:
         if not 0 <= index < len(shelf):
             raise DataError(f"index must lie between 0 and {len(shelf) - 1}, got {index}.")
         values = np.asarray(shelf.images[index])
+        if not np.isfinite(values).all():
+            raise DataError(
+                f"{name} {index} has missing values, or some that are not finite: "
+                "`autodecoder reconstruct` fills in those of tables."
+            )
         if self.model.standardization is None and values.dtype.kind == "f":
-            values = np.rint(255 * np.clip(values, 0, 1))
+            if values.min() < 0 or values.max() > 1:
+                raise DataError(f"{name} {index} has pixels that do not lie between 0 and 1.")
+            values = np.rint(255 * values)
         label = None if shelf.labels is None else int(shelf.labels[index])
         return {"values": values.ravel().tolist(), "label": label}
 

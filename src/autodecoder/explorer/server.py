@@ -45,20 +45,19 @@ class Server:
         self._server.close()
 
 
-def open_server(app: flask.Flask, *, host: str = "127.0.0.1", port: int = 0) -> Server:
-    """Listen on a port; 0 takes any that is free.
+def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+    """Take a port; 0 takes any that is free.
 
     Raises
     ------
     ConfigError
         If the port is in use, or host and port cannot be listened on.
     """
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue of ten is no news
     if not 0 <= port < 2**16:
         raise ConfigError(f"port must lie between 0 and 65535, got {port}.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=family)
     except (OSError, UnicodeError) as error:
         number = getattr(error, "errno", None) or 0
         if number <= 0:  # a name that is not known, or too long to be looked up
@@ -68,6 +67,11 @@ def open_server(app: flask.Flask, *, host: str = "127.0.0.1", port: int = 0) -> 
             f"{host}, port {port}, cannot be listened on: {os.strerror(number).lower()}; --{other} "
             "names another."
         ) from error
+
+
+def open_server(app: flask.Flask, listening: socket.socket) -> Server:
+    """A server of an application on a port that was taken by `listen`."""
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue of ten is no news
     server = create_server(
         app,
         sockets=[listening],

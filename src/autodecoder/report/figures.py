@@ -6,28 +6,21 @@ import matplotlib as mpl
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from autodecoder.config import METRICS, format_value
+from autodecoder.report.classes import (
+    CLASS_COLOURS,
+    GREY,
+    add_class_legend,
+    class_colours,
+    literal,
+    short_name,
+    widen_by_legend,
+)
 from autodecoder.study import Trial
 
-#: Ten colours that stay apart for colour-blind eyes: Okabe & Ito's eight (yellow darkened for a
-#: white page), and two between them.
-CLASS_COLOURS = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#56B4E9",
-    "#CC79A7",
-    "#B8A800",
-    "#000000",
-    "#7A4FBF",
-    "#8C6D4A",
-)
-_GREY = "#C8C8C8"
 #: Colour of pixels that a mask hides.
 _HIDDEN = (86, 180, 233)
 MOST_CURVES = 10
@@ -132,24 +125,19 @@ def plot_latent_space(
 ) -> Figure:
     """Latents in a plane, coloured by class, where given over a grey cloud of others; `names` are
     those of its axes."""
-    figure = Figure(figsize=(7.4, 6), layout="constrained")
+    figure = Figure(figsize=(6.4, 6), layout="constrained")
     axes = figure.subplots()
     if background is not None:
-        axes.scatter(*background.T, s=_dot_size(len(background)), c=_GREY, lw=0, rasterized=True)
+        axes.scatter(*background.T, s=_dot_size(len(background)), c=GREY, lw=0, rasterized=True)
     size = _dot_size(len(latents)) * (1 if background is None else 1.6)
     # Drawn in random order, so that no class covers the others by its number.
     order = np.random.default_rng(0).permutation(len(latents))
     colours = class_colours(len(class_names))
     axes.scatter(*latents[order].T, s=size, c=colours[labels[order]], lw=0, rasterized=True)
-    axes.set(title=title, xlabel=names[0], ylabel=names[1])
+    axes.set(title=literal(title), xlabel=names[0], ylabel=names[1])
     axes.spines[["top", "right"]].set_visible(False)
     _limit_to_bulk(axes, latents if background is None else np.concatenate([latents, background]))
-    if len(class_names) <= len(CLASS_COLOURS):
-        for colour, name in zip(colours, class_names, strict=True):
-            axes.scatter([], [], color=colour, label=name, s=36)
-        if background is not None:
-            axes.scatter([], [], color=_GREY, label="training", s=36)
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    add_class_legend(figure, class_names, others="" if background is None else "training")
     return figure
 
 
@@ -175,7 +163,7 @@ def plot_reconstructions(
     sheet = _sheet(np.stack(coloured, axis=1), per_row)
     height = per_row * sheet.shape[0] / sheet.shape[1] + 0.4
     figure = Figure(figsize=(per_row, height), layout="constrained")
-    figure.suptitle(f"{title}: {order}", fontsize=11)
+    figure.suptitle(literal(f"{title}: {order}"), fontsize=11)
     axes = figure.subplots()
     axes.set_axis_off()
     axes.imshow(sheet)
@@ -198,6 +186,23 @@ def _sheet(columns: UInt8[np.ndarray, "n stacks height width 3"], per_row: int) 
     return sheet[:-gap]
 
 
+def plot_interpolations(
+    images: UInt8[np.ndarray, "rows steps height width channels"], *, title: str
+) -> Figure:
+    """Images on the way from one to another, a row a way."""
+    n_steps, height, width, channels = images.shape[1:]
+    shown = images if channels == 3 else images[..., :1]
+    flat = np.broadcast_to(shown, (*images.shape[:4], 3)).reshape(-1, 1, height, width, 3)
+    sheet = _sheet(flat, n_steps)
+    size = (n_steps, n_steps * sheet.shape[0] / sheet.shape[1] + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(literal(title), fontsize=11)
+    axes = figure.subplots()
+    axes.set_axis_off()
+    axes.imshow(sheet)
+    return figure
+
+
 def plot_pairs(
     scores: Float[np.ndarray, "n components"],
     labels: Int[np.ndarray, " n"],
@@ -207,7 +212,7 @@ def plot_pairs(
     n = scores.shape[1] - 1
     order = np.random.default_rng(0).permutation(len(scores))[:_MOST_IN_PAIRS]
     colours = class_colours(len(class_names))[labels[order]]
-    figure = Figure(figsize=(2.6 * n + 1.2, 2.5 * n), layout="constrained")
+    figure = Figure(figsize=(2.6 * n, 2.5 * n), layout="constrained")
     grid = figure.subplots(n, n, squeeze=False)
     for i in range(n):
         for j in range(n):
@@ -224,10 +229,7 @@ def plot_pairs(
                 axes.set_xlabel(f"component {j + 1}", fontsize=9)
             if j == 0:
                 axes.set_ylabel(f"component {i + 2}", fontsize=9)
-    if len(class_names) <= len(CLASS_COLOURS):
-        for colour, name in zip(class_colours(len(class_names)), class_names, strict=True):
-            grid[0, 0].scatter([], [], color=colour, label=name, s=36)
-        figure.legend(frameon=False, loc="outside right center")
+    add_class_legend(figure, class_names)
     return figure
 
 
@@ -253,12 +255,12 @@ def plot_errors(
         showfliers=False,
         widths=0.6,
         patch_artist=True,
-        tick_labels=[class_names[k] for k in chosen],
+        tick_labels=[short_name(class_names[int(k)]) for k in chosen],
         medianprops={"color": "black"},
     )
     many = len(class_names) > len(CLASS_COLOURS)
     for patch, k in zip(parts["boxes"], chosen, strict=True):
-        patch.set(facecolor=_GREY if many else CLASS_COLOURS[k], alpha=0.6, edgecolor="none")
+        patch.set(facecolor=GREY if many else CLASS_COLOURS[k], alpha=0.6, edgecolor="none")
     bottom.set(xlabel="mean squared error of an image", xlim=(0, longest))
     for axes in (top, bottom):
         axes.spines[["top", "right"]].set_visible(False)
@@ -332,9 +334,7 @@ def _add_legend(figure: Figure, panels: Sequence[Axes]) -> None:
     if len(labels) <= _MOST_ENTRIES:
         shown[0].legend(frameon=False)
         return
-    legend = figure.legend(handles, labels, frameon=False, loc="outside right center")
-    width = legend.get_window_extent().width / figure.dpi
-    figure.set_figwidth(figure.get_figwidth() + width)
+    widen_by_legend(figure, handles, labels)
 
 
 def _is_finite(line: Line2D) -> bool:
@@ -344,13 +344,6 @@ def _is_finite(line: Line2D) -> bool:
 def _label(trial: Trial, names: Sequence[str]) -> str:
     values = ((name.replace("_", " "), format_value(trial.values[name])) for name in names)
     return ", ".join(f"{name} {value}" for name, value in values)
-
-
-def class_colours(n_classes: int) -> Float[np.ndarray, "classes 4"]:
-    """One RGBA colour a class: the ten told apart by eye, or a colour wheel for more."""
-    if n_classes <= len(CLASS_COLOURS):
-        return to_rgba_array(CLASS_COLOURS[:n_classes])
-    return mpl.colormaps["turbo"](np.linspace(0, 1, n_classes))
 
 
 def _over_executions(

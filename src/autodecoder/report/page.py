@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 from matplotlib.figure import Figure
 
 from autodecoder._version import __version__
@@ -16,17 +17,14 @@ from autodecoder.files import write_file
 from autodecoder.model import Model
 from autodecoder.model.card import count_weights, last_metrics, model_facts
 from autodecoder.report.curves import pack_curves, pack_history
-from autodecoder.report.figures import plot_latent_space, plot_plane
+from autodecoder.report.figures import plot_latent_space
 from autodecoder.report.film import Frame, read_film
-from autodecoder.report.pictures import TITLES, draw_figure
+from autodecoder.report.pictures import TITLES, draw_decoded, draw_figure, draw_latents
 from autodecoder.report.plane import (
     MOST_WEIGHTS,
     class_names,
     is_live,
-    latent_plane,
     pack_model,
-    plane_grid,
-    plane_view,
 )
 from autodecoder.report.templates import render
 from autodecoder.report.umap import map_latents
@@ -37,6 +35,10 @@ from autodecoder.study.results import format_score
 #: Trials told at most, the best ones.
 _MOST_TRIALS = 50
 _METRICS = ("loss", "val_loss", "fresh_val_loss")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_NO_PICTURES = (
+    "The pictures of this study are not in its folder: the command that made it draws them anew."
+)
 
 
 class _Picture(NamedTuple):
@@ -66,12 +68,8 @@ def write_study_page(study: Study, *, umap: bool = False) -> Path:
         If what is kept of the run is damaged.
     """
     folder = study.folder / "report"
-    pictures = [
-        _Picture(title, title.lower(), _encode(path.read_bytes()))
-        for name, title in TITLES.items()
-        if name != "loss_curves"  # which the page draws itself
-        and (path := folder / f"{name}.png").is_file()
-    ]
+    pictures = _read_pictures(folder)
+    begun = any(execution.epochs for trial in study.trials for execution in trial.executions)
     model = study.best_model()
     shown = study.shown_run()
     film = []
@@ -86,6 +84,7 @@ def write_study_page(study: Study, *, umap: bool = False) -> Path:
         "trials_text": f"By {study.metric} at its best epoch{over}; best first. Losses: mean after "
         "the last epoch.",
         "figures": pictures,
+        "figures_text": _NO_PICTURES if begun and not pictures else "",
         "settings": json.dumps(to_dict(study.config), indent=2, default=str),
         **_curves(pack_curves([t for t in study.trials if any(e.epochs for e in t.executions)])),
     }
@@ -132,20 +131,11 @@ def write_model_page(
     DataError
         If it is asked for, and there are too few latents.
     """
-    pictures = []
-    if len(model.latents) and model.standardization is None:
-        plane = latent_plane(model.latents)
-        view = plane_view(model, plane)
-        grid = plane_grid(plane, view)
-        images = model.decode(grid.reshape(-1, model.latent_dims))
-        images = images.reshape(*grid.shape[:2], *model.image_shape)
-        pictures.append(
-            _drawn(
-                "What the plane decodes to",
-                "images decoded on a grid over the latent plane",
-                plot_plane(images, view, plane.names),
-            )
-        )
+    labels = (_labels(model, model.labels), _labels(model, model.val_labels, of="val_latents"))
+    names = class_names(model) or ["images"]
+    figures = draw_latents(model, labels, names, name=title, protocol="as they were kept")
+    figures |= draw_decoded(model, model.val_labels)
+    pictures = [_drawn(TITLES[name], TITLES[name].lower(), fig) for name, fig in figures.items()]
     pictures += [_umap(model)] if umap else []
     context = {
         "title": title,
@@ -162,12 +152,6 @@ def _of_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
     metrics = {name: f"{value:.4g}" for name, value in last_metrics(model.history).items()}
     facts = {**model_facts(model), **{k: v for k, v in metrics.items() if "gradient" not in k}}
     told: dict[str, Any] = {"facts": {name: v for name, v in facts.items() if v is not None}}
-    if not is_live(model):
-        told["plane_text"] = (
-            f"The decoder has {count_weights(model):,} weights, too many to travel with this page "
-            f"(at most {MOST_WEIGHTS:,})."
-        )
-        return told
     packed = pack_model(model, film)
     what = "table" if model.standardization is not None else "image"
     dims = model.latent_dims
@@ -175,10 +159,18 @@ def _of_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
     many = ""
     if len(model.latents) > packed["points"]["train"]["n"]:
         many = f" Drawn are {packed['points']['train']['n']:,} of them."
+    live = is_live(model)
+    move = "Move over the plane, or use the arrow keys: what the decoder makes of that place "
+    move += "stands beside it."
+    if not live:
+        move = (
+            f"The decoder has {count_weights(model):,} weights, too many to travel with this page "
+            f"(at most {MOST_WEIGHTS:,}): what the plane decodes to is a picture below."
+        )
     return told | {
         "model": _json(packed),
-        "plane_text": f"A point for each {what}'s latent. Move over the plane, or use the arrow "
-        f"keys: what the decoder makes of that place stands beside it.{on}{many}",
+        "is_live": live,
+        "plane_text": f"A point for each {what}'s latent. {move}{on}{many}",
         "axis_names": packed["axis_names"],
         "classes": packed["classes"],
         "colours": packed["colours"],
@@ -189,14 +181,21 @@ def _of_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
     }
 
 
+def _labels(
+    model: Model, labels: Int[np.ndarray, " n"] | None, of: str = "latents"
+) -> Int[np.ndarray, " n"]:
+    """Classes that are told apart: one for all, where there are none or too many."""
+    if labels is None:
+        labels = np.zeros(len(getattr(model, of)), int)
+    return np.minimum(labels, max(1, len(class_names(model))) - 1)
+
+
 def _umap(model: Model) -> _Picture:
     rows, places = map_latents(model.latents)
-    names = class_names(model) or ["images"]
-    labels = np.zeros(len(rows), int) if model.labels is None else model.labels[rows]
     figure = plot_latent_space(
         places,
-        np.minimum(labels, len(names) - 1),
-        names,
+        _labels(model, model.labels)[rows],
+        class_names(model) or ["images"],
         title=f"{len(rows):,} training latents of {model.latent_dims} dimensions, by UMAP",
         names=("UMAP 1", "UMAP 2"),
     )
@@ -257,6 +256,21 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if math.isfinite(value) else "–"
 
 
+def _read_pictures(folder: Path) -> list[_Picture]:
+    """The pictures of a study, as far as they lie there undamaged."""
+    contents = {
+        name: path.read_bytes()
+        for name in TITLES
+        if name != "loss_curves"  # which the page draws itself
+        and (path := folder / f"{name}.png").is_file()
+    }
+    return [
+        _Picture(TITLES[name], TITLES[name].lower(), _encode(content))
+        for name, content in contents.items()
+        if content.startswith(_PNG)
+    ]
+
+
 def _drawn(title: str, alt: str, figure: Figure) -> _Picture:
     return _Picture(title, alt, _encode(draw_figure(figure)))
 
@@ -266,6 +280,7 @@ def _encode(content: bytes) -> str:
 
 
 def _write(path: Path, context: dict[str, Any]) -> Path:
-    parts = dict.fromkeys(("model", "plane_text", "histories", "trials", "facts", "settings"))
+    names = ("model", "is_live", "plane_text", "histories", "trials", "facts", "settings")
+    parts = dict.fromkeys((*names, "figures_text"))
     write_file(path, render("page.html.jinja", parts | context).encode("utf-8"))
     return path

@@ -1,10 +1,12 @@
 """Which pictures a study gets, and their files."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from jaxtyping import Int
 from matplotlib.figure import Figure
 
 from autodecoder.data import Dataset, ImageSet
@@ -13,13 +15,15 @@ from autodecoder.files import write_file
 from autodecoder.model import Model
 from autodecoder.report.figures import (
     plot_errors,
+    plot_interpolations,
     plot_latent_space,
     plot_learning_rates,
     plot_loss_curves,
     plot_pairs,
+    plot_plane,
     plot_reconstructions,
 )
-from autodecoder.report.plane import latent_plane, principal_scores
+from autodecoder.report.plane import latent_plane, plane_grid, plane_view, principal_scores
 from autodecoder.study import Study
 from autodecoder.study.validate import choose_shown
 
@@ -34,10 +38,14 @@ TITLES = {
     "reconstructions_val": "Reconstructions of validation images",
     "reconstructions_extreme": "The best and the worst of them",
     "errors": "Errors by class",
+    "latent_plane": "What the latent plane decodes to",
+    "interpolations": "From image to image",
 }
 _OF_A_RUN = tuple(TITLES)[2:]
 #: In each half of the picture of the best and the worst.
 _N_EXTREME = 10
+#: Images on the way from one to another.
+_N_ON_THE_WAY = 10
 
 
 def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
@@ -86,7 +94,13 @@ def _draw(study: Study, dataset: Dataset) -> dict[str, Figure]:
     if shown is not None and model is not None:
         protocol, run = shown[2].protocol, shown[2].shown
         assert run is not None  # see `shown_run`
-        figures |= _latent_spaces(dataset, model, protocol)
+        figures |= draw_latents(
+            model,
+            (dataset.train.labels, dataset.val.labels),
+            dataset.class_names,
+            name=dataset.name,
+            protocol=protocol,
+        )
         validation = f"validation images ({protocol})"
         figures |= {
             f"reconstructions_{name}": _reconstructions(
@@ -103,6 +117,7 @@ def _draw(study: Study, dataset: Dataset) -> dict[str, Figure]:
                 "the best and the worst validation images",
             )  # fmt: skip
             figures["errors"] = plot_errors(run.val_loss, dataset.val.labels, dataset.class_names)
+        figures |= draw_decoded(model, dataset.val.labels)
     return figures
 
 
@@ -118,38 +133,75 @@ def _curves(metric: str) -> tuple[str, str]:
     return base, f"val_{base}"
 
 
-def _latent_spaces(dataset: Dataset, model: Model, protocol: str) -> dict[str, Figure]:
-    if model.latent_dims == 1:
+def draw_latents(
+    model: Model,
+    labels: tuple[Int[np.ndarray, " n_train"], Int[np.ndarray, " n_val"]],
+    class_names: Sequence[str],
+    *,
+    name: str,
+    protocol: str,
+) -> dict[str, Figure]:
+    """Where latents lie, by class; nothing of a single dimension or a model without latents."""
+    if model.latent_dims == 1 or not len(model.latents):
         return {}
     plane = latent_plane(model.latents)
     train, val = plane.places(model.latents), plane.places(model.val_latents)
     figures = {
         "latent_space_train": plot_latent_space(
             train,
-            dataset.train.labels,
-            dataset.class_names,
-            title=f"{dataset.name}: latents of the training images",
+            labels[0],
+            class_names,
+            title=f"{name}: latents of the training images",
             names=plane.names,
-        ),
-        "latent_space_val": plot_latent_space(
+        )
+    }
+    if len(val):
+        figures["latent_space_val"] = plot_latent_space(
             val,
-            dataset.val.labels,
-            dataset.class_names,
-            title=f"{dataset.name}: latents of the validation images ({protocol})",
+            labels[1],
+            class_names,
+            title=f"{name}: latents of the validation images ({protocol})",
             background=train,
             names=plane.names,
-        ),
-    }
+        )
     if model.latent_dims > 2:
         scores = principal_scores(model.latents)
-        figures["latent_pairs"] = plot_pairs(scores, dataset.train.labels, dataset.class_names)
+        figures["latent_pairs"] = plot_pairs(scores, labels[0], class_names)
     return figures
+
+
+def draw_decoded(model: Model, labels: Int[np.ndarray, " n_val"] | None) -> dict[str, Figure]:
+    """What the plane decodes to, and ways between the latents of validation images, of several
+    classes where they have labels; nothing of a table."""
+    if model.standardization is not None or not len(model.latents):
+        return {}
+    plane = latent_plane(model.latents)
+    view = plane_view(model, plane)
+    grid = plane_grid(plane, view)
+    images = model.decode(grid.reshape(-1, model.latent_dims))
+    images = np.nan_to_num(images.reshape(*grid.shape[:2], *model.image_shape))
+    figures = {"latent_plane": plot_plane(images, view, plane.names)}
+    ends = model.val_latents if len(model.val_latents) > 1 else model.latents
+    if labels is None or len(labels) != len(ends):
+        labels = np.zeros(len(ends), int)
+    chosen = choose_shown(labels)
+    pairs = list(zip(chosen[::2], chosen[1::2], strict=False))
+    if pairs and np.isfinite(ends[chosen]).all():
+        ways = [model.interpolate(ends[a], ends[b], _N_ON_THE_WAY).images for a, b in pairs]
+        figures["interpolations"] = plot_interpolations(
+            _to_pixels(np.stack(ways)), title="from one image to another, straight through latents"
+        )
+    return figures
+
+
+def _to_pixels(images: np.ndarray) -> np.ndarray:
+    return np.rint(255 * np.nan_to_num(images)).astype(np.uint8)
 
 
 def _reconstructions(
     images: ImageSet, shown: np.ndarray, model: Model, latents: np.ndarray, title: str
 ) -> Figure:
-    made = np.rint(255 * np.nan_to_num(model.decode(latents[shown]))).astype(np.uint8)
+    made = _to_pixels(model.decode(latents[shown]))
     return plot_reconstructions(images.images[shown], made, title=title)
 
 

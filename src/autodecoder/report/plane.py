@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.model import Model
 from autodecoder.model.dense import Dense, dense_layers
-from autodecoder.report.figures import CLASS_COLOURS, class_colours
+from autodecoder.report.classes import CLASS_COLOURS, class_colours
 from autodecoder.report.film import Frame, choose_rows
 
 #: Of a decoder with more weights a page would be too large to send: 4 bytes each, a third more as
@@ -117,8 +117,10 @@ def pack_shape(model: Model) -> dict[str, Any]:
 
 
 def pack_decoder(model: Model) -> dict[str, Any]:
-    """The decoder, and how its outputs become pixels or features."""
+    """The decoder, and how its outputs become pixels or features; no layers of one too large."""
     scaling = SCALINGS[model.scaler]
+    if not is_live(model):
+        return {"layers": None, "units": None if model.standardization is None else {}}
     units = None
     if model.standardization is not None:
         units = {name: pack(part, "<f4") for name, part in model.standardization._asdict().items()}

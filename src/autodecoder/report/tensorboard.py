@@ -29,7 +29,7 @@ from autodecoder.core.decoder import Decoder
 from autodecoder.core.fit import Snapshot
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
-from autodecoder.report.figures import class_colours
+from autodecoder.report.classes import class_colours
 from autodecoder.study.observer import RunInfo
 from autodecoder.study.results import Trial
 from autodecoder.study.validate import reconstruct_some

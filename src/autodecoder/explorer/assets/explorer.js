@@ -15,6 +15,8 @@
     $("message").hidden = !text;
   }
 
+  let silent = false; // it has not answered at a move
+
   /** What the server answers; told and thrown where it refuses. */
   async function ask(path, body) {
     let answer, content;
@@ -25,6 +27,7 @@
         body: body instanceof Blob ? body : JSON.stringify(body),
       });
     } catch {
+      silent ||= path === "decode";
       throw tellError("The server does not answer: is it still running?");
     }
     try {
@@ -33,7 +36,8 @@
       throw tellError(answer.status === 413 ? tooLarge : `The server answered with status ${answer.status}.`);
     }
     if (!answer.ok) throw tellError(content.error);
-    if (path !== "decode") tell(""); // which is asked for at every move
+    if (path !== "decode" || silent) tell(""); // which is asked for at every move
+    silent = false;
     return content;
   }
 
@@ -117,12 +121,14 @@
   }
 
   function goTo(latent, slider = null) {
+    stop();
     moves++;
     setLatent(latent, slider);
   }
 
   /** Within the plane: what lies across it stays as it is. */
   function onMove(place) {
+    stop();
     moves++;
     z = across(place);
     moveSliders();
@@ -161,6 +167,7 @@
         let k = 0;
         drawImages(map, context, look.shape, () => images[k++], N_BELOW);
       };
+      map.below.fixed = true; // they are of the part of the plane that is seen now
     }
     map.redraw();
   }
@@ -191,9 +198,14 @@
 
   // --- other planes, and sliders -----------------------------------------------------------
 
+  let planeShown = [1, 2];
   const changePlane = latest(quietly(async () => {
-    const [a, b] = [$("across"), $("up")].map((box) => box.valueAsNumber - 1);
-    if (!Number.isInteger(a) || !Number.isInteger(b)) throw tellError("The plane needs two whole numbers.");
+    const [a, b] = [$("across"), $("up")].map((box) => box.valueAsNumber - 1), dims = look.mean.length;
+    if (a === b || ![a, b].every((k) => Number.isInteger(k) && k >= 0 && k < dims)) {
+      [$("across").value, $("up").value] = planeShown;
+      throw tellError(`The plane needs two different whole numbers from 1 to ${dims}.`);
+    }
+    planeShown = [a + 1, b + 1];
     const plane = await ask("plane", { basis: $("basis").value, across: a, up: b });
     map.setPlane(plane);
     $("axes").textContent = `across: ${plane.axis_names[0]}; up: ${plane.axis_names[1]}`;
@@ -261,7 +273,9 @@
     gone.addEventListener("click", () => {
       pins.splice(pins.indexOf(kept), 1);
       map.crosses.splice(map.crosses.indexOf(kept.cross), 1);
+      const focused = box.contains(document.activeElement);
       box.remove();
+      if (focused) ($("pins").querySelector("button") ?? $("map")).focus({ preventScroll: true });
       map.soon();
       offerPins();
     });
@@ -314,7 +328,8 @@
 
   function showOnWay(k) {
     $("position").value = k;
-    goTo(way[k]);
+    moves++;
+    setLatent(way[k]);
   }
 
   function stop() {

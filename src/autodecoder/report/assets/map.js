@@ -2,6 +2,8 @@
 "use strict";
 
 const MOST_ZOOM = 64;
+const MOST_SLIP = 5; // pixels that a pointer moves in a click
+const REST = 150; // milliseconds without zoom, after which images below the points are drawn anew
 const ZOOM_KEYS = { "+": 2, "=": 2, "-": 0.5, "0": 0 };
 
 class LatentMap {
@@ -126,6 +128,7 @@ class LatentMap {
     canvas.addEventListener("pointerdown", (event) => {
       if (event.pointerType === "touch") this.fingers.set(event.pointerId, event);
       this.pinched = this.fingers.size > 1;
+      this.pressed = event;
       if (!this.pinched) this.moveTo(this.toPlane(event));
     });
     for (const end of ["pointerup", "pointercancel"]) {
@@ -133,6 +136,8 @@ class LatentMap {
     }
     canvas.addEventListener("click", (event) => {
       if (this.pinched) return; // the last of two fingers has left
+      const from = this.pressed ?? event; // else a drag has ended
+      if (Math.hypot(event.clientX - from.clientX, event.clientY - from.clientY) > MOST_SLIP) return;
       this.moveTo(this.toPlane(event));
       this.onPick(this.place);
     });
@@ -212,9 +217,31 @@ class LatentMap {
     const { context, canvas } = this;
     context.fillStyle = "#ffffff";
     context.fillRect(0, 0, canvas.width, canvas.height);
-    if (this.below) this.below(context);
+    if (this.below) this.drawBelow();
     this.drawPoints();
     this.scene = context.getImageData(0, 0, canvas.width, canvas.height);
+  }
+
+  /** The images below the points: kept while they stay the same, and scaled while one zooms. */
+  drawBelow() {
+    const { below, view, canvas } = this, side = canvas.width;
+    let kept = this.kept;
+    if (kept?.below !== below || kept.side !== side) {
+      const picture = document.createElement("canvas");
+      picture.width = picture.height = side;
+      below(picture.getContext("2d"));
+      kept = this.kept = { below, side, view, picture };
+    }
+    const [left, right, bottom, top] = kept.view;
+    const [x, y] = this.toScreen([left, top]), [right_, bottom_] = this.toScreen([right, bottom]);
+    this.context.imageSmoothingEnabled = false;
+    this.context.drawImage(kept.picture, x, y, right_ - x, bottom_ - y);
+    clearTimeout(this.resting);
+    if (kept.view === view || below.fixed) return;
+    this.resting = setTimeout(() => {
+      this.kept = null;
+      this.redraw();
+    }, REST);
   }
 
   drawWay() {
@@ -314,7 +341,7 @@ class LatentMap {
 }
 
 /** Draws what `decodeAt(place)` gives on a grid of `n` by `n` over the plane. */
-function drawImages(map, context, shape, decodeAt, n = Math.max(6, Math.round(map.canvas.width / 55))) {
+function drawImages(map, context, shape, decodeAt, n = Math.max(6, Math.round(map.canvas.clientWidth / 55))) {
   const [left, right, bottom, top] = map.view, [height, width] = shape;
   const small = document.createElement("canvas");
   const side = map.canvas.width / n, scale = side / Math.max(height, width);

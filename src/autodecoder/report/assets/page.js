@@ -3,19 +3,21 @@
 
 (() => {
   const packed = JSON.parse(document.getElementById("model").textContent);
-  const decode = makeDecoder(packed);
+  const decode = packed.layers && makeDecoder(packed); // of one too large to travel nothing is here
   const [decoded, where, valuesBox, pins] = ["decoded", "where", "values", "pins"].map((id) =>
     document.getElementById(id));
 
   function show(place) {
-    const latent = map.latentAt(place), values = decode(latent);
+    const latent = map.latentAt(place);
     where.textContent = latentText(latent);
+    if (!decode) return;
+    const values = decode(latent);
     if (packed.units) valuesBox.textContent = featureLines(values);
     else paint(decoded, packed.shape, values);
   }
 
   function pin(place) {
-    if (packed.units) return;
+    if (packed.units || !decode) return;
     const canvas = document.createElement("canvas");
     const cross = { place: [...place], colour: "#0072B2", size: 9 };
     paint(canvas, packed.shape, decode(map.latentAt(place)));
@@ -23,8 +25,10 @@
     canvas.setAttribute("role", "button");
     canvas.setAttribute("aria-label", "pinned image; press to let go");
     const letGo = () => {
+      const focused = document.activeElement === canvas;
       map.crosses.splice(map.crosses.indexOf(cross), 1);
       canvas.remove();
+      if (focused) (pins.firstElementChild ?? map.canvas).focus({ preventScroll: true });
       map.soon();
       showWay();
     };
