@@ -276,6 +276,8 @@ def plot_plane(
 
     `view` is the left, right, bottom and top of the plane; pixels are from 0 to 1.
     """
+    gap = max(1, round(0.08 * max(images.shape[2:4])))
+    images = np.pad(images, [(0, 0)] * 2 + [(0, gap)] * 2 + [(0, 0)], constant_values=1)
     rows, columns, height, width, channels = images.shape
     whole = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
     grey = channels != 3  # of other numbers of channels, the first is shown

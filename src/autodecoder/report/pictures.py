@@ -44,7 +44,8 @@ TITLES = {
 _OF_A_RUN = tuple(TITLES)[2:]
 #: In each half of the picture of the best and the worst.
 _N_EXTREME = 10
-#: Images on the way from one to another.
+#: Ways from one image to another, and images on each.
+_N_WAYS = 5
 _N_ON_THE_WAY = 10
 
 
@@ -185,7 +186,7 @@ def draw_decoded(model: Model, labels: Int[np.ndarray, " n_val"] | None) -> dict
     if labels is None or len(labels) != len(ends):
         labels = np.zeros(len(ends), int)
     chosen = choose_shown(labels)
-    pairs = list(zip(chosen[::2], chosen[1::2], strict=False))
+    pairs = list(zip(chosen[::2], chosen[1::2], strict=False))[:_N_WAYS]
     if pairs and np.isfinite(ends[chosen]).all():
         ways = [model.interpolate(ends[a], ends[b], _N_ON_THE_WAY).images for a, b in pairs]
         figures["interpolations"] = plot_interpolations(
