@@ -31,7 +31,7 @@ def test_a_study_has_a_page(kept: Path) -> None:
     model = load_model(kept / "best")
     assert packed(kept / "report" / "index.html")["points"]["train"]["n"] == len(model.latents)
     pictures = [path.stem for path in (kept / "report").glob("*.png")]
-    assert page.count("data:image/png;base64,") == len(pictures) - 1 == 6
+    assert page.count("data:image/png;base64,") == len(pictures) - 1 == 8
     assert 'id="curves"' in page, "instead of the picture of the curves"
     assert model.about["trial"] in page
     assert "&#34;latent_dims&#34;: 2" in page

@@ -66,17 +66,19 @@ def explore(
     from autodecoder.cli.console import console
     from autodecoder.explorer import Explorer, Shelf, create_app, listen, open_server
 
-    listening = listen(host, port)
-    trained = _open(folder)
-    if images is None:
-        shelves, why = _own_images(trained)
-        if why:
-            console.print(f"No images to pick from: {why}", highlight=False)
-    else:
-        shelves = {"images": Shelf(open_samples(trained, images, resize=resize).samples)}
-    explorer = Explorer(trained, shelves)
-    app = create_app(explorer, title=title_of(trained, folder), hosts=[host, *names])
-    server = open_server(app, listening)
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(listen(host, port))
+        trained = _open(folder)
+        if images is None:
+            shelves, why = _own_images(trained)
+            if why:
+                console.print(f"No images to pick from: {why}", highlight=False)
+        else:
+            shelves = {"images": Shelf(open_samples(trained, images, resize=resize).samples)}
+        explorer = Explorer(trained, shelves)
+        app = create_app(explorer, title=title_of(trained, folder), hosts=[host, *names])
+        server = open_server(app, listening)
+        stack.pop_all()  # from here on it is the server's
     address = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
     with contextlib.suppress(KeyboardInterrupt):
         threading.Thread(target=explorer.warm_up, daemon=True).start()
