@@ -18,7 +18,7 @@ INFER_METHODS = ("auto", "lm", "lbfgs", "adam")
 INFER_STARTS = ("nearest", "grid", "learned", "zeros", "random")
 
 #: Dimensions up to which a Hessian for each image pays; and defaults by method.
-_LM_DIMS = 24
+_LM_DIMS = 128
 _STEPS = {"lm": 100, "lbfgs": 300, "adam": 500}
 _N_CANDIDATES = 16_000
 #: Pixels of all decoded candidates together, at most, by default.
