@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.cli.builders import QUICK, call, train
 
@@ -70,6 +72,46 @@ def test_a_model_has_a_page(kept: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert call("report", kept / "best") == 0
     assert (kept / "best" / "report" / "index.html").is_file()
     load_model(kept / "best")
+
+
+def test_pictures_that_were_lost_are_drawn_anew(
+    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(kept, folder)
+    before = {path.name: path.read_bytes() for path in (folder / "report").iterdir()}
+    (folder / "report" / "errors.png").unlink()
+    (folder / "report" / "reconstructions_val.png").write_bytes(b"damaged")
+    assert call("report", folder) == 0
+    after = {path.name: path.read_bytes() for path in (folder / "report").iterdir()}
+    assert after == before
+    assert "as they lie there" not in capsys.readouterr().out
+
+
+def test_without_the_images_of_the_training_pages_say_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, folder = tmp_path / "mine.npy", tmp_path / "study"
+    np.save(images, np.random.default_rng(0).integers(256, size=(60, 5, 5), dtype=np.uint8))
+    arguments = ("--arch=8", "--lr=1e-2", "--num_epochs=1", "--batch_size=16")
+    assert train(f"--dataset=npy:{images}", *arguments, "--save_best_model", "--out", folder) == 0
+    assert call("report", folder / "best") == 0
+    told = capsys.readouterr()
+    assert "Without" not in told.out
+    page = (folder / "best" / "report" / "index.html").read_text(encoding="utf-8")
+    with_images = page.count("data:image/png;base64,")
+    kept = {path.name: path.read_bytes() for path in (folder / "report").glob("*.png")}
+    np.save(images, np.zeros((60, 5, 5), np.uint8))
+    assert call("report", folder / "best", "--json") == 0
+    told = capsys.readouterr()
+    assert "Without reconstructions: mine is not as it was at the training." in told.err
+    assert set(json.loads(told.out)) == {"out", "bytes"}
+    page = (folder / "best" / "report" / "index.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == with_images - 4
+    images.unlink()
+    assert call("report", folder) == 0
+    assert "With the pictures as they lie there: " in capsys.readouterr().out
+    assert {p.name: p.read_bytes() for p in (folder / "report").glob("*.png")} == kept
 
 
 def test_what_has_no_page(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from autodecoder.cli.flags import whole_number
-from autodecoder.cli.inputs import Resize, open_model, open_samples, title_of
+from autodecoder.cli.inputs import Resize, data_of_model, open_model, open_samples, title_of
 from autodecoder.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -107,19 +107,12 @@ def _open(folder: Path) -> "Model":
 
 def _own_images(model: "Model") -> "tuple[dict[str, Shelf], str]":
     """The images that a model was trained on and validated with, or why there are none."""
-    from autodecoder.config import study_config
     from autodecoder.explorer import Shelf
-    from autodecoder.study import load_study_data
 
-    settings = model.about.get("settings")
-    if not isinstance(settings, dict) or "data" not in settings:
-        return {}, "the model does not say what it was trained on. --images names some."
     try:
-        dataset = load_study_data(study_config(settings))
+        dataset = data_of_model(model)
     except (ConfigError, DataError) as error:
         return {}, f"{error} --images names others."
-    if dataset.fingerprint != model.about.get("data_fingerprint"):
-        return {}, f"{dataset.name} is not as it was at the training. --images names others."
     return {
         "validation": Shelf(dataset.val.images, dataset.val.labels),
         "training": Shelf(dataset.train.images, dataset.train.labels),

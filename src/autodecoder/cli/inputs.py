@@ -13,6 +13,8 @@ from autodecoder.errors import ConfigError, DataError
 if TYPE_CHECKING:
     import numpy as np
 
+    from autodecoder.config import StudyConfig
+    from autodecoder.data import Dataset
     from autodecoder.data.given import Given
     from autodecoder.model import Model
 
@@ -65,6 +67,48 @@ def title_of(model: "Model", folder: Path) -> str:
     """What a page on the model in a folder is called."""
     dataset, name = model.about.get("dataset"), folder.resolve().name
     return f"{dataset}: {name}" if isinstance(dataset, str) else name
+
+
+def data_of_model(model: "Model") -> "Dataset":
+    """The images that a model was trained on and validated with, where they are at hand.
+
+    Raises
+    ------
+    DataError
+        If the model does not say which, or they are not at hand or not as they were.
+    ConfigError
+        If its settings cannot be read any more.
+    """
+    from autodecoder.config import study_config
+
+    settings = model.about.get("settings")
+    if not isinstance(settings, dict) or "data" not in settings:
+        raise DataError("the model does not say what it was trained on.")
+    return data_of(study_config(settings), model.about.get("data_fingerprint"))
+
+
+def data_of(config: "StudyConfig", fingerprint: object) -> "Dataset":
+    """The images of a study, where they are at hand: nothing is downloaded.
+
+    Raises
+    ------
+    DataError
+        If they are not, or not as they were.
+    ConfigError
+        If settings do not go with them any more.
+    """
+    from autodecoder.data.overview import list_datasets
+    from autodecoder.study import load_study_data
+
+    name = config.data.dataset
+    if any(
+        found.name == name and not found.is_here for found in list_datasets(config.data.data_dir)
+    ):
+        raise DataError(f"{name} is not here; `autodecoder datasets --fetch {name}` brings it.")
+    dataset = load_study_data(config)
+    if dataset.fingerprint != fingerprint:
+        raise DataError(f"{dataset.name} is not as it was at the training.")
+    return dataset
 
 
 def open_all(

@@ -36,7 +36,10 @@ def reconstruct(
     ] = 1,
     n_steps: Annotated[
         int | None,
-        Parameter(converter=whole_number, help="Steps at most; by default 100, and 500 of Adam."),
+        Parameter(
+            converter=whole_number,
+            help="Steps at most; by default 100 of lm, 300 of lbfgs, 500 of adam.",
+        ),
     ] = None,
     tolerance: Annotated[
         float,

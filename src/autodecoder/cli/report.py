@@ -6,7 +6,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from autodecoder.cli.flags import Json
-from autodecoder.cli.inputs import title_of
+from autodecoder.cli.inputs import data_of, data_of_model, open_model, title_of
+from autodecoder.errors import ConfigError, DataError
 
 
 def report(
@@ -33,30 +34,55 @@ def report(
     """Write a page that opens without a network: trials, pictures, and a latent plane to play with.
 
     Below the pointer the decoder runs in the page itself. It is one file, to be sent as it is.
+    Pictures are drawn anew where the images of the training are at hand.
 
     Example: autodecoder report runs/mine/best --out digits.html
     """
-    from autodecoder.cli.console import console, print_json
-    from autodecoder.errors import ConfigError
-    from autodecoder.model import load_model
-    from autodecoder.report import write_model_page, write_study_page
-    from autodecoder.study import load_study
+    from autodecoder.cli.console import aside, console, print_json
 
     if umap:
         from autodecoder.report.umap import check_umap
 
         check_umap()
-    if (folder / "decoder.safetensors").is_file():
-        model = load_model(folder)
-        path = folder / "report" / "index.html" if out is None else out
-        path = write_model_page(model, path, title=title_of(model, folder), umap=umap)
-    else:
-        study = load_study(folder)
-        if out is not None:
-            raise ConfigError("out is for the page of a model: that of a study lies in its folder.")
-        path = write_study_page(study, umap=umap)
+    with aside(json_):
+        if (folder / "decoder.safetensors").is_file():
+            path = _of_model(folder, folder / "report" / "index.html" if out is None else out, umap)
+        else:
+            path = _of_study(folder, out, umap)
     if json_:
         print_json({"out": str(path), "bytes": path.stat().st_size})
     else:
         console.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", highlight=False)
     return False
+
+
+def _of_model(folder: Path, path: Path, umap: bool) -> Path:
+    from autodecoder.cli.console import console
+    from autodecoder.report import write_model_page
+
+    model, dataset = open_model(folder), None
+    try:
+        dataset = data_of_model(model)
+    except (ConfigError, DataError) as error:
+        console.print(f"Without reconstructions: {error}", highlight=False)
+    title = title_of(model, folder)
+    return write_model_page(model, path, title=title, dataset=dataset, umap=umap)
+
+
+def _of_study(folder: Path, out: Path | None, umap: bool) -> Path:
+    from autodecoder.cli.console import console
+    from autodecoder.cli.programs import keep_programs
+    from autodecoder.report import write_pictures, write_study_page
+    from autodecoder.study import load_study
+
+    study, dataset = load_study(folder), None
+    if out is not None:
+        raise ConfigError("out is for the page of a model: that of a study lies in its folder.")
+    keep_programs()
+    try:
+        dataset = data_of(study.config, study.about.get("data_fingerprint"))
+    except (ConfigError, DataError) as error:
+        console.print(f"With the pictures as they lie there: {error}", highlight=False)
+    if dataset is not None:
+        write_pictures(study, dataset)
+    return write_study_page(study, umap=umap)

@@ -13,13 +13,15 @@ from matplotlib.figure import Figure
 
 from autodecoder._version import __version__
 from autodecoder.config import format_value, to_dict
+from autodecoder.data import Dataset
 from autodecoder.files import write_file
 from autodecoder.model import Model
 from autodecoder.model.card import count_weights, last_metrics, model_facts
 from autodecoder.report.curves import pack_curves, pack_history
 from autodecoder.report.figures import plot_latent_space
 from autodecoder.report.film import Frame, read_film
-from autodecoder.report.pictures import TITLES, draw_decoded, draw_figure, draw_latents
+from autodecoder.report.model_pictures import draw_decoded, draw_fit, draw_latents
+from autodecoder.report.pictures import TITLES, draw_figure
 from autodecoder.report.plane import (
     MOST_WEIGHTS,
     class_names,
@@ -37,7 +39,8 @@ _MOST_TRIALS = 50
 _METRICS = ("loss", "val_loss", "fresh_val_loss")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _NO_PICTURES = (
-    "The pictures of this study are not in its folder: the command that made it draws them anew."
+    "The pictures of this study are not in its folder: `autodecoder report` draws them anew where "
+    "its images are at hand."
 )
 
 
@@ -106,6 +109,7 @@ def write_model_page(
     path: Path | str,
     *,
     title: str = "A model",
+    dataset: Dataset | None = None,
     film: Sequence[Frame] = (),
     umap: bool = False,
 ) -> Path:
@@ -117,6 +121,9 @@ def write_model_page(
     path : path
         The file; one that exists is replaced. It needs nothing beside it.
     title : str
+    dataset : Dataset, optional
+        The images whose latents the model holds, in the same order: their reconstructions are shown
+        too, the best and the worst, and the errors by class.
     film : sequence of Frame
         Where some of the latents were on the way; those that are not of this model do not count.
     umap : bool
@@ -134,6 +141,8 @@ def write_model_page(
     labels = (_labels(model, model.labels), _labels(model, model.val_labels, of="val_latents"))
     names = class_names(model) or ["images"]
     figures = draw_latents(model, labels, names, name=title, protocol="as they were kept")
+    if dataset is not None:
+        figures |= draw_fit(model, dataset, protocol="as they were kept")
     figures |= draw_decoded(model, model.val_labels)
     pictures = [_drawn(TITLES[name], TITLES[name].lower(), fig) for name, fig in figures.items()]
     pictures += [_umap(model)] if umap else []

@@ -1,0 +1,162 @@
+"""What there is to see of a model: its latents, how well it fits, and what it decodes to."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.figure import Figure
+
+from autodecoder.core.scaling import SCALINGS
+from autodecoder.data import Dataset, ImageSet
+from autodecoder.model import Model
+from autodecoder.report.figures import (
+    plot_errors,
+    plot_interpolations,
+    plot_latent_space,
+    plot_pairs,
+    plot_plane,
+    plot_reconstructions,
+)
+from autodecoder.report.plane import latent_plane, plane_grid, plane_view, principal_scores
+from autodecoder.study.validate import choose_shown
+
+#: In each half of the picture of the best and the worst.
+_N_EXTREME = 10
+#: Ways from one image to another, and images on each.
+_N_WAYS = 5
+_N_ON_THE_WAY = 10
+#: Images decoded at once.
+_PIECE = 2000
+
+
+def draw_latents(
+    model: Model,
+    labels: tuple[Int[np.ndarray, " n_train"], Int[np.ndarray, " n_val"]],
+    class_names: Sequence[str],
+    *,
+    name: str,
+    protocol: str,
+) -> dict[str, Figure]:
+    """Where latents lie, by class; nothing of a single dimension or a model without latents."""
+    if model.latent_dims == 1 or not len(model.latents):
+        return {}
+    plane = latent_plane(model.latents)
+    train, val = plane.places(model.latents), plane.places(model.val_latents)
+    figures = {
+        "latent_space_train": plot_latent_space(
+            train,
+            labels[0],
+            class_names,
+            title=f"{name}: latents of the training images",
+            names=plane.names,
+        )
+    }
+    if len(val):
+        figures["latent_space_val"] = plot_latent_space(
+            val,
+            labels[1],
+            class_names,
+            title=f"{name}: latents of the validation images ({protocol})",
+            background=train,
+            names=plane.names,
+        )
+    if model.latent_dims > 2:
+        scores = principal_scores(model.latents)
+        figures["latent_pairs"] = plot_pairs(scores, labels[0], class_names)
+    return figures
+
+
+def draw_fit(
+    model: Model,
+    dataset: Dataset,
+    val_loss: Float[np.ndarray, " n_val"] | None = None,
+    *,
+    protocol: str,
+) -> dict[str, Figure]:
+    """Originals above reconstructions, the best and the worst of them, and errors by class.
+
+    Parameters
+    ----------
+    model : Model
+        With the latents of these images in this order; where it has none, nothing is drawn.
+    dataset : Dataset
+    val_loss : (n_val,), optional
+        Of each validation image; by default it is worked out. Nothing is drawn of values that are
+        not finite.
+    protocol : str
+        How the latents of the validation images were found.
+    """
+    figures = {}
+    for name, images, latents, title in (
+        ("train", dataset.train, model.latents, "training images"),
+        ("val", dataset.val, model.val_latents, f"validation images ({protocol})"),
+    ):
+        if len(latents) == len(images):
+            shown = choose_shown(images.labels)
+            figures[f"reconstructions_{name}"] = _reconstructions(
+                images, shown, model, latents, title
+            )
+    if len(model.val_latents) != len(dataset.val):
+        return figures
+    if val_loss is None:
+        val_loss = _losses(model, dataset.val, model.val_latents)
+    if np.isfinite(val_loss).all():
+        figures["reconstructions_extreme"] = _reconstructions(
+            dataset.val, _extreme(val_loss), model, model.val_latents,
+            "the best and the worst validation images",
+        )  # fmt: skip
+        figures["errors"] = plot_errors(val_loss, dataset.val.labels, dataset.class_names)
+    return figures
+
+
+def _losses(
+    model: Model, images: ImageSet, latents: Float[np.ndarray, "n dims"]
+) -> Float[np.ndarray, " n"]:
+    """Mean squared error of each image, in the scaled space."""
+    losses = np.empty(len(images), np.float32)
+    for start in range(0, len(images), _PIECE):
+        part = slice(start, start + _PIECE)
+        difference = model.decode(latents[part]) - images.images[part] / np.float32(255)
+        losses[part] = (difference**2).mean((1, 2, 3))
+    return losses * SCALINGS[model.scaler].span ** 2
+
+
+def _extreme(loss: np.ndarray) -> np.ndarray:
+    """The images with the least errors, and those with the largest, the very worst last."""
+    order = np.argsort(loss, kind="stable")
+    return order if len(order) <= 2 * _N_EXTREME else order[np.r_[:_N_EXTREME, -_N_EXTREME:0]]
+
+
+def draw_decoded(model: Model, labels: Int[np.ndarray, " n_val"] | None) -> dict[str, Figure]:
+    """What the plane decodes to, and ways between the latents of validation images, of several
+    classes where they have labels; nothing of a table."""
+    if model.standardization is not None or not len(model.latents):
+        return {}
+    plane = latent_plane(model.latents)
+    view = plane_view(model, plane)
+    grid = plane_grid(plane, view)
+    images = model.decode(grid.reshape(-1, model.latent_dims))
+    images = np.nan_to_num(images.reshape(*grid.shape[:2], *model.image_shape))
+    figures = {"latent_plane": plot_plane(images, view, plane.names)}
+    ends = model.val_latents if len(model.val_latents) > 1 else model.latents
+    if labels is None or len(labels) != len(ends):
+        labels = np.zeros(len(ends), int)
+    chosen = choose_shown(labels)
+    pairs = list(zip(chosen[::2], chosen[1::2], strict=False))[:_N_WAYS]
+    if pairs and np.isfinite(ends[chosen]).all():
+        ways = [model.interpolate(ends[a], ends[b], _N_ON_THE_WAY).images for a, b in pairs]
+        figures["interpolations"] = plot_interpolations(
+            _to_pixels(np.stack(ways)), title="from one image to another, straight through latents"
+        )
+    return figures
+
+
+def _to_pixels(images: np.ndarray) -> np.ndarray:
+    return np.rint(255 * np.nan_to_num(images)).astype(np.uint8)
+
+
+def _reconstructions(
+    images: ImageSet, shown: np.ndarray, model: Model, latents: np.ndarray, title: str
+) -> Figure:
+    made = _to_pixels(model.decode(latents[shown]))
+    return plot_reconstructions(images.images[shown], made, title=title)
