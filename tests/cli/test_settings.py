@@ -79,6 +79,7 @@ FLAGS = {
     "fit.schedule": ("--schedule=constant", "constant"),
     "fit.warmup_steps": ("--warmup_steps=7", 7),
     "fit.base_width": ("--base_width=300", 300),
+    "fit.clip_norm": ("--clip_norm=2", 2.0),
     "fit.nesterov": ("--nonesterov", False),
     "fit.drop_last": ("--nodrop_last", False),
     "early_stopping.enabled": ("--use_early_stopping", True),

@@ -73,6 +73,7 @@ LISTS = {
     "schedule": _values(st.sampled_from(SCHEDULES)),
     "warmup_steps": _values(st.integers(0, 1000)),
     "base_width": _values(st.integers(1, 5000)),
+    "clip_norm": _values(st.floats(1e-3, 1e3)),
     "nesterov": _values(st.booleans()),
     "drop_last": _values(st.booleans()),
 }
@@ -137,6 +138,7 @@ studies = st.builds(
         latent_learning_rate=st.none() | rates,
         warmup_steps=st.integers(0, 1000),
         base_width=st.none() | counts,
+        clip_norm=st.none() | st.floats(1e-3, 1e3),
         nesterov=st.booleans(),
         schedule=st.sampled_from(SCHEDULES),
         drop_last=st.booleans(),

@@ -1,6 +1,7 @@
 """The joint fit: what moves, what does not, and what is recorded."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -207,6 +208,21 @@ def test_wide_layers_take_smaller_steps() -> None:
         shares.append(min(1.0, 16 / len(whole)))
         np.testing.assert_allclose(part, shares[-1] * whole, atol=1e-6)
     assert shares == [1, 0.5, 0.5]
+
+
+def test_a_long_gradient_is_scaled_to_the_norm() -> None:
+    """What Adam has seen after one step tells the gradient that it was given."""
+
+    def seen(clip_norm: float | None) -> list[np.ndarray]:
+        fit = replace(CONFIG.fit, clip_norm=clip_norm, batch_size=len(digits().train))
+        state: Any = run(1, replace(CONFIG, fit=fit)).state
+        return [10 * np.asarray(mean) for mean in jax.tree.leaves(state.decoder_moments.mu)]
+
+    whole = seen(None)
+    norm = np.sqrt(sum((part**2).sum() for part in whole))
+    for most in (0.1 * norm, 10 * norm):
+        for part, clipped in zip(whole, seen(float(most)), strict=True):
+            np.testing.assert_allclose(clipped, min(1, most / norm) * part, rtol=1e-4, atol=1e-7)
 
 
 def test_nesterov_changes_the_steps_of_the_decoder() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.explorer.models import MODELS
-from tests.report.browser import browser
+from tests.report.browser import browser, pixels
 from tests.report.test_page import RNG, make_model
 
 from autodecoder.explorer import Explorer, Shelf, create_app, listen, open_server
@@ -63,15 +63,6 @@ def explore(chromium: Any) -> Iterator[Callable[..., Any]]:
         assert wrong == []
 
 
-def pixels(page: Any, canvas: str) -> np.ndarray:
-    found = page.evaluate(
-        f"() => {{ const c = document.getElementById('{canvas}');"
-        "return [c.height, c.width, ...c.getContext('2d').getImageData(0, 0, c.width, c.height)"
-        ".data] }"
-    )
-    return np.array(found[2:], np.uint8).reshape(found[0], found[1], 4)[..., :3]
-
-
 def settle(page: Any) -> None:
     page.evaluate(
         "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -86,8 +77,8 @@ def move(page: Any, across: float, down: float) -> None:
 
 def assert_shown(page: Any, model: Model, canvas: str = "decoded") -> None:
     want = 255 * model.decode([page.evaluate(LATENT)])[0]
-    np.testing.assert_allclose(pixels(page, canvas), np.broadcast_to(want, (*want.shape[:2], 3)),
-                               atol=1)  # fmt: skip
+    want = np.broadcast_to(want, (*want.shape[:2], 3))
+    np.testing.assert_allclose(pixels(page, f"#{canvas}"), want, atol=1)
 
 
 def found(page: Any, before: str = "") -> str:
@@ -182,8 +173,8 @@ def test_a_validation_image_is_placed_before_ones_eyes(explore: Any) -> None:
     way = page.evaluate("() => window.explorer.map.way")
     assert len(way) > 1
     np.testing.assert_allclose(way[-1], page.evaluate(LATENT), atol=1e-6)
-    image = pixels(page, "target")
-    assert np.abs(image.astype(int) - pixels(page, "rebuilt")).mean() < 30
+    image = pixels(page, "#target")
+    assert np.abs(image.astype(int) - pixels(page, "#rebuilt")).mean() < 30
 
 
 def test_what_is_hidden_is_filled_in(explore: Any) -> None:
@@ -202,7 +193,7 @@ def test_what_is_hidden_is_filled_in(explore: Any) -> None:
     seen = np.array(page.evaluate("() => Array.from(window.explorer.easel.seen)")).reshape(6, 5)
     assert not seen[2, 1]
     assert seen[:, 4].all()
-    assert (pixels(page, "target")[2, 1] == (86, 180, 233)).all()
+    assert (pixels(page, "#target")[2, 1] == (86, 180, 233)).all()
     page.wait_for_function("() => !document.querySelector('#placing[aria-busy]')")
     assert_shown(page, model, "rebuilt")
     before = page.locator("#found").inner_text()
@@ -216,7 +207,7 @@ def test_a_drawing_is_placed(explore: Any) -> None:
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Space")
     assert "mean squared error" in found(page)
-    drawn = pixels(page, "target")
+    drawn = pixels(page, "#target")
     assert drawn.max() > 200
     page.check("input[value=cross]")
     page.click("#again")
@@ -263,7 +254,7 @@ def test_a_file_is_dropped(explore: Any) -> None:
     )
     found(page)
     assert page.locator("#target-text").inner_text() == "dropped.png"
-    assert (pixels(page, "target") == 255).all()
+    assert (pixels(page, "#target") == 255).all()
 
 
 def test_the_plane_is_seen_from_near(explore: Any) -> None:
@@ -303,7 +294,7 @@ def test_the_plane_is_seen_from_near(explore: Any) -> None:
 
 def dark(page: Any) -> list:
     """Where the map is not white."""
-    return np.argwhere(pixels(page, "map").min(axis=2) < 200).tolist()
+    return np.argwhere(pixels(page, "#map").min(axis=2) < 200).tolist()
 
 
 def test_two_fingers_zoom(explore: Any) -> None:
@@ -415,11 +406,11 @@ def test_decoded_images_are_kept_until_the_view_rests(explore: Any) -> None:
     page.locator("input[data-layer]").first.click()
     settle(page)
     assert page.evaluate("() => window.drawn") == 0, "boxes decode nothing anew"
-    before = pixels(page, "map")
+    before = pixels(page, "#map")
     for _ in range(3):
         page.evaluate("() => window.explorer.map.zoomBy(1.5)")
         settle(page)
-    assert (pixels(page, "map") != before).any(), "what is there is scaled"
+    assert (pixels(page, "#map") != before).any(), "what is there is scaled"
     page.wait_for_function("() => window.drawn > 0")
     page.wait_for_timeout(300)
     assert page.evaluate("() => window.drawn") < 3, "not at every step"

@@ -1,11 +1,15 @@
 """A page in Chromium: Debian's, driven by Playwright."""
 
+import base64
+import io
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -25,3 +29,10 @@ def browser() -> Iterator[Any]:
             yield chromium
         finally:
             chromium.close()
+
+
+def pixels(page: Any, selector: str) -> np.ndarray:
+    """Red, green and blue of a canvas: (height, width, 3) uint8; of several, the first."""
+    url = page.locator(selector).first.evaluate("c => c.toDataURL('image/png')")
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as image:
+        return np.asarray(image.convert("RGBA"))[..., :3]

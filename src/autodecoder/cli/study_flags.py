@@ -75,6 +75,7 @@ class StudyFlags:
     schedule: Annotated[str | None, flag(_FIT, "fit.schedule")] = None
     warmup_steps: Annotated[int | None, flag(_FIT, "fit.warmup_steps")] = None
     base_width: Annotated[int | None, flag(_FIT, "fit.base_width")] = None
+    clip_norm: Annotated[float | None, flag(_FIT, "fit.clip_norm")] = None
     nesterov: Annotated[bool | None, flag(_FIT, "fit.nesterov")] = None
     drop_last: Annotated[bool | None, flag(_FIT, "fit.drop_last")] = None
     use_early_stopping: Annotated[bool | None, flag(_FIT, "early_stopping.enabled")] = None

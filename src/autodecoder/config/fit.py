@@ -32,6 +32,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "schedule": "linear",
                 "warmup_steps": 500,
                 "base_width": 500,
+                "clip_norm": 0.3,
                 "nesterov": True,
                 "drop_last": True,
             }
@@ -45,6 +46,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "schedule": "constant",
                 "warmup_steps": 0,
                 "base_width": None,
+                "clip_norm": None,
                 "nesterov": False,
                 "drop_last": True,
             }
@@ -106,6 +108,12 @@ class FitConfig:
         "is smaller in proportion.",
         flag="base_width",
     )
+    clip_norm: float | None = setting(
+        0.3,
+        "Largest L2 norm of the decoder's gradient, all layers together; one that is longer is "
+        "scaled down to it.",
+        flag="clip_norm",
+    )
     nesterov: bool = setting(True, "Nesterov's momentum in the decoder's Adam.", flag="nesterov")
     drop_last: bool = setting(
         True,
@@ -134,6 +142,12 @@ class FitConfig:
         check_count("warmup_steps", self.warmup_steps)
         if self.base_width is not None:
             check_positive_int("base_width", self.base_width)
+        if self.clip_norm is not None:
+            check_number("clip_norm", self.clip_norm)
+            if not 0 < self.clip_norm <= _WIDEST:
+                raise ConfigError(
+                    f"clip_norm must be above 0 and at most {_WIDEST:g}, got {self.clip_norm}."
+                )
         check_switch("nesterov", self.nesterov)
         check_switch("drop_last", self.drop_last)
         if self.latent_learning_rate is not None:

@@ -44,6 +44,7 @@ TUNABLE = (
     "schedule",
     "warmup_steps",
     "base_width",
+    "clip_norm",
     "nesterov",
     "drop_last",
 )
@@ -53,7 +54,7 @@ TRACED = ("learning_rate", "latent_learning_rate")
 TUNABLE_ALIASES = MappingProxyType({"lr": "learning_rate", "latent_lr": "latent_learning_rate"})
 
 _WHOLE = ("latent_dims", "batch_size", "warmup_steps", "base_width")
-_NUMBERS = (*_WHOLE, *TRACED, "dropout_rate", "latent_spread", "bias_spread")
+_NUMBERS = (*_WHOLE, *TRACED, "dropout_rate", "latent_spread", "bias_spread", "clip_norm")
 _WORDS = ("activation", "latent_start", "schedule")
 _SWITCHES = ("batch_norm", "use_bias", "nesterov", "drop_last")
 #: More values than this in one list are taken for a slip of the pen.

@@ -51,6 +51,11 @@ def adam_step(
     return jax.tree.map(move, rate, values, direction), moments
 
 
+def clip_norm(gradient: Any, most: float) -> Any:
+    """A tree of arrays, scaled to the L2 norm `most` where it is longer (Pascanu et al. 2013)."""
+    return optax.clip_by_global_norm(most).update(gradient, optax.EmptyState())[0]
+
+
 class Rows(NamedTuple):
     """Rows under an Adam, with their moments; how many steps were made is the same for all."""
 

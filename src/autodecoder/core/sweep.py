@@ -14,6 +14,7 @@ from autodecoder.core.adam import (
     Rest,
     Rows,
     adam_step,
+    clip_norm,
     plan_rest,
     rest_rows,
     start_rows,
@@ -120,6 +121,8 @@ def sweep(
             )
             if config.track_gradients:
                 norms = _norms(layers_gradient, z_gradient)
+            if fit.clip_norm is not None:
+                layers_gradient = clip_norm(layers_gradient, fit.clip_norm)
             layers, decoder_moments = adam_step(
                 decoder.layers,
                 layers_gradient,
