@@ -34,7 +34,7 @@ python3 "$here/study.py" --data_dir "$data"
 echo "## 500-500"
 for start in cold warm; do
     echo "$start:"
-    quality --runs fast:2 --lr 1.5e-2
+    quality --runs fast:2 --lr 2e-2
 done
 quality --runs fast:20
 quality --runs original:46 --curve 2 --target 0.1403

@@ -19,6 +19,9 @@ import numpy as np
 
 import autodecoder as ad
 
+#: Settings that are varied; `main` prints their values.
+SEARCHED = ("learning_rate", "latent_learning_rate", "clip_norm")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -29,6 +32,7 @@ def main() -> None:
     parser.add_argument("--epochs", default="20", help="Lengths of fits.")
     parser.add_argument("--rates", default="3e-3,4e-3,6e-3,8e-3,1e-2,1.5e-2,2e-2")
     parser.add_argument("--latent_rates", default="0.05")
+    parser.add_argument("--clip_norms", default="0.3", help="Bounds on the gradient's norm.")
     parser.add_argument("--executions", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--val", type=int, default=10_000, help="Images held out.")
@@ -37,25 +41,28 @@ def main() -> None:
         f"{jax.devices()[0].device_kind}, Python {platform.python_version()}, "
         f"jax {jax.__version__}; {options.dataset}, {options.arch}, {options.latent_dims}-D"
     )
-    print("| epochs | learning rate | of the latents | fresh validation | training | co-trained |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| epochs | learning rate | of the latents | clipped to | fresh | training | co-trained |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for epochs in map(int, options.epochs.split(",")):
-        for trial in sorted(fit(options, epochs).trials, key=rates):
+        for trial in sorted(fit(options, epochs).trials, key=values):
             histories = [execution.history for execution in trial.executions]
             names = ("fresh_val_loss", "loss", "val_loss")
             last = ([float(history[name][-1]) for history in histories] for name in names)
             cells = (f"{np.mean(part):.5f} ({min(part):.5f}-{max(part):.5f})" for part in last)
-            rate, latent_rate = rates(trial)
-            print(f"| {epochs} | {rate:g} | {latent_rate:g} | {' | '.join(cells)} |", flush=True)
+            row = [f"{value:g}" for value in (epochs, *values(trial))]
+            print(f"| {' | '.join([*row, *cells])} |", flush=True)
 
 
-def rates(trial: Any) -> tuple[float, float]:
-    return trial.values["learning_rate"], trial.values["latent_learning_rate"]
+def values(trial: Any) -> tuple[float, ...]:
+    return tuple(trial.values[name] for name in SEARCHED)
 
 
 def fit(options: argparse.Namespace, epochs: int) -> ad.Study:
     """All rates as one study."""
-    space = {"learning_rate": options.rates, "latent_learning_rate": options.latent_rates}
+    given = (options.rates, options.latent_rates, options.clip_norms)
+    space = dict(zip(SEARCHED, given, strict=True))
     config = ad.study_config(
         {
             "data": {
