@@ -88,7 +88,7 @@ def data_of_model(model: "Model") -> "Dataset":
 
 
 def data_of(config: "StudyConfig", fingerprint: object) -> "Dataset":
-    """The images of a study, where they are at hand: nothing is downloaded.
+    """The images of a study, where they are at hand: no published data set is downloaded.
 
     Raises
     ------
