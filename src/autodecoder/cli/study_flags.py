@@ -48,6 +48,7 @@ class StudyFlags:
     examples_frac: Annotated[float | None, flag(_DATA, "data.examples_frac")] = None
     image_size: Annotated[str | None, flag(_DATA, "data.image_size")] = None
     colour: Annotated[str | None, flag(_DATA, "data.colour")] = None
+    range: Annotated[str | None, flag(_DATA, "data.pixel_range")] = None
     val_fraction: Annotated[float | None, flag(_DATA, "data.val_fraction")] = None
     strict: Annotated[bool | None, flag(_DATA, "data.strict")] = None
     scaler: Annotated[str | None, flag(_DATA, "data.scaler")] = None

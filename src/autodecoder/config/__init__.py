@@ -22,6 +22,7 @@ from autodecoder.config.parts import (
     LogConfig,
     format_arch,
     parse_arch,
+    parse_range,
     parse_size,
     split_source,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "format_value",
     "list_settings",
     "parse_arch",
+    "parse_range",
     "parse_size",
     "parse_tune",
     "read_toml",

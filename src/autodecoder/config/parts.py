@@ -76,6 +76,12 @@ class DataConfig:
         "grey and rgb.",
         flag="colour",
     )
+    pixel_range: tuple[float, float] | None = setting(
+        None,
+        "Values of black and of white in images of your own, LOW:HIGH, where they are not those of "
+        "the type: 0:1 for bytes that are 0 or 1, 0:4095 for 12 bits stored in 16.",
+        flag="range",
+    )
     val_fraction: float = setting(
         0.2,
         "Share of your own images to hold out for validation, by class, drawn by the seed; where "
@@ -100,6 +106,8 @@ class DataConfig:
         if self.image_size is not None:
             check_size(self.image_size)
         check_choice("colour", self.colour, COLOURS)
+        if self.pixel_range is not None:
+            check_range(self.pixel_range)
         check_number("val_fraction", self.val_fraction)
         if not 0 < self.val_fraction < 1:
             raise ConfigError(f"val_fraction must lie between 0 and 1, got {self.val_fraction}.")
@@ -339,6 +347,40 @@ def check_size(size: Any) -> tuple[int, int]:
             f"image_size must lie between 1 and {_LONGEST_SIDE}, got {size[0]}x{size[1]}."
         )
     return size
+
+
+def parse_range(value: Any) -> tuple[float, float]:
+    """Read the values of black and of white, written as `LOW:HIGH` or as a pair of numbers.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither, or does not rise.
+
+    Examples
+    --------
+    >>> parse_range("0:4095")
+    (0.0, 4095.0)
+    """
+    parts = value.split(":") if isinstance(value, str) else value
+    try:
+        low, high = map(float, parts)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(
+            f"range must be LOW:HIGH, two numbers, for example 0:4095, got {value!r}."
+        ) from None
+    return check_range((low, high))
+
+
+def check_range(pixel_range: Any) -> tuple[float, float]:
+    """Refuse what is no pair of finite numbers that rise; returns it otherwise."""
+    if not isinstance(pixel_range, tuple) or len(pixel_range) != 2:
+        raise ConfigError(f"range must be two numbers, LOW and HIGH, got {pixel_range!r}.")
+    for end in pixel_range:
+        check_number("each end of range", end)
+    if not pixel_range[0] < pixel_range[1]:
+        raise ConfigError(f"range must rise, got {pixel_range[0]:g}:{pixel_range[1]:g}.")
+    return pixel_range
 
 
 def parse_arch(text: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from autodecoder.config.fit import RECIPES
-from autodecoder.config.parts import parse_size
+from autodecoder.config.parts import parse_range, parse_size
 from autodecoder.config.rules import check_choice
 from autodecoder.config.search import read_value, read_values
 from autodecoder.config.study import StudyConfig
@@ -155,6 +155,8 @@ def _build(kind: type, values: Any, prefix: str) -> Any:
             arguments[name] = _path(value)
         elif name == "image_size":
             arguments[name] = None if value is None else parse_size(value)
+        elif name == "pixel_range":
+            arguments[name] = None if value is None else parse_range(value)
         elif isinstance(default, tuple):
             arguments[name] = _words(prefix + name, value)
         elif type(value) is int and float in (known[name].type, *get_args(known[name].type)):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from autodecoder.config import DataConfig, parse_size, split_source
+from autodecoder.config import DataConfig, parse_range, parse_size, split_source
 from autodecoder.data.catalogue import load_published
 from autodecoder.data.dataset import Dataset
 from autodecoder.data.splits import subset
@@ -15,6 +15,7 @@ def load_dataset(
     data_dir: Path | str | None = None,
     image_size: str | int | tuple[int, int] | None = None,
     colour: str = "auto",
+    pixel_range: str | tuple[float, float] | None = None,
     val_fraction: float = 0.2,
     examples_frac: float = 1.0,
     strict: bool = False,
@@ -36,6 +37,8 @@ def load_dataset(
         Size to bring the images of `folder:` and `hf:` to; without it they must be of one size.
     colour : str
         `auto`, `grey` or `rgb`: channels of the images of `folder:` and `hf:`.
+    pixel_range : (low, high) or "low:high", optional
+        Values of black and of white in images of your own, where they are not those of the type.
     val_fraction : float
         Share of images of your own to hold out for validation, class by class, unless there are
         validation images already.
@@ -72,6 +75,7 @@ def load_dataset(
         data_dir=None if data_dir is None else Path(data_dir),
         image_size=None if image_size is None else parse_size(image_size),
         colour=colour,
+        pixel_range=None if pixel_range is None else parse_range(pixel_range),
         val_fraction=val_fraction,
         examples_frac=examples_frac,
         strict=strict,
@@ -117,6 +121,8 @@ def _refuse_conversion(config: DataConfig, kind: str) -> None:
         raise ConfigError(f"image_size is for folder: and hf:, not for {kind}, got {size}.")
     if config.colour != "auto":
         raise ConfigError(f"colour is for folder: and hf:, not for {kind}, got {config.colour}.")
+    if config.pixel_range is not None and kind not in ("npz", "npy"):
+        raise ConfigError(f"range is for images of your own, not for {kind}.")
 
 
 def _own_path(place: str) -> Path:
