@@ -18,9 +18,10 @@ import jax
 import numpy as np
 
 import autodecoder as ad
+from autodecoder.config import parse_tune
 
 #: Settings that are varied; `main` prints their values.
-SEARCHED = ("learning_rate", "latent_learning_rate", "clip_norm")
+SEARCHED = ("learning_rate", "latent_learning_rate", "clip_norm", "batch_norm")
 
 
 def main() -> None:
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--rates", default="3e-3,4e-3,6e-3,8e-3,1e-2,1.5e-2,2e-2")
     parser.add_argument("--latent_rates", default="0.05")
     parser.add_argument("--clip_norms", default="0.3", help="Bounds on the gradient's norm.")
+    parser.add_argument("--batch_norms", default="no", help="Of no and yes, by a comma.")
     parser.add_argument("--executions", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--val", type=int, default=10_000, help="Images held out.")
@@ -42,9 +44,10 @@ def main() -> None:
         f"jax {jax.__version__}; {options.dataset}, {options.arch}, {options.latent_dims}-D"
     )
     print(
-        "| epochs | learning rate | of the latents | clipped to | fresh | training | co-trained |"
+        "| epochs | learning rate | of the latents | clipped to | batch norm "
+        "| fresh | training | co-trained |"
     )
-    print("|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|")
     for epochs in map(int, options.epochs.split(",")):
         for trial in sorted(fit(options, epochs).trials, key=values):
             histories = [execution.history for execution in trial.executions]
@@ -61,8 +64,11 @@ def values(trial: Any) -> tuple[float, ...]:
 
 def fit(options: argparse.Namespace, epochs: int) -> ad.Study:
     """All rates as one study."""
-    given = (options.rates, options.latent_rates, options.clip_norms)
-    space = dict(zip(SEARCHED, given, strict=True))
+    given = (options.rates, options.latent_rates, options.clip_norms, options.batch_norms)
+    space = {
+        name: parse_tune(f"{name}={values}")[1]
+        for name, values in zip(SEARCHED, given, strict=True)
+    }
     config = ad.study_config(
         {
             "data": {
@@ -73,10 +79,9 @@ def fit(options: argparse.Namespace, epochs: int) -> ad.Study:
             "decoder": {
                 "arch": options.arch,
                 "latent_dims": options.latent_dims,
-                "batch_norm": False,
             },
             "fit": {"num_epochs": epochs},
-            "search": {"space": {k: [float(v) for v in vs.split(",")] for k, vs in space.items()}},
+            "search": {"space": space},
             "log": {"tensorboard": False, "visualize_freq": 0, "histogram_freq": 0},
             "executions_per_trial": options.executions,
             "seed": options.seed,

@@ -15,7 +15,9 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from autodecoder import AutoDecoder, load_model, save_model
+from autodecoder import AutoDecoder, fit_model, load_model, save_model
+from autodecoder.cli.study_flags import StudyFlags, read_flags
+from autodecoder.config import RECIPE_LEARNING_RATES, DecoderConfig, FitConfig, to_dict
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -253,3 +255,33 @@ def test_numbers_of_numpy_are_numbers() -> None:
     for arch in (np.array([32, 32]), [np.int64(32), 32], (32, 32)):
         estimator = AutoDecoder(np.int32(2), **{**SMALL, "arch": arch, **numbers}).fit(X)
         assert estimator.model_.decoder.config.arch == (32, 32)
+
+
+# Defaults
+
+
+@pytest.mark.parametrize("recipe", ["fast", "original"])
+def test_defaults_are_those_of_the_command_line(recipe: str) -> None:
+    X = np.random.default_rng(0).random((130, 6))
+    settings = AutoDecoder(num_epochs=1, recipe=recipe).fit(X).model_.about["settings"]
+    asked = read_flags(StudyFlags(recipe=recipe, num_epochs=1), None).config
+    assert settings["decoder"] == to_dict(asked.decoder)
+    assert settings["fit"] == to_dict(asked.fit)
+
+
+def test_defaults_are_those_of_the_functions() -> None:
+    X = np.random.default_rng(0).random((130, 6))
+    model = AutoDecoder(num_epochs=1, scaler="standardize").fit(X).model_
+    other = fit_model(X, scaler="standardize", fit=FitConfig(num_epochs=1))
+    assert model.about["values"] == other.about["values"] == {"learning_rate": 5e-3}
+    assert model.about["settings"]["decoder"] == to_dict(DecoderConfig())
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_batch_normalisation_that_is_asked_for_wins_over_the_recipe(batch_norm: bool) -> None:
+    X = np.random.default_rng(0).random((20, 6))
+    for recipe, rate in RECIPE_LEARNING_RATES.items():
+        estimator = AutoDecoder(arch="4", num_epochs=1, recipe=recipe, batch_norm=batch_norm)
+        about = estimator.fit(X).model_.about
+        assert about["settings"]["decoder"]["batch_norm"] is batch_norm
+        assert about["values"] == {"learning_rate": rate}

@@ -13,6 +13,8 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from autodecoder.config import (
     ACTIVATIONS,
+    RECIPE_BATCH_NORM,
+    RECIPE_LEARNING_RATES,
     RECIPES,
     DecoderConfig,
     InferConfig,
@@ -56,14 +58,15 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Passes over the samples; by default as many as make 5,000 steps, from 20 to 500.
     batch_size : int
         Samples a step; all of them where there are fewer.
-    learning_rate : float
-        Of the decoder, and of the latents where the recipe has no rate of theirs.
+    learning_rate : float, optional
+        Of the decoder, and of the latents where the recipe has no rate of theirs. By default 5e-3
+        for recipe `fast` and 1e-3 for `original`.
     recipe : str
         `fast` or `original`.
     activation : str
         Of the hidden layers.
-    batch_norm : bool
-        Batch normalisation of the hidden layers.
+    batch_norm : bool, optional
+        Batch normalisation of the hidden layers; by default of recipe `original` only.
     dropout_rate : float
         Share of hidden units dropped in training.
     random_state : int, RandomState instance or None
@@ -110,10 +113,10 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         "scaler": [StrOptions({"auto", "standard", "zero_one", "identity", "standardize"})],
         "num_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
         "recipe": [StrOptions(set(RECIPES))],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "batch_norm": ["boolean"],
+        "batch_norm": ["boolean", None],
         "dropout_rate": [Interval(Real, 0, 1, closed="left")],
         "random_state": ["random_state"],
     }
@@ -128,10 +131,10 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         scaler: str = "auto",
         num_epochs: int | None = None,
         batch_size: int = 128,
-        learning_rate: float = 1e-3,
+        learning_rate: float | None = None,
         recipe: str = "fast",
         activation: str = "leaky_relu",
-        batch_norm: bool = False,
+        batch_norm: bool | None = None,
         dropout_rate: float = 0.0,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -171,13 +174,13 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 arch=_read_arch(self.arch),
                 latent_dims=int(self.latent_dims),
                 activation=self.activation,
-                batch_norm=bool(self.batch_norm),
+                batch_norm=bool(_or(self.batch_norm, RECIPE_BATCH_NORM[self.recipe])),
                 dropout_rate=float(self.dropout_rate),
             ),
             fit=fit_config(
                 self.recipe, num_epochs=self._count_epochs(n, batch_size), batch_size=batch_size
             ),
-            learning_rate=float(self.learning_rate),
+            learning_rate=float(_or(self.learning_rate, RECIPE_LEARNING_RATES[self.recipe])),
             scaler=self._choose_scaler(samples),
             seed=int(check_random_state(self.random_state).randint(2**31)),
         )
@@ -265,6 +268,10 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             return int(self.num_epochs)
         epochs = -(-_LEAST_STEPS // max(1, n // batch_size))
         return min(max(epochs, _LEAST_EPOCHS), _MOST_EPOCHS)
+
+
+def _or(given: Any, default: Any) -> Any:
+    return default if given is None else given
 
 
 def _read_arch(arch: Any) -> tuple[int, ...]:

@@ -17,8 +17,10 @@ from autodecoder.config import (
     FREE_SETTINGS,
     LEARNING_RATE_GRID,
     RECIPES,
+    SCHEMA,
     StudyConfig,
     format_arch,
+    kept_settings,
     parse_tune,
     read_toml,
     split_source,
@@ -65,8 +67,8 @@ class StudyFlags:
         str | None,
         Parameter(
             group=_FIT,
-            help=f"Named values of the next nine settings: one of {', '.join(RECIPES)}. A setting "
-            "given by itself wins. [default: fast]",
+            help=f"Named values of the settings from latent_start to drop_last, and of batch_norm: "
+            f"one of {', '.join(RECIPES)}. A setting given by itself wins. [default: fast]",
         ),
     ] = None
     latent_start: Annotated[str | None, flag(_FIT, "fit.latent_start")] = None
@@ -167,6 +169,8 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
         }
     )
     settings = merge({} if flags.config is None else read_toml(flags.config), given)
+    if flags.out is not None and not flags.reset_training:
+        settings = merge(_kept(flags.out), settings)
     settings = merge(_default_space(settings), settings)
     fixed = {
         **given.get("decoder", {}),
@@ -236,6 +240,17 @@ def _name(study: StudyConfig, seed_given: bool) -> str:
     name = Path(study.data.dataset.partition(":")[2] or study.data.dataset).name
     name = re.sub(r"[^\w.]+", "-", name).strip("-.")[:40] or "images"
     return f"{name}-{format_arch(study.decoder.arch)}-{digest[:8]}"
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    """What a study that an earlier version began holds of settings whose default is another now."""
+    if not (folder / "config.json").exists():
+        return {}
+    from autodecoder.study import read_about
+
+    about = read_about(folder) or {}
+    settings = about.get("settings")
+    return kept_settings(settings, about.get("began", SCHEMA)) if isinstance(settings, dict) else {}
 
 
 def _recorded_seed(folder: Path, reset: bool) -> int:

@@ -5,7 +5,16 @@ run, and keys its compiled program; learning rates and seeds, which a search var
 compilation, are no part of it.
 """
 
-from autodecoder.config.fit import LATENT_STARTS, RECIPES, SCHEDULES, FitConfig, fit_config
+from autodecoder.config.earlier import SCHEMA, complete_settings, kept_settings
+from autodecoder.config.fit import (
+    LATENT_STARTS,
+    RECIPE_BATCH_NORM,
+    RECIPE_LEARNING_RATES,
+    RECIPES,
+    SCHEDULES,
+    FitConfig,
+    fit_config,
+)
 from autodecoder.config.infer import INFER_METHODS, INFER_STARTS, InferConfig
 from autodecoder.config.parts import (
     ACTIVATIONS,
@@ -70,9 +79,12 @@ __all__ = [
     "METRIC_ALIASES",
     "OWN_SOURCES",
     "RECIPES",
+    "RECIPE_BATCH_NORM",
+    "RECIPE_LEARNING_RATES",
     "SAMPLERS",
     "SCALERS",
     "SCHEDULES",
+    "SCHEMA",
     "TRACED",
     "TRACKERS",
     "TUNABLE",
@@ -91,10 +103,12 @@ __all__ = [
     "StudyConfig",
     "Values",
     "WatchConfig",
+    "complete_settings",
     "differences",
     "fit_config",
     "format_arch",
     "format_value",
+    "kept_settings",
     "list_settings",
     "parse_arch",
     "parse_range",

@@ -141,7 +141,10 @@ class DecoderConfig:
         original="activation",
     )
     batch_norm: bool = setting(
-        True, "Batch normalisation.", flag="batch_norm", original="batchnorm"
+        False,
+        "Batch normalisation of the hidden layers; on by default in recipe original.",
+        flag="batch_norm",
+        original="batchnorm",
     )
     use_bias: bool = setting(True, "Biases in dense layers.", flag="use_bias", original="use bias")
     dropout_rate: float = setting(

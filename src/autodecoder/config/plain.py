@@ -6,7 +6,7 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from autodecoder.config.fit import RECIPES
+from autodecoder.config.fit import RECIPE_BATCH_NORM, RECIPES
 from autodecoder.config.parts import parse_range, parse_size
 from autodecoder.config.rules import check_choice
 from autodecoder.config.search import read_value, read_values
@@ -55,7 +55,8 @@ def to_dict(config: Any) -> dict[str, Any]:
 def study_config(values: Mapping[str, Any]) -> StudyConfig:
     """Build a `StudyConfig` from nested plain values; what is missing keeps its default.
 
-    `recipe`, beside the parts, names values for those settings of the fit that are not given.
+    `recipe`, beside the parts, names values for those settings of the fit that are not given, and
+    whether the decoder has batch normalisation.
 
     Raises
     ------
@@ -75,6 +76,9 @@ def study_config(values: Mapping[str, Any]) -> StudyConfig:
     fit = values.get("fit", {})
     if isinstance(fit, Mapping):
         values["fit"] = {**RECIPES[recipe], **fit}
+    decoder = values.get("decoder", {})
+    if isinstance(decoder, Mapping):
+        values["decoder"] = {"batch_norm": RECIPE_BATCH_NORM[recipe], **decoder}
     return _build(StudyConfig, values, "")
 
 

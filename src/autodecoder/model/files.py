@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from autodecoder.config import DecoderConfig, parse_arch, to_dict
+from autodecoder.config import SCHEMA, DecoderConfig, complete_settings, parse_arch, to_dict
 from autodecoder.config.rules import check_choice, check_positive_int
 from autodecoder.core.decoder import init_decoder
 from autodecoder.core.scaling import SCALINGS
@@ -30,8 +30,6 @@ from autodecoder.model.card import describe_model, last_metrics, library_version
 from autodecoder.model.model import Model
 from autodecoder.model.tables import Standardization
 
-#: Version of the directory's layout. 1 had neither labels nor history, nor features of a table.
-SCHEMA = 2
 FILES = ("config.json", "decoder.safetensors", "latents.safetensors", "README.md")
 
 _STANDARDIZATION = "standardization/"
@@ -143,6 +141,9 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Model:
     about = content.get("about", {})
     if not isinstance(about, dict):
         raise ValueError("about must be an object")
+    if "settings" in about:
+        settings = complete_settings(about["settings"], content["schema"], whole=False)
+        about = {**about, "settings": settings}
     n_pixels = height * width * channels
     check_positive_int("the number of pixels in image_shape", n_pixels)
     like: Any = None

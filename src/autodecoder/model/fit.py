@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Num
 
 from autodecoder.config import (
+    RECIPE_LEARNING_RATES,
     AugmentConfig,
     DecoderConfig,
     FitConfig,
@@ -41,7 +42,7 @@ def fit_model(
     *,
     decoder: DecoderConfig | None = None,
     fit: FitConfig | None = None,
-    learning_rate: float = 1e-3,
+    learning_rate: float = RECIPE_LEARNING_RATES["fast"],
     scaler: str = "standard",
     augment: AugmentConfig | None = None,
     val_images: Any = None,
@@ -66,7 +67,8 @@ def fit_model(
     fit : FitConfig, optional
         Epochs, batch size and recipe, see `fit_config`.
     learning_rate : float
-        Of the decoder, and of the latents where `fit` gives them none of their own.
+        Of the decoder, and of the latents where `fit` gives them none of their own. The default is
+        for recipe `fast`; `original` wants 1e-3.
     scaler : str
         `standard`, `zero_one` or `identity`, see the settings; or `standardize`: each feature is
         brought to mean 0 and standard deviation 1, and the decoder's output is linear.

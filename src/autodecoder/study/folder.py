@@ -18,7 +18,9 @@ import numpy as np
 from autodecoder._version import __version__
 from autodecoder.config import (
     FREE_SETTINGS,
+    SCHEMA,
     StudyConfig,
+    complete_settings,
     differences,
     study_config,
     to_dict,
@@ -30,7 +32,6 @@ from autodecoder.model import Model, load_model
 from autodecoder.study.checkpoint import Outcome, load_outcome
 from autodecoder.study.models import shown_model
 from autodecoder.study.records import (
-    SCHEMA,
     execution_folder,
     read_trial_files,
     read_trials,
@@ -40,6 +41,10 @@ from autodecoder.study.space import to_parameter
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+#: The earliest layout of a study that is read.
+_EARLIEST = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,12 +177,14 @@ def load_study(folder: Path | str) -> Study:
 
 
 def read_about(folder: Path) -> dict[str, Any] | None:
-    """The content of `config.json`; `None` where there is no such file.
+    """The content of `config.json`, its settings completed; `None` where there is no such file.
+
+    `began`, which it has where an earlier version began the study, is the layout of that version.
 
     Raises
     ------
     DataError
-        If it is damaged, or of another version of the layout.
+        If it is damaged, or of a version of the layout that is not read.
     """
     path = folder / "config.json"
     if not path.exists():
@@ -186,7 +193,7 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     schema, versions = about.get("schema"), about.get("versions")
     if not isinstance(schema, int):
         raise DataError(f"{path} is no study's; name another folder.")
-    if schema != SCHEMA:
+    if not _EARLIEST <= schema <= SCHEMA:
         written = versions.get("autodecoder") if isinstance(versions, dict) else "unknown"
         newer = schema > SCHEMA
         advice = "update autodecoder to go on with it" if newer else "name another folder"
@@ -197,7 +204,11 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     for name in ("study", "data_fingerprint", "storage"):
         if not isinstance(about.get(name), str):
             raise DataError(f"{path} is damaged: it has no {name}.")
-    return about
+    try:
+        about["settings"] = complete_settings(about.get("settings"), schema, whole=True)
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}.") from error
+    return about if schema == SCHEMA else {**about, "schema": SCHEMA, "began": schema}
 
 
 def refuse_foreign(folder: Path) -> None:

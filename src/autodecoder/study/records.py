@@ -9,14 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from autodecoder.config import METRICS, StudyConfig
+from autodecoder.config import METRICS, SCHEMA, StudyConfig
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.files import read_json, write_file, write_json
 from autodecoder.study.results import STATES, UNFINISHED, Execution, Trial
 from autodecoder.study.space import to_parameter, to_values
-
-#: Version of the layout of a study's files.
-SCHEMA = 2
 
 #: What every `trial.json` must hold.
 _FIELDS = {

@@ -1,0 +1,114 @@
+"""Studies that earlier versions wrote: their settings keep their meaning."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autodecoder.cli import main
+from autodecoder.config import (
+    RECIPES,
+    SCHEMA,
+    StudyConfig,
+    complete_settings,
+    kept_settings,
+    list_settings,
+    to_dict,
+)
+from autodecoder.errors import ConfigError, DataError
+from autodecoder.study import load_study, load_study_data, run_study
+
+FIXTURES = Path(__file__).parents[1] / "study_files"
+#: What wrote the files: `autodecoder train` of an early and of the last commit of layout 2.
+COMMAND = (
+    *("train", "--dataset=digits", "--examples_frac=0.05", "--arch=6", "--num_epochs=2"),
+    *("--executions_per_trial=1", "--seed=1", "--notensorboard", "--visualize_freq=0"),
+    *("--batch_size=16", "--tune=lr=1e-3,1e-2"),
+)
+LAST = FIXTURES / "schema-2" / "last"
+
+
+def train(*flags: str) -> object:
+    with pytest.raises(SystemExit) as end:
+        main([*COMMAND, *flags])
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("first", {**RECIPES["original"], "latent_start": "zeros"}),
+        ("last", {**RECIPES["fast"], "clip_norm": None}),
+        ("last-original", RECIPES["original"]),
+    ],
+)
+def test_what_is_missing_means_what_it_meant(name: str, expected: dict[str, Any]) -> None:
+    study = load_study(FIXTURES / "schema-2" / name)
+    assert {key: getattr(study.config.fit, key) for key in expected} == expected
+    assert study.config.decoder.batch_norm is True
+    assert [trial.state for trial in study.trials] == ["complete"]
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"), [("last", ()), ("last-original", ("--recipe=original",))]
+)
+def test_the_same_command_goes_on_by_the_same_algorithm(
+    name: str, flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(FIXTURES / "schema-2" / name, folder)
+    before = load_study(folder)
+    for _ in range(2):  # also when the file is of today's layout
+        assert train(*flags, f"--out={folder}") == 0
+        after = load_study(folder)
+        assert after.config == before.config
+        assert [trial.state for trial in after.trials] == ["complete"] * 2
+        assert before.trials[0].trial_id in {trial.trial_id for trial in after.trials}
+    about = json.loads((folder / "config.json").read_text())
+    assert (about["schema"], about["began"]) == (SCHEMA, 2)
+
+
+def test_another_algorithm_is_refused_by_what_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(LAST, folder)
+    assert train(f"--out={folder}", "--clip_norm=0.3", "--nobatch_norm") == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "fit.clip_norm was None, now 0.3" in told
+    assert "decoder.batch_norm was True, now False" in told
+    study = load_study(folder)
+    config = replace(study.config, fit=replace(study.config.fit, clip_norm=0.3))
+    with pytest.raises(ConfigError, match=r"clip_norm was None, now 0\.3"):
+        run_study(config, load_study_data(config), folder)
+
+
+def test_a_study_of_today_lacks_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(LAST, folder)
+    about = json.loads((folder / "config.json").read_text())
+    about["schema"] = SCHEMA
+    (folder / "config.json").write_text(json.dumps(about))
+    with pytest.raises(DataError, match=r"damaged: it lacks the setting data\.\w+\."):
+        load_study(folder)
+
+
+def test_every_setting_has_a_meaning_in_earlier_files() -> None:
+    # A setting that is new needs a layout of its own, and its meaning in files before that.
+    settings = json.loads((LAST / "config.json").read_text())["settings"]
+    completed = complete_settings(settings, 2, whole=True)
+    config = to_dict(StudyConfig())
+    assert {p for p in config if isinstance(config[p], dict)} <= set(completed)
+    for setting in list_settings():
+        part, _, name = setting.path.rpartition(".")
+        assert name in (completed[part] if part else completed), setting.path
+    assert kept_settings(completed, SCHEMA) == {}
+    assert kept_settings(completed, 2)["fit"]["clip_norm"] is None
+
+
+@pytest.mark.parametrize("settings", [None, 5, "x", []])
+def test_settings_that_are_none_are_left_to_the_reader(settings: object) -> None:
+    assert complete_settings(settings, 2, whole=True) == settings
