@@ -120,7 +120,7 @@ def test_trials_that_differ_in_traced_values_share_a_program(
         {"latent_dims": 3},
         {"arch": (16,)},
         {"activation": "relu"},
-        {"batch_norm": False},
+        {"batch_norm": True},
         {"use_bias": False},
         {"dropout_rate": 0.1},
         {"batch_size": 64},

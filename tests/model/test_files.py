@@ -74,7 +74,7 @@ def test_a_directory_holds_files_that_other_tools_read(folder: Path) -> None:
     names = ["README.md", "config.json", "decoder.safetensors", "latents.safetensors"]
     assert sorted(path.name for path in folder.iterdir()) == names
     content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    assert content["schema"] == 2
+    assert content["schema"] == 3
     assert content["versions"]["jax"] == jax.__version__
     assert content["decoder"]["arch"] == [8, 5]
     arrays, _ = read_tensors(folder / "decoder.safetensors")
@@ -170,7 +170,7 @@ DAMAGES = {
     "deep JSON": (write_config(b"[" * 100_000), r"config\.json is damaged: it is no JSON"),
     "JSON bomb": (write_config(b" " * 2**24 + b"{}"), "it has more than 16777216 bytes"),
     "list": (write_config(b"[1]"), r"config\.json is damaged: it holds no JSON object"),
-    "newer": (edit_config(schema=99), r"layout 99, this version reads up to 2: update autodecoder"),
+    "newer": (edit_config(schema=99), r"layout 99, this version reads up to 3: update autodecoder"),
     "no schema": (edit_config(schema=...), r"config\.json describes no model"),
     "schema true": (edit_config(schema=True), r"config\.json describes no model"),
     "schema zero": (edit_config(schema=0), r"config\.json describes no model"),
@@ -329,12 +329,17 @@ def test_the_card_says_what_the_model_is(tmp_path: Path) -> None:
     assert f"jax {jax.__version__}" in card
 
 
-def test_models_of_the_first_layout_are_read() -> None:
-    model = load_model(FIXTURES / "schema-1")
-    assert model.labels is None
+@pytest.mark.parametrize("layout", [1, 2])
+def test_models_of_earlier_layouts_are_read(layout: int, tmp_path: Path) -> None:
+    model = load_model(FIXTURES / f"schema-{layout}")
+    assert (model.labels is None) is (layout == 1)
     assert model.about["dataset"] == "digits"
-    expected = np.load(FIXTURES / "schema-1.npy")
+    expected = np.load(FIXTURES / f"schema-{layout}.npy")
     np.testing.assert_allclose(model.decode(model.latents[:5]), expected, atol=1e-6)
+    # What its settings lack means what it meant, also in a file of today's layout.
+    assert model.about["settings"]["fit"]["clip_norm"] is None
+    save_model(model, tmp_path)
+    assert load_model(tmp_path).about == model.about
 
 
 FIXTURES = Path(__file__).parents[1] / "model_files"
