@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from autodecoder.data.png import lean_png
+from autodecoder.data.png import Stream, lean_png
 from autodecoder.data.samples import (
     Seen,
     UnreadableImage,
@@ -171,7 +171,7 @@ def _opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
 
 
 @contextlib.contextmanager
-def _stream(source: Path | io.BytesIO) -> Iterator[io.BufferedIOBase]:
+def _stream(source: Path | io.BytesIO) -> Iterator[Stream]:
     """The bytes of a source, from their beginning."""
     if isinstance(source, Path):
         with source.open("rb") as file:

@@ -3,6 +3,8 @@
 import io
 import struct
 
+#: An open file, or one in memory.
+Stream = io.BufferedReader | io.BytesIO
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Texts and colour profiles: Pillow unpacks them, refuses a file where one is long, and none
 #: changes the pixels.
@@ -12,7 +14,7 @@ _USED_TEXTS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 _EXIF = b"eXIf"
 
 
-def lean_png(file: io.BufferedIOBase) -> io.BufferedIOBase:
+def lean_png(file: Stream) -> Stream:
     """The same PNG without texts and profiles, and with EXIF tags before the pixels.
 
     Parameters
@@ -38,7 +40,7 @@ def lean_png(file: io.BufferedIOBase) -> io.BufferedIOBase:
     return file
 
 
-def _chunks(file: io.BufferedIOBase) -> tuple[list[tuple[bytes, int, int]], bool]:
+def _chunks(file: Stream) -> tuple[list[tuple[bytes, int, int]], bool]:
     """Kind, place and size of the chunks to keep, and whether that is not the file as it is."""
     kept: list[tuple[bytes, int, int]] = []
     changed = seen_pixels = False

@@ -96,7 +96,7 @@ def _type_name(tags: Mapping[int, Any]) -> str:
     return f"{'signed' if sample_format == _SIGNED else 'unsigned'} {bits}-bit integers"
 
 
-def why_not_opened(file: io.BufferedIOBase) -> str:
+def why_not_opened(file: io.BufferedReader | io.BytesIO) -> str:
     """Why Pillow knows no image in a file: of a TIFF, which kind it is."""
     file.seek(0)
     head = file.read(16)
