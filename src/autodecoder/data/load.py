@@ -32,9 +32,9 @@ def load_dataset(
         `digits`, which needs no file, `mnist`, `fmnist`, `cifar10`, `cifar100`; or images of your
         own: `folder:PATH`, `npz:PATH`, `npy:PATH`, `hf:NAME`.
     data_dir : path, optional
-        Folder whose subfolder `name` holds the published files. Searched first; then the folder
-        that the environment variable `AUTODECODER_DATA` names, then the user's cache, into which
-        downloads go.
+        Folder that holds the published files, or whose subfolder `name` does. Searched first; then
+        the folder that the environment variable `AUTODECODER_DATA` names, then the user's cache,
+        into which downloads go.
     image_size : int, str or (height, width), optional
         Size to bring the images of `folder:` and `hf:` to; without it they must be of one size.
     colour : str
