@@ -3,8 +3,10 @@
 import io
 import struct
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -337,7 +339,7 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("kind", UNKNOWN)
-def test_samples_whose_range_no_file_tells(kind: str, order: str) -> None:
+def test_samples_whose_range_no_file_tells(kind: str, order: Literal["<", ">"]) -> None:
     levels = np.array([[0, 25, 50], [75, 100, 120]], kind)
     content = tiff(levels, order=order)
     if (kind, order) == ("u4", ">"):
@@ -466,6 +468,49 @@ def test_a_range_of_16_bits() -> None:
     assert grey_of(own) == grey_of(own, (0, 4095)) == [0, 64, 128, 255], (
         "a largest value of its own"
     )
+
+
+def png16(levels: np.ndarray) -> bytes:
+    """A PNG of 16-bit colours, or colours and alpha, which Pillow does not write."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    height, width, bands = levels.shape
+    head = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[bands], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
+
+
+DEEP: dict[str, dict] = {
+    "png": {},
+    "strip": {},
+    "big-endian": {"order": ">"},
+    "planes": {"planar": True},
+    "big-endian planes": {"planar": True, "order": ">"},
+    "tiles": {"tile": 16},
+}
+
+
+@pytest.mark.parametrize("way", DEEP)
+def test_colours_of_16_bits(way: str) -> None:
+    """By their upper bytes; all of their bits count where a range is given."""
+    levels = np.random.default_rng(0).integers(0, 4096, (5, 6, 3)).astype(np.uint16)
+    levels[0, 0] = 4095
+    content = png16(levels) if way == "png" else tiff(levels, photometric=2, **DEEP[way])
+    np.testing.assert_array_equal(pixels_of(content), levels >> 8)
+    assert 3840 <= seen_in(content).high <= 4095
+    found = pixels_of(content, pixel_range=(0, 4095))
+    np.testing.assert_array_equal(found, np.rint(levels / 4095 * 255))
+    assert seen_in(content, (0, 4095)).high == 4095
+    assert not seen_in(content, (0, 4095)).is_cut
+    alpha = np.dstack([levels, np.full((5, 6), 65_535, np.uint16)])
+    extra: dict = {"photometric": 2, "extra": 2, **DEEP[way]}
+    content = png16(alpha) if way == "png" else tiff(alpha, **extra)
+    if not extra.get("planar"):
+        np.testing.assert_array_equal(pixels_of(content, pixel_range=(0, 4095)), found)
 
 
 def test_a_transparent_level_of_16_bits() -> None:

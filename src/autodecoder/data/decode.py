@@ -136,7 +136,8 @@ def decode(
         orientation = _orientation(image)
         n_pixels = _limit(image, size, turned=orientation >= 5)
         with _one_large if n_pixels > _LARGE else contextlib.nullcontext():
-            upright, seen = to_bytes(image, "L" if out.shape[2] == 1 else "RGB", pixel_range)
+            mode = "L" if out.shape[2] == 1 else "RGB"
+            upright, seen = to_bytes(image, mode, pixel_range, lambda: _opened(source))
             # Pillow turns a TIFF itself.
             if image.format != "TIFF" and orientation in _UPRIGHT:
                 upright = upright.transpose(_UPRIGHT[orientation])

@@ -7,12 +7,15 @@ largest value of unsigned types; of the others, and where a file uses a part of 
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Num, UInt8
 from PIL import Image, TiffImagePlugin
+
+from autodecoder.data.deep import join_bytes, lower_bytes, mend_planes
 
 _TAG_BITS, _TAG_PHOTOMETRIC, _TAG_SAMPLE_FORMAT = 258, 262, 339
 _SIGNED, _FLOAT = 2, 3
@@ -128,7 +131,10 @@ def check_range_known(kind: Kind, pixel_range: tuple[float, float] | None) -> No
 
 
 def to_bytes(
-    image: Image.Image, mode: str, pixel_range: tuple[float, float] | None
+    image: Image.Image,
+    mode: str,
+    pixel_range: tuple[float, float] | None,
+    reopened: Callable[[], AbstractContextManager[Image.Image]],
 ) -> tuple[Image.Image, Seen]:
     """The first frame of any image, in 8 bits, on white where it is transparent.
 
@@ -141,12 +147,15 @@ def to_bytes(
     pixel_range : (low, high) or None
         Stored values of black and of white; `None` for those of the type. Images of one bit are
         black and white whatever it says; palettes are ranges of the colours they stand for.
+    reopened : callable
+        Opens the same image anew.
 
     Raises
     ------
     UnreadableImage
         If black and white are not known, or floats are not finite.
     """
+    mend_planes(image)
     kind = kind_of(image)
     check_range_known(kind, pixel_range)
     image.load()
@@ -157,15 +166,21 @@ def to_bytes(
         image = image.convert("LA")
     if image.mode in ("LAB", "CMYK", "YCbCr") or (image.mode == "P" and pixel_range is not None):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    levels = None
+    if pixel_range is not None and kind.bits == 16:
+        with reopened() as again:
+            mend_planes(again)
+            if lower_bytes(again):
+                levels, kind = join_bytes(image, again), kind._replace(unit=1.0)
     seen, is_clear = None, False
     if image.has_transparency_data:
         picture = image.convert("RGBA")
         if pixel_range is not None and kind.bits > 1:
-            picture, seen = _stretch_colours(picture, kind, pixel_range)
+            picture, seen = _stretch_colours(picture, levels, kind, pixel_range)
         is_clear = picture.getextrema()[3][1] == 0  # pyright: ignore
         image = _on_white(picture, ignore_alpha=is_clear and not _is_plain(picture))
     elif pixel_range is not None and kind.bits > 1:
-        image, seen = _stretch_colours(image, kind, pixel_range)
+        image, seen = _stretch_colours(image, levels, kind, pixel_range)
     image = image.convert(mode)
     if seen is None:
         ends = np.ravel(image.getextrema())
@@ -214,19 +229,26 @@ def _wide_to_bytes(
 
 
 def _stretch_colours(
-    picture: Image.Image, kind: Kind, pixel_range: tuple[float, float]
+    picture: Image.Image,
+    levels: Num[np.ndarray, "height width bands"] | None,
+    kind: Kind,
+    pixel_range: tuple[float, float],
 ) -> tuple[Image.Image, Seen]:
-    """The same with black and white where `pixel_range` puts them; alpha stays."""
+    """The same with black and white where `pixel_range` puts them; alpha stays.
+
+    `levels` are the samples where they are wider than those of the picture.
+    """
     pixels = np.array(picture)
     colours = pixels[..., :3] if picture.mode == "RGBA" else pixels
-    low, high = _stored(float(colours.min()), float(colours.max()), kind)
+    samples = colours if levels is None else levels[..., :3]
+    low, high = _stored(float(samples.min()), float(samples.max()), kind)
     black, white = pixel_range
     seen = Seen(kind.bits, kind.white, low, high, low < black or high > white, False)
     if kind.inverted:
         whole = kind.white or 0.0
         black, white = whole - black, whole - white
         black, white = white, black
-    colours[...] = _stretch(colours, black / kind.unit, white / kind.unit)
+    colours[...] = _stretch(samples, black / kind.unit, white / kind.unit)
     return Image.fromarray(pixels), seen
 
 
