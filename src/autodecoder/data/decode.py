@@ -5,6 +5,7 @@ Every conversion that docs/datasets.md promises is made here.
 
 import contextlib
 import io
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ MAX_PIXELS = 50_000_000
 _LARGE = 4_000_000
 _one_large = threading.Lock()
 _ORIENTATION = 0x0112
+_XMP_ORIENTATION = re.compile(r'tiff:Orientation(?:="|>)([1-8])')
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -206,15 +208,18 @@ def _too_large() -> str:
 
 def _orientation(image: Image.Image) -> int:
     """How a camera was held, from 1 to 8; 1 is upright."""
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or ""
+    found = _XMP_ORIENTATION.search(xmp.decode("latin-1") if isinstance(xmp, bytes) else str(xmp))
+    orientation = int(found[1]) if found else 1
     # Pillow would decode a PNG to look for a tag behind the pixels, where `lean_png` leaves none.
-    if image.format == "PNG" and not {"exif", "Raw profile type exif"} & set(image.info):
-        xmp = image.info.get("XML:com.adobe.xmp", "")
-        if "Orientation" not in str(xmp):
+    if image.format != "PNG" or {"exif", "Raw profile type exif"} & set(image.info):
+        try:
+            tags = image.getexif()
+            orientation = int(tags.get(_ORIENTATION, orientation))
+            if image.format == "TIFF":
+                tags[_ORIENTATION] = orientation  # not every release of Pillow looks into XMP
+        except Exception:  # a damaged tag does not make the pixels bad
             return 1
-    try:
-        orientation = int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a damaged tag does not make the pixels bad
-        return 1
     return orientation if orientation in _UPRIGHT else 1
 
 
