@@ -23,7 +23,7 @@ from tests.data.server import Site
 
 from autodecoder.config import DATASETS
 from autodecoder.data import load_dataset
-from autodecoder.data.catalogue import SOURCES, CifarSource, IdxSource
+from autodecoder.data.catalogue import SOURCES, CifarSource, IdxSource, locate
 from autodecoder.data.download import cache_dir
 from autodecoder.errors import ConfigError, DataError
 
@@ -291,6 +291,56 @@ def test_search_order(
     assert first_pixel(given) == 3
     assert site.requests == [f"mnist/{file}" for file in gzipped(idx_files())]
     assert capfd.readouterr() == ("", "")
+
+
+@cifars
+@pytest.mark.parametrize("way", ["archive", "unpacked", "itself"])
+def test_cifar_directly_in_the_data_folder(tmp_path: Path, name: str, way: str) -> None:
+    files, archive, folder = CIFARS[name]
+    write(tmp_path, {archive: tar(files)} if way == "archive" else files)
+    data_dir = tmp_path / folder if way == "itself" else tmp_path
+    assert locate(name, data_dir) == data_dir
+    found = load_dataset(name, data_dir=data_dir)
+    write(tmp_path / "elsewhere" / name, files)
+    assert_same(found, load_dataset(name, data_dir=tmp_path / "elsewhere"))
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_idx_files_directly_in_the_data_folder_are_known_by_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """MNIST and Fashion-MNIST name their files alike."""
+    files = {"mnist": idx_files(fill=1), "fmnist": idx_files(fill=2)}
+    # Their labels differ, as those of the published sets do.
+    files["fmnist"]["t10k-labels-idx1-ubyte"] = idx(np.array([4, 7]))
+    for name, contents in files.items():
+        md5 = tuple(hashlib.md5(content).hexdigest() for content in contents.values())
+        monkeypatch.setitem(SOURCES, name, replace(SOURCES[name], content_md5=md5))
+        write(tmp_path / f"with {name}", gzipped(contents) if packed else contents)
+    for fill, name in enumerate(files, start=1):
+        found = load_dataset(name, data_dir=tmp_path / f"with {name}")
+        assert found.train.images.flat[0] == fill
+    assert caplog.records == []
+    with pytest.raises(DataError, match=r"mnist was not found in .*with fmnist"):
+        load_dataset("mnist", data_dir=tmp_path / "with fmnist")
+    assert "named as those of mnist, but are others: they are not read" in caplog.text
+    write(tmp_path / "with fmnist" / "mnist", gzipped(files["mnist"]))
+    assert load_dataset("mnist", data_dir=tmp_path / "with fmnist").train.images.flat[0] == 1
+
+
+@pytest.mark.parametrize("name", ["mnist", "fmnist"])
+def test_published_idx_files_are_known_by_content(
+    shared_data: Path, tmp_path: Path, name: str
+) -> None:
+    source = SOURCES[name]
+    assert isinstance(source, IdxSource)
+    for file, md5 in zip(source.md5, source.content_md5, strict=True):
+        content = gzip.decompress((shared_data / name / file).read_bytes())
+        assert hashlib.md5(content).hexdigest() == md5
+        write(tmp_path, {file.removesuffix(".gz"): content})
+    assert locate(name, tmp_path) == tmp_path
+    other = {"mnist": "fmnist", "fmnist": "mnist"}[name]
+    assert locate(other, tmp_path) is None
 
 
 @pytest.mark.parametrize("name", [name for name in DATASETS if name != "digits"])

@@ -4,16 +4,22 @@ from pathlib import Path
 import pytest
 from tests.data.pictures import classes, plain, save
 
-from autodecoder.data.folder import list_images
+from autodecoder.data import load_dataset
+from autodecoder.data.folder import Listing, describe_files, list_files, list_images
+from autodecoder.data.walk import shown
 from autodecoder.errors import DataError
 
 
 def found(root: Path) -> dict[str, list[str]]:
     train, val = list_images(root)
     assert val is None
+    return names_in(train)
+
+
+def names_in(listing: Listing) -> dict[str, list[str]]:
     return {
-        name: [path.relative_to(root).as_posix() for path in paths]
-        for name, paths in train.classes.items()
+        name: [found.path.relative_to(listing.root).as_posix() for found in images]
+        for name, images in listing.classes.items()
     }
 
 
@@ -63,6 +69,14 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
         (("train", "val"), "val"),
         (("Train", "Validation"), "Validation"),
         (("train", "test", "val"), "val"),
+        (("train", "dev"), "dev"),
+        (("train", "eval"), "eval"),
+        (("train", "holdout"), "holdout"),
+        (("train", "Testing"), "Testing"),
+        (("Training", "VALIDATE"), "VALIDATE"),
+        (("training_set", "test_set"), "test_set"),
+        (("train2017", "val2017"), "val2017"),
+        (("TRAIN", "TEST", "DEV"), "DEV"),
     ],
 )
 def test_a_published_split(tmp_path: Path, parts: tuple[str, ...], used: str) -> None:
@@ -76,11 +90,170 @@ def test_a_published_split(tmp_path: Path, parts: tuple[str, ...], used: str) ->
 
 
 @pytest.mark.parametrize(
-    "names", [("train", "bus"), ("train",), ("test", "val"), ("train", "test", "bus")]
+    "names", [("train", "bus"), ("test", "val"), ("train", "test", "bus"), ("evaluate", "set")]
 )
-def test_classes_that_are_named_like_parts(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_classes_that_are_named_like_parts(
+    tmp_path: Path, names: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a word where two of them are."""
     classes(tmp_path, dict.fromkeys(names, 2))
     assert list(found(tmp_path)) == sorted(names)
+    told = " ".join(record.getMessage() for record in caplog.records)
+    assert ("named like parts of a split" in told) == ("test" in names)
+
+
+@pytest.mark.parametrize("name", ["train", "Training", "test"])
+def test_the_only_part_is_looked_into(tmp_path: Path, name: str) -> None:
+    classes(tmp_path / name, {"cat": 2, "dog": 1})
+    train, val = list_images(tmp_path)
+    assert val is None
+    assert train.root == tmp_path / name
+    assert names_in(train) == {"cat": ["cat/0.png", "cat/1.png"], "dog": ["dog/0.png"]}
+    save(tmp_path / name / "beside.png", plain(1))
+    assert list(found(tmp_path)) == [name], "images beside folders: one class, as ever"
+
+
+def test_further_parts_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for part in ("train", "test", "val"):
+        classes(tmp_path / part, {"cat": 1})
+    list_images(tmp_path)
+    (record,) = caplog.records
+    assert record.getMessage().endswith(": val is used for validation; not read: test.")
+
+
+def test_images_of_other_kinds_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = classes(tmp_path / "pets", {"cat": 3, "dog": 2})
+    for k in range(4):
+        (root / "cat" / f"{k}.HEIC").write_bytes(b"x")
+    for name in ("a.avif", "labels.csv", "none", "Thumbs.db", ".DS_Store", "desktop.ini"):
+        (root / "dog" / name).write_bytes(b"x")
+    train, _ = list_images(root)
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "pets: 5 of 12 files are images of kinds that are not read (.heic 4, .avif 1); passed "
+        "over: PNG, JPEG or TIFF copies would be read."
+    )
+    assert describe_files(root, [train]) == (
+        "12 files: 7 passed over (.heic 4, .avif 1, .csv 1, others 1)"
+    )
+    with pytest.raises(
+        DataError, match=r"pets: 5 of 12 .*\(\.heic 4, \.avif 1\); without --strict"
+    ):
+        list_images(root, strict=True)
+    for path in root.rglob("*.png"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"but holds none \(\.heic 4, .* passed over\)"):
+        list_images(root)
+
+
+def test_files_that_are_no_images_need_no_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = classes(tmp_path / "pets", {"cat": 1})
+    for name in ("labels.csv", "notes.txt", "LICENSE", "0.xml"):
+        (root / "cat" / name).write_bytes(b"x")
+    list_images(root, strict=True)
+    assert caplog.records == []
+
+
+def test_classes_linked_to_each_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = [f"c{k}" for k in range(12)]
+    root = classes(tmp_path / "pets", dict.fromkeys(names, 2))
+    for one in names:
+        for other in names:
+            if one != other:
+                (root / one / f"like {other}").symlink_to(root / other)
+    assert found(root) == {name: [f"{name}/0.png", f"{name}/1.png"] for name in names}
+    (record,) = caplog.records
+    assert "pets: 24 files would be in more than one class (c0/0.png is c1/" in record.getMessage()
+    assert len(list_files(root)) == 24
+
+
+@pytest.mark.parametrize("link", ["symlink", "hard"])
+def test_a_file_of_several_names(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, link: str
+) -> None:
+    root = classes(tmp_path / "pets", {"cat": 2, "dog": 2})
+
+    def name_again(path: Path, name: Path) -> None:
+        name.hardlink_to(path) if link == "hard" else name.symlink_to(path)
+
+    name_again(root / "cat" / "0.png", root / "cat" / "9.png")
+    (root / "cat" / "deeper").mkdir()
+    name_again(root / "cat" / "1.png", root / "cat" / "deeper" / "1.png")
+    train, _ = list_images(root)
+    assert names_in(train)["cat"] == ["cat/0.png", "cat/1.png"]
+    assert caplog.records == []
+    assert describe_files(root, [train]) == "6 files: 2 further names of the same"
+    name_again(root / "dog" / "1.png", root / "cat" / "dog.png")
+    # Of hard links, none is the file itself: the first class has it.
+    dogs = ["dog/0.png"] if link == "hard" else ["dog/0.png", "dog/1.png"]
+    assert names_in(list_images(root)[0])["dog"] == dogs
+    (record,) = caplog.records
+    assert "pets: 1 file would be in more than one class (cat/dog.png is dog/1.png)" in (
+        record.getMessage()
+    )
+
+
+def test_a_class_that_is_a_link_to_another(tmp_path: Path) -> None:
+    root = classes(tmp_path / "pets", {"dog": 2})
+    (root / "cat").symlink_to(root / "dog")
+    assert found(root) == {"dog": ["dog/0.png", "dog/1.png"]}
+
+
+def test_training_images_that_are_validation_images(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "pets"
+    classes(root / "train", {"cat": 3, "dog": 2})
+    (root / "val" / "cat").mkdir(parents=True)
+    (root / "val" / "cat" / "x.png").symlink_to(root / "train" / "cat" / "1.png")
+    train, val = list_images(root)
+    assert val is not None
+    assert names_in(train)["cat"] == ["cat/0.png", "cat/2.png"]
+    assert names_in(val) == {"cat": ["cat/x.png"]}
+    (record,) = caplog.records
+    assert record.getMessage() == ("pets: 1 file in both train and val, left out of the training.")
+
+
+def test_validation_images_of_unknown_classes_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "pets"
+    classes(root / "train", {"cat": 1, "dog": 1})
+    classes(root / "val", {"Cat": 1, "dog": 1})
+    list_images(root)
+    (record,) = caplog.records
+    assert record.getMessage() == "pets: val has classes that train has not: Cat."
+
+
+def test_a_validation_set_that_is_the_training_set(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    classes(tmp_path / "train", {"cat": 3})
+    (tmp_path / "val").symlink_to(tmp_path / "train")
+    train, val = list_images(tmp_path)
+    assert val is not None
+    assert (len(train.paths), len(val.paths)) == (3, 3)
+    assert "validation errors are those of images that are trained on" in caplog.text
+
+
+def test_names_of_classes_that_are_no_text(tmp_path: Path) -> None:
+    for name in (b"\xe9", b"\xe8"):
+        folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        try:
+            folder.mkdir()
+        except OSError:
+            pytest.skip("this file system refuses such names")
+        for k in range(3):
+            save(folder / f"{k}.png", plain(k))
+    data = load_dataset(f"folder:{tmp_path}")
+    assert data.class_names == ("\\xe8", "\\xe9")
+    assert data.notes == ("6 files", "classes \\xe8 3, \\xe9 3")
+
+
+def test_what_a_name_holds_cannot_reach_the_terminal() -> None:
+    assert shown("a\x1b[31m\nb ü") == "a\\x1b[31m\\nb ü"
 
 
 def test_folders_that_make_no_data_set(tmp_path: Path) -> None:

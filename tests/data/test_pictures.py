@@ -10,7 +10,8 @@ from PIL import Image
 from tests.data.builders import assert_same
 from tests.data.pictures import animation, bomb, classes, plain, quarters, save
 
-from autodecoder.data import load_dataset, storage, subset
+from autodecoder.data import Dataset, load_dataset, storage, subset
+from autodecoder.data.given import open_given, range_of
 from autodecoder.errors import ConfigError, DataError
 
 
@@ -187,6 +188,122 @@ def test_files_named_in_no_language(tmp_path: Path) -> None:
     with pytest.raises(DataError) as told:
         load_dataset(f"folder:{folder}", strict=True)
     str(told.value).encode()
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_what_is_used_is_noted(pets: Path) -> None:
+    (pets / "cat" / "10.heic").write_bytes(b"x")
+    data = load_dataset(f"folder:{pets}", examples_frac=0.5)
+    assert data.notes == (
+        "16 files: 1 passed over (.heic 1)",
+        "classes cat 10, dog 5",
+        "examples_frac 0.5 keeps half",
+    )
+    assert load_dataset("digits").notes[0].startswith("classes 0 178, 1 182, ")
+    assert load_dataset("digits", examples_frac=0.25).notes[1:] == (
+        "examples_frac 0.25 keeps 25 %",
+    )
+    with pytest.raises(DataError, match=r"1 of 16 files are images of kinds that are not read"):
+        load_dataset(f"folder:{pets}", strict=True)
+
+
+def test_notes_of_parts_and_of_many_classes(tmp_path: Path) -> None:
+    for part in ("train", "dev"):
+        classes(tmp_path / part, {f"c{k:02}": 2 for k in range(12)})
+    data = load_dataset(f"folder:{tmp_path}")
+    named = ", ".join(f"c{k:02} 4" for k in range(10))
+    assert data.notes == ("48 files in train and dev", f"12 classes: {named} and others")
+
+
+def stack(folder: Path, levels: list[np.ndarray]) -> str:
+    for k, one in enumerate(levels):
+        save(folder / f"{k}.png", Image.fromarray(one))
+    return f"folder:{folder}"
+
+
+def test_bytes_of_0_and_1_are_told_and_have_a_remedy(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    masks = [np.eye(4, dtype=np.uint8) * (k != 2) for k in range(5)]
+    name = stack(tmp_path / "masks", masks)
+    load_dataset(name)
+    assert told(caplog) == [
+        "masks: 5 images of 8 bits hold no value above 1, so they are read as nearly black: "
+        "--range 0:1 makes 1 white."
+    ]
+    caplog.clear()
+    data = load_dataset(name, pixel_range="0:1")
+    assert told(caplog) == []
+    assert sorted(np.unique(data.train.images).tolist()) == [0, 255]
+    save(tmp_path / "masks" / "5.png", plain(200, (4, 4)))
+    load_dataset(name)
+    assert told(caplog) == [], "one bright image among them: the data set is of bytes"
+    load_dataset(name, pixel_range=(0.0, 1.0))
+    assert told(caplog) == [
+        "masks: 1 of 6 images have pixels outside of --range 0:1, from 200 to 200: they are cut "
+        "off."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("most", "end"), [(4000, 4095), (1023, 1023), (16_000, 16_383), (200, 255)]
+)
+def test_16_bits_that_are_used_in_part(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, most: int, end: int
+) -> None:
+    """Told of the whole, not of each."""
+    levels = [np.full((4, 4), most * k // 4, np.uint16) for k in range(5)]
+    name = stack(tmp_path / "scans", levels)
+    load_dataset(name)
+    assert told(caplog) == [
+        f"scans: 5 images of 16 bits hold no value above {most}, so they are read as nearly "
+        f"black: --range 0:{end} makes {end} white."
+    ]
+    caplog.clear()
+    data = load_dataset(name, pixel_range=f"0:{end}")
+    assert told(caplog) == []
+    assert max(levels_of(data)) == round(255 * most / end)
+    save(tmp_path / "scans" / "5.png", Image.fromarray(np.full((4, 4), 40_000, np.uint16)))
+    load_dataset(name)
+    assert told(caplog) == []
+
+
+def levels_of(data: Dataset) -> list[int]:
+    return sorted(levels(data.train.images) + levels(data.val.images))
+
+
+def test_floats_by_a_range(tmp_path: Path) -> None:
+    for k in range(5):
+        save(tmp_path / f"{k}.tif", Image.fromarray(np.full((4, 4), k / 4, np.float32)))
+    with pytest.raises(DataError, match=r"32-bit floats, .* --range LOW:HIGH"):
+        load_dataset(f"folder:{tmp_path}")
+    data = load_dataset(f"folder:{tmp_path}", pixel_range="0:1")
+    assert levels_of(data) == [0, 64, 128, 191, 255]
+
+
+def test_wholly_transparent_images_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for k in range(4):
+        picture = Image.fromarray(quarters()).convert("RGBA")
+        picture.putalpha(0 if k < 2 else 255)
+        save(tmp_path / "icons" / f"{k}.png", picture)
+    data = load_dataset(f"folder:{tmp_path / 'icons'}")
+    assert len(np.unique(data.train.images, axis=0)) == 1
+    (words,) = told(caplog)
+    assert words.startswith("icons: 2 of 4 images are transparent everywhere: they are read as if")
+
+
+def test_files_for_a_model_are_read_by_its_range(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", Image.fromarray(np.array([[0, 1024, 4095]], np.uint16)))
+    about = {"settings": {"data": {"pixel_range": [0, 4095]}}}
+    assert range_of(about) == (0, 4095)
+    assert range_of({}) is range_of({"settings": 3}) is None
+    found = open_given(f"folder:{tmp_path}", (1, 3, 1), is_table=False, pixel_range=range_of(about))
+    assert found.samples.ravel().tolist() == [0, 64, 255]
 
 
 @pytest.mark.parametrize("name", ["digits", "npy:some.npy"])

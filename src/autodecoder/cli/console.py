@@ -76,6 +76,8 @@ def print_start(config: StudyConfig, dataset: Dataset) -> None:
         f"images of {' × '.join(map(str, dataset.image_shape))}",
         highlight=False,
     )
+    if dataset.notes:
+        console.print("; ".join(dataset.notes), highlight=False)
     searched = "; ".join(
         f"{name.replace('_', ' ')} {describe(search.space[name])}" for name in config.searched
     )

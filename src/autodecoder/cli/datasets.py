@@ -22,7 +22,7 @@ def datasets(
     ] = (),
     data_dir: Annotated[
         Path | None,
-        Parameter(help="Folder to look in first, whose subfolders are named as the data sets."),
+        Parameter(help="Folder to look in first, and in its subfolders named as the data sets."),
     ] = None,
     json_: Json = False,
 ) -> bool:

@@ -124,15 +124,18 @@ def open_all(
 
 def open_samples(model: "Model", source: str, *, resize: bool) -> "Given":
     """Samples for a model, from what `--images` names."""
-    from autodecoder.data.given import open_given
+    from autodecoder.cli.console import aside, logged
+    from autodecoder.data.given import open_given, range_of
 
-    return open_given(
-        source,
-        model.image_shape,
-        is_table=model.standardization is not None,
-        resize=resize,
-        progress=sys.stderr.isatty(),
-    )
+    with aside(True), logged():
+        return open_given(
+            source,
+            model.image_shape,
+            is_table=model.standardization is not None,
+            resize=resize,
+            progress=sys.stderr.isatty(),
+            pixel_range=range_of(model.about),
+        )
 
 
 def read_end(model: "Model", name: str, text: str, *, resize: bool, seed: int) -> "np.ndarray":

@@ -53,8 +53,8 @@ class DataConfig:
     )
     data_dir: Path | None = setting(
         None,
-        "Folder whose subfolder of the data set's name holds the published files. Else "
-        "$AUTODECODER_DATA and the cache are searched, then the files are downloaded.",
+        "Folder that holds the published files, or whose subfolder of the data set's name does. "
+        "Else $AUTODECODER_DATA and the cache are searched, then the files are downloaded.",
         flag="data_dir",
     )
     examples_frac: float = setting(

@@ -1,5 +1,7 @@
 """The data sets known by name: where their files lie, and how they become a `Dataset`."""
 
+import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from autodecoder.data.idx import parse_idx
 from autodecoder.data.splits import split
 from autodecoder.errors import ConfigError, DataError
 
+_log = logging.getLogger(__name__)
 #: Environment variable that names a data folder.
 DATA_ENV = "AUTODECODER_DATA"
 
@@ -53,6 +56,8 @@ class IdxSource:
     urls: tuple[str, ...]
     """Folders that serve the files; the publisher's first."""
     md5: dict[str, str]
+    content_md5: tuple[str, ...]
+    """Of the same files, unpacked."""
     class_names: tuple[str, ...]
     megabytes: int
     """Size of the download."""
@@ -68,6 +73,18 @@ class IdxSource:
 
     def complete_in(self, folder: Path) -> bool:
         return all(path.is_file() for path in self.files(folder))
+
+    def lies_in(self, folder: Path) -> bool:
+        """Whether files of a folder that is not named as the set are of it: by their content, since
+        other sets name theirs alike."""
+        # Last and small: the labels of the test images.
+        for path, md5 in reversed(list(zip(self.files(folder), self.content_md5, strict=True))):
+            if path.is_file():
+                try:
+                    return hashlib.md5(read_maybe_gzipped(path)).hexdigest() == md5
+                except DataError:
+                    continue
+        return False
 
     def fetch(self, folder: Path, *, progress: bool) -> None:
         for name, md5 in self.md5.items():
@@ -126,7 +143,16 @@ class CifarSource:
         return (*self.train_files, self.test_file)
 
     def found_in(self, folder: Path) -> bool:
-        return (folder / self.archive).is_file() or (folder / self.folder).is_dir()
+        return (folder / self.archive).is_file() or self._unpacked(folder).is_dir()
+
+    def lies_in(self, folder: Path) -> bool:
+        """Whether it is found in a folder that is not named as the set."""
+        return self.found_in(folder)
+
+    def _unpacked(self, folder: Path) -> Path:
+        """The folder of the archive, which may be the one that is given."""
+        inner = folder / self.folder
+        return folder if folder.name == self.folder and not inner.is_dir() else inner
 
     def complete_in(self, folder: Path) -> bool:
         return self.found_in(folder)
@@ -135,7 +161,7 @@ class CifarSource:
         download(self.urls, self.md5, folder / self.archive, progress=progress)
 
     def read(self, name: str, folder: Path) -> Dataset:
-        unpacked = folder / self.folder
+        unpacked = self._unpacked(folder)
         if unpacked.is_dir():
             missing = [file for file in self.names if not (unpacked / file).is_file()]
             if missing:
@@ -171,6 +197,12 @@ SOURCES: dict[str, IdxSource | CifarSource] = {
             "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
             "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
         },
+        content_md5=(
+            "6bbc9ace898e44ae57da46a324031adb",
+            "a25bea736e30d166cdddb491f175f624",
+            "2646ac647ad5339dbf082846283269ea",
+            "27ae3e4e09519cfbb04c329615203637",
+        ),
         class_names=_MNIST_CLASSES,
         megabytes=12,
     ),
@@ -185,6 +217,12 @@ SOURCES: dict[str, IdxSource | CifarSource] = {
             "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
             "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
         },
+        content_md5=(
+            "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+            "9018921c3c673c538a1fc5bad174d6f9",
+            "8181f5470baa50b63fa0f6fddb340f0a",
+            "15d484375f8d13e6eb1aabb0c3f46965",
+        ),
         class_names=_FMNIST_CLASSES,
         megabytes=31,
     ),
@@ -234,6 +272,7 @@ def load_published(name: str, *, data_dir: Path | None = None, progress: bool = 
         return _digits()
     source = SOURCES[name]
     cached = cache_dir() / name
+    _tell_others(name, data_dir, found)
     if found is not None and found != cached:
         return source.read(name, found)
     try:
@@ -247,6 +286,8 @@ def load_published(name: str, *, data_dir: Path | None = None, progress: bool = 
 def locate(name: str, data_dir: Path | None = None) -> Path | None:
     """The folder of a data set's files: the first named one that holds some, or the cache.
 
+    In a folder that a user names, they lie in a subfolder named as the data set, or directly.
+
     Raises
     ------
     ConfigError
@@ -259,6 +300,8 @@ def locate(name: str, data_dir: Path | None = None) -> Path | None:
     for folder in _search_path(data_dir):
         if SOURCES[name].found_in(folder / name):
             return folder / name
+        if SOURCES[name].lies_in(folder):
+            return folder
     cached = cache_dir() / name
     return cached if SOURCES[name].complete_in(cached) else None
 
@@ -275,10 +318,23 @@ def fetch_published(name: str, *, data_dir: Path | None = None, progress: bool =
     try:
         SOURCES[name].fetch(cached, progress=progress)
     except DataError as error:
-        folders = (*_search_path(data_dir), cache_dir())
-        searched = " or ".join(str(folder / name) for folder in folders)
+        named = [place for folder in _search_path(data_dir) for place in (folder / name, folder)]
+        searched = " or ".join(map(str, (*named, cache_dir() / name)))
         raise DataError(f"{name} was not found in {searched}, and {error}") from error
     return cached
+
+
+def _tell_others(name: str, data_dir: Path | None, found: Path | None) -> None:
+    """Warn of files that are named as those of a set, but of other content."""
+    for folder in _search_path(data_dir):
+        if found is not None and found in (folder, folder / name):
+            return
+        if SOURCES[name].found_in(folder):
+            _log.warning(
+                "%s holds files that are named as those of %s, but are others: they are not read; "
+                "in %s they would be.",
+                *(folder, name, folder / name),
+            )
 
 
 def _search_path(data_dir: Path | None) -> list[Path]:

@@ -68,6 +68,8 @@ class Dataset:
     train: ImageSet
     val: ImageSet
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What is used of the source, for people: files, classes, shares."""
 
     def __post_init__(self) -> None:
         if self.train.images.shape[1:] != self.val.images.shape[1:]:

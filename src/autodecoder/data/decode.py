@@ -5,6 +5,7 @@ Every conversion that docs/datasets.md promises is made here.
 
 import contextlib
 import io
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -15,6 +16,16 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from autodecoder.data.png import Stream, lean_png
+from autodecoder.data.samples import (
+    Seen,
+    UnreadableImage,
+    check_range_known,
+    kind_of,
+    to_bytes,
+    why_not_opened,
+)
+
 #: Formats that are read, whatever the name of a file says.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
 #: Names of files that are taken for images.
@@ -22,7 +33,7 @@ SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
         *("png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif"),
-        *("tif", "tiff", "pbm", "pgm", "ppm", "pnm"),
+        *("tif", "tiff", "pbm", "pgm", "ppm", "pnm", "pfm"),
     )
 )
 #: Largest image that is decoded whole.
@@ -31,6 +42,7 @@ MAX_PIXELS = 50_000_000
 _LARGE = 4_000_000
 _one_large = threading.Lock()
 _ORIENTATION = 0x0112
+_XMP_ORIENTATION = re.compile(r'tiff:Orientation(?:="|>)([1-8])')
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -40,10 +52,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-class UnreadableImage(Exception):
-    """A file that is no image, is damaged or too large; says why in a few words."""
 
 
 class Head(NamedTuple):
@@ -67,7 +75,11 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def read_head(source: Path | io.BytesIO, size: tuple[int, int] | None) -> Head:
+def read_head(
+    source: Path | io.BytesIO,
+    size: tuple[int, int] | None,
+    pixel_range: tuple[float, float] | None = None,
+) -> Head:
     """Read the header of an image.
 
     Parameters
@@ -75,16 +87,20 @@ def read_head(source: Path | io.BytesIO, size: tuple[int, int] | None) -> Head:
     source : path or file in memory
     size : (height, width) or None
         What `decode` will be asked for: a large JPEG can be decoded in part.
+    pixel_range : (low, high) or None
+        Likewise.
 
     Raises
     ------
     UnreadableImage
-        If it is no image, or larger than `MAX_PIXELS` where it would be decoded whole.
+        If it is no image, larger than `MAX_PIXELS` where it would be decoded whole, or of samples
+        whose black and white are not known.
     """
     with _opened(source) as image:
-        width, height = image.size
+        width, height = _stored_size(image)
         turned = _orientation(image) >= 5
         _limit(image, size, turned=turned)
+        check_range_known(kind_of(image), pixel_range)
         grey = _is_grey(image)
         return Head(*((width, height) if turned else (height, width)), grey)
 
@@ -93,7 +109,8 @@ def decode(
     source: Path | io.BytesIO,
     size: tuple[int, int] | None,
     out: UInt8[np.ndarray, "height width channels"],
-) -> None:
+    pixel_range: tuple[float, float] | None = None,
+) -> Seen:
     """Decode an image into an array of one channel, which makes it grey, or of three.
 
     Parameters
@@ -104,18 +121,27 @@ def decode(
         as it is.
     out : (height, width, channels) uint8
         Where the pixels go.
+    pixel_range : (low, high) or None
+        Stored values of black and of white; `None` for those of the type.
+
+    Returns
+    -------
+    Seen
+        What its samples were.
 
     Raises
     ------
     UnreadableImage
-        If it is no image, damaged, too large, or of pixels without a known range.
+        If it is no image, damaged, too large, or of samples whose black and white are not known.
     """
     with _opened(source) as image:
         orientation = _orientation(image)
         n_pixels = _limit(image, size, turned=orientation >= 5)
         with _one_large if n_pixels > _LARGE else contextlib.nullcontext():
-            upright = _flatten(image, "L" if out.shape[2] == 1 else "RGB")
-            if orientation in _UPRIGHT:
+            mode = "L" if out.shape[2] == 1 else "RGB"
+            upright, seen = to_bytes(image, mode, pixel_range, lambda: _opened(source))
+            # Pillow turns a TIFF itself.
+            if image.format != "TIFF" and orientation in _UPRIGHT:
                 upright = upright.transpose(_UPRIGHT[orientation])
             if size is not None:
                 upright = ImageOps.fit(upright, (size[1], size[0]), Image.Resampling.LANCZOS)
@@ -123,32 +149,39 @@ def decode(
     if pixels.shape[:2] != out.shape[:2]:
         raise UnreadableImage("changed while it was read")
     out[...] = pixels.reshape(out.shape)
+    return seen
 
 
 @contextlib.contextmanager
 def _opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
     formats = [name for name in FORMATS if name in Image.OPEN]
     try:
-        with Image.open(source, formats=formats) as image:
+        # A file, never a path: of a path, Pillow maps the pixels of some formats, those of a TIFF
+        # that it will turn by the wrong width.
+        with _stream(source) as file, Image.open(lean_png(file), formats=formats) as image:
             yield image
     except (UnreadableImage, MemoryError):
         raise
     except Image.DecompressionBombError:
         raise UnreadableImage(_too_large()) from None
     except Image.UnidentifiedImageError:
-        raise UnreadableImage(
-            "empty" if _is_empty(source) else "no image of a format that is read"
-        ) from None
+        with _stream(source) as file:
+            raise UnreadableImage(why_not_opened(file)) from None
     except OSError as error:
         raise UnreadableImage((error.strerror or "damaged or truncated").lower()) from error
     except Exception as error:  # Pillow's readers raise nearly anything on damaged bytes
         raise UnreadableImage("damaged") from error
 
 
-def _is_empty(source: Path | io.BytesIO) -> bool:
+@contextlib.contextmanager
+def _stream(source: Path | io.BytesIO) -> Iterator[Stream]:
+    """The bytes of a source, from their beginning."""
     if isinstance(source, Path):
-        return source.stat().st_size == 0
-    return source.seek(0, 2) == 0
+        with source.open("rb") as file:
+            yield file
+    else:
+        source.seek(0)
+        yield source
 
 
 def _limit(image: Image.Image, size: tuple[int, int] | None, *, turned: bool) -> int:
@@ -175,15 +208,27 @@ def _too_large() -> str:
 
 def _orientation(image: Image.Image) -> int:
     """How a camera was held, from 1 to 8; 1 is upright."""
-    # Pillow turns a TIFF itself, and would decode a PNG to look for a tag behind the pixels.
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or ""
+    found = _XMP_ORIENTATION.search(xmp.decode("latin-1") if isinstance(xmp, bytes) else str(xmp))
+    orientation = int(found[1]) if found else 1
+    # Pillow would decode a PNG to look for a tag behind the pixels, where `lean_png` leaves none.
+    if image.format != "PNG" or {"exif", "Raw profile type exif"} & set(image.info):
+        try:
+            tags = image.getexif()
+            orientation = int(tags.get(_ORIENTATION, orientation))
+            if image.format == "TIFF":
+                tags[_ORIENTATION] = orientation  # not every release of Pillow looks into XMP
+        except Exception:  # a damaged tag does not make the pixels bad
+            return 1
+    return orientation if orientation in _UPRIGHT else 1
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height before the image is turned; some releases of Pillow tell those after."""
     if image.format == "TIFF":
-        return 1
-    if image.format == "PNG" and not {"exif", "Raw profile type exif"} & set(image.info):
-        return 1
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a damaged tag does not make the pixels bad
-        return 1
+        tags = image.tag_v2  # pyright: ignore[reportAttributeAccessIssue]
+        return int(tags[256]), int(tags[257])
+    return image.size
 
 
 def _is_grey(image: Image.Image) -> bool:
@@ -209,18 +254,3 @@ def _header_palette(image: Image.Image) -> UInt8[np.ndarray, "colours 3"] | None
     if order in ("RGB", "BGR", "RGBX", "BGRX", "RGBA", "BGRA") and len(values) % len(order) == 0:
         return values.reshape(-1, len(order))[:, :3]
     return None
-
-
-def _flatten(image: Image.Image, mode: str) -> Image.Image:
-    """The first frame of any image, in 8 bits, on white where it is transparent."""
-    wide = image.mode == "I" and image.format in ("PNG", "PPM")  # older releases of Pillow
-    if wide or image.mode.startswith("I;16"):
-        levels = np.asarray(image).astype(np.uint32)
-        image = Image.fromarray(((levels * 255 + 32_767) // 65_535).astype(np.uint8))
-    elif image.mode in ("I", "F"):
-        raise UnreadableImage("pixels of 32 bits, whose range is not known")
-    elif image.has_transparency_data:
-        picture = image.convert("RGBA")
-        image = Image.new("RGBA", picture.size, "white")
-        image.alpha_composite(picture)
-    return image.convert(mode)

@@ -1,15 +1,36 @@
 """Which files below a folder are images, of which class, and of which part of a published split."""
 
-import os
-from dataclasses import dataclass
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autodecoder.data.decode import SUFFIXES
+from autodecoder.data.walk import Found, Key, Walk, shown
 from autodecoder.errors import DataError
 
-_TRAIN = "train"
+_log = logging.getLogger(__name__)
+_TRAIN = ("train", "training")
 #: Names of the folder of validation images; the first that is there is used.
-_VALIDATION = ("val", "valid", "validation", "test")
+_VALIDATION = (
+    *("val", "valid", "validation", "validate", "validating", "dev", "development"),
+    *("eval", "evaluation", "holdout", "heldout", "test", "testing", "tests"),
+)
+#: What such names may end in, as in `training_set` or `val2017`.
+_ENDINGS = re.compile(r"(set|split|data|images?|imgs?|samples?)$")
+#: Images of kinds that are not read.
+_OTHER_IMAGES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("heic", "heif", "avif", "jxl", "jxr", "jp2", "j2k", "jpx", "jpf", "psd", "xcf", "svg"),
+        *("eps", "dng", "cr2", "cr3", "nef", "arw", "orf", "raf", "rw2", "raw", "exr", "hdr"),
+        *("tga", "ico", "pcx", "dds", "dcm", "nii", "fits", "sgi", "ras"),
+    )
+)
+#: Examples that a warning names.
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -17,20 +38,36 @@ class Listing:
     """The images of a folder, or of one part of it: a list of files for each class."""
 
     root: Path
-    classes: dict[str, list[Path]]
+    classes: dict[str, list[Found]]
+    others: tuple[str, ...] = ()
+    """Suffixes of the files that are no images, one each."""
+    n_repeated: int = 0
+    """Further names, in the same class, of images that are listed."""
 
     @property
     def paths(self) -> list[Path]:
-        return [path for paths in self.classes.values() for path in paths]
+        return [found.path for images in self.classes.values() for found in images]
+
+    @property
+    def keys(self) -> set[Key]:
+        return {found.key for images in self.classes.values() for found in images}
 
 
-def list_images(root: Path) -> tuple[Listing, Listing | None]:
+def list_images(root: Path, *, strict: bool = False) -> tuple[Listing, Listing | None]:
     """Find the images below a folder, in an order that no file system has a say in.
 
     Folders directly below are classes, with all that lies in them. If there are no images but in
-    `train` and in one or more of `val`, `valid`, `validation` and `test`, these are the two sets,
-    whose folders are the classes; of several, the first named is used. Hidden files and folders are
-    passed over, and files whose names are not those of images.
+    `train` (or `training`) and in one or more of `val`, `dev`, `test` and the like, these are the
+    two sets, whose folders are the classes; of several, one is used. A folder of such a name that
+    is alone is looked into. Hidden files and folders are passed over, and files whose names are not
+    those of images. Links are followed, each folder once in a class; each file, whatever its
+    names, is listed once in one class of one set, with a warning if it would be in two.
+
+    Parameters
+    ----------
+    root : Path
+    strict : bool
+        Refuse images of kinds that are not read, such as HEIC, instead of warning of them.
 
     Returns
     -------
@@ -43,12 +80,23 @@ def list_images(root: Path) -> tuple[Listing, Listing | None]:
         If the folder is missing or holds no image, or has images beside folders of images.
     """
     _check_folder(root)
-    whole = _classes(root)
-    parts = {name.casefold(): name for name in whole.classes}
-    found = [name for name in _VALIDATION if name in parts]
-    if not found or _TRAIN not in parts or not set(parts) <= {_TRAIN, *_VALIDATION}:
-        return whole, None
-    return _classes(root / parts[_TRAIN]), _classes(root / parts[found[0]])
+    walk = Walk(SUFFIXES)
+    whole = _classes(walk, root)
+    train_name, val_name = _parts(root, whole)
+    if train_name is None:
+        listings = [whole]
+    elif val_name is None:
+        listings = [_alone(walk, root / train_name) or whole]
+    else:
+        listings = [_classes(walk, root / name) for name in (train_name, val_name)]
+    _tell_others(root, listings, strict=strict)
+    for listing in listings:
+        _tell_shared(listing)
+    train, *val = map(_once, listings)
+    if not val:
+        return train, None
+    _tell_classes(train, val[0])
+    return _apart(train, val[0])
 
 
 def list_files(root: Path) -> list[Path]:
@@ -60,12 +108,9 @@ def list_files(root: Path) -> list[Path]:
         As of `list_images`.
     """
     _check_folder(root)
-    return _classes(root).paths
-
-
-def shown(path: Path | str) -> str:
-    """A name as text that can be printed, also one that is no text."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    listing = _classes(Walk(SUFFIXES), root)
+    _tell_others(root, (listing,), strict=False)
+    return _once(listing).paths
 
 
 def _check_folder(root: Path) -> None:
@@ -74,54 +119,182 @@ def _check_folder(root: Path) -> None:
         raise DataError(f"{shown(root)} must be a folder of images, but {what}.")
 
 
-def _classes(root: Path) -> Listing:
+def _classes(walk: Walk, root: Path) -> Listing:
     """The images of a folder by class; all of one class, named "", if they lie there directly."""
-    files, folders = _scan(root)
-    classes = {}
-    for folder in folders:
-        paths = _below(folder, {os.path.realpath(root)})
-        if paths:
-            classes[folder.name] = paths
-    if files and classes:
+    files, folders = walk.directly(root)
+    gathered = {folder.name: walk.below(folder, around=root) for folder in folders}
+    classes = {name: below.images for name, below in gathered.items() if below.images}
+    if files.images and classes:
         raise DataError(
             f"{shown(root)} must hold either images or a folder of images for each class, but "
-            f"holds {shown(files[0].name)} beside the folder {shown(next(iter(classes)))}."
+            f"holds {shown(files.images[0].path.name)} beside the folder "
+            f"{shown(next(iter(classes)))}."
         )
-    if not files and not classes:
+    parts = (files, *gathered.values())
+    others = {key: suffix for part in parts for key, suffix in part.others.items()}
+    if not files.images and not classes:
+        found = f" ({_count_suffixes(others.values())} passed over)" if others else ""
         raise DataError(
             f"{shown(root)} must hold images ({', '.join(sorted(SUFFIXES))}) or folders of images, "
-            "but holds none."
+            f"but holds none{found}."
         )
-    return Listing(root, classes or {"": files})
+    return Listing(
+        root,
+        classes or {"": files.images},
+        tuple(others.values()),
+        sum(part.n_repeated for part in parts),
+    )
 
 
-def _below(folder: Path, around: set[str]) -> list[Path]:
-    """All images below a folder; a link to one of the folders around it is not followed."""
-    real = os.path.realpath(folder)
-    if real in around:
-        return []
-    files, folders = _scan(folder)
-    return files + [path for inner in folders for path in _below(inner, {*around, real})]
-
-
-def _scan(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Image files and folders directly in a folder, by name."""
-    files, folders = [], []
+def _alone(walk: Walk, part: Path) -> Listing | None:
+    """The images of the only part; none if it has images beside folders: then it is one class."""
     try:
-        with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda entry: os.fsencode(entry.name)):
-                if entry.name.startswith("."):
-                    continue
-                if Path(entry.path).is_dir():  # no error where a link leads to itself
-                    folders.append(folder / entry.name)
-                elif Path(entry.name).suffix.lower() in SUFFIXES and _is_regular(entry):
-                    files.append(folder / entry.name)
-    except OSError as error:
-        raise DataError(f"{shown(folder)} cannot be read: {error.strerror}.") from error
-    return files, folders
+        return _classes(walk, part)
+    except DataError:
+        return None
 
 
-def _is_regular(entry: os.DirEntry[str]) -> bool:
-    """Not a pipe or a socket; a link that leads nowhere is a file that cannot be read."""
-    path = Path(entry.path)
-    return path.is_file() or not path.exists()
+def _parts(root: Path, whole: Listing) -> tuple[str | None, str | None]:
+    """The folders of training and of validation images, if the folder has such parts."""
+    names = list(whole.classes)
+    roles = {name: _role(name) for name in names}
+    train = [name for name in names if roles[name] in _TRAIN]
+    val = [name for name in names if roles[name] in _VALIDATION]
+    if len(names) == 1 and train + val:
+        return names[0], None
+    if len(train) == 1 and val and len(train + val) == len(names):
+        used = min(val, key=lambda name: _VALIDATION.index(roles[name]))
+        unused = [name for name in val if name != used]
+        if unused:
+            _log.warning(
+                "%s: %s is used for validation; not read: %s.",
+                *(shown(root.name), shown(used), ", ".join(map(shown, unused))),
+            )
+        return train[0], used
+    if len(train + val) > 1:
+        _log.warning(
+            "%s: %s are read as classes, though named like parts of a split: that takes one folder "
+            "train, one or more of val, dev or test, and no others.",
+            *(shown(root.name), ", ".join(map(shown, train + val))),
+        )
+    return None, None
+
+
+def _role(name: str) -> str:
+    """A folder's name in lower case without digits, marks and endings that say nothing."""
+    word = re.sub(r"[^a-z]", "", name.casefold())
+    return _ENDINGS.sub("", word)
+
+
+def _once(listing: Listing) -> Listing:
+    """Each image in one class: where the fewest links lead to it, or in the first."""
+    owners: dict[Key, tuple[int, str]] = {}
+    for name, images in listing.classes.items():
+        for found in images:
+            rank = (found.n_links, name)
+            if found.key not in owners or found.n_links < owners[found.key][0]:
+                owners[found.key] = rank
+    classes = {
+        name: [found for found in images if owners[found.key][1] == name]
+        for name, images in listing.classes.items()
+    }
+    return replace(listing, classes={name: images for name, images in classes.items() if images})
+
+
+def _apart(train: Listing, val: Listing) -> tuple[Listing, Listing]:
+    """Training images that are not validation images too."""
+    shared = train.keys & val.keys
+    if not shared:
+        return train, val
+    rest = {
+        name: [found for found in images if found.key not in shared]
+        for name, images in train.classes.items()
+    }
+    rest = {name: images for name, images in rest.items() if images}
+    _log.warning(
+        "%s: %s in both %s and %s, %s.",
+        *(shown(train.root.parent.name), _count_files(len(shared)), shown(train.root.name)),
+        shown(val.root.name),
+        "left out of the training"
+        if rest
+        else "so that validation errors are those of images that are trained on",
+    )
+    return replace(train, classes=rest or train.classes), val
+
+
+def _tell_shared(listing: Listing) -> None:
+    """Warn of images that would be in two classes."""
+    names: dict[Key, list[str]] = {}
+    for images in listing.classes.values():
+        for found in images:
+            names.setdefault(found.key, []).append(shown(found.path.relative_to(listing.root)))
+    shared = [" is ".join(several) for several in names.values() if len(several) > 1]
+    if shared:
+        more = f" and {len(shared) - _NAMED} more" if len(shared) > _NAMED else ""
+        _log.warning(
+            "%s: %s would be in more than one class (%s%s); each is used in one, that where "
+            "it lies, or the first.",
+            *(
+                shown(listing.root.name),
+                _count_files(len(shared)),
+                ", ".join(shared[:_NAMED]),
+                more,
+            ),
+        )
+
+
+def _tell_classes(train: Listing, val: Listing) -> None:
+    """Warn of classes that are validated but not trained on: a slip in a name, or no folders."""
+    unknown = [name for name in val.classes if name not in train.classes]
+    if unknown:
+        _log.warning(
+            "%s: %s has classes that %s has not: %s.",
+            *(shown(train.root.parent.name), shown(val.root.name), shown(train.root.name)),
+            ", ".join(shown(name) or "images without a class" for name in unknown[:_NAMED]),
+        )
+
+
+def _tell_others(root: Path, listings: Iterable[Listing], *, strict: bool) -> None:
+    """Warn of images of kinds that are not read, or refuse them."""
+    suffixes = [suffix for listing in listings for suffix in listing.others]
+    images = [suffix for suffix in suffixes if suffix in _OTHER_IMAGES]
+    if not images:
+        return
+    n_files = len(suffixes) + sum(len(listing.paths) for listing in listings)
+    which = (
+        f"{shown(root.name)}: {len(images)} of {n_files} files are images of kinds that are not "
+        f"read ({_count_suffixes(images)})"
+    )
+    if strict:
+        raise DataError(f"{which}; without --strict they are passed over.")
+    _log.warning("%s; passed over: PNG, JPEG or TIFF copies would be read.", which)
+
+
+def describe_files(root: Path, listings: Iterable[Listing]) -> str:
+    """How many files there are in which parts of a folder, and which are passed over and why."""
+    listings = list(listings)
+    others = [suffix for listing in listings for suffix in listing.others]
+    n_images = sum(len(listing.paths) for listing in listings)
+    n_repeated = sum(listing.n_repeated for listing in listings)
+    passed = []
+    if others:
+        passed.append(f"{len(others)} passed over ({_count_suffixes(others)})")
+    if n_repeated:
+        passed.append(f"{n_repeated} further names of the same")
+    total = n_images + len(others) + n_repeated
+    files = _count_files(total)
+    parts = [shown(listing.root.name) for listing in listings if listing.root != root]
+    if parts:
+        files += f" in {' and '.join(parts)}"
+    return f"{files}: {', '.join(passed)}" if passed else files
+
+
+def _count_files(n: int) -> str:
+    return "1 file" if n == 1 else f"{n:,} files"
+
+
+def _count_suffixes(suffixes: Iterable[str]) -> str:
+    counts = Counter(suffix or "without suffix" for suffix in suffixes).most_common()
+    named = ", ".join(f"{shown(suffix)} {n}" for suffix, n in counts[:_NAMED])
+    rest = sum(n for _, n in counts[_NAMED:])
+    return f"{named}, others {rest}" if rest else named

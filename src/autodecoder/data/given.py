@@ -1,12 +1,14 @@
 """What is handed to a model: images, rows of features or latents, from whatever file holds them."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from autodecoder.config import parse_range
 from autodecoder.data.arrays import open_arrays, open_images
 from autodecoder.errors import DataError
 
@@ -30,6 +32,7 @@ def open_given(
     is_table: bool,
     resize: bool = False,
     progress: bool = False,
+    pixel_range: tuple[float, float] | None = None,
 ) -> Given:
     """Open samples: an array file, `folder:PATH` of image files, one of them, or a table.
 
@@ -46,6 +49,8 @@ def open_given(
         Whether samples are rows of features, which no picture holds.
     resize : bool
         Crop and scale image files of another size.
+    pixel_range : (low, high), optional
+        Values of black and of white in image files, as `range_of` tells it of a model.
 
     Raises
     ------
@@ -68,7 +73,14 @@ def open_given(
         if not is_folder and not path.is_file():
             raise DataError(f"{path} cannot be read: it is no file.")
         paths, root = (list_files(path), path) if is_folder else ([path], path.parent)
-        return Given(*read_as(paths, root, image_shape, resize=resize, progress=progress))
+        return Given(
+            *read_as(
+                *(paths, root, image_shape),
+                resize=resize,
+                progress=progress,
+                pixel_range=pixel_range,
+            )
+        )
     if path.is_dir():
         raise DataError(f"{path} is a folder; folder:{path} stands for the image files in it.")
     if is_table and path.suffix.lower() == ".csv":
@@ -76,6 +88,20 @@ def open_given(
     if is_table:
         return Given(open_arrays(path, "images")["images"], None)
     return Given(open_images(path), None)
+
+
+def range_of(about: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The values of black and of white that a model's images were read by, from its `about`.
+
+    Raises
+    ------
+    ConfigError
+        If it names some that are none.
+    """
+    part: Any = about
+    for name in ("settings", "data", "pixel_range"):
+        part = part.get(name) if isinstance(part, Mapping) else None
+    return None if part is None else parse_range(part)
 
 
 def open_latents(path: Path) -> np.ndarray:

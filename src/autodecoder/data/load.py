@@ -1,10 +1,12 @@
 """Every data set by what a user calls it: a published one, or images of the user's own."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from autodecoder.config import DataConfig, parse_range, parse_size, split_source
 from autodecoder.data.catalogue import load_published
 from autodecoder.data.dataset import Dataset
+from autodecoder.data.notes import describe_use
 from autodecoder.data.splits import subset
 from autodecoder.errors import ConfigError, DataError
 
@@ -30,9 +32,9 @@ def load_dataset(
         `digits`, which needs no file, `mnist`, `fmnist`, `cifar10`, `cifar100`; or images of your
         own: `folder:PATH`, `npz:PATH`, `npy:PATH`, `hf:NAME`.
     data_dir : path, optional
-        Folder whose subfolder `name` holds the published files. Searched first; then the folder
-        that the environment variable `AUTODECODER_DATA` names, then the user's cache, into which
-        downloads go.
+        Folder that holds the published files, or whose subfolder `name` does. Searched first; then
+        the folder that the environment variable `AUTODECODER_DATA` names, then the user's cache,
+        into which downloads go.
     image_size : int, str or (height, width), optional
         Size to bring the images of `folder:` and `hf:` to; without it they must be of one size.
     colour : str
@@ -112,7 +114,9 @@ def load_configured(config: DataConfig, *, seed: int, progress: bool = False) ->
 
         return read_stack(path, config, seed=seed)
     whole = load_published(config.dataset, data_dir=config.data_dir, progress=progress)
-    return subset(whole, config.examples_frac, seed=seed)
+    labels = [whole.train.labels, whole.val.labels]
+    notes = describe_use(labels, whole.class_names, config.examples_frac)
+    return replace(subset(whole, config.examples_frac, seed=seed), notes=notes)
 
 
 def _refuse_conversion(config: DataConfig, kind: str) -> None:

@@ -15,9 +15,13 @@ from tqdm import tqdm
 from autodecoder.config import DataConfig
 from autodecoder.data.dataset import Dataset, ImageSet
 from autodecoder.data.decode import Head, UnreadableImage, decode, quiet_pillow, read_head
-from autodecoder.data.folder import Listing, list_images, shown
+from autodecoder.data.faults import find_faults
+from autodecoder.data.folder import Listing, describe_files, list_images
+from autodecoder.data.notes import describe_use
+from autodecoder.data.samples import Seen
 from autodecoder.data.splits import choose
 from autodecoder.data.storage import allocate
+from autodecoder.data.walk import shown
 from autodecoder.errors import DataError
 
 _log = logging.getLogger(__name__)
@@ -56,7 +60,7 @@ def read_folder(root: Path, config: DataConfig, *, seed: int, progress: bool) ->
     DataError
         If there are none, or they do not make a data set.
     """
-    train, val = list_images(root)
+    train, val = list_images(root, strict=config.strict)
     names = sorted({*train.classes, *(val.classes if val else ())})
     return read_pictures(
         _pictures(train, names),
@@ -66,6 +70,7 @@ def read_folder(root: Path, config: DataConfig, *, seed: int, progress: bool) ->
         name=shown(root.resolve().name) or "images",
         seed=seed,
         progress=progress,
+        notes=(describe_files(root, (train, val) if val else (train,)),),
     )
 
 
@@ -76,6 +81,7 @@ def read_as(
     *,
     resize: bool,
     progress: bool,
+    pixel_range: tuple[float, float] | None = None,
 ) -> tuple[np.ndarray, list[str]]:
     """Read image files as images of a given shape.
 
@@ -89,6 +95,8 @@ def read_as(
     resize : bool
         Crop images of another size around the centre, and scale them.
     progress : bool
+    pixel_range : (low, high), optional
+        Values of black and of white, as the model's images had them.
 
     Returns
     -------
@@ -113,22 +121,24 @@ def read_as(
         lambda i: paths[i],
     )
     images = allocate((len(paths), *image_shape))
+    seen: list[Seen] = []
 
     def fill(i: int) -> None:
-        head = read_head(paths[i], (height, width) if resize else None)
+        head = read_head(paths[i], (height, width) if resize else None, pixel_range)
         is_other = head[:2] != (height, width)
         if is_other and not resize:
             raise UnreadableImage(
                 f"{head.height} × {head.width} instead of {height} × {width}; --resize crops and "
                 "scales it"
             )
-        decode(paths[i], (height, width) if is_other else None, images[i])
+        seen.append(decode(paths[i], (height, width) if is_other else None, images[i], pixel_range))
 
     with quiet_pillow():
         failures = _in_threads(fill, pictures, "images" if progress else None)
     if failures:
         which = f"{len(failures)} of {len(paths)} image files" if len(paths) > 1 else "image file"
         raise DataError(f"{which} cannot be used: {_list(failures)}.")
+    _warn(find_faults(seen, pixel_range), shown(root.resolve().name))
     return images, [pictures.name(i) for i in range(len(paths))]
 
 
@@ -141,6 +151,7 @@ def read_pictures(
     name: str,
     seed: int,
     progress: bool,
+    notes: Sequence[str] = (),
 ) -> Dataset:
     """Read the configured share of encoded images.
 
@@ -154,6 +165,7 @@ def read_pictures(
         there are too few to hold some out.
     """
     failures: list[tuple[str, str]] = []
+    seen: list[Seen] = []
     with quiet_pillow():
         train, heads = _survey(train, config, failures, progress)
         n_found = len(train) + len(failures)
@@ -175,10 +187,13 @@ def read_pictures(
             class_names=class_names,
         )
         chosen = (train.take(rows), (train if val is None else val).take(val_rows))
-        parts = [_decode(part, shape, config, failures, progress) for part in chosen]
+        parts = [_decode(part, shape, config, failures, seen, progress) for part in chosen]
     if failures:
         _tell(failures, name, n_found, strict=config.strict)
-    return Dataset(name, parts[0], parts[1], class_names)
+    _warn(find_faults(seen, config.pixel_range), name)
+    labels = [train.labels] if val is None else [train.labels, val.labels]
+    notes = (*notes, *describe_use(labels, class_names, config.examples_frac))
+    return Dataset(name, parts[0], parts[1], class_names, notes)
 
 
 def _pictures(listing: Listing, names: Sequence[str]) -> Pictures:
@@ -199,7 +214,7 @@ def _survey(
     heads: list[Head | None] = [None] * len(pictures)
 
     def read(i: int) -> None:
-        heads[i] = read_head(pictures.source(i), config.image_size)
+        heads[i] = read_head(pictures.source(i), config.image_size, config.pixel_range)
 
     failures += _in_threads(read, pictures, "headers" if progress else None)
     good = np.flatnonzero([head is not None for head in heads])
@@ -243,6 +258,7 @@ def _decode(
     shape: tuple[int, int, int],
     config: DataConfig,
     failures: list[tuple[str, str]],
+    seen: list[Seen],
     progress: bool,
 ) -> ImageSet:
     """Decode all, each to its place; the gaps that unreadable ones leave are closed."""
@@ -250,7 +266,7 @@ def _decode(
     read = np.zeros(len(pictures), bool)
 
     def fill(i: int) -> None:
-        decode(pictures.source(i), config.image_size, images[i])
+        seen.append(decode(pictures.source(i), config.image_size, images[i], config.pixel_range))
         read[i] = True
 
     failed = _in_threads(fill, pictures, "images" if progress else None)
@@ -302,6 +318,11 @@ def _tell(failures: Sequence[tuple[str, str]], name: str, n_found: int, *, stric
     if strict:
         raise DataError(f"{name}: {which}; without --strict they are left out.")
     _log.warning("%s: %s; left out.", name, which)
+
+
+def _warn(faults: Sequence[str], name: str) -> None:
+    for fault in faults:
+        _log.warning("%s: %s.", name, fault)
 
 
 def _list(failures: Sequence[tuple[str, str]]) -> str:

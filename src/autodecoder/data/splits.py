@@ -1,5 +1,7 @@
 """Which images of a data set are used."""
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Int
 
@@ -30,7 +32,7 @@ def subset(dataset: Dataset, fraction: float, *, seed: int) -> Dataset:
         part.take(_stratified(part.labels, fraction, np.random.default_rng((seed, k))))
         for k, part in enumerate((dataset.train, dataset.val))
     )
-    return Dataset(dataset.name, train, val, dataset.class_names)
+    return replace(dataset, train=train, val=val)
 
 
 def split(images: ImageSet, fraction: float, *, seed: int) -> tuple[ImageSet, ImageSet]:

@@ -10,6 +10,7 @@ from jaxtyping import Int, Shaped
 from autodecoder.config import DataConfig
 from autodecoder.data.arrays import open_arrays
 from autodecoder.data.dataset import Dataset, ImageSet
+from autodecoder.data.notes import describe_use
 from autodecoder.data.pixels import to_pixels
 from autodecoder.data.splits import choose
 from autodecoder.data.storage import allocate
@@ -60,6 +61,7 @@ def read_stack(path: Path, config: DataConfig, *, seed: int) -> Dataset:
         ImageSet(_take(images, rows), labels[0][rows]),
         ImageSet(_take(val_source, val_rows), labels[-1][val_rows]),
         class_names,
+        describe_use(labels, class_names, config.examples_frac),
     )
 
 

@@ -16,6 +16,7 @@ from autodecoder.config import InferConfig
 from autodecoder.config.rules import check_seed
 from autodecoder.core.infer import Inference
 from autodecoder.data.decode import UnreadableImage, decode, read_head
+from autodecoder.data.given import range_of
 from autodecoder.errors import AutodecoderError, DataError
 from autodecoder.model import Model
 from autodecoder.report.plane import (
@@ -240,9 +241,10 @@ class Explorer:
         pixels = np.empty(self.model.image_shape, np.uint8)
         try:
             size = (height, width)
-            found = read_head(io.BytesIO(content), size)
+            pixel_range = range_of(self.model.about)
+            found = read_head(io.BytesIO(content), size, pixel_range)
             same = found[:2] == size
-            decode(io.BytesIO(content), None if same else size, pixels)
+            decode(io.BytesIO(content), None if same else size, pixels, pixel_range)
         except UnreadableImage as error:
             raise DataError(f"the file cannot be used: {error}.") from error
         return {"values": pixels.ravel().tolist(), "label": None}

@@ -1,0 +1,49 @@
+"""What looks wrong with the samples of a data set, as far as all images together tell."""
+
+from collections.abc import Sequence
+
+from autodecoder.data.samples import Seen
+
+#: Largest values of types that are stored in 16 bits.
+_PARTS_OF_16_BITS = tuple(2**bits - 1 for bits in (1, 8, 10, 12, 14))
+
+
+def find_faults(seen: Sequence[Seen], pixel_range: tuple[float, float] | None) -> list[str]:
+    """A sentence for each fault, without its full stop.
+
+    Parameters
+    ----------
+    seen : sequence of Seen
+        Of each image.
+    pixel_range : (low, high) or None
+        Which they were read by.
+    """
+    faults = []
+    n_clear = sum(one.is_clear for one in seen)
+    if n_clear:
+        faults.append(
+            f"{n_clear} of {len(seen)} images are transparent everywhere: they are read as if they "
+            "were opaque, and as white where they are of one colour"
+        )
+    if pixel_range is not None:
+        cut = [one for one in seen if one.is_cut]
+        if cut:
+            low, high = min(one.low for one in cut), max(one.high for one in cut)
+            faults.append(
+                f"{len(cut)} of {len(seen)} images have pixels outside of --range "
+                f"{pixel_range[0]:g}:{pixel_range[1]:g}, from {low:g} to {high:g}: they are cut off"
+            )
+        return faults
+    for bits, parts in ((8, (1,)), (16, _PARTS_OF_16_BITS)):
+        of_type = [one for one in seen if one.bits == bits]
+        high = max((one.high for one in of_type), default=0)
+        part = next((part for part in parts if high <= part), None)
+        if high == 0 or part is None:
+            continue
+        others = len(seen) - len(of_type)
+        faults.append(
+            f"{len(of_type)} images of {bits} bits hold no value above {high:g}, so they are read "
+            f"as nearly black: --range 0:{part} makes {part} white"
+            + (f", in the {others} others too" if others else "")
+        )
+    return faults

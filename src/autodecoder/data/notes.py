@@ -1,0 +1,30 @@
+"""What there is to say of a data set that is read: its classes, and which of it is used."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+#: Classes that are named.
+_NAMED = 10
+
+
+def describe_use(
+    labels: Sequence[Int[np.ndarray, "..."]], class_names: Sequence[str], examples_frac: float
+) -> tuple[str, ...]:
+    """The classes of all images that were found, and the share of them that is kept."""
+    classes = _describe_classes(labels, class_names)
+    if examples_frac in (0, 1):
+        return (classes,)
+    share = "half" if examples_frac == 0.5 else f"{100 * examples_frac:g} %"
+    return classes, f"examples_frac {examples_frac:g} keeps {share}"
+
+
+def _describe_classes(parts: Sequence[Int[np.ndarray, "..."]], class_names: Sequence[str]) -> str:
+    counts = sum(np.bincount(part, minlength=len(class_names)) for part in parts)
+    each = [f"{name} {n}" for name, n in zip(class_names, np.asarray(counts), strict=True)]
+    if len(each) == 1:
+        return f"one class, {each[0]}"
+    if len(each) <= _NAMED:
+        return f"classes {', '.join(each)}"
+    return f"{len(each)} classes: {', '.join(each[:_NAMED])} and others"

@@ -1,0 +1,284 @@
+"""What the samples of an opened image stand for, and the image in 8 bits.
+
+A file stores samples of some type: bytes, 12 or 16 bits, signed integers, floats. White is the
+largest value of unsigned types; of the others, and where a file uses a part of its type only, a
+`pixel_range` names the values of black and of white, in the units that the file stores.
+"""
+
+import io
+import re
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Num, UInt8
+from PIL import Image, TiffImagePlugin
+
+from autodecoder.data.deep import join_bytes, lower_bytes, mend_planes
+
+_TAG_BITS, _TAG_PHOTOMETRIC, _TAG_SAMPLE_FORMAT = 258, 262, 339
+_SIGNED, _FLOAT = 2, 3
+#: Values that are converted at once.
+_BLOCK = 2**20
+
+
+class UnreadableImage(Exception):
+    """A file that is no image, is damaged or too large; says why in a few words."""
+
+
+class Kind(NamedTuple):
+    """The type of an image's samples, as its header tells it."""
+
+    name: str
+    bits: int
+    white: float | None
+    """The value of white that goes with the type; `None` if none does."""
+    unit: float
+    """Stored value of one step of Pillow's."""
+    inverted: bool
+    """Pillow has turned black and white over, as the file asks."""
+    white_is_low: bool
+    """The file asks for that, and Pillow has not."""
+
+
+class Seen(NamedTuple):
+    """What the samples of one image were, so that a data set can be judged whole."""
+
+    bits: int
+    white: float | None
+    low: float
+    """Least and largest sample, as stored."""
+    high: float
+    is_cut: bool
+    """Some lie outside of the range that was asked for."""
+    is_clear: bool
+    """Transparent everywhere."""
+
+
+def kind_of(image: Image.Image) -> Kind:
+    """Read the type of the samples from the header; before Pillow has loaded the pixels."""
+    codec, rawmode, most = _coding(image)
+    tags = getattr(image, "tag_v2", {})
+    bits = _first(tags.get(_TAG_BITS, 8))
+    small = re.match(r"L;([24])", rawmode)
+    inverted = image.mode in ("1", "L") and bool(re.search(r";\d*I", rawmode))
+    white_is_low = tags.get(_TAG_PHOTOMETRIC) == 0 and not inverted and image.mode != "1"
+    name, white, unit = "bytes", 255.0, 1.0
+    if image.mode == "F":
+        name, bits, white = "32-bit floats", 32, None
+    elif codec.startswith("ppm"):
+        bits, white = most.bit_length(), float(most)
+        unit = white / (65_535 if image.mode == "I" else 255)
+    elif image.mode == "I" and tags:
+        name, white = _type_name(tags), None
+    elif image.mode == "I" or image.mode.startswith("I;16"):
+        bits = 12 if bits == 12 else 16
+        white = 2.0**bits - 1
+    elif _first(tags.get(_TAG_SAMPLE_FORMAT, 1)) == _SIGNED:
+        name, white = "signed 8-bit integers", None
+    elif image.mode == "1":
+        bits, white = 1, 1.0
+    elif small:
+        bits = int(small[1])
+        white = 2.0**bits - 1
+        unit = white / 255
+    elif ";16" in rawmode:  # colours, of which Pillow keeps the upper byte
+        bits, white, unit = 16, 65_535.0, 257.0
+    else:
+        bits = 8
+    return Kind(name, bits, white, unit, inverted, white_is_low)
+
+
+def _type_name(tags: Mapping[int, Any]) -> str:
+    """The type of a TIFF's samples in words."""
+    bits = _first(tags.get(_TAG_BITS, 1))
+    sample_format = _first(tags.get(_TAG_SAMPLE_FORMAT, 1))
+    if sample_format == _FLOAT:
+        return f"{bits}-bit floats"
+    return f"{'signed' if sample_format == _SIGNED else 'unsigned'} {bits}-bit integers"
+
+
+def why_not_opened(file: io.BufferedReader | io.BytesIO) -> str:
+    """Why Pillow knows no image in a file: of a TIFF, which kind it is."""
+    file.seek(0)
+    head = file.read(16)
+    if not head:
+        return "empty"
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head if head[2] == 43 else head[:8])
+        file.seek(tags.next)
+        tags.load(file)
+        name = _type_name(tags)
+        order = " in big-endian order" if head.startswith(b"MM") else ""
+        colours = " of which 0 is white" if tags.get(_TAG_PHOTOMETRIC) == 0 else ""
+        return f"a TIFF of {name}{order}{colours}, which Pillow does not read"
+    except Exception:  # it is no TIFF, or damaged
+        return "no image of a format that is read"
+
+
+def check_range_known(kind: Kind, pixel_range: tuple[float, float] | None) -> None:
+    """Refuse samples of which neither type nor user says what is black and white.
+
+    Raises
+    ------
+    UnreadableImage
+    """
+    if kind.white is None and pixel_range is None:
+        raise UnreadableImage(
+            f"of {kind.name}, whose black and white no file tells: train --range LOW:HIGH does"
+        )
+
+
+def to_bytes(
+    image: Image.Image,
+    mode: str,
+    pixel_range: tuple[float, float] | None,
+    reopened: Callable[[], AbstractContextManager[Image.Image]],
+) -> tuple[Image.Image, Seen]:
+    """The first frame of any image, in 8 bits, on white where it is transparent.
+
+    Parameters
+    ----------
+    image : Image
+        Opened; its pixels need not be loaded.
+    mode : str
+        `L` or `RGB`: of the result.
+    pixel_range : (low, high) or None
+        Stored values of black and of white; `None` for those of the type. Images of one bit are
+        black and white whatever it says; palettes are ranges of the colours they stand for.
+    reopened : callable
+        Opens the same image anew.
+
+    Raises
+    ------
+    UnreadableImage
+        If black and white are not known, or floats are not finite.
+    """
+    mend_planes(image)
+    kind = kind_of(image)
+    check_range_known(kind, pixel_range)
+    image.load()
+    if image.mode in ("I", "F") or image.mode.startswith("I;16") or kind.white is None:
+        grey, seen = _wide_to_bytes(image, kind, pixel_range)
+        return grey.convert(mode), seen
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.mode in ("LAB", "CMYK", "YCbCr") or (image.mode == "P" and pixel_range is not None):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    levels = None
+    if pixel_range is not None and kind.bits == 16:
+        with reopened() as again:
+            mend_planes(again)
+            if lower_bytes(again):
+                levels, kind = join_bytes(image, again), kind._replace(unit=1.0)
+    seen, is_clear = None, False
+    if image.has_transparency_data:
+        picture = image.convert("RGBA")
+        if pixel_range is not None and kind.bits > 1:
+            picture, seen = _stretch_colours(picture, levels, kind, pixel_range)
+        is_clear = picture.getextrema()[3][1] == 0  # pyright: ignore
+        image = _on_white(picture, ignore_alpha=is_clear and not _is_plain(picture))
+    elif pixel_range is not None and kind.bits > 1:
+        image, seen = _stretch_colours(image, levels, kind, pixel_range)
+    image = image.convert(mode)
+    if seen is None:
+        ends = np.ravel(image.getextrema())
+        low, high = _stored(float(ends.min()), float(ends.max()), kind)
+        seen = Seen(kind.bits, kind.white, low, high, False, False)
+    return image, seen._replace(is_clear=is_clear)
+
+
+def _coding(image: Image.Image) -> tuple[str, str, int]:
+    """Codec, raw mode and largest value of what Pillow is about to decode."""
+    if not getattr(image, "tile", None):
+        return "", "", 0
+    codec, _, _, arguments = image.tile[0]  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(arguments, str):
+        return codec, arguments, 0
+    arguments = (*(arguments or ()), 0, 0)
+    rawmode, most = arguments[0], arguments[1]
+    return codec, rawmode if isinstance(rawmode, str) else "", most if type(most) is int else 0
+
+
+def _first(value: Any) -> int:
+    return int(value[0] if isinstance(value, tuple) else value)
+
+
+def _wide_to_bytes(
+    image: Image.Image, kind: Kind, pixel_range: tuple[float, float] | None
+) -> tuple[Image.Image, Seen]:
+    """An image of one channel, of any type."""
+    levels = np.asarray(image)
+    if kind.white is None and kind.bits == 8:
+        levels = levels.view(np.int8)
+    elif kind.name.startswith("unsigned 32"):
+        levels = levels.view(np.uint32)
+    elif kind.unit != 1:
+        levels = np.rint(levels * kind.unit)
+    low, high = float(levels.min()), float(levels.max())
+    if not np.isfinite((low, high)).all():
+        raise UnreadableImage("some of its floats are no finite numbers")
+    black, white = pixel_range or (0.0, kind.white or 0.0)
+    seen = Seen(kind.bits, kind.white, low, high, low < black or high > white, False)
+    pixels = _stretch(levels, *((white, black) if kind.white_is_low else (black, white)))
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        pixels[levels == clear] = 255
+    return Image.fromarray(pixels), seen
+
+
+def _stretch_colours(
+    picture: Image.Image,
+    levels: Num[np.ndarray, "height width bands"] | None,
+    kind: Kind,
+    pixel_range: tuple[float, float],
+) -> tuple[Image.Image, Seen]:
+    """The same with black and white where `pixel_range` puts them; alpha stays.
+
+    `levels` are the samples where they are wider than those of the picture.
+    """
+    pixels = np.array(picture)
+    colours = pixels[..., :3] if picture.mode == "RGBA" else pixels
+    samples = colours if levels is None else levels[..., :3]
+    low, high = _stored(float(samples.min()), float(samples.max()), kind)
+    black, white = pixel_range
+    seen = Seen(kind.bits, kind.white, low, high, low < black or high > white, False)
+    if kind.inverted:
+        whole = kind.white or 0.0
+        black, white = whole - black, whole - white
+        black, white = white, black
+    colours[...] = _stretch(samples, black / kind.unit, white / kind.unit)
+    return Image.fromarray(pixels), seen
+
+
+def _stored(low: float, high: float, kind: Kind) -> tuple[float, float]:
+    """Least and largest of Pillow's values in the units of the file."""
+    low, high = low * kind.unit, high * kind.unit
+    whole = kind.white or 0.0
+    return (whole - high, whole - low) if kind.inverted else (low, high)
+
+
+def _stretch(
+    levels: Num[np.ndarray, "height ..."], black: float, white: float
+) -> UInt8[np.ndarray, "height ..."]:
+    """Put `black` to 0 and `white` to 255, and cut off what lies beyond; by rows."""
+    out = np.empty(levels.shape, np.uint8)
+    step = max(1, _BLOCK // max(1, levels[0].size))
+    for first in range(0, len(levels), step):
+        part = (levels[first : first + step].astype(np.float64) - black) / (white - black)
+        out[first : first + step] = np.rint(np.clip(part, 0, 1) * 255)
+    return out
+
+
+def _is_plain(picture: Image.Image) -> bool:
+    """Whether colours hold no picture, so that alpha alone can tell of one."""
+    return all(low == high for low, high in picture.getextrema()[:3])  # pyright: ignore
+
+
+def _on_white(picture: Image.Image, *, ignore_alpha: bool) -> Image.Image:
+    if ignore_alpha:
+        return picture.convert("RGB")
+    white = Image.new("RGBA", picture.size, "white")
+    white.alpha_composite(picture)
+    return white
