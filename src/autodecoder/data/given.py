@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from autodecoder.data.arrays import open_arrays, open_images
+from autodecoder.data.parts import find_images
 from autodecoder.errors import DataError
 
 #: How a column of latents is named in a table; counted from 0.
@@ -74,7 +75,7 @@ def open_given(
     if is_table and path.suffix.lower() == ".csv":
         return Given(read_table(path)[1], None)
     if is_table:
-        return Given(open_arrays(path, "images")["images"], None)
+        return Given(open_arrays(path, "images", find_images)["images"], None)
     return Given(open_images(path), None)
 
 

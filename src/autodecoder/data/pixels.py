@@ -19,8 +19,11 @@ PixelRange = tuple[float, float]
 _SLACK = 1e-3
 #: Whole numbers that reach no further hardly differ from black where white is 255.
 _DARK = 16
-#: Whites of images of 1, 8, 10, 12, 14 and 16 bits.
-_WHITES = (1, 255, 1023, 4095, 16383, 65535)
+#: Usual ranges, from the smallest: the first that holds all values is the one to name.
+_RANGES = (
+    *((0, 1), (-1, 1), (-128, 127), (0, 255), (0, 1023), (0, 4095), (0, 16383), (0, 65535)),
+    *((-1024, 3071), (-32768, 32767)),
+)
 
 
 def as_images(
@@ -67,13 +70,13 @@ def check_channels_last(name: str, shape: tuple[int, ...]) -> None:
     if shape[3] > 4:
         raise DataError(
             f"{name} must have its channels last, (n, height, width, channels), got {sides}; "
-            f"{name}.transpose(0, 2, 3, 1) moves them."
+            "images.transpose(0, 2, 3, 1) moves them."
         )
     if shape[3] in (2, 4) and shape[2] != 1:
         _log.warning(
             "%s of %s are taken for %d × %d pixels of %d channels; if the channels come first, "
-            "%s.transpose(0, 2, 3, 1) moves them.",
-            *(name, sides, *shape[1:], name),
+            "images.transpose(0, 2, 3, 1) moves them.",
+            *(name, sides, *shape[1:]),
         )
 
 
@@ -130,7 +133,7 @@ def to_pixels(
         kind = "pixels" if pixel_range else f"{'whole-number' if is_whole else 'float'} pixels"
         raise DataError(
             f"{kind} must lie between {low:g} and {high:g}, but those of image {first + i} lie "
-            f"between {seen[0]:g} and {seen[1]:g}; {_remedy(*seen)}."
+            f"between {seen[0]:g} and {seen[1]:g}; {_remedy(*_range_of(*seen))}."
         )
     if as_bytes:
         return rows.astype(np.uint8)
@@ -147,16 +150,24 @@ def dark(images: Shaped[np.ndarray, "..."]) -> str | None:
     if not 0 < most <= _DARK or images.min() < 0:
         return None
     seen = "only 0 and 1" if most == 1 else f"nothing above {most}"
-    return f"hold {seen}, where white is 255; {_remedy(0.0, float(most), (most,))}"
+    return f"hold {seen}, where white is 255; {_remedy(0, most)}"
 
 
-def _remedy(low: float, high: float, whites: tuple[int, ...] = _WHITES) -> str:
-    """How to name the range of images whose values lie between these."""
-    if low >= 0:
-        low, high = 0, next((white for white in whites if high <= white), high)
+def _range_of(low: float, high: float) -> tuple[float, float]:
+    """The usual range of images that hold values from one to the other."""
+    for black, white in _RANGES:
+        fits = black <= low and high <= white
+        # -0.2 to 1.3 is no range of signed bytes.
+        if fits and (black >= -1 or (low.is_integer() and high.is_integer())):
+            return black, white
+    return low, high
+
+
+def _remedy(black: float, white: float) -> str:
+    """How to name the range of images."""
     return (
-        f"training with --range {low:.6g}:{high:.6g}, in Python pixel_range=({low:.6g}, "
-        f"{high:.6g}), takes {low:.6g} for black and {high:.6g} for white"
+        f"training with --range {black:.6g}:{white:.6g}, in Python pixel_range=({black:.6g}, "
+        f"{white:.6g}), takes {black:.6g} for black and {white:.6g} for white"
     )
 
 
