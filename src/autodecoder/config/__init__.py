@@ -11,8 +11,6 @@ from autodecoder.config.parts import (
     ACTIVATIONS,
     AUGMENTATIONS,
     COLOURS,
-    DATASETS,
-    OWN_SOURCES,
     SCALERS,
     TRACKERS,
     AugmentConfig,
@@ -24,7 +22,6 @@ from autodecoder.config.parts import (
     parse_arch,
     parse_range,
     parse_size,
-    split_source,
 )
 from autodecoder.config.plain import (
     FREE_SETTINGS,
@@ -48,6 +45,7 @@ from autodecoder.config.search import (
     parse_tune,
     read_value,
 )
+from autodecoder.config.sources import DATASETS, OWN_SOURCES, split_hub, split_source
 from autodecoder.config.study import (
     METRIC_ALIASES,
     METRICS,
@@ -102,6 +100,7 @@ __all__ = [
     "parse_tune",
     "read_toml",
     "read_value",
+    "split_hub",
     "split_source",
     "study_config",
     "to_dict",

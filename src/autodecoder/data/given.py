@@ -1,14 +1,13 @@
 """What is handed to a model: images, rows of features or latents, from whatever file holds them."""
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from autodecoder.data.arrays import open_arrays, open_images
 from autodecoder.data.parts import find_images
+from autodecoder.data.tables import read_table
 from autodecoder.errors import DataError
 
 #: How a column of latents is named in a table; counted from 0.
@@ -100,50 +99,3 @@ def open_latents(path: Path) -> np.ndarray:
             f"{', '.join(header)}."
         )
     return table[:, [names.index(name) for name in wanted]]
-
-
-def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarray, "n columns"]]:
-    """Read numbers by commas, a row a line; a first line that holds other words names the columns.
-
-    Parameters
-    ----------
-    path : Path
-    prefix : str
-        Of named columns, those are read whose name starts so. Blanks are not a number.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, is empty, or holds anything else.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = [line for line in csv.reader(file) if line]
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is no table of numbers by commas.") from error
-    header: list[str] = []
-    if lines and not all(map(_is_number, lines[0])):
-        header = [name.strip() for name in lines.pop(0)]
-    if not lines:
-        raise DataError(f"{path} holds no line of numbers.")
-    width = len(header) or len(lines[0])
-    chosen = [k for k in range(width) if not header or header[k].startswith(prefix)]
-    table = np.empty((len(lines), len(chosen)))
-    for i, line in enumerate(lines):
-        if len(line) != width:
-            raise DataError(f"{path}: row {i} must have {width} columns, got {len(line)}.")
-        for to, k in enumerate(chosen):
-            if not _is_number(line[k]):
-                raise DataError(f"{path}: row {i} must hold numbers, got {line[k]!r}.")
-            table[i, to] = float(line[k].strip() or "nan")
-    return header, table
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.strip() or "nan")
-    except ValueError:
-        return False
-    return True

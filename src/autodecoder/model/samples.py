@@ -1,6 +1,6 @@
 """Samples as a model is given them, pixels or features: checked, and as rows of its outputs."""
 
-import logging
+import warnings
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,6 @@ from jaxtyping import Num, Shaped
 
 from autodecoder.data.pixels import PixelRange, as_images, dark, to_pixels
 from autodecoder.model.tables import Standardization, as_table, standardize
-
-_log = logging.getLogger(__name__)
 
 
 def check_samples(
@@ -38,7 +36,7 @@ def to_rows(
     """
     if standardization is None:
         if pixel_range is None and len(samples) > 1 and (what := dark(samples)):
-            _log.warning("images %s.", what)
+            warnings.warn(f"images {what}.", stacklevel=2)
         return to_pixels(samples, first, weights, pixel_range)
     seen = samples if weights is None else np.where(weights > 0, samples, standardization.mean)
     return standardize(as_table("samples that count", seen, first=first), standardization)

@@ -77,5 +77,7 @@ def as_table(
         raise DataError(f"{name} must be (n, {wanted}), got {table.shape}.")
     good = np.isfinite(table).all(axis=1)
     if finite and not good.all():
-        raise DataError(f"{name} must be finite, but row {first + int(np.argmin(good))} is not.")
+        raise DataError(
+            f"{name} must be finite, but row {first + int(np.argmin(good))} (from 0) is not."
+        )
     return table
