@@ -13,6 +13,9 @@ def decode_text(content: bytes, name: object) -> str:
     UnicodeDecodeError
         If it is encoded in another way than UTF-8.
     """
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:4]:
-        raise DataError(f"{name} is encoded in UTF-16; save it in UTF-8.")
+    # Without a mark, the zeros between the first letters tell.
+    n_zeros = content[:4].count(0)
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or n_zeros in (2, 3):
+        wide = b"\0\0" in content[:4]
+        raise DataError(f"{name} is encoded in UTF-{32 if wide else 16}; save it in UTF-8.")
     return content.decode("utf-8-sig")

@@ -228,14 +228,18 @@ def to_weights(
 
 
 def as_labels(name: str, labels: Any, n: int) -> Int32[np.ndarray, " n"]:
-    """Check class labels, whole numbers of 32 bits from 0.
+    """Check class labels, whole numbers of 32 bits from 0, of any type; a column of them too.
 
     Raises
     ------
     DataError
         If they are others, or not `n`.
     """
-    labels = np.asarray(labels)
+    labels = as_array(name, labels)
+    if labels.shape == (n, 1):
+        labels = labels[:, 0]
+    if labels.dtype.kind == "b" or (labels.dtype.kind == "f" and are_whole(labels)):
+        labels = labels.astype(np.int64)
     most = np.iinfo(np.int32).max
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise DataError(
@@ -246,6 +250,12 @@ def as_labels(name: str, labels: Any, n: int) -> Int32[np.ndarray, " n"]:
             f"{name} must be whole numbers from 0 to {most}, got {labels.min()} to {labels.max()}."
         )
     return labels.astype(np.int32)
+
+
+def are_whole(values: Float[np.ndarray, "..."]) -> bool:
+    """Whether floats are whole numbers, without doubt which."""
+    # Below 2**53, since larger floats stand for several whole numbers.
+    return bool(((values == np.rint(values)) & (abs(values) < 2**53)).all())
 
 
 def as_numbers(

@@ -12,7 +12,7 @@ from autodecoder.config import DataConfig
 from autodecoder.data.arrays import open_arrays
 from autodecoder.data.dataset import Dataset, ImageSet
 from autodecoder.data.parts import find_parts
-from autodecoder.data.pixels import check_channels_last, dark, to_pixels
+from autodecoder.data.pixels import are_whole, check_channels_last, dark, to_pixels
 from autodecoder.data.splits import choose
 from autodecoder.data.storage import allocate
 from autodecoder.errors import DataError
@@ -21,7 +21,6 @@ _log = logging.getLogger(__name__)
 #: Images that are copied at once.
 _BLOCK = 1024
 _MOST = np.iinfo(np.int64).max
-_LARGEST_WHOLE_FLOAT = 2.0**53
 
 
 def read_stack(path: Path, config: DataConfig, *, seed: int) -> Dataset:
@@ -145,11 +144,7 @@ def _as_column(labels: np.ndarray, n: int, path: Path) -> Shaped[np.ndarray, " n
         labels = labels.argmax(axis=1)
     if labels.shape != (n,) or labels.dtype.kind not in "biufU":
         raise wrong
-    # Beyond, floats are not exact; not a number is unequal to all.
-    if (
-        labels.dtype.kind == "f"
-        and not ((labels == np.rint(labels)) & (abs(labels) <= _LARGEST_WHOLE_FLOAT)).all()
-    ):
+    if labels.dtype.kind == "f" and not are_whole(labels):
         raise wrong
     if labels.dtype.kind == "u" and labels.max() > _MOST:
         raise DataError(f"{path}: labels must be whole numbers of 64 bits.")

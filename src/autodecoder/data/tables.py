@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,12 +36,16 @@ def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarra
     """
     try:
         text = decode_text(path.read_bytes(), path)
+        # Written by Excel; a line that is left empty keeps the count.
+        text = re.sub(r"\Asep=.(?=\r?\n)", "", text)
         delimiter = _delimiter(text)
         lines = _split(text, delimiter)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is no table of numbers by commas.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no text in UTF-8 ({error.reason}); save it so.") from error
+    except csv.Error as error:
+        raise DataError(f"{path} is no table of numbers by commas ({error}).") from error
     number = _number if delimiter == "," else _number_by_comma
     header: list[str] = []
     if lines and any(number(field) is None for field in lines[0][1]):
