@@ -161,6 +161,8 @@ def _stack(parts: Sequence[_Read], shape: tuple[int, ...] | None) -> _Read:
 
 def _of_pandas(column: Any) -> _Read:
     dtype = column.dtype
+    if hasattr(dtype, "fill_value"):  # sparse
+        return _plain(np.asarray(column).astype(dtype.subtype))
     if hasattr(dtype, "categories"):
         column = column.astype(object if column.hasnans else dtype.categories.dtype)
         return _plain(np.asarray(column)) if column.dtype == object else _of_pandas(column)

@@ -13,7 +13,7 @@ from autodecoder.errors import DataError
 _log = logging.getLogger(__name__)
 
 #: Values of black and of white.
-PixelRange = tuple[float, float]
+PixelRange = tuple[float | int, float | int]
 
 #: Float pixels may pass the range by this share of it, as rounding makes them.
 _SLACK = 1e-3
@@ -153,7 +153,7 @@ def dark(images: Shaped[np.ndarray, "..."]) -> str | None:
     return f"hold {seen}, where white is 255; {_remedy(0, most)}"
 
 
-def _range_of(low: float, high: float) -> tuple[float, float]:
+def _range_of(low: float, high: float) -> PixelRange:
     """The usual range of images that hold values from one to the other."""
     for black, white in _RANGES:
         fits = black <= low and high <= white
@@ -163,7 +163,7 @@ def _range_of(low: float, high: float) -> tuple[float, float]:
     return low, high
 
 
-def _remedy(black: float, white: float) -> str:
+def _remedy(black: float | int, white: float | int) -> str:
     """How to name the range of images."""
     return (
         f"training with --range {black:.6g}:{white:.6g}, in Python pixel_range=({black:.6g}, "

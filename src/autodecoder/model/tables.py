@@ -78,5 +78,5 @@ def as_table(
     good = np.isfinite(table).all(axis=1)
     if finite and not good.all():
         row = first + int(np.argmin(good))
-        raise DataError(f"{name} must be finite, but row {row}, counted from 0, is not.")
+        raise DataError(f"{name} must be finite, but row {row} is not (counted from 0).")
     return table
