@@ -187,8 +187,8 @@ def _labels(
     """Labels counted from 0; what has none, or a negative one, is of a last class of its own."""
     known = None if column is None else _class_names(columns[column])
     singles = [[_single(value) for value in part] for part in parts]
-    if any(value is _SEVERAL for part in singles for value in part):
-        singles = [[_hot(value) for value in part] for part in parts]
+    if known is None and _are_one_hot([value for part in parts for value in part]):
+        singles = [[value.index(1) for value in part] for part in parts]
     if any(value is _SEVERAL for part in singles for value in part):
         _log.warning("hf:%s: %s names no single class an image, and is not used.", place, column)
         column = None
@@ -225,11 +225,12 @@ def _single(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def _hot(value: Any) -> Any:
-    """The place of the only 1 in a row of zeros."""
-    if not isinstance(value, list) or sorted(value, key=repr)[:-1] != [0] * (len(value) - 1):
-        return _SEVERAL
-    return value.index(1) if 1 in value else _SEVERAL
+def _are_one_hot(values: list[Any]) -> bool:
+    """Whether all are rows of one length, of zeros and a single 1."""
+    rows = [value for value in values if isinstance(value, list) and len(value) > 1]
+    if len(rows) < len(values) or len({len(row) for row in rows}) != 1:
+        return False
+    return all(row.count(1) == 1 and row.count(0) == len(row) - 1 for row in rows)
 
 
 def _pictures(rows: Any, column: str, labels: np.ndarray, split: str) -> Pictures:
