@@ -243,7 +243,7 @@ def test_whole_numbers_are_pixels_where_pixels_are_meant() -> None:
     frame = AutoDecoder(scaler="standard", **SMALL).fit(pd.DataFrame(X))
     np.testing.assert_array_equal(frame.model_.latents, estimator.model_.latents)
     np.testing.assert_array_equal(estimator.transform(X), estimator.transform(X.astype(np.uint8)))
-    with pytest.raises(ValueError, match="whole-number pixels must lie between 0 and 255, got"):
+    with pytest.raises(ValueError, match="whole-number pixels must lie between 0 and 255, but"):
         AutoDecoder(**SMALL).fit(images * 2)
     with pytest.raises(ValueError, match="samples must be of at most 1e"):
         AutoDecoder(**SMALL).fit(np.full((5, 2), 1e39))
@@ -285,3 +285,62 @@ def test_batch_normalisation_that_is_asked_for_wins_over_the_recipe(batch_norm: 
         about = estimator.fit(X).model_.about
         assert about["settings"]["decoder"]["batch_norm"] is batch_norm
         assert about["values"] == {"learning_rate": rate}
+
+
+@pytest.mark.filterwarnings("ignore:images hold only 0 and 1", "ignore:X does not have valid")
+def test_whatever_holds_the_numbers_the_result_is_the_same() -> None:
+    X = np.random.default_rng(0).integers(0, 2, (20, 16))
+    frame = pd.DataFrame(X, columns=[f"pixel {k}" for k in range(16)])
+    held: list[Any] = [frame, frame.astype("Int64"), frame.astype("UInt8"), frame.astype(object)]
+    held += [frame.astype("category"), X.tolist(), X.astype(np.uint8)]
+    expected = AutoDecoder(scaler="standard", **SMALL).fit(X)
+    latents = expected.transform(X)
+    for other in held:
+        estimator = AutoDecoder(scaler="standard", **SMALL).fit(other)
+        np.testing.assert_array_equal(estimator.model_.latents, expected.model_.latents)
+        np.testing.assert_array_equal(estimator.transform(other), latents)
+        if isinstance(other, pd.DataFrame):
+            assert list(estimator.feature_names_in_) == list(frame.columns)
+
+
+@pytest.mark.parametrize("type_", ["uint8", "UInt8", "polars", "tensor", "arrow"])
+def test_bytes_are_pixels_whatever_holds_them(type_: str) -> None:
+    X = np.random.default_rng(0).integers(0, 256, (20, 16)).astype(np.uint8)
+    frame = pd.DataFrame(X, columns=[f"pixel {k}" for k in range(16)])
+    if type_ == "polars":
+        held: Any = pytest.importorskip("polars").DataFrame(frame.to_dict("list"))
+        held = held.cast(pytest.importorskip("polars").UInt8)
+    elif type_ == "tensor":
+        held = pytest.importorskip("torch").tensor(X)
+    elif type_ == "arrow":
+        pytest.importorskip("pyarrow")
+        held = frame.astype("uint8[pyarrow]")
+    else:
+        held = frame.astype(type_)
+    assert AutoDecoder(**SMALL | {"num_epochs": 2}).fit(held).model_.scaler == "standard"
+
+
+def test_values_of_black_and_white_are_named_and_kept(tmp_path: Any) -> None:
+    X = np.random.default_rng(0).integers(0, 2, (20, 16))
+    with pytest.warns(UserWarning, match=r"only 0 and 1, .* pixel_range=\(0, 1\)"):
+        AutoDecoder(scaler="standard", **SMALL | {"num_epochs": 2}).fit(X)
+    expected = AutoDecoder(scaler="standard", **SMALL).fit(X.astype(float))
+    for held in (X, X.astype(np.uint8), pd.DataFrame(X).astype("Int64"), X > 0):
+        estimator = AutoDecoder(pixel_range=(0, 1), **SMALL).fit(held)
+        np.testing.assert_array_equal(estimator.model_.latents, expected.model_.latents)
+    save_model(estimator.model_, tmp_path)
+    again = load_model(tmp_path)
+    assert again.pixel_range == (0, 1)
+    np.testing.assert_array_equal(again.infer(X).latents, expected.transform(X.astype(float)))
+    wide = AutoDecoder(pixel_range=(0, 4095), **SMALL).fit(X * 4095)
+    np.testing.assert_array_equal(wide.model_.latents, expected.model_.latents)
+
+
+@pytest.mark.parametrize("scaler", ["standard", "standardize"])
+def test_missing_values_of_frames_are_told(scaler: str) -> None:
+    frame = pd.DataFrame({"a": [1, 2, pd.NA], "b": [1, 2, 3]}, dtype="Int64")
+    for held in (frame, frame.astype(object)):
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            AutoDecoder(scaler=scaler, **SMALL).fit(held)
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        AutoDecoder(scaler=scaler, **SMALL).fit(pd.DataFrame({"a": ["x", "y"]}))

@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "autodecoder"
 FLOORS = {
     "_version": 0,
     "errors": 0,
+    "text": 0.2,
     # Still the ground floor, on the shoulders of the errors.
     "config": 0.5,
     "files": 0.5,

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.model.test_files import make
 
-from autodecoder.config import InferConfig
+from autodecoder.config import DecoderConfig, InferConfig, fit_config
 from autodecoder.errors import ConfigError, DataError, OutputError
-from autodecoder.model import Model
+from autodecoder.model import Model, fit_model
 from autodecoder.report.reconstructions import write_reconstructions
 
 SHAPE = (2, 3, 1)
@@ -110,8 +111,8 @@ def with_pixel(value: float):
     [
         (lambda x: x[:, :1], r"images must be \(n, 2, 3, 1\), got \(7, 1, 3, 1\)"),
         (lambda x: x[0], r"images must be \(n, 2, 3, 1\), got \(2, 3, 1\)"),
-        (lambda x: x.astype(int), "images must be uint8.*or floats.*got int64"),
-        (lambda x: x.astype(str), "images must be uint8.*got <U"),
+        (lambda x: x.astype(int) - 256, "whole-number pixels must lie between 0 and 255, but"),
+        (lambda x: x.astype(str), "images must be real numbers, got ndarray of <U"),
         (with_pixel(np.nan), "finite pixels, but image 4 has not"),
         (with_pixel(np.inf), "finite pixels, but image 4 has not"),
         (with_pixel(-0.2), "between 0 and 1, but those of image 4 lie between -0.2"),
@@ -180,7 +181,7 @@ def test_a_seed_out_of_range_is_refused(model: Model, images: np.ndarray, seed: 
         (np.ones((6, 2, 3), bool), r"mask must be for 7 images or for one, got \(6, 2, 3\)"),
         (np.full((7, 2, 3), -1.0), "weights of 0 or more, but that of image 0"),
         (np.full((2, 3), np.nan), "weights of 0 or more"),
-        (np.full((2, 3), "x"), "booleans or numbers"),
+        (np.full((2, 3), "x"), "mask must be real numbers"),
     ],
 )
 def test_other_masks_are_refused(
@@ -319,7 +320,7 @@ def test_hidden_pixels_may_be_anything(model: Model, images: np.ndarray) -> None
         ({"images": [np.zeros((2, 3)), np.zeros((2, 4))]}, "images must be one array"),
         ({"images": np.ma.masked_equal(np.zeros((2, 2, 3), np.uint8), 0)}, "a mask of its own"),
         ({"mask": [[True, False], [True]]}, "mask must be one array"),
-        ({"given": "a"}, "given must be an array of numbers"),
+        ({"given": "a"}, "given must be real numbers"),
         ({"given": [[[1, 2], [1]]]}, "given must be one array"),
     ],
 )
@@ -365,3 +366,37 @@ def test_a_trace_starts_where_it_is_told(model: Model, images: np.ndarray) -> No
     np.testing.assert_array_equal(latents[0], start[0])
     want = model.infer(images[1:2], mask, config=config, given=start[None])
     np.testing.assert_array_equal(found.latents, want.latents)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_the_same_images_as_other_kinds_of_array(
+    model: Model, images: np.ndarray, tmp_path: Path
+) -> None:
+    expected = model.infer(images).latents
+    np.save(tmp_path / "images.npy", images)
+    flat = images.reshape(len(images), -1)
+    for same in (
+        np.asfortranarray(images),
+        np.repeat(images, 2, 0)[::2],
+        images[::-1][::-1],
+        images[..., None],
+        flat,
+        np.asmatrix(flat),
+        np.load(tmp_path / "images.npy", mmap_mode="r"),
+        images.tolist(),
+        images.astype(np.int64),
+        images.astype(">i2"),
+        pd.DataFrame(flat).astype("UInt8"),
+    ):
+        np.testing.assert_array_equal(model.infer(same).latents, expected)
+    floats = images / 255
+    for near in (floats, floats.astype(">f4"), floats.astype(np.longdouble), floats.tolist()):
+        np.testing.assert_allclose(model.infer(near).latents, expected, atol=1e-3)
+
+
+def test_channels_first_are_told_by_inference() -> None:
+    rng = np.random.default_rng(0)
+    fit, decoder = fit_config("fast", num_epochs=2), DecoderConfig(arch=(4,))
+    coloured = fit_model(rng.random((9, 6, 5, 3)), fit=fit, decoder=decoder)
+    with pytest.raises(DataError, match=r"channels last, .* got 2 × 3 × 6 × 5; images\.transpose"):
+        coloured.infer(rng.random((2, 3, 6, 5)))

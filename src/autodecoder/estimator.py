@@ -20,8 +20,11 @@ from autodecoder.config import (
     InferConfig,
     fit_config,
     parse_arch,
+    parse_range,
 )
 from autodecoder.config.rules import as_plain
+from autodecoder.data.carriers import as_array
+from autodecoder.errors import DataError
 from autodecoder.model import Model, fit_model
 
 #: Steps of a fit, at least, where `num_epochs` is left open.
@@ -49,11 +52,14 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     arch : str or sequence of int
         Widths of the decoder's hidden layers, from latents to sample: `"128-256-512"`.
     scaler : str
-        `auto`: `standard` for uint8 and for arrays of three or four axes, else `standardize`.
-        `standard`, `zero_one` and `identity` are for pixels, whole numbers from 0 to 255 or floats
-        from 0 to 1, and scale them to [-1, 1] (output tanh), [0, 1] (sigmoid) or 0 to 255 (linear);
-        `standardize` is for any features, `(n_samples, n_features)`, which it brings to mean 0 and
-        standard deviation 1 (linear).
+        `auto`: `standard` for uint8, for arrays of three or four axes and where `pixel_range` is
+        given, else `standardize`. `standard`, `zero_one` and `identity` are for pixels, whole
+        numbers from 0 to 255 or floats or booleans from 0 to 1, and scale them to [-1, 1] (output
+        tanh), [0, 1] (sigmoid) or 0 to 255 (linear); `standardize` is for any features,
+        `(n_samples, n_features)`, which it brings to mean 0 and standard deviation 1 (linear).
+    pixel_range : (low, high), optional
+        Values of black and of white of pixels, where they are not those: `(0, 1)` for whole numbers
+        that are 0 or 1, `(0, 16)` for the digits of scikit-learn.
     num_epochs : int, optional
         Passes over the samples; by default as many as make 5,000 steps, from 20 to 500.
     batch_size : int
@@ -111,6 +117,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         "latent_dims": [Interval(Integral, 1, None, closed="left")],
         "arch": [str, "array-like"],
         "scaler": [StrOptions({"auto", "standard", "zero_one", "identity", "standardize"})],
+        "pixel_range": ["array-like", None],
         "num_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
@@ -129,6 +136,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         *,
         arch: str | Sequence[int] = "128-256-512",
         scaler: str = "auto",
+        pixel_range: tuple[float, float] | None = None,
         num_epochs: int | None = None,
         batch_size: int = 128,
         learning_rate: float | None = None,
@@ -141,6 +149,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.latent_dims = latent_dims
         self.arch = arch
         self.scaler = scaler
+        self.pixel_range = pixel_range
         self.num_epochs = num_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -156,6 +165,8 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Parameters
         ----------
         X : (n_samples, n_features), (n, height, width) or (n, height, width, channels)
+            An array, a frame of pandas, polars or Arrow, a tensor or lists: equal numbers of one
+            type give equal results, whatever holds them.
         y : ignored
 
         Raises
@@ -182,6 +193,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             ),
             learning_rate=float(_or(self.learning_rate, RECIPE_LEARNING_RATES[self.recipe])),
             scaler=self._choose_scaler(samples),
+            pixel_range=None if self.pixel_range is None else parse_range(self.pixel_range),
             seed=int(check_random_state(self.random_state).randint(2**31)),
         )
         self.model_: Model = model
@@ -212,7 +224,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             Pixels from 0 to 1, or features in their own units.
         """
         check_is_fitted(self)
-        latents = check_array(X, dtype="float32", input_name="X")
+        latents = check_array(as_array("X", X), dtype="float32", input_name="X")
         return self.model_.decode(latents).reshape(-1, *self.sample_shape_)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -238,30 +250,32 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tags.non_deterministic = False
         return tags
 
-    def _read(self, X: Any, *, reset: bool) -> Any:
-        """Samples as scikit-learn checks them; uint8 stays, all else becomes float32 or 64."""
-        dtypes: Any = [np.float64, np.float32, np.uint8]
-        if isinstance(X, list | tuple):
-            X = np.asarray(X)
-        scaler = self.scaler if reset else self.model_.scaler
-        if getattr(X, "ndim", 2) > 2 or scaler in _PIXEL_SCALERS:
-            X = _as_bytes(X)
-        if getattr(X, "ndim", 2) <= 2:
-            return validate_data(self, X, reset=reset, dtype=dtypes)
-        images = check_array(X, dtype=dtypes, allow_nd=True, input_name="X")
+    def _read(self, X: Any, *, reset: bool) -> np.ndarray:
+        """Samples as an array, checked as scikit-learn does."""
+        try:
+            samples = as_array("X", X, may_miss=True)
+        except DataError:
+            check_array(X, allow_nd=True, input_name="X")  # where it has words of its own for that
+            raise
+        checks: Any = {"dtype": None, "allow_nd": True, "input_name": "X", "estimator": self}
+        samples = check_array(samples, **checks)
+        if samples.ndim == 2:
+            validate_data(self, X, reset=reset, skip_check_array=True)  # number and names
+            return samples
         if reset:
-            self.n_features_in_ = math.prod(images.shape[1:])
+            self.n_features_in_ = math.prod(samples.shape[1:])
             self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
-        elif images.shape[1:] != self.sample_shape_:
+        elif samples.shape[1:] != self.sample_shape_:
             raise ValueError(
-                f"X must have samples of shape {self.sample_shape_}, got {images.shape[1:]}."
+                f"X must have samples of shape {self.sample_shape_}, got {samples.shape[1:]}."
             )
-        return images
+        return samples
 
     def _choose_scaler(self, samples: np.ndarray) -> str:
         if self.scaler != "auto":
             return self.scaler
-        return "standard" if samples.dtype == np.uint8 or samples.ndim > 2 else "standardize"
+        are_pixels = samples.dtype == np.uint8 or samples.ndim > 2 or self.pixel_range is not None
+        return "standard" if are_pixels else "standardize"
 
     def _count_epochs(self, n: int, batch_size: int) -> int:
         if self.num_epochs is not None:
@@ -280,18 +294,4 @@ def _read_arch(arch: Any) -> tuple[int, ...]:
     return tuple(as_plain(width) for width in arch)
 
 
-def _as_bytes(X: Any) -> Any:
-    """Whole numbers from 0 to 255 as pixels, of arrays and of frames; all else as it is."""
-    dtypes = list(getattr(X, "dtypes", [getattr(X, "dtype", None)]))
-    if not all(isinstance(dtype, np.dtype) and dtype.kind in "iu" for dtype in dtypes):
-        return X
-    values = np.asarray(X)
-    if values.size and not 0 <= values.min() <= values.max() <= 255:
-        raise ValueError(
-            f"whole-number pixels must lie between 0 and 255, got {values.min()} to {values.max()}."
-        )
-    return X.astype(np.uint8)
-
-
-_PIXEL_SCALERS = ("standard", "zero_one", "identity")
 _INFERENCE = InferConfig()

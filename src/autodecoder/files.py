@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from autodecoder.errors import DataError, OutputError
+from autodecoder.text import decode_text
 
 
 @contextlib.contextmanager
@@ -112,7 +113,7 @@ def read_json(path: Path) -> dict[str, Any]:
             text = file.read(_LARGEST_JSON + 1)
         if len(text) > _LARGEST_JSON:
             raise DataError(f"{path} is damaged: it has more than {_LARGEST_JSON} bytes.")
-        content = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
+        content = json.loads(decode_text(text, path), parse_constant=_refuse_constant)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:

@@ -149,8 +149,11 @@ def test_features_are_reconstructed_without_a_picture() -> None:
         (["digits", "--images", "images.npy", "--out", "x.npy", "--seed", "-1"], "seed must"),
         (["features", "--images", "pictures/0.png", "--out", "x.npy"], "no image file holds"),
         (["features", "--images", "folder:pictures", "--out", "x.npy"], "no image file holds"),
-        (["features", "--images", "words.csv", "--out", "x.npy"], "row 1 must hold numbers"),
-        (["features", "--images", "short.csv", "--out", "x.npy"], "row 1 must have 5 columns"),
+        (["features", "--images", "words.csv", "--out", "x.npy"], "line 2 must hold numbers"),
+        (
+            ["features", "--images", "short.csv", "--out", "x.npy"],
+            "line 2 must have 5 columns",
+        ),
         (["features", "--images", "narrow.csv", "--out", "x.npy"], "samples must be (n, 5)"),
         (["features", "--images", "blank.csv", "--out", "x.npy"], "row 1 is not"),
         (["features", "--images", "empty.csv", "--out", "x.npy"], "no line of numbers"),

@@ -83,3 +83,121 @@ def test_what_cannot_be_loaded(hub: Any, tmp_path: Path) -> None:
     (tmp_path / "text" / "train.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="must have a column of images, got a, b"):
         load_dataset(f"hf:{tmp_path / 'text'}")
+
+
+def saved(hub: Any, place: Path, columns: dict[str, Any], **features: Any) -> Any:
+    """Write images and other columns by `save_to_disk`."""
+    images = [{"bytes": png(np.full((4, 4), k, np.uint8)), "path": None} for k in range(12)]
+    columns = {"image": images, **columns}
+    features = {"image": hub.Image(), **features}
+    rows = hub.Dataset.from_dict(columns, features=hub.Features(features))
+    rows.save_to_disk(place)
+    return rows
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", ["plain", "with:colon", "with@sign"])
+def test_what_save_to_disk_wrote(hub: Any, tmp_path: Path, name: str) -> None:
+    labels = hub.ClassLabel(names=["even", "odd"])
+    rows = saved(hub, tmp_path / name, {"label": [k % 2 for k in range(12)]}, label=labels)
+    data = load_dataset(f"hf:{tmp_path / name}")
+    assert data.name == name
+    assert (len(data.train), len(data.val)) == (10, 2)
+    assert data.class_names == ("even", "odd")
+    hub.DatasetDict(Train=rows, Test=rows.select(range(4))).save_to_disk(tmp_path / "both")
+    data = load_dataset(f"hf:{tmp_path / 'both'}")
+    assert (len(data.train), len(data.val)) == (12, 4)
+
+
+def _labels(kind: str) -> list[Any]:
+    return [
+        {"digit": k % 3, "one": [k % 3], "hot": [int(k % 3 == i) for i in range(3)]}[kind]
+        for k in range(12)
+    ]
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("kind", ["digit", "one", "hot"])
+def test_labels_by_other_names_and_in_lists(
+    hub: Any, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = hub.Value("int64")
+    name = "digit" if kind == "digit" else "label"
+    feature = whole if kind == "digit" else hub.Sequence(whole)
+    saved(hub, tmp_path / "x", {name: _labels(kind)}, **{name: feature})
+    data = load_dataset(f"hf:{tmp_path / 'x'}")
+    assert data.class_names == ("0", "1", "2")
+    assert (data.train.labels == data.train.images[:, 0, 0, 0] % 3).all()
+    assert not [r for r in caplog.records if r.name.startswith("autodecoder")]
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_is_there_and_not_used_is_told(
+    hub: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    several = [[0, 1] if k % 2 else [1] for k in range(12)]
+    saved(hub, tmp_path / "x", {"label": several}, label=hub.Sequence(hub.Value("int64")))
+    assert load_dataset(f"hf:{tmp_path / 'x'}").class_names == ("images",)
+    assert "label names no single class an image, and is not used" in caplog.text
+    other = [{"bytes": png(np.full((4, 4), 99, np.uint8)), "path": None}] * 12
+    saved(hub, tmp_path / "two", {"a": other}, a=hub.Image())
+    assert load_dataset(f"hf:{tmp_path / 'two'}").train.images.max() < 12
+    assert "image used as column of images; not used a" in caplog.text
+    saved(hub, tmp_path / "id", {"id": ["x"] * 12}, id=hub.Value("string"))
+    load_dataset(f"hf:{tmp_path / 'id'}")
+    assert "no column of labels found in id" in caplog.text
+
+
+@pytest.mark.filterwarnings("default")
+def test_encoded_images_without_their_type(hub: Any, tmp_path: Path) -> None:
+    content = [png(np.full((4, 4), k, np.uint8)) for k in range(12)]
+    for name, column in (("a", content), ("b", [{"bytes": c, "path": None} for c in content])):
+        hub.Dataset.from_dict({"image": column}).save_to_disk(tmp_path / name)
+        assert len(load_dataset(f"hf:{tmp_path / name}").train) == 10
+    hub.Dataset.from_dict({"image": [[[1]]] * 12}).save_to_disk(tmp_path / "lists")
+    with pytest.raises(DataError, match=r"its column image holds List.* where images are needed"):
+        load_dataset(f"hf:{tmp_path / 'lists'}")
+
+
+@pytest.mark.filterwarnings("default")
+def test_configurations(hub: Any, tmp_path: Path) -> None:
+    about = "---\nconfigs:\n"
+    for name, grey in (("red", 1), ("blue", 2)):
+        saved(hub, tmp_path / "tmp", {}).map(
+            lambda row, grey=grey: {"image": {"bytes": png(np.full((4, 4), grey, np.uint8))}},
+            features=hub.Features({"image": hub.Image()}),
+        ).to_parquet(tmp_path / "set" / f"{name}.parquet")
+        about += f"- config_name: {name}\n  data_files: {name}.parquet\n"
+    (tmp_path / "set" / "README.md").write_text(about + "---\n")
+    for name, grey in (("red", 1), ("blue", 2)):
+        data = load_dataset(f"hf:{tmp_path / 'set'}:{name}")
+        assert (data.name, data.train.images.max()) == ("set", grey)
+    with pytest.raises(DataError, match=r"hf:\S*set:CONFIG names one"):
+        load_dataset(f"hf:{tmp_path / 'set'}")
+
+
+def test_configuration_and_revision_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Library:
+        __spec__ = None
+        asked: tuple[Any, ...] = ()
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_: None
+
+        def load_dataset(self, *arguments: Any, **options: Any) -> None:
+            Library.asked = (*arguments, options["revision"])
+            raise OSError("no network")
+
+    monkeypatch.setitem(sys.modules, "datasets", Library())
+    for place, asked in (
+        ("mnist", ("mnist", None, None)),
+        ("org/some:plain_text", ("org/some", "plain_text", None)),
+        ("org/some@v1.0", ("org/some", None, "v1.0")),
+        ("org/some@refs/pr/3:en", ("org/some", "en", "refs/pr/3")),
+        ("org/some:en@main", ("org/some", "en", "main")),
+        ("C:\\data\\some", ("C:\\data\\some", None, None)),
+        ("C:/data/some", ("C:/data/some", None, None)),
+    ):
+        with pytest.raises(DataError, match="cannot be loaded: no network"):
+            load_dataset(f"hf:{place}")
+        assert Library.asked == asked

@@ -11,7 +11,7 @@ from tests.data.builders import assert_same
 from tests.data.pictures import animation, bomb, classes, plain, quarters, save
 
 from autodecoder.data import Dataset, load_dataset, storage, subset
-from autodecoder.data.given import open_given, range_of
+from autodecoder.data.given import open_given
 from autodecoder.errors import ConfigError, DataError
 
 
@@ -300,9 +300,7 @@ def test_wholly_transparent_images_are_told(
 def test_files_for_a_model_are_read_by_its_range(tmp_path: Path) -> None:
     save(tmp_path / "a.png", Image.fromarray(np.array([[0, 1024, 4095]], np.uint16)))
     about = {"settings": {"data": {"pixel_range": [0, 4095]}}}
-    assert range_of(about) == (0, 4095)
-    assert range_of({}) is range_of({"settings": 3}) is None
-    found = open_given(f"folder:{tmp_path}", (1, 3, 1), is_table=False, pixel_range=range_of(about))
+    found = open_given(f"folder:{tmp_path}", (1, 3, 1), is_table=False, pixel_range=(0, 4095))
     assert found.samples.ravel().tolist() == [0, 64, 255]
 
 

@@ -1,6 +1,8 @@
 """NumPy files as data sets."""
 
 import io
+import os
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from tests.data.builders import assert_same
 
-from autodecoder.data import load_dataset, stacks, subset
+from autodecoder.data import arrays, load_dataset, stacks, subset
 from autodecoder.errors import DataError
 
 PIXELS = np.arange(20 * 12, dtype=np.uint8).reshape(20, 3, 4)
@@ -56,9 +58,12 @@ def test_a_share_is_that_of_the_whole_but_nothing_else_is_read(
     whole = load_dataset(name, seed=3)
     taken = []
     real = stacks.to_pixels
-    monkeypatch.setattr(
-        stacks, "to_pixels", lambda images: taken.append(len(images)) or real(images)
-    )
+
+    def counted(images: np.ndarray, **other: Any) -> np.ndarray:
+        taken.append(len(images))
+        return real(images, **other)
+
+    monkeypatch.setattr(stacks, "to_pixels", counted)
     part = load_dataset(name, seed=3, examples_frac=0.25)
     assert_same(part, subset(whole, 0.25, seed=3))
     assert sum(taken) == len(part.train) + len(part.val) == 5
@@ -91,8 +96,14 @@ def with_pixel(value: float) -> np.ndarray:
     ("arrays", "message"),
     [
         ({"pictures": PIXELS}, r"some\.npz must hold an array images, but holds pictures"),
-        ({"images": np.array([{}], object)}, r"some\.npz cannot be read as an array of numbers"),
-        ({"images": PIXELS.astype(int)}, "images must be uint8 .* or floats .*, got int64"),
+        ({"images": np.array([{}], object)}, r"images\.npy holds Python objects, which are never"),
+        ({"images": PIXELS * 1j}, "images must be real numbers, got complex128"),
+        (
+            {"images": PIXELS.astype(np.int16) * 16},
+            r"between 0 and 255, but those of image 1 lie .* --range 0:1023, in Python pixel_range",
+        ),
+        ({"images": PIXELS.astype(np.int16) - 5}, "image 0 lie between -5 and 6; .* -128:127"),
+        ({"images": PIXELS / 127.5 - 1}, "image 0 lie between -1 and -0.9.*; .* --range -1:1,"),
         ({"images": PIXELS.reshape(20, 12)}, r"images must be \(n, height, width\).*got 20 × 12"),
         ({"images": PIXELS[:0]}, "images must be .*, got 0 × 3 × 4"),
         ({"images": np.zeros((4, 3, 8, 8), np.uint8)}, r"channels last.*got 4 × 3 × 8 × 8"),
@@ -106,7 +117,9 @@ def with_pixel(value: float) -> np.ndarray:
             {"images": PIXELS, "labels": np.zeros(3, int)},
             "labels must be 20 whole numbers.*, got 3",
         ),
-        ({"images": PIXELS, "labels": np.zeros(20)}, "labels must be .*, got 20 of float64"),
+        ({"images": PIXELS, "labels": np.full(20, 0.5)}, "labels must be .*, got 20 of float64"),
+        ({"images": PIXELS, "labels": np.array(["a"] * 20, object)}, r"labels\.astype\(str\)"),
+        ({"images": PIXELS, "val_label": np.zeros(20, int)}, "images where it holds val_label,"),
         ({"images": PIXELS, "val_labels": np.zeros(20, int)}, "must hold val_images"),
         (
             {"images": PIXELS, "val_images": PIXELS, "labels": np.zeros(20, int)},
@@ -129,7 +142,7 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
         path = Path(name.partition(":")[2])
         for content in (b"", b"text", path.read_bytes()[:-50]):
             path.write_bytes(content)
-            with pytest.raises(DataError, match="cannot be read"):
+            with pytest.raises(DataError, match=r"cannot be read|is damaged"):
                 load_dataset(name)
 
 
@@ -140,7 +153,9 @@ def test_an_archive_that_promises_more_than_it_holds(tmp_path: Path) -> None:
     np.lib.format.write_array_header_1_0(header, about)
     with zipfile.ZipFile(tmp_path / "some.npz", "w") as archive:
         archive.writestr("images.npy", header.getvalue() + bytes(100))
-    with pytest.raises(DataError, match=r"images\.npy promises 784000000000128 bytes, and has 228"):
+    with pytest.raises(
+        DataError, match=r"images\.npy is damaged: it promises 784000000000128 bytes, and has 228"
+    ):
         load_dataset(f"npz:{tmp_path / 'some.npz'}")
 
 
@@ -161,3 +176,163 @@ def test_signed_and_unsigned_labels_stay_whole_numbers(tmp_path: Path) -> None:
 def test_what_is_no_path_is_told(kind: str, place: str) -> None:
     with pytest.raises(DataError, match="cannot be used as a path"):
         load_dataset(f"{kind}:{place}")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("images", "label"),
+        ("images", "targets"),
+        ("X", "y"),
+        ("data", "target"),
+        ("x_train", "y_train", "x_test", "y_test"),
+        ("train_images", "train_labels", "test_images", "test_labels"),
+        ("trainX", "trainY", "valX", "valY"),
+        ("images", "labels", "val_image", "val_label"),
+        ("images", "labels", "validation_images", "validation_labels"),
+    ],
+)
+def test_usual_names(
+    names: tuple[str, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = (PIXELS, np.arange(20) % 2 + 5, PIXELS[:4] + 1, np.array([5, 6, 5, 6]))
+    given = dict(zip(names, values, strict=False))
+    data = load_dataset(npz(tmp_path, **given))
+    assert data.class_names == ("5", "6")
+    assert not caplog.messages
+    if len(names) == 4:
+        np.testing.assert_array_equal(data.val.images[..., 0], PIXELS[:4] + 1)
+        assert data.val.labels.tolist() == [0, 1, 0, 1]
+
+
+def test_the_files_of_medmnist_as_they_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    arrays = {}
+    for k, part in enumerate(("train", "val", "test")):
+        arrays[f"{part}_images"] = PIXELS + k
+        arrays[f"{part}_labels"] = (np.arange(20, dtype=np.uint8) % 3)[:, None]
+    data = load_dataset(npz(tmp_path, **arrays))
+    np.testing.assert_array_equal(data.train.images[..., 0], PIXELS)
+    np.testing.assert_array_equal(data.val.images[..., 0], PIXELS + 1)
+    np.testing.assert_array_equal(data.val.labels, np.arange(20) % 3)
+    assert caplog.messages[0].endswith("not used test_images, test_labels.")
+    for part in ("train", "val", "test"):
+        arrays[f"{part}_labels"] = np.ones((20, 14), np.uint8)
+    assert load_dataset(npz(tmp_path, **arrays)).class_names == ("images",)
+    assert "labels of 20 × 14 name no single class" in caplog.text
+
+
+def test_what_is_not_understood_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load_dataset(npz(tmp_path, images=PIXELS, lable=np.arange(20)))
+    assert caplog.messages == [f"{tmp_path}/some.npz: used images as images; not used lable."]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        (np.arange(20) % 3)[:, None],
+        (np.arange(20) % 3).astype(float),
+        np.eye(3)[np.arange(20) % 3],
+        np.array([b"0", b"1", b"2"])[np.arange(20) % 3],
+        (np.arange(20) % 3)[None].astype(np.uint8),
+    ],
+)
+def test_labels_of_every_kind(labels: np.ndarray, tmp_path: Path) -> None:
+    data = load_dataset(npz(tmp_path, images=PIXELS, labels=labels))
+    assert data.class_names == ("0", "1", "2")
+    np.testing.assert_array_equal(data.train.labels, data.train.images[:, 0, 0, 0] // 12 % 3)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "uint16", "int32", "int64", "float32", ">u2"])
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 100), (-20, 107)])
+def test_values_of_black_and_white(dtype: str, low: int, high: int, tmp_path: Path) -> None:
+    if np.dtype(dtype).kind == "u" and low < 0:
+        return
+    grey = np.linspace(low, high, 12).astype(dtype)
+    images = np.repeat(grey.reshape(1, 3, 4), 20, 0)
+    data = load_dataset(npy(tmp_path, images), pixel_range=f"{low}:{high}")
+    expected = np.rint((grey.astype(float) - low) * 255 / (high - low))
+    np.testing.assert_array_equal(data.train.images[0].ravel(), expected)
+
+
+def test_whole_numbers_of_any_type_are_bytes_and_booleans_are_black_and_white(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for dtype in ("int16", "uint16", "int32", "int64", "uint64"):
+        np.testing.assert_array_equal(
+            both(load_dataset(npy(tmp_path, PIXELS.astype(dtype))))[..., 0], PIXELS
+        )
+    of_bool = load_dataset(npy(tmp_path, PIXELS > 100))
+    assert set(np.unique(of_bool.train.images)) == {0, 255}
+    assert not caplog.messages
+    for images in (PIXELS % 2, (PIXELS % 2).astype(np.int64)):
+        caplog.clear()
+        load_dataset(npy(tmp_path, images))
+        assert "images hold only 0 and 1, where white is 255" in caplog.text
+        assert "--range 0:1" in caplog.text
+    caplog.clear()
+    load_dataset(npy(tmp_path, PIXELS % 2), pixel_range=(0, 1))
+    assert not caplog.messages
+
+
+def test_channels_that_may_come_first_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_dataset(npy(tmp_path, np.zeros((6, 3, 4, 4), np.uint8)))
+    assert "taken for 3 × 4 pixels of 4 channels; if the channels come first" in caplog.text
+
+
+def header(shape: str, version: int = 1, descr: str = "'|u1'", order: str = "False") -> bytes:
+    about = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}}}\n".encode()
+    length = struct.pack("<H" if version == 1 else "<I", len(about))
+    return b"\x93NUMPY" + bytes([version, 0]) + length + about
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (header("(4, 8, 8)")[:-2] + b"\n" + bytes(256), "cannot be read as an array of numbers"),
+        (header("(True, 8, 8)") + bytes(64), r"damaged: its array has the shape \(True, 8, 8\)"),
+        (header(f"({2**63 - 1}, 8, 8)") + bytes(64), "is damaged: it promises"),
+        (header(f"({2**200}, 0, 8)"), "cannot be read as an array of numbers"),
+        (header("(-1, -8, 8)") + bytes(64), r"has the shape \(-1, -8, 8\)"),
+        (header("(4, 2, 3)") + bytes(20), "is damaged: it promises"),
+        (header("[4, 2, 3]") + bytes(24), "cannot be read as an array of numbers"),
+        (header("(4, 2, 3)", descr="'|O'") + bytes(192), "holds Python objects"),
+        (header("(4, 2, 3)", descr="[('a', '|u1')]") + bytes(24), "images must be real numbers"),
+        (header("(4, 2, 3)", version=9) + bytes(24), "cannot be read as an array of numbers"),
+        (header("(" * 9000), "cannot be read as an array of numbers"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + bytes(100), "cannot be read as an array"),
+        (b"\x93NUMPY", "cannot be read as an array of numbers"),
+        (header("()") + bytes(1), r"images must be \(n, height, width\)"),
+    ],
+)
+def test_headers_that_are_nonsense(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "some.npy").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "some.npz", "w") as archive:
+        archive.writestr("images.npy", content)
+    for kind in ("npy", "npz"):
+        with pytest.raises(DataError, match=message):
+            load_dataset(f"{kind}:{tmp_path / 'some'}.{kind}")
+
+
+@pytest.mark.parametrize(("version", "order"), [(1, "True"), (2, "False"), (3, "False")])
+def test_sound_headers_of_other_kinds(version: int, order: str, tmp_path: Path) -> None:
+    (tmp_path / "some.npy").write_bytes(header("(4, 2, 3)", version, order=order) + bytes(24))
+    assert load_dataset(f"npy:{tmp_path / 'some.npy'}").image_shape == (2, 3, 1)
+
+
+def test_members_that_are_no_arrays_and_archives_larger_than_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "some.npz", "w") as archive:
+        archive.writestr("images", b"text")
+    with pytest.raises(DataError, match="cannot be read as an array of numbers"):
+        load_dataset(f"npz:{tmp_path / 'some.npz'}")
+    monkeypatch.setattr(arrays, "MOST_UNPACKED", 300)
+    with pytest.raises(DataError, match=r"that fit into memory; save the images as \.npy"):
+        load_dataset(npz(tmp_path, images=PIXELS))
+    os.mkfifo(tmp_path / "pipe.npy")
+    with pytest.raises(DataError, match="is a device or a pipe"):
+        load_dataset(f"npy:{tmp_path / 'pipe.npy'}")

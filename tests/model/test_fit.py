@@ -126,14 +126,22 @@ def test_features_come_back_in_their_units(iris: tuple[np.ndarray, np.ndarray]) 
         (np.zeros((3, 0)), {}, "must hold one sample of one value at least, got"),
         (np.full((3, 4), 2.0), {}, "float pixels must lie between 0 and 1"),
         (np.full((3, 4), np.nan), {}, "images must have finite pixels"),
-        (np.zeros((3, 4), np.int32), {}, "images must be uint8 .* or floats"),
+        (np.full((3, 4), 256, np.int32), {}, r"between 0 and 255, but .* pixel_range=\(0, 1023\)"),
+        (np.zeros((3, 3, 8, 8)), {}, r"channels last, .* got 3 × 3 × 8 × 8"),
+        (np.zeros((3, 1, 8, 8)), {}, r"channels last, .* got 3 × 1 × 8 × 8"),
+        (np.zeros((3, 4)), {"pixel_range": "1:0"}, "range must rise, got 1:0"),
+        (
+            np.zeros((3, 4)),
+            {"scaler": "standardize", "pixel_range": (0, 1)},
+            "pixel_range is for pixels",
+        ),
         (np.full((3, 4), np.nan), {"scaler": "standardize"}, "samples must be finite, but row 0"),
         (np.zeros((3, 2, 2)), {"scaler": "standardize"}, r"samples must be \(n, n_features\)"),
         (np.zeros((3, 4)), {"scaler": "log"}, "scaler must be one of"),
         (np.zeros((3, 4)), {"seed": -1}, "seed must lie between"),
         (np.zeros((3, 4)), {"learning_rate": 0.0}, "learning_rate must be greater than 0"),
         (np.zeros((3, 4)), {"labels": [1, 2]}, r"labels must be 3 whole numbers, got"),
-        (np.zeros((3, 4)), {"labels": ["a", "b", "c"]}, r"labels must be 3 whole numbers, got"),
+        (np.zeros((3, 4)), {"labels": ["a", "b", "c"]}, r"labels must be real numbers, got list"),
         (np.zeros((3, 4)), {"labels": [0, 1, -1]}, r"labels must be whole numbers from 0 to"),
         (np.zeros((3, 4)), {"val_images": np.zeros((2, 5))}, r"images must be \(n, 1, 4, 1\)"),
         (
@@ -158,3 +166,22 @@ def test_a_loss_beyond_all_numbers_is_told(digits: Dataset) -> None:
             scaler="identity",
             learning_rate=1e30,
         )
+
+
+def test_the_caller_may_change_the_images_meanwhile(digits: Dataset) -> None:
+    images = np.repeat(digits.train.images[:256], 4, axis=0)
+    expected = fit_model(images, decoder=DECODER, fit=FIT).latents
+    changed = images.copy()
+
+    def report(epoch: int, loss: float) -> None:
+        changed.fill(0)
+
+    found = fit_model(changed, decoder=DECODER, fit=FIT, report=report).latents
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_labels_of_any_whole_type(digits: Dataset) -> None:
+    images, labels = digits.train.images[:12], np.arange(12) % 3
+    for held in (labels[:, None], labels.astype(float), labels.astype(object), labels.tolist()):
+        model = fit_model(images, decoder=DECODER, fit=FIT, labels=held)
+        np.testing.assert_array_equal(model.labels, labels)

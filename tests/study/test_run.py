@@ -26,7 +26,6 @@ from tests.study.recorder import Recorder
 
 from autodecoder.config import (
     METRICS,
-    FitConfig,
     SearchConfig,
 )
 from autodecoder.core.population import advance, init_quickly
@@ -254,13 +253,24 @@ def test_without_optimisations_the_numbers_are_nearly_the_same(
             np.testing.assert_allclose(execution.history[metric], values, rtol=1e-3, atol=1e-4)
 
 
-def test_a_batch_larger_than_the_data_is_refused() -> None:
-    config = replace(CONFIG, fit=FitConfig(batch_size=5000))
-    with pytest.raises(ConfigError, match=r"431.*digits.*0\.3.*5000"):
-        load_study_data(config)
+def test_a_batch_larger_than_the_data_is_all_of_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    alone = {"learning_rate": (1e-2,)}
+    scores = []
+    for size in (431, 5000):
+        fit = replace(CONFIG.fit, num_epochs=2, batch_size=size)
+        config = replace(CONFIG, fit=fit, search=SearchConfig(alone), executions_per_trial=1)
+        study = run_study(config, load_study_data(config), tmp_path / str(size))
+        scores.append(study.trials[0].score)
+    assert caplog.messages == [
+        "batch_size 5000 exceeds the 431 training images: all are one batch."
+    ]
+    assert scores[0] == scores[1]
+    caplog.clear()
     space = {"learning_rate": (1e-3,), "batch_size": (100, 432)}
-    with pytest.raises(ConfigError, match=r"431.*432"):
-        load_study_data(replace(CONFIG, search=SearchConfig(space)))
+    load_study_data(replace(CONFIG, search=SearchConfig(space)))
+    assert "batch_size 432 exceeds" in caplog.text
 
 
 def test_fresh_validation_on_the_way_is_noted_and_changes_nothing(

@@ -74,7 +74,9 @@ def explore(
             if why:
                 console.print(f"No images to pick from: {why}", highlight=False)
         else:
-            shelves = {"images": Shelf(open_samples(trained, images, resize=resize).samples)}
+            given = open_samples(trained, images, resize=resize)
+            pixel_range = None if given.names else trained.pixel_range
+            shelves = {"images": Shelf(given.samples, pixel_range=pixel_range)}
         explorer = Explorer(trained, shelves)
         app = create_app(explorer, title=title_of(trained, folder), hosts=[host, *names])
         server = open_server(app, listening)

@@ -119,13 +119,13 @@ def open_all(
 
     model = open_model(folder)
     given = open_samples(model, images, resize=resize)
-    return model, given, None if mask is None else open_mask(mask)
+    return _reader(model, given), given, None if mask is None else open_mask(mask)
 
 
 def open_samples(model: "Model", source: str, *, resize: bool) -> "Given":
     """Samples for a model, from what `--images` names."""
     from autodecoder.cli.console import aside, logged
-    from autodecoder.data.given import open_given, range_of
+    from autodecoder.data.given import open_given
 
     with aside(True), logged():
         return open_given(
@@ -134,8 +134,15 @@ def open_samples(model: "Model", source: str, *, resize: bool) -> "Given":
             is_table=model.standardization is not None,
             resize=resize,
             progress=sys.stderr.isatty(),
-            pixel_range=range_of(model.about),
+            pixel_range=model.pixel_range,
         )
+
+
+def _reader(model: "Model", given: "Given") -> "Model":
+    """The model as it reads those samples: image files are brought to 0 to 255 when decoded."""
+    from dataclasses import replace
+
+    return replace(model, pixel_range=None) if model.pixel_range and given.names else model
 
 
 def read_end(model: "Model", name: str, text: str, *, resize: bool, seed: int) -> "np.ndarray":
@@ -152,10 +159,11 @@ def read_end(model: "Model", name: str, text: str, *, resize: bool, seed: int) -
             f"{name} must be train:INDEX, val:INDEX, a latent as numbers by commas or an image "
             f"file, got {text!r}."
         )
-    samples = open_samples(model, text, resize=resize).samples
-    if len(samples) != 1:
-        raise DataError(f"{name} must be a file of one image, but {text} holds {len(samples)}.")
-    return model.infer(samples, seed=seed).latents[0]
+    given = open_samples(model, text, resize=resize)
+    n = len(given.samples)
+    if n != 1:
+        raise DataError(f"{name} must be a file of one image, but {text} holds {n}.")
+    return _reader(model, given).infer(given.samples, seed=seed).latents[0]
 
 
 def _indexed(name: str, index: str, kind: str, latents: "np.ndarray") -> "np.ndarray":

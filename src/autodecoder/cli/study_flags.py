@@ -23,6 +23,7 @@ from autodecoder.config import (
     kept_settings,
     parse_tune,
     read_toml,
+    split_hub,
     split_source,
     study_config,
     to_dict,
@@ -221,10 +222,11 @@ def _space(fixed: Mapping[str, Any], tune: Sequence[str], searched: Any) -> dict
 def _absolute(dataset: str) -> str:
     """Users' own images by their whole path, so that the study is the same from any folder."""
     kind, place = split_source(dataset)
-    path = Path(place).expanduser()
+    folder, *_ = split_hub(place) if kind == "hf" else (place,)
+    path = Path(folder).expanduser()
     if not place or (kind == "hf" and not path.is_dir()):  # a name on the hub
         return dataset
-    return f"{kind}:{os.path.abspath(path)}"  # noqa: PTH100 (a link keeps the name it is given by)
+    return f"{kind}:{os.path.abspath(path)}{place.removeprefix(folder)}"  # noqa: PTH100 (a link keeps the name it is given by)
 
 
 def _name(study: StudyConfig, seed_given: bool) -> str:

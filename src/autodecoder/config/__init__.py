@@ -20,8 +20,6 @@ from autodecoder.config.parts import (
     ACTIVATIONS,
     AUGMENTATIONS,
     COLOURS,
-    DATASETS,
-    OWN_SOURCES,
     SCALERS,
     TRACKERS,
     AugmentConfig,
@@ -33,7 +31,6 @@ from autodecoder.config.parts import (
     parse_arch,
     parse_range,
     parse_size,
-    split_source,
 )
 from autodecoder.config.plain import (
     FREE_SETTINGS,
@@ -57,6 +54,7 @@ from autodecoder.config.search import (
     parse_tune,
     read_value,
 )
+from autodecoder.config.sources import DATASETS, OWN_SOURCES, split_hub, split_source
 from autodecoder.config.study import (
     METRIC_ALIASES,
     METRICS,
@@ -116,6 +114,7 @@ __all__ = [
     "parse_tune",
     "read_toml",
     "read_value",
+    "split_hub",
     "split_source",
     "study_config",
     "to_dict",

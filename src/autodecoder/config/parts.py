@@ -15,11 +15,9 @@ from autodecoder.config.rules import (
     setting,
     take_plain,
 )
+from autodecoder.config.sources import DATASETS, split_source
 from autodecoder.errors import ConfigError
 
-DATASETS = ("digits", "mnist", "fmnist", "cifar10", "cifar100")
-#: Images of users' own: what the name of a data set begins with, and what follows the colon.
-OWN_SOURCES = {"folder": "PATH", "npz": "PATH", "npy": "PATH", "hf": "NAME"}
 COLOURS = ("auto", "grey", "rgb")
 SCALERS = ("standard", "zero_one", "identity")
 ACTIVATIONS = (
@@ -292,29 +290,6 @@ class LogConfig:
         check_switch("svg", self.svg)
         check_positive_int("checkpoint_every", self.checkpoint_every)
         check_switch("save_best_model", self.save_best_model)
-
-
-def split_source(dataset: str) -> tuple[str, str]:
-    """The kind of a data set of users' own, and where it lies; the name itself and "" of others.
-
-    Raises
-    ------
-    ConfigError
-        If it is neither a known name nor of a known kind, or nothing follows the colon.
-
-    Examples
-    --------
-    >>> split_source("folder:photos/cats"), split_source("mnist")
-    (('folder', 'photos/cats'), ('mnist', ''))
-    """
-    kind, colon, place = dataset.partition(":") if isinstance(dataset, str) else ("", "", "")
-    if not colon or kind not in OWN_SOURCES:
-        own = (f"{kind}:{what}" for kind, what in OWN_SOURCES.items())
-        check_choice("dataset", dataset, (*DATASETS, *own))
-        return dataset, ""
-    if not place.strip() or "\0" in place:
-        raise ConfigError(f"dataset must be {kind}:{OWN_SOURCES[kind]}, got {dataset!r}.")
-    return kind, place
 
 
 def parse_size(value: Any) -> tuple[int, int]:

@@ -11,7 +11,8 @@ from autodecoder.config.parts import parse_range, parse_size
 from autodecoder.config.rules import check_choice
 from autodecoder.config.search import read_value, read_values
 from autodecoder.config.study import StudyConfig
-from autodecoder.errors import ConfigError
+from autodecoder.errors import ConfigError, DataError
+from autodecoder.text import decode_text
 
 #: Settings that may change when a study goes on, since they do not touch what is done already; of
 #: trials there may only be more.
@@ -91,9 +92,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         If it cannot be read or is no TOML.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(decode_text(path.read_bytes(), path))
     except OSError as error:
         raise ConfigError(f"config cannot be read: {path}: {error.strerror}.") from error
+    except DataError as error:
+        raise ConfigError(f"config must be a TOML file: {error}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"config must be a TOML file, but {path} is not: {error}.") from error
     # Told here, since flags would replace what is no table instead of adding to it.

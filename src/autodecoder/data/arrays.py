@@ -1,17 +1,33 @@
 """Images and masks of users' own, from array files; what can be mapped is not read into memory."""
 
 import math
+import os
+import struct
+import tokenize
+import warnings
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from autodecoder.data.files import read_maybe_gzipped
 from autodecoder.data.idx import parse_idx
+from autodecoder.data.parts import find_images
 from autodecoder.errors import DataError
+
+#: Bytes of the arrays that are read from an .npz, at most, and at most as much as there is memory.
+MOST_UNPACKED = 2**36
+#: NumPy's own bound for the text that describes an array.
+_LONGEST_HEADER = 10_000
+#: Where what a file says of an array is nonsense. The last: encrypted, or packed in a way that is
+#: not known.
+_UNREADABLE = (
+    *(OSError, ValueError, TypeError, OverflowError, EOFError, MemoryError, RecursionError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, RuntimeError),
+)
 
 
 def open_images(path: Path) -> np.ndarray:
@@ -28,7 +44,7 @@ def open_images(path: Path) -> np.ndarray:
         If it is none of these, or damaged.
     """
     if path.suffix.lower() in (".npy", ".npz"):
-        return open_arrays(path, "images")["images"]
+        return open_arrays(path, "images", find_images)["images"]
     return parse_idx(read_maybe_gzipped(path), n_axes=3, name=str(path))
 
 
@@ -45,8 +61,12 @@ def open_mask(path: Path) -> np.ndarray:
     return open_arrays(path, "mask")["mask"]
 
 
-def open_arrays(path: Path, name: str, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Open the arrays of an .npz, or the only one of an .npy, under the name given.
+def open_arrays(
+    path: Path,
+    name: str,
+    choose: Callable[[Sequence[str]], Mapping[str, str]] | None = None,
+) -> dict[str, np.ndarray]:
+    """Open arrays of an .npz, or the only one of an .npy, under the name given.
 
     Parameters
     ----------
@@ -54,26 +74,28 @@ def open_arrays(path: Path, name: str, optional: Sequence[str] = ()) -> dict[str
         What it is is told by its content.
     name : str
         The array that must be there.
-    optional : sequence of str
-        Those that are returned too if they are there.
+    choose : callable, optional
+        Told the names in an .npz, it says which arrays to open and what to call them, from the new
+        names to the old ones; by default the array of that name.
 
     Raises
     ------
     DataError
-        If the file cannot be read, is damaged, or lacks the array.
+        If the file cannot be read, is damaged, holds Python objects, or lacks the array; if the
+        arrays of an .npz take more than 64 GiB, or more than there is memory.
     """
     try:
-        with path.open("rb") as file:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise DataError(f"{path} must be a file, and is a device or a pipe.")
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of NumPy, that a header is an old one
             # Opened here, since NumPy leaves a damaged archive open.
             if file.read(2) != b"PK":
+                file.seek(0)
+                _check_header(file, path.stat().st_size, str(path), exact=False)
                 return {name: np.atleast_1d(np.load(path, mmap_mode="r", allow_pickle=False))}
             file.seek(0)
-            with np.load(file, allow_pickle=False) as found:
-                if name not in found:
-                    names = ", ".join(found) or "nothing"
-                    raise DataError(f"{path} must hold an array {name}, but holds {names}.")
-                _refuse_promises(file, path)
-                return {given: found[given] for given in (name, *optional) if given in found}
+            return _open_archive(file, path, name, choose)
     except _UNREADABLE as error:
         if isinstance(error, DataError):
             raise
@@ -82,29 +104,65 @@ def open_arrays(path: Path, name: str, optional: Sequence[str] = ()) -> dict[str
         raise DataError(f"{path} cannot be read as an array of numbers{why}.") from error
 
 
-#: The last: encrypted, or packed in a way that is not known.
-_UNREADABLE = (
-    *(OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error),
-    RuntimeError,
-)
-
-
-def _refuse_promises(file: BinaryIO, path: Path) -> None:
-    """Compare what the arrays of an archive say of their size with what the archive says, before
-    memory is taken for them."""
-    with zipfile.ZipFile(file) as archive:
-        for info in archive.infolist():
-            if not info.filename.endswith(".npy"):
-                continue
+def _open_archive(
+    file: BinaryIO,
+    path: Path,
+    name: str,
+    choose: Callable[[Sequence[str]], Mapping[str, str]] | None,
+) -> dict[str, np.ndarray]:
+    with np.load(file, allow_pickle=False) as found, zipfile.ZipFile(file) as archive:
+        names = list(found.files)
+        chosen = choose(names) if choose else {given: given for given in names if given == name}
+        if name not in chosen:
+            raise DataError(
+                f"{path} must hold an array {name}, but holds {', '.join(names) or 'nothing'}."
+            )
+        total = 0
+        for given in chosen.values():
+            info = archive.getinfo(given if given in archive.namelist() else f"{given}.npy")
+            total += info.file_size
             with archive.open(info) as member:
-                older = np.lib.format.read_magic(member) == (1, 0)
-                read = np.lib.format
-                header = read.read_array_header_1_0 if older else read.read_array_header_2_0
-                shape, _, dtype = header(member)
-                size = member.tell() + math.prod(shape) * dtype.itemsize
-            if size != info.file_size and not dtype.hasobject:
-                raise DataError(
-                    f"{path} is damaged: {info.filename} promises {size} bytes, and has "
-                    f"{info.file_size}."
-                )
+                _check_header(member, info.file_size, f"{path}: {info.filename}", exact=True)
+        most = min(MOST_UNPACKED, _memory())
+        if total > most:
+            raise DataError(
+                f"{path} holds arrays of {total / 2**30:.1f} GiB, more than the {most / 2**30:.1f} "
+                "GiB that fit into memory; save the images as .npy, which is mapped."
+            )
+        return {key: np.atleast_1d(found[given]) for key, given in chosen.items()}
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine, where the system tells."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return MOST_UNPACKED
+
+
+def _check_header(file: Any, size: int, name: str, *, exact: bool) -> None:
+    """Compare what an array says of its size with the bytes that are there, before memory is taken
+    for it or NumPy believes it."""
+    start = file.read(12)
+    if start[:6] != b"\x93NUMPY":
+        raise ValueError("no array")
+    length, begin = (struct.unpack("<H", start[8:10])[0], 10)
+    if start[6] > 1:
+        length, begin = (struct.unpack("<I", start[8:12])[0], 12)
+    if length > _LONGEST_HEADER or start[6] > 3:
+        raise ValueError("no header of an array")
     file.seek(0)
+    np.lib.format.read_magic(file)
+    read = np.lib.format
+    header = read.read_array_header_1_0 if start[6] == 1 else read.read_array_header_2_0
+    shape, _, dtype = header(file)
+    if any(type(side) is not int or side < 0 for side in shape):
+        raise DataError(f"{name} is damaged: its array has the shape {shape}.")
+    if dtype.hasobject:
+        raise DataError(
+            f"{name} holds Python objects, which are never unpickled; save numbers, or of labels "
+            "words: labels.astype(str)."
+        )
+    promised = begin + length + math.prod(shape) * dtype.itemsize
+    if promised > size or (exact and promised != size):
+        raise DataError(f"{name} is damaged: it promises {promised} bytes, and has {size}.")

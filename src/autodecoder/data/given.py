@@ -1,15 +1,13 @@
 """What is handed to a model: images, rows of features or latents, from whatever file holds them."""
 
-import csv
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
-from autodecoder.config import parse_range
 from autodecoder.data.arrays import open_arrays, open_images
+from autodecoder.data.parts import find_images
+from autodecoder.data.tables import read_table
 from autodecoder.errors import DataError
 
 #: How a column of latents is named in a table; counted from 0.
@@ -50,7 +48,7 @@ def open_given(
     resize : bool
         Crop and scale image files of another size.
     pixel_range : (low, high), optional
-        Values of black and of white in image files, as `range_of` tells it of a model.
+        Values of black and of white in image files, as a `Model` tells them.
 
     Raises
     ------
@@ -86,22 +84,8 @@ def open_given(
     if is_table and path.suffix.lower() == ".csv":
         return Given(read_table(path)[1], None)
     if is_table:
-        return Given(open_arrays(path, "images")["images"], None)
+        return Given(open_arrays(path, "images", find_images)["images"], None)
     return Given(open_images(path), None)
-
-
-def range_of(about: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The values of black and of white that a model's images were read by, from its `about`.
-
-    Raises
-    ------
-    ConfigError
-        If it names some that are none.
-    """
-    part: Any = about
-    for name in ("settings", "data", "pixel_range"):
-        part = part.get(name) if isinstance(part, Mapping) else None
-    return None if part is None else parse_range(part)
 
 
 def open_latents(path: Path) -> np.ndarray:
@@ -125,50 +109,3 @@ def open_latents(path: Path) -> np.ndarray:
             f"{', '.join(header)}."
         )
     return table[:, [names.index(name) for name in wanted]]
-
-
-def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarray, "n columns"]]:
-    """Read numbers by commas, a row a line; a first line that holds other words names the columns.
-
-    Parameters
-    ----------
-    path : Path
-    prefix : str
-        Of named columns, those are read whose name starts so. Blanks are not a number.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, is empty, or holds anything else.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = [line for line in csv.reader(file) if line]
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is no table of numbers by commas.") from error
-    header: list[str] = []
-    if lines and not all(map(_is_number, lines[0])):
-        header = [name.strip() for name in lines.pop(0)]
-    if not lines:
-        raise DataError(f"{path} holds no line of numbers.")
-    width = len(header) or len(lines[0])
-    chosen = [k for k in range(width) if not header or header[k].startswith(prefix)]
-    table = np.empty((len(lines), len(chosen)))
-    for i, line in enumerate(lines):
-        if len(line) != width:
-            raise DataError(f"{path}: row {i} must have {width} columns, got {len(line)}.")
-        for to, k in enumerate(chosen):
-            if not _is_number(line[k]):
-                raise DataError(f"{path}: row {i} must hold numbers, got {line[k]!r}.")
-            table[i, to] = float(line[k].strip() or "nan")
-    return header, table
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.strip() or "nan")
-    except ValueError:
-        return False
-    return True

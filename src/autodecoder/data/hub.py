@@ -1,28 +1,41 @@
 """Data sets of Hugging Face's hub, or of a folder that its library reads; an extra."""
 
 import io
+import logging
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from autodecoder.config import DataConfig
+from autodecoder.config import DataConfig, split_hub
 from autodecoder.data.dataset import Dataset
 from autodecoder.data.pictures import Pictures, read_pictures
 from autodecoder.errors import ConfigError, DataError
 
+_log = logging.getLogger(__name__)
 #: Names of the split to validate with, in the order of their rank.
-_VALIDATION = ("validation", "val", "valid", "dev", "test")
-_IMAGES = ("image", "img", "images")
-_LABELS = ("label", "labels", "fine_label", "class", "category")
+_VALIDATION = ("validation", "val", "valid", "dev", "eval", "test")
+_IMAGES = ("image", "img", "images", "pixel_values", "picture", "photo")
+#: Names of a column of labels, in the order of their rank.
+_LABELS = (
+    *("label", "labels", "fine_label", "class", "category", "target", "targets", "y", "digit"),
+    *("class_id", "class_name", "class_label", "label_id", "label_name", "label_text"),
+    *("category_id", "category_name", "classes", "categories", "species", "breed"),
+)
+#: What a folder holds that `save_to_disk` wrote: one data set, or several splits.
+_SAVED = ("state.json", "dataset_dict.json")
 
 
 def read_hub(place: str, config: DataConfig, *, seed: int, progress: bool) -> Dataset:
-    """Read the configured share of a data set that `datasets.load_dataset` loads.
+    """Read the configured share of a data set that Hugging Face's library loads.
 
-    Its column of images is found by its type, and its labels by type and name. It trains on the
-    split `train`, or the only one, and validates with one of its other splits if it has one.
+    `place` is `NAME`, `NAME:CONFIG` and `NAME@REVISION` of its hub, or a folder: of files that
+    `datasets.load_dataset` knows, or one that `save_to_disk` wrote. Its column of images is found
+    by its type, and its labels by type and name. It trains on the split `train`, or the only one,
+    and validates with one of its other splits if it has one. What is there and not used is told by
+    a warning.
 
     Raises
     ------
@@ -37,32 +50,14 @@ def read_hub(place: str, config: DataConfig, *, seed: int, progress: bool) -> Da
         raise ConfigError(
             "datasets of Hugging Face is not installed; pip install 'autodecoder[hf]' brings it."
         ) from error
-    before = datasets.is_progress_bar_enabled()
-    (datasets.enable_progress_bars if progress else datasets.disable_progress_bars)()
-    try:
-        loaded = datasets.load_dataset(place)
-    except Exception as error:  # of many libraries: of the network, of files, of formats
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise DataError(f"hf:{place} cannot be loaded: {reason.rstrip('.')}.") from error
-    finally:
-        (datasets.enable_progress_bars if before else datasets.disable_progress_bars)()
-    splits = dict(loaded.items())
-    train_name = "train" if "train" in splits else next(iter(splits))
-    if train_name != "train" and len(splits) > 1:
-        raise DataError(
-            f"hf:{place} must have a split named train, or one alone, got {', '.join(splits)}."
-        )
-    val_name = next((name for name in _VALIDATION if name in splits and name != train_name), None)
+    splits = _load(datasets, place, progress)
+    train_name, val_name = _choose_splits(splits, place)
     names = [train_name] if val_name is None else [train_name, val_name]
     columns = splits[train_name].features
-    images = _column(columns, _IMAGES, (datasets.Image,))
-    if images is None:
-        raise DataError(f"hf:{place} must have a column of images, got {', '.join(columns)}.")
-    labels = _column(columns, _LABELS, (datasets.ClassLabel,)) or next(
-        (name for name in _LABELS if name in columns), None
-    )
+    images = _image_column(datasets, columns, place)
+    labels = _label_column(datasets, columns, images, place)
     rows = [splits[name].cast_column(images, datasets.Image(decode=False)) for name in names]
-    numbers, class_names = _labels([_values(part, labels) for part in rows], columns, labels)
+    numbers, class_names = _labels([_values(part, labels) for part in rows], columns, labels, place)
     parts = [
         _pictures(part, images, of, name)
         for part, of, name in zip(rows, numbers, names, strict=True)
@@ -72,16 +67,114 @@ def read_hub(place: str, config: DataConfig, *, seed: int, progress: bool) -> Da
         parts[1] if val_name else None,
         class_names,
         config,
-        name=Path(place).name or "images",
+        name=Path(split_hub(place)[0]).name or "images",
         seed=seed,
         progress=progress,
     )
 
 
-def _column(columns: Any, preferred: tuple[str, ...], kinds: tuple[type, ...]) -> str | None:
-    """The column of a type: one of the usual names, else the first."""
-    found = [name for name, kind in columns.items() if isinstance(kind, kinds)]
-    return next((name for name in preferred if name in found), found[0] if found else None)
+def _load(datasets: Any, place: str, progress: bool) -> dict[str, Any]:
+    """The splits of a data set, by their names."""
+    name, of_name, revision = split_hub(place)
+    before = datasets.is_progress_bar_enabled()
+    (datasets.enable_progress_bars if progress else datasets.disable_progress_bars)()
+    try:
+        if of_name is None and any((Path(name) / saved).is_file() for saved in _SAVED):
+            loaded = datasets.load_from_disk(name)
+        else:
+            loaded = datasets.load_dataset(name, of_name, revision=revision)
+    except Exception as error:  # of many libraries: of the network, of files, of formats
+        reason = (" ".join(str(error).split())[:300] or type(error).__name__).rstrip(".")
+        hint = ""
+        if "config" in reason.lower() and of_name is None:
+            hint = f"; hf:{place}:CONFIG names one"
+        raise DataError(f"hf:{place} cannot be loaded: {reason}{hint}.") from error
+    finally:
+        (datasets.enable_progress_bars if before else datasets.disable_progress_bars)()
+    return dict(loaded.items()) if isinstance(loaded, Mapping) else {"train": loaded}
+
+
+def _choose_splits(splits: Mapping[str, Any], place: str) -> tuple[str, str | None]:
+    """The names of the split to train on, and of the one to validate with, if there is one."""
+    known = {str(name).casefold(): name for name in splits}
+    train = known.get("train", next(iter(splits)) if len(splits) == 1 else None)
+    if train is None:
+        raise DataError(
+            f"hf:{place} must have a split named train, or one alone, got {', '.join(splits)}."
+        )
+    val = next((known[name] for name in _VALIDATION if known.get(name, train) != train), None)
+    others = [name for name in splits if name not in (train, val)]
+    if others:
+        used = f"{train} to train on" + (f" and {val} to validate with" if val else "")
+        _log.warning("hf:%s: used %s; not used %s.", place, used, ", ".join(others))
+    return train, val
+
+
+def _image_column(datasets: Any, columns: Mapping[str, Any], place: str) -> str:
+    """The column of images: by its type, then by its name; of bytes by its name alone."""
+    found = [name for name, kind in columns.items() if isinstance(kind, datasets.Image)]
+    named = _named(columns, _IMAGES)
+    if not found:
+        found = [name for name in named if _holds_files(datasets, columns[name])]
+    if found:
+        column = next((name for name in named if name in found), found[0])
+        _tell_others(place, "column of images", column, found)
+        return column
+    if named:
+        raise DataError(
+            f"hf:{place}: its column {named[0]} holds {columns[named[0]]} where images are needed; "
+            f"of encoded files, dataset.cast_column('{named[0]}', datasets.Image()) makes images; "
+            "arrays go into an .npz file."
+        )
+    raise DataError(f"hf:{place} must have a column of images, got {', '.join(columns)}.")
+
+
+def _holds_files(datasets: Any, kind: Any) -> bool:
+    """Whether a column holds encoded images as bytes, as where their type was lost on the way."""
+    if isinstance(kind, datasets.Value):
+        return kind.dtype in ("binary", "large_binary")
+    return isinstance(kind, dict) and set(kind) == {"bytes", "path"}
+
+
+def _label_column(datasets: Any, columns: Mapping[str, Any], images: str, place: str) -> str | None:
+    """The column of labels: by its type, then by its name."""
+    found = [name for name, kind in columns.items() if _class_names(kind) is not None]
+    named = [name for name in _named(columns, _LABELS) if name != images]
+    if found:
+        column = next((name for name in named if name in found), found[0])
+    else:
+        column = named[0] if named else None
+    if column is not None:
+        _tell_others(place, "column of labels", column, [*found, *named])
+        return column
+    others = [
+        name
+        for name, kind in columns.items()
+        if name != images and not isinstance(kind, datasets.Image)
+    ]
+    if others:
+        _log.warning(
+            "hf:%s: no column of labels found in %s; rename_column(…, 'label') names one.",
+            *(place, ", ".join(others)),
+        )
+    return None
+
+
+def _named(columns: Iterable[str], preferred: tuple[str, ...]) -> list[str]:
+    """The columns that have one of these names, in their order."""
+    known = {name.casefold(): name for name in columns}
+    return [known[name] for name in preferred if name in known]
+
+
+def _tell_others(place: str, what: str, used: str, found: Iterable[str]) -> None:
+    others = [name for name in dict.fromkeys(found) if name != used]
+    if others:
+        _log.warning("hf:%s: %s used as %s; not used %s.", place, used, what, ", ".join(others))
+
+
+def _class_names(kind: Any) -> list[str] | None:
+    """The names of the classes, of labels or of lists of them."""
+    return getattr(getattr(kind, "feature", kind), "names", None)
 
 
 def _values(rows: Any, column: str | None) -> list[Any]:
@@ -89,25 +182,55 @@ def _values(rows: Any, column: str | None) -> list[Any]:
 
 
 def _labels(
-    parts: list[list[Any]], columns: Any, column: str | None
+    parts: list[list[Any]], columns: Any, column: str | None, place: str
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Labels counted from 0; what has none, or a negative one, is of a last class of its own."""
+    known = None if column is None else _class_names(columns[column])
+    singles = [[_single(value) for value in part] for part in parts]
+    if known is None and _are_one_hot([value for part in parts for value in part]):
+        singles = [[value.index(1) for value in part] for part in parts]
+    if any(value is _SEVERAL for part in singles for value in part):
+        _log.warning("hf:%s: %s names no single class an image, and is not used.", place, column)
+        column = None
     if column is None:
         return [np.zeros(len(part), np.int32) for part in parts], ("images",)
-    known = getattr(columns[column], "names", None)
     values = (
         list(range(len(known)))
         if known
-        else sorted({value for part in parts for value in part if value is not None}, key=repr)
+        else sorted({value for part in singles for value in part if value is not None}, key=repr)
     )
     numbers = {value: k for k, value in enumerate(values)}
     names = [str(name) for name in known or values]
     found = [
-        np.array([numbers.get(value, len(values)) for value in part], np.int32) for part in parts
+        np.array([numbers.get(value, len(values)) for value in part], np.int32) for part in singles
     ]
     if any((part == len(values)).any() for part in found):
         names.append("unlabelled")
     return found, tuple(names)
+
+
+_SEVERAL = object()
+
+
+def _single(value: Any) -> Any:
+    """A label as one that can be compared: of a list its only value, of a whole float an int."""
+    if isinstance(value, list | tuple):
+        if len(value) > 1:
+            return _SEVERAL
+        return _single(value[0]) if value else None
+    if isinstance(value, dict | np.ndarray):
+        return _SEVERAL
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None if value != value else value
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _are_one_hot(values: list[Any]) -> bool:
+    """Whether all are rows of one length, of zeros and a single 1."""
+    rows = [value for value in values if isinstance(value, list) and len(value) > 1]
+    if len(rows) < len(values) or len({len(row) for row in rows}) != 1:
+        return False
+    return all(row.count(1) == 1 and row.count(0) == len(row) - 1 for row in rows)
 
 
 def _pictures(rows: Any, column: str, labels: np.ndarray, split: str) -> Pictures:

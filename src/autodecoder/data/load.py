@@ -7,6 +7,7 @@ from autodecoder.config import DataConfig, parse_range, parse_size, split_source
 from autodecoder.data.catalogue import load_published
 from autodecoder.data.dataset import Dataset
 from autodecoder.data.notes import describe_use
+from autodecoder.data.pixels import PixelRange
 from autodecoder.data.splits import subset
 from autodecoder.errors import ConfigError, DataError
 
@@ -17,7 +18,7 @@ def load_dataset(
     data_dir: Path | str | None = None,
     image_size: str | int | tuple[int, int] | None = None,
     colour: str = "auto",
-    pixel_range: str | tuple[float, float] | None = None,
+    pixel_range: str | PixelRange | None = None,
     val_fraction: float = 0.2,
     examples_frac: float = 1.0,
     strict: bool = False,

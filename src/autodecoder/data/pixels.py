@@ -1,27 +1,41 @@
 """Checking images and masks that users hand over; NumPy only, memory maps stay on disk."""
 
+import logging
 import math
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, Num, Shaped
 
+from autodecoder.data.carriers import as_array
 from autodecoder.errors import DataError
 
-#: Float pixels may pass the range by as much, as rounding makes them.
+_log = logging.getLogger(__name__)
+
+#: Values of black and of white.
+PixelRange = tuple[float | int, float | int]
+
+#: Float pixels may pass the range by this share of it, as rounding makes them.
 _SLACK = 1e-3
+#: Whole numbers that reach no further hardly differ from black where white is 255.
+_DARK = 16
+#: Usual ranges, from the smallest: the first that holds all values is the one to name.
+_RANGES = (
+    *((0, 1), (-1, 1), (-128, 127), (0, 255), (0, 1023), (0, 4095), (0, 16383), (0, 65535)),
+    *((-1024, 3071), (-32768, 32767)),
+)
 
 
 def as_images(
     images: Any, image_shape: tuple[int, int, int], name: str = "images"
-) -> Num[np.ndarray, "n ..."]:
-    """Check the shape and dtype of images; returns them as an array, unread.
+) -> Shaped[np.ndarray, "n ..."]:
+    """Check the shape of images; returns them as an array, of a memory map unread.
 
     Parameters
     ----------
-    images : array
+    images : array-like
         `(n, height, width, channels)`, `(n, height, width)` for one channel, or `(n, pixels)`;
-        uint8 from 0 to 255, or floats from 0 to 1.
+        numbers of any type, see `to_pixels`.
     image_shape : (height, width, channels)
     name : str
         What errors call them.
@@ -31,50 +45,130 @@ def as_images(
     DataError
         If they are no images of this shape.
     """
-    images = _as_array(name, images)
+    images = as_array(name, images)
     height, width, channels = image_shape
     shapes = [(height, width, channels), (height * width * channels,)]
     if channels == 1:
         shapes.append((height, width))
     if images.ndim < 2 or images.shape[1:] not in shapes:
+        check_channels_last(name, images.shape)
         raise DataError(f"{name} must be (n, {height}, {width}, {channels}), got {_shape(images)}.")
-    if images.dtype != np.uint8 and images.dtype.kind != "f":
-        raise DataError(
-            f"{name} must be uint8 from 0 to 255 or floats from 0 to 1, got {images.dtype}."
-        )
     return images
 
 
-def to_pixels(
-    images: Num[np.ndarray, "n ..."],
-    first: int = 0,
-    weights: Shaped[np.ndarray, "n pixels"] | None = None,
-) -> Num[np.ndarray, "n pixels"]:
-    """Bring some of the images of `as_images` to 0..255, as uint8 or float32, a row an image.
-
-    Floats are 0 where `weights`, those of `to_weights`, are 0, whatever they were.
+def check_channels_last(name: str, shape: tuple[int, ...]) -> None:
+    """Refuse images whose channels come first, and warn where that cannot be told.
 
     Raises
     ------
     DataError
-        If floats are not finite or outside of [0, 1]; images are counted from `first`.
+        If the second axis has 1 or 3 places and the last one more than 4.
+    """
+    if len(shape) != 4 or shape[1] not in (1, 3):
+        return
+    sides = " × ".join(map(str, shape))
+    if shape[3] > 4:
+        raise DataError(
+            f"{name} must have its channels last, (n, height, width, channels), got {sides}; "
+            "images.transpose(0, 2, 3, 1) moves them."
+        )
+    if shape[3] in (2, 4) and shape[2] != 1:
+        _log.warning(
+            "%s of %s are taken for %d × %d pixels of %d channels; if the channels come first, "
+            "images.transpose(0, 2, 3, 1) moves them.",
+            *(name, sides, *shape[1:]),
+        )
+
+
+def to_pixels(
+    images: Shaped[np.ndarray, "n ..."],
+    first: int = 0,
+    weights: Shaped[np.ndarray, "n pixels"] | None = None,
+    pixel_range: PixelRange | None = None,
+) -> Num[np.ndarray, "n pixels"]:
+    """Bring some of the images of `as_images` to 0..255, a row an image.
+
+    Parameters
+    ----------
+    images : (n, ...) array
+    first : int
+        What errors count the images from.
+    weights : (n, pixels), optional
+        Those of `to_weights`: where they are 0, pixels are black, whatever they were.
+    pixel_range : (low, high), optional
+        Values of black and of white. By default whole numbers lie between 0 and 255, floats and
+        booleans between 0 and 1.
+
+    Returns
+    -------
+    (n, pixels) uint8 or float32
+        uint8 of whole numbers between 0 and 255.
+
+    Raises
+    ------
+    DataError
+        If pixels are not finite or outside of their range.
     """
     rows = np.asarray(images).reshape(len(images), math.prod(images.shape[1:]))
-    if rows.dtype == np.uint8:
+    is_whole = rows.dtype.kind in "iu"
+    as_bytes = is_whole and pixel_range in (None, (0, 255))
+    if as_bytes and rows.dtype == np.uint8:
         return rows
+    low, high = pixel_range or ((0, 255) if is_whole else (0, 1))
+    if rows.dtype.kind == "b":
+        rows = rows.astype(np.float32)
     if weights is not None:
-        rows = np.where(weights > 0, rows, 0)
-    good = np.isfinite(rows)
-    if not good.all():
-        raise DataError(f"images must have finite pixels, but image {first + _bad(good)} has not.")
-    good = (rows >= -_SLACK) & (rows <= 1 + _SLACK)
+        rows = np.where(weights > 0, rows, low)
+    if not is_whole:
+        good = np.isfinite(rows)
+        if not good.all():
+            raise DataError(
+                f"images must have finite pixels, but image {first + _bad(good)} has not."
+            )
+    slack = 0 if is_whole else _SLACK * (high - low)
+    good = (rows >= low - slack) & (rows <= high + slack)
     if not good.all():
         i = _bad(good)
+        seen = float(rows[i].min()), float(rows[i].max())
+        kind = "pixels" if pixel_range else f"{'whole-number' if is_whole else 'float'} pixels"
         raise DataError(
-            "float pixels must lie between 0 and 1, but those of image "
-            f"{first + i} lie between {rows[i].min():g} and {rows[i].max():g}."
+            f"{kind} must lie between {low:g} and {high:g}, but those of image {first + i} lie "
+            f"between {seen[0]:g} and {seen[1]:g}; {_remedy(*_range_of(*seen))}."
         )
-    return np.clip(rows, 0, 1).astype(np.float32) * 255
+    if as_bytes:
+        return rows.astype(np.uint8)
+    dtype = np.result_type(rows.dtype, np.float64 if is_whole else np.float32)
+    from_black = np.clip(rows, low, high).astype(dtype) - low
+    return (from_black * (255 / (high - low))).astype(np.float32)
+
+
+def dark(images: Shaped[np.ndarray, "..."]) -> str | None:
+    """What to say of whole numbers of which hardly any is far from black, if they are such."""
+    if images.dtype.kind not in "iu" or images.size == 0:
+        return None
+    most = int(images.max())
+    if not 0 < most <= _DARK or images.min() < 0:
+        return None
+    seen = "only 0 and 1" if most == 1 else f"nothing above {most}"
+    return f"hold {seen}, where white is 255; {_remedy(0, most)}"
+
+
+def _range_of(low: float, high: float) -> PixelRange:
+    """The usual range of images that hold values from one to the other."""
+    for black, white in _RANGES:
+        fits = black <= low and high <= white
+        # -0.2 to 1.3 is no range of signed bytes.
+        if fits and (black >= -1 or (low.is_integer() and high.is_integer())):
+            return black, white
+    return low, high
+
+
+def _remedy(black: float | int, white: float | int) -> str:
+    """How to name the range of images."""
+    return (
+        f"training with --range {black:.6g}:{white:.6g}, in Python pixel_range=({black:.6g}, "
+        f"{white:.6g}), takes {black:.6g} for black and {white:.6g} for white"
+    )
 
 
 def as_mask(mask: Any, n: int, image_shape: tuple[int, int, int]) -> Shaped[np.ndarray, "n ..."]:
@@ -94,10 +188,8 @@ def as_mask(mask: Any, n: int, image_shape: tuple[int, int, int]) -> Shaped[np.n
     DataError
         If it is no mask of such images.
     """
-    mask = _as_array("mask", mask)
+    mask = as_array("mask", mask)
     height, width, channels = image_shape
-    if mask.dtype.kind not in "buif":
-        raise DataError(f"mask must be of booleans or numbers, got {mask.dtype}.")
     if mask.shape in ((height, width), (height, width, channels), (height * width * channels,)):
         mask = mask[None]
     if mask.shape[:1] not in ((n,), (1,)):
@@ -136,14 +228,18 @@ def to_weights(
 
 
 def as_labels(name: str, labels: Any, n: int) -> Int32[np.ndarray, " n"]:
-    """Check class labels, whole numbers of 32 bits from 0.
+    """Check class labels, whole numbers of 32 bits from 0, of any type; a column of them too.
 
     Raises
     ------
     DataError
         If they are others, or not `n`.
     """
-    labels = np.asarray(labels)
+    labels = as_array(name, labels)
+    if labels.shape == (n, 1):
+        labels = labels[:, 0]
+    if labels.dtype.kind == "b" or (labels.dtype.kind == "f" and are_whole(labels)):
+        labels = labels.astype(np.int64)
     most = np.iinfo(np.int32).max
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise DataError(
@@ -156,34 +252,23 @@ def as_labels(name: str, labels: Any, n: int) -> Int32[np.ndarray, " n"]:
     return labels.astype(np.int32)
 
 
+def are_whole(values: Float[np.ndarray, "..."]) -> bool:
+    """Whether floats are whole numbers, without doubt which."""
+    # Below 2**53, since larger floats stand for several whole numbers.
+    return bool(((values == np.rint(values)) & (abs(values) < 2**53)).all())
+
+
 def as_numbers(
     name: str, values: Any, dtype: type[np.floating] = np.float32
 ) -> Float[np.ndarray, "..."]:
-    """Values as an array of floats.
+    """Values as an array of floats; missing ones are not a number.
 
     Raises
     ------
     DataError
-        If they are no numbers, or rows of different lengths.
+        See `as_array`.
     """
-    try:
-        array = _as_array(name, values)
-        if array.dtype.kind == "c":
-            raise DataError(f"{name} must be real numbers, got {array.dtype}.")
-        return array.astype(dtype)
-    except (ValueError, TypeError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{name} must be an array of numbers.") from error
-
-
-def _as_array(name: str, values: Any) -> np.ndarray:
-    if isinstance(values, np.ma.MaskedArray):
-        raise DataError(f"{name} must be an array without a mask of its own: give it as mask.")
-    try:
-        return np.asanyarray(values)
-    except ValueError as error:  # rows of different lengths
-        raise DataError(f"{name} must be one array, all of one shape.") from error
+    return as_array(name, values, may_miss=True).astype(dtype)
 
 
 def _bad(good: np.ndarray) -> int:

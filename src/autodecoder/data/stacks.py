@@ -1,5 +1,6 @@
 """Data sets of users' own in NumPy files: .npz with labels, .npy as a memory map."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from autodecoder.config import DataConfig
 from autodecoder.data.arrays import open_arrays
 from autodecoder.data.dataset import Dataset, ImageSet
 from autodecoder.data.notes import describe_use
-from autodecoder.data.pixels import to_pixels
+from autodecoder.data.parts import find_parts
+from autodecoder.data.pixels import are_whole, check_channels_last, dark, to_pixels
 from autodecoder.data.splits import choose
 from autodecoder.data.storage import allocate
 from autodecoder.errors import DataError
 
+_log = logging.getLogger(__name__)
 #: Images that are copied at once.
 _BLOCK = 1024
 _MOST = np.iinfo(np.int64).max
@@ -25,27 +28,39 @@ def read_stack(path: Path, config: DataConfig, *, seed: int) -> Dataset:
     """Read the configured share of the images in an .npy or an .npz.
 
     An .npy is mapped, and the images that are not used are never read; an .npz is read whole. It
-    holds `images`, `(n, height, width)` or `(n, height, width, channels)`, as uint8 from 0 to 255,
-    or as floats from 0 to 1, which are scaled and rounded to that; and, if there are any, `labels`,
-    `val_images` and `val_labels`. Labels are whole numbers or words: their values, in order, are
-    the classes.
+    holds `images`, `(n, height, width)` or `(n, height, width, channels)`, see `to_pixels`, which
+    are scaled and rounded to bytes; and, if there are any, `labels`, `val_images` and `val_labels`,
+    by these or other usual names, see `find_parts`. Labels are whole numbers or words: their
+    values, in order, are the classes. Arrays that are not used are told by a warning.
 
     Raises
     ------
     DataError
         If it is no such file, or images that are used are not finite or out of their range.
     """
-    arrays = open_arrays(path, "images", ("labels", "val_images", "val_labels"))
-    images = _as_stack(arrays["images"], f"{path}: images")
+    names: dict[str, str] = {}
+
+    def choose_arrays(given: Sequence[str]) -> dict[str, str]:
+        nonlocal names
+        names, others = find_parts(given)
+        if "images" in names and others:
+            used = ", ".join(f"{name} as {key}" for key, name in names.items())
+            _log.warning("%s: used %s; not used %s.", path, used, ", ".join(others))
+        return names
+
+    arrays = open_arrays(path, "images", choose_arrays)
+    images = _as_stack(arrays["images"], f"{path}: {names.get('images', 'images')}")
     val_images = arrays.get("val_images")
     given = [arrays.get("labels")]
     counts = [len(images)]
     if val_images is not None:
-        val_images = _as_stack(val_images, f"{path}: val_images")
+        val_images = _as_stack(val_images, f"{path}: {names['val_images']}")
         counts.append(len(val_images))
         given.append(arrays.get("val_labels"))
     elif "val_labels" in arrays:
-        raise DataError(f"{path} must hold val_images where it holds val_labels, but does not.")
+        raise DataError(
+            f"{path} must hold val_images where it holds {names['val_labels']}, but does not."
+        )
     labels, class_names = _labels(given, counts, path)
     rows, val_rows = choose(
         labels[0],
@@ -56,10 +71,13 @@ def read_stack(path: Path, config: DataConfig, *, seed: int) -> Dataset:
         class_names=class_names,
     )
     val_source = images if val_images is None else val_images
+    taken = _take(images, rows, config, path)
+    if config.pixel_range is None and images.dtype.kind in "iu" and (what := dark(taken)):
+        _log.warning("%s: images %s.", path, what)
     return Dataset(
         path.stem or "images",
-        ImageSet(_take(images, rows), labels[0][rows]),
-        ImageSet(_take(val_source, val_rows), labels[-1][val_rows]),
+        ImageSet(taken, labels[0][rows]),
+        ImageSet(_take(val_source, val_rows, config, path), labels[-1][val_rows]),
         class_names,
         describe_use(labels, class_names, config.examples_frac),
     )
@@ -72,18 +90,10 @@ def _as_stack(images: Any, name: str) -> Shaped[np.ndarray, "n height width chan
         raise DataError(
             f"{name} must be (n, height, width) or (n, height, width, channels), got {shape}."
         )
-    if images.dtype != np.uint8 and images.dtype.kind != "f":
-        raise DataError(
-            f"{name} must be uint8 from 0 to 255 or floats from 0 to 1, got {images.dtype}."
-        )
-    if images.ndim == 3:
-        return images[..., None]
-    if images.shape[1] in (1, 3) and images.shape[3] > 4:
-        raise DataError(
-            f"{name} must have its channels last, (n, height, width, channels), got {shape}; "
-            "images.transpose(0, 2, 3, 1) moves them."
-        )
-    return images
+    if images.dtype.kind not in "biuf":
+        raise DataError(f"{name} must be real numbers, got {images.dtype}.")
+    check_channels_last(name, images.shape)
+    return images[..., None] if images.ndim == 3 else images
 
 
 def _labels(
@@ -95,38 +105,76 @@ def _labels(
         return [np.zeros(count, np.int32) for count in counts], ("images",)
     if len(present) < len(given):
         raise DataError(f"{path} must hold both labels and val_labels, or neither, but holds one.")
-    for labels, count in zip(present, counts, strict=True):
-        if labels.shape != (count,) or labels.dtype.kind not in "biuU":
-            shape = " × ".join(map(str, labels.shape)) or "one"
-            raise DataError(
-                f"{path}: labels must be {count} whole numbers or words, one for each image, got "
-                f"{shape} of {labels.dtype}."
-            )
+    tables = [x for x, count in zip(present, counts, strict=True) if _is_table(x, count)]
+    if not all(map(_one_hot, tables)):
+        sides = " × ".join(map(str, tables[0].shape))
+        _log.warning(
+            "%s: labels of %s name no single class an image, and are not used.", path, sides
+        )
+        return [np.zeros(count, np.int32) for count in counts], ("images",)
+    present = [
+        _as_column(labels, count, path) for labels, count in zip(present, counts, strict=True)
+    ]
     if len({labels.dtype.kind == "U" for labels in present}) > 1:
         raise DataError(f"{path}: labels and val_labels must be of one kind.")
-    if any(labels.dtype.kind == "u" and labels.max() > _MOST for labels in present):
-        raise DataError(f"{path}: labels must be whole numbers of 64 bits.")
-    # Signed and unsigned ones together would become floats.
-    present = [x if x.dtype.kind == "U" else x.astype(np.int64) for x in present]
     values, numbers = np.unique(np.concatenate(present), return_inverse=True)
     parts = np.split(numbers.astype(np.int32), np.cumsum(counts)[:-1])
     return list(parts), tuple(map(str, values.tolist()))
 
 
+def _is_table(labels: np.ndarray, n: int) -> bool:
+    """Whether there are several numbers for each image."""
+    return labels.ndim == 2 and len(labels) == n != labels.size and labels.dtype.kind in "biuf"
+
+
+def _one_hot(labels: np.ndarray) -> bool:
+    return bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())
+
+
+def _as_column(labels: np.ndarray, n: int, path: Path) -> Shaped[np.ndarray, " n"]:
+    """One label for each image, as int64 or words: of a column too, or of one-hot rows."""
+    sides = " × ".join(map(str, labels.shape)) or "one"
+    wrong = DataError(
+        f"{path}: labels must be {n} whole numbers or words, one for each image, got {sides} of "
+        f"{labels.dtype}."
+    )
+    if labels.shape in ((n, 1), (1, n)):
+        labels = labels.reshape(n)
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8", "replace")
+    if _is_table(labels, n):
+        labels = labels.argmax(axis=1)
+    if labels.shape != (n,) or labels.dtype.kind not in "biufU":
+        raise wrong
+    if labels.dtype.kind == "f" and not are_whole(labels):
+        raise wrong
+    if labels.dtype.kind == "u" and labels.max() > _MOST:
+        raise DataError(f"{path}: labels must be whole numbers of 64 bits.")
+    # Signed and unsigned ones together would become floats.
+    return labels if labels.dtype.kind == "U" else labels.astype(np.int64)
+
+
 def _take(
-    images: Shaped[np.ndarray, "n height width channels"], rows: Int[np.ndarray, " k"]
+    images: Shaped[np.ndarray, "n height width channels"],
+    rows: Int[np.ndarray, " k"],
+    config: DataConfig,
+    path: Path,
 ) -> np.ndarray:
     """The chosen images as bytes, copied by blocks so that a map is never in memory whole."""
+    pixel_range = config.pixel_range
     out = allocate((len(rows), *images.shape[1:]))
     for first in range(0, len(rows), _BLOCK):
         block = rows[first : first + _BLOCK]
         part = out[first : first + len(block)]
         try:
-            pixels = to_pixels(images[block])
+            pixels = to_pixels(images[block], pixel_range=pixel_range)
         except DataError:
             # To name the image by its place in the file.
             for row in block:
-                to_pixels(images[row : row + 1], first=int(row))
+                try:
+                    to_pixels(images[row : row + 1], first=int(row), pixel_range=pixel_range)
+                except DataError as error:
+                    raise DataError(f"{path}: {error}") from None
             raise
         part[...] = np.rint(pixels).astype(np.uint8).reshape(part.shape)
     return out

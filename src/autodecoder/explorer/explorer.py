@@ -5,18 +5,18 @@ import io
 import math
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num, Shaped
 
 from autodecoder.config import InferConfig
 from autodecoder.config.rules import check_seed
 from autodecoder.core.infer import Inference
 from autodecoder.data.decode import UnreadableImage, decode, read_head
-from autodecoder.data.given import range_of
+from autodecoder.data.pixels import PixelRange, to_pixels
 from autodecoder.errors import AutodecoderError, DataError
 from autodecoder.model import Model
 from autodecoder.report.plane import (
@@ -42,8 +42,10 @@ _FROM_HERE = InferConfig(block_size=1, starts=())
 class Shelf:
     """Images to pick from: some that the model was trained on or validated with, or others."""
 
-    images: Num[np.ndarray, "n ..."]
+    images: Shaped[np.ndarray, "n ..."]
     labels: Int[np.ndarray, " n"] | None = None
+    pixel_range: PixelRange | None = None
+    """Values of black and of white, see `Model`."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -62,7 +64,9 @@ class Explorer:
     """
 
     def __init__(self, model: Model, shelves: Mapping[str, Shelf]) -> None:
-        self.model = model
+        # A page speaks of pixels from 0 to 255, whatever the images of the training.
+        self.model = replace(model, pixel_range=None) if model.pixel_range else model
+        self._pixel_range = model.pixel_range
         self.shelves = dict(shelves)
         self._lock = threading.Lock()  # jax's programs one after the other: see `core.solvers`
         self._fitting = threading.Lock()  # of the density, which takes a while
@@ -220,10 +224,8 @@ class Explorer:
                 f"{name} {index} has missing values, or some that are not finite: "
                 "`autodecoder reconstruct` fills in those of tables."
             )
-        if self.model.standardization is None and values.dtype.kind == "f":
-            if values.min() < 0 or values.max() > 1:
-                raise DataError(f"{name} {index} has pixels that do not lie between 0 and 1.")
-            values = np.rint(255 * values)
+        if self.model.standardization is None:
+            values = np.rint(to_pixels(values[None], index, pixel_range=shelf.pixel_range))
         label = None if shelf.labels is None else int(shelf.labels[index])
         return {"values": values.ravel().tolist(), "label": label}
 
@@ -241,7 +243,7 @@ class Explorer:
         pixels = np.empty(self.model.image_shape, np.uint8)
         try:
             size = (height, width)
-            pixel_range = range_of(self.model.about)
+            pixel_range = self._pixel_range
             found = read_head(io.BytesIO(content), size, pixel_range)
             same = found[:2] == size
             decode(io.BytesIO(content), None if same else size, pixels, pixel_range)

@@ -11,7 +11,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from autodecoder.config import SCHEMA, DecoderConfig, complete_settings, parse_arch, to_dict
+from autodecoder.config import (
+    SCHEMA,
+    DecoderConfig,
+    complete_settings,
+    parse_arch,
+    parse_range,
+    to_dict,
+)
 from autodecoder.config.rules import check_choice, check_positive_int
 from autodecoder.core.decoder import init_decoder
 from autodecoder.core.scaling import SCALINGS
@@ -69,6 +76,7 @@ def save_model(model: Model, folder: Path | str) -> None:
         "decoder": to_dict(model.decoder.config),
         "scaler": model.scaler,
         "image_shape": list(model.image_shape),
+        "pixel_range": None if model.pixel_range is None else list(model.pixel_range),
         "metrics": last_metrics(model.history),
         "versions": library_versions(),
         "about": dict(model.about),
@@ -138,6 +146,7 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Model:
     is_table = scaler == "standardize"
     if is_table and (height, channels) != (1, 1):
         raise ValueError(f"image_shape of a table must be 1, features, 1, got {sides}")
+    pixel_range = content.get("pixel_range")
     about = content.get("about", {})
     if not isinstance(about, dict):
         raise ValueError("about must be an object")
@@ -185,6 +194,7 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Model:
         val_labels=found.get("val_labels"),
         history=history,
         standardization=standardization,
+        pixel_range=None if pixel_range is None else parse_range(pixel_range),
         about=about,
     )
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from autodecoder.config import (
     FitConfig,
     RunConfig,
     WatchConfig,
+    parse_range,
     to_dict,
 )
 from autodecoder.config.rules import as_plain, check_choice, check_learning_rate, check_seed
@@ -26,8 +28,16 @@ from autodecoder.core.population import advance, init_population, take_run
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.sweep import LearningRates
 from autodecoder.core.watch import DIVERGED
+from autodecoder.data.carriers import as_array
 from autodecoder.data.dataset import fingerprint_arrays
-from autodecoder.data.pixels import as_images, as_labels, to_pixels
+from autodecoder.data.pixels import (
+    PixelRange,
+    as_images,
+    as_labels,
+    check_channels_last,
+    dark,
+    to_pixels,
+)
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.model.model import Model
 from autodecoder.model.programs import limit_programs
@@ -44,6 +54,7 @@ def fit_model(
     fit: FitConfig | None = None,
     learning_rate: float = RECIPE_LEARNING_RATES["fast"],
     scaler: str = "standard",
+    pixel_range: PixelRange | str | None = None,
     augment: AugmentConfig | None = None,
     val_images: Any = None,
     labels: Any = None,
@@ -58,10 +69,11 @@ def fit_model(
 
     Parameters
     ----------
-    images : array
-        `(n, height, width, channels)`, `(n, height, width)` for one channel, or `(n, pixels)`;
-        uint8 from 0 to 255, or floats from 0 to 1. With the scaler `standardize` any features,
-        `(n, n_features)`.
+    images : array-like
+        `(n, height, width, channels)`, `(n, height, width)` for one channel, or `(n, pixels)`:
+        whole numbers from 0 to 255, or floats or booleans from 0 to 1, unless `pixel_range` says
+        otherwise. With the scaler `standardize` any features, `(n, n_features)`. Arrays, frames of
+        pandas, polars and Arrow, tensors and lists are read alike.
     decoder : DecoderConfig, optional
         Architecture and length of the latents.
     fit : FitConfig, optional
@@ -72,9 +84,12 @@ def fit_model(
     scaler : str
         `standard`, `zero_one` or `identity`, see the settings; or `standardize`: each feature is
         brought to mean 0 and standard deviation 1, and the decoder's output is linear.
+    pixel_range : (low, high) or "low:high", optional
+        Values of black and of white, whatever the type: `(0, 1)` for whole numbers that are 0 or 1,
+        `(0, 4095)` for 12 bits. The model keeps it, so that `infer` reads images alike.
     augment : AugmentConfig, optional
         Random changes of training images.
-    val_images : array, optional
+    val_images : array-like, optional
         Like `images`; their latents move along, under the co-trained protocol.
     labels, val_labels : (n,) integers, optional
         Kept with the model; the fit does not look at them.
@@ -109,10 +124,14 @@ def fit_model(
     check_learning_rate("learning_rate", learning_rate)
     if scaler == "standardize" and augment.enabled:
         raise ConfigError("augmentation is for pixels, and needs another scaler than standardize.")
-    rows, shape, standardization = _read(images, scaler)
+    if pixel_range is not None:
+        pixel_range = parse_range(pixel_range)
+        if scaler == "standardize":
+            raise ConfigError("pixel_range is for pixels: choose another scaler than standardize.")
+    rows, shape, standardization = _read(images, scaler, pixel_range)
     val_rows = np.zeros((0, rows.shape[1]), rows.dtype)
     if val_images is not None:
-        val_rows = _read_more("val_images", val_images, shape, standardization)
+        val_rows = _read_more("val_images", val_images, shape, standardization, pixel_range)
     labels = None if labels is None else as_labels("labels", labels, len(rows))
     if val_labels is not None:
         val_labels = as_labels("val_labels", val_labels, len(val_rows))
@@ -131,7 +150,8 @@ def fit_model(
     )
     latent_rate = fit.latent_learning_rate or learning_rate
     rates = LearningRates(*(jnp.full(1, r, jnp.float32) for r in (learning_rate, latent_rate)))
-    on_device = Images(jnp.asarray(rows), jnp.asarray(val_rows))
+    # Copied, since on a CPU jax would share the memory of arrays that the caller may change.
+    on_device = Images(jnp.array(rows), jnp.array(val_rows))
     limit_programs()
     places = place_images(on_device, config)
     key, first = jax.random.key(seed), np.zeros(1, np.uint32)
@@ -164,6 +184,7 @@ def fit_model(
         val_labels=val_labels,
         history={name: values for name, values in history.items() if np.isfinite(values).any()},
         standardization=standardization,
+        pixel_range=pixel_range,
         about={
             "data_fingerprint": fingerprint_arrays(
                 (part.reshape(-1, *shape), none if of_part is None else of_part)
@@ -182,7 +203,7 @@ def fit_model(
 
 
 def _read(
-    images: Any, scaler: str
+    images: Any, scaler: str, pixel_range: PixelRange | None
 ) -> tuple[Num[np.ndarray, "n values"], tuple[int, int, int], Standardization | None]:
     """Training images as rows, what one of them looks like, and how features were scaled."""
     if scaler == "standardize":
@@ -191,16 +212,19 @@ def _read(
         standardization = fit_standardization(table)
         rows = standardize(table, standardization)
         return rows, (1, table.shape[1], 1), standardization
-    array = images if hasattr(images, "shape") else np.asarray(images)
+    array = as_array("images", images)
     if array.ndim not in (2, 3, 4):
         raise DataError(
             "images must be (n, height, width, channels), (n, height, width) or (n, pixels), "
             f"got {tuple(array.shape)}."
         )
     _need_some("images", array)
+    check_channels_last("images", array.shape)
+    if pixel_range is None and (what := dark(array)):
+        warnings.warn(f"images {what}.", stacklevel=3)
     sides = array.shape[1:]
     shape = (1, *sides, 1) if array.ndim == 2 else (*sides, 1) if array.ndim == 3 else sides
-    return to_pixels(as_images(array, shape)), shape, None
+    return to_pixels(array, pixel_range=pixel_range), shape, None
 
 
 def _need_some(name: str, array: Any) -> None:
@@ -211,8 +235,12 @@ def _need_some(name: str, array: Any) -> None:
 
 
 def _read_more(
-    name: str, images: Any, shape: tuple[int, int, int], standardization: Standardization | None
+    name: str,
+    images: Any,
+    shape: tuple[int, int, int],
+    standardization: Standardization | None,
+    pixel_range: PixelRange | None,
 ) -> Num[np.ndarray, "n values"]:
     if standardization is None:
-        return to_pixels(as_images(images, shape, name))
+        return to_pixels(as_images(images, shape, name), pixel_range=pixel_range)
     return standardize(as_table(name, images, shape[1]), standardization)

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, Num, Shaped
+from jaxtyping import Array, Float, Int
 
 from autodecoder.config import InferConfig
 from autodecoder.config.rules import as_plain, check_positive_int, check_seed
@@ -22,13 +22,15 @@ from autodecoder.core.infer import (
     plan_inference,
 )
 from autodecoder.core.scaling import to_unit
-from autodecoder.data.pixels import as_images, as_mask, as_numbers, to_pixels, to_weights
+from autodecoder.data.carriers import as_array
+from autodecoder.data.pixels import PixelRange, as_mask, as_numbers, to_weights
 from autodecoder.errors import DataError
 from autodecoder.model.density import Density
 from autodecoder.model.generated import Generated, Trace
 from autodecoder.model.paths import latent_path
 from autodecoder.model.programs import limit_programs
-from autodecoder.model.tables import Standardization, as_table, standardize, unstandardize
+from autodecoder.model.samples import check_samples, to_rows
+from autodecoder.model.tables import Standardization, unstandardize
 
 #: Images decoded at once, be there as many or not: so an image has the same bits beside others.
 _DECODED_AT_ONCE = 256
@@ -57,6 +59,9 @@ class Model:
     standardization: Standardization | None = None
     """Of the features, where these are no pixels; then images are rows of a table, `(n_features,)`,
     in their own units."""
+    pixel_range: PixelRange | None = None
+    """Values of black and of white in images that it reads, as in those that it was trained on;
+    by default whole numbers lie between 0 and 255, floats and booleans between 0 and 1."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """Where it comes from: plain values."""
 
@@ -128,11 +133,12 @@ class Model:
 
         Parameters
         ----------
-        images : array
+        images : array-like
             `(n, height, width, channels)`, `(n, height, width)` for one channel, or
-            `(n, pixels)`; uint8 from 0 to 255, or floats from 0 to 1, which may be anything where
-            the mask hides them. May be a memory map. Of features `(n, n_features)`, in their own
-            units.
+            `(n, pixels)`: whole numbers from 0 to 255, or floats or booleans from 0 to 1, or what
+            `pixel_range` says; anything where the mask hides them. May be a memory map. Of
+            features `(n, n_features)`, in their own units. Arrays, frames, tensors and lists are
+            read alike, see `fit_model`.
         mask : array, optional
             True where a pixel counts, or weights, 0 or more; for every image or one for all. An
             image without a pixel that counts has losses that are not a number and start -1.
@@ -192,10 +198,10 @@ class Model:
         """
         way: list[np.ndarray] = []
         found = self._infer(
-            np.asarray(image)[None],
-            None if mask is None else np.asarray(mask)[None],
+            as_array("image", image, may_miss=self.standardization is not None)[None],
+            None if mask is None else as_array("mask", mask)[None],
             config,
-            None if given is None else np.asarray(given)[None],
+            None if given is None else as_numbers("given", given)[None],
             seed,
             lambda latents: way.append(latents[0]),
         )
@@ -213,7 +219,8 @@ class Model:
         config = InferConfig() if config is None else config
         seed = as_plain(seed)
         check_seed("seed", seed)
-        images = self._check(images, mask)
+        by = self.standardization
+        images = check_samples(images, self.image_shape, by, finite=mask is None)
         if mask is not None:
             mask = as_mask(mask, len(images), self.image_shape)
         dims = self.latent_dims
@@ -234,7 +241,7 @@ class Model:
             parts.append(
                 infer_latents(
                     plan,
-                    self._rows(images[chosen], start, weights),
+                    to_rows(images[chosen], start, weights, by, self.pixel_range),
                     weights=weights,
                     given=None if given is None else given[chosen],
                     watch=watch,
@@ -337,7 +344,8 @@ class Model:
     def _as_latent(
         self, name: str, end: Any, config: InferConfig | None, seed: int
     ) -> Float[np.ndarray, " dims"]:
-        if np.shape(end) == (self.latent_dims,):
+        end = as_array(name, end)
+        if end.shape == (self.latent_dims,):
             latent = as_numbers(name, end)
             if not np.isfinite(latent).all():
                 raise DataError(f"{name} is a latent with values that are not finite.")
@@ -345,30 +353,12 @@ class Model:
         shapes = {self.sample_shape, (math.prod(self.sample_shape),)}
         if self.sample_shape[2:] == (1,):
             shapes.add(self.sample_shape[:2])
-        if np.shape(end) not in shapes:
+        if end.shape not in shapes:
             raise DataError(
                 f"{name} must be a latent of {self.latent_dims} numbers or an image of "
-                f"{' × '.join(map(str, self.sample_shape))}, got {np.shape(end)}."
+                f"{' × '.join(map(str, self.sample_shape))}, got {end.shape}."
             )
-        return self.infer(np.asarray(end)[None], config=config, seed=seed).latents[0]
-
-    def _check(self, images: Any, mask: Any) -> Num[np.ndarray, "n ..."]:
-        """Images of the right shape and dtype."""
-        if self.standardization is None:
-            return as_images(images, self.image_shape)
-        return as_table("samples", images, self.image_shape[1], finite=mask is None)
-
-    def _rows(
-        self, images: Num[np.ndarray, "n ..."], first: int, weights: Shaped[Any, "n pixels"] | None
-    ) -> Num[np.ndarray, "n pixels"]:
-        """Checked images as the decoder's outputs are compared with them, but for the scaling."""
-        if self.standardization is None:
-            return to_pixels(images, first, weights)
-        seen = (
-            images if weights is None else np.where(weights > 0, images, self.standardization.mean)
-        )
-        table = as_table("samples that count", seen, first=first)
-        return standardize(table, self.standardization)
+        return self.infer(end[None], config=config, seed=seed).latents[0]
 
     def _plan(self, config: InferConfig, seed: int) -> InferencePlan:
         # All that plans differ in, but for the configuration that they carry.

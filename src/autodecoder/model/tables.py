@@ -77,5 +77,6 @@ def as_table(
         raise DataError(f"{name} must be (n, {wanted}), got {table.shape}.")
     good = np.isfinite(table).all(axis=1)
     if finite and not good.all():
-        raise DataError(f"{name} must be finite, but row {first + int(np.argmin(good))} is not.")
+        row = first + int(np.argmin(good))
+        raise DataError(f"{name} must be finite, but row {row} is not (counted from 0).")
     return table

@@ -13,6 +13,7 @@ import numpy as np
 from autodecoder.config import InferConfig
 from autodecoder.core.infer import Inference
 from autodecoder.core.losses import Errors
+from autodecoder.data.carriers import as_array
 from autodecoder.data.given import LATENT
 from autodecoder.data.pixels import as_images, as_mask, to_pixels, to_weights
 from autodecoder.files import whole_file
@@ -55,7 +56,7 @@ def check_given(model: Model, samples: Any, mask: Any, config: InferConfig, seed
     """
     is_table = model.standardization is not None
     if is_table:
-        samples = np.asanyarray(samples)
+        samples = as_array("samples", samples, may_miss=True)
         as_table("samples", samples[:0], *model.sample_shape)
     else:
         samples = as_images(samples, model.image_shape)
@@ -69,7 +70,7 @@ def check_given(model: Model, samples: Any, mask: Any, config: InferConfig, seed
             seen = rows if weights is None else np.where(weights > 0, rows, 0)
             as_table("samples", seen, first=part.start)
         else:
-            to_pixels(samples[part], part.start, weights)
+            to_pixels(samples[part], part.start, weights, model.pixel_range)
     model.infer(samples[:0], config=config, seed=seed)
     return given
 

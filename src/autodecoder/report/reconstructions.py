@@ -92,15 +92,16 @@ def write_reconstructions(
                 shown = made[:_N_SHOWN].copy()
             report(part.stop)
         if len(shown) and model.standardization is None:
-            _draw(given, shown, folder / "reconstructions.png")
+            _draw(model, given, shown, folder / "reconstructions.png")
     return errors
 
 
-def _draw(given: Given, made: np.ndarray, path: Path) -> None:
+def _draw(model: Model, given: Given, made: np.ndarray, path: Path) -> None:
     """The first images, what of them was seen, and their reconstructions."""
     n = len(made)
     weights = None if given.mask is None else to_weights(given.mask[:n])
-    pixels = to_pixels(given.samples[:n], weights=weights).reshape(made.shape)
+    pixels = to_pixels(given.samples[:n], weights=weights, pixel_range=model.pixel_range)
+    pixels = pixels.reshape(made.shape)
     figure = plot_reconstructions(
         np.rint(pixels).astype(np.uint8),
         np.rint(255 * np.nan_to_num(made)).astype(np.uint8),

@@ -143,6 +143,7 @@ class Study:
                 self.config.parts(trial.values)[0],
                 self.config.data.scaler,
                 (height, width, channels),
+                self.config.data.pixel_range,
                 {
                     "dataset": self.config.data.dataset,
                     "class_names": self.about["class_names"],

@@ -1,31 +1,38 @@
 """The images of a study: the configured share of its data set."""
 
+import logging
 import math
 
 from autodecoder.config import StudyConfig
 from autodecoder.data import Dataset, load_configured
 from autodecoder.errors import ConfigError
 
+_log = logging.getLogger(__name__)
+
 
 def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
     """Load the images of a study: the configured share of its data set.
 
+    A batch that is larger than the training set is all of it; a warning says so.
+
     Raises
     ------
     ConfigError
-        If a batch would be larger than the training set, or there are fewer training images than
-        candidates asked for.
+        If there are fewer training images than candidates asked for, or one alone where the images
+        of a batch are compared.
     DataError
         If the data set cannot be had.
     """
     dataset = load_configured(config.data, seed=config.seed, progress=progress)
     sizes = config.search.space.get("batch_size", (config.fit.batch_size,))
     largest = max(sizes) if isinstance(sizes, tuple) else sizes.high
-    if largest > len(dataset.train):
+    n = len(dataset.train)
+    if largest > n:
+        _log.warning("batch_size %g exceeds the %d training images: all are one batch.", largest, n)
+    if n == 1 and True in config.search.space.get("batch_norm", (config.decoder.batch_norm,)):
         raise ConfigError(
-            f"batch_size must not exceed the number of training images, {len(dataset.train)} "
-            f"({config.data.dataset} with examples_frac {config.data.examples_frac:g}), "
-            f"got {largest}."
+            "batch_norm compares the images of a batch, and needs two training images, got one; "
+            "--nobatch_norm goes without."
         )
     n_pixels = math.prod(dataset.train.images.shape[1:])
     config.infer.count_candidates(len(dataset.train), n_pixels)

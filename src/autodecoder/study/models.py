@@ -14,6 +14,7 @@ from autodecoder.core.fit import Snapshot
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.tree import arrays_to_tree
 from autodecoder.data import Dataset
+from autodecoder.data.pixels import PixelRange
 from autodecoder.model import Model
 from autodecoder.study.checkpoint import Outcome
 from autodecoder.study.observer import RunInfo
@@ -30,6 +31,7 @@ def make_model(snapshot: Snapshot, info: RunInfo, dataset: Dataset, config: Stud
         val_latents=np.asarray(snapshot.val_latents),
         labels=dataset.train.labels,
         val_labels=dataset.val.labels,
+        pixel_range=config.data.pixel_range,
         about={
             "dataset": dataset.name,
             "class_names": list(dataset.class_names),
@@ -48,6 +50,7 @@ def shown_model(
     decoder: DecoderConfig,
     scaler: str,
     image_shape: tuple[int, int, int],
+    pixel_range: PixelRange | None,
     about: Mapping[str, Any],
 ) -> Model:
     """The model that the pictures of a run show: as it was after its last epoch.
@@ -72,5 +75,6 @@ def shown_model(
         labels=shown.train_labels,
         val_labels=shown.val_labels,
         history=outcome.history,
+        pixel_range=pixel_range,
         about=about,
     )

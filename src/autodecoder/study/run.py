@@ -135,6 +135,12 @@ def run_study(
     return load_study(folder)
 
 
+def _own(images: np.ndarray) -> jax.Array:
+    """Images on the device; on a CPU, jax would share memory that the caller may change. Those that
+    are mapped, as they are large, are shared all the same."""
+    return jnp.asarray(images) if isinstance(images, np.memmap) else jnp.array(images)
+
+
 class _Worker:
     """One process at work on a study."""
 
@@ -153,7 +159,7 @@ class _Worker:
         self._observers = observers
         self._report = report
         self._should_stop = should_stop
-        self._images = Images(jnp.asarray(dataset.train.flat), jnp.asarray(dataset.val.flat))
+        self._images = Images(_own(dataset.train.flat), _own(dataset.val.flat))
         self._open: dict[str, Claim] = {}
         self._ledger: Ledger | None = None
         self._seconds: dict[Path, float] = {}

@@ -1,0 +1,81 @@
+"""What the arrays of an .npz are, by the names that people give them."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+#: Words that name a part of a data set; and what an array holds.
+_PARTS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "validate", "dev", "eval"),
+    "test": ("test", "testing", "holdout"),
+}
+_CONTENTS = {
+    "images": ("images", "image", "imgs", "img", "x", "data", "pixels", "samples"),
+    "labels": ("labels", "label", "targets", "target", "y", "classes", "class", "digits", "digit"),
+}
+_OF_WORD = {
+    word: name for names in (_PARTS, _CONTENTS) for name, words in names.items() for word in words
+}
+
+
+def find_parts(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """Tell images and labels, to train on and to validate with, by their names.
+
+    `images`, `labels`, `val_images` and `val_labels` are told first, then names of the same words:
+    `x_train`, `train_label`, `Targets`, `validation_images`. Images and labels to test with are
+    taken to validate with, where there are no others for that.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of all arrays.
+
+    Returns
+    -------
+    found : dict
+        From `images`, `labels`, `val_images` and `val_labels`, as far as there are such, to names.
+    others : list of str
+        The names that are left.
+    """
+    names = list(names)
+    told: dict[tuple[str, str], str] = {}
+    for name in sorted(names, key=lambda name: name not in _KEYS.values()):
+        kind = ("train", "images") if names == ["arr_0"] else _tell(name)
+        if kind is not None:
+            told.setdefault(kind, name)
+    val = "val" if ("val", "images") in told or ("test", "images") not in told else "test"
+    found = {
+        key: told[(val if part == "val" else part, content)]
+        for (part, content), key in _KEYS.items()
+        if (val if part == "val" else part, content) in told
+    }
+    return found, [name for name in names if name not in found.values()]
+
+
+def find_images(names: Iterable[str]) -> dict[str, str]:
+    """What `find_parts` finds, but for all that is not `images`."""
+    return {key: name for key, name in find_parts(names)[0].items() if key == "images"}
+
+
+_KEYS: Mapping[tuple[str, str], str] = {
+    ("train", "images"): "images",
+    ("train", "labels"): "labels",
+    ("val", "images"): "val_images",
+    ("val", "labels"): "val_labels",
+}
+
+
+def _tell(name: str) -> tuple[str, str] | None:
+    """The part and the content that a name says, if it says nothing else."""
+    # X_train, xTrain, xtrain and train-images as words.
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
+    words = [word.lower() for word in re.split(r"[^A-Za-z0-9]+", spaced) if word]
+    if len(words) == 1 and (joined := re.fullmatch("([xy])([a-z]+)|([a-z]+)([xy])", words[0])):
+        pair = [word for word in joined.groups() if word]
+        words = pair if all(word in _OF_WORD for word in pair) else words
+    kinds = [_OF_WORD.get(word, "") for word in words]
+    parts = [kind for kind in kinds if kind in _PARTS]
+    contents = [kind for kind in kinds if kind in _CONTENTS]
+    if "" in kinds or not kinds or len(parts) > 1 or len(contents) > 1:
+        return None
+    return (parts or ["train"])[0], (contents or ["images"])[0]

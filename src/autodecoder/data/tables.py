@@ -1,0 +1,113 @@
+"""Tables of numbers in text files, by commas or what else spreadsheets write."""
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from autodecoder.errors import DataError
+from autodecoder.text import decode_text
+
+#: What may stand between numbers; where it is not a comma, a comma may be the decimal point.
+_DELIMITERS = (",", ";", "\t", " ")
+
+
+def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarray, "n columns"]]:
+    """Read numbers, a row a line; a first line that holds other words names the columns.
+
+    Numbers stand between commas; or between semicolons, tabs or blanks, and then their decimal
+    point may be a comma. Which it is is told by the first line of numbers.
+
+    Parameters
+    ----------
+    path : Path
+    prefix : str
+        Of named columns, those are read whose name starts so. What is left blank is not a number.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, is empty, or holds anything else; lines of the file are counted
+        from 1.
+    """
+    try:
+        text = decode_text(path.read_bytes(), path)
+        # Written by Excel; a line that is left empty keeps the count.
+        text = re.sub(r"\Asep=.(?=\r?\n)", "", text)
+        delimiter = _delimiter(text)
+        lines = _split(text, delimiter)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no text in UTF-8 ({error.reason}); save it so.") from error
+    except csv.Error as error:
+        raise DataError(f"{path} is no table of numbers by commas ({error}).") from error
+    number = _number if delimiter == "," else _number_by_comma
+    header: list[str] = []
+    if lines and any(number(field) is None for field in lines[0][1]):
+        header = [name.strip() for name in lines.pop(0)[1]]
+    if not lines:
+        raise DataError(f"{path} holds no line of numbers.")
+    width = len(header) or len(lines[0][1])
+    chosen = [k for k in range(width) if not header or header[k].startswith(prefix)]
+    if delimiter != ",":
+        _refuse_both(lines, path)
+    table = np.empty((len(lines), len(chosen)))
+    for i, (line, fields) in enumerate(lines):
+        if len(fields) != width:
+            columns = "column" if width == 1 else "columns"
+            raise DataError(f"{path}: line {line} must have {width} {columns}, got {len(fields)}.")
+        for to, k in enumerate(chosen):
+            value = number(fields[k])
+            if value is None:
+                raise DataError(f"{path}: line {line} must hold numbers, got {fields[k][:100]!r}.")
+            table[i, to] = value
+    return header, table
+
+
+def _split(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """The fields of each line that is not empty, with its number in the file."""
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=delimiter == " "
+    )
+    return [(reader.line_num, fields) for fields in reader if fields]
+
+
+def _delimiter(text: str) -> str:
+    """What stands between the numbers of the first line that may hold some; else a comma."""
+    some = "\n".join([line for line in text.splitlines() if line.strip()][:2])
+    for delimiter in _DELIMITERS:
+        number = _number if delimiter == "," else _number_by_comma
+        found = [fields for _, fields in _split(some, delimiter)]
+        if found and _are_numbers(found[-1], number) and len(found[-1]) == len(found[0]):
+            return delimiter
+    return ","
+
+
+def _are_numbers(fields: list[str], number: Callable[[str], float | None]) -> bool:
+    return any(fields) and all(number(field) is not None for field in fields)
+
+
+def _refuse_both(lines: list[tuple[int, list[str]]], path: Path) -> None:
+    """Refuse points beside commas, either of which may be the decimal point."""
+    marks = {mark: [n for n, fields in lines if any(mark in f for f in fields)] for mark in ",."}
+    if all(marks.values()):
+        raise DataError(
+            f"{path} must have one decimal point, but has a comma in line {marks[','][0]} and a "
+            f"point in line {marks['.'][0]}."
+        )
+
+
+def _number(field: str) -> float | None:
+    try:
+        return float(field.strip() or "nan")
+    except ValueError:
+        return None
+
+
+def _number_by_comma(field: str) -> float | None:
+    return _number(field.replace(",", ".")) if field.count(",") < 2 else None

@@ -1,0 +1,42 @@
+"""Samples as a model is given them, pixels or features: checked, and as rows of its outputs."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from jaxtyping import Num, Shaped
+
+from autodecoder.data.pixels import PixelRange, as_images, dark, to_pixels
+from autodecoder.model.tables import Standardization, as_table, standardize
+
+
+def check_samples(
+    samples: Any,
+    image_shape: tuple[int, int, int],
+    standardization: Standardization | None,
+    *,
+    finite: bool,
+) -> Shaped[np.ndarray, "n ..."]:
+    """Samples of the right shape as an array; of features finite unless that is left open."""
+    if standardization is None:
+        return as_images(samples, image_shape)
+    return as_table("samples", samples, image_shape[1], finite=finite)
+
+
+def to_rows(
+    samples: Shaped[np.ndarray, "n ..."],
+    first: int,
+    weights: Shaped[Any, "n pixels"] | None,
+    standardization: Standardization | None,
+    pixel_range: PixelRange | None,
+) -> Num[np.ndarray, "n pixels"]:
+    """Checked samples as the decoder's outputs are compared with them, but for the scaling.
+
+    Errors count them from `first`.
+    """
+    if standardization is None:
+        if pixel_range is None and len(samples) > 1 and (what := dark(samples)):
+            warnings.warn(f"images {what}.", stacklevel=2)
+        return to_pixels(samples, first, weights, pixel_range)
+    seen = samples if weights is None else np.where(weights > 0, samples, standardization.mean)
+    return standardize(as_table("samples that count", seen, first=first), standardization)

@@ -1,0 +1,56 @@
+"""Tables of numbers, as spreadsheets and scripts write them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autodecoder.data.tables import read_table
+from autodecoder.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("text", "header", "rows"),
+    [
+        ("a,b\n1,2\n3,4\n", ["a", "b"], [[1, 2], [3, 4]]),
+        ("1.5,2\n", [], [[1.5, 2]]),
+        ("a;b\r\n1,5;2\r\n3;4,25\r\n", ["a", "b"], [[1.5, 2], [3, 4.25]]),
+        ("a;b\n1.5;2\n", ["a", "b"], [[1.5, 2]]),
+        ("a\tb\n1,5\t2\n", ["a", "b"], [[1.5, 2]]),
+        ("1.0e+00 2.5e+00\n3 4\n", [], [[1, 2.5], [3, 4]]),
+        ("sep=;\na;b\n1;2\n", ["a", "b"], [[1, 2]]),
+        ('"a;b",c\n1,2\n', ["a;b", "c"], [[1, 2]]),
+        ("a,b\n,2\n3,\n", ["a", "b"], [[np.nan, 2], [3, np.nan]]),
+        ("\n\na,b\n\n1,2\n", ["a", "b"], [[1, 2]]),
+        ("a\n1,5\n2\n", ["a"], [[1.5], [2]]),
+    ],
+)
+@pytest.mark.parametrize("mark", ["utf-8", "utf-8-sig"])
+def test_what_stands_between_numbers(
+    text: str, header: list[str], rows: list[list[float]], mark: str, tmp_path: Path
+) -> None:
+    (tmp_path / "some.csv").write_bytes(text.encode(mark))
+    found = read_table(tmp_path / "some.csv")
+    assert found[0] == header
+    np.testing.assert_array_equal(found[1], rows)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a,b\n1,2\n\n1\n", r"some\.csv: line 4 must have 2 columns, got 1"),
+        (b"a\n1\n1,2\n", r"line 3 must have 1 column, got 2"),
+        (b"a;b\n1;2\n1;x\n", r"line 3 must hold numbers, got 'x'"),
+        (b"1,5;2\n3;4.5\n", "one decimal point, but has a comma in line 1 and a point in line 2"),
+        ("a,b\n1,2\n".encode("utf-16"), "is encoded in UTF-16; save it in UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "is encoded in UTF-16; save it in UTF-8"),
+        ("a,b\n1,2\n".encode("utf-32"), "is encoded in UTF-32; save it in UTF-8"),
+        ("ä,b\n1,2\n".encode("latin-1"), "is no text in UTF-8"),
+        (b"a,b\n", "holds no line of numbers"),
+        (b"", "holds no line of numbers"),
+    ],
+)
+def test_what_is_no_table_is_told(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "some.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_table(tmp_path / "some.csv")
