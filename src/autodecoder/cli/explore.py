@@ -74,7 +74,9 @@ def explore(
             if why:
                 console.print(f"No images to pick from: {why}", highlight=False)
         else:
-            shelves = {"images": Shelf(open_samples(trained, images, resize=resize).samples)}
+            given = open_samples(trained, images, resize=resize)
+            names_ = None if given.names is None else np.array(given.names, object)
+            shelves = {"images": Shelf(given.samples, names=names_)}
         explorer = Explorer(trained, shelves)
         app = create_app(explorer, title=title_of(trained, folder), hosts=[host, *names])
         server = open_server(app, listening)
@@ -113,7 +115,9 @@ def _own_images(model: "Model") -> "tuple[dict[str, Shelf], str]":
         dataset = data_of_model(model)
     except (ConfigError, DataError) as error:
         return {}, f"{error} --images names others."
+    sets = {"validation": dataset.val, "training": dataset.train}
     return {
-        "validation": Shelf(dataset.val.images, dataset.val.labels),
-        "training": Shelf(dataset.train.images, dataset.train.labels),
+        name: Shelf(images.images, images.labels, images.names)
+        for name, images in sets.items()
+        if len(images)
     }, ""

@@ -10,6 +10,7 @@ import numpy as np
 from autodecoder.config import DataConfig
 from autodecoder.data.dataset import Dataset
 from autodecoder.data.pictures import Pictures, read_pictures
+from autodecoder.data.splits import note_own_validation
 from autodecoder.errors import ConfigError, DataError
 
 #: Names of the split to validate with, in the order of their rank.
@@ -53,6 +54,8 @@ def read_hub(place: str, config: DataConfig, *, seed: int, progress: bool) -> Da
             f"hf:{place} must have a split named train, or one alone, got {', '.join(splits)}."
         )
     val_name = next((name for name in _VALIDATION if name in splits and name != train_name), None)
+    if val_name is not None:
+        val_name = note_own_validation(val_name, config, f"hf:{place}")
     names = [train_name] if val_name is None else [train_name, val_name]
     columns = splits[train_name].features
     images = _column(columns, _IMAGES, (datasets.Image,))
@@ -117,4 +120,6 @@ def _pictures(rows: Any, column: str, labels: np.ndarray, split: str) -> Picture
             return io.BytesIO(image["bytes"])
         return Path(image["path"]) if image.get("path") else io.BytesIO()
 
-    return Pictures(labels, lambda i: os.fspath(f"{split}[{i}]"), source)
+    return Pictures(
+        labels, lambda i: os.fspath(f"{split}[{i}]"), source, names=np.arange(len(rows))
+    )

@@ -11,7 +11,8 @@ from autodecoder.config import DataConfig
 from autodecoder.data.arrays import open_arrays
 from autodecoder.data.dataset import Dataset, ImageSet
 from autodecoder.data.pixels import to_pixels
-from autodecoder.data.splits import choose
+from autodecoder.data.split_file import read_split
+from autodecoder.data.splits import choose, note_own_validation
 from autodecoder.data.storage import allocate
 from autodecoder.errors import DataError
 
@@ -46,6 +47,11 @@ def read_stack(path: Path, config: DataConfig, *, seed: int) -> Dataset:
     elif "val_labels" in arrays:
         raise DataError(f"{path} must hold val_images where it holds val_labels, but does not.")
     labels, class_names = _labels(given, counts, path)
+    split = None
+    if val_images is not None:
+        val_images = note_own_validation(val_images, config, path.name)
+    if config.split_by is not None:
+        split = read_split(config.split_by, np.arange(len(images)))
     rows, val_rows = choose(
         labels[0],
         None if val_images is None else labels[1],
@@ -53,12 +59,14 @@ def read_stack(path: Path, config: DataConfig, *, seed: int) -> Dataset:
         examples_frac=config.examples_frac,
         seed=seed,
         class_names=class_names,
+        given=split,
     )
     val_source = images if val_images is None else val_images
+    val_labels = labels[0] if val_images is None else labels[1]
     return Dataset(
         path.stem or "images",
-        ImageSet(_take(images, rows), labels[0][rows]),
-        ImageSet(_take(val_source, val_rows), labels[-1][val_rows]),
+        ImageSet(_take(images, rows), labels[0][rows], rows),
+        ImageSet(_take(val_source, val_rows), val_labels[val_rows], val_rows),
         class_names,
     )
 

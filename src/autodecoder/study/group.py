@@ -263,7 +263,7 @@ class Group:
                 metrics = {
                     name: rows[i, news]
                     for name, rows in histories.items()
-                    if name not in FRESH_METRICS
+                    if name not in FRESH_METRICS and (len(self._images.val) or name[:4] != "val_")
                 }
                 for observer in self._observers:
                     observer.record(slot.info, slot.recorded + 1, metrics)
@@ -291,7 +291,7 @@ class Group:
     def _validate(self, i: int, slot: Slot) -> None:
         """Evaluate a run under way by the fresh protocol, where that is due."""
         every = self._config.infer.fresh_every
-        if not every or slot.ended or slot.epoch % every or slot.epoch == slot.validated:
+        if not every or not len(self._images.val) or slot.ended or slot.epoch % every or slot.epoch == slot.validated:
             return
         run = self.take(i)
         metrics = fresh_metrics(validate_fresh(run, self._images, self._config))

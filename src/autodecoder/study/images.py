@@ -13,12 +13,13 @@ def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
     Raises
     ------
     ConfigError
-        If a batch would be larger than the training set, or there are fewer training images than
-        candidates asked for.
+        If a batch would be larger than the training set, there are fewer training images than
+        candidates asked for, or the objective needs validation images that there are not.
     DataError
         If the data set cannot be had.
     """
     dataset = load_configured(config.data, seed=config.seed, progress=progress)
+    config.with_objective(len(dataset.val))
     sizes = config.search.space.get("batch_size", (config.fit.batch_size,))
     largest = max(sizes) if isinstance(sizes, tuple) else sizes.high
     if largest > len(dataset.train):
