@@ -63,6 +63,8 @@ def explore(
     import threading
     import webbrowser
 
+    import numpy as np
+
     from autodecoder.cli.console import console
     from autodecoder.explorer import Explorer, Shelf, create_app, listen, open_server
 

@@ -89,8 +89,8 @@ class StudyConfig:
     log: LogConfig = field(default_factory=LogConfig)
     objective: str | None = setting(
         None,
-        f"Metric that ranks the trials: one of {', '.join((*METRICS, *METRIC_ALIASES))}; by default "
-        "val_loss, or loss where there are no validation images.",
+        f"Metric that ranks the trials: one of {', '.join((*METRICS, *METRIC_ALIASES))}; by "
+        "default val_loss, or loss where there are no validation images.",
         flag="objective",
         original="objective",
     )

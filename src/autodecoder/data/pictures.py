@@ -172,6 +172,8 @@ def read_pictures(
         _check_some(train, failures, name, n_found)
         if val is not None:
             _check_some(val, failures, name, n_found)
+        if split is not None:
+            split = split.take(np.flatnonzero(np.isin(names, train.names)))
         pairs = [(train, heads)] if val is None else [(train, heads), (val, val_heads)]
         shape = _shape(pairs, config)
         rows, val_rows = choose(
@@ -181,7 +183,7 @@ def read_pictures(
             examples_frac=config.examples_frac,
             seed=seed,
             class_names=class_names,
-            given=None if split is None else split.take(np.flatnonzero(np.isin(names, train.names))),
+            given=split,
         )
         chosen = (train.take(rows), (train if val is None else val).take(val_rows))
         parts = [_decode(part, shape, config, failures, progress) for part in chosen]

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num, Shaped
 
 from autodecoder.config import InferConfig
 from autodecoder.config.rules import check_seed
@@ -25,6 +25,7 @@ from autodecoder.report.plane import (
     latent_plane,
     pack,
     pack_decoder,
+    pack_names,
     pack_plane,
     pack_shape,
 )
@@ -43,6 +44,8 @@ class Shelf:
 
     images: Num[np.ndarray, "n ..."]
     labels: Int[np.ndarray, " n"] | None = None
+    names: Shaped[np.ndarray, " n"] | None = None
+    """What they are known by: paths, or rows of a file."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -77,6 +80,7 @@ class Explorer:
             **pack_shape(model),
             **pack_decoder(model),
             **pack_plane(model, latent_plane(latents)),
+            "names": pack_names(model),
             "n_latents": len(finite),
             "mean": (finite.mean(0) if some else np.zeros(model.latent_dims)).tolist(),
             "spread": np.where(spread > 0, spread, 1).tolist(),
@@ -201,7 +205,7 @@ class Explorer:
         return {"latents": made.latents.tolist()}
 
     def pick(self, name: str, index: int) -> dict[str, Any]:
-        """An image of a shelf, as `place` takes it, with its label.
+        """An image of a shelf, as `place` takes it, with its label and its name.
 
         Raises
         ------
@@ -224,7 +228,8 @@ class Explorer:
                 raise DataError(f"{name} {index} has pixels that do not lie between 0 and 1.")
             values = np.rint(255 * values)
         label = None if shelf.labels is None else int(shelf.labels[index])
-        return {"values": values.ravel().tolist(), "label": label}
+        known = None if shelf.names is None else str(shelf.names[index])
+        return {"values": values.ravel().tolist(), "label": label, "name": known}
 
     def read(self, content: bytes) -> dict[str, Any]:
         """An image file as an image of the model's shape, cropped around the centre and scaled.
@@ -245,7 +250,7 @@ class Explorer:
             decode(io.BytesIO(content), None if same else size, pixels)
         except UnreadableImage as error:
             raise DataError(f"the file cannot be used: {error}.") from error
-        return {"values": pixels.ravel().tolist(), "label": None}
+        return {"values": pixels.ravel().tolist(), "label": None, "name": None}
 
     def _latents(self, latents: Any) -> Float[np.ndarray, "n dims"]:
         dims = self.model.latent_dims

@@ -59,6 +59,9 @@ class Model:
     in their own units."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """Where it comes from: plain values."""
+    names: Shaped[np.ndarray, " n_train"] | None = None
+    val_names: Shaped[np.ndarray, " n_val"] | None = None
+    """What images are known by: paths below their folder, or rows of their file."""
 
     _plans: dict[tuple[object, ...], InferencePlan] = field(
         default_factory=dict, init=False, repr=False

@@ -268,7 +268,8 @@ class Group:
                 for observer in self._observers:
                     observer.record(slot.info, slot.recorded + 1, metrics)
                 slot.recorded = slot.epoch
-            self._validate(i, slot)
+            if len(self._images.val):
+                self._validate(i, slot)
             due = slot.ended or any(slot.epoch % s == 0 for s in _snapshot_steps(self._config) if s)
             if self._observers and due and slot.epoch > slot.shown:
                 snapshot = take_snapshot(self.take(i).state)
@@ -291,7 +292,7 @@ class Group:
     def _validate(self, i: int, slot: Slot) -> None:
         """Evaluate a run under way by the fresh protocol, where that is due."""
         every = self._config.infer.fresh_every
-        if not every or not len(self._images.val) or slot.ended or slot.epoch % every or slot.epoch == slot.validated:
+        if not every or slot.ended or slot.epoch % every or slot.epoch == slot.validated:
             return
         run = self.take(i)
         metrics = fresh_metrics(validate_fresh(run, self._images, self._config))

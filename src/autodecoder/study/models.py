@@ -30,6 +30,8 @@ def make_model(snapshot: Snapshot, info: RunInfo, dataset: Dataset, config: Stud
         val_latents=np.asarray(snapshot.val_latents),
         labels=dataset.train.labels,
         val_labels=dataset.val.labels,
+        names=dataset.train.names,
+        val_names=dataset.val.names,
         about={
             "dataset": dataset.name,
             "class_names": list(dataset.class_names),
