@@ -145,10 +145,10 @@ def _hold_out(
     rows = np.flatnonzero(counts[labels] > 1)
     names = ", ".join(class_names[k] for k in single[:_NAMED])
     more = f" and {len(single) - _NAMED} more" if len(single) > _NAMED else ""
+    rest = "" if len(rows) else "; none is left to validate with, unless split_by names some"
     _log.warning(
-        "%s: of %s%s there is one image only, which is trained on%s.",
-        "one class" if len(single) == 1 else f"{len(single)} classes",
-        *(names, more, "" if len(rows) else "; without others there is no validation"),
+        "%d of %d classes (%s%s) have one image only: it is trained on, not held out%s.",
+        *(len(single), np.count_nonzero(counts), names, more, rest),
     )
     return rows[_stratified(labels[rows], fraction, np.random.default_rng(seed))]
 
