@@ -50,7 +50,6 @@ def test_sets_are_frozen() -> None:
     [
         (2, 3, "one label, got 2 images and 3 labels"),
         (0, 1, "one label, got 0 images and 1 labels"),
-        (0, 0, "at least one image, got none"),
     ],
 )
 def test_images_and_labels_must_pair_up(
@@ -58,6 +57,26 @@ def test_images_and_labels_must_pair_up(
 ) -> None:
     with pytest.raises(DataError, match=message):
         ImageSet(np.zeros((n_images, 2, 2, 1), np.uint8), np.zeros(n_labels, int))
+
+
+def test_only_the_validation_set_may_be_empty() -> None:
+    none = IMAGES.take(np.arange(0))
+    data = replace(DATASET, val=none)
+    assert (len(data.val), data.val.flat.shape, data.image_shape) == (0, (0, 12), (2, 3, 2))
+    assert data.fingerprint != DATASET.fingerprint
+    with pytest.raises(DataError, match="tiny must hold at least one image to train on, got none"):
+        replace(DATASET, train=none)
+
+
+def test_names_stay_with_their_images(as_without_type_checks: None) -> None:
+    named = ImageSet(IMAGES.images, IMAGES.labels, np.array(["b/1.png", "a/2.png"], object))
+    assert IMAGES.names is None
+    assert IMAGES.take(np.array([1])).names is None
+    taken = named.take(np.array([1, 0, 1])).names
+    assert taken is not None
+    assert taken.tolist() == ["a/2.png", "b/1.png", "a/2.png"]
+    with pytest.raises(DataError, match="one name, got 2 images and 3 names"):
+        ImageSet(IMAGES.images, IMAGES.labels, np.arange(3))
 
 
 @pytest.mark.parametrize("shape", [(3, 2, 2), (2, 3, 1), (12, 1, 1)])
@@ -78,10 +97,11 @@ def test_fingerprint_is_the_same_in_every_release() -> None:
     "same",
     [
         replace(DATASET, name="other", class_names=("a", "b")),
+        replace(DATASET, train=replace(IMAGES, names=np.arange(2))),
         replace(DATASET, train=ImageSet(IMAGES.images, IMAGES.labels.astype(np.int16))),
         replace(DATASET, train=ImageSet(np.asfortranarray(IMAGES.images), IMAGES.labels)),
     ],
-    ids=["names", "type of the labels", "memory layout"],
+    ids=["names", "names of images", "type of the labels", "memory layout"],
 )
 def test_fingerprint_ignores_what_is_not_content(same: Dataset) -> None:
     assert same.fingerprint == DATASET.fingerprint

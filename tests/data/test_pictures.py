@@ -10,7 +10,7 @@ from PIL import Image
 from tests.data.builders import assert_same
 from tests.data.pictures import animation, bomb, classes, plain, quarters, save
 
-from autodecoder.data import Dataset, load_dataset, storage, subset
+from autodecoder.data import Dataset, ImageSet, load_dataset, storage, subset
 from autodecoder.data.given import open_given
 from autodecoder.errors import ConfigError, DataError
 
@@ -141,12 +141,105 @@ def test_or_are_an_error(bad: Path) -> None:
         load_dataset(f"folder:{bad}", strict=True)
 
 
+def test_the_only_image_of_a_class_is_trained_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    classes(tmp_path / "some", {"cat": 5, "cow": 1, "dog": 1})
+    data = load_dataset(f"folder:{tmp_path / 'some'}", val_fraction=0.4)
+    assert np.bincount(data.train.labels).tolist() == [3, 1, 1]
+    assert data.val.labels.tolist() == [0, 0]
+    assert caplog.messages == [
+        "2 of 3 classes (cow, dog) have one image only: it is trained on, not held out."
+    ]
+    caplog.clear()
+    one = load_dataset(f"folder:{tmp_path / 'some' / 'dog'}")
+    assert (len(one.train), len(one.val), one.image_shape) == (1, 0, (4, 6, 1))
+    assert len(caplog.messages) == 1
+    assert "none is left to validate with" in caplog.text
+
+
+def test_without_validation_all_are_trained_on(pets: Path, tmp_path: Path) -> None:
+    data = load_dataset(f"folder:{pets}", val_fraction=0.0)
+    assert sorted(levels(data.train.images)) == list(range(15))
+    assert data.val.images.shape == (0, 4, 6, 1)
+    half = load_dataset(f"folder:{pets}", val_fraction=0.0, examples_frac=0.5)
+    assert (len(half.train), len(half.val)) == (8, 0)
+
+
+def test_what_has_validation_images_keeps_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    classes(tmp_path / "train", {"cat": 2})
+    classes(tmp_path / "val", {"cat": 1})
+    data = load_dataset(f"folder:{tmp_path}", val_fraction=0.0)
+    assert (len(data.train), len(data.val)) == (2, 1)
+    assert "val_fraction 0 holds out none, but it has validation images" in caplog.text
+    assert names_of(data.train) == ["train/cat/0.png", "train/cat/1.png"]
+    assert names_of(data.val) == ["val/cat/0.png"]
+
+
+def names_of(images: ImageSet) -> list:
+    assert images.names is not None
+    return images.names.tolist()
+
+
+def test_names_are_paths_below_the_folder(pets: Path) -> None:
+    (pets / "cat" / "3.png").write_bytes(b"")  # no header
+    whole = (pets / "cat" / "4.png").read_bytes()
+    (pets / "cat" / "4.png").write_bytes(whole[:-30])  # a header, but no pixels
+    for fraction in (1.0, 0.5):
+        data = load_dataset(f"folder:{pets}", seed=2, examples_frac=fraction)
+        found = names_of(data.train) + names_of(data.val)
+        assert not {"cat/3.png", "cat/4.png"} & set(found)
+        for images in (data.train, data.val):
+            for name, pixels in zip(names_of(images), images.images, strict=True):
+                with Image.open(pets / name) as file:
+                    assert (np.asarray(file) == pixels[..., 0]).all()
+
+
+def test_a_file_says_what_to_validate_with(pets: Path, tmp_path: Path) -> None:
+    whole = load_dataset(f"folder:{pets}", val_fraction=0.0)
+    names = names_of(whole.train)
+    held_out = names[::4]
+    table = tmp_path / "split.csv"
+    table.write_text("".join(f"{n},{'val' if n in held_out else 'train'}\n" for n in names))
+    (pets / held_out[0]).write_bytes(b"")  # in the file still, though it cannot be read
+    data = load_dataset(f"folder:{pets}", split_by=table)
+    assert names_of(data.val) == held_out[1:]
+    assert set(names_of(data.train)) == set(names) - set(held_out)
+    half = load_dataset(f"folder:{pets}", split_by=table, examples_frac=0.5)
+    assert set(names_of(half.val)) < set(held_out)
+    assert data.fingerprint != load_dataset(f"folder:{pets}").fingerprint
+
+
+def test_groups_of_files_stay_together(pets: Path, tmp_path: Path) -> None:
+    names = names_of(load_dataset(f"folder:{pets}", val_fraction=0.0).train)
+    group = {name: f"p{k // 2}" for k, name in enumerate(names)}
+    table = tmp_path / "groups.csv"
+    table.write_text("file,patient\n" + "".join(f"{n},{g}\n" for n, g in group.items()))
+    data = load_dataset(f"folder:{pets}", split_by=table, val_fraction=0.25, seed=1)
+    parts = [{group[name] for name in names_of(images)} for images in (data.train, data.val)]
+    assert not parts[0] & parts[1]
+    assert 3 <= len(data.val) <= 5
+    assert_same(data, load_dataset(f"folder:{pets}", split_by=table, val_fraction=0.25, seed=1))
+    with pytest.raises(ConfigError, match="val_fraction must be above 0 with split_by"):
+        load_dataset(f"folder:{pets}", split_by=table, val_fraction=0.0)
+
+
+def test_a_file_may_cut_a_published_split_anew(tmp_path: Path) -> None:
+    classes(tmp_path / "pets" / "train", {"cat": 2})
+    classes(tmp_path / "pets" / "val", {"cat": 2})
+    table = tmp_path / "split.csv"
+    parts = {"train/cat/0.png": "val", "train/cat/1.png": "train"}
+    parts |= {"val/cat/0.png": "train", "val/cat/1.png": "val"}
+    table.write_text("".join(f"{n},{part}\n" for n, part in parts.items()))
+    data = load_dataset(f"folder:{tmp_path / 'pets'}", split_by=table)
+    assert names_of(data.train) == ["train/cat/1.png", "val/cat/0.png"]
+    assert names_of(data.val) == ["train/cat/0.png", "val/cat/1.png"]
+
+
 def test_too_few_images(tmp_path: Path) -> None:
     classes(tmp_path / "one", {"cat": 5, "dog": 1})
-    with pytest.raises(DataError, match=r"at least two images, .* but dog holds one"):
-        load_dataset(f"folder:{tmp_path / 'one'}")
-    with pytest.raises(DataError, match=r"at least two images, .* but images holds one"):
-        load_dataset(f"folder:{tmp_path / 'one' / 'dog'}")
     with pytest.raises(DataError, match=r"val_fraction 0\.99 leaves none of 5 images"):
         load_dataset(f"folder:{tmp_path / 'one' / 'cat'}", val_fraction=0.99)
     (tmp_path / "one" / "dog" / "0.png").write_bytes(b"")
@@ -299,7 +392,6 @@ def test_wholly_transparent_images_are_told(
 
 def test_files_for_a_model_are_read_by_its_range(tmp_path: Path) -> None:
     save(tmp_path / "a.png", Image.fromarray(np.array([[0, 1024, 4095]], np.uint16)))
-    about = {"settings": {"data": {"pixel_range": [0, 4095]}}}
     found = open_given(f"folder:{tmp_path}", (1, 3, 1), is_table=False, pixel_range=(0, 4095))
     assert found.samples.ravel().tolist() == [0, 64, 255]
 

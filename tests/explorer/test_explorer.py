@@ -89,9 +89,17 @@ def test_the_search_starts_where_it_is_told(client: Any, images: np.ndarray) -> 
 
 def test_an_image_is_picked(client: Any, images: np.ndarray) -> None:
     found = ask(client, "/pick", name="validation", index=4)
-    assert found == {"values": images[4].ravel().tolist(), "label": 1}
+    assert found == {"values": images[4].ravel().tolist(), "label": 1, "name": None}
     floats = ask(client, "/pick", name="floats", index=4)
-    assert floats == {"values": images[4].ravel().tolist(), "label": None}
+    assert floats == {"values": images[4].ravel().tolist(), "label": None, "name": None}
+
+
+def test_a_picked_image_has_its_name(images: np.ndarray) -> None:
+    names = np.array([f"a/{k}.png" for k in range(len(images))], object)
+    model = replace(make_model(), names=np.arange(300))
+    explorer = Explorer(model, {"paths": Shelf(images, names=names), "rows": Shelf(images)})
+    assert explorer.pick("paths", 4)["name"] == "a/4.png"
+    assert explorer.first_look["names"] == {"train": list(range(300)), "val": None}
 
 
 def test_what_is_not_finite_or_out_of_range_is_not_picked() -> None:
@@ -127,7 +135,7 @@ def test_a_file_becomes_an_image_of_the_models_shape(client: Any) -> None:
     content = io.BytesIO()
     picture.save(content, "PNG")
     found = client.post("/read", data=content.getvalue(), content_type=BYTES).json
-    assert found == {"values": [76] * 30, "label": None}
+    assert found == {"values": [76] * 30, "label": None, "name": None}
 
 
 def test_planes_of_longer_latents() -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,45 @@ def test_a_directory_holds_files_that_other_tools_read(folder: Path) -> None:
     assert content["decoder"]["arch"] == [8, 5]
     arrays, _ = read_tensors(folder / "decoder.safetensors")
     assert arrays["layers/0/weight"].shape == (DIMS, 8)
+
+
+NAMED = {"names": np.array([f"a/{k}.png" for k in range(6)], object), "val_names": np.arange(3)}
+
+
+def test_names_of_images_are_kept(model: Model, tmp_path: Path) -> None:
+    labels = np.array([0, 1, 0, 1, 2, 0], np.int32)
+    about = {"class_names": ["cat", "dog"]}
+    save_model(replace(model, **NAMED, labels=labels, about=about), tmp_path)
+    back = load_model(tmp_path)
+    assert back.names is not None
+    assert back.val_names is not None
+    assert back.names.tolist() == NAMED["names"].tolist()
+    assert back.val_names.tolist() == [0, 1, 2]
+    lines = (tmp_path / "images.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[:3] == ["set,index,name,class", "train,0,a/0.png,cat", "train,1,a/1.png,dog"]
+    assert lines[5] == "train,4,a/4.png,2", "a class without a name"
+    assert lines[7:] == ["val,0,0,", "val,1,1,", "val,2,2,"]
+    assert "`images.csv` tells of each latent" in (tmp_path / "README.md").read_text()
+    assert pickle.loads(pickle.dumps(back)).names[5] == "a/5.png"
+
+
+def test_names_of_another_model_are_not_taken(model: Model, tmp_path: Path) -> None:
+    save_model(replace(model, **NAMED), tmp_path)
+    table = (tmp_path / "images.csv").read_bytes()
+    save_model(model, tmp_path)
+    assert not (tmp_path / "images.csv").exists()
+    (tmp_path / "images.csv").write_bytes(table)  # as it stays in a repository of the Hub
+    assert load_model(tmp_path).names is None
+
+
+@pytest.mark.parametrize("content", [b"", b"set,index,name,class\ntrain,0,a,b\n", None])
+def test_damaged_names(model: Model, tmp_path: Path, content: bytes | None) -> None:
+    save_model(replace(model, **NAMED), tmp_path)
+    (tmp_path / "images.csv").unlink()
+    if content is not None:
+        (tmp_path / "images.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"images\.csv"):
+        load_model(tmp_path)
 
 
 def test_a_saved_model_replaces_the_one_before(folder: Path) -> None:

@@ -344,6 +344,43 @@ def test_what_is_missing_is_no_hindrance(show: Any, model: Model) -> None:
     np.testing.assert_allclose(decoded(page, latents), want, atol=1e-4)
 
 
+def test_the_image_below_the_pointer_is_named(show: Any) -> None:
+    names = np.array([f"<b>/{k}.png" for k in range(300)], object)
+    model = replace(make_model(), names=names, val_names=np.arange(50) + 1000)
+    film = [Frame(1, model.latents[choose_rows("train", 300, 2)] * 0, model.val_latents * 0)]
+    page = show(model, film=[*film, Frame(2, model.latents, model.val_latents)])
+    page.locator("input[data-layer=val]").click()
+    for k in (17, 299):
+        page.evaluate("(z) => window.autodecoder.moveTo(z)", model.latents[k].tolist())
+        settle(page)
+        assert page.locator("#point").inner_text() == f"train:{k} <b>/{k}.png"
+    page.locator("input[data-layer=train]").click()
+    page.locator("input[data-layer=val]").click()
+    page.evaluate("(z) => window.autodecoder.moveTo(z)", model.val_latents[7].tolist())
+    settle(page)
+    assert page.locator("#point").inner_text() == "val:7 1007"
+    page.locator("#film").fill("0")
+    page.evaluate("() => window.autodecoder.moveTo([0, 0])")
+    settle(page)
+    assert page.locator("#point").inner_text().startswith("val:"), "where all of them began"
+
+
+def test_a_point_without_a_name_has_its_index(show: Any) -> None:
+    model = replace(make_model(), val_latents=np.zeros((0, 2), np.float32), val_labels=None)
+    page = show(model)
+    assert page.locator("input[data-layer=val]").count() == 0
+    page.evaluate("(z) => window.autodecoder.moveTo(z)", model.latents[5].tolist())
+    settle(page)
+    assert page.locator("#point").inner_text() == "train:5"
+
+
+def test_names_beyond_a_size_do_not_travel(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = replace(make_model(), names=np.arange(300))
+    assert plane.pack_names(model) == {"train": list(range(300)), "val": None}
+    monkeypatch.setattr(plane, "_MOST_NAMED", 700)
+    assert plane.pack_names(model) == {"train": None, "val": None}
+
+
 def test_a_decoder_too_large_to_travel_is_told(show: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plane, "MOST_WEIGHTS", 100)
     model = make_model()

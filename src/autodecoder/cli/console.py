@@ -71,13 +71,21 @@ def _finite(content: Any) -> Any:
 def print_start(config: StudyConfig, dataset: Dataset) -> None:
     """Say what is about to run."""
     search = config.search
+    n_val = f"{len(dataset.val):,}" if len(dataset.val) else "no"
     console.print(
-        f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.val):,} validation "
-        f"images of {' × '.join(map(str, dataset.image_shape))}",
+        f"{dataset.name}: {len(dataset.train):,} training and {n_val} validation images of "
+        f"{' × '.join(map(str, dataset.image_shape))}",
         highlight=False,
     )
     if dataset.notes:
         console.print("; ".join(dataset.notes), highlight=False)
+    if not len(dataset.val):
+        console.print(
+            "Nothing is validated: there are no metrics val_ and fresh_val_, and no pictures of "
+            "validation images; trials are ranked by "
+            f"{config.with_objective(0).metric}.",
+            highlight=False,
+        )
     searched = "; ".join(
         f"{name.replace('_', ' ')} {describe(search.space[name])}" for name in config.searched
     )
@@ -113,7 +121,9 @@ def study_progress() -> Iterator[Callable[[Progress], None]]:
                 return
             if progress.stage == "fit":
                 text = f"epoch {progress.epoch}/{progress.num_epochs}"
-                metrics = f"loss {progress.loss:.4f}  val_loss {progress.val_loss:.4f}"
+                metrics = f"loss {progress.loss:.4f}"
+                if math.isfinite(progress.val_loss):  # as it is but without validation images
+                    metrics += f"  val_loss {progress.val_loss:.4f}"
                 bar.update(task, description=text, metrics=metrics)
             else:
                 text = f"fresh validation {progress.done + 1}/{progress.total}"

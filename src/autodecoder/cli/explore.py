@@ -63,6 +63,8 @@ def explore(
     import threading
     import webbrowser
 
+    import numpy as np
+
     from autodecoder.cli.console import console
     from autodecoder.explorer import Explorer, Shelf, create_app, listen, open_server
 
@@ -75,8 +77,9 @@ def explore(
                 console.print(f"No images to pick from: {why}", highlight=False)
         else:
             given = open_samples(trained, images, resize=resize)
+            names_ = None if given.names is None else np.array(given.names, object)
             pixel_range = None if given.names else trained.pixel_range
-            shelves = {"images": Shelf(given.samples, pixel_range=pixel_range)}
+            shelves = {"images": Shelf(given.samples, names=names_, pixel_range=pixel_range)}
         explorer = Explorer(trained, shelves)
         app = create_app(explorer, title=title_of(trained, folder), hosts=[host, *names])
         server = open_server(app, listening)
@@ -115,7 +118,9 @@ def _own_images(model: "Model") -> "tuple[dict[str, Shelf], str]":
         dataset = data_of_model(model)
     except (ConfigError, DataError) as error:
         return {}, f"{error} --images names others."
+    sets = {"validation": dataset.val, "training": dataset.train}
     return {
-        "validation": Shelf(dataset.val.images, dataset.val.labels),
-        "training": Shelf(dataset.train.images, dataset.train.labels),
+        name: Shelf(images.images, images.labels, images.names)
+        for name, images in sets.items()
+        if len(images)
     }, ""

@@ -1,7 +1,12 @@
 """`autodecoder info`: what a model is."""
 
+from typing import TYPE_CHECKING
+
 from autodecoder.cli.flags import Json
 from autodecoder.cli.inputs import ModelFolder
+
+if TYPE_CHECKING:
+    from autodecoder.model import Model
 
 
 def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
@@ -35,6 +40,7 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
                 "n_latents": len(trained.latents),
                 "n_val_latents": len(trained.val_latents),
                 "has_labels": trained.labels is not None,
+                "has_names": trained.names is not None,
                 "metrics": metrics,
                 "versions": versions,
                 "bytes": n_bytes,
@@ -43,7 +49,25 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
         )
         return False
     written = ", ".join(f"{name} {version}" for name, version in versions.items())
-    facts = {**model_facts(trained), "written by": written or None, "on disk": f"{n_bytes:,} bytes"}
+    facts = {
+        **model_facts(trained),
+        "names": _names(trained),
+        "written by": written or None,
+        "on disk": f"{n_bytes:,} bytes",
+    }
     shown = {name: f"{v:.4g}" for name, v in metrics.items() if "gradient" not in name}
     print_facts(model, {**facts, **shown})
     return False
+
+
+def _names(model: "Model") -> str | None:
+    """The first and the last of each set; all stand in a file."""
+    from autodecoder.data.names import FILE
+
+    ends = [
+        f"{name}:0 {names[0]}"
+        + (f" to {name}:{len(names) - 1} {names[-1]}" if len(names) > 1 else "")
+        for name, names in (("train", model.names), ("val", model.val_names))
+        if names is not None and len(names)
+    ]
+    return f"{'; '.join(ends)}; all in {FILE}" if ends else None

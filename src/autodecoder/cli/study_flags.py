@@ -53,6 +53,7 @@ class StudyFlags:
     colour: Annotated[str | None, flag(_DATA, "data.colour")] = None
     range: Annotated[str | None, flag(_DATA, "data.pixel_range")] = None
     val_fraction: Annotated[float | None, flag(_DATA, "data.val_fraction")] = None
+    split_by: Annotated[Path | None, flag(_DATA, "data.split_by")] = None
     strict: Annotated[bool | None, flag(_DATA, "data.strict")] = None
     scaler: Annotated[str | None, flag(_DATA, "data.scaler")] = None
     augmentation: Annotated[tuple[str, ...], flag(_DATA, "augment.enabled")] = ()
@@ -182,6 +183,9 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
     settings = merge(settings, nest({"search.space": space}))
     study = study_config(settings)
     study = replace(study, data=replace(study.data, dataset=_absolute(study.data.dataset)))
+    if study.data.split_by is not None:
+        path = os.path.abspath(study.data.split_by.expanduser())  # noqa: PTH100 (as below)
+        study = replace(study, data=replace(study.data, split_by=Path(path)))
     folder = flags.out or Path("runs") / _name(study, "seed" in settings)
     if "seed" not in settings:
         study = replace(study, seed=_recorded_seed(folder, flags.reset_training))

@@ -26,8 +26,8 @@ def print_study(study: Study) -> None:
     which = f"The best {_N_SHOWN} of {n_trials} trials" if n_trials > _N_SHOWN else "Trials"
     console.print(f"\n{which} by {study.metric} at its best epoch{over}; best first")
     console.print("(losses: mean after the last epoch)")
-    table = _table()
-    for name in ("trial", *config.searched, "best", *_METRICS):
+    table, metrics = _table(), _METRICS if study.about.get("n_val") != 0 else ("loss",)
+    for name in ("trial", *config.searched, "best", *metrics):
         table.add_column(
             name.replace("_", " ") if name in config.searched else name, justify="right"
         )
@@ -38,7 +38,7 @@ def print_study(study: Study) -> None:
             trial.trial_id,
             *(format_value(trial.values[name]) for name in config.searched),
             format_score(trial),
-            *(_number(trial.last(metric)) for metric in _METRICS),
+            *(_number(trial.last(metric)) for metric in metrics),
             _epochs(trial),
             f"{sum(e.seconds for e in trial.executions):.1f}",
             _ended(trial),
@@ -86,7 +86,7 @@ def print_studies(studies: Sequence[Study], unreadable: Sequence[tuple[Path, str
             _values(config, "arch"),
             _values(config, "latent_dims"),
             _trials_ended(study),
-            config.objective,
+            config.objective or config.metric,
             "none yet" if best is None else format_score(best),
         )
     wide_console().print(table)
@@ -100,7 +100,7 @@ def print_comparison(one: Study, other: Study) -> None:
     for name in ("", str(one.folder), str(other.folder)):
         table.add_column(name, justify="left" if not name else "right")
     pair = (one, other)
-    table.add_row("objective", *(study.config.objective for study in pair))
+    table.add_row("objective", *(study.config.objective or study.metric for study in pair))
     table.add_row("trials ended", *(_trials_ended(study) for study in pair))
     bests = [study.best_trial for study in pair]
     table.add_row("best score", *("none" if b is None else format_score(b) for b in bests))

@@ -18,6 +18,7 @@ _MEANT_BEFORE: Mapping[int, Mapping[str, Any]] = MappingProxyType(
                 "data.colour": "auto",
                 "data.image_size": None,
                 "data.pixel_range": None,
+                "data.split_by": None,
                 "data.strict": False,
                 "data.val_fraction": 0.2,
                 "fit.base_width": None,

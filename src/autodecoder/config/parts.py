@@ -83,8 +83,15 @@ class DataConfig:
     val_fraction: float = setting(
         0.2,
         "Share of your own images to hold out for validation, by class, drawn by the seed; where "
-        "there are no validation images already.",
+        "there are no validation images already. 0 is for none: nothing is validated.",
         flag="val_fraction",
+    )
+    split_by: Path | None = setting(
+        None,
+        "Table of the names of your own images (paths below the folder, or rows, from 0), with a "
+        "column of parts, train or val, or of groups that stay together when val_fraction is held "
+        "out (docs/datasets.md).",
+        flag="split_by",
     )
     strict: bool = setting(
         False,
@@ -107,8 +114,10 @@ class DataConfig:
         if self.pixel_range is not None:
             check_range(self.pixel_range)
         check_number("val_fraction", self.val_fraction)
-        if not 0 < self.val_fraction < 1:
-            raise ConfigError(f"val_fraction must lie between 0 and 1, got {self.val_fraction}.")
+        if not 0 <= self.val_fraction < 1:
+            raise ConfigError(
+                f"val_fraction must be at least 0 and below 1, got {self.val_fraction}."
+            )
         check_switch("strict", self.strict)
         check_choice("scaler", self.scaler, SCALERS)
         check_number("examples_frac", self.examples_frac)

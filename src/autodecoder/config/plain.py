@@ -158,8 +158,8 @@ def _build(kind: type, values: Any, prefix: str) -> Any:
             arguments[name] = _space(value)
         elif name == "arch":
             arguments[name] = read_value(name, value)
-        elif name == "data_dir":
-            arguments[name] = _path(value)
+        elif name in ("data_dir", "split_by"):
+            arguments[name] = _path(f"{prefix}{name}", value)
         elif name == "image_size":
             arguments[name] = None if value is None else parse_size(value)
         elif name == "pixel_range":
@@ -174,10 +174,10 @@ def _build(kind: type, values: Any, prefix: str) -> Any:
     return kind(**arguments)
 
 
-def _path(value: Any) -> Path | None:
+def _path(name: str, value: Any) -> Path | None:
     if value is None or isinstance(value, str | Path):
         return None if value is None else Path(value)
-    raise ConfigError(f"data.data_dir must be a path in quotes, got {value!r}.")
+    raise ConfigError(f"{name} must be a path in quotes, got {value!r}.")
 
 
 def _words(path: str, value: Any) -> tuple[str, ...]:

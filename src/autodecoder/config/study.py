@@ -87,9 +87,10 @@ class StudyConfig:
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     log: LogConfig = field(default_factory=LogConfig)
-    objective: str = setting(
-        "val_loss",
-        f"Metric that ranks the trials: one of {', '.join((*METRICS, *METRIC_ALIASES))}.",
+    objective: str | None = setting(
+        None,
+        f"Metric that ranks the trials: one of {', '.join((*METRICS, *METRIC_ALIASES))}; by "
+        "default val_loss, or loss where there are no validation images.",
         flag="objective",
         original="objective",
     )
@@ -117,7 +118,8 @@ class StudyConfig:
             if isinstance(kind, type) and not isinstance(value, kind):
                 raise ConfigError(f"{part.name} must be a {kind.__name__}, got {value!r}.")
         take_plain(self)
-        check_choice("objective", self.objective, (*METRICS, *METRIC_ALIASES))
+        if self.objective is not None:
+            check_choice("objective", self.objective, (*METRICS, *METRIC_ALIASES))
         check_positive_int("executions_per_trial", self.executions_per_trial, most=10_000)
         check_seed("seed", self.seed)
         check_switch("use_xla", self.use_xla)
@@ -140,7 +142,25 @@ class StudyConfig:
     @property
     def metric(self) -> str:
         """The recorded metric that the objective names."""
-        return METRIC_ALIASES.get(self.objective, self.objective)
+        objective = "val_loss" if self.objective is None else self.objective
+        return METRIC_ALIASES.get(objective, objective)
+
+    def with_objective(self, n_val: int) -> "StudyConfig":
+        """The same with the objective that goes with so many validation images, if none is given.
+
+        Raises
+        ------
+        ConfigError
+            If one is given that they would be needed for.
+        """
+        if n_val == 0 and self.objective is not None and "val_" in self.metric:
+            raise ConfigError(
+                f"objective must be a metric of training, as there are no validation images: loss, "
+                f"mae or psnr, got {self.objective}."
+            )
+        if self.objective is not None:
+            return self
+        return replace(self, objective="val_loss" if n_val else "loss")
 
     @property
     def epoch_metric(self) -> str:

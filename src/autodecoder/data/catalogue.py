@@ -49,6 +49,11 @@ _CIFAR10_CLASSES = (
 )
 
 
+def _numbered(images: np.ndarray, labels: np.ndarray) -> ImageSet:
+    """Images known by their rows in the published files, one file after the other."""
+    return ImageSet(images, labels.astype(np.int32), np.arange(len(images)))
+
+
 @dataclass(frozen=True)
 class IdxSource:
     """A set published as four gzipped IDX files."""
@@ -119,7 +124,7 @@ class IdxSource:
                     f"{image_path}: a set must hold at least one image of at least one pixel, got "
                     f"{' × '.join(map(str, images.shape))}."
                 )
-            sets.append(ImageSet(images[..., None], labels.astype(np.int32)))
+            sets.append(_numbered(images[..., None], labels))
         return Dataset(name, sets[0], sets[1], self.class_names)
 
 
@@ -181,7 +186,7 @@ class CifarSource:
                 for file in files
             ]
             images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-            sets.append(ImageSet(images, labels.astype(np.int32)))
+            sets.append(_numbered(images, labels))
         return Dataset(name, sets[0], sets[1], self.class_names)
 
 
@@ -359,6 +364,6 @@ def _digits() -> Dataset:
 
     values, labels = load_digits(return_X_y=True)
     pixels = np.rint(np.asarray(values) * (255 / 16)).astype(np.uint8)
-    images = ImageSet(pixels.reshape(-1, 8, 8, 1), np.asarray(labels).astype(np.int32))
+    images = _numbered(pixels.reshape(-1, 8, 8, 1), np.asarray(labels))
     train, val = split(images, _DIGITS_VAL_FRACTION, seed=0)
     return Dataset("digits", train, val, _MNIST_CLASSES)

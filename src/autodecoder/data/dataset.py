@@ -1,12 +1,13 @@
 """The form that every source delivers its images in."""
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Shaped, UInt8
 
 from autodecoder.errors import DataError
 
@@ -23,15 +24,19 @@ class ImageSet:
         Pixels from 0 to 255.
     labels : (n,) integer
         Class of each image, counted from 0.
+    names : (n,) str or integer, optional
+        What each image is known by: its path below the folder, or its row in the file, counted from
+        0.
 
     Raises
     ------
     DataError
-        If there are more or fewer labels than images, or none of either.
+        If there are more or fewer labels or names than images.
     """
 
     images: UInt8[np.ndarray, "n height width channels"]
     labels: Int[np.ndarray, " n"]
+    names: Shaped[np.ndarray, " n"] | None = None
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.labels):
@@ -39,8 +44,11 @@ class ImageSet:
                 f"every image needs one label, got {len(self.images)} images "
                 f"and {len(self.labels)} labels."
             )
-        if len(self.images) == 0:
-            raise DataError("a set must hold at least one image, got none.")
+        if self.names is not None and len(self.names) != len(self.images):
+            raise DataError(
+                f"every image needs one name, got {len(self.images)} images and "
+                f"{len(self.names)} names."
+            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -48,20 +56,22 @@ class ImageSet:
     @property
     def flat(self) -> UInt8[np.ndarray, "n pixels"]:
         """Each image as one row of pixels."""
-        return self.images.reshape(len(self.images), -1)
+        return self.images.reshape(len(self.images), math.prod(self.images.shape[1:]))
 
     def take(self, indices: Int[np.ndarray, " k"]) -> "ImageSet":
-        return ImageSet(self.images[indices], self.labels[indices])
+        names = None if self.names is None else self.names[indices]
+        return ImageSet(self.images[indices], self.labels[indices], names)
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A training and a validation set of images of one size.
+    """A training and a validation set of images of one size; the latter may be empty.
 
     Raises
     ------
     DataError
-        If the images of the two sets differ in height, width or channels.
+        If there is no training image, or the images of the two sets differ in height, width or
+        channels.
     """
 
     name: str
@@ -72,6 +82,8 @@ class Dataset:
     """What is used of the source, for people: files, classes, shares."""
 
     def __post_init__(self) -> None:
+        if len(self.train) == 0:
+            raise DataError(f"{self.name} must hold at least one image to train on, got none.")
         if self.train.images.shape[1:] != self.val.images.shape[1:]:
             raise DataError(
                 f"{self.name}: training and validation images must be of one shape, got "

@@ -12,6 +12,7 @@ import numpy as np
 from autodecoder.config import DataConfig, split_hub
 from autodecoder.data.dataset import Dataset
 from autodecoder.data.pictures import Pictures, read_pictures
+from autodecoder.data.splits import note_own_validation
 from autodecoder.errors import ConfigError, DataError
 
 _log = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ def read_hub(place: str, config: DataConfig, *, seed: int, progress: bool) -> Da
         ) from error
     splits = _load(datasets, place, progress)
     train_name, val_name = _choose_splits(splits, place)
+    if val_name is not None:
+        val_name = note_own_validation(val_name, config, f"hf:{place}")
     names = [train_name] if val_name is None else [train_name, val_name]
     columns = splits[train_name].features
     images = _image_column(datasets, columns, place)
@@ -240,4 +243,6 @@ def _pictures(rows: Any, column: str, labels: np.ndarray, split: str) -> Picture
             return io.BytesIO(image["bytes"])
         return Path(image["path"]) if image.get("path") else io.BytesIO()
 
-    return Pictures(labels, lambda i: os.fspath(f"{split}[{i}]"), source)
+    return Pictures(
+        labels, lambda i: os.fspath(f"{split}[{i}]"), source, names=np.arange(len(rows))
+    )

@@ -20,6 +20,7 @@ def load_dataset(
     colour: str = "auto",
     pixel_range: str | PixelRange | None = None,
     val_fraction: float = 0.2,
+    split_by: Path | str | None = None,
     examples_frac: float = 1.0,
     strict: bool = False,
     seed: int = 0,
@@ -44,7 +45,10 @@ def load_dataset(
         Values of black and of white in images of your own, where they are not those of the type.
     val_fraction : float
         Share of images of your own to hold out for validation, class by class, unless there are
-        validation images already.
+        validation images already; 0 holds out none. The only image of a class is trained on.
+    split_by : path, optional
+        A table of the names of images of your own, and of the part, `train` or `val`, or the group
+        of each; groups stay together. See docs/datasets.md.
     examples_frac : float
         Share of the training and of the validation images to keep, class by class; others are not
         read, where possible. 0 and 1 both mean all.
@@ -58,7 +62,8 @@ def load_dataset(
     Returns
     -------
     Dataset
-        The validation set of a published one is its test set; of `digits`, a fixed fifth.
+        The validation set of a published one is its test set; of `digits`, a fixed fifth. Its
+        `names` say which image is which: paths below the folder, or rows of the file.
 
     Raises
     ------
@@ -80,6 +85,7 @@ def load_dataset(
         colour=colour,
         pixel_range=None if pixel_range is None else parse_range(pixel_range),
         val_fraction=val_fraction,
+        split_by=None if split_by is None else Path(split_by),
         examples_frac=examples_frac,
         strict=strict,
     )
@@ -99,6 +105,10 @@ def load_configured(config: DataConfig, *, seed: int, progress: bool = False) ->
     kind, place = split_source(config.dataset)
     if kind not in ("folder", "hf"):
         _refuse_conversion(config, kind)
+    if config.split_by is not None and not place:
+        raise ConfigError(f"split_by is for images of your own, not for {kind}.")
+    if config.split_by is not None:
+        config = replace(config, split_by=_own_path(str(config.split_by)))
     path = _own_path(place) if kind in ("folder", "npz", "npy") else Path(place)
     # Imported at use, since a published data set needs none of it.
     if kind == "folder":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from tqdm import tqdm
 
 from autodecoder.config import DataConfig
@@ -19,7 +19,8 @@ from autodecoder.data.faults import find_faults
 from autodecoder.data.folder import Listing, describe_files, list_images
 from autodecoder.data.notes import describe_use
 from autodecoder.data.samples import Seen
-from autodecoder.data.splits import choose
+from autodecoder.data.split_file import read_split
+from autodecoder.data.splits import choose, note_own_validation
 from autodecoder.data.storage import allocate
 from autodecoder.data.walk import shown
 from autodecoder.errors import DataError
@@ -40,6 +41,8 @@ class Pictures:
     """What errors call an image."""
     source: Callable[[int], Path | io.BytesIO]
     """Where its bytes are."""
+    names: Shaped[np.ndarray, " n"]
+    """What a data set calls them: text, or numbers of rows."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,6 +52,7 @@ class Pictures:
             self.labels[indices],
             lambda i: self.name(int(indices[i])),
             lambda i: self.source(int(indices[i])),
+            self.names[indices],
         )
 
 
@@ -62,9 +66,15 @@ def read_folder(root: Path, config: DataConfig, *, seed: int, progress: bool) ->
     """
     train, val = list_images(root, strict=config.strict)
     names = sorted({*train.classes, *(val.classes if val else ())})
+    pictures = _pictures(train, names, root)
+    val_pictures = None if val is None else _pictures(val, names, root)
+    if val_pictures is not None and config.split_by is not None:
+        pictures, val_pictures = _join(pictures, val_pictures), None
+    if val_pictures is not None:
+        note_own_validation(val_pictures, config, shown(root.name))
     return read_pictures(
-        _pictures(train, names),
-        None if val is None else _pictures(val, names),
+        pictures,
+        val_pictures,
         tuple(shown(name) or "images" for name in names),
         config,
         name=shown(root.resolve().name) or "images",
@@ -115,11 +125,7 @@ def read_as(
             f"image files have 1 or 3 channels, but images must be (n, {height}, {width}, "
             f"{channels}); give them as an .npy file."
         )
-    pictures = Pictures(
-        np.zeros(len(paths), np.int32),
-        lambda i: shown(paths[i].relative_to(root)),
-        lambda i: paths[i],
-    )
+    pictures = _files(paths, np.zeros(len(paths), np.int32), root)
     images = allocate((len(paths), *image_shape))
     seen: list[Seen] = []
 
@@ -139,7 +145,7 @@ def read_as(
         which = f"{len(failures)} of {len(paths)} image files" if len(paths) > 1 else "image file"
         raise DataError(f"{which} cannot be used: {_list(failures)}.")
     _warn(find_faults(seen, pixel_range), shown(root.resolve().name))
-    return images, [pictures.name(i) for i in range(len(paths))]
+    return images, pictures.names.tolist()
 
 
 def read_pictures(
@@ -166,6 +172,8 @@ def read_pictures(
     """
     failures: list[tuple[str, str]] = []
     seen: list[Seen] = []
+    names = train.names
+    split = None if config.split_by is None else read_split(config.split_by, names)
     with quiet_pillow():
         train, heads = _survey(train, config, failures, progress)
         n_found = len(train) + len(failures)
@@ -176,6 +184,8 @@ def read_pictures(
         _check_some(train, failures, name, n_found)
         if val is not None:
             _check_some(val, failures, name, n_found)
+        if split is not None:
+            split = split.take(np.flatnonzero(np.isin(names, train.names)))
         pairs = [(train, heads)] if val is None else [(train, heads), (val, val_heads)]
         shape = _shape(pairs, config)
         rows, val_rows = choose(
@@ -185,6 +195,7 @@ def read_pictures(
             examples_frac=config.examples_frac,
             seed=seed,
             class_names=class_names,
+            given=split,
         )
         chosen = (train.take(rows), (train if val is None else val).take(val_rows))
         parts = [_decode(part, shape, config, failures, seen, progress) for part in chosen]
@@ -196,14 +207,27 @@ def read_pictures(
     return Dataset(name, parts[0], parts[1], class_names, notes)
 
 
-def _pictures(listing: Listing, names: Sequence[str]) -> Pictures:
+def _pictures(listing: Listing, names: Sequence[str], root: Path) -> Pictures:
     paths = listing.paths
     labels = [names.index(name) for name in listing.classes]
     counts = [len(files) for files in listing.classes.values()]
+    return _files(paths, np.repeat(np.array(labels, np.int32), counts), root)
+
+
+def _files(paths: Sequence[Path], labels: Int[np.ndarray, " n"], root: Path) -> Pictures:
+    """Files, known by their paths below a folder."""
+    names = np.array([shown(path.relative_to(root)) for path in paths], object)
+    return Pictures(labels, lambda i: names[i], lambda i: paths[i], names)
+
+
+def _join(one: Pictures, other: Pictures) -> Pictures:
+    """The files of both."""
+    n = len(one)
     return Pictures(
-        np.repeat(np.array(labels, np.int32), counts),
-        lambda i: shown(paths[i].relative_to(listing.root)),
-        lambda i: paths[i],
+        np.concatenate([one.labels, other.labels]),
+        lambda i: one.name(i) if i < n else other.name(i - n),
+        lambda i: one.source(i) if i < n else other.source(i - n),
+        np.concatenate([one.names, other.names]),
     )
 
 
@@ -272,12 +296,12 @@ def _decode(
     failed = _in_threads(fill, pictures, "images" if progress else None)
     failures += failed
     good = np.flatnonzero(read)
-    if len(good) == 0:
+    if len(good) == 0 < len(pictures):
         raise DataError(f"none of the images can be read: {_list(failed)}.")
     for to, i in enumerate(good):
         if to != i:
             images[to] = images[i]
-    return ImageSet(images[: len(good)], pictures.labels[good])
+    return ImageSet(images[: len(good)], pictures.labels[good], pictures.names[good])
 
 
 def _in_threads(

@@ -1,12 +1,21 @@
 """Which images of a data set are used."""
 
+import logging
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int
 
+from autodecoder.config import DataConfig
 from autodecoder.data.dataset import Dataset, ImageSet
-from autodecoder.errors import DataError
+from autodecoder.data.split_file import TRAIN, VAL, Split, hold_out_groups
+from autodecoder.errors import ConfigError, DataError
+
+_log = logging.getLogger(__name__)
+_Source = TypeVar("_Source")
+#: Classes that a warning names.
+_NAMED = 3
 
 
 def subset(dataset: Dataset, fraction: float, *, seed: int) -> Dataset:
@@ -24,7 +33,7 @@ def subset(dataset: Dataset, fraction: float, *, seed: int) -> Dataset:
     -------
     Dataset
         Class proportions are those of the whole, to within one image a class; the images stand in
-        their first order. At least one image of each set stays.
+        their first order. At least one image stays of each set that has one.
     """
     if fraction in (0, 1):
         return dataset
@@ -39,6 +48,8 @@ def split(images: ImageSet, fraction: float, *, seed: int) -> tuple[ImageSet, Im
     """Cut a set in two, class by class: the rest, and the given share of it."""
     held_out = _stratified(images.labels, fraction, np.random.default_rng(seed))
     rest = np.setdiff1d(np.arange(len(images)), held_out)
+    if len(rest) == 0:
+        raise DataError(f"at least one image must be left, but {fraction:g} of them are all.")
     return images.take(rest), images.take(held_out)
 
 
@@ -50,10 +61,12 @@ def choose(
     examples_frac: float,
     seed: int,
     class_names: tuple[str, ...],
+    given: Split | None = None,
 ) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " val_kept"]]:
     """Which images to use, by their labels alone, so that no other need be read.
 
-    The same as `split`, where there is no validation set yet, and then `subset`.
+    The same as `split`, where there is no validation set yet, and then `subset`. The only image of
+    a class is trained on.
 
     Parameters
     ----------
@@ -61,12 +74,14 @@ def choose(
     val_labels : (m,) integer or None
         Those of a validation set, if there is one.
     val_fraction : float
-        Share to hold out, between 0 and 1, if there is none.
+        Share to hold out, at least 0 and below 1, if there is none.
     examples_frac : float
         Share to keep of both sets; 0 and 1 both mean all.
     seed : int
     class_names : tuple of str
-        For errors.
+        For warnings.
+    given : Split, optional
+        What a file says of the images, where there is no validation set.
 
     Returns
     -------
@@ -75,24 +90,24 @@ def choose(
 
     Raises
     ------
+    ConfigError
+        If groups are given, and none of them is to be held out.
     DataError
-        If a class has one image only and some are to be held out, or none would be left.
+        If no image would be left to train on, or one of the given parts is empty.
     """
-    if val_labels is None:
-        counts = np.bincount(labels, minlength=len(class_names))
-        if (counts == 1).any():
-            raise DataError(
-                "every class must hold at least two images, so that one can be held out, but "
-                f"{class_names[int(np.argmax(counts == 1))]} holds one."
-            )
-        val = _stratified(labels, val_fraction, np.random.default_rng(seed))
-        train, val_labels = np.setdiff1d(np.arange(len(labels)), val), labels
+    if val_labels is not None:
+        train, val = np.arange(len(labels)), np.arange(len(val_labels))
+    else:
+        val_labels = labels
+        if given is None:
+            val = _hold_out(labels, val_fraction, seed, class_names)
+            train = np.setdiff1d(np.arange(len(labels)), val)
+        else:
+            train, val = _cut_as_given(labels, given, val_fraction, seed)
         if len(train) == 0:
             raise DataError(
                 f"val_fraction {val_fraction:g} leaves none of {len(labels)} images to train on."
             )
-    else:
-        train, val = np.arange(len(labels)), np.arange(len(val_labels))
     if examples_frac in (0, 1):
         return train, val
     kept, val_kept = (
@@ -102,10 +117,69 @@ def choose(
     return kept, val_kept
 
 
+def note_own_validation(found: _Source, config: DataConfig, name: str) -> _Source | None:
+    """What a data set has for validation, unless a file splits its training images instead.
+
+    What `config` has no say in is told by a warning.
+    """
+    if config.split_by is not None:
+        _log.warning("%s: its own validation images are not used, because of split_by.", name)
+        return None
+    if config.val_fraction == 0:
+        _log.warning(
+            "%s: val_fraction 0 holds out none, but it has validation images of its own, which are "
+            "used.",
+            name,
+        )
+    return found
+
+
+def _hold_out(
+    labels: Int[np.ndarray, " n"], fraction: float, seed: int, class_names: tuple[str, ...]
+) -> Int[np.ndarray, " held_out"]:
+    if fraction == 0:
+        return np.arange(0)
+    counts = np.bincount(labels, minlength=len(class_names))
+    single = np.flatnonzero(counts == 1)
+    if len(single) == 0:
+        return _stratified(labels, fraction, np.random.default_rng(seed))
+    rows = np.flatnonzero(counts[labels] > 1)
+    names = ", ".join(class_names[k] for k in single[:_NAMED])
+    more = f" and {len(single) - _NAMED} more" if len(single) > _NAMED else ""
+    rest = "" if len(rows) else "; none is left to validate with, unless split_by names some"
+    _log.warning(
+        "%d of %d classes (%s%s) have one image only: it is trained on, not held out%s.",
+        *(len(single), np.count_nonzero(counts), names, more, rest),
+    )
+    return rows[_stratified(labels[rows], fraction, np.random.default_rng(seed))]
+
+
+def _cut_as_given(
+    labels: Int[np.ndarray, " n"], given: Split, fraction: float, seed: int
+) -> tuple[Int[np.ndarray, " n_train"], Int[np.ndarray, " n_val"]]:
+    if given.parts is not None:
+        train, val = (np.flatnonzero(given.parts == part) for part in (TRAIN, VAL))
+    else:
+        assert given.groups is not None  # a file has one or the other
+        if fraction == 0:
+            raise ConfigError(
+                f"val_fraction must be above 0 with split_by, whose file {given.path} has groups "
+                "and no parts, got 0."
+            )
+        val = hold_out_groups(labels, given.groups, fraction, seed=seed)
+        train = np.setdiff1d(np.arange(len(labels)), val)
+    if not len(train) or not len(val):
+        part = "validate with" if len(train) else "train on"
+        raise DataError(f"{given.path} leaves no image to {part} that can be read.")
+    return train, val
+
+
 def _stratified(
     labels: Int[np.ndarray, " n"], fraction: float, rng: np.random.Generator
 ) -> Int[np.ndarray, " kept"]:
     """Indices of the share to keep: whole quotas first, then the largest remainders."""
+    if len(labels) == 0:
+        return np.arange(0)
     classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     target = max(1, round(fraction * len(labels)))
     quotas = np.floor(fraction * counts).astype(int)

@@ -14,7 +14,8 @@ from autodecoder.data.dataset import Dataset, ImageSet
 from autodecoder.data.notes import describe_use
 from autodecoder.data.parts import find_parts
 from autodecoder.data.pixels import are_whole, check_channels_last, dark, to_pixels
-from autodecoder.data.splits import choose
+from autodecoder.data.split_file import read_split
+from autodecoder.data.splits import choose, note_own_validation
 from autodecoder.data.storage import allocate
 from autodecoder.errors import DataError
 
@@ -62,6 +63,11 @@ def read_stack(path: Path, config: DataConfig, *, seed: int) -> Dataset:
             f"{path} must hold val_images where it holds {names['val_labels']}, but does not."
         )
     labels, class_names = _labels(given, counts, path)
+    split = None
+    if val_images is not None:
+        val_images = note_own_validation(val_images, config, path.name)
+    if config.split_by is not None:
+        split = read_split(config.split_by, np.arange(len(images)))
     rows, val_rows = choose(
         labels[0],
         None if val_images is None else labels[1],
@@ -69,15 +75,17 @@ def read_stack(path: Path, config: DataConfig, *, seed: int) -> Dataset:
         examples_frac=config.examples_frac,
         seed=seed,
         class_names=class_names,
+        given=split,
     )
     val_source = images if val_images is None else val_images
     taken = _take(images, rows, config, path)
     if config.pixel_range is None and images.dtype.kind in "iu" and (what := dark(taken)):
         _log.warning("%s: images %s.", path, what)
+    val_labels = labels[0] if val_images is None else labels[1]
     return Dataset(
         path.stem or "images",
-        ImageSet(taken, labels[0][rows]),
-        ImageSet(_take(val_source, val_rows, config, path), labels[-1][val_rows]),
+        ImageSet(taken, labels[0][rows], rows),
+        ImageSet(_take(val_source, val_rows, config, path), val_labels[val_rows], val_rows),
         class_names,
         describe_use(labels, class_names, config.examples_frac),
     )

@@ -26,6 +26,7 @@ from autodecoder.report.plane import (
     latent_plane,
     pack,
     pack_decoder,
+    pack_names,
     pack_plane,
     pack_shape,
 )
@@ -46,6 +47,8 @@ class Shelf:
     labels: Int[np.ndarray, " n"] | None = None
     pixel_range: PixelRange | None = None
     """Values of black and of white, see `Model`."""
+    names: Shaped[np.ndarray, " n"] | None = None
+    """What they are known by: paths, or rows of a file."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -82,6 +85,7 @@ class Explorer:
             **pack_shape(model),
             **pack_decoder(model),
             **pack_plane(model, latent_plane(latents)),
+            "names": pack_names(model),
             "n_latents": len(finite),
             "mean": (finite.mean(0) if some else np.zeros(model.latent_dims)).tolist(),
             "spread": np.where(spread > 0, spread, 1).tolist(),
@@ -206,7 +210,7 @@ class Explorer:
         return {"latents": made.latents.tolist()}
 
     def pick(self, name: str, index: int) -> dict[str, Any]:
-        """An image of a shelf, as `place` takes it, with its label.
+        """An image of a shelf, as `place` takes it, with its label and its name.
 
         Raises
         ------
@@ -227,7 +231,8 @@ class Explorer:
         if self.model.standardization is None:
             values = np.rint(to_pixels(values[None], index, pixel_range=shelf.pixel_range))
         label = None if shelf.labels is None else int(shelf.labels[index])
-        return {"values": values.ravel().tolist(), "label": label}
+        known = None if shelf.names is None else str(shelf.names[index])
+        return {"values": values.ravel().tolist(), "label": label, "name": known}
 
     def read(self, content: bytes) -> dict[str, Any]:
         """An image file as an image of the model's shape, cropped around the centre and scaled.
@@ -249,7 +254,7 @@ class Explorer:
             decode(io.BytesIO(content), None if same else size, pixels, pixel_range)
         except UnreadableImage as error:
             raise DataError(f"the file cannot be used: {error}.") from error
-        return {"values": pixels.ravel().tolist(), "label": None}
+        return {"values": pixels.ravel().tolist(), "label": None, "name": None}
 
     def _latents(self, latents: Any) -> Float[np.ndarray, "n dims"]:
         dims = self.model.latent_dims

@@ -101,11 +101,17 @@ def describe_model(model: Model) -> str:
         "",
         "It reconstructs samples like those that it was trained on, and makes of others what is "
         "nearest among such. The latents of the training samples are part of this folder; who has "
-        "it can decode approximations of these samples.",
+        "it can decode approximations of these samples." + _about_names(model),
         "",
         "Written by " + ", ".join(f"{k} {v}" for k, v in library_versions().items()) + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _about_names(model: Model) -> str:
+    if model.names is None and model.val_names is None:
+        return ""
+    return " `images.csv` tells of each latent which file or row of the data it belongs to."
 
 
 def _options(config: Any) -> str:

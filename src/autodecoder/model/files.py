@@ -1,7 +1,8 @@
 """The directory that holds a model: arrays and plain values, nothing that could be executed.
 
 `config.json` describes it, `decoder.safetensors` holds the weights, `latents.safetensors` latents,
-labels and history, and `README.md` says for people what it is.
+labels and history, `images.csv` what the images of the latents are known by, where that is known,
+and `README.md` says for people what it is.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,6 +24,8 @@ from autodecoder.config.rules import check_choice, check_positive_int
 from autodecoder.core.decoder import init_decoder
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
+from autodecoder.data.names import FILE as NAMES
+from autodecoder.data.names import Named, format_names, read_names
 from autodecoder.data.pixels import as_labels
 from autodecoder.errors import AutodecoderError, DataError, OutputError
 from autodecoder.files import (
@@ -37,7 +40,7 @@ from autodecoder.model.card import describe_model, last_metrics, library_version
 from autodecoder.model.model import Model
 from autodecoder.model.tables import Standardization
 
-FILES = ("config.json", "decoder.safetensors", "latents.safetensors", "README.md")
+FILES = ("config.json", "decoder.safetensors", "latents.safetensors", NAMES, "README.md")
 
 _STANDARDIZATION = "standardization/"
 _HISTORY = "history/"
@@ -52,8 +55,8 @@ def save_model(model: Model, folder: Path | str) -> None:
     Raises
     ------
     DataError
-        If `about` holds other than plain values, or labels or history are of another shape or
-        dtype.
+        If `about` holds other than plain values, or labels, names or history are of another shape
+        or dtype.
     OutputError
         If a file cannot be written.
     """
@@ -71,6 +74,7 @@ def save_model(model: Model, folder: Path | str) -> None:
             found[name] = as_labels(name, labels, n)
     for name, values in model.history.items():
         found[_HISTORY + name] = np.atleast_1d(np.asarray(values, np.float32))
+    names = _format_names(model, found)
     content = {
         "schema": SCHEMA,
         "decoder": to_dict(model.decoder.config),
@@ -79,6 +83,7 @@ def save_model(model: Model, folder: Path | str) -> None:
         "pixel_range": None if model.pixel_range is None else list(model.pixel_range),
         "metrics": last_metrics(model.history),
         "versions": library_versions(),
+        "names": names is not None,
         "about": dict(model.about),
     }
     try:
@@ -88,10 +93,13 @@ def save_model(model: Model, folder: Path | str) -> None:
     card = describe_model(model).encode("utf-8", "replace")
     try:
         (folder / "config.json").unlink(missing_ok=True)
+        (folder / NAMES).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot hold a model: {error.strerror}.") from error
     write_tensors(folder / "decoder.safetensors", weights, {})
     write_tensors(folder / "latents.safetensors", found, {})
+    if names is not None:
+        write_file(folder / NAMES, names)
     write_file(folder / "README.md", card)
     write_file(folder / "config.json", text)
 
@@ -184,6 +192,10 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Model:
         for name, values in found.items()
         if name.startswith(_HISTORY)
     }
+    # Where the configuration knows of none, such a file is of another model.
+    names, val_names = None, None
+    if content.get("names") is True:
+        names, val_names = read_names(folder / NAMES, len(found["train"]), len(found["val"]))
     return Model(
         decoder=jax.tree.map(jax.numpy.asarray, arrays_to_tree(like, arrays)),
         scaler=scaler,
@@ -196,7 +208,25 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Model:
         standardization=standardization,
         pixel_range=None if pixel_range is None else parse_range(pixel_range),
         about=about,
+        names=names,
+        val_names=val_names,
     )
+
+
+def _format_names(model: Model, found: Mapping[str, np.ndarray]) -> bytes | None:
+    """The table of names, if there are any, with the classes of checked labels."""
+    told = model.about.get("class_names")
+    class_names = list(map(str, told)) if isinstance(told, list | tuple) else []
+    parts = []
+    for part, names in (("train", model.names), ("val", model.val_names)):
+        n = len(found[part])
+        if names is not None and len(names) != n:
+            raise DataError(f"names must be one for each of {n} latents, got {len(names)}.")
+        names = None if names is None else np.asarray(names)
+        parts.append(Named(names, found.get(f"{part}_labels")))
+    if all(part.names is None for part in parts):
+        return None
+    return format_names(*parts, class_names)
 
 
 def _latents_check(dims: int) -> Callable[[Shapes], None]:

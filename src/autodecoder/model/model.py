@@ -64,6 +64,9 @@ class Model:
     by default whole numbers lie between 0 and 255, floats and booleans between 0 and 1."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """Where it comes from: plain values."""
+    names: Shaped[np.ndarray, " n_train"] | None = None
+    val_names: Shaped[np.ndarray, " n_val"] | None = None
+    """What images are known by: paths below their folder, or rows of their file."""
 
     _plans: dict[tuple[object, ...], InferencePlan] = field(
         default_factory=dict, init=False, repr=False

@@ -91,12 +91,12 @@ def draw_fit(
         ("train", dataset.train, model.latents, "training images"),
         ("val", dataset.val, model.val_latents, f"validation images ({protocol})"),
     ):
-        if len(latents) == len(images):
+        if 0 < len(latents) == len(images):
             shown = choose_shown(images.labels)
             figures[f"reconstructions_{name}"] = _reconstructions(
                 images, shown, model, latents, title
             )
-    if len(model.val_latents) != len(dataset.val):
+    if not 0 < len(model.val_latents) == len(dataset.val):
         return figures
     if val_loss is None:
         val_loss = _losses(model, dataset.val, model.val_latents)
@@ -127,9 +127,9 @@ def _extreme(loss: np.ndarray) -> np.ndarray:
     return order if len(order) <= 2 * _N_EXTREME else order[np.r_[:_N_EXTREME, -_N_EXTREME:0]]
 
 
-def draw_decoded(model: Model, labels: Int[np.ndarray, " n_val"] | None) -> dict[str, Figure]:
-    """What the plane decodes to, and ways between the latents of validation images, of several
-    classes where they have labels; nothing of a table."""
+def draw_decoded(model: Model) -> dict[str, Figure]:
+    """What the plane decodes to, and ways between the latents of validation images, or else of
+    training images, of several classes where they have labels; nothing of a table."""
     if model.standardization is not None or not len(model.latents):
         return {}
     plane = latent_plane(model.latents)
@@ -138,7 +138,9 @@ def draw_decoded(model: Model, labels: Int[np.ndarray, " n_val"] | None) -> dict
     images = model.decode(grid.reshape(-1, model.latent_dims))
     images = np.nan_to_num(images.reshape(*grid.shape[:2], *model.image_shape))
     figures = {"latent_plane": plot_plane(images, view, plane.names)}
-    ends = model.val_latents if len(model.val_latents) > 1 else model.latents
+    validated = len(model.val_latents) > 1
+    ends = model.val_latents if validated else model.latents
+    labels = model.val_labels if validated else model.labels
     if labels is None or len(labels) != len(ends):
         labels = np.zeros(len(ends), int)
     chosen = choose_shown(labels)

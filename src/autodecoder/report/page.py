@@ -143,7 +143,7 @@ def write_model_page(
     figures = draw_latents(model, labels, names, name=title, protocol="as they were kept")
     if dataset is not None:
         figures |= draw_fit(model, dataset, protocol="as they were kept")
-    figures |= draw_decoded(model, model.val_labels)
+    figures |= draw_decoded(model)
     pictures = [_drawn(TITLES[name], TITLES[name].lower(), fig) for name, fig in figures.items()]
     pictures += [_umap(model)] if umap else []
     context = {
@@ -246,13 +246,15 @@ def _lead(study: Study) -> str:
 def _trials(study: Study) -> dict[str, Any]:
     searched = list(study.config.searched)
     columns = ["trial", *(name.replace("_", " ") for name in searched), study.metric]
-    columns += [name for name in _METRICS if name != study.metric] + ["epochs", "state"]
+    known = _METRICS if study.about.get("n_val") != 0 else ("loss",)
+    others = [name for name in known if name != study.metric]
+    columns += [*others, "epochs", "state"]
     rows = [
         [
             trial.trial_id,
             *(format_value(trial.values[name]) for name in searched),
             format_score(trial),
-            *(_number(trial.last(name)) for name in _METRICS if name != study.metric),
+            *(_number(trial.last(name)) for name in others),
             max((execution.epochs for execution in trial.executions), default=0),
             trial.error or trial.state,
         ]

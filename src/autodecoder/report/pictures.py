@@ -69,7 +69,8 @@ def _draw(study: Study, dataset: Dataset) -> dict[str, Figure]:
     trials = [t for t in study.trials if any(execution.epochs for execution in t.executions)]
     if not trials:
         return {}
-    figures = {"loss_curves": plot_loss_curves(trials, _curves(study.metric))}
+    metrics = _curves(study.metric)[: 2 if len(dataset.val) else 1]
+    figures = {"loss_curves": plot_loss_curves(trials, metrics)}
     if len({trial.learning_rate for trial in trials}) > 1:
         figures["learning_rates"] = plot_learning_rates(trials, study.metric)
     shown, model = study.shown_run(), study.shown_model()
@@ -79,7 +80,7 @@ def _draw(study: Study, dataset: Dataset) -> dict[str, Figure]:
         labels, names = (dataset.train.labels, dataset.val.labels), dataset.class_names
         figures |= draw_latents(model, labels, names, name=dataset.name, protocol=protocol)
         figures |= draw_fit(model, dataset, run.val_loss, protocol=protocol)
-        figures |= draw_decoded(model, dataset.val.labels)
+        figures |= draw_decoded(model)
     return figures
 
 

@@ -18,6 +18,8 @@ from autodecoder.report.film import Frame, choose_rows
 MOST_WEIGHTS = 2_500_000
 #: Points drawn of each set at most; of more, so many are drawn at random.
 _MOST_POINTS = 60_000
+#: Characters of names that travel with a page, at most.
+_MOST_NAMED = 4_000_000
 #: More are not told apart.
 _MOST_CLASSES = 100
 #: Of the latents lie inside the view, which is a little wider than these.
@@ -94,7 +96,7 @@ def pack_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
     where some of them were on the way.
 
     Numbers are little-endian bytes in base64: weights float32, places of points uint16 across the
-    view, classes uint16. Weights are those of `dense_layers`.
+    view, classes uint16, rows uint32. Weights are those of `dense_layers`.
     """
     plane = latent_plane(model.latents)
     packed = pack_plane(model, plane)
@@ -102,8 +104,18 @@ def pack_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
         **pack_shape(model),
         **pack_decoder(model),
         **packed,
+        "names": pack_names(model),
         "film": _pack_film(model, plane, packed["view"], film),
     }
+
+
+def pack_names(model: Model) -> dict[str, list[Any] | None]:
+    """What the images of each set are known by, row by row; `None` where nobody knows, or where it
+    is too much to travel."""
+    sets = {"train": model.names, "val": model.val_names}
+    known = {name: [] if names is None else names.tolist() for name, names in sets.items()}
+    fits = sum(len(str(name)) for names in known.values() for name in names) <= _MOST_NAMED
+    return {name: names if names and fits else None for name, names in known.items()}
 
 
 def pack_shape(model: Model) -> dict[str, Any]:
@@ -205,7 +217,8 @@ def _pack_points(
 ) -> dict[str, Any]:
     chosen = np.random.default_rng(0).permutation(np.flatnonzero(np.isfinite(places).all(axis=1)))
     chosen = chosen[:_MOST_POINTS]
-    packed = {"n": len(chosen), "places": _pack_places(places[chosen], view), "classes": None}
+    packed: dict[str, Any] = {"n": len(chosen), "rows": pack(chosen, "<u4"), "classes": None}
+    packed["places"] = _pack_places(places[chosen], view)
     if labels is not None and n_classes:
         packed["classes"] = pack(labels[chosen], "<u2")
     return packed
@@ -240,6 +253,7 @@ def _pack_film(
             for name, _, labels in sets
         },
         "n": {name: len(chosen) for name, chosen in rows.items()},
+        "rows": {name: pack(chosen, "<u4") for name, chosen in rows.items()},
         "frames": [
             {
                 "epoch": frame.epoch,

@@ -55,8 +55,8 @@ _DIFFERS = b"\x38\x01"
 class TensorBoardWriter:
     """An `Observer` that writes what TensorBoard shows: one event file a run and one a trial.
 
-    Nothing is buffered and no file stays open between two calls, so that the number of runs at
-    once is not bounded by that of open files, and a failure is known at the call that met it.
+    Nothing is buffered and no file stays open between two calls, so that open files do not bound
+    the number of runs at once, and a failure is known at the call that met it.
 
     Raises
     ------
@@ -90,8 +90,7 @@ class TensorBoardWriter:
         tags = {_scalar_tag(name): name.startswith("fresh_") for name in metrics}
         events = []
         for k, row in enumerate(zip(*metrics.values(), strict=True)):
-            # Metrics of the fresh protocol are blank where not evaluated; any other that is no
-            # number is a finding, and shown as such.
+            # Fresh metrics are blank where not evaluated; others that are no number are a finding.
             scalars = [
                 Summary.Value(tag=tag, simple_value=float(value))
                 for (tag, fresh), value in zip(tags.items(), row, strict=True)
@@ -124,11 +123,10 @@ class TensorBoardWriter:
     def end_trial(self, trial: Trial, folder: Path) -> None:
         """Write a row of the HParams table: the trial's settings, its score and last losses."""
         metrics = {f"score/{self._config.metric}": trial.score}
-        for name in ("loss", "val_loss"):
+        for name in ("loss", "val_loss") if len(self._dataset.val) else ("loss",):
             last = [execution.last(name) for execution in trial.executions]
             metrics[f"last/{name}"] = float(np.mean(last or [math.nan]))
-        # Every trial announces all metrics, also those that it lacks: TensorBoard takes the
-        # columns of its table from one trial only.
+        # Every trial announces all metrics: TensorBoard takes its columns from one trial only.
         experiment, start, end = hparams(_settings(self._config, trial.values), metrics)
         _mark_searched(experiment.value[0].metadata.plugin_data, self._config.searched)
         if not math.isfinite(trial.score):
@@ -151,6 +149,8 @@ class TensorBoardWriter:
         paper = np.full((_SIDE, _SIDE), _WHITE, np.uint8)
         canvas = _draw_points(paper, train_points, train_set.colours, _frame(train))
         yield _picture("latent_space/train", self._palette.image(canvas))
+        if not len(val):
+            return
         frame = _frame(np.concatenate([train, val]))
         cloud = np.full(len(train), _GREY, np.uint8)
         canvas = _draw_points(paper, train_points, cloud, frame)
@@ -158,10 +158,10 @@ class TensorBoardWriter:
         yield _picture("latent_space/validation", self._palette.image(canvas))
 
     def _reconstructions(self, snapshot: Snapshot) -> Iterator[Any]:
-        for tag, images, latents in (
-            ("train", self._dataset.train, snapshot.train_latents),
-            ("validation", self._dataset.val, snapshot.val_latents),
-        ):
+        dataset = self._dataset
+        sets = [("train", dataset.train, snapshot.train_latents)]
+        sets += [("validation", dataset.val, snapshot.val_latents)] if len(dataset.val) else []
+        for tag, images, latents in sets:
             scaler = self._config.data.scaler
             indices, pixels = reconstruct_some(snapshot.decoder, latents, images.labels, scaler)
             originals = images.images[indices]

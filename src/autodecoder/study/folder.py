@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,8 @@ from autodecoder.config import (
     to_dict,
 )
 from autodecoder.data import Dataset
+from autodecoder.data.names import FILE as NAMES
+from autodecoder.data.names import Named, format_names, read_names
 from autodecoder.errors import ConfigError, DataError, OutputError
 from autodecoder.files import read_json, write_file, write_json
 from autodecoder.model import Model, load_model
@@ -138,7 +140,7 @@ class Study:
         trial, k, outcome = found
         try:
             height, width, channels = self.about["image_shape"]
-            return shown_model(
+            model = shown_model(
                 outcome,
                 self.config.parts(trial.values)[0],
                 self.config.data.scaler,
@@ -158,6 +160,11 @@ class Study:
         except (KeyError, TypeError, ValueError) as error:
             folder = execution_folder(self.folder, trial.trial_id, k)
             raise DataError(f"what is kept in {folder} is damaged: {error}.") from error
+        names, val_names = None, None
+        if (self.folder / NAMES).exists():  # not of a study of arrays, or of an earlier version
+            sizes = len(model.latents), len(model.val_latents)
+            names, val_names = read_names(self.folder / NAMES, *sizes)
+        return replace(model, names=names, val_names=val_names)
 
 
 def load_study(folder: Path | str) -> Study:
@@ -240,8 +247,8 @@ def refuse_foreign(folder: Path) -> None:
 #: Names of files and folders in the folder of a study that it writes, temporary ones included;
 #: and those among them that no one else writes, which may lie there before `config.json` does.
 _OURS = re.compile(
-    r"config\.json|study\.db(-\w+)?|histories\.csv|trials|best|report"
-    r"|\.lock|\.worker-\w+\.lock|\.(config\.json|histories\.csv)\.\w+\.tmp"
+    r"config\.json|study\.db(-\w+)?|histories\.csv|images\.csv|trials|best|report"
+    r"|\.lock|\.worker-\w+\.lock|\.(config\.json|(histories|images)\.csv)\.\w+\.tmp"
 )
 _SURELY_OURS = re.compile(r"\.lock|\.worker-\w+\.lock|\.config\.json\.\w+\.tmp")
 
@@ -271,6 +278,10 @@ def open_folder(
         check_storage(about, storage, folder)
         about = {**about, "settings": to_dict(config)}  # those that may change
     write_json(folder / "config.json", about)
+    train, val = dataset.train, dataset.val
+    if train.names is not None or val.names is not None:
+        sets = (Named(train.names, train.labels), Named(val.names, val.labels))
+        write_file(folder / NAMES, format_names(*sets, dataset.class_names))
     return about
 
 
@@ -378,7 +389,8 @@ def is_worth_keeping(folder: Path) -> bool:
 
 def sweep_folder(folder: Path) -> None:
     """Remove what processes left that were killed while they wrote; under the study's lock."""
-    for pattern in (".config.json.*.tmp", ".histories.csv.*.tmp", "best/.*.tmp"):
+    names = (".config.json.*.tmp", ".histories.csv.*.tmp", ".images.csv.*.tmp", "best/.*.tmp")
+    for pattern in names:
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
 

@@ -263,12 +263,13 @@ class Group:
                 metrics = {
                     name: rows[i, news]
                     for name, rows in histories.items()
-                    if name not in FRESH_METRICS
+                    if name not in FRESH_METRICS and (len(self._images.val) or name[:4] != "val_")
                 }
                 for observer in self._observers:
                     observer.record(slot.info, slot.recorded + 1, metrics)
                 slot.recorded = slot.epoch
-            self._validate(i, slot)
+            if len(self._images.val):
+                self._validate(i, slot)
             due = slot.ended or any(slot.epoch % s == 0 for s in _snapshot_steps(self._config) if s)
             if self._observers and due and slot.epoch > slot.shown:
                 snapshot = take_snapshot(self.take(i).state)

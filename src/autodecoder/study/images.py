@@ -18,12 +18,13 @@ def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
     Raises
     ------
     ConfigError
-        If there are fewer training images than candidates asked for, or one alone where the images
-        of a batch are compared.
+        If there are fewer training images than candidates asked for, or one alone where those of a
+        batch are compared; or if the objective needs validation images that there are not.
     DataError
         If the data set cannot be had.
     """
     dataset = load_configured(config.data, seed=config.seed, progress=progress)
+    config.with_objective(len(dataset.val))
     sizes = config.search.space.get("batch_size", (config.fit.batch_size,))
     largest = max(sizes) if isinstance(sizes, tuple) else sizes.high
     n = len(dataset.train)

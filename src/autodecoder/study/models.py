@@ -32,6 +32,8 @@ def make_model(snapshot: Snapshot, info: RunInfo, dataset: Dataset, config: Stud
         labels=dataset.train.labels,
         val_labels=dataset.val.labels,
         pixel_range=config.data.pixel_range,
+        names=dataset.train.names,
+        val_names=dataset.val.names,
         about={
             "dataset": dataset.name,
             "class_names": list(dataset.class_names),

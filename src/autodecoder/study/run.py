@@ -111,7 +111,8 @@ def run_study(
     Raises
     ------
     ConfigError
-        If the folder holds a study of other settings, or there are too few training images.
+        If the folder holds a study of other settings, there are too few training images, or no
+        validation images for the objective.
     MemoryLimitError
         If the device has too little memory.
     OutputError
@@ -121,6 +122,7 @@ def run_study(
     StorageError
         If the storage cannot be used.
     """
+    config = config.with_objective(len(dataset.val))
     config.infer.count_candidates(len(dataset.train), math.prod(dataset.image_shape))
     try:
         worker = _Worker(config, dataset, Path(folder), observers, report, should_stop)
@@ -279,9 +281,11 @@ class _Worker:
             status = DIVERGED
         else:
             status = STOPPED if slot.status == RUN_STOPPED else FINISHED
-            inference = validate_fresh(run, self._images, self._config)
-            for name, value in fresh_metrics(inference).items():
-                history[name][-1] = value
+            inference = None
+            if len(self._images.val):
+                inference = validate_fresh(run, self._images, self._config)
+                for name, value in fresh_metrics(inference).items():
+                    history[name][-1] = value
             shown = show_run(take_snapshot(run.state), inference, self._dataset)
         if self._config.log.save_best_model and status != DIVERGED:
             ended = Execution(history, self._config.metric, status)
@@ -292,7 +296,8 @@ class _Worker:
         save_outcome(info.folder, Outcome(history, status, slot.seconds, shown, "fresh"))
         fresh = {name: history[name][-1:] for name in FRESH_METRICS}
         for observer in self._observers:
-            observer.record(info, slot.epoch, fresh)
+            if len(self._images.val):
+                observer.record(info, slot.epoch, fresh)
             observer.end_run(info)
         self._finish_if_done(self._open[info.trial_id], ledger)
 

@@ -407,12 +407,12 @@
     }
   }
 
-  function setTarget({ values, label }, text) {
+  function setTarget({ values, label, name }, text) {
     $("placing").hidden = false;
     easel.set(values);
     $("target").hidden = isTable;
     const known = label === null ? "" : `, ${look.classes[label] ?? `class ${label}`}`;
-    $("target-text").textContent = text + known;
+    $("target-text").textContent = text + (name === null ? "" : ` (${name})`) + known;
     return placeSoon();
   }
 

@@ -21,6 +21,11 @@ function shorts(text) {
   return Uint16Array.from({ length: found.n }, (_, i) => found.at(i));
 }
 
+function longs(text) {
+  const found = numbers(text, 4, (v, i) => v.getUint32(i, true));
+  return Uint32Array.from({ length: found.n }, (_, i) => found.at(i));
+}
+
 // Abramowitz & Stegun 7.1.26: within 1.5e-7.
 function erf(x) {
   const t = 1 / (1 + 0.3275911 * Math.abs(x));

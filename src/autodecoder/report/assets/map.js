@@ -3,12 +3,13 @@
 
 const MOST_ZOOM = 64;
 const MOST_SLIP = 5; // pixels that a pointer moves in a click
+const NEAR = 6; // pixels from a point at which it is told
 const REST = 150; // milliseconds without zoom, after which images below the points are drawn anew
 const ZOOM_KEYS = { "+": 2, "=": 2, "-": 0.5, "0": 0 };
 
 class LatentMap {
   /**
-   * `plane`: centre, axes, view and points as packed by Python; `colours`: of the classes.
+   * `plane`: centre, axes, view, points and names as packed by Python; `colours`: of the classes.
    * `onMove(place)` is told where the pointer or the keys go, `onPick(place)` where they choose,
    * `onView()` that another part of the plane is seen.
    */
@@ -27,6 +28,7 @@ class LatentMap {
     this.onView = onView;
     this.fingers = new Map(); // on the plane: where each is
     this.waiting = false;
+    this.names = plane.names; // of the images of each set, by row, where they are known
     this.setPlane(plane);
     this.place = [(this.view[0] + this.view[1]) / 2, (this.view[2] + this.view[3]) / 2];
     this.listen();
@@ -40,11 +42,13 @@ class LatentMap {
     this.setPoints(plane.points);
   }
 
-  /** Points of each set: how many, their places in shares of the view, and their classes. */
+  /** Points of each set: how many, their places in shares of the view, their classes, and the rows
+   * of their latents. */
   setPoints(points) {
-    this.sets = Object.entries(points).map(([name, { n, places, classes }]) => ({
+    this.sets = Object.entries(points).map(([name, { n, places, classes, rows }]) => ({
       name,
       n,
+      rows: longs(rows),
       places: shorts(places),
       classes: classes === null ? null : shorts(classes),
     }));
@@ -61,6 +65,23 @@ class LatentMap {
   placeOf(latent) {
     const { centre, axes } = this.plane;
     return axes.map((axis) => axis.reduce((sum, v, k) => sum + v * (latent[k] - centre[k]), 0));
+  }
+
+  /** The point next to a place, if one is near, in words: its set, its row and its name. */
+  pointAt([a, b]) {
+    const [left, right, bottom, top] = this.plane.view, width = this.canvas.clientWidth || 1;
+    const x = (65535 * (a - left)) / (right - left), y = (65535 * (b - bottom)) / (top - bottom);
+    let least = ((65535 * NEAR) / (width * this.zoom)) ** 2, text = "";
+    for (const { name, n, places, classes, rows } of this.sets) {
+      if (!this.shown[name]) continue;
+      for (let k = 0; k < n; k++) {
+        const distance = (places[2 * k] - x) ** 2 + (places[2 * k + 1] - y) ** 2;
+        if (distance >= least || (classes !== null && this.hidden.has(classes[k]))) continue;
+        least = distance;
+        text = `${name}:${rows[k]} ${this.names[name]?.[rows[k]] ?? ""}`;
+      }
+    }
+    return text.trim();
   }
 
   clamp([a, b]) {
@@ -286,6 +307,7 @@ class LatentMap {
     this.drawWay();
     for (const cross of this.crosses) this.drawCross(cross);
     this.drawCross({ place: this.place, colour: "#000000", size: 14 });
+    document.getElementById("point").textContent = this.pointAt(this.place);
   }
 
   soon() {

@@ -74,11 +74,11 @@
     map.below = event.target.checked ? draw : null;
     map.redraw();
   });
-  const film = document.getElementById("film"), { frames, n, classes } = packed.film;
+  const film = document.getElementById("film"), { frames, n, rows, classes } = packed.film;
   film?.addEventListener("input", () => {
     const frame = frames[film.valueAsNumber]; // behind the last one, all points as they ended
     const points = frame && Object.fromEntries(["train", "val"].map((name) =>
-      [name, { n: n[name], places: frame[name], classes: classes[name] }]));
+      [name, { n: n[name], rows: rows[name], places: frame[name], classes: classes[name] }]));
     map.setPoints(points ?? packed.points);
     document.getElementById("epoch").textContent = frame ? `epoch ${frame.epoch}` : "the end";
   });

@@ -1,0 +1,97 @@
+"""The table of a data set's images: which one of its file or folder stands where in each set."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from autodecoder.errors import DataError
+
+FILE = "images.csv"
+_COLUMNS = ["set", "index", "name", "class"]
+_SETS = ("train", "val")
+#: Bytes of a line, at most: a path has 4096, each of them up to three in UTF-8.
+_LONGEST = 16_384
+#: Digits of a row number.
+_DIGITS = 18
+
+
+class Named(NamedTuple):
+    """Images of a set, as a table names them."""
+
+    names: Shaped[np.ndarray, " n"] | None
+    labels: Int[np.ndarray, " n"] | None
+
+
+def format_names(train: Named, val: Named, class_names: Sequence[str]) -> bytes:
+    """A line for each image that has a name: its set, its index there, its name and its class."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for part, (names, labels) in zip(_SETS, (train, val), strict=True):
+        if names is None:
+            continue
+        classes = [""] * len(names) if labels is None else _classes(labels, class_names)
+        rows = zip(names.tolist(), classes, strict=True)
+        writer.writerows((part, i, name, of) for i, (name, of) in enumerate(rows))
+    return text.getvalue().encode("utf-8", "replace")
+
+
+def read_names(
+    path: Path, n_train: int, n_val: int
+) -> tuple[Shaped[np.ndarray, " n_train"] | None, Shaped[np.ndarray, " n_val"] | None]:
+    """Read what `format_names` wrote of sets of these sizes; `None` for one without names.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or is not of such sets.
+    """
+    try:
+        if not path.is_file():
+            raise DataError(f"{path} must be a file, and is none.")
+        most = _LONGEST * (n_train + n_val + 1)
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise DataError(f"{path} is damaged: it is longer than a table of such sets can be.")
+        found = _parse(content.decode("utf-8"))
+    except (OSError, ValueError, csv.Error) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is damaged: {error}.") from error
+    for part, n in zip(_SETS, (n_train, n_val), strict=True):
+        if found[part] and len(found[part]) != n:
+            raise DataError(
+                f"{path} is damaged: it names {len(found[part])} images of {part} instead of {n}."
+            )
+    train, val = (_as_array(found[part]) if found[part] else None for part in _SETS)
+    return train, val
+
+
+def _classes(labels: Int[np.ndarray, " n"], class_names: Sequence[str]) -> Iterator[str]:
+    known = len(class_names)
+    return (class_names[k] if k < known else str(k) for k in labels.tolist())
+
+
+def _parse(text: str) -> dict[str, list[str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    if next(reader, None) != _COLUMNS:
+        raise ValueError(f"its first line must be {','.join(_COLUMNS)}")
+    found: dict[str, list[str]] = {part: [] for part in _SETS}
+    for row in reader:
+        if len(row) != len(_COLUMNS) or row[0] not in found or row[1] != str(len(found[row[0]])):
+            raise ValueError(f"line {reader.line_num} is not the next image of a set")
+        found[row[0]].append(row[2])
+    return found
+
+
+def _as_array(names: list[str]) -> Shaped[np.ndarray, " n"]:
+    """Row numbers as numbers, all else as text."""
+    if all(n.isascii() and n.isdigit() and len(n) <= _DIGITS and n == str(int(n)) for n in names):
+        return np.array(list(map(int, names)), np.int64)
+    return np.array(names, object)

@@ -1,0 +1,287 @@
+"""A file that says which images to train on: names with a part each, or groups to keep together."""
+
+import csv
+import io
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from autodecoder.errors import DataError
+
+_log = logging.getLogger(__name__)
+TRAIN, VAL, UNUSED = 0, 1, 2
+#: What a file may call the parts; of several for validation, the first named is used.
+_TRAIN_WORDS = ("train", "training")
+_VAL_WORDS = ("val", "valid", "validation", "dev", "test", "testing", "eval", "holdout")
+#: What a first line may call the columns.
+_NAME_COLUMNS = ("name", "names", "file", "filename", "file_name", "path", "image", "index", "row")
+_PART_COLUMNS = ("part", "split", "set", "subset", "partition")
+_GROUP_COLUMNS = ("group", "groups", "group_id", "subject", "subject_id", "patient", "patient_id")
+#: Names that an error tells.
+_NAMED = 3
+#: Files of more bytes are no such tables.
+_LARGEST = 2**30
+#: Orders in which groups are tried, and groups in all of them together, at most.
+_TRIES, _MOST_TRIED = 20, 20_000
+
+
+#: The number of a line, from 1, and its cells.
+_Line = tuple[int, list[str]]
+
+
+class _Columns(NamedTuple):
+    """Where in a line to look; `None` where the file has no such column."""
+
+    names: int
+    parts: int | None
+    groups: int | None
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a file says of images, image by image."""
+
+    path: Path
+    parts: Int[np.ndarray, " n"] | None
+    """`TRAIN`, `VAL` or `UNUSED`."""
+    groups: Int[np.ndarray, " n"] | None
+    """Numbers of groups, where the file has no parts."""
+
+    def take(self, indices: Int[np.ndarray, " k"]) -> "Split":
+        """Those of some of the images."""
+        parts, groups = (
+            None if values is None else values[indices] for values in (self.parts, self.groups)
+        )
+        return Split(self.path, parts, groups)
+
+
+def read_split(path: Path, names: Sequence[str] | np.ndarray) -> Split:
+    """Read a table of the images' names, and of the part or the group of each.
+
+    Columns are divided by commas, semicolons or tabs. The names come first, or in a column `name`,
+    `file`, `path`, `image` or `index`. A column of parts holds `train` and one of `val`, `valid`,
+    `validation`, `dev`, `test`, `testing`, `eval` and `holdout`. Any other one holds groups. A
+    first line may name the columns, and must where there are more than three.
+
+    Parameters
+    ----------
+    path : Path
+    names : (n,) str or integer
+        Of all images.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, lacks an image, names one that is not there or one twice, has an
+        empty part, or puts one group into both parts.
+    """
+    rows = _read_rows(path)
+    known = {str(name): i for i, name in enumerate(names)}
+    columns = _find_columns(rows, known, path)
+    given = [_as_known(row[columns.names], known) for _, row in rows]
+    _check_names([line for line, _ in rows], given, known, path)
+    order = np.array([known[name] for name in given])
+    parts, groups = np.full((2, len(names)), UNUSED)
+    labels: Sequence[str] = ()
+    if columns.groups is not None:
+        values = _cells(rows, columns.groups, "group", path)
+        found, groups[order] = np.unique(values, return_inverse=True)
+        labels = found.tolist()
+    if columns.parts is None:
+        if len(labels) < 2:
+            raise DataError(f"{path} must have two groups at least, so that one can be held out.")
+        return Split(path, None, groups)
+    parts[order] = _to_parts(rows, _cells(rows, columns.parts, "part", path), path)
+    if columns.groups is not None:
+        _check_groups(parts, groups, labels, path)
+    return Split(path, parts, None)
+
+
+def hold_out_groups(
+    labels: Int[np.ndarray, " n"], groups: Int[np.ndarray, " n"], fraction: float, *, seed: int
+) -> Int[np.ndarray, " held_out"]:
+    """Which images to hold out, so that no group is torn apart.
+
+    Groups are visited in random order, and held out where that brings the shares of the classes,
+    and of all images, nearer to `fraction`; of several orders the best is kept. scikit-learn's
+    splitters either ignore the classes or cut into folds of one size, which small numbers of groups
+    leave empty.
+    """
+    numbers, member = np.unique(groups, return_inverse=True)
+    n_classes = int(labels.max()) + 1
+    counts = np.zeros((len(numbers), n_classes + 1))
+    np.add.at(counts, (member, labels), 1)
+    counts[:, -1] = counts.sum(axis=1)
+    counts = counts[:, counts.any(axis=0)]
+    shares = counts / counts.sum(axis=0)
+    rng = np.random.default_rng(seed)
+    n_tries = max(1, min(_TRIES, _MOST_TRIED // len(numbers)))
+    draws = [_choose_groups(shares, fraction, rng) for _ in range(n_tries)]
+    chosen = min(draws, key=lambda taken: _distance(shares[taken].sum(axis=0), fraction))
+    return np.flatnonzero(np.isin(member, chosen))
+
+
+def _choose_groups(
+    shares: Float[np.ndarray, "groups classes"], fraction: float, rng: np.random.Generator
+) -> list[int]:
+    """One group at least, but not all."""
+    held, distance, taken = np.zeros(shares.shape[1]), shares.shape[1] * fraction**2, []
+    order = rng.permutation(len(shares))
+    for group in order:
+        with_it = held + shares[group]
+        if (nearer := _distance(with_it, fraction)) < distance and len(taken) < len(shares) - 1:
+            held, distance = with_it, nearer
+            taken.append(int(group))
+    # Where each alone is far more than the share.
+    return taken or [int(min(order, key=lambda group: _distance(shares[group], fraction)))]
+
+
+def _distance(held: Float[np.ndarray, " classes"], fraction: float) -> float:
+    return float(np.square(held - fraction).sum())
+
+
+def _read_rows(path: Path) -> list[_Line]:
+    """The lines that are not blank, with their numbers from 1."""
+    try:
+        if not path.is_file():
+            raise DataError(f"split_by must be a file, but {path} is none.")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+        is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        text = content[:_LARGEST].decode("utf-16" if is_utf16 else "utf-8-sig")
+        first = text.lstrip().partition("\n")[0]
+        delimiter = next((d for d in (",", ";", "\t") if d in first), ",")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        rows = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
+    except (OSError, ValueError, csv.Error) as error:
+        if isinstance(error, DataError):
+            raise
+        reason = getattr(error, "strerror", None) or "it is no table in UTF-8"
+        raise DataError(f"split_by cannot read {path}: {reason}.") from error
+    if not rows:
+        raise DataError(f"split_by must be a table of names and parts, but {path} is empty.")
+    width = len(rows[0][1])
+    for line, row in rows:
+        if len(row) != width or width < 2:
+            wanted = "two columns at least" if width < 2 else f"{width} columns"
+            raise DataError(
+                f"{path}: line {line} must have {wanted}, a name and a part or a group, got "
+                f"{len(row)}."
+            )
+    return rows
+
+
+def _find_columns(rows: list[_Line], known: Mapping[str, int], path: Path) -> _Columns:
+    """Which column holds what; a first line that names the columns is taken away."""
+    header: list[str] = []
+    if not any(_as_known(cell, known) in known for cell in rows[0][1]):
+        header = [cell.strip().lower().replace(" ", "_") for cell in rows.pop(0)[1]]
+    if not rows:
+        raise DataError(f"{path} must have a line for each image, but has one of words only.")
+    columns = range(len(rows[0][1]))
+    # Names are where some are found, since a table of pandas has its row numbers first.
+    hits = [k for k in columns if _as_known(rows[0][1][k], known) in known] or [*columns]
+    names = next((k for k in hits if header and header[k] in _NAME_COLUMNS), hits[0])
+    others = [k for k in columns if k != names]
+    parts = _named(header, others, _PART_COLUMNS)
+    if parts is None:
+        words = {*_TRAIN_WORDS, *_VAL_WORDS}
+        found = (k for k in others if any(row[k].strip().lower() in words for _, row in rows))
+        parts = next(found, None)
+    others = [k for k in others if k != parts]
+    groups = _named(header, others, _GROUP_COLUMNS)
+    if groups is None and others and (parts is None or not header):
+        if len(others) > 1:
+            raise DataError(
+                f"{path} must name its {len(columns)} columns in the first line, one of them part "
+                "or group."
+            )
+        groups = others[0]
+    return _Columns(names, parts, groups)
+
+
+def _named(header: Sequence[str], columns: Iterable[int], words: Sequence[str]) -> int | None:
+    return next((k for k in columns if header and header[k] in words), None)
+
+
+def _as_known(text: str, known: Mapping[str, int]) -> str:
+    """A name as the images have it, where the file only writes it in another way."""
+    name = text if text in known else text.strip()
+    if name in known:
+        return name
+    name = name.replace("\\", "/").removeprefix("./")
+    if name.isascii() and name.removesuffix(".0").isdigit():
+        return name.removesuffix(".0").lstrip("0") or "0"
+    return name
+
+
+def _check_names(
+    lines: Sequence[int], given: Sequence[str], known: Mapping[str, int], path: Path
+) -> None:
+    seen: dict[str, int] = {}
+    for line, name in zip(lines, given, strict=True):
+        if name in seen:
+            raise DataError(
+                f"{path} must name each image once, but has {name} in lines {seen[name]} and "
+                f"{line}."
+            )
+        seen[name] = line
+    if unknown := [name for name in given if name not in known]:
+        raise DataError(
+            f"{path} must name images of the data set, for example {next(iter(known))}, but "
+            f"names {_list(unknown)}."
+        )
+    if missing := [name for name in known if name not in seen]:
+        raise DataError(f"{path} must name every image, but lacks {_list(missing)}.")
+
+
+def _cells(rows: Sequence[_Line], column: int, what: str, path: Path) -> list[str]:
+    """A column without a blank."""
+    values = [row[column].strip() for _, row in rows]
+    if "" in values:
+        raise DataError(f"{path}: line {rows[values.index('')][0]} must have a {what}, got none.")
+    return values
+
+
+def _to_parts(rows: Sequence[_Line], values: Sequence[str], path: Path) -> list[int]:
+    """Parts by number; those of a validation set that is not the first named are not used."""
+    words = [value.lower() for value in values]
+    present = [word for word in _VAL_WORDS if word in words]
+    numbers = dict.fromkeys(_VAL_WORDS, UNUSED) | dict.fromkeys(_TRAIN_WORDS, TRAIN)
+    numbers |= dict.fromkeys(present[:1], VAL)
+    for (line, _), word in zip(rows, words, strict=True):
+        if word not in numbers:
+            raise DataError(
+                f"{path}: line {line} must have train or one of {', '.join(_VAL_WORDS)}, got "
+                f"{word!r}."
+            )
+    parts = [numbers[word] for word in words]
+    for part, name in ((TRAIN, "to train on"), (VAL, "to validate with")):
+        if part not in parts:
+            remedy = "; --val_fraction 0 is for none" if part == VAL else ""
+            raise DataError(f"{path} must have an image {name}, but has none{remedy}.")
+    if others := present[1:]:
+        _log.warning(
+            "%s: %d images of %s are not used, since %s is the validation set.",
+            *(path, parts.count(UNUSED), " and ".join(others), present[0]),
+        )
+    return parts
+
+
+def _check_groups(
+    parts: Int[np.ndarray, " n"], groups: Int[np.ndarray, " n"], labels: Sequence[str], path: Path
+) -> None:
+    torn = np.intersect1d(groups[parts == TRAIN], groups[parts == VAL])
+    if len(torn):
+        names = [labels[k] for k in torn]
+        raise DataError(f"{path} must keep each group in one part, but has {_list(names)} in both.")
+
+
+def _list(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
