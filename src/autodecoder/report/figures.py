@@ -19,6 +19,7 @@ from autodecoder.report.classes import (
     short_name,
     widen_by_legend,
 )
+from autodecoder.report.drawing import default_style
 from autodecoder.study import Trial
 
 #: Colour of pixels that a mask hides.
@@ -50,6 +51,7 @@ def metric_label(metric: str) -> str:
     raise AssertionError(metric)
 
 
+@default_style()
 def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> Figure:
     """One panel a metric over epochs: a line a trial, mean ± standard deviation over executions.
 
@@ -83,6 +85,7 @@ def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> Figure:
     return figure
 
 
+@default_style()
 def plot_learning_rates(trials: Sequence[Trial], metric: str) -> Figure:
     """The objective over the learning rate: each execution's best value, and the mean.
 
@@ -114,6 +117,7 @@ def plot_learning_rates(trials: Sequence[Trial], metric: str) -> Figure:
     return figure
 
 
+@default_style()
 def plot_latent_space(
     latents: Float[np.ndarray, "n 2"],
     labels: Int[np.ndarray, " n"],
@@ -141,6 +145,7 @@ def plot_latent_space(
     return figure
 
 
+@default_style()
 def plot_reconstructions(
     originals: UInt8[np.ndarray, "n height width channels"],
     reconstructions: UInt8[np.ndarray, "n height width channels"],
@@ -186,6 +191,7 @@ def _sheet(columns: UInt8[np.ndarray, "n stacks height width 3"], per_row: int) 
     return sheet[:-gap]
 
 
+@default_style()
 def plot_interpolations(
     images: UInt8[np.ndarray, "rows steps height width channels"], *, title: str
 ) -> Figure:
@@ -203,6 +209,7 @@ def plot_interpolations(
     return figure
 
 
+@default_style()
 def plot_pairs(
     scores: Float[np.ndarray, "n components"],
     labels: Int[np.ndarray, " n"],
@@ -233,6 +240,7 @@ def plot_pairs(
     return figure
 
 
+@default_style()
 def plot_errors(
     loss: Float[np.ndarray, " n"], labels: Int[np.ndarray, " n"], class_names: Sequence[str]
 ) -> Figure:
@@ -267,6 +275,7 @@ def plot_errors(
     return figure
 
 
+@default_style()
 def plot_plane(
     images: Float[np.ndarray, "rows columns height width channels"],
     view: Sequence[float],
@@ -280,17 +289,12 @@ def plot_plane(
     images = np.pad(images, [(0, 0)] * 2 + [(0, gap)] * 2 + [(0, 0)], constant_values=1)
     rows, columns, height, width, channels = images.shape
     whole = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
-    grey = channels != 3  # of other numbers of channels, the first is shown
+    # Of other numbers of channels, the first is shown; in colours, since the size of matplotlib's
+    # scale of greys is a setting of the user's.
+    coloured = np.broadcast_to(whole if channels == 3 else whole[..., :1], (*whole.shape[:2], 3))
     figure = Figure(figsize=(7, 7), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(
-        whole[..., 0] if grey else whole,
-        cmap="gray" if grey else None,
-        vmin=0,
-        vmax=1,
-        extent=(view[0], view[1], view[2], view[3]),
-        aspect="auto",
-    )
+    axes.imshow(coloured, extent=(view[0], view[1], view[2], view[3]), aspect="auto")
     axes.set(xlabel=names[0], ylabel=names[1])
     return figure
 
