@@ -6,7 +6,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+from jaxtyping import Float
+
 from autodecoder.errors import ConfigError
+from autodecoder.report.view import in_view, view_bounds
 
 #: Of the process, not of how pictures look; a backend is never needed, nor resolved.
 _NOT_STYLE = ("backend", "backend_fallback", "interactive", "toolbar")
@@ -43,6 +47,7 @@ def _forget_half_imported() -> None:
 _import()
 
 import matplotlib as mpl  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
 
 
 @contextmanager
@@ -60,3 +65,17 @@ def default_style() -> Iterator[None]:
             yield
         finally:
             dict.update(rc, before)
+
+
+def limit_to_view(axes: Axes, points: Float[np.ndarray, "n 2"], *, fontsize: float = 8.0) -> None:
+    """Frame all points but a few strays, which would shrink the picture; says in a corner how many
+    those are, with the ones that are not finite."""
+    (left, bottom), (right, top) = bounds = view_bounds(points)
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    missing = len(points) - int(in_view(points, bounds).sum())
+    if missing:
+        axes.text(
+            0.99, 0.99, f"{missing:,} of {len(points):,} not in the picture",
+            transform=axes.transAxes, ha="right", va="top", fontsize=fontsize, zorder=5,
+            bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 2},
+        )  # fmt: skip
