@@ -10,6 +10,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "autodecoder"
 
 FLOORS = {
     "_version": 0,
+    "brief": 0,
     "errors": 0,
     "text": 0.2,
     # Still the ground floor, on the shoulders of the errors.

@@ -108,6 +108,31 @@ def test_hover_decodes(explore: Any, monkeypatch: pytest.MonkeyPatch, at_hand: b
     assert page.evaluate("async () => (await window.explorer.decodeAll([[0, 1]]))[0].length") == 30
 
 
+def test_the_map_is_never_blank(explore: Any) -> None:
+    model = make_model(3, n=3000)
+    model.latents[5] = 300
+    page = explore(model, 390)
+    page.evaluate("() => { window.requestAnimationFrame = () => 0 }")
+    for width in (1440, 800):
+        before = page.evaluate("() => document.getElementById('map').width")
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("b => document.getElementById('map').width !== b", arg=before)
+        assert (pixels(page, "#map") != 255).any()
+
+
+def test_points_outside_of_the_plane_are_told(explore: Any) -> None:
+    model = make_model(3, n=3000)
+    model.latents[1500, 2] = 300
+    page = explore(model)
+    page.select_option("#basis", "dimensions")
+    told = page.locator("#missing")
+    told.wait_for(state="hidden")
+    page.fill("#up", "3")
+    page.locator("#up").press("Enter")
+    told.wait_for()
+    assert told.inner_text().endswith(": 1 training.")
+
+
 def test_pins_and_the_way_between_them(explore: Any) -> None:
     model = make_model()
     page = explore(model)

@@ -170,7 +170,17 @@ def test_a_panel_without_a_number_leaves_the_legend_to_the_other() -> None:
 def test_a_trial_far_off_does_not_press_the_others_flat() -> None:
     trials = [trial(1e-3, [2, 1, 1, 1]), trial(1e-1, [1e9] * 4)]
     figure = drawn(plot_loss_curves(trials, ("loss", "val_loss")))
-    assert figure.axes[0].get_ylim()[1] < 20
+    for axes in figure.axes:
+        assert axes.get_ylim()[1] < 20
+        assert axes.get_title(loc="right") == "above this scale:\nlearning rate 0.1"
+
+
+def test_where_a_trial_ends_is_in_view_though_it_is_slow() -> None:
+    trials = [trial(1e-4, [0.98, 0.8, 0.52]), trial(1e-2, [0.5, 0.2, 0.085])]
+    figure = drawn(plot_loss_curves(trials, ("loss", "val_loss")))
+    for axes in figure.axes:
+        assert axes.get_ylim()[1] > 0.52
+        assert axes.get_title(loc="right") == ""
 
 
 # Learning rates
@@ -299,6 +309,23 @@ def test_a_stray_does_not_shrink_the_latent_space() -> None:
     latents[0] = 1e6
     axes = drawn(plot_latent_space(latents, np.zeros(5000, int), ["one"], title="")).axes[0]
     assert axes.get_xlim()[1] < 10
+    assert [text.get_text() for text in axes.texts] == ["1 of 5,000 not in the picture"]
+
+
+# Errors
+
+
+def test_large_errors_are_told_and_not_drawn_as_smaller_ones() -> None:
+    loss = np.concatenate([np.linspace(0.01, 0.02, 1000), [3.0, 4.0]])
+    top, _ = drawn(plot_errors(loss, np.zeros(1002, int), ["one"])).axes
+    bars = [patch.get_height() for patch in top.patches]
+    assert sum(bars) == 1000
+    assert top.get_title(loc="right") == "2 of 1,002 farther right, up to 4"
+
+
+def test_errors_of_which_all_are_nothing() -> None:
+    top, _ = drawn(plot_errors(np.zeros(9), np.zeros(9, int), ["one"])).axes
+    assert top.patches[0].get_height() == 9
 
 
 # Reconstructions

@@ -1,5 +1,7 @@
 """The page on a model in Chromium: it opens without a network, and decodes as the model does."""
 
+import base64
+import io
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -10,7 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 from tests.report.browser import browser, pixels
+from tests.study.builders import execution, trial
 
 from autodecoder.config import ACTIVATIONS, DecoderConfig
 from autodecoder.core.decoder import Statistics, init_decoder
@@ -19,6 +23,7 @@ from autodecoder.errors import OutputError
 from autodecoder.model import Model
 from autodecoder.model.tables import Standardization
 from autodecoder.report import plane, write_model_page
+from autodecoder.report.curves import pack_curves
 from autodecoder.report.film import Frame, choose_rows
 from autodecoder.report.plane import latent_plane
 
@@ -74,7 +79,9 @@ def show(chromium: Any, tmp_path: Path) -> Iterator[Any]:
     """Opens the page of a model; when the test ends, nothing has been fetched or gone wrong."""
     pages, wrong = [], []
 
-    def open_page(model: Model, width: int = 1280, film: Sequence[Frame] = ()) -> Any:
+    def open_page(
+        model: Model, width: int = 1280, film: Sequence[Frame] = (), *, before: str = ""
+    ) -> Any:
         path = write_model_page(model, tmp_path / "page.html", title="Digits <1>", film=film)
         page = chromium.new_page(viewport={"width": width, "height": 1400})
         page.on(
@@ -88,6 +95,7 @@ def show(chromium: Any, tmp_path: Path) -> Iterator[Any]:
                 None if request.url.startswith(("file:", "data:")) else wrong.append(request.url)
             ),
         )
+        page.add_init_script(before)
         page.goto(path.as_uri())
         pages.append(page)
         return page
@@ -200,6 +208,52 @@ def test_few_values_are_joined_and_those_that_are_not_positive_left_out(show: An
         assert "NaN" not in page.locator("#curves svg").inner_html()
 
 
+def heights(page: Any) -> list[list[float]]:
+    """How high each curve runs, as shares of the scale."""
+    paths = page.locator("#curves svg path.curve")
+    drawn = [p.get_attribute("d")[1:].split("L") for p in paths.all()]
+    return [[(330 - float(place.split()[1])) / 318 for place in each] for each in drawn]
+
+
+def test_values_above_the_scale_are_cut_off_and_not_pressed_down(show: Any) -> None:
+    losses = np.array([1e30, 4, 2, 0.5, 0.1], np.float32)
+    page = show(replace(make_model(), history={"loss": losses}))
+    ((*_, four, two, half, tenth),) = heights(page)
+    top = 0.5 / half
+    assert top == pytest.approx(6 * 0.1, rel=0.02)
+    np.testing.assert_allclose([four, two, tenth], np.array([4, 2, 0.1]) / top, rtol=0.02)
+    assert page.locator("[data-above]").is_hidden(), "it comes into view"
+    box = page.locator("#curves svg").bounding_box()
+    shot = page.screenshot(clip={**box, "height": 10 / 380 * box["height"]})
+    with Image.open(io.BytesIO(shot)) as image:
+        colours = np.asarray(image.convert("RGB")).astype(int)
+    blue = np.flatnonzero((np.abs(colours - [0, 114, 178]).sum(2) < 60).any(0))
+    assert len(blue) < 0.05 * colours.shape[1], "there is no flat line along the top"
+    page.check("[name=log]")
+    ((first, *_),) = heights(page)
+    assert first == pytest.approx(1, abs=0.01)
+    labels = page.locator("#curves svg text[text-anchor=end]")
+    assert labels.count() < 12
+
+
+def test_curves_that_lie_above_the_scale_are_told(show: Any) -> None:
+    history = dict.fromkeys(("loss", "val_loss"), np.array([0.8, 0.4], np.float32))
+    page = show(replace(make_model(), history=history))
+    losses = {1e-4: np.linspace(0.98, 0.52, 8), 1e-2: np.linspace(0.5, 0.085, 8), 1e-1: [1e9] * 8}
+    trials = [trial(execution(*v), learning_rate=rate) for rate, v in losses.items()]
+    packed = pack_curves(trials)
+    page.evaluate("data => { new Curves(document.getElementById('curves'), data) }", packed)
+    page.select_option("[name=metric]", "val_loss")
+    slow, best, _ = heights(page)
+    top = 0.085 / best[-1]
+    np.testing.assert_allclose(np.array(slow) * top, losses[1e-4], rtol=0.02)
+    assert slow[-1] < 1, "where it ends is in view"
+    told = page.locator("[data-above]")
+    assert told.inner_text().startswith("Above this scale: learning rate 0.1.")
+    page.check("[name=log]")
+    assert told.is_hidden()
+
+
 def test_without_a_history_there_are_no_curves(show: Any) -> None:
     assert show(make_model()).locator("#curves").count() == 0
 
@@ -232,6 +286,74 @@ def test_the_slider_shows_where_the_latents_were(show: Any) -> None:
     settle(page)
     assert page.locator("#epoch").inner_text() == "the end"
     assert n_coloured() == end
+
+
+def strays() -> Model:
+    """A model of which some latents are far away, and one is nowhere."""
+    model = make_model(n=3000)
+    model.latents[[5, 1200]], model.val_latents[7], model.latents[2000] = 300, -300, np.nan
+    return model
+
+
+def assert_border_is_free(page: Any) -> None:
+    seen = pixels(page, "#map")
+    for edge in (seen[:4], seen[-4:], seen[:, :4], seen[:, -4:]):
+        assert (edge == 255).all()
+
+
+def test_points_lie_where_they_are_or_are_not_drawn(show: Any) -> None:
+    model = strays()
+    packed = plane.pack_plane(model, latent_plane(model.latents))
+    left, right, bottom, top = packed["view"]
+    assert max(abs(edge) for edge in packed["view"]) < 20
+    train = packed["points"]["train"]
+    places = np.frombuffer(base64.b64decode(train["places"]), "<u2").reshape(-1, 2) / 65534
+    found = [left, bottom] + places * [right - left, top - bottom]
+    near = np.abs(model.latents).max(1) < 100
+    assert (train["n"], train["missing"]) == (near.sum(), 4)
+    np.testing.assert_allclose(np.sort(found, 0), np.sort(model.latents[near], 0), atol=1e-3)
+    frame = Frame(9, np.ones((3000, 2), np.float32), np.full((500, 2), 99, np.float32))
+    frame.train[:4] = 99
+    page = show(model, film=[frame, frame._replace(epoch=10)])
+    told = page.locator("#missing")
+    assert told.inner_text().endswith(": 4 training, 2 validation.")
+    assert_border_is_free(page)
+    page.locator("#film").fill("0")
+    settle(page)
+    assert told.inner_text().endswith(": 4 training, 500 validation.")
+    assert_border_is_free(page)
+    page.locator("#film").fill("2")
+    assert told.inner_text().endswith(": 4 training, 2 validation.")
+
+
+def is_blank(page: Any) -> bool:
+    return bool((pixels(page, "#map") == 255).all())
+
+
+def test_the_map_is_never_blank(show: Any) -> None:
+    """Whenever the browser paints: here none of the frames comes that one could ask for."""
+    page = show(make_model(), 390, before="window.requestAnimationFrame = () => 0")
+    assert not is_blank(page)
+    for width in (800, 1440, 391):
+        before = page.evaluate("() => document.getElementById('map').width")
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("b => document.getElementById('map').width !== b", arg=before)
+        assert not is_blank(page)
+
+
+def test_the_map_has_the_pixels_of_the_screen(show: Any) -> None:
+    """Also where only these change, as on the way to another screen, of which Chromium without a
+    window tells its pages nothing: here the page is told what it has asked for."""
+    asked = "const ask = matchMedia; window.matchMedia = (q) => (window.asked = ask(q))"
+    page = show(make_model(), before=f"window.requestAnimationFrame = () => 0; {asked}")
+    side = "() => document.getElementById('map').width"
+    before = page.evaluate(side)
+    for ratio in (2, 1):
+        told = "window.asked.dispatchEvent(new Event('change'))"
+        page.evaluate(f"() => {{ window.devicePixelRatio = {ratio}; {told} }}")
+        assert page.evaluate(side) == pytest.approx(ratio * before, abs=1)
+        assert page.evaluate("() => window.asked.media") == f"(resolution: {ratio}dppx)"
+        assert not is_blank(page)
 
 
 def test_two_pins_have_a_way_between_them(show: Any) -> None:

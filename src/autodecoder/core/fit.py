@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
+from autodecoder.brief import brief
 from autodecoder.config import RunConfig
 from autodecoder.core.adam import Moments, adam_start
 from autodecoder.core.decoder import (
@@ -65,6 +66,7 @@ class RunState(eqx.Module):
     """Number of epochs done."""
 
 
+@brief
 class Snapshot(NamedTuple):
     """A trained decoder with the latents that belong to it."""
 

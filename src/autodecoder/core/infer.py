@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, Shaped
 
+from autodecoder.brief import brief
 from autodecoder.config import InferConfig
 from autodecoder.core.blocks import by_blocks, take
 from autodecoder.core.decoder import Decoder, decode
@@ -72,6 +73,7 @@ class InferencePlan(eqx.Module):
         return Task(self.decoder, self.mean, self.spread, prior, tolerance, self.scaler)
 
 
+@brief
 class Inference(NamedTuple):
     """What was inferred, image by image."""
 

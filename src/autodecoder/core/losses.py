@@ -6,12 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
+from autodecoder.brief import brief
 from autodecoder.core.scaling import SCALINGS
 
 #: Squared errors below this share of the squared range count as this: a perfect image has 100 dB.
 _PSNR_FLOOR = 1e-10
 
 
+@brief
 class Errors(NamedTuple):
     """Errors of each image, in the scaled space (`psnr` in dB, the same in every scaling).
 

@@ -9,11 +9,13 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
+from autodecoder.brief import brief
 from autodecoder.errors import DataError
 
 _BLOCK = 4096
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """Images with their class labels.
@@ -63,6 +65,7 @@ class ImageSet:
         return ImageSet(self.images[indices], self.labels[indices], names)
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A training and a validation set of images of one size; the latter may be empty.

@@ -1,16 +1,27 @@
 """Fetching published files into the user's cache, checked by hash."""
 
 import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-import pooch
-import requests
 
 from autodecoder.errors import DataError
 
 
+@contextmanager
+def bars_may_be_text() -> Iterator[None]:
+    """Import what draws progress bars, without the warning that a notebook has no widgets for them:
+    they are drawn as text then."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        yield
+
+
 def cache_dir() -> Path:
     """The user's cache folder of this package."""
+    with bars_may_be_text():
+        import pooch
     return Path(pooch.os_cache("autodecoder"))
 
 
@@ -33,6 +44,10 @@ def download(urls: tuple[str, ...], md5: str, target: Path, *, progress: bool) -
     DataError
         If no address delivers the file, or the folder cannot be written.
     """
+    import requests
+
+    with bars_may_be_text():
+        import pooch
     pooch.get_logger().setLevel(logging.ERROR)
     failures = []
     for url in urls:
@@ -60,6 +75,8 @@ def download(urls: tuple[str, ...], md5: str, target: Path, *, progress: bool) -
 
 
 def _reason(error: Exception) -> str:
+    import requests
+
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"HTTP status {error.response.status_code}"
     if isinstance(error, requests.Timeout):

@@ -11,6 +11,7 @@ import numpy as np
 
 from autodecoder.config import DataConfig, split_hub
 from autodecoder.data.dataset import Dataset
+from autodecoder.data.download import bars_may_be_text
 from autodecoder.data.pictures import Pictures, read_pictures
 from autodecoder.data.splits import note_own_validation
 from autodecoder.errors import ConfigError, DataError
@@ -46,7 +47,8 @@ def read_hub(place: str, config: DataConfig, *, seed: int, progress: bool) -> Da
         If it cannot be loaded, or has no column of images or split to train on.
     """
     try:
-        import datasets  # pyright: ignore[reportMissingImports]  (an extra)
+        with bars_may_be_text():
+            import datasets  # pyright: ignore[reportMissingImports]  (an extra)
     except ImportError as error:
         raise ConfigError(
             "datasets of Hugging Face is not installed; pip install 'autodecoder[hf]' brings it."

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num, Shaped
 
+from autodecoder.brief import brief
 from autodecoder.config import InferConfig
 from autodecoder.config.rules import check_seed
 from autodecoder.core.infer import Inference
@@ -39,6 +40,7 @@ _NEAREST = InferConfig(block_size=1)
 _FROM_HERE = InferConfig(block_size=1, starts=())
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Shelf:
     """Images to pick from: some that the model was trained on or validated with, or others."""

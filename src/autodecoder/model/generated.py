@@ -5,9 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from autodecoder.brief import brief
 from autodecoder.core.infer import Inference
 
 
+@brief
 class Generated(NamedTuple):
     """Latents, and the images that they decode to."""
 
@@ -16,6 +18,7 @@ class Generated(NamedTuple):
     """As `Model.decode` returns them."""
 
 
+@brief
 class Trace(NamedTuple):
     """How the latent of an image was found."""
 

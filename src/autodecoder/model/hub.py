@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autodecoder.data.download import bars_may_be_text
 from autodecoder.errors import AutodecoderError, ConfigError, DataError, OutputError
 from autodecoder.model.files import FILES, load_model, save_model
 from autodecoder.model.model import Model
@@ -125,7 +126,8 @@ def from_pretrained(
 def _client(token: str | None, before: str = "") -> "HfApi":
     """The Hub's client; `before` begins the sentence if it is missing."""
     try:
-        from huggingface_hub import HfApi
+        with bars_may_be_text():
+            from huggingface_hub import HfApi
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"{before}huggingface_hub is not installed; pip install 'autodecoder[hub]' brings it."
@@ -136,12 +138,13 @@ def _client(token: str | None, before: str = "") -> "HfApi":
 @contextlib.contextmanager
 def _without_bars() -> Iterator[None]:
     """The client's progress bars off, unless its own variable asks for them."""
-    from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS
-    from huggingface_hub.utils import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
+    with bars_may_be_text():
+        from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS
+        from huggingface_hub.utils import (
+            are_progress_bars_disabled,
+            disable_progress_bars,
+            enable_progress_bars,
+        )
 
     if are_progress_bars_disabled() or HF_HUB_DISABLE_PROGRESS_BARS is not None:
         yield

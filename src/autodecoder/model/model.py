@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from autodecoder.brief import brief
 from autodecoder.config import InferConfig
 from autodecoder.config.rules import as_plain, check_positive_int, check_seed
 from autodecoder.core.blocks import by_blocks
@@ -38,6 +39,7 @@ _DECODED_AT_ONCE = 256
 _INFERRED_AT_ONCE = 20_000
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Model:
     """A trained decoder, and the latents of the images that it was trained and validated on."""

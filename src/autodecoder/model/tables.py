@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 
+from autodecoder.brief import brief
 from autodecoder.data.pixels import as_numbers
 from autodecoder.errors import DataError
 
@@ -15,6 +16,7 @@ _LARGEST = 1e37
 _FARTHEST = 1e15
 
 
+@brief
 class Standardization(NamedTuple):
     """Mean and standard deviation of each feature of the training samples."""
 

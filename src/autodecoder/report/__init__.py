@@ -1,5 +1,6 @@
 """Pictures and pages of studies and models."""
 
+import autodecoder.report.drawing  # noqa: F401  (the first to import matplotlib)
 from autodecoder.report.page import write_model_page, write_study_page
 from autodecoder.report.pictures import write_pictures
 

@@ -19,6 +19,7 @@ from autodecoder.report.classes import (
     short_name,
     widen_by_legend,
 )
+from autodecoder.report.drawing import default_style, limit_to_view
 from autodecoder.study import Trial
 
 #: Colour of pixels that a mask hides.
@@ -31,6 +32,11 @@ _MOST_CLASSES = 40
 #: not cross a sweep of learning rates.
 _MOST_ENTRIES = 5
 _MOST_LINES = 8
+#: Times the least last value: how far up a scale of losses reaches at least, and up to where other
+#: last values stay in view.
+_TALL, _APART = 6, 20
+#: Of a curve without values.
+_NONE = np.array([-np.inf])
 _METRIC_LABELS = {
     "loss": "mean squared error",
     "mae": "mean absolute error",
@@ -50,6 +56,7 @@ def metric_label(metric: str) -> str:
     raise AssertionError(metric)
 
 
+@default_style()
 def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> Figure:
     """One panel a metric over epochs: a line a trial, mean ± standard deviation over executions.
 
@@ -62,20 +69,16 @@ def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> Figure:
     ordered = [trial for trial, _ in labelled]
     colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(ordered)))
     for axes, metric in zip(panels, metrics, strict=True):
-        highest = []
         for (trial, label), colour in zip(labelled, colours, strict=True):
             mean, std = _over_executions(trial, metric)
             epochs = np.arange(1, len(mean) + 1)
             axes.plot(epochs, mean, color=colour, label=label, marker="." if len(mean) < 3 else "")
             axes.fill_between(epochs, mean - std, mean + std, color=colour, alpha=0.2, lw=0)
-            if np.isfinite(mean).any():
-                highest.append(np.nanquantile(mean, 0.98))
         axes.set(xlabel="epoch", ylabel=metric_label(metric))
         axes.grid(alpha=0.25, lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-        if highest and METRICS[metrics[0]] == "min":
-            # A trial far off must not press the others flat, but it stays visible at the top.
-            axes.set_ylim(0, 1.1 * min(max(highest), 6 * min(highest)))
+    if METRICS[metrics[0]] == "min":
+        _limit_curves(panels)
     _add_legend(figure, panels)
     n = len(ordered[0].executions)
     if n > 1:
@@ -83,6 +86,26 @@ def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> Figure:
     return figure
 
 
+def _limit_curves(panels: Sequence[Axes]) -> None:
+    """End the scale of all panels above the last values, so that a trial far off or the first
+    epochs do not press the others flat; says which curves lie above as a whole."""
+    curves = {line: np.asarray(line.get_ydata()) for axes in panels for line in axes.lines}
+    curves = {line: y[np.isfinite(y)] for line, y in curves.items() if np.isfinite(y).any()}
+    lasts = np.array([y[-1] for y in curves.values()])
+    if not len(lasts) or not lasts.min() > 0:
+        return
+    near = lasts.min()
+    reach = max(_TALL * near, 1.1 * lasts[lasts <= _APART * near].max())
+    top = 1.05 * min(max(y.max() for y in curves.values()), reach)
+    for axes in panels:
+        axes.set_ylim(0, top)
+        above = [line for line in axes.lines if curves.get(line, _NONE).min() > top]
+        if above:
+            labels = "\n".join(str(line.get_label()) for line in above)
+            axes.set_title(f"above this scale:\n{labels}", loc="right", fontsize=8)
+
+
+@default_style()
 def plot_learning_rates(trials: Sequence[Trial], metric: str) -> Figure:
     """The objective over the learning rate: each execution's best value, and the mean.
 
@@ -114,6 +137,7 @@ def plot_learning_rates(trials: Sequence[Trial], metric: str) -> Figure:
     return figure
 
 
+@default_style()
 def plot_latent_space(
     latents: Float[np.ndarray, "n 2"],
     labels: Int[np.ndarray, " n"],
@@ -136,11 +160,12 @@ def plot_latent_space(
     axes.scatter(*latents[order].T, s=size, c=colours[labels[order]], lw=0, rasterized=True)
     axes.set(title=literal(title), xlabel=names[0], ylabel=names[1])
     axes.spines[["top", "right"]].set_visible(False)
-    _limit_to_bulk(axes, latents if background is None else np.concatenate([latents, background]))
+    limit_to_view(axes, latents if background is None else np.concatenate([latents, background]))
     add_class_legend(figure, class_names, others="" if background is None else "training")
     return figure
 
 
+@default_style()
 def plot_reconstructions(
     originals: UInt8[np.ndarray, "n height width channels"],
     reconstructions: UInt8[np.ndarray, "n height width channels"],
@@ -186,6 +211,7 @@ def _sheet(columns: UInt8[np.ndarray, "n stacks height width 3"], per_row: int) 
     return sheet[:-gap]
 
 
+@default_style()
 def plot_interpolations(
     images: UInt8[np.ndarray, "rows steps height width channels"], *, title: str
 ) -> Figure:
@@ -203,6 +229,7 @@ def plot_interpolations(
     return figure
 
 
+@default_style()
 def plot_pairs(
     scores: Float[np.ndarray, "n components"],
     labels: Int[np.ndarray, " n"],
@@ -222,7 +249,7 @@ def plot_pairs(
                 continue
             pair = scores[order][:, [j, i + 1]]
             axes.scatter(*pair.T, s=_dot_size(4 * len(order)), c=colours, lw=0, rasterized=True)
-            _limit_to_bulk(axes, pair)
+            limit_to_view(axes, pair, fontsize=6.0)
             axes.spines[["top", "right"]].set_visible(False)
             axes.tick_params(labelsize=7)
             if i == n - 1:
@@ -233,6 +260,7 @@ def plot_pairs(
     return figure
 
 
+@default_style()
 def plot_errors(
     loss: Float[np.ndarray, " n"], labels: Int[np.ndarray, " n"], class_names: Sequence[str]
 ) -> Figure:
@@ -245,8 +273,13 @@ def plot_errors(
     figure = Figure(figsize=(6.4, 2.6 + 0.26 * len(chosen)), layout="constrained")
     heights = [2.2, 0.4 + 0.26 * len(chosen)]
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=heights)
-    longest = float(np.quantile(loss, 0.995)) * 1.1
-    top.hist(np.minimum(loss, longest), bins=60, range=(0, longest), color=CLASS_COLOURS[0])
+    # Of the largest errors a few would press the others flat; of images without any, all are 0.
+    longest = float(np.quantile(loss, 0.995)) * 1.1 or 1.0
+    top.hist(loss[loss <= longest], bins=60, range=(0, longest), color=CLASS_COLOURS[0])
+    beyond = int((loss > longest).sum())
+    if beyond:
+        farther = f"{beyond:,} of {len(loss):,} farther right, up to {float(loss.max()):.3g}"
+        top.set_title(farther, loc="right", fontsize=8)
     top.set_ylabel("images")
     parts = bottom.boxplot(
         [loss[labels == k] for k in chosen],
@@ -267,6 +300,7 @@ def plot_errors(
     return figure
 
 
+@default_style()
 def plot_plane(
     images: Float[np.ndarray, "rows columns height width channels"],
     view: Sequence[float],
@@ -280,17 +314,12 @@ def plot_plane(
     images = np.pad(images, [(0, 0)] * 2 + [(0, gap)] * 2 + [(0, 0)], constant_values=1)
     rows, columns, height, width, channels = images.shape
     whole = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
-    grey = channels != 3  # of other numbers of channels, the first is shown
+    # Of other numbers of channels, the first is shown; in colours, since the size of matplotlib's
+    # scale of greys is a setting of the user's.
+    coloured = np.broadcast_to(whole if channels == 3 else whole[..., :1], (*whole.shape[:2], 3))
     figure = Figure(figsize=(7, 7), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(
-        whole[..., 0] if grey else whole,
-        cmap="gray" if grey else None,
-        vmin=0,
-        vmax=1,
-        extent=(view[0], view[1], view[2], view[3]),
-        aspect="auto",
-    )
+    axes.imshow(coloured, extent=(view[0], view[1], view[2], view[3]), aspect="auto")
     axes.set(xlabel=names[0], ylabel=names[1])
     return figure
 
@@ -366,14 +395,3 @@ def _over_executions(
 def _dot_size(n: int) -> float:
     """Area of a dot in square points: smaller the more there are."""
     return float(np.clip(20000 / n, 1.5, 18))
-
-
-def _limit_to_bulk(axes: Axes, points: Float[np.ndarray, "n 2"]) -> None:
-    """Frame all but the outermost points, so that a few strays do not shrink the picture."""
-    points = points[np.isfinite(points).all(axis=1)]
-    if len(points) == 0:
-        return
-    low, high = np.quantile(points, (0.001, 0.999), axis=0)
-    margin = 0.08 * np.maximum(high - low, 1e-6)
-    axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
-    axes.set_ylim(low[1] - margin[1], high[1] + margin[1])

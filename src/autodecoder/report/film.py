@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from autodecoder.brief import brief
 from autodecoder.config import StudyConfig
 from autodecoder.core.fit import Snapshot
 from autodecoder.data import Dataset
@@ -27,6 +28,7 @@ _MOST_FRAMES = 50
 _FOLDER = "film"
 
 
+@brief
 class Frame(NamedTuple):
     """Some latents after an epoch, always the same ones: those that `choose_rows` names."""
 

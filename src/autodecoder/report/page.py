@@ -165,9 +165,9 @@ def _of_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
     what = "table" if model.standardization is not None else "image"
     dims = model.latent_dims
     on = "" if dims <= 2 else f" Of {dims} dimensions, the two leading principal components."
-    many = ""
-    if len(model.latents) > packed["points"]["train"]["n"]:
-        many = f" Drawn are {packed['points']['train']['n']:,} of them."
+    many, train = "", packed["points"]["train"]
+    if len(model.latents) > train["n"] + train["missing"]:
+        many = f" Drawn are {train['n']:,} of them."
     live = is_live(model)
     move = "Move over the plane, or use the arrow keys: what the decoder makes of that place "
     move += "stands beside it."

@@ -3,12 +3,12 @@
 import io
 from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from autodecoder.data import Dataset
 from autodecoder.errors import OutputError
 from autodecoder.files import write_file
+from autodecoder.report.drawing import default_style
 from autodecoder.report.figures import plot_learning_rates, plot_loss_curves
 from autodecoder.report.model_pictures import draw_decoded, draw_fit, draw_latents
 from autodecoder.study import Study
@@ -96,13 +96,13 @@ def save_figure(figure: Figure, path: Path) -> Path:
     return path
 
 
+@default_style()
 def draw_figure(figure: Figure, kind: str = "png") -> bytes:
     """The content of a file; what consists of many dots is made of pixels in an SVG, too."""
     buffer = io.BytesIO()
     # Without the time, so that the same figure gives the same file.
     metadata = {"Date": None} if kind == "svg" else None
-    with mpl.rc_context({"svg.hashsalt": "autodecoder"}):
-        figure.savefig(buffer, format=kind, dpi=130, metadata=metadata)
+    figure.savefig(buffer, format=kind, dpi=130, metadata=metadata)
     return buffer.getvalue()
 
 

@@ -12,6 +12,7 @@ from autodecoder.model import Model
 from autodecoder.model.dense import Dense, dense_layers
 from autodecoder.report.classes import CLASS_COLOURS, class_colours
 from autodecoder.report.film import Frame, choose_rows
+from autodecoder.report.view import Bounds, in_view, view_bounds
 
 #: Of a decoder with more weights a page would be too large to send: 4 bytes each, a third more as
 #: text.
@@ -22,9 +23,8 @@ _MOST_POINTS = 60_000
 _MOST_NAMED = 4_000_000
 #: More are not told apart.
 _MOST_CLASSES = 100
-#: Of the latents lie inside the view, which is a little wider than these.
-_SHARE_SEEN = 0.998
-_MARGIN = 0.06
+#: Places are shares of the view by as many; one more stands for a place outside of it.
+_SIDE = 65534
 
 
 class Plane(NamedTuple):
@@ -96,7 +96,8 @@ def pack_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
     where some of them were on the way.
 
     Numbers are little-endian bytes in base64: weights float32, places of points uint16 across the
-    view, classes uint16, rows uint32. Weights are those of `dense_layers`.
+    view, from 0 to 65534, with 65535 for one outside of it, classes uint16, rows uint32. Weights
+    are those of `dense_layers`.
     """
     plane = latent_plane(model.latents)
     packed = pack_plane(model, plane)
@@ -166,16 +167,8 @@ def pack_plane(model: Model, plane: Plane) -> dict[str, Any]:
 def plane_view(model: Model, plane: Plane) -> list[float]:
     """Left, right, bottom and top of the part of the plane that is shown."""
     places = np.concatenate([plane.places(model.latents), plane.places(model.val_latents)])
-    places = places[np.isfinite(places).all(axis=1)]
-    bounds: list[float] = []
-    for values in places.T:
-        out = (1 - _SHARE_SEEN) / 2
-        low, high = np.quantile(values, [out, 1 - out]) if len(values) else (-2.0, 2.0)
-        if not high - low > 1e-6 * max(abs(low), abs(high), 1e-6):
-            low, high = low - 1, high + 1
-        margin = _MARGIN * (high - low)
-        bounds += [float(low - margin), float(high + margin)]
-    return bounds
+    (left, bottom), (right, top) = view_bounds(places)
+    return [float(left), float(right), float(bottom), float(top)]
 
 
 def class_names(model: Model) -> list[str]:
@@ -215,18 +208,28 @@ def _pack_points(
     view: Sequence[float],
     n_classes: int,
 ) -> dict[str, Any]:
-    chosen = np.random.default_rng(0).permutation(np.flatnonzero(np.isfinite(places).all(axis=1)))
-    chosen = chosen[:_MOST_POINTS]
-    packed: dict[str, Any] = {"n": len(chosen), "rows": pack(chosen, "<u4"), "classes": None}
-    packed["places"] = _pack_places(places[chosen], view)
+    seen = np.flatnonzero(in_view(places, _bounds(view)))
+    chosen = np.random.default_rng(0).permutation(seen)[:_MOST_POINTS]
+    packed: dict[str, Any] = {
+        "n": len(chosen),
+        "missing": len(places) - len(seen),
+        "rows": pack(chosen, "<u4"),
+        "places": _pack_places(places[chosen], view),
+        "classes": None,
+    }
     if labels is not None and n_classes:
         packed["classes"] = pack(labels[chosen], "<u2")
     return packed
 
 
+def _bounds(view: Sequence[float]) -> Bounds:
+    return np.array(view[::2]), np.array(view[1::2])
+
+
 def _pack_places(places: Float[np.ndarray, "n 2"], view: Sequence[float]) -> str:
-    low, high = np.array(view[::2]), np.array(view[1::2])
-    return pack(np.rint(np.clip((places - low) / (high - low), 0, 1) * 65535), "<u2")
+    low, high = bounds = _bounds(view)
+    seen = in_view(places, bounds)[:, None]
+    return pack(np.where(seen, np.rint((places - low) / (high - low) * _SIDE), _SIDE + 1), "<u2")
 
 
 def _pack_film(
@@ -254,15 +257,15 @@ def _pack_film(
         },
         "n": {name: len(chosen) for name, chosen in rows.items()},
         "rows": {name: pack(chosen, "<u4") for name, chosen in rows.items()},
-        "frames": [
-            {
-                "epoch": frame.epoch,
-                "train": _pack_places(plane.places(frame.train), view),
-                "val": _pack_places(plane.places(frame.val), view),
-            }
-            for frame in fits
-        ],
+        "frames": [_pack_frame(frame, plane, view) for frame in fits],
     }
+
+
+def _pack_frame(frame: Frame, plane: Plane, view: Sequence[float]) -> dict[str, Any]:
+    places = {"train": plane.places(frame.train), "val": plane.places(frame.val)}
+    missing = {name: int((~in_view(p, _bounds(view))).sum()) for name, p in places.items()}
+    packed = {name: _pack_places(p, view) for name, p in places.items()}
+    return {"epoch": frame.epoch, "missing": missing, **packed}
 
 
 def pack(array: np.ndarray, dtype: str) -> str:

@@ -30,6 +30,7 @@ from autodecoder.core.fit import Snapshot
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
 from autodecoder.report.classes import class_colours
+from autodecoder.report.view import Bounds, view_bounds
 from autodecoder.study.observer import RunInfo
 from autodecoder.study.results import Trial
 from autodecoder.study.validate import reconstruct_some
@@ -147,11 +148,11 @@ class TensorBoardWriter:
         train_set, val_set = self._clouds
         train_points, val_points = train[train_set.order], val[val_set.order]
         paper = np.full((_SIDE, _SIDE), _WHITE, np.uint8)
-        canvas = _draw_points(paper, train_points, train_set.colours, _frame(train))
+        canvas = _draw_points(paper, train_points, train_set.colours, view_bounds(train))
         yield _picture("latent_space/train", self._palette.image(canvas))
         if not len(val):
             return
-        frame = _frame(np.concatenate([train, val]))
+        frame = view_bounds(np.concatenate([train, val]))
         cloud = np.full(len(train), _GREY, np.uint8)
         canvas = _draw_points(paper, train_points, cloud, frame)
         canvas = _draw_points(canvas, val_points, val_set.colours, frame)
@@ -338,23 +339,11 @@ class _Palette:
         return image
 
 
-def _frame(points: Float[np.ndarray, "n 2"]) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper limits around all but the outermost points, so that a few strays do not
-    shrink the picture."""
-    points = points[np.isfinite(points).all(axis=1)].astype(np.float64)
-    if len(points) == 0:
-        return np.zeros(2), np.ones(2)
-    low, high = np.quantile(points, (0.001, 0.999), axis=0)
-    centre = (low + high) / 2
-    half = 0.58 * np.maximum(high - low, 1e-6 * np.maximum(1, np.abs(centre)))
-    return centre - half, centre + half
-
-
 def _draw_points(
     canvas: UInt8[np.ndarray, "side side"],
     points: Float[np.ndarray, "n 2"],
     colours: UInt8[np.ndarray, " n"],
-    frame: tuple[np.ndarray, np.ndarray],
+    frame: Bounds,
 ) -> UInt8[np.ndarray, "side side"]:
     """Draw a dot for each finite point inside the frame, in order: the last ones lie on top."""
     size = int(np.clip(np.sqrt(90_000 / len(points)), 2, 7))

@@ -1,5 +1,10 @@
 """Trials and executions: what to run, how it went, and what is kept on disk."""
 
+from autodecoder.data.download import bars_may_be_text
+
+with bars_may_be_text():
+    import optuna  # noqa: F401  (the first to import it)
+
 from autodecoder.study.checkpoint import Outcome
 from autodecoder.study.folder import Study, load_study, read_about, write_histories
 from autodecoder.study.group import Progress

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autodecoder.brief import brief
 from autodecoder.core.fit import Run
 from autodecoder.core.tree import arrays_to_tree, tree_to_arrays
 from autodecoder.errors import DataError
@@ -76,6 +77,7 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(found, reverse=True)
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """What is kept of an execution that has ended, until its trial has: then its history stands

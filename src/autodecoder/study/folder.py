@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from autodecoder._version import __version__
+from autodecoder.brief import brief
 from autodecoder.config import (
     FREE_SETTINGS,
     SCHEMA,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 _EARLIEST = 2
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Study:
     """A study as its folder tells it: finished, interrupted or still running."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from autodecoder.brief import brief
 from autodecoder.config import METRICS
 
 #: How an execution stands or ended, and how a trial does.
@@ -17,6 +18,7 @@ COMPLETE, FAILED = "complete", "failed"
 STATES = (COMPLETE, UNFINISHED, FAILED)
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Execution:
     """One run: its history, how it ended, and the objective's best value in it.
@@ -67,6 +69,7 @@ class Execution:
         return float(values[-1]) if values is not None and len(values) else math.nan
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Trial:
     """One hyperparameter configuration, run once or several times."""
@@ -125,6 +128,7 @@ class Trial:
         ]
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Shown:
     """What the pictures and the page of a run need of it."""

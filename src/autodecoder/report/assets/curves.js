@@ -1,6 +1,10 @@
 // Curves over epochs: a metric to choose, mean ± deviation or every run, linear or logarithmic.
 "use strict";
 
+const TALL = 6; // times the least last value: how far up a linear scale reaches at least
+const APART = 20; // times the least last value: up to there other last values stay in view
+const FAR = 1e4; // heights of the view: numbers that SVG can read end there, far out of sight
+
 class Curves {
   /** `root` holds controls by name and an svg; `data` is as packed by Python. */
   constructor(root, data) {
@@ -54,30 +58,35 @@ class Curves {
     const lasts = this.lines.map((line) => line.findLast((v) => v !== null)?.mean).filter((v) => v !== undefined);
     let [low, high] = all.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
     if (!log && low >= 0) {
-      const near = Math.min(...lasts);
-      if (near > 0) high = Math.min(high, Math.max(6 * near, 1e-12));
+      const near = Math.min(...lasts), others = lasts.filter((v) => v <= APART * near);
+      if (near > 0) high = Math.min(high, Math.max(TALL * near, 1.1 * Math.max(...others), 1e-12));
       low = Math.min(low, 0);
     }
     if (!(high > low)) {
       const pad = Math.max(Math.abs(low) / 10, 1e-9);
       [low, high] = log ? [low / 2, high * 2] : [low - pad, high + pad];
     }
-    const to = log ? Math.log10 : (v) => v, [a, b] = [to(low), to(high)];
+    const to = log ? (v) => (v > 0 ? Math.log10(v) : -Infinity) : (v) => v, [a, b] = [to(low), to(high)];
     const [first, last] = [epochs[0], epochs.at(-1)];
     this.x = (k) => this.box.left + (last > first ? (epochs[k] - first) / (last - first) : 0.5) * (this.box.right - this.box.left);
+    // What is above is cut off by the edge of the view, and its line leads there from where it is.
     this.y = (v) => {
-      const y = this.box.bottom - ((to(v) - a) / (b - a)) * (this.box.bottom - this.box.top);
-      return Math.min(this.box.bottom + 2, Math.max(this.box.top - 8, y));
+      const share = Math.min(FAR, Math.max(-FAR, (to(v) - a) / (b - a)));
+      return this.box.bottom - share * (this.box.bottom - this.box.top);
     };
-    const parts = this.axes(low, high, log);
+    const parts = this.axes(low, high, log), { left, right, top, bottom } = this.box, edge = 6;
+    parts.push(`<clipPath id="in-view"><rect x="${left - edge}" y="${top - edge}" width="${right - left + 2 * edge}" height="${bottom - top + 2 * edge}"/></clipPath>`);
+    parts.push('<g clip-path="url(#in-view)">');
     trials.forEach(({ colour, runs }, t) => {
       if (this.setting("each")) {
         for (const row of runs[metric]) parts.push(this.path(row, colour, 1.2));
       } else {
-        if (runs[metric].length > 1) parts.push(this.band(this.lines[t], colour, log ? low : -Infinity));
+        if (runs[metric].length > 1) parts.push(this.band(this.lines[t], colour));
         parts.push(this.path(this.lines[t].map((v) => v && v.mean), colour, 2));
       }
     });
+    parts.push("</g>");
+    this.tellAbove(log ? Infinity : high);
     parts.push('<line class="cursor" y1="12" y2="330" stroke="#777" stroke-dasharray="3 3" visibility="hidden"/>');
     this.svg.innerHTML = parts.join("");
     this.read(this.at);
@@ -92,11 +101,22 @@ class Curves {
     return `<path class="curve" d="M${places.join("L")}" fill="none" stroke="${colour}" stroke-width="${width}"/>${dotted}`;
   }
 
-  band(line, colour, least) {
+  band(line, colour) {
     const some = line.map((v, k) => [v, k]).filter(([v]) => v && !(this.log && v.mean <= 0));
     if (!some.length) return "";
-    const edge = (sign) => some.map(([v, k]) => `${this.x(k).toFixed(1)} ${this.y(Math.max(least, v.mean + sign * v.std)).toFixed(1)}`);
+    const edge = (sign) => some.map(([v, k]) => `${this.x(k).toFixed(1)} ${this.y(v.mean + sign * v.std).toFixed(1)}`);
     return `<path d="M${[...edge(1), ...edge(-1).reverse()].join("L")}Z" fill="${colour}" opacity="0.18"/>`;
+  }
+
+  /** Which runs lie above the view as a whole. */
+  tellAbove(high) {
+    const above = this.data.trials.filter((_, t) => {
+      const values = this.lines[t].filter((v) => v !== null);
+      return values.length && values.every(({ mean }) => mean > high);
+    });
+    const box = this.root.querySelector("[data-above]");
+    box.hidden = !above.length;
+    box.textContent = `Above this scale: ${above.map(({ label }) => label).join("; ")}. A logarithmic one shows all.`;
   }
 
   axes(low, high, log) {
@@ -104,7 +124,7 @@ class Curves {
     for (const v of log ? logTicks(low, high) : ticks(low, high, 6)) {
       const y = this.y(v).toFixed(1);
       parts.push(`<line x1="${left}" x2="${right}" y1="${y}" y2="${y}" stroke="#e4e4ea"/>`);
-      parts.push(`<text x="${left - 8}" y="${y}" text-anchor="end" dominant-baseline="middle">${Number(v.toPrecision(4))}</text>`);
+      parts.push(`<text x="${left - 8}" y="${y}" text-anchor="end" dominant-baseline="middle">${brief(v)}</text>`);
     }
     const [first, last] = [epochs[0], epochs.at(-1)];
     for (const v of ticks(first, last, 8).filter((v) => Number.isInteger(v) && v >= first && v <= last)) {
@@ -139,7 +159,7 @@ class Curves {
     this.root.querySelectorAll("[data-value]").forEach((cell, t) => {
       const found = this.at === null ? this.lines[t].findLast((v) => v !== null) : this.lines[t][this.at];
       const several = this.data.trials[t].runs[this.setting("metric")].length > 1;
-      const shown = found && Number(found.mean.toPrecision(4)) + (several ? ` ± ${Number(found.std.toPrecision(2))}` : "");
+      const shown = found && brief(found.mean) + (several ? ` ± ${brief(found.std, 2)}` : "");
       cell.textContent = shown || "–";
     });
   }
@@ -156,13 +176,19 @@ function ticks(low, high, n) {
 }
 
 function logTicks(low, high) {
-  const found = [];
-  for (let e = Math.floor(Math.log10(low)); e <= Math.log10(high); e++) {
-    for (const m of high / low < 30 ? [1, 1.5, 2, 3, 5, 7] : [1, 3]) {
+  const [first, last] = [Math.floor(Math.log10(low)), Math.log10(high)], step = Math.ceil((last - first) / 10), found = [];
+  for (let e = first; e <= last; e += step) {
+    for (const m of step > 1 ? [1] : high / low < 30 ? [1, 1.5, 2, 3, 5, 7] : [1, 3]) {
       if (m * 10 ** e >= low && m * 10 ** e <= high) found.push(m * 10 ** e);
     }
   }
   return found.length > 1 ? found : ticks(low, high, 6);
+}
+
+/** A number by its first digits; with a power of ten where it is very large or small. */
+function brief(v, digits = 4) {
+  const rounded = Number(v.toPrecision(digits)), size = Math.abs(rounded);
+  return size >= 1e6 || (size > 0 && size < 1e-4) ? rounded.toExponential() : `${rounded}`;
 }
 
 {

@@ -5,6 +5,8 @@ const MOST_ZOOM = 64;
 const MOST_SLIP = 5; // pixels that a pointer moves in a click
 const NEAR = 6; // pixels from a point at which it is told
 const REST = 150; // milliseconds without zoom, after which images below the points are drawn anew
+const SIDE = 65534; // places of points are shares of the view by this many; one more: outside
+const SET_NAMES = { train: "training", val: "validation" };
 const ZOOM_KEYS = { "+": 2, "=": 2, "-": 0.5, "0": 0 };
 
 class LatentMap {
@@ -33,7 +35,9 @@ class LatentMap {
     this.place = [(this.view[0] + this.view[1]) / 2, (this.view[2] + this.view[3]) / 2];
     this.listen();
     new ResizeObserver(() => this.fit()).observe(canvas);
+    this.watchRatio();
     this.fit();
+    this.draw();
   }
 
   setPlane(plane) {
@@ -43,7 +47,7 @@ class LatentMap {
   }
 
   /** Points of each set: how many, their places in shares of the view, their classes, and the rows
-   * of their latents. */
+   * of their latents; and how many more there are that the view does not hold. */
   setPoints(points) {
     this.sets = Object.entries(points).map(([name, { n, places, classes, rows }]) => ({
       name,
@@ -52,6 +56,11 @@ class LatentMap {
       places: shorts(places),
       classes: classes === null ? null : shorts(classes),
     }));
+    const missing = Object.entries(points).filter(([, set]) => set.missing);
+    const told = missing.map(([name, set]) => `${set.missing.toLocaleString("en")} ${SET_NAMES[name]}`).join(", ");
+    const box = document.getElementById("missing");
+    box.hidden = !told;
+    box.textContent = `Latents that are not on the map, which lie outside of it or are not finite: ${told}.`;
     this.redraw();
   }
 
@@ -208,19 +217,18 @@ class LatentMap {
     // From shares of the whole plane to pixels.
     const [left, right, bottom, top] = this.plane.view, [x0, y0] = this.toScreen([left, top]);
     const [x1, y1] = this.toScreen([right, bottom]);
-    const across = ((x1 - x0) * (width - 1)) / width / 65535, down = ((y1 - y0) * (height - 1)) / height / 65535;
+    const across = (x1 - x0) / SIDE, down = (y1 - y0) / SIDE;
     for (const set of this.sets) {
       if (!this.shown[set.name]) continue;
       for (let k = 0; k < set.n; k++) {
         const of = set.classes === null ? -1 : set.classes[k];
-        if (this.hidden.has(of)) continue;
-        const x = Math.round(x0 + set.places[2 * k] * across);
-        const y = Math.round(y0 + (65535 - set.places[2 * k + 1]) * down);
-        if (x < 0 || y < 0) continue;
+        if (this.hidden.has(of) || set.places[2 * k] > SIDE) continue;
+        const x = Math.round(x0 + set.places[2 * k] * across - size / 2);
+        const y = Math.round(y0 + (SIDE - set.places[2 * k + 1]) * down - size / 2);
         const colour = of < 0 ? without : this.colours[of % this.colours.length];
         for (let dy = 0; dy < size; dy++) {
           for (let dx = 0; dx < size; dx++) {
-            if (x + dx >= width || y + dy >= height) continue;
+            if (x + dx < 0 || y + dy < 0 || x + dx >= width || y + dy >= height) continue;
             const at = 4 * ((y + dy) * width + x + dx);
             data[at] = colour[0];
             data[at + 1] = colour[1];
@@ -243,11 +251,12 @@ class LatentMap {
     this.scene = context.getImageData(0, 0, canvas.width, canvas.height);
   }
 
-  /** The images below the points: kept while they stay the same, and scaled while one zooms. */
+  /** The images below the points: kept while they stay the same, and scaled while one zooms or the
+   * map changes its size. */
   drawBelow() {
     const { below, view, canvas } = this, side = canvas.width;
     let kept = this.kept;
-    if (kept?.below !== below || kept.side !== side) {
+    if (kept?.below !== below) {
       const picture = document.createElement("canvas");
       picture.width = picture.height = side;
       below(picture.getContext("2d"));
@@ -258,7 +267,7 @@ class LatentMap {
     this.context.imageSmoothingEnabled = false;
     this.context.drawImage(kept.picture, x, y, right_ - x, bottom_ - y);
     clearTimeout(this.resting);
-    if (kept.view === view || below.fixed) return;
+    if ((kept.view === view && kept.side === side) || below.fixed) return;
     this.resting = setTimeout(() => {
       this.kept = null;
       this.redraw();
@@ -324,13 +333,23 @@ class LatentMap {
     this.soon();
   }
 
+  /** As many pixels as the map has on the screen. To set their number clears a canvas: it is drawn
+   * anew at once, so that the browser never shows it blank. */
   fit() {
     const width = this.canvas.getBoundingClientRect().width;
     const side = Math.round(width * Math.min(2, window.devicePixelRatio || 1));
-    if (side && this.canvas.width !== side) {
-      this.canvas.width = this.canvas.height = side;
-      this.redraw();
-    }
+    if (!side || this.canvas.width === side) return;
+    this.canvas.width = this.canvas.height = side;
+    this.scene = null;
+    this.draw();
+  }
+
+  /** The same size has other pixels on another screen. */
+  watchRatio() {
+    matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`).addEventListener("change", () => {
+      this.fit();
+      this.watchRatio();
+    }, { once: true });
   }
 
   /** Boxes with `data-class` and `data-layer`, and the buttons: `all`, `none`, `data-zoom`. */

@@ -78,7 +78,9 @@
   film?.addEventListener("input", () => {
     const frame = frames[film.valueAsNumber]; // behind the last one, all points as they ended
     const points = frame && Object.fromEntries(["train", "val"].map((name) =>
-      [name, { n: n[name], rows: rows[name], places: frame[name], classes: classes[name] }]));
+      [name, {
+        n: n[name], rows: rows[name], places: frame[name], classes: classes[name], missing: frame.missing[name],
+      }]));
     map.setPoints(points ?? packed.points);
     document.getElementById("epoch").textContent = frame ? `epoch ${frame.epoch}` : "the end";
   });

@@ -1,0 +1,81 @@
+"""matplotlib as all pictures use it: in its own defaults, whatever the user's settings say."""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from jaxtyping import Float
+
+from autodecoder.errors import ConfigError
+from autodecoder.report.view import in_view, view_bounds
+
+#: Of the process, not of how pictures look; a backend is never needed, nor resolved.
+_NOT_STYLE = ("backend", "backend_fallback", "interactive", "toolbar")
+_VARIABLES = ("MPLBACKEND", "MATPLOTLIBRC")
+#: matplotlib's settings belong to the whole process, so that one picture is drawn at a time.
+_ALONE = threading.RLock()
+
+
+def _import() -> None:
+    """Import matplotlib. That fails where $MPLBACKEND or $MATPLOTLIBRC cannot be used: then without
+    the two, since no picture depends on them."""
+    try:
+        import matplotlib
+    except (ValueError, OSError):
+        _forget_half_imported()
+        set_aside = {k: os.environ.pop(k) for k in _VARIABLES if k in os.environ}
+        try:
+            import matplotlib  # noqa: F401
+        except (ValueError, OSError) as error:
+            _forget_half_imported()
+            raise ConfigError(
+                f"matplotlib must be able to read its settings, got {error}; mend or move the file "
+                "`matplotlibrc` of the current folder or of the user."
+            ) from error
+        finally:
+            os.environ.update(set_aside)
+
+
+def _forget_half_imported() -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        del sys.modules[name]
+
+
+_import()
+
+import matplotlib as mpl  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+
+
+@contextmanager
+def default_style() -> Iterator[None]:
+    """Draw in matplotlib's defaults; a decorator, too. Afterwards the caller's settings are as they
+    were; the backend is neither changed nor resolved."""
+    # By `dict`, since an item of `rcParams` that is deprecated warns, and "backend" opens one.
+    rc = mpl.rcParams
+    style = {k: v for k, v in dict.items(mpl.rcParamsDefault) if k not in _NOT_STYLE}
+    style["svg.hashsalt"] = "autodecoder"  # so that the same figure gives the same file
+    with _ALONE:
+        before = {k: v for k, v in dict.items(rc) if k in style}
+        dict.update(rc, style)
+        try:
+            yield
+        finally:
+            dict.update(rc, before)
+
+
+def limit_to_view(axes: Axes, points: Float[np.ndarray, "n 2"], *, fontsize: float = 8.0) -> None:
+    """Frame all points but a few strays, which would shrink the picture; says in a corner how many
+    those are, with the ones that are not finite."""
+    (left, bottom), (right, top) = bounds = view_bounds(points)
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    missing = len(points) - int(in_view(points, bounds).sum())
+    if missing:
+        axes.text(
+            0.99, 0.99, f"{missing:,} of {len(points):,} not in the picture",
+            transform=axes.transAxes, ha="right", va="top", fontsize=fontsize, zorder=5,
+            bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 2},
+        )  # fmt: skip
