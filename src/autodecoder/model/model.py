@@ -22,12 +22,13 @@ from autodecoder.core.infer import (
     plan_inference,
 )
 from autodecoder.core.scaling import to_unit
+from autodecoder.core.switches import own_switches
 from autodecoder.data.pixels import as_images, as_mask, as_numbers, to_pixels, to_weights
 from autodecoder.errors import DataError
 from autodecoder.model.density import Density
 from autodecoder.model.generated import Generated, Trace
 from autodecoder.model.paths import latent_path
-from autodecoder.model.programs import limit_programs
+from autodecoder.model.programs import limit_programs, one_inference
 from autodecoder.model.tables import Standardization, as_table, standardize, unstandardize
 
 #: Images decoded at once, be there as many or not: so an image has the same bits beside others.
@@ -82,6 +83,7 @@ class Model:
         (n_features,)."""
         return self.image_shape if self.standardization is None else self.image_shape[1:2]
 
+    @own_switches()
     def decode(self, latents: Any) -> Float[np.ndarray, "n ..."]:
         """Decode latents to images.
 
@@ -201,6 +203,7 @@ class Model:
         )
         return Trace(np.stack(way), found)
 
+    @own_switches()
     def _infer(
         self,
         images: Any,
@@ -226,20 +229,21 @@ class Model:
             if not np.isfinite(given).all():
                 raise DataError("given holds values that are not finite.")
         limit_programs()
-        plan = self._plan(config, seed)
         parts = []
         for start in range(0, max(1, len(images)), _INFERRED_AT_ONCE):
             chosen = slice(start, start + _INFERRED_AT_ONCE)
             weights = None if mask is None else to_weights(mask[chosen], start)
-            parts.append(
-                infer_latents(
-                    plan,
-                    self._rows(images[chosen], start, weights),
-                    weights=weights,
-                    given=None if given is None else given[chosen],
-                    watch=watch,
+            rows = self._rows(images[chosen], start, weights)
+            with one_inference:
+                parts.append(
+                    infer_latents(
+                        self._plan(config, seed),
+                        rows,
+                        weights=weights,
+                        given=None if given is None else given[chosen],
+                        watch=watch,
+                    )
                 )
-            )
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
     def reconstruct(
