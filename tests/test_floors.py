@@ -10,6 +10,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "autodecoder"
 
 FLOORS = {
     "_version": 0,
+    "text": -1,  # errors shorten their messages
     "errors": 0,
     # Still the ground floor, on the shoulders of the errors.
     "config": 0.5,
