@@ -127,6 +127,7 @@ def decode(
 
 @contextlib.contextmanager
 def _opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
+    Image.init()  # which knows few formats before; once in a process
     formats = [name for name in FORMATS if name in Image.OPEN]
     try:
         with Image.open(source, formats=formats) as image:
