@@ -11,8 +11,9 @@ SOURCE = Path(__file__).parent.parent / "src" / "autodecoder"
 FLOORS = {
     "_version": 0,
     "brief": 0,
+    "text": -1,  # errors shorten their messages
     "errors": 0,
-    "text": 0.2,
+    "encoding": 0.2,
     # Still the ground floor, on the shoulders of the errors.
     "config": 0.5,
     "files": 0.5,

@@ -2,9 +2,20 @@
 
 import re
 
+from autodecoder.text import printable, shorten
+
+#: Characters of a message at most: it may repeat what a file holds.
+_MOST = 2000
+
 
 class AutodecoderError(Exception):
-    """Base of every error that a user can mend; the command line prints it and exits with 2."""
+    """Base of every error that a user can mend; the command line prints it and exits with 2.
+
+    Of a message that is very long the middle is left out; what no terminal should get is replaced.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(shorten(message, _MOST)))
 
 
 class ConfigError(AutodecoderError, ValueError):

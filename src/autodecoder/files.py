@@ -14,8 +14,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from autodecoder.encoding import decode_text
 from autodecoder.errors import DataError, OutputError
-from autodecoder.text import decode_text
 
 
 @contextlib.contextmanager
@@ -76,6 +76,28 @@ def new_folder(folder: Path) -> None:
         raise OutputError(f"out must be a new or an empty folder, but {folder} is not empty.")
 
 
+def refuse_link(folder: Path, name: str) -> None:
+    """Check that a folder to be written to lies where it seems to: files of a folder that came from
+    elsewhere must not go to other places.
+
+    Raises
+    ------
+    OutputError
+        If it is a link that leads out of the folder above it.
+    """
+    path = folder / name
+    try:
+        leads = path.resolve()
+        if not path.is_symlink() or leads.is_relative_to(folder.resolve()):
+            return
+    except (OSError, RuntimeError):  # links that lead to each other
+        leads = path
+    raise OutputError(
+        f"{path} must be a folder of its own, but is a link to {leads}, whose files would be "
+        "replaced: remove the link."
+    )
+
+
 def sweep_temporary(folder: Path) -> None:
     """Remove what processes left that were killed while they wrote, below a folder too.
 
@@ -95,8 +117,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_file(path, format_json(content))
 
 
-#: Bytes of the largest JSON file that is read.
+#: Bytes of the largest JSON file that is read, and how deep its lists and objects may lie.
 _LARGEST_JSON = 2**24
+_DEEPEST = 100
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -108,12 +131,13 @@ def read_json(path: Path) -> dict[str, Any]:
         If it cannot be read or is damaged.
     """
     try:
-        _refuse_special(path)
+        refuse_special(path)
         with path.open("rb") as file:
             text = file.read(_LARGEST_JSON + 1)
         if len(text) > _LARGEST_JSON:
             raise DataError(f"{path} is damaged: it has more than {_LARGEST_JSON} bytes.")
         content = json.loads(decode_text(text, path), parse_constant=_refuse_constant)
+        _refuse_deep(content)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
@@ -125,10 +149,29 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _refuse_special(path: Path) -> None:
-    """A device or a pipe may have no end."""
+def refuse_special(path: Path) -> None:
+    """Check that a path is no device and no pipe, which may have no end.
+
+    Raises
+    ------
+    DataError
+        If it is one.
+    OSError
+        If there is nothing.
+    """
     if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
         raise DataError(f"{path} must be a file, and is a device or a pipe.")
+
+
+def _refuse_deep(content: Any) -> None:
+    """What is nested more deeply than any file here would end whoever walks it by recursion."""
+    level = [content]
+    for _ in range(_DEEPEST):
+        inner = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [one for parts in inner for one in parts if isinstance(one, dict | list)]
+        if not level:
+            return
+    raise ValueError(f"more than {_DEEPEST} levels")
 
 
 def _refuse_constant(name: str) -> None:
@@ -166,7 +209,7 @@ def read_tensors(
         If the file is absent or damaged.
     """
     try:
-        _refuse_special(path)
+        refuse_special(path)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if check is not None:
@@ -180,14 +223,17 @@ def read_tensors(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         whole = metadata["crc32"] == str(_checksum(tensors, metadata["about"]))
         about = json.loads(metadata["about"])
+        _refuse_deep(about)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} is damaged ({error}).") from error
     if not whole:
         raise DataError(f"{path} is damaged (its checksum differs).")
+    if not isinstance(about, dict):
+        raise DataError(f"{path} is damaged (it does not say what it holds).")
     return tensors, about
 
 

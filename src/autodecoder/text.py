@@ -1,21 +1,50 @@
-"""Text that people write, in UTF-8, with or without a byte order mark."""
+"""Text from elsewhere, as it may be shown: it steers no terminal, fits a line, and is no book."""
 
-from autodecoder.errors import DataError
+from typing import Any
+
+#: Characters of a name that are shown at most.
+_MOST_OF_NAME = 120
+#: Joiners within words of some scripts, which `str.isprintable` does not count.
+_JOINERS = "\u200c\u200d"
 
 
-def decode_text(content: bytes, name: object) -> str:
-    """Text from its bytes, without the mark that editors of Windows put before it.
+def legible(value: Any, most: int = _MOST_OF_NAME) -> str:
+    """A value in one line of at most `most` characters, of which the middle is left out.
 
-    Raises
-    ------
-    DataError
-        If it is encoded in UTF-16 or UTF-32, by what begins it.
-    UnicodeDecodeError
-        If it is encoded in another way than UTF-8.
+    What is not printable (control characters, halves of a surrogate pair, marks that turn the
+    direction of writing) becomes U+FFFD, each run of white space one space.
+
+    Examples
+    --------
+    >>> legible("a name\\nof two lines")
+    'a name of two lines'
+    >>> legible("x" * 1000, 9)
+    'xxxx…xxxx'
     """
-    # Without a mark, the zeros between the first letters tell.
-    n_zeros = content[:4].count(0)
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or n_zeros in (2, 3):
-        wide = b"\0\0" in content[:4]
-        raise DataError(f"{name} is encoded in UTF-{32 if wide else 16}; save it in UTF-8.")
-    return content.decode("utf-8-sig")
+    # Cut before it is looked at letter by letter, and again when white space has shrunk.
+    return shorten(printable(" ".join(shorten(str(value), 4 * most).split())), most)
+
+
+def told(value: Any, most: int = _MOST_OF_NAME) -> str:
+    """The `repr` of a value, of at most `most` characters: for messages that say what was got."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} nested too deeply"
+    return shorten(text, most)
+
+
+def printable(text: str, kept: str = "") -> str:
+    """Text in which every character can be shown, or is one of those to be kept."""
+    if text.isprintable():
+        return text
+    kept += _JOINERS
+    return "".join(c if c.isprintable() or c in kept else "\ufffd" for c in text)
+
+
+def shorten(text: str, most: int) -> str:
+    """Text of at most `most` characters: of a longer one the middle is left out."""
+    if len(text) <= most:
+        return text
+    end = (most - 1) // 2
+    return f"{text[: most - 1 - end]}…{text[-end:]}"

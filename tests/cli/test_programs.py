@@ -55,3 +55,14 @@ def test_the_user_may_name_the_folder(tmp_path: Path) -> None:
     python(*("-c", ONE_PROGRAM), XDG_CACHE_HOME=str(cache), JAX_COMPILATION_CACHE_DIR=str(mine))
     assert list(mine.glob("*-cache"))
     assert not (cache / "autodecoder" / "programs").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"broken"])
+def test_programs_that_cannot_be_read_are_made_anew(content: bytes, tmp_path: Path) -> None:
+    environment = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path)}
+    python(*("-c", ONE_PROGRAM), **environment)
+    (kept,) = tmp_path.glob("*lambda*-cache")
+    whole = kept.read_bytes()
+    kept.write_bytes(content)
+    assert python("-W", "error", "-c", ONE_PROGRAM, **environment) == ""
+    assert len(kept.read_bytes()) == pytest.approx(len(whole), rel=0.1)

@@ -18,17 +18,26 @@ from rich.progress import (
 from rich.progress import (
     Progress as ProgressBar,
 )
+from rich.text import Text
 
 from autodecoder.config import Range, StudyConfig, Values, format_value
 from autodecoder.data import Dataset
 from autodecoder.study import Progress
+from autodecoder.text import printable
 
 #: Wider than any table: each takes the width that it needs, rather than lose its numbers.
 _TABLE_WIDTH = 2000
 
 
 class _Console(Console):
-    """Goes on without output where a reader such as `head` has left: the run matters more."""
+    """Goes on without output where a reader such as `head` has left: the run matters more.
+
+    What it is given to print, in tables too, may come from somebody else's file: it steers no
+    terminal.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text, kept="\n"), **options)
 
     def on_broken_pipe(self) -> None:
         with contextlib.suppress(SystemExit):

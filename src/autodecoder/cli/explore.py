@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from autodecoder.cli.flags import whole_number
-from autodecoder.cli.inputs import Resize, data_of_model, open_model, open_samples, title_of
+from autodecoder.cli.inputs import (
+    Resize,
+    TrainedOn,
+    TrainedOnDir,
+    data_of_model,
+    open_model,
+    open_samples,
+    title_of,
+)
 from autodecoder.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -23,9 +31,12 @@ def explore(
         str | None,
         Parameter(
             help="Images to pick from, as `reconstruct` takes them; by default those of the data "
-            "set that the model was trained on, where they are at hand."
+            "set that the model was trained on, where they are at hand and you have trained on "
+            "them, or name them, or they are a published data set."
         ),
     ] = None,
+    dataset: TrainedOn = None,
+    data_dir: TrainedOnDir = None,
     resize: Resize = False,
     host: Annotated[
         str, Parameter(help="Address to listen on; 0.0.0.0 lets other machines in.")
@@ -72,7 +83,7 @@ def explore(
         listening = stack.enter_context(listen(host, port))
         trained = _open(folder)
         if images is None:
-            shelves, why = _own_images(trained)
+            shelves, why = _own_images(trained, dataset, data_dir)
             if why:
                 console.print(f"No images to pick from: {why}", highlight=False)
         else:
@@ -110,13 +121,17 @@ def _open(folder: Path) -> "Model":
     return found
 
 
-def _own_images(model: "Model") -> "tuple[dict[str, Shelf], str]":
+def _own_images(
+    model: "Model", named: str | None, data_dir: Path | None
+) -> "tuple[dict[str, Shelf], str]":
     """The images that a model was trained on and validated with, or why there are none."""
     from autodecoder.explorer import Shelf
 
     try:
-        dataset = data_of_model(model)
+        dataset = data_of_model(model, named, data_dir)
     except (ConfigError, DataError) as error:
+        if named or data_dir:
+            raise
         return {}, f"{error} --images names others."
     sets = {"validation": dataset.val, "training": dataset.train}
     return {

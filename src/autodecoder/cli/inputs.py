@@ -2,13 +2,16 @@
 
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from autodecoder.cli.flags import whole_number
+from autodecoder.config import DataConfig
 from autodecoder.errors import ConfigError, DataError
+from autodecoder.text import legible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +56,20 @@ Out = Annotated[
     ),
 ]
 
+TrainedOn = Annotated[
+    str | None,
+    Parameter(
+        help="The images of the training, as `train` takes them. Needed where they are your own "
+        "and this account has not trained on them: what only a file names is not opened."
+    ),
+]
+TrainedOnDir = Annotated[
+    Path | None,
+    Parameter(help="Folder of published data sets, as `train` takes it, to look for them in."),
+]
+#: Settings of images that name no file.
+_WITHOUT_PATH = ("image_size", "colour", "pixel_range", "val_fraction", "examples_frac", "scaler")
+
 
 def open_model(folder: Path) -> "Model":
     """A model whose programs are kept on disk."""
@@ -65,12 +82,14 @@ def open_model(folder: Path) -> "Model":
 
 def title_of(model: "Model", folder: Path) -> str:
     """What a page on the model in a folder is called."""
-    dataset, name = model.about.get("dataset"), folder.resolve().name
-    return f"{dataset}: {name}" if isinstance(dataset, str) else name
+    dataset, name = model.about.get("dataset"), legible(folder.resolve().name)
+    return f"{legible(dataset)}: {name}" if isinstance(dataset, str) else name
 
 
-def data_of_model(model: "Model") -> "Dataset":
-    """The images that a model was trained on and validated with, where they are at hand.
+def data_of_model(
+    model: "Model", dataset: str | None = None, data_dir: Path | None = None
+) -> "Dataset":
+    """The images that a model was trained on and validated with, see `data_of`.
 
     Raises
     ------
@@ -84,11 +103,22 @@ def data_of_model(model: "Model") -> "Dataset":
     settings = model.about.get("settings")
     if not isinstance(settings, dict) or "data" not in settings:
         raise DataError("the model does not say what it was trained on.")
-    return data_of(study_config(settings), model.about.get("data_fingerprint"))
+    fingerprint, image_shape = model.about.get("data_fingerprint"), list(model.image_shape)
+    return data_of(study_config(settings), fingerprint, image_shape, dataset, data_dir)
 
 
-def data_of(config: "StudyConfig", fingerprint: object) -> "Dataset":
+def data_of(
+    config: "StudyConfig",
+    fingerprint: object,
+    image_shape: object,
+    dataset: str | None = None,
+    data_dir: Path | None = None,
+) -> "Dataset":
     """The images of a study, where they are at hand: no published data set is downloaded.
+
+    They are opened where the user names them now, by `dataset` or `data_dir`, or has trained on
+    them, see `autodecoder.data.known`. Else only a published data set is, from where the user keeps
+    those: the settings may be a stranger's, and what they name could be anything.
 
     Raises
     ------
@@ -97,18 +127,33 @@ def data_of(config: "StudyConfig", fingerprint: object) -> "Dataset":
     ConfigError
         If settings do not go with them any more.
     """
+    from autodecoder.config import DATASETS
+    from autodecoder.data.known import is_known, remember
     from autodecoder.data.overview import list_datasets
     from autodecoder.study import load_study_data
 
-    name = config.data.dataset
+    name = config.data.dataset if dataset is None else dataset
+    known = is_known(config.data, config.seed, fingerprint)
+    if not known and dataset is None and name not in DATASETS:
+        raise DataError(
+            f"the settings name {legible(name)}, which is opened only where this account has "
+            "trained on it, or where you name it by --dataset."
+        )
+    if not known or dataset is not None or data_dir is not None:
+        chosen = {f: getattr(config.data, f) for f in _WITHOUT_PATH}
+        data = DataConfig(dataset=name, data_dir=data_dir, **chosen)
+        config = replace(config, data=data)
     if any(
         found.name == name and not found.is_here for found in list_datasets(config.data.data_dir)
     ):
         raise DataError(f"{name} is not here; `autodecoder datasets --fetch {name}` brings it.")
-    dataset = load_study_data(config)
-    if dataset.fingerprint != fingerprint:
-        raise DataError(f"{dataset.name} is not as it was at the training.")
-    return dataset
+    found = load_study_data(config)
+    if list(found.image_shape) != image_shape:
+        raise DataError(f"{legible(found.name)} has images of another shape than at the training.")
+    if found.fingerprint != fingerprint:
+        raise DataError(f"{legible(found.name)} is not as it was at the training.")
+    remember(config.data, config.seed, found.fingerprint)
+    return found
 
 
 def open_all(

@@ -17,6 +17,7 @@ from autodecoder.cli.report import report
 from autodecoder.cli.runs import runs_app, tensorboard
 from autodecoder.cli.train import train, tune
 from autodecoder.errors import AutodecoderError
+from autodecoder.text import printable
 
 #: Exit status of a wrong setting, file or folder, and of an interrupted run.
 EXIT_ERROR = 2
@@ -77,7 +78,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)  # noqa: T201
+    print(f"error: {printable(message)}", file=sys.stderr)  # noqa: T201
     return EXIT_ERROR
 
 

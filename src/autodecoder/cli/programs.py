@@ -1,9 +1,15 @@
 """Compiled programs kept on disk, so that the next start need not compile them."""
 
+import contextlib
+import glob
 import hashlib
 import os
 import platform
+import re
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -11,6 +17,9 @@ from autodecoder.data.download import cache_dir
 
 #: Bytes of all programs; those that have not been used for longest go first.
 _MOST = 2**29
+#: What jax warns of a program on disk that is damaged; its files begin with this name.
+_UNREADABLE = re.compile("Error reading persistent compilation cache entry for '(.+?)'")
+_before: Callable[..., None] = warnings.showwarning
 
 
 def keep_programs() -> None:
@@ -24,6 +33,29 @@ def keep_programs() -> None:
         folder = cache_dir() / "programs" / _machine()
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_compilation_cache_max_size", _MOST)
+    _watch_cache()
+
+
+def _watch_cache() -> None:
+    """Have `_show` told of warnings: not once for each place of the code, nor as an error, since
+    jax warns of all programs from one place."""
+    global _before
+    if warnings.showwarning is not _show:
+        _before, warnings.showwarning = warnings.showwarning, _show
+        warnings.filterwarnings("always", message=_UNREADABLE.pattern)
+
+
+def _show(message: Warning | str, *rest: Any, **options: Any) -> None:
+    """Remove a kept program that cannot be read, in the place of jax's warning: jax compiles it
+    anew, but would leave the broken one where it is, and warn at every start."""
+    found = _UNREADABLE.match(str(message))
+    if found is None:
+        _before(message, *rest, **options)
+        return
+    with contextlib.suppress(OSError):
+        folder = Path(jax.config.values["jax_compilation_cache_dir"])
+        for path in folder.glob(f"{glob.escape(found[1])}*"):
+            path.unlink(missing_ok=True)
 
 
 def _machine() -> str:

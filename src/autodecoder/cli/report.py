@@ -6,8 +6,19 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from autodecoder.cli.flags import Json
-from autodecoder.cli.inputs import data_of, data_of_model, open_model, title_of
+from autodecoder.cli.inputs import (
+    TrainedOn,
+    TrainedOnDir,
+    data_of,
+    data_of_model,
+    open_model,
+    title_of,
+)
 from autodecoder.errors import ConfigError, DataError
+from autodecoder.files import refuse_link
+
+#: The images of the training, as flags name them: the data set, and the folder to look in.
+_Named = tuple[str | None, Path | None]
 
 
 def report(
@@ -29,12 +40,15 @@ def report(
             "a while.",
         ),
     ] = False,
+    dataset: TrainedOn = None,
+    data_dir: TrainedOnDir = None,
     json_: Json = False,
 ) -> bool:
     """Write a page that opens without a network: trials, pictures, and a latent plane to play with.
 
     Below the pointer the decoder runs in the page itself. It is one file, to be sent as it is.
-    Pictures are drawn anew where the images of the training are at hand.
+    Pictures are drawn anew where the images of the training are at hand, and you have trained on
+    them, or name them, or they are a published data set.
 
     Example: autodecoder report runs/mine/best --out digits.html
     """
@@ -45,10 +59,14 @@ def report(
 
         check_umap()
     with aside(json_):
+        named = (dataset, data_dir)
+        if out is None:
+            refuse_link(folder, "report")
         if (folder / "decoder.safetensors").is_file():
-            path = _of_model(folder, folder / "report" / "index.html" if out is None else out, umap)
+            target = folder / "report" / "index.html" if out is None else out
+            path = _of_model(folder, target, umap, named)
         else:
-            path = _of_study(folder, out, umap)
+            path = _of_study(folder, out, umap, named)
     if json_:
         print_json({"out": str(path), "bytes": path.stat().st_size})
     else:
@@ -56,20 +74,22 @@ def report(
     return False
 
 
-def _of_model(folder: Path, path: Path, umap: bool) -> Path:
+def _of_model(folder: Path, path: Path, umap: bool, named: _Named) -> Path:
     from autodecoder.cli.console import console
     from autodecoder.report import write_model_page
 
     model, dataset = open_model(folder), None
     try:
-        dataset = data_of_model(model)
+        dataset = data_of_model(model, *named)
     except (ConfigError, DataError) as error:
+        if any(named):
+            raise
         console.print(f"Without reconstructions: {error}", highlight=False)
     title = title_of(model, folder)
     return write_model_page(model, path, title=title, dataset=dataset, umap=umap)
 
 
-def _of_study(folder: Path, out: Path | None, umap: bool) -> Path:
+def _of_study(folder: Path, out: Path | None, umap: bool, named: _Named) -> Path:
     from autodecoder.cli.console import console
     from autodecoder.cli.programs import keep_programs
     from autodecoder.report import write_pictures, write_study_page
@@ -80,8 +100,11 @@ def _of_study(folder: Path, out: Path | None, umap: bool) -> Path:
         raise ConfigError("out is for the page of a model: that of a study lies in its folder.")
     keep_programs()
     try:
-        dataset = data_of(study.config, study.about.get("data_fingerprint"))
+        of = study.about.get("data_fingerprint"), study.about.get("image_shape")
+        dataset = data_of(study.config, *of, *named)
     except (ConfigError, DataError) as error:
+        if any(named):
+            raise
         console.print(f"With the pictures as they lie there: {error}", highlight=False)
     if dataset is not None:
         write_pictures(study, dataset)

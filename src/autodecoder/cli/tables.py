@@ -12,6 +12,7 @@ from autodecoder.config import OWN_SOURCES, StudyConfig, differences, format_val
 from autodecoder.data.overview import Overview
 from autodecoder.study import Study, Trial
 from autodecoder.study.results import COMPLETE, FAILED, format_score
+from autodecoder.text import legible
 
 _N_SHOWN = 10
 _METRICS = ("loss", "val_loss", "fresh_val_loss")
@@ -82,7 +83,7 @@ def print_studies(studies: Sequence[Study], unreadable: Sequence[tuple[Path, str
         config, best = study.config, study.best_trial
         table.add_row(
             str(study.folder),
-            config.data.dataset,
+            legible(config.data.dataset),
             _values(config, "arch"),
             _values(config, "latent_dims"),
             _trials_ended(study),
@@ -117,7 +118,7 @@ def print_comparison(one: Study, other: Study) -> None:
     if changed:
         table.add_section()
     for path, values in changed.items():
-        table.add_row(path, *("–" if v is None else _setting(v) for v in values))
+        table.add_row(path, *("–" if v is None else legible(_setting(v)) for v in values))
     wide_console().print(table)
 
 
@@ -146,18 +147,13 @@ def print_datasets(listed: Sequence[Overview]) -> None:
 def print_facts(folder: Path, facts: Mapping[str, object]) -> None:
     """A line for each fact of a model that is known."""
     known = {
-        name: _printable(value)
+        name: legible(value)
         for name, value in {"model": folder, **facts}.items()
         if value is not None
     }
     width = max(map(len, known))
     for name, value in known.items():
         console.print(f"{name:{width}}  {value}", highlight=False)
-
-
-def _printable(value: object) -> str:
-    """A file of someone else's must not steer the terminal."""
-    return "".join(c if c.isprintable() else "�" for c in str(value))
 
 
 def _table() -> Table:
@@ -195,7 +191,7 @@ def _epochs(trial: Trial) -> str:
 
 def _ended(trial: Trial) -> str:
     if trial.error:
-        return trial.error
+        return legible(trial.error)
     counts: dict[str, int] = {}
     for execution in trial.executions:
         counts[execution.status] = counts.get(execution.status, 0) + 1

@@ -17,6 +17,7 @@ from autodecoder.config.rules import (
 )
 from autodecoder.config.sources import DATASETS, split_source
 from autodecoder.errors import ConfigError
+from autodecoder.text import told
 
 COLOURS = ("auto", "grey", "rgb")
 SCALERS = ("standard", "zero_one", "identity")
@@ -328,7 +329,7 @@ def check_size(size: Any) -> tuple[int, int]:
     """Refuse what is no height and width of at least 1; returns it otherwise."""
     if not isinstance(size, tuple) or len(size) != 2 or any(type(n) is not int for n in size):
         shown = size[0] if isinstance(size, tuple) and len(set(map(repr, size))) == 1 else size
-        raise ConfigError(f"image_size must be N or HEIGHTxWIDTH, got {shown!r}.")
+        raise ConfigError(f"image_size must be N or HEIGHTxWIDTH, got {told(shown)}.")
     if not all(1 <= n <= _LONGEST_SIDE for n in size):
         raise ConfigError(
             f"image_size must lie between 1 and {_LONGEST_SIDE}, got {size[0]}x{size[1]}."
@@ -354,7 +355,7 @@ def parse_range(value: Any) -> tuple[float, float]:
         low, high = map(float, parts)
     except (TypeError, ValueError, OverflowError):
         raise ConfigError(
-            f"range must be LOW:HIGH, two numbers, for example 0:4095, got {value!r}."
+            f"range must be LOW:HIGH, two numbers, for example 0:4095, got {told(value)}."
         ) from None
     return check_range((low, high))
 
@@ -362,7 +363,7 @@ def parse_range(value: Any) -> tuple[float, float]:
 def check_range(pixel_range: Any) -> tuple[float, float]:
     """Refuse what is no pair of finite numbers that rise; returns it otherwise."""
     if not isinstance(pixel_range, tuple) or len(pixel_range) != 2:
-        raise ConfigError(f"range must be two numbers, LOW and HIGH, got {pixel_range!r}.")
+        raise ConfigError(f"range must be two numbers, LOW and HIGH, got {told(pixel_range)}.")
     for end in pixel_range:
         check_number("each end of range", end)
     if not pixel_range[0] < pixel_range[1]:
@@ -387,7 +388,7 @@ def parse_arch(text: str) -> tuple[int, ...]:
     if not all(re.fullmatch(r"0*[1-9][0-9]{0,5}", part) for part in parts):
         raise ConfigError(
             "arch must be layer widths from 1 to 999999 joined by single hyphens, "
-            f"for example 500-500, got {text!r}."
+            f"for example 500-500, got {told(text)}."
         )
     return tuple(int(part) for part in parts)
 

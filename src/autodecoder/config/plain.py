@@ -11,8 +11,9 @@ from autodecoder.config.parts import parse_range, parse_size
 from autodecoder.config.rules import check_choice
 from autodecoder.config.search import read_value, read_values
 from autodecoder.config.study import StudyConfig
+from autodecoder.encoding import decode_text
 from autodecoder.errors import ConfigError, DataError
-from autodecoder.text import decode_text
+from autodecoder.text import told
 
 #: Settings that may change when a study goes on, since they do not touch what is done already; of
 #: trials there may only be more.
@@ -70,7 +71,7 @@ def study_config(values: Mapping[str, Any]) -> StudyConfig:
     (500, 500)
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(f"settings must be a table, got {values!r}.")
+        raise ConfigError(f"settings must be a table, got {told(values)}.")
     values = dict(values)
     recipe = values.pop("recipe", "fast")
     check_choice("recipe", recipe, RECIPES)
@@ -102,7 +103,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     # Told here, since flags would replace what is no table instead of adding to it.
     for f in fields(StudyConfig):
         if is_dataclass(_default(f)) and not isinstance(content.get(f.name, {}), dict):
-            raise ConfigError(f"{f.name} must be a table of settings, got {content[f.name]!r}.")
+            raise ConfigError(f"{f.name} must be a table of settings, got {told(content[f.name])}.")
     return content
 
 
@@ -144,7 +145,7 @@ def _default(f: Field) -> Any:
 
 def _build(kind: type, values: Any, prefix: str) -> Any:
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{prefix.rstrip('.')} must be a table of settings, got {values!r}.")
+        raise ConfigError(f"{prefix.rstrip('.')} must be a table of settings, got {told(values)}.")
     known = {f.name: f for f in fields(kind)}
     arguments = {}
     for name, value in values.items():
@@ -177,19 +178,19 @@ def _build(kind: type, values: Any, prefix: str) -> Any:
 def _path(name: str, value: Any) -> Path | None:
     if value is None or isinstance(value, str | Path):
         return None if value is None else Path(value)
-    raise ConfigError(f"{name} must be a path in quotes, got {value!r}.")
+    raise ConfigError(f"{name} must be a path in quotes, got {told(value)}.")
 
 
 def _words(path: str, value: Any) -> tuple[str, ...]:
     words = [value] if isinstance(value, str) else value
     if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
-        raise ConfigError(f"{path} must be a list of words, got {value!r}.")
+        raise ConfigError(f"{path} must be a list of words, got {told(value)}.")
     return tuple(words)
 
 
 def _space(values: Any) -> dict[str, Any]:
     if not isinstance(values, Mapping):
-        raise ConfigError(f"search.space must be a table of settings, got {values!r}.")
+        raise ConfigError(f"search.space must be a table of settings, got {told(values)}.")
     return {name: read_values(name, given) for name, given in values.items()}
 
 

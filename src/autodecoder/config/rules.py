@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodecoder.errors import ConfigError
+from autodecoder.text import told
 
 # Normal numbers of single precision, in which all training runs.
 _FLOAT32_LEAST, _FLOAT32_MOST = 1.2e-38, 3.4e38
@@ -56,12 +57,12 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
     if value not in choices:
         near = difflib.get_close_matches(str(value), choices, n=1)
         hint = f"; did you mean {near[0]}?" if near else "."
-        raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}{hint}")
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {told(value)}{hint}")
 
 
 def check_choices(name: str, values: tuple[str, ...], choices: Iterable[str]) -> None:
     if not isinstance(values, tuple):
-        raise ConfigError(f"{name} must be a tuple of names, got {values!r}.")
+        raise ConfigError(f"{name} must be a tuple of names, got {told(values)}.")
     for value in values:
         check_choice(name, value, choices)
     if len(set(values)) < len(values):
@@ -70,12 +71,12 @@ def check_choices(name: str, values: tuple[str, ...], choices: Iterable[str]) ->
 
 def check_switch(name: str, value: Any) -> None:
     if not isinstance(value, bool):
-        raise ConfigError(f"{name} must be true or false, got {value!r}.")
+        raise ConfigError(f"{name} must be true or false, got {told(value)}.")
 
 
 def check_number(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
-        raise ConfigError(f"{name} must be a finite number, got {value!r}.")
+        raise ConfigError(f"{name} must be a finite number, got {told(value)}.")
 
 
 def _is_finite(value: Any) -> bool:
@@ -87,30 +88,30 @@ def _is_finite(value: Any) -> bool:
 
 def check_whole(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigError(f"{name} must be a whole number, got {value!r}.")
+        raise ConfigError(f"{name} must be a whole number, got {told(value)}.")
 
 
 def check_positive_int(name: str, value: Any, most: int = 2**31 - 1) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name} must be a positive whole number, got {value!r}.")
+        raise ConfigError(f"{name} must be a positive whole number, got {told(value)}.")
     if value > most:
-        raise ConfigError(f"{name} must be at most {most}, got {value}.")
+        raise ConfigError(f"{name} must be at most {most}, got {told(value)}.")
 
 
 def check_count(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigError(f"{name} must be a whole number, 0 or more, got {value!r}.")
+        raise ConfigError(f"{name} must be a whole number, 0 or more, got {told(value)}.")
 
 
 def check_seed(name: str, value: Any) -> None:
     check_whole(name, value)
     if not 0 <= value < 2**32:
-        raise ConfigError(f"{name} must lie between 0 and 4294967295, got {value}.")
+        raise ConfigError(f"{name} must lie between 0 and 4294967295, got {told(value)}.")
 
 
 def check_learning_rate(name: str, value: Any) -> None:
     check_number(name, value)
     if value <= 0:
-        raise ConfigError(f"{name} must be greater than 0, got {value}.")
+        raise ConfigError(f"{name} must be greater than 0, got {told(value)}.")
     if not _FLOAT32_LEAST <= value <= _FLOAT32_MOST:
-        raise ConfigError(f"{name} must be a number of single precision, got {value}.")
+        raise ConfigError(f"{name} must be a number of single precision, got {told(value)}.")

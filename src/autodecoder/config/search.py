@@ -21,6 +21,7 @@ from autodecoder.config.rules import (
     take_plain,
 )
 from autodecoder.errors import ConfigError
+from autodecoder.text import told
 
 SAMPLERS = ("grid", "random", "tpe")
 
@@ -120,12 +121,15 @@ class SearchConfig:
                 self._check_range(name, values)
             elif not isinstance(values, tuple):
                 raise ConfigError(
-                    f"the values searched for {name} must be a tuple or a range, got {values!r}."
+                    f"the values searched for {name} must be a tuple or a range, got "
+                    f"{told(values)}."
                 )
             elif not values:
                 raise ConfigError(f"the search space of {name} is empty.")
             elif len(set(values)) < len(values):
-                raise ConfigError(f"the values searched for {name} must differ, got {values}.")
+                raise ConfigError(
+                    f"the values searched for {name} must differ, got {told(values)}."
+                )
         for rate in _ends(self.space["learning_rate"]):
             check_learning_rate("learning_rate", rate)
         space = {name: _whole_ends(name, values) for name, values in self.space.items()}
@@ -186,7 +190,9 @@ def parse_tune(text: str) -> tuple[str, Values]:
     name, equals, values = text.partition("=")
     name = name.strip().replace("-", "_")
     if not equals:
-        raise ConfigError(f"tune must be name=values, for example 'lr=1e-3,1e-2', got {text!r}.")
+        raise ConfigError(
+            f"tune must be name=values, for example 'lr=1e-3,1e-2', got {told(text)}."
+        )
     name = TUNABLE_ALIASES.get(name, name)
     return name, read_values(name, values)
 
@@ -204,7 +210,9 @@ def read_values(name: str, given: Any) -> Values:
         return given
     if isinstance(given, Mapping):
         if not {"low", "high"} <= set(given) <= {"low", "high", "log"}:
-            raise ConfigError(f"a range of {name} needs low, high and log, got {dict(given)}.")
+            raise ConfigError(
+                f"a range of {name} needs low, high and log, got {told(dict(given))}."
+            )
         return _range(name, given["low"], given["high"], given.get("log", False))
     if isinstance(given, str):
         head, *ends = given.strip().split(":")
@@ -230,7 +238,8 @@ def _check_number(name: str) -> None:
 def _read_range(name: str, log: bool, ends: list[str], text: str) -> Values:
     """Ends and perhaps a step; in decimals, so that 1e-4 times 10 times 10 is 1e-2."""
     rule = (
-        f"a range of {name} must be log:low:high:factor or lin:low:high:step, got {text.strip()!r}."
+        f"a range of {name} must be log:low:high:factor or lin:low:high:step, got "
+        f"{told(text.strip())}."
     )
     try:
         numbers = [Decimal(end) for end in ends]
@@ -283,7 +292,7 @@ def read_value(name: str, value: Any) -> Any:
         kinds = {"arch": "layer widths like 500-500", **dict.fromkeys(_WORDS, "a word")}
         kinds |= dict.fromkeys(_SWITCHES, "true or false") | dict.fromkeys(_WHOLE, "a whole number")
         kind = kinds.get(name, "a number")
-        raise ConfigError(f"each value of {name} must be {kind}, got {value!r}.") from None
+        raise ConfigError(f"each value of {name} must be {kind}, got {told(value)}.") from None
     return text
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from autodecoder.config.rules import check_choice
 from autodecoder.errors import ConfigError
+from autodecoder.text import told
 
 DATASETS = ("digits", "mnist", "fmnist", "cifar10", "cifar100")
 #: Images of users' own: what the name of a data set begins with, and what follows the colon.
@@ -36,7 +37,7 @@ def split_source(dataset: str) -> tuple[str, str]:
         check_choice("dataset", dataset, (*DATASETS, *own))
         return dataset, ""
     if not place.strip() or "\0" in place:
-        raise ConfigError(f"dataset must be {kind}:{OWN_SOURCES[kind]}, got {dataset!r}.")
+        raise ConfigError(f"dataset must be {kind}:{OWN_SOURCES[kind]}, got {told(dataset)}.")
     return kind, place
 
 

@@ -25,6 +25,7 @@ from autodecoder.config.rules import (
 )
 from autodecoder.config.search import Range, SearchConfig, apply_values
 from autodecoder.errors import ConfigError
+from autodecoder.text import told
 
 #: Recorded metrics and whether less or more of each is better.
 METRICS = MappingProxyType(
@@ -116,7 +117,7 @@ class StudyConfig:
         for part in fields(self):
             kind, value = part.default_factory, getattr(self, part.name)
             if isinstance(kind, type) and not isinstance(value, kind):
-                raise ConfigError(f"{part.name} must be a {kind.__name__}, got {value!r}.")
+                raise ConfigError(f"{part.name} must be a {kind.__name__}, got {told(value)}.")
         take_plain(self)
         if self.objective is not None:
             check_choice("objective", self.objective, (*METRICS, *METRIC_ALIASES))

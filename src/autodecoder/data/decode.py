@@ -154,6 +154,7 @@ def decode(
 
 @contextlib.contextmanager
 def _opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
+    Image.init()  # which knows few formats before; once in a process
     formats = [name for name in FORMATS if name in Image.OPEN]
     try:
         # A file, never a path: of a path, Pillow maps the pixels of some formats, those of a TIFF

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from autodecoder.encoding import decode_text
 from autodecoder.errors import DataError
-from autodecoder.text import decode_text
 
 #: What may stand between numbers; where it is not a comma, a comma may be the decimal point.
 _DELIMITERS = (",", ";", "\t", " ")

@@ -46,7 +46,7 @@ def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
     known = {"localhost", socket.gethostname().lower(), *(host.lower() for host in hosts)}
     nonce = secrets.token_urlsafe(16)
-    page = _page(explorer, title, nonce)
+    page, most = _page(explorer, title, nonce), explorer.most_values
 
     @app.before_request
     def refuse_strangers() -> None:
@@ -100,7 +100,7 @@ def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -
         """A function of named values as an address that takes them as JSON."""
 
         def respond() -> flask.Response:
-            values = _values(flask.request.get_data(), names)
+            values = _values(flask.request.get_data(), names, most)
             return flask.Response(
                 json.dumps(function(**values), allow_nan=False), mimetype="application/json"
             )
@@ -155,13 +155,17 @@ def _page(explorer: Explorer, title: str, nonce: str) -> bytes:
         "is_colour": model.image_shape[2] == 3,
         "is_picture": model.standardization is None and model.image_shape[2] in (1, 3),
     }
-    return render("explorer.html.jinja", context, room="autodecoder.explorer").encode()
+    page = render("explorer.html.jinja", context, room="autodecoder.explorer")
+    return page.encode("utf-8", "replace")
 
 
-def _values(body: bytes, names: Collection[str]) -> dict[str, Any]:
+def _values(body: bytes, names: Collection[str], most: int) -> dict[str, Any]:
     """The named values of a request; those that are absent are `None`."""
     if flask.request.mimetype != "application/json":
         raise DataError("a request must be of the type application/json.")
+    # Before it is parsed: as objects, a list takes many times what it takes as text.
+    if sum(map(body.count, (b",", b"[", b"{"))) > most:
+        raise DataError(f"a request must be a JSON object of at most {most:,} values.")
     try:
         given = json.loads(body)
     except (ValueError, RecursionError):

@@ -4,7 +4,7 @@ import contextlib
 import io
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -35,6 +35,8 @@ from autodecoder.report.plane import (
 #: Of latents decoded, and of images drawn, at a time.
 MOST_LATENTS = 512
 _BASES = ("components", "dimensions")
+#: Held while a file is decoded, in this process: an image of many pixels takes much memory.
+_one_file = threading.Lock()
 #: One image at a time.
 _NEAREST = InferConfig(block_size=1)
 _FROM_HERE = InferConfig(block_size=1, starts=())
@@ -160,7 +162,8 @@ class Explorer:
             given = np.zeros((1, self.model.latent_dims), np.float32)
         with self._lock:
             latents, found = self.model.trace(image, weights, config=config, given=given)
-        return {"way": latents.tolist(), **_told(found)}
+        told = _told(found)
+        return {"way": latents[np.isfinite(latents).all(axis=1)].tolist(), **told}
 
     def warm_up(self) -> None:
         """Compile and fit what the first to ask would wait for, as far as the model allows it."""
@@ -194,7 +197,16 @@ class Explorer:
         check_seed("seed", seed)
         with self._fitting:
             density = self.model.density
-        return {"latents": density.sample(n, seed).tolist()}
+        latents = density.sample(n, seed)
+        if not np.isfinite(latents).all():
+            raise DataError("the density of these latents leaves the numbers of a latent.")
+        return {"latents": latents.tolist()}
+
+    @property
+    def most_values(self) -> int:
+        """Numbers in a request at most: an image with its mask, or the most latents at a time."""
+        model = self.model
+        return 100 + 2 * math.prod(model.image_shape) + (MOST_LATENTS + 1) * (model.latent_dims + 1)
 
     def way(self, a: Any, b: Any, n: int, path: str) -> dict[str, Any]:
         """Latents on the way from one to another, see `Model.interpolate`.
@@ -251,9 +263,10 @@ class Explorer:
         try:
             size = (height, width)
             pixel_range = self._pixel_range
-            found = read_head(io.BytesIO(content), size, pixel_range)
-            same = found[:2] == size
-            decode(io.BytesIO(content), None if same else size, pixels, pixel_range)
+            with _one_file:
+                found = read_head(io.BytesIO(content), size, pixel_range)
+                same = found[:2] == size
+                decode(io.BytesIO(content), None if same else size, pixels, pixel_range)
         except UnreadableImage as error:
             raise DataError(f"the file cannot be used: {error}.") from error
         return {"values": pixels.ravel().tolist(), "label": None, "name": None}
@@ -291,7 +304,7 @@ class Explorer:
             return np.ones(shape, bool)
         height, width, _ = shape
         n = height * width
-        known = _numbers(mask, "biuf") != 0
+        known = _numbers(mask, {bool, int, float}) != 0
         if known.shape != (n,):
             raise DataError(f"a mask must be a list of {n} values, one a pixel.")
         if not known.any():
@@ -299,13 +312,16 @@ class Explorer:
         return np.broadcast_to(known.reshape(height, width, 1), shape)
 
 
-def _numbers(values: Any, kinds: str = "iuf") -> np.ndarray:
+def _numbers(values: Any, kinds: Collection[type] = frozenset({int, float})) -> np.ndarray:
     """Lists of numbers as an array; nothing of anything else."""
     try:
-        known = np.asarray(values)
+        # Of objects at first: as one of text, it would take the length of the longest for each.
+        known = np.asarray(values, dtype=object)
+        if not set(map(type, known.ravel())) <= kinds:
+            return np.zeros(0)
+        return known.astype(np.float64)
     except (TypeError, ValueError, OverflowError):  # as of lists of several lengths
         return np.zeros(0)
-    return known.astype(np.float64) if known.dtype.kind in kinds else np.zeros(0)
 
 
 def _told(found: Inference) -> dict[str, Any]:

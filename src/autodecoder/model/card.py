@@ -13,6 +13,7 @@ import numpy as np
 from autodecoder._version import __version__
 from autodecoder.config import format_arch
 from autodecoder.model.model import Model
+from autodecoder.text import legible
 
 _LIBRARIES = ("jax", "numpy", "equinox", "optax", "safetensors")
 
@@ -149,4 +150,4 @@ def _inside(about: Mapping[str, Any], part: str, name: str) -> Any:
 
 def _line(value: Any) -> str:
     """Anything from elsewhere as plain text on one line of a table."""
-    return re.sub(r"([\\|<>\[\]`*#])", r"\\\1", " ".join(str(value).split()))
+    return re.sub(r"([\\|<>\[\]`*#])", r"\\\1", legible(value))

@@ -23,6 +23,7 @@ from autodecoder.config import (
 from autodecoder.config.rules import check_choice, check_positive_int
 from autodecoder.core.decoder import init_decoder
 from autodecoder.core.scaling import SCALINGS
+from autodecoder.core.switches import own_switches
 from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
 from autodecoder.data.names import FILE as NAMES
 from autodecoder.data.names import Named, format_names, read_names
@@ -46,6 +47,7 @@ _STANDARDIZATION = "standardization/"
 _HISTORY = "history/"
 
 
+@own_switches()
 def save_model(model: Model, folder: Path | str) -> None:
     """Write a model directory.
 
@@ -104,6 +106,7 @@ def save_model(model: Model, folder: Path | str) -> None:
     write_file(folder / "config.json", text)
 
 
+@own_switches()
 def load_model(folder: Path | str) -> Model:
     """Read a model directory, of this layout or an earlier one.
 
@@ -196,14 +199,19 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Model:
     names, val_names = None, None
     if content.get("names") is True:
         names, val_names = read_names(folder / NAMES, len(found["train"]), len(found["val"]))
+    labels = {
+        name: as_labels(name, found[name], len(found[name]))
+        for name in ("train_labels", "val_labels")
+        if name in found
+    }
     return Model(
         decoder=jax.tree.map(jax.numpy.asarray, arrays_to_tree(like, arrays)),
         scaler=scaler,
         image_shape=(height, width, channels),
         latents=found["train"],
         val_latents=found["val"],
-        labels=found.get("train_labels"),
-        val_labels=found.get("val_labels"),
+        labels=labels.get("train_labels"),
+        val_labels=labels.get("val_labels"),
         history=history,
         standardization=standardization,
         pixel_range=None if pixel_range is None else parse_range(pixel_range),

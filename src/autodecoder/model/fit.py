@@ -27,6 +27,7 @@ from autodecoder.core.fit import Images, place_images, take_snapshot
 from autodecoder.core.population import advance, init_population, take_run
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.sweep import LearningRates
+from autodecoder.core.switches import own_switches
 from autodecoder.core.watch import DIVERGED
 from autodecoder.data.carriers import as_array
 from autodecoder.data.dataset import fingerprint_arrays
@@ -47,6 +48,7 @@ from autodecoder.model.tables import Standardization, as_table, fit_standardizat
 _PORTION = 0.5
 
 
+@own_switches()
 def fit_model(
     images: Any,
     *,

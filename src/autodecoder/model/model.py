@@ -23,13 +23,14 @@ from autodecoder.core.infer import (
     plan_inference,
 )
 from autodecoder.core.scaling import to_unit
+from autodecoder.core.switches import own_switches
 from autodecoder.data.carriers import as_array
 from autodecoder.data.pixels import PixelRange, as_mask, as_numbers, to_weights
 from autodecoder.errors import DataError
 from autodecoder.model.density import Density
 from autodecoder.model.generated import Generated, Trace
 from autodecoder.model.paths import latent_path
-from autodecoder.model.programs import limit_programs
+from autodecoder.model.programs import limit_programs, one_inference
 from autodecoder.model.samples import check_samples, to_rows
 from autodecoder.model.tables import Standardization, unstandardize
 
@@ -92,6 +93,7 @@ class Model:
         (n_features,)."""
         return self.image_shape if self.standardization is None else self.image_shape[1:2]
 
+    @own_switches()
     def decode(self, latents: Any) -> Float[np.ndarray, "n ..."]:
         """Decode latents to images.
 
@@ -212,6 +214,7 @@ class Model:
         )
         return Trace(np.stack(way), found)
 
+    @own_switches()
     def _infer(
         self,
         images: Any,
@@ -238,20 +241,21 @@ class Model:
             if not np.isfinite(given).all():
                 raise DataError("given holds values that are not finite.")
         limit_programs()
-        plan = self._plan(config, seed)
         parts = []
         for start in range(0, max(1, len(images)), _INFERRED_AT_ONCE):
             chosen = slice(start, start + _INFERRED_AT_ONCE)
             weights = None if mask is None else to_weights(mask[chosen], start)
-            parts.append(
-                infer_latents(
-                    plan,
-                    to_rows(images[chosen], start, weights, by, self.pixel_range),
-                    weights=weights,
-                    given=None if given is None else given[chosen],
-                    watch=watch,
+            rows = to_rows(images[chosen], start, weights, by, self.pixel_range)
+            with one_inference:
+                parts.append(
+                    infer_latents(
+                        self._plan(config, seed),
+                        rows,
+                        weights=weights,
+                        given=None if given is None else given[chosen],
+                        watch=watch,
+                    )
                 )
-            )
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
     def reconstruct(

@@ -45,7 +45,7 @@ def latent_path(
     ConfigError
         If there is no such path, or `n` is below 2.
     DataError
-        If `data` has no known latents to go by.
+        If `data` has no known latents to go by, or latents are too large for the path.
     """
     check_choice("path", path, PATHS)
     check_positive_int("n", n)
@@ -53,11 +53,21 @@ def latent_path(
         raise ConfigError(f"n must be 2 or more, both ends being counted, got {n}.")
     share = np.linspace(0, 1, n)[:, None]
     known = known[np.isfinite(known).all(axis=1)]
-    if path == "spherical":
-        return _around(start, end, share, known.mean(0) if len(known) else np.zeros_like(start))
-    if path == "data":
-        return _resample(_along(start, end, known), n).astype(np.float32)
-    return ((1 - share) * start + share * end).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # told below
+        if path == "spherical":
+            centre = known.mean(0) if len(known) else np.zeros_like(start)
+            points = _around(start, end, share, centre)
+        elif path == "data":
+            points = _resample(_along(start, end, known), n)
+        else:
+            points = (1 - share) * start + share * end
+        points = points.astype(np.float32)
+    if not np.isfinite(points).all():
+        raise DataError(
+            f"a {path} path must keep to numbers of single precision, but the one between these "
+            "latents does not: their values are too large."
+        )
+    return points
 
 
 def _around(
@@ -70,6 +80,8 @@ def _around(
     lengths = np.linalg.norm(arms, axis=1)
     if lengths.min() == 0:
         return ((1 - share) * start + share * end).astype(np.float32)
+    if not np.isfinite(lengths).all():
+        return np.full((len(share), len(start)), np.nan)
     one, other = arms / lengths[:, None]
     angle = np.arccos(np.clip(one @ other, -1, 1))
     if np.sin(angle) < 1e-6:  # no direction, or any, to turn to

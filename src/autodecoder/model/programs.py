@@ -1,10 +1,11 @@
-"""Compiled programs are let go before they are too many for the process.
+"""Programs that jax has compiled: one inference at a time, and never too many for the process.
 
 Each shape that is fitted and inferred leaves several hundred mapped regions of memory with the
 programs that jax keeps, and Linux ends a process that asks for more of them than it allows (65,530
 unless told otherwise): a search over many shapes would end without an error.
 """
 
+import threading
 from pathlib import Path
 
 import jax
@@ -12,6 +13,9 @@ import jax
 _REGIONS = Path("/proc/self/maps")
 _MOST_REGIONS = Path("/proc/sys/vm/max_map_count")
 
+#: Held by a thread that infers latents. The solvers' LAPACK calls on batches share the few threads
+#: of a CPU's pool, and two of them at a time can wait for each other for ever (see `core.solvers`).
+one_inference = threading.RLock()
 
 #: Regions that were left when programs were let go last: others of the process hold them.
 _left = 0

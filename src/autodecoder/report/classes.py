@@ -10,6 +10,8 @@ from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from autodecoder.text import legible
+
 #: Ten colours that stay apart for colour-blind eyes: Okabe & Ito's eight (yellow darkened for a
 #: white page), and two between them.
 CLASS_COLOURS = (
@@ -39,8 +41,8 @@ def class_colours(n_classes: int) -> Float[np.ndarray, "classes 4"]:
 
 
 def literal(text: str) -> str:
-    """Text that matplotlib shows as it is: nothing in it is a formula."""
-    return text.replace("$", r"\$")
+    """Text that matplotlib shows as it is: one line, of which nothing is a formula."""
+    return legible(text).replace("$", r"\$")
 
 
 def short_name(name: str) -> str:

@@ -19,6 +19,7 @@ from autodecoder.report.figures import (
 )
 from autodecoder.report.plane import latent_plane, plane_grid, plane_view, principal_scores
 from autodecoder.study.validate import choose_shown
+from autodecoder.text import legible
 
 #: In each half of the picture of the best and the worst.
 _N_EXTREME = 10
@@ -40,7 +41,7 @@ def draw_latents(
     """Where latents lie, by class; nothing of a single dimension or a model without latents."""
     if model.latent_dims == 1 or not len(model.latents):
         return {}
-    plane = latent_plane(model.latents)
+    plane, name = latent_plane(model.latents), legible(name)
     train, val = plane.places(model.latents), plane.places(model.val_latents)
     figures = {
         "latent_space_train": plot_latent_space(

@@ -33,6 +33,7 @@ from autodecoder.report.umap import map_latents
 from autodecoder.study import Study
 from autodecoder.study.records import execution_folder
 from autodecoder.study.results import format_score
+from autodecoder.text import legible
 
 #: Trials told at most, the best ones.
 _MOST_TRIALS = 50
@@ -81,7 +82,7 @@ def write_study_page(study: Study, *, umap: bool = False) -> Path:
     n = study.config.executions_per_trial
     over = f", mean ± standard deviation over {n} executions" if n > 1 else ""
     context: dict[str, Any] = {
-        "title": str(study.about.get("study") or study.folder.resolve().name),
+        "title": legible(study.about.get("study") or study.folder.resolve().name),
         "lead": [_lead(study)],
         "trials": _trials(study),
         "trials_text": f"By {study.metric} at its best epoch{over}; best first. Losses: mean after "
@@ -139,7 +140,7 @@ def write_model_page(
         If it is asked for, and there are too few latents.
     """
     labels = (_labels(model, model.labels), _labels(model, model.val_labels, of="val_latents"))
-    names = class_names(model) or ["images"]
+    title, names = legible(title), class_names(model) or ["images"]
     figures = draw_latents(model, labels, names, name=title, protocol="as they were kept")
     if dataset is not None:
         figures |= draw_fit(model, dataset, protocol="as they were kept")
@@ -160,7 +161,11 @@ def _of_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
     """The part of a page that tells of a model."""
     metrics = {name: f"{value:.4g}" for name, value in last_metrics(model.history).items()}
     facts = {**model_facts(model), **{k: v for k, v in metrics.items() if "gradient" not in k}}
-    told: dict[str, Any] = {"facts": {name: v for name, v in facts.items() if v is not None}}
+    told: dict[str, Any] = {
+        "facts": {
+            legible(name): legible(value) for name, value in facts.items() if value is not None
+        }
+    }
     packed = pack_model(model, film)
     what = "table" if model.standardization is not None else "image"
     dims = model.latent_dims
@@ -235,7 +240,7 @@ def _lead(study: Study) -> str:
     name = data.get("name") if isinstance(data, dict) else None
     epochs = sum(execution.epochs for trial in study.trials for execution in trial.executions)
     seconds = sum(execution.seconds for trial in study.trials for execution in trial.executions)
-    dataset = name or study.config.data.dataset
+    dataset = legible(name or study.config.data.dataset)
     return (
         f"{dataset}; {len(study.trials)} {'trial' if len(study.trials) == 1 else 'trials'}, "
         f"{epochs:,} epochs in {seconds:,.0f} s; "
@@ -256,7 +261,7 @@ def _trials(study: Study) -> dict[str, Any]:
             format_score(trial),
             *(_number(trial.last(name)) for name in others),
             max((execution.epochs for execution in trial.executions), default=0),
-            trial.error or trial.state,
+            legible(trial.error or trial.state),
         ]
         for trial in study.trials[:_MOST_TRIALS]
     ]
@@ -293,5 +298,5 @@ def _encode(content: bytes) -> str:
 def _write(path: Path, context: dict[str, Any]) -> Path:
     names = ("model", "is_live", "plane_text", "histories", "trials", "facts", "settings")
     parts = dict.fromkeys((*names, "figures_text"))
-    write_file(path, render("page.html.jinja", parts | context).encode("utf-8"))
+    write_file(path, render("page.html.jinja", parts | context).encode("utf-8", "replace"))
     return path

@@ -13,6 +13,7 @@ from autodecoder.model.dense import Dense, dense_layers
 from autodecoder.report.classes import CLASS_COLOURS, class_colours
 from autodecoder.report.film import Frame, choose_rows
 from autodecoder.report.view import Bounds, in_view, view_bounds
+from autodecoder.text import legible
 
 #: Of a decoder with more weights a page would be too large to send: 4 bytes each, a third more as
 #: text.
@@ -180,7 +181,8 @@ def class_names(model: Model) -> list[str]:
     if not n <= _MOST_CLASSES:
         return []
     if isinstance(told, list | tuple) and all(isinstance(name, str) for name in told):
-        return [*told[:_MOST_CLASSES], *map(str, range(len(told), n))] if n else []
+        names = map(legible, told[:_MOST_CLASSES])
+        return [*names, *map(str, range(len(told), n))] if n else []
     return [str(k) for k in range(n)]
 
 

@@ -34,6 +34,7 @@ from autodecoder.report.view import Bounds, view_bounds
 from autodecoder.study.observer import RunInfo
 from autodecoder.study.results import Trial
 from autodecoder.study.validate import reconstruct_some
+from autodecoder.text import legible
 
 #: Dimensions up to which each has a histogram of its own.
 _MOST_DIMENSIONS = 8
@@ -330,7 +331,7 @@ class _Palette:
         for k, name in enumerate(class_names if width else ()):
             top, colour = 12 + 20 * k, _FIRST_CLASS + k
             draw.rectangle((4, top, 13, top + 9), fill=colour)
-            draw.text((20, top - 1), name, fill=colour, font=font)
+            draw.text((20, top - 1), legible(name), fill=colour, font=font)
         self._legend = np.asarray(legend)
 
     def image(self, canvas: UInt8[np.ndarray, "side side"]) -> Image.Image:

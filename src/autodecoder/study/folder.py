@@ -26,7 +26,9 @@ from autodecoder.config import (
     study_config,
     to_dict,
 )
+from autodecoder.core.switches import own_switches
 from autodecoder.data import Dataset
+from autodecoder.data.known import remember
 from autodecoder.data.names import FILE as NAMES
 from autodecoder.data.names import Named, format_names, read_names
 from autodecoder.errors import ConfigError, DataError, OutputError
@@ -41,6 +43,7 @@ from autodecoder.study.records import (
 )
 from autodecoder.study.results import COMPLETE, UNFINISHED, Trial, rank
 from autodecoder.study.space import to_parameter
+from autodecoder.text import told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,6 +129,7 @@ class Study:
         best = self.folder / "best"
         return load_model(best) if (best / "config.json").is_file() else self.shown_model()
 
+    @own_switches()
     def shown_model(self) -> Model | None:
         """The model of the run that pictures show, after its last epoch; `None` if none is kept.
 
@@ -280,6 +284,7 @@ def open_folder(
         check_storage(about, storage, folder)
         about = {**about, "settings": to_dict(config)}  # those that may change
     write_json(folder / "config.json", about)
+    remember(config.data, config.seed, dataset.fingerprint)
     train, val = dataset.train, dataset.val
     if train.names is not None or val.names is not None:
         sets = (Named(train.names, train.labels), Named(val.names, val.labels))
@@ -339,7 +344,7 @@ def _check_same(
         )
     if changed:
         shown = "; ".join(
-            f"{name} was {old!r}, now {new!r}" for name, (old, new) in changed.items()
+            f"{name} was {told(old)}, now {told(new)}" for name, (old, new) in changed.items()
         )
         raise ConfigError(
             f"{folder} holds a study of other settings: {shown}. Name another folder with --out, "

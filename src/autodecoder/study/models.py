@@ -14,7 +14,7 @@ from autodecoder.core.fit import Snapshot
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.tree import arrays_to_tree
 from autodecoder.data import Dataset
-from autodecoder.data.pixels import PixelRange
+from autodecoder.data.pixels import PixelRange, as_labels
 from autodecoder.model import Model
 from autodecoder.study.checkpoint import Outcome
 from autodecoder.study.observer import RunInfo
@@ -64,6 +64,9 @@ def shown_model(
     """
     shown = outcome.shown
     assert shown is not None  # the caller has looked
+    for latents in (shown.train_latents, shown.val_latents):
+        if latents.ndim != 2 or latents.shape[1] != decoder.latent_dims:
+            raise ValueError(f"its latents are not of {decoder.latent_dims} dimensions")
     output = SCALINGS[scaler].output_activation
     like = jax.eval_shape(
         lambda: init_decoder(jax.random.key(0), decoder, math.prod(image_shape), output)
@@ -74,8 +77,8 @@ def shown_model(
         image_shape=image_shape,
         latents=shown.train_latents,
         val_latents=shown.val_latents,
-        labels=shown.train_labels,
-        val_labels=shown.val_labels,
+        labels=as_labels("labels", shown.train_labels, len(shown.train_latents)),
+        val_labels=as_labels("labels", shown.val_labels, len(shown.val_latents)),
         history=outcome.history,
         pixel_range=pixel_range,
         about=about,

@@ -11,9 +11,10 @@ import numpy as np
 
 from autodecoder.config import METRICS, SCHEMA, StudyConfig
 from autodecoder.errors import ConfigError, DataError
-from autodecoder.files import read_json, write_file, write_json
+from autodecoder.files import read_json, refuse_special, write_file, write_json
 from autodecoder.study.results import STATES, UNFINISHED, Execution, Trial
 from autodecoder.study.space import to_parameter, to_values
+from autodecoder.text import told
 
 #: What every `trial.json` must hold.
 _FIELDS = {
@@ -84,7 +85,7 @@ def read_trial_files(folder: Path, trial_id: str = "*") -> Iterator[tuple[Path, 
         if content["id"] != path.parent.name:
             raise DataError(f"{path} is damaged: it is that of the trial {content['id']}.")
         if content["state"] not in STATES:
-            raise DataError(f"{path} is damaged: no trial is {content['state']!r}.")
+            raise DataError(f"{path} is damaged: no trial is {told(content['state'])}.")
         try:
             to_values(content["values"])
         except ConfigError as error:
@@ -155,6 +156,7 @@ def read_history(folder: Path) -> dict[str, np.ndarray]:
     """
     path = folder / "history.csv"
     try:
+        refuse_special(path)
         header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
         columns = list(zip(*rows, strict=True)) or [()] * len(header)
         return {
@@ -164,7 +166,9 @@ def read_history(folder: Path) -> dict[str, np.ndarray]:
         }
     except FileNotFoundError:
         return {name: np.zeros(0, np.float32) for name in METRICS}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{path} is damaged: {error}.") from error
 
 

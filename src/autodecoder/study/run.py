@@ -13,6 +13,7 @@ import numpy as np
 
 from autodecoder.config import StudyConfig
 from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot, take_snapshot
+from autodecoder.core.switches import own_switches
 from autodecoder.core.watch import DIVERGED as RUN_DIVERGED
 from autodecoder.core.watch import STOPPED as RUN_STOPPED
 from autodecoder.data import Dataset
@@ -68,6 +69,7 @@ from autodecoder.study.validate import fresh_metrics, show_run, validate_fresh
 _log = logging.getLogger(__name__)
 
 
+@own_switches()
 def run_study(
     config: StudyConfig,
     dataset: Dataset,

@@ -12,6 +12,7 @@ from autodecoder.core.infer import Inference, infer_latents, plan_inference
 from autodecoder.core.scaling import to_unit
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data import Dataset
+from autodecoder.model.programs import one_inference
 from autodecoder.study.results import Shown
 
 #: Images in each grid of reconstructions.
@@ -21,14 +22,15 @@ _N_SHOWN = 20
 def validate_fresh(run: Run, images: Images, config: StudyConfig) -> Inference:
     """Fresh validation: latents of the validation images, inferred on the decoder as it is."""
     state = run.state
-    plan = plan_inference(
-        state.decoder,
-        state.train.values,
-        scaler=config.data.scaler,
-        config=config.infer,
-        key=jax.random.fold_in(state.key, config.fit.num_epochs),
-    )
-    return infer_latents(plan, images.val)
+    with one_inference:
+        plan = plan_inference(
+            state.decoder,
+            state.train.values,
+            scaler=config.data.scaler,
+            config=config.infer,
+            key=jax.random.fold_in(state.key, config.fit.num_epochs),
+        )
+        return infer_latents(plan, images.val)
 
 
 def fresh_metrics(inference: Inference) -> dict[str, np.float32]:

@@ -79,11 +79,12 @@ class LatentMap {
   /** The point next to a place, if one is near, in words: its set, its row and its name. */
   pointAt([a, b]) {
     const [left, right, bottom, top] = this.plane.view, width = this.canvas.clientWidth || 1;
-    const x = (65535 * (a - left)) / (right - left), y = (65535 * (b - bottom)) / (top - bottom);
-    let least = ((65535 * NEAR) / (width * this.zoom)) ** 2, text = "";
+    const x = (SIDE * (a - left)) / (right - left), y = (SIDE * (b - bottom)) / (top - bottom);
+    let least = ((SIDE * NEAR) / (width * this.zoom)) ** 2, text = "";
     for (const { name, n, places, classes, rows } of this.sets) {
       if (!this.shown[name]) continue;
       for (let k = 0; k < n; k++) {
+        if (places[2 * k] > SIDE) continue;
         const distance = (places[2 * k] - x) ** 2 + (places[2 * k + 1] - y) ** 2;
         if (distance >= least || (classes !== null && this.hidden.has(classes[k]))) continue;
         least = distance;

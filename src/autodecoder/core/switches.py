@@ -1,0 +1,46 @@
+"""The switches of jax that programs here depend on, whatever a user has set for other programs."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+import jax
+
+from autodecoder.errors import ConfigError
+
+
+@contextlib.contextmanager
+def own_switches() -> Iterator[None]:
+    """Run what is inside in single precision, with jax's default rules for arrays.
+
+    For every function that users call and that runs programs of jax; also as a decorator. So the
+    same call gives the same numbers whatever the process, or its environment, has set by
+    `jax_enable_x64`, `jax_numpy_rank_promotion` and `jax_numpy_dtype_promotion`. The checks of
+    `jax_debug_nans` and `jax_debug_infs` are off inside: a value that is not a number is no fault
+    here, but stands for what was not measured, and a run that diverges is ended by its own program.
+
+    Of the thread that calls, and until the block ends: the caller's programs keep their switches.
+
+    Raises
+    ------
+    ConfigError
+        If `jax_transfer_guard` forbids arrays to be moved to or from the device.
+    """
+    with (
+        jax.enable_x64(False),
+        jax.numpy_rank_promotion("allow"),
+        jax.numpy_dtype_promotion("standard"),
+        jax.debug_nans(False),
+        jax.debug_infs(False),
+    ):
+        try:
+            yield
+        except jax.errors.JaxRuntimeError as error:
+            found = re.search(r"Disallowed (\S+) transfer", str(error))
+            if found is None:
+                raise
+            raise ConfigError(
+                "jax must be allowed to move arrays to and from the device, but JAX_TRANSFER_GUARD "
+                f"(jax_transfer_guard) or one of its kind disallows {found[1]} transfers: unset "
+                "it, or set it to allow or log."
+            ) from error
