@@ -1,6 +1,7 @@
 """The project folder of a study: what it holds, and how it is read back."""
 
 import contextlib
+import os
 import platform
 import re
 import secrets
@@ -28,6 +29,7 @@ from autodecoder.errors import ConfigError, DataError, OutputError
 from autodecoder.files import read_json, write_file, write_json
 from autodecoder.model import Model, load_model
 from autodecoder.study.checkpoint import Outcome, load_outcome
+from autodecoder.study.database import describe
 from autodecoder.study.models import shown_model
 from autodecoder.study.records import (
     SCHEMA,
@@ -257,7 +259,8 @@ def open_folder(
     else:
         _check_same(about, config, dataset, folder)
         check_storage(about, storage, folder)
-        about = {**about, "settings": to_dict(config)}  # those that may change
+        # Settings that may change, and the storage as this version writes it.
+        about = {**about, "settings": to_dict(config), "storage": storage}
     write_json(folder / "config.json", about)
     return about
 
@@ -270,10 +273,12 @@ def check_storage(about: Mapping[str, Any], storage: str, folder: Path) -> None:
     ConfigError
         If they are not.
     """
-    if about["storage"] != storage:
+    before = about["storage"]
+    # Earlier versions kept it as it was given.
+    if storage not in (before, describe("study.db", before)):
         raise ConfigError(
-            f"the trials of the study in {folder} are kept in {about['storage']}, not in "
-            f"{storage}: give the same --storage as before."
+            f"the trials of the study in {folder} are kept in {before}, not in {storage}: give "
+            "the same --storage as before."
         )
 
 
@@ -281,7 +286,7 @@ def _describe(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, 
     packages = ("jax", "jaxlib", "numpy", "optax", "optuna")
     return {
         "schema": SCHEMA,
-        "study": f"{folder.resolve().name}-{secrets.token_hex(4)}",
+        "study": f"{_text(folder.resolve().name)}-{secrets.token_hex(4)}",
         "settings": to_dict(config),
         "data_fingerprint": dataset.fingerprint,
         "n_train": len(dataset.train),
@@ -295,6 +300,11 @@ def _describe(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, 
         },
         "device": jax.devices()[0].device_kind,
     }
+
+
+def _text(name: str) -> str:
+    """The name of a file as a database takes it: what is no UTF-8 in it is replaced."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _check_same(

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autodecoder.config import METRICS, RunConfig, StudyConfig
 from autodecoder.errors import DataError, OutputError, SearchError
-from autodecoder.study.database import connect, describe, storage_errors
+from autodecoder.study.database import connect, describe, secrets_of, storage_errors
 from autodecoder.study.locks import (
     drop_worker_lock,
     hold_worker_lock,
@@ -93,6 +93,7 @@ class Ledger:
         self._most = max(1, config.search.runs_at_once // config.executions_per_trial)
         self._claimed: dict[str, FrozenTrial] = {}
         self._where = describe(folder / "study.db", storage)
+        self._hidden = secrets_of(storage)
         logging.getLogger("optuna").setLevel(logging.WARNING)
         with self._errors():
             self._storage = connect(folder, storage)
@@ -303,7 +304,7 @@ class Ledger:
             )
 
     def _errors(self) -> contextlib.AbstractContextManager[None]:
-        return storage_errors(self._where)
+        return storage_errors(self._where, self._hidden)
 
 
 def delete_study(folder: Path, name: str, storage: str | None) -> None:
@@ -319,7 +320,8 @@ def delete_study(folder: Path, name: str, storage: str | None) -> None:
     if is_anyone_alive(folder):
         raise OutputError(f"{folder} is in use by another process; it is not cleared.")
     if storage is not None:  # a database in the folder goes with it
-        with storage_errors(describe("study.db", storage)), contextlib.suppress(KeyError):
+        errors = storage_errors(describe("study.db", storage), secrets_of(storage))
+        with errors, contextlib.suppress(KeyError):
             optuna.delete_study(study_name=name, storage=connect(folder, storage))
 
 
