@@ -1,4 +1,4 @@
-"""Compiled programs kept on disk, so that the next start need not compile them."""
+"""What jax needs to know before it starts: where programs are kept, and that there is a device."""
 
 import hashlib
 import os
@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 
 import jax
+from jax.extend.backend import backends, clear_backends
 
 from autodecoder.data.download import cache_dir
 
@@ -16,7 +17,8 @@ _MOST = 2**29
 def keep_programs() -> None:
     """Have jax keep its programs in the user's cache, unless it has been told where already.
 
-    All of them: they are many, and few take long.
+    All of them: they are many, and few take long. A platform that is not there is found at once,
+    before images are loaded or a study is cleared.
     """
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -24,6 +26,40 @@ def keep_programs() -> None:
         folder = cache_dir() / "programs" / _machine()
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_compilation_cache_max_size", _MOST)
+    jax.devices()
+
+
+def missing_platform() -> str | None:
+    """Why jax has no device to work on, in a sentence; `None` if it has one."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # of CUDA an assertion without a word
+        return _explain_platform(error)
+    return None
+
+
+def _explain_platform(error: Exception) -> str:
+    asked = {name: jax.config.values[name.lower()] for name in ("JAX_PLATFORMS", _DEPRECATED)}
+    given = " and ".join(f"{name} {value!r}" for name, value in asked.items() if value)
+    platforms = asked["JAX_PLATFORMS"]
+    try:
+        if platforms:
+            jax.config.update("jax_platforms", "")
+        there = ", ".join(backends())
+    except (RuntimeError, AssertionError):
+        return f"jax finds no device ({error})."
+    finally:
+        if platforms:
+            jax.config.update("jax_platforms", platforms)
+            clear_backends()  # else a caller's next command would run where it must not
+    return (
+        f"jax must run on a platform that is there ({there}), got {given}: unset it, or install "
+        "what jax needs for it, for CUDA by pip install 'autodecoder[cuda]'."
+    )
+
+
+#: Another name of JAX_PLATFORMS, which jax still reads.
+_DEPRECATED = "JAX_PLATFORM_NAME"
 
 
 def _machine() -> str:
