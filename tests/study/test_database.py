@@ -272,7 +272,9 @@ def test_a_password_of_any_characters(
     password: str, digits: Dataset, tmp_path: Path, postgres: Server, rows
 ) -> None:
     user = f"user-{len(password)}"
-    rows(f"CREATE ROLE \"{user}\" SUPERUSER LOGIN PASSWORD '{password}' ")
+    create = f"CREATE ROLE \"{user}\" SUPERUSER LOGIN PASSWORD '{password}'"
+    with pytest.raises(ProgrammingError, match="no results"):
+        rows(create)
     server = f"127.0.0.1:{postgres.port}/postgres"
     for k, url in enumerate(
         (

@@ -231,9 +231,9 @@ def refuse_foreign(folder: Path) -> None:
 #: and those among them that no one else writes, which may lie there before `config.json` does.
 _OURS = re.compile(
     r"config\.json|study\.db(-\w+)?|histories\.csv|trials|best|report"
-    r"|\.lock|\.worker-\w+\.lock|\.(config\.json|histories\.csv)\.\w+\.tmp"
+    r"|\.lock|\.worker-[\w.-]+\.lock|\.(config\.json|histories\.csv)\.\w+\.tmp"
 )
-_SURELY_OURS = re.compile(r"\.lock|\.worker-\w+\.lock|\.config\.json\.\w+\.tmp")
+_SURELY_OURS = re.compile(r"\.lock|\.worker-[\w.-]+\.lock|\.config\.json\.\w+\.tmp")
 
 
 def open_folder(

@@ -30,6 +30,7 @@ from autodecoder.study.locks import (
     hold_worker_lock,
     is_alive,
     is_anyone_alive,
+    new_worker,
     study_lock,
     sweep_worker_locks,
 )
@@ -88,7 +89,7 @@ class Ledger:
         self._folder = folder
         self._config = config
         self._image_shape = image_shape
-        self._worker = secrets.token_hex(4)
+        self._worker = new_worker()
         self._space = distributions(config)
         self._most = max(1, config.search.runs_at_once // config.executions_per_trial)
         self._claimed: dict[str, FrozenTrial] = {}
@@ -165,6 +166,11 @@ class Ledger:
             return any(
                 t.state is not TrialState.FAIL and t.number not in numbers for t in self._trials()
             )
+
+    def is_done(self) -> bool:
+        """Whether no trial is run any more, by whatever process."""
+        with self._errors():
+            return not any(t.state is TrialState.RUNNING for t in self._trials())
 
     def delete(self) -> None:
         """Remove the study from the storage."""
