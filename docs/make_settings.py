@@ -46,7 +46,7 @@ TAIL = """
 Flags of the command that are no settings of the study: `--lr` (`learning_rate` in the search space,
 held fixed), `--recipe`, `--config`, `--out` (the study's folder), `--storage` (a database for the
 trials), `--reset_training` (the original's *reset training*: remove the study in the folder first,
-though no other files) and `--yes`.
+though no other files), `--wait` (for other processes that run the same study) and `--yes`.
 """
 
 

@@ -74,6 +74,7 @@ def test_every_flag_is_described(capsys: pytest.CaptureFixture[str]) -> None:
         "out",
         "storage",
         "reset_training",
+        "wait",
         "yes",
     ):
         assert f" --{flag} " in text

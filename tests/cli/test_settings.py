@@ -273,6 +273,7 @@ UNNAMED = [
     "--svg",
     "--storage=sqlite:///x.db",
     "--yes",
+    "--wait",
     "--reset_training",
     "--dataset=digits",
     "--examples_frac=0.50",

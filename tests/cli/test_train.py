@@ -1,7 +1,10 @@
 """`autodecoder train`: what it prints, what it leaves, and what happens when it is said again."""
 
+import contextlib
 import csv
 import io
+import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +25,7 @@ from tests.cli.builders import (
 
 from autodecoder import load_model, load_study
 from autodecoder.config import METRICS
+from autodecoder.study.locks import drop_worker_lock, hold_worker_lock, new_worker
 
 ONE = (*QUICK, "--lr=1e-2")
 
@@ -44,22 +48,41 @@ def test_the_search_prints_a_table_best_first(grid: tuple[Path, str]) -> None:
 
 
 @pytest.mark.usefixtures("no_pictures")
-@pytest.mark.parametrize(("n_open", "words"), [(1, "1 trial."), (2, "2 trials.")])
+@pytest.mark.parametrize(
+    ("n_open", "others", "words"),
+    [
+        (1, 0, "1 trial did not end, as a process died: run this again."),
+        (2, 1, "Another process ({0}) has all trials that are left (2): wait with --wait, or run"),
+        (2, 2, "Other processes ({0}, {0}) have all trials that are left (2): wait with --wait"),
+    ],
+)
 def test_trials_that_others_still_run_are_told(
     grid: tuple[Path, str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     n_open: int,
+    others: int,
     words: str,
 ) -> None:
-    study = load_study(grid[0])
+    folder, _ = grid
+    study = load_study(folder)
     ended, under_way = study.trials[n_open:], study.trials[:n_open]
     trials = (*ended, *(replace(trial, state="unfinished") for trial in under_way))
     monkeypatch.setattr(
         "autodecoder.study.run_study", lambda *_, **__: replace(study, trials=trials)
     )
-    assert train(*QUICK, "--seed=1", "--out", grid[0]) == 0
-    assert f"Still run by other processes: {words}\n" in capsys.readouterr().out
+    with contextlib.ExitStack() as stack:
+        for worker in (new_worker() for _ in range(others)):
+            lock = hold_worker_lock(folder, worker)
+            stack.callback(drop_worker_lock, folder, worker, lock)
+        assert train(*QUICK, "--seed=1", "--out", folder) == 0
+        assert words.format(os.getpid()) in capsys.readouterr().out
+        assert train(*QUICK, "--seed=1", "--out", folder, "--json") == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert told["others"] == [str(os.getpid())] * others
+    assert told["n_trials"] - told["n_ended"] == n_open
+    assert words.format(os.getpid()) in captured.err
 
 
 def test_the_folder_holds_what_is_promised(grid: tuple[Path, str]) -> None:

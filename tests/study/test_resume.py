@@ -41,7 +41,8 @@ from autodecoder.errors import OutputError, StorageError
 from autodecoder.study import Progress, Study, load_study, load_study_data, run_study
 from autodecoder.study.checkpoint import load_outcome
 from autodecoder.study.ledger import Ledger
-from autodecoder.study.locks import drop_worker_lock, hold_worker_lock
+from autodecoder.study.locks import drop_worker_lock, hold_worker_lock, living_workers, tell_worker
+from autodecoder.study.records import write_trial
 from autodecoder.study.results import COMPLETE
 
 LOG_RATES = Range(1e-4, 1e-1, log=True)
@@ -178,6 +179,56 @@ def test_processes_share_a_study_and_take_over_from_a_dead_one(
     assert not begun[0] & begun[1]
     assert len(begun[0] | begun[1]) == 5
     assert_finished_files(folder, n_executions=1)
+
+
+def test_one_that_waits_takes_over_when_the_other_dies(
+    digits: Dataset, images: Path, whole: Study, tmp_path: Path
+) -> None:
+    other = Worker(images, CONFIG, tmp_path)
+    other.begin()
+    assert other.follow(until="compile")  # it has claimed both trials
+    part = run_study(CONFIG, digits, tmp_path)
+    assert [trial.state for trial in part.trials] == ["unfinished"] * 2
+    (worker,) = living_workers(tmp_path)
+    assert tell_worker(worker) == str(other.process.pid)
+
+    stages: list[str] = []
+
+    def kill(progress: Progress) -> None:
+        stages.append(progress.stage)
+        if stages == ["wait"] * 3:
+            other.kill()
+
+    study = run_study(CONFIG, digits, tmp_path, wait=True, report=kill)
+    assert {"wait", "fit"} == set(stages) - {"compile", "fresh validation"}
+    assert_same_study(study, whole)
+    assert_finished_files(tmp_path)
+
+
+def test_one_that_waits_ends_with_the_others(digits: Dataset, whole: Study, tmp_path: Path) -> None:
+    """However they end; and at once when it is told to stop."""
+    part = run_study(CONFIG, digits, tmp_path, should_stop=lambda: True)
+    stages: list[str] = []
+    with Ledger(tmp_path, part.about["study"], CONFIG, digits.image_shape) as ledger:
+        claims = ledger.claim()
+
+        def end(progress: Progress) -> None:
+            stages.append(progress.stage)
+            if len(stages) == 2:
+                for claim in claims:
+                    (trial,) = [t for t in whole.trials if t.values == claim.values]
+                    trial = replace(trial, trial_id=claim.trial_id, number=claim.number)
+                    write_trial(tmp_path, trial, {"cell": claim.cell})
+                    ledger.finish(trial)
+
+        stop = {"should_stop": lambda: bool(stages), "report": lambda p: stages.append(p.stage)}
+        stopped = run_study(CONFIG, digits, tmp_path, wait=True, **stop)
+        assert stages == ["wait"]
+        assert [trial.state for trial in stopped.trials] == ["unfinished"] * 2
+        stages.clear()
+        study = run_study(CONFIG, digits, tmp_path, wait=True, report=end)
+    assert stages == ["wait"] * 2
+    assert_same_study(study, whole)
 
 
 def test_a_study_that_is_running_is_not_cleared(digits: Dataset, tmp_path: Path) -> None:

@@ -125,6 +125,9 @@ def study_progress() -> Iterator[Callable[[Progress], None]]:
         task = bar.add_task("compiling", total=None, metrics="")
 
         def report(progress: Progress) -> None:
+            if progress.stage == "wait":
+                bar.reset(task, description="waiting for another process", total=None, metrics="")
+                return
             if progress.stage == "compile":
                 bar.reset(task, description="compiling", total=None, metrics="")
                 return

@@ -71,10 +71,24 @@ def _run(arguments: Sequence[str]) -> int:
         if error.filename is None:
             raise
         return _fail(f"{error.filename} cannot be used: {error.strerror}.")
+    except (RuntimeError, AssertionError):
+        reason = _missing_platform()
+        if reason is None:
+            raise
+        return _fail(reason)
     except KeyboardInterrupt:
         print("interrupted at once: what was not written is lost", file=sys.stderr)  # noqa: T201
         return EXIT_INTERRUPTED
     return EXIT_INTERRUPTED if interrupted else 0
+
+
+def _missing_platform() -> str | None:
+    """Whether a command could not but fail, since jax has nothing to run on."""
+    if "jax" not in sys.modules:
+        return None
+    from autodecoder.cli.programs import missing_platform
+
+    return missing_platform()
 
 
 def _fail(message: str) -> int:

@@ -1,4 +1,4 @@
-"""Compiled programs kept on disk, so that the next start need not compile them."""
+"""What jax needs to know before it starts: where programs are kept, and that there is a device."""
 
 import contextlib
 import glob
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.extend.backend import backends, clear_backends
 
 from autodecoder.data.download import cache_dir
 
@@ -25,7 +26,8 @@ _before: Callable[..., None] = warnings.showwarning
 def keep_programs() -> None:
     """Have jax keep its programs in the user's cache, unless it has been told where already.
 
-    All of them: they are many, and few take long.
+    All of them: they are many, and few take long. A platform that is not there is found at once,
+    before images are loaded or a study is cleared.
     """
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -34,6 +36,7 @@ def keep_programs() -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_compilation_cache_max_size", _MOST)
     _watch_cache()
+    jax.devices()
 
 
 def _watch_cache() -> None:
@@ -56,6 +59,39 @@ def _show(message: Warning | str, *rest: Any, **options: Any) -> None:
         folder = Path(jax.config.values["jax_compilation_cache_dir"])
         for path in folder.glob(f"{glob.escape(found[1])}*"):
             path.unlink(missing_ok=True)
+
+
+def missing_platform() -> str | None:
+    """Why jax has no device to work on, in a sentence; `None` if it has one."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # of CUDA an assertion without a word
+        return _explain_platform(error)
+    return None
+
+
+def _explain_platform(error: Exception) -> str:
+    asked = {name: jax.config.values[name.lower()] for name in ("JAX_PLATFORMS", _DEPRECATED)}
+    given = " and ".join(f"{name} {value!r}" for name, value in asked.items() if value)
+    platforms = asked["JAX_PLATFORMS"]
+    try:
+        if platforms:
+            jax.config.update("jax_platforms", "")
+        there = ", ".join(backends())
+    except (RuntimeError, AssertionError):
+        return f"jax finds no device ({error})."
+    finally:
+        if platforms:
+            jax.config.update("jax_platforms", platforms)
+            clear_backends()  # else a caller's next command would run where it must not
+    return (
+        f"jax must run on a platform that is there ({there}), got {given}: unset it, or install "
+        "what jax needs for it, for CUDA by pip install 'autodecoder[cuda]'."
+    )
+
+
+#: Another name of JAX_PLATFORMS, which jax still reads.
+_DEPRECATED = "JAX_PLATFORM_NAME"
 
 
 def _machine() -> str:

@@ -129,6 +129,15 @@ class StudyFlags:
             help="Remove the study in the folder, though no other files, and start over.",
         ),
     ] = False
+    wait: Annotated[
+        bool,
+        Parameter(
+            group=OUTPUT,
+            show_default=False,
+            help="Where other processes have all trials that are left, wait until they have ended, "
+            "and take over those of a process that dies.",
+        ),
+    ] = False
     yes: Annotated[
         bool,
         Parameter(
@@ -154,6 +163,7 @@ class Asked(NamedTuple):
     folder: Path
     storage: str | None
     reset: bool
+    wait: bool = False
 
 
 def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
@@ -195,7 +205,7 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
             f"the search has {study.search.n_trials} trials of {study.executions_per_trial} "
             f"executions, {n_runs} runs in all; give --yes to begin it."
         )
-    return Asked(study, folder, flags.storage, flags.reset_training)
+    return Asked(study, folder, flags.storage, flags.reset_training, flags.wait)
 
 
 def _default_space(settings: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Flags that `tune` leaves out of the command that trains at the best values: of the search, and
 #: of the folder, which holds the search.
-_LEFT_OUT = ("tune", "sampler", "max_trials", "out", "storage", "reset_training", "yes")
+_LEFT_OUT = ("tune", "sampler", "max_trials", "out", "storage", "reset_training", "wait", "yes")
 
 
 def train(
@@ -64,6 +64,7 @@ def _train(asked: Asked, json_: bool, tuned: StudyFlags | None = None) -> bool:
     from autodecoder.cli.console import aside, console, print_json
     from autodecoder.cli.content import study_content
     from autodecoder.cli.tables import print_best
+    from autodecoder.study.locks import living_workers, tell_worker
 
     with aside(json_):
         study, pictures, interrupted, given_up = _run(asked, quiet=json_)
@@ -71,7 +72,8 @@ def _train(asked: Asked, json_: bool, tuned: StudyFlags | None = None) -> bool:
     if tuned is not None and study.best_trial is not None:
         command = train_command(tuned, study)
     if json_:
-        about: dict[str, Any] = {"interrupted": interrupted, "pictures": pictures}
+        others = [tell_worker(worker) for worker in living_workers(asked.folder)]
+        about: dict[str, Any] = {"interrupted": interrupted, "others": others, "pictures": pictures}
         if tuned is not None:
             about["command"] = command
         print_json({**study_content(study), **about})
@@ -88,7 +90,6 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
     interrupted, and why it was given up."""
     from autodecoder.cli.console import (
         console,
-        count,
         interruptible,
         logged,
         print_start,
@@ -100,7 +101,7 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
     from autodecoder.study import load_study, load_study_data, run_study
     from autodecoder.study.results import UNFINISHED
 
-    config, folder, storage, reset = asked
+    config, folder, storage, reset, wait = asked
     keep_programs()
     with logged():
         dataset = load_study_data(config, progress=sys.stderr.isatty())
@@ -124,6 +125,7 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
                     folder,
                     storage=storage,
                     reset=reset,
+                    wait=wait,
                     observers=observers,
                     report=report,
                     should_stop=should_stop,
@@ -139,11 +141,26 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
     if interrupted:
         console.print("Interrupted: the same command goes on from here.")
     elif n_open:
-        console.print(f"Still run by other processes: {count(n_open, 'trial')}.")
+        console.print(_left(folder, n_open), highlight=False)
     console.print(f"Results in {folder}", highlight=False)
     for written in (page, *pictures):
         console.print(f"  {written.relative_to(folder)}", highlight=False)
     return study, pictures, interrupted, given_up
+
+
+def _left(folder: Path, n_open: int) -> str:
+    """What to do about trials that have not ended, though this process found none to run."""
+    from autodecoder.cli.console import count
+    from autodecoder.study.locks import living_workers, tell_worker
+
+    others = [tell_worker(worker) for worker in living_workers(folder)]
+    if not others:
+        return f"{count(n_open, 'trial')} did not end, as a process died: run this again."
+    which, have = ("Another process", "has") if len(others) == 1 else ("Other processes", "have")
+    return (
+        f"{which} ({', '.join(others)}) {have} all trials that are left ({n_open}): wait with "
+        "--wait, or run this again."
+    )
 
 
 def train_command(flags: StudyFlags, study: "Study") -> str:

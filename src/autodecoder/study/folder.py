@@ -1,6 +1,7 @@
 """The project folder of a study: what it holds, and how it is read back."""
 
 import contextlib
+import os
 import platform
 import re
 import secrets
@@ -35,6 +36,7 @@ from autodecoder.errors import ConfigError, DataError, OutputError
 from autodecoder.files import read_json, write_file, write_json
 from autodecoder.model import Model, load_model
 from autodecoder.study.checkpoint import Outcome, load_outcome
+from autodecoder.study.database import describe
 from autodecoder.study.models import shown_model
 from autodecoder.study.records import (
     execution_folder,
@@ -254,9 +256,9 @@ def refuse_foreign(folder: Path) -> None:
 #: and those among them that no one else writes, which may lie there before `config.json` does.
 _OURS = re.compile(
     r"config\.json|study\.db(-\w+)?|histories\.csv|images\.csv|trials|best|report"
-    r"|\.lock|\.worker-\w+\.lock|\.(config\.json|(histories|images)\.csv)\.\w+\.tmp"
+    r"|\.lock|\.worker-[\w.-]+\.lock|\.(config\.json|(histories|images)\.csv)\.\w+\.tmp"
 )
-_SURELY_OURS = re.compile(r"\.lock|\.worker-\w+\.lock|\.config\.json\.\w+\.tmp")
+_SURELY_OURS = re.compile(r"\.lock|\.worker-[\w.-]+\.lock|\.config\.json\.\w+\.tmp")
 
 
 def open_folder(
@@ -282,7 +284,8 @@ def open_folder(
     else:
         _check_same(about, config, dataset, folder)
         check_storage(about, storage, folder)
-        about = {**about, "settings": to_dict(config)}  # those that may change
+        # Settings that may change, and the storage as this version writes it.
+        about = {**about, "settings": to_dict(config), "storage": storage}
     write_json(folder / "config.json", about)
     remember(config.data, config.seed, dataset.fingerprint)
     train, val = dataset.train, dataset.val
@@ -300,10 +303,12 @@ def check_storage(about: Mapping[str, Any], storage: str, folder: Path) -> None:
     ConfigError
         If they are not.
     """
-    if about["storage"] != storage:
+    before = about["storage"]
+    # Earlier versions kept it as it was given.
+    if storage not in (before, describe("study.db", before)):
         raise ConfigError(
-            f"the trials of the study in {folder} are kept in {about['storage']}, not in "
-            f"{storage}: give the same --storage as before."
+            f"the trials of the study in {folder} are kept in {before}, not in {storage}: give "
+            "the same --storage as before."
         )
 
 
@@ -311,7 +316,7 @@ def _describe(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, 
     packages = ("jax", "jaxlib", "numpy", "optax", "optuna")
     return {
         "schema": SCHEMA,
-        "study": f"{folder.resolve().name}-{secrets.token_hex(4)}",
+        "study": f"{_text(folder.resolve().name)}-{secrets.token_hex(4)}",
         "settings": to_dict(config),
         "data_fingerprint": dataset.fingerprint,
         "n_train": len(dataset.train),
@@ -325,6 +330,11 @@ def _describe(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, 
         },
         "device": jax.devices()[0].device_kind,
     }
+
+
+def _text(name: str) -> str:
+    """The name of a file as a database takes it: what is no UTF-8 in it is replaced."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _check_same(

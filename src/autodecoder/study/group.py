@@ -59,7 +59,7 @@ class Progress:
     """How far a group of trials has come."""
 
     stage: str
-    """`compile`, `fit` or `fresh validation`."""
+    """`compile`, `fit`, `fresh validation`, or `wait` for other processes."""
     done: int
     total: int
     """Epochs of all runs together while fitting, runs while validating."""

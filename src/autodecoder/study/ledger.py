@@ -24,12 +24,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autodecoder.config import METRICS, RunConfig, StudyConfig
 from autodecoder.errors import DataError, OutputError, SearchError
-from autodecoder.study.database import connect, describe, storage_errors
+from autodecoder.study.database import connect, describe, secrets_of, storage_errors
 from autodecoder.study.locks import (
     drop_worker_lock,
     hold_worker_lock,
     is_alive,
     is_anyone_alive,
+    new_worker,
     study_lock,
     sweep_worker_locks,
 )
@@ -88,11 +89,12 @@ class Ledger:
         self._folder = folder
         self._config = config
         self._image_shape = image_shape
-        self._worker = secrets.token_hex(4)
+        self._worker = new_worker()
         self._space = distributions(config)
         self._most = max(1, config.search.runs_at_once // config.executions_per_trial)
         self._claimed: dict[str, FrozenTrial] = {}
         self._where = describe(folder / "study.db", storage)
+        self._hidden = secrets_of(storage)
         logging.getLogger("optuna").setLevel(logging.WARNING)
         with self._errors():
             self._storage = connect(folder, storage)
@@ -164,6 +166,11 @@ class Ledger:
             return any(
                 t.state is not TrialState.FAIL and t.number not in numbers for t in self._trials()
             )
+
+    def is_done(self) -> bool:
+        """Whether no trial is run any more, by whatever process."""
+        with self._errors():
+            return not any(t.state is TrialState.RUNNING for t in self._trials())
 
     def delete(self) -> None:
         """Remove the study from the storage."""
@@ -303,7 +310,7 @@ class Ledger:
             )
 
     def _errors(self) -> contextlib.AbstractContextManager[None]:
-        return storage_errors(self._where)
+        return storage_errors(self._where, self._hidden)
 
 
 def delete_study(folder: Path, name: str, storage: str | None) -> None:
@@ -319,7 +326,8 @@ def delete_study(folder: Path, name: str, storage: str | None) -> None:
     if is_anyone_alive(folder):
         raise OutputError(f"{folder} is in use by another process; it is not cleared.")
     if storage is not None:  # a database in the folder goes with it
-        with storage_errors(describe("study.db", storage)), contextlib.suppress(KeyError):
+        errors = storage_errors(describe("study.db", storage), secrets_of(storage))
+        with errors, contextlib.suppress(KeyError):
             optuna.delete_study(study_name=name, storage=connect(folder, storage))
 
 

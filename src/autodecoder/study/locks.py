@@ -1,6 +1,10 @@
 """Lock files: one process at a time changes a study, and each shows that it is alive."""
 
 import contextlib
+import os
+import platform
+import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +42,21 @@ def study_lock(folder: Path, seconds: float = 60) -> Iterator[None]:
         lock.release()
 
 
+def new_worker() -> str:
+    """A name for this process that tells others which it is, and on which machine."""
+    return f"{secrets.token_hex(4)}_{os.getpid()}_{_machine()}"
+
+
+def tell_worker(worker: str) -> str:
+    """Which process it is, for people: its number, and its machine where that is another one."""
+    _, number, machine = [*worker.split("_", 2), "", ""][:3]
+    return f"{number} on {machine}" if machine != _machine() else number
+
+
+def _machine() -> str:
+    return re.sub(r"[^A-Za-z0-9.-]", "-", platform.node())[:64]
+
+
 def hold_worker_lock(folder: Path, worker: str) -> FileLock:
     """Show that a process is alive, until the lock is released or the process ends somehow."""
     lock = FileLock(folder / _NAME.format(worker))
@@ -67,6 +86,16 @@ def sweep_worker_locks(folder: Path) -> None:
     for path in folder.glob(_NAME.format("*")):
         if not _is_held(path):
             path.unlink(missing_ok=True)
+
+
+def living_workers(folder: Path) -> list[str]:
+    """The processes at work on a study."""
+    start, end = _NAME.split("{}")
+    return [
+        path.name.removeprefix(start).removesuffix(end)
+        for path in sorted(folder.glob(_NAME.format("*")))
+        if _is_held(path)
+    ]
 
 
 def is_anyone_alive(folder: Path, but: str = "") -> bool:

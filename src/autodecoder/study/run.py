@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,9 @@ from autodecoder.study.validate import fresh_metrics, show_run, validate_fresh
 
 _log = logging.getLogger(__name__)
 
+#: How often a process that waits looks whether others have died, or it is told to stop.
+_SECONDS_TO_LOOK = 0.5
+
 
 @own_switches()
 def run_study(
@@ -77,6 +81,7 @@ def run_study(
     *,
     storage: str | None = None,
     reset: bool = False,
+    wait: bool = False,
     observers: Sequence[Observer] = (),
     report: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -98,6 +103,9 @@ def run_study(
         URL of a database for the trials and their states, instead of a file in the folder.
     reset : bool
         Remove the study in the folder first, if there is one.
+    wait : bool
+        Where other processes have all trials that are left, wait for their end, and take over the
+        trials of one that dies; by default the study is returned as it is by then.
     observers : sequence of Observer
         Told of every run.
     report : callable
@@ -128,7 +136,7 @@ def run_study(
     config.infer.count_candidates(len(dataset.train), math.prod(dataset.image_shape))
     try:
         worker = _Worker(config, dataset, Path(folder), observers, report, should_stop)
-        worker.run(storage, reset)
+        worker.run(storage, reset, wait)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -169,7 +177,7 @@ class _Worker:
         self._seconds: dict[Path, float] = {}
         """Spent on executions that have not ended."""
 
-    def run(self, storage: str | None, reset: bool) -> None:
+    def run(self, storage: str | None, reset: bool, wait: bool) -> None:
         refuse_foreign(self._folder)
         where = describe("study.db", storage)
         with contextlib.ExitStack() as stack:
@@ -186,7 +194,7 @@ class _Worker:
                 shape = self._dataset.image_shape
                 ledger = Ledger(self._folder, about["study"], self._config, shape, storage)
                 self._ledger = stack.enter_context(ledger)
-            self._work(ledger)
+            self._work(ledger, wait)
 
     def _discard_on_error(self, kind: object, *_: object) -> None:
         """Leave nothing behind where nothing has come of a new study, and no one else is at it."""
@@ -200,11 +208,11 @@ class _Worker:
                 self._ledger.delete()
             discard_folder(self._folder)
 
-    def _work(self, ledger: Ledger) -> None:
+    def _work(self, ledger: Ledger, wait: bool) -> None:
         for observer in self._observers:
             observer.begin_study(self._config, self._dataset)
         try:
-            self._run_trials(ledger)
+            self._run_trials(ledger, wait)
         finally:
             with study_lock(self._folder):
                 study = load_study(self._folder)
@@ -212,11 +220,15 @@ class _Worker:
                 write_histories(study)
                 sweep_folder(self._folder)
 
-    def _run_trials(self, ledger: Ledger) -> None:
+    def _run_trials(self, ledger: Ledger, wait: bool) -> None:
         while not self._should_stop():
             claims = ledger.claim()
             if not claims:
-                break
+                if not wait or ledger.is_done():
+                    break
+                self._report(Progress("wait", 0, 0))
+                time.sleep(_SECONDS_TO_LOOK)
+                continue
             try:
                 if self._run_group(claims, ledger):
                     break
