@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.cli.builders import QUICK, call, settings, stamps, train
 from tests.data.builders import gzipped, idx_files, write
-from tests.data.pictures import classes
+from tests.data.pictures import classes, save
 from tests.data.server import serve
 
 from autodecoder.config import DATASETS
 from autodecoder.data import load_dataset
 from autodecoder.data.catalogue import SOURCES, IdxSource
 from autodecoder.data.overview import list_datasets
+from autodecoder.model import load_model
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +114,32 @@ def test_wrong_words(flags: list[str], message: str, capsys: pytest.CaptureFixtu
 # Images of one's own
 
 FLAGS = (*QUICK[:2], "--examples_frac=0", "--executions_per_trial=1", "--lr=1e-2", "--seed=1")
+
+
+def test_files_of_12_bits_are_trained_on_and_encoded_by_their_range(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    levels = np.random.default_rng(0).integers(0, 4096, (12, 4, 5)).astype(np.uint16)
+    for k, one in enumerate(levels):
+        part = "dev" if k < 3 else "train"
+        save(tmp_path / "scans" / part / f"{k}.png", Image.fromarray(one))
+    (tmp_path / "scans" / "train" / "a.heic").write_bytes(b"x")
+    own = ("--batch_size=4", "--dataset", "folder:scans", "--save_best_model")
+    assert train(*FLAGS, *own, "--out=dark") == 0
+    out = capsys.readouterr().out
+    assert "warning: scans: 12 images of 16 bits hold no value above 40" in out
+    assert "13 files in train and dev: 1 passed over (.heic 1); one class, images 12\n" in out
+    assert train(*FLAGS, *own, "--range=0:4095", "--out=bright") == 0
+    assert "--range" not in capsys.readouterr().out
+    flags = ("--images", "folder:scans/dev", "--out", "latents.npy", "--json")
+    assert call("encode", "bright/best", *flags) == 0
+    assert json.loads(capsys.readouterr().out)["n_images"] == 3
+    found = load_model("bright/best").infer(
+        load_dataset("folder:scans", pixel_range="0:4095").val.images
+    )
+    np.testing.assert_array_equal(np.load("latents.npy"), found.latents)
+    assert call("encode", "dark/best", *flags) == 0
+    assert not np.allclose(np.load("latents.npy"), found.latents)
 
 
 def test_a_folder_is_trained_on_and_gone_on_with(

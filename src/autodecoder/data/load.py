@@ -53,7 +53,8 @@ def load_dataset(
         Share of the training and of the validation images to keep, class by class; others are not
         read, where possible. 0 and 1 both mean all.
     strict : bool
-        Raise where an image file cannot be read, instead of leaving it out with a warning.
+        Raise where an image file cannot be read, or is of a kind that is not read, such as HEIC,
+        instead of leaving it out with a warning.
     seed : int
         Draws what is held out, and what is kept.
     progress : bool
