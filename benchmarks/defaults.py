@@ -10,6 +10,7 @@ import argparse
 import platform
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -66,7 +67,7 @@ def published(name: str) -> Callable[[Path | None], tuple[np.ndarray, np.ndarray
     return load
 
 
-def table(load: Callable[..., tuple[np.ndarray, np.ndarray]]) -> Callable:
+def table(load: Callable[..., Any]) -> Callable[[Path | None], tuple[np.ndarray, np.ndarray]]:
     return lambda _: train_test_split(load(return_X_y=True)[0], test_size=0.25, random_state=0)
 
 

@@ -135,7 +135,7 @@ def _own_images(
         return {}, f"{error} --images names others."
     sets = {"validation": dataset.val, "training": dataset.train}
     return {
-        name: Shelf(images.images, images.labels, images.names)
+        name: Shelf(images.images, images.labels, names=images.names)
         for name, images in sets.items()
         if len(images)
     }, ""
