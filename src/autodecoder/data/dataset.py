@@ -27,13 +27,19 @@ class ImageSet:
     Raises
     ------
     DataError
-        If there are more or fewer labels than images, or none of either.
+        If there are more or fewer labels than images, or none of either; if images are of another
+        type or shape.
     """
 
     images: UInt8[np.ndarray, "n height width channels"]
     labels: Int[np.ndarray, " n"]
 
     def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            raise DataError(
+                "images of a set must be uint8 from 0 to 255, (n, height, width, channels), got "
+                f"{self.images.dtype} of {self.images.shape}; np.rint(255 * images) of floats are."
+            )
         if len(self.images) != len(self.labels):
             raise DataError(
                 f"every image needs one label, got {len(self.images)} images "
