@@ -125,3 +125,11 @@ def test_fingerprint_ignores_what_is_not_content(same: Dataset) -> None:
 )
 def test_fingerprint_tells_contents_apart(other: Dataset) -> None:
     assert other.fingerprint != DATASET.fingerprint
+
+
+@pytest.mark.usefixtures("as_without_type_checks")
+def test_images_of_another_type_or_shape_are_refused() -> None:
+    labels = np.zeros(4, np.int32)
+    for images in (np.zeros((4, 2, 2, 1)), np.zeros((4, 2, 2), np.uint8)):
+        with pytest.raises(DataError, match="images of a set must be uint8 from 0 to 255"):
+            ImageSet(images, labels)

@@ -28,8 +28,9 @@ Images = Annotated[
     str,
     Parameter(
         help="Images: .npy (read piece by piece, however large), .npz with an array `images`, or "
-        "an IDX file as MNIST's; uint8 from 0 to 255, or floats from 0 to 1; folder:PATH of image "
-        "files, or one of them. Of features .npy, .npz or .csv."
+        "an IDX file as MNIST's; whole numbers from 0 to 255, floats from 0 to 1, or in the range "
+        "of the training; folder:PATH of image files, or one of them. Of features .npy, .npz or "
+        ".csv."
     ),
 ]
 Resize = Annotated[

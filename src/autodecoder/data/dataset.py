@@ -33,7 +33,8 @@ class ImageSet:
     Raises
     ------
     DataError
-        If there are more or fewer labels or names than images.
+        If there are more or fewer labels or names than images; if images are of another type or
+        shape.
     """
 
     images: UInt8[np.ndarray, "n height width channels"]
@@ -41,6 +42,11 @@ class ImageSet:
     names: Shaped[np.ndarray, " n"] | None = None
 
     def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            raise DataError(
+                "images of a set must be uint8 from 0 to 255, (n, height, width, channels), got "
+                f"{self.images.dtype} of {self.images.shape}; np.rint(255 * images) of floats are."
+            )
         if len(self.images) != len(self.labels):
             raise DataError(
                 f"every image needs one label, got {len(self.images)} images "
