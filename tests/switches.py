@@ -10,6 +10,7 @@ SWITCHES = {
     "jax_enable_x64": True,
     "jax_debug_nans": True,
     "jax_debug_infs": True,
+    "jax_debug_key_reuse": True,
     "jax_numpy_rank_promotion": "raise",
     "jax_numpy_dtype_promotion": "strict",
 }

@@ -18,6 +18,8 @@ def own_switches() -> Iterator[None]:
     `jax_enable_x64`, `jax_numpy_rank_promotion` and `jax_numpy_dtype_promotion`. The checks of
     `jax_debug_nans` and `jax_debug_infs` are off inside: a value that is not a number is no fault
     here, but stands for what was not measured, and a run that diverges is ended by its own program.
+    So is that of `jax_debug_key_reuse`, which takes the key of a run, from which each epoch has one
+    of its own, for one that is used again.
 
     Of the thread that calls, and until the block ends: the caller's programs keep their switches.
 
@@ -32,6 +34,7 @@ def own_switches() -> Iterator[None]:
         jax.numpy_dtype_promotion("standard"),
         jax.debug_nans(False),
         jax.debug_infs(False),
+        jax.debug_key_reuse(False),
     ):
         try:
             yield
