@@ -13,6 +13,9 @@ SWITCHES = {
     "jax_debug_key_reuse": True,
     "jax_numpy_rank_promotion": "raise",
     "jax_numpy_dtype_promotion": "strict",
+    "jax_default_prng_impl": "rbg",
+    "jax_threefry_partitionable": False,
+    "jax_disable_jit": True,
 }
 
 
