@@ -10,8 +10,12 @@ SWITCHES = {
     "jax_enable_x64": True,
     "jax_debug_nans": True,
     "jax_debug_infs": True,
+    "jax_debug_key_reuse": True,
     "jax_numpy_rank_promotion": "raise",
     "jax_numpy_dtype_promotion": "strict",
+    "jax_default_prng_impl": "rbg",
+    "jax_threefry_partitionable": False,
+    "jax_disable_jit": True,
 }
 
 

@@ -1,14 +1,21 @@
 """`autodecoder report`: a page for a study, and for a model."""
 
 import json
+import os
 import re
 import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.cli.builders import QUICK, call, train
 
+from autodecoder.cli.inputs import data_of_model
+from autodecoder.config import StudyConfig
+from autodecoder.errors import DataError
 from autodecoder.model import load_model
 from autodecoder.study import load_study
 
@@ -124,3 +131,123 @@ def test_what_has_no_page(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         assert out == ""
         assert message in err
         assert err.count("\n") == 1
+
+
+def of_stranger(kept: Path, folder: Path, dataset: str, **about: Any) -> Path:
+    """A model whose settings name a data set that this account has not trained on."""
+    shutil.copytree(kept / "best", folder)
+    content = json.loads((folder / "config.json").read_text())
+    content["about"] |= about
+    content["about"]["settings"]["data"]["dataset"] = dataset
+    (folder / "config.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "folder", "hf"])
+def test_what_only_a_model_names_is_not_opened(
+    kept: Path,
+    tmp_path: Path,
+    kind: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def opened(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("autodecoder.study.load_study_data", opened)
+    os.mkfifo(tmp_path / "pipe")
+    model = of_stranger(kept, tmp_path / "model", f"{kind}:{tmp_path / 'pipe'}")
+    assert call("report", model) == 0
+    assert f"the settings name {kind}:" in capsys.readouterr().out
+    with pytest.raises(DataError, match="opened only where this account has trained"):
+        data_of_model(load_model(model))
+
+
+def test_a_published_data_set_is_not_looked_for_where_a_model_says(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def load(config: StudyConfig) -> None:
+        asked.append(config)
+        raise DataError("not here")
+
+    monkeypatch.setattr("autodecoder.study.load_study_data", load)
+    model = load_model(kept / "best")
+    settings = model.about["settings"]
+    data = settings["data"] | {"data_dir": str(tmp_path)}
+    strange = replace(model, about={**model.about, "settings": settings | {"data": data}})
+    with pytest.raises(DataError, match="not here"):
+        data_of_model(strange)
+    assert asked[0].data.data_dir is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
+@pytest.mark.usefixtures("no_pictures")
+def test_ones_own_images_are_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 4, 4)).astype(np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = f"npz:{tmp_path / 'mine.npz'}"
+    flags = ("--arch=8", "--num_epochs=1", "--executions_per_trial=1", "--lr=1e-2", "--seed=1")
+    study = tmp_path / "study"
+    assert train(*flags, f"--dataset={source}", "--batch_size=8", "--examples_frac=1",
+                 "--save_best_model", "--out", study) == 0  # fmt: skip
+    for folder in (study, study / "best"):
+        capsys.readouterr()
+        assert call("report", folder) == 0
+        assert capsys.readouterr().out.count("\n") == 1, "nothing is missing"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another account"))
+    for folder in (study, study / "best"):
+        assert call("report", folder) == 0
+        assert f"the settings name {source}" in capsys.readouterr().out.replace("\n", "")
+    assert call("report", study, "--dataset", source) == 0
+    assert "settings name" not in capsys.readouterr().out
+    assert call("report", study) == 0
+    assert "settings name" not in capsys.readouterr().out, "it was named, and noted"
+    np.savez(tmp_path / "other.npz", images=images[::-1])
+    assert call("report", study, "--dataset", f"npz:{tmp_path / 'other.npz'}") == 2
+    assert "not as it was at the training" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("which", ["study", "model"])
+def test_a_page_is_not_written_through_a_link(
+    kept: Path, tmp_path: Path, which: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "index.html").write_text("mine")
+    folder = tmp_path / "given"
+    shutil.copytree(kept if which == "study" else kept / "best", folder)
+    shutil.rmtree(folder / "report", ignore_errors=True)
+    (folder / "report").symlink_to(tmp_path / "other")
+    assert call("report", folder) == 2
+    assert "is a link to" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["index.html"]
+    assert (tmp_path / "other" / "index.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["_\x1b[31m\x07\ud800\u202e", "$\\frac$" * 100_000])
+def test_a_page_of_a_model_with_odd_names(
+    kept: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = {"dataset": name, "class_names": [name] * 10, "trial": name}
+    model = of_stranger(kept, tmp_path / "model", f"folder:{name}x", **about)
+    for command in ("report", "info"):
+        assert call(command, model) == 0
+        told = capsys.readouterr()
+        assert (told.out + told.err).replace("\n", "").isprintable()
+        assert len(told.out + told.err) < 5000
+    assert (model / "report" / "index.html").stat().st_size < 3_000_000
+
+
+def test_images_of_another_shape_are_not_shown(
+    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = of_stranger(kept, tmp_path / "model", "digits")
+    content = json.loads((model / "config.json").read_text())
+    content["image_shape"] = [64, 1, 1]
+    (model / "config.json").write_text(json.dumps(content))
+    assert call("report", model) == 0
+    assert "images of another shape" in capsys.readouterr().out

@@ -5,7 +5,11 @@ import io
 import json
 import math
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +22,7 @@ from tests.report.test_page import make_model
 from autodecoder.config import InferConfig
 from autodecoder.errors import ConfigError
 from autodecoder.explorer import Explorer, Shelf, create_app, listen
+from autodecoder.explorer import explorer as explorer_module
 from autodecoder.explorer.app import MOST_BYTES
 from autodecoder.model import Model
 from autodecoder.model.tables import Standardization
@@ -316,3 +321,76 @@ def test_a_port_in_use_is_told(taken: int) -> None:
         listen("no such host")
     with pytest.raises(ConfigError, match="--host names another"):
         listen("203.0.113.1")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM"])
+def test_files_are_read_before_pillow_has_loaded_their_readers(kind: str) -> None:
+    """In a process of its own: once loaded, readers stay."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((4, 4), 7, np.uint8)).save(buffer, kind)
+    code = (
+        "import io, sys, numpy as np; from autodecoder.data.decode import decode; "
+        "decode(io.BytesIO(sys.stdin.buffer.read()), None, np.empty((4, 4, 1), np.uint8))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=buffer.getvalue(), capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_one_file_is_decoded_at_a_time(
+    model: Model, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several explorers too: what many pixels take is taken once."""
+    at_once, most = 0, 0
+
+    def slowly(*arguments: Any) -> Any:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.02)
+        at_once -= 1
+        return decode(*arguments)
+
+    decode = explorer_module.decode
+    monkeypatch.setattr(explorer_module, "decode", slowly)
+    buffer = io.BytesIO()
+    Image.fromarray(images[0, ..., 0]).save(buffer, "PNG")
+    explorers = [Explorer(model, {}), Explorer(model, {})]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda k: explorers[k % 2].read(buffer.getvalue()), range(16)))
+    assert most == 1
+    assert all(one == found[0] for one in found)
+
+
+def test_a_list_that_no_model_needs_is_refused_before_it_is_parsed(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parse(_: bytes) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("autodecoder.explorer.app.json.loads", parse)
+    for body in (b'{"latents": [' + b"0," * 5_000_000 + b"0]}", b"[" * 5_000_000):
+        assert "values" in refused(client, "/decode", body)
+
+
+def test_text_among_numbers_takes_no_memory(client: Any) -> None:
+    body = {"latents": ["x" * 1_000_000, *[""] * 1000]}
+    assert "lists of 2 numbers" in refused(client, "/decode", body)
+
+
+def test_the_most_latents_at_a_time_are_decoded(client: Any) -> None:
+    latents = np.random.default_rng(0).normal(size=(512, 2)).tolist()
+    assert len(numbers(ask(client, "/decode", latents=latents)["images"])) == 512 * 30
+
+
+@pytest.mark.parametrize("path", ["linear", "spherical", "data"])
+def test_ways_between_the_largest_latents(client: Any, path: str) -> None:
+    body = {"a": [3e38, 3e38], "b": [3e38, -3e38], "n": 9, "path": path}
+    answer = client.post("/way", json=body)
+    if path == "spherical":
+        assert answer.status_code == 400
+        assert "too large" in answer.json["error"]
+    else:
+        assert answer.status_code == 200
+        assert np.isfinite(answer.json["latents"]).all()

@@ -13,12 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from autodecoder.config import DecoderConfig
 from autodecoder.core.decoder import decode, estimate_statistics, init_decoder
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.errors import DataError, OutputError
-from autodecoder.files import read_tensors, write_file, write_tensors
+from autodecoder.files import _checksum, read_tensors, write_file, write_tensors
 from autodecoder.model import Model, load_model, save_model
 from autodecoder.model.tables import Standardization, fit_standardization
 
@@ -199,7 +200,29 @@ def edit_tensors(name: str, **changes: np.ndarray | None) -> Callable[[Path], No
     return edit
 
 
+def nest_metadata(folder: Path) -> None:
+    """Lists in lists where plain values stand, checksum included."""
+    path = folder / "latents.safetensors"
+    tensors, _ = read_tensors(path)
+    text = "[" * 100_000 + "]" * 100_000
+    path.write_bytes(save(tensors, {"about": text, "crc32": str(_checksum(tensors, text))}))
+
+
 DAMAGES = {
+    "nested metadata": (nest_metadata, r"latents\.safetensors is damaged \("),
+    "nested about": (
+        edit_config(about=json.loads('{"a":' + "[" * 500 + "]" * 500 + "}")),
+        "no JSON",
+    ),
+    "label below 0": (
+        edit_tensors("latents", train_labels=np.array([0, 1, 2, -11, 4, 5], np.int32)),
+        "train_labels must be whole numbers from 0 to .*, got -11 to 5",
+    ),
+    "validation label below 0": (
+        edit_tensors("latents", val_labels=np.array([-1, 0, 0], np.int32)),
+        "val_labels must be whole numbers",
+    ),
+    "half a pair": (edit_config(scaler="\ud800"), r"scaler must be one of .*, got '.ud800'"),
     "truncated decoder": (truncate, r"decoder\.safetensors is damaged \(.*\)"),
     "flipped bit": (flip_last_bit, r"latents\.safetensors is damaged \(its checksum differs\)"),
     "no decoder": (remove("decoder.safetensors"), r"decoder\.safetensors cannot be read: No such"),
@@ -433,3 +456,12 @@ def test_what_has_no_end_is_refused(folder: Path, name: str) -> None:
     os.mkfifo(folder / name)
     with pytest.raises(DataError, match=f"{name} must be a file, and is a device or a pipe"):
         load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["scaler", "activation", "arch"])
+def test_no_message_repeats_a_value_of_a_megabyte(folder: Path, name: str) -> None:
+    edit_config(**{name: "\x1b" * 1_000_000})(folder)
+    with pytest.raises(DataError, match="damaged") as caught:
+        load_model(folder)
+    assert len(str(caught.value)) < 1000
+    assert str(caught.value).isprintable()

@@ -11,13 +11,15 @@ from autodecoder.errors import ConfigError
 
 @contextlib.contextmanager
 def own_switches() -> Iterator[None]:
-    """Run what is inside in single precision, with jax's default rules for arrays.
+    """Run what is inside as compiled programs in single precision, by jax's default rules.
 
     For every function that users call and that runs programs of jax; also as a decorator. So the
-    same call gives the same numbers whatever the process, or its environment, has set by
-    `jax_enable_x64`, `jax_numpy_rank_promotion` and `jax_numpy_dtype_promotion`. The checks of
-    `jax_debug_nans` and `jax_debug_infs` are off inside: a value that is not a number is no fault
-    here, but stands for what was not measured, and a run that diverges is ended by its own program.
+    same call gives the same numbers whatever the process or its environment has set: the width of
+    numbers, the rules of promotion, the generator of random numbers, or to run without compiling.
+    The checks of `jax_debug_nans` and `jax_debug_infs` are off inside: a value that is not a number
+    is no fault here, but stands for what was not measured, and a run that diverges is ended by its
+    own program. So is that of `jax_debug_key_reuse`, which takes the key of a run, from which each
+    epoch has one of its own, for one that is used again.
 
     Of the thread that calls, and until the block ends: the caller's programs keep their switches.
 
@@ -30,8 +32,12 @@ def own_switches() -> Iterator[None]:
         jax.enable_x64(False),
         jax.numpy_rank_promotion("allow"),
         jax.numpy_dtype_promotion("standard"),
+        jax.default_prng_impl("threefry2x32"),
+        jax.threefry_partitionable(True),
+        jax.disable_jit(False),
         jax.debug_nans(False),
         jax.debug_infs(False),
+        jax.debug_key_reuse(False),
     ):
         try:
             yield

@@ -329,9 +329,8 @@ class _Palette:
         draw, font = ImageDraw.Draw(legend), ImageFont.load_default()
         draw.fontmode = "1"  # numbers of colours cannot be blended
         for k, name in enumerate(class_names if width else ()):
-            top, colour = 12 + 20 * k, _FIRST_CLASS + k
-            draw.rectangle((4, top, 13, top + 9), fill=colour)
-            draw.text((20, top - 1), legible(name), fill=colour, font=font)
+            draw.rectangle((4, 12 + 20 * k, 13, 21 + 20 * k), fill=_FIRST_CLASS + k)
+            draw.text((20, 11 + 20 * k), legible(name), fill=_FIRST_CLASS + k, font=font)
         self._legend = np.asarray(legend)
 
     def image(self, canvas: UInt8[np.ndarray, "side side"]) -> Image.Image:
