@@ -61,6 +61,7 @@ FLAGS = {
     "data.image_size": ("--image_size=48x64", (48, 64)),
     "data.colour": ("--colour=grey", "grey"),
     "data.val_fraction": ("--val_fraction=0.1", 0.1),
+    "data.split_by": ("--split_by=/some/where.csv", Path("/some/where.csv")),
     "data.strict": ("--strict", True),
     "data.scaler": ("--scaler=zero_one", "zero_one"),
     "augment.enabled": ("--augmentation=zoom", ("zoom",)),

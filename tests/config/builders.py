@@ -114,6 +114,7 @@ studies = st.builds(
         image_size=st.none() | st.tuples(st.integers(1, 10_000), st.integers(1, 10_000)),
         colour=st.sampled_from(COLOURS),
         val_fraction=shares,
+        split_by=st.none() | st.just(Path("some/split.csv")),
         strict=st.booleans(),
         data_dir=st.none() | st.sampled_from(["data", "/somewhere/else"]).map(Path),
         examples_frac=st.floats(0, 1),

@@ -72,6 +72,11 @@ def test_arch_never_fails_otherwise(text: str) -> None:
         (lambda: DataConfig(scaler="log"), "scaler must be one of standard.*, got 'log'"),
         (lambda: DataConfig(examples_frac=1.5), "examples_frac must lie between 0 and 1.*got 1.5"),
         (lambda: DataConfig(examples_frac=-0.1), "examples_frac .*-0.1"),
+        (
+            lambda: DataConfig(val_fraction=1.0),
+            "val_fraction must be at least 0 and below 1, got 1",
+        ),
+        (lambda: DataConfig(val_fraction=-0.1), "val_fraction must be at least 0 .*, got -0.1"),
         (lambda: DataConfig(examples_frac=math.nan), "examples_frac must be a finite number.*nan"),
         # DecoderConfig
         (lambda: DecoderConfig(arch=()), "arch must name at least one"),

@@ -76,6 +76,28 @@ def test_a_table_of_images_and_labels(hub: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("default")
+def test_names_are_rows_and_a_file_may_choose_them(
+    hub: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for part, n in (("train", 6), ("test", 2)):
+        classes(tmp_path / "pets" / part, {"cat": n})
+    name = f"hf:{tmp_path / 'pets'}"
+    data = load_dataset(name, examples_frac=0.5, val_fraction=0.0)
+    assert "val_fraction 0 holds out none" in caplog.text
+    for images in (data.train, data.val):
+        assert images.names is not None
+        assert images.names.tolist() == images.images[:, 0, 0, 0].tolist()
+    table = tmp_path / "split.csv"
+    table.write_text("".join(f"{k},{'val' if k == 4 else 'train'}\n" for k in range(6)))
+    data = load_dataset(name, split_by=table)
+    assert data.val.images[:, 0, 0, 0].tolist() == [4]
+    assert "its own validation images are not used" in caplog.text
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "pets" / "train").rename(tmp_path / "alone" / "train")
+    assert len(load_dataset(f"hf:{tmp_path / 'alone'}", val_fraction=0.0).val) == 0
+
+
+@pytest.mark.filterwarnings("default")
 def test_what_cannot_be_loaded(hub: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"hf:\S*nowhere cannot be loaded: "):
         load_dataset(f"hf:{tmp_path / 'nowhere'}")

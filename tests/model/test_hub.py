@@ -4,11 +4,12 @@ import pickle
 import socket
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.model.hub_server import READER, WRITER, Hub, Repository, serve
-from tests.model.test_files import make
+from tests.model.test_files import NAMED, make
 
 from autodecoder.errors import AutodecoderError, ConfigError, DataError, OutputError
 from autodecoder.model import Model, from_pretrained, push_to_hub, save_model
@@ -24,7 +25,7 @@ NAME = "me/digits"
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return make()
+    return replace(make(), **NAMED)
 
 
 @pytest.fixture
@@ -79,6 +80,10 @@ def assert_same(one: Model, other: Model) -> None:
     assert one.decoder.config == other.decoder.config
     assert (one.scaler, one.image_shape) == (other.scaler, other.image_shape)
     assert one.latents.tobytes() == other.latents.tobytes()
+    for ours, theirs in ((one.names, other.names), (one.val_names, other.val_names)):
+        assert (None if ours is None else ours.tolist()) == (
+            None if theirs is None else theirs.tolist()
+        )
     images, again = (model.decode(one.val_latents) for model in (one, other))
     assert images.tobytes() == again.tobytes()
 

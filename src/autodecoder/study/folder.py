@@ -341,7 +341,8 @@ def _check_same(
     about: Mapping[str, Any], config: StudyConfig, dataset: Dataset, folder: Path
 ) -> None:
     before = _config(about, folder)
-    changed = differences(to_dict(before), to_dict(config))
+    named = [replace(c, objective=c.objective or c.metric) for c in (before, config)]
+    changed = differences(*map(to_dict, named))
     if before.metric == config.metric:
         changed.pop("objective", None)
     changed = {path: pair for path, pair in changed.items() if path not in FREE_SETTINGS}
