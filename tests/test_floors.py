@@ -12,6 +12,7 @@ FLOORS = {
     "_version": 0,
     "errors": 0,
     # Still the ground floor, on the shoulders of the errors.
+    "paths": 0.3,
     "config": 0.5,
     "files": 0.5,
     "data": 1,

@@ -46,7 +46,7 @@ def test_an_interrupted_study_goes_on_to_the_same_end(
     assert process.returncode == 130, err
     assert err == ""
     assert "stopping; what is done will be saved" in out
-    assert "Interrupted: the same command goes on from here." in out
+    assert "Interrupted: the same command in the same folder goes on from here." in out
     assert "0 of 2 trials have ended" in out
     study = load_study(folder)
     for trial in study.trials:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from autodecoder.cli.flags import whole_number
+from autodecoder.cli.flags import path_flag, whole_number
 from autodecoder.cli.inputs import Resize, data_of_model, open_model, open_samples, title_of
 from autodecoder.errors import ConfigError, DataError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def explore(
-    folder: Annotated[Path, Parameter(help="A model's folder, or that of a study.")],
+    folder: Annotated[Path, path_flag(help="A model's folder, or that of a study.")],
     /,
     *,
     images: Annotated[
@@ -63,7 +63,7 @@ def explore(
     import threading
     import webbrowser
 
-    from autodecoder.cli.console import console
+    from autodecoder.cli.console import console, handling
     from autodecoder.explorer import Explorer, Shelf, create_app, listen, open_server
 
     with contextlib.ExitStack() as stack:
@@ -86,8 +86,8 @@ def explore(
         if open_:
             webbrowser.open(address)
         server.run()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one is enough
-    explorer.close()
+    with handling([signal.SIGINT], signal.SIG_IGN):  # one is enough
+        explorer.close()
     return False
 
 

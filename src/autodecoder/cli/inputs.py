@@ -1,14 +1,15 @@
 """What commands take and give that work with a model: flags shared, samples in, pictures out."""
 
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from autodecoder.cli.flags import whole_number
+from autodecoder.cli.flags import path_flag, whole_number
+from autodecoder.cli.streams import STDERR
 from autodecoder.errors import ConfigError, DataError
+from autodecoder.paths import user_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from autodecoder.model import Model
 
 ModelFolder = Annotated[
-    Path, Parameter(help="A model's folder: `best` in that of a study with --save_best_model.")
+    Path, path_flag(help="A model's folder: `best` in that of a study with --save_best_model.")
 ]
 Images = Annotated[
     str,
@@ -38,7 +39,7 @@ Resize = Annotated[
 ]
 Mask = Annotated[
     Path | None,
-    Parameter(
+    path_flag(
         help="Which pixels count: an .npy of booleans, or of weights, for all images or one for "
         "each. The others are filled in."
     ),
@@ -46,7 +47,7 @@ Mask = Annotated[
 Seed = Annotated[int, Parameter(converter=whole_number, help="Of what is drawn.")]
 Out = Annotated[
     Path,
-    Parameter(
+    path_flag(
         help="Where the images go: .npy of floats from 0 to 1, .npz of `images` and `latents`, "
         ".png of all in one picture, .gif of one after the other, or, without a suffix, a new or "
         "empty folder of a .png each. Of features .npy, .npz or .csv."
@@ -131,7 +132,7 @@ def open_samples(model: "Model", source: str, *, resize: bool) -> "Given":
         model.image_shape,
         is_table=model.standardization is not None,
         resize=resize,
-        progress=sys.stderr.isatty(),
+        progress=STDERR.isatty(),
     )
 
 
@@ -144,7 +145,7 @@ def read_end(model: "Model", name: str, text: str, *, resize: bool, seed: int) -
     numbers = _numbers(text)
     if numbers is not None:
         return _latent(model, name, numbers)
-    if not Path(text).expanduser().exists():
+    if not user_path(text, name).exists():
         raise DataError(
             f"{name} must be train:INDEX, val:INDEX, a latent as numbers by commas or an image "
             f"file, got {text!r}."

@@ -16,6 +16,7 @@ from autodecoder.config.rules import (
     take_plain,
 )
 from autodecoder.errors import ConfigError
+from autodecoder.paths import user_path
 
 DATASETS = ("digits", "mnist", "fmnist", "cifar10", "cifar100")
 #: Images of users' own: what the name of a data set begins with, and what follows the colon.
@@ -103,6 +104,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         take_plain(self)
         split_source(self.dataset)
+        if self.data_dir is not None:
+            object.__setattr__(self, "data_dir", user_path(self.data_dir, "data_dir"))
         if self.image_size is not None:
             check_size(self.image_size)
         check_choice("colour", self.colour, COLOURS)

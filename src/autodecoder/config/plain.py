@@ -12,6 +12,7 @@ from autodecoder.config.rules import check_choice
 from autodecoder.config.search import read_value, read_values
 from autodecoder.config.study import StudyConfig
 from autodecoder.errors import ConfigError
+from autodecoder.paths import user_path
 
 #: Settings that may change when a study goes on, since they do not touch what is done already; of
 #: trials there may only be more.
@@ -169,7 +170,7 @@ def _build(kind: type, values: Any, prefix: str) -> Any:
 
 def _path(value: Any) -> Path | None:
     if value is None or isinstance(value, str | Path):
-        return None if value is None else Path(value)
+        return None if value is None else user_path(value, "data_dir")
     raise ConfigError(f"data.data_dir must be a path in quotes, got {value!r}.")
 
 

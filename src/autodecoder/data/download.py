@@ -1,17 +1,30 @@
 """Fetching published files into the user's cache, checked by hash."""
 
 import logging
+import os
 from pathlib import Path
 
 import pooch
 import requests
 
-from autodecoder.errors import DataError
+from autodecoder.errors import DataError, OutputError
 
 
 def cache_dir() -> Path:
-    """The user's cache folder of this package."""
-    return Path(pooch.os_cache("autodecoder"))
+    """The user's cache folder of this package, which need not exist.
+
+    Raises
+    ------
+    OutputError
+        If there is none: neither a home folder is known, nor one for caches by its whole path.
+    """
+    try:
+        folder = Path(os.path.expanduser(pooch.os_cache("autodecoder")))  # noqa: PTH111 (no error)
+    except RuntimeError:  # of newer releases of its library, where older ones leave the ~
+        folder = Path("~")
+    if not folder.is_absolute():
+        raise OutputError("no folder for caches is known; set HOME, or XDG_CACHE_HOME to one.")
+    return folder
 
 
 def download(urls: tuple[str, ...], md5: str, target: Path, *, progress: bool) -> Path:

@@ -27,6 +27,7 @@ from autodecoder.data import Dataset
 from autodecoder.errors import ConfigError, DataError, OutputError
 from autodecoder.files import read_json, write_file, write_json
 from autodecoder.model import Model, load_model
+from autodecoder.paths import user_path
 from autodecoder.study.checkpoint import Outcome, load_outcome
 from autodecoder.study.models import shown_model
 from autodecoder.study.records import (
@@ -162,7 +163,7 @@ def load_study(folder: Path | str) -> Study:
     DataError
         If the folder holds no study, one of a newer version, or a damaged one.
     """
-    folder = Path(folder)
+    folder = user_path(folder, "folder")
     about = read_about(folder)
     if about is None:
         raise DataError(f"{folder} holds no study (there is no config.json in it).")
