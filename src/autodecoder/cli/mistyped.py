@@ -101,8 +101,8 @@ def _as_typed(argument: str) -> str:
 
 def _stray(arguments: Sequence[str], stray: str) -> str | None:
     """What stands before an argument that nothing takes."""
-    place = next((k for k, argument in enumerate(arguments) if argument == stray), 0)
-    before = list(arguments[:place])
+    places = [k for k, argument in enumerate(arguments) if argument == stray]
+    before = arguments[: places[-1]] if places else ()  # an equal one before it is a flag's value
     if before and before[-1].startswith("--") and "=" not in before[-1]:
         return f"{stray!r} belongs to no flag: {before[-1]} takes no value."
     if len(before) > 1 and before[-2].startswith("--") and "=" not in before[-2]:
