@@ -15,6 +15,7 @@ FLOORS = {
     "errors": 0,
     "encoding": 0.2,
     # Still the ground floor, on the shoulders of the errors.
+    "paths": 0.3,
     "config": 0.5,
     "files": 0.5,
     "data": 1,

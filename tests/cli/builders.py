@@ -1,9 +1,12 @@
 """The command line as a user types it, in this process or in one of its own."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,16 +34,28 @@ def train(*flags: str | Path) -> int:
     return call("train", *flags)
 
 
+@contextlib.contextmanager
+def heard_interrupts() -> Iterator[None]:
+    """Processes started in the block hear Ctrl-C, though the tests may be a script's job in the
+    background, which ignores it and has what it starts ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def start(*flags: str | Path, cwd: Path) -> subprocess.Popen[str]:
     """Start `./train.py` as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, ROOT / "train.py", *flags],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "COLUMNS": "80"},
-    )
+    with heard_interrupts():
+        return subprocess.Popen(
+            [sys.executable, ROOT / "train.py", *flags],
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "COLUMNS": "80"},
+        )
 
 
 def table(output: str) -> list[str]:

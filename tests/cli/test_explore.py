@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.cli.builders import QUICK, call, train
+from tests.cli.builders import QUICK, call, heard_interrupts, train
 
 from autodecoder.data import load_dataset
 from autodecoder.model import load_model, save_model
@@ -32,7 +32,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def explore(*arguments: str | Path) -> tuple[subprocess.Popen[str], str, list[str]]:
     """The command on a free port, its address, and what it said before."""
     command = [sys.executable, "-m", "autodecoder", "explore", *arguments, "--port=0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    with heard_interrupts():
+        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
     assert process.stdout is not None
     said = []
     for line in process.stdout:

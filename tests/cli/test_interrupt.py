@@ -1,13 +1,16 @@
 """Ctrl-C: what is done is saved, and the same command goes on as if nothing had happened."""
 
+import contextlib
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.builders import call, history, ids, start, table, train
+from tests.cli.builders import QUICK, call, heard_interrupts, history, ids, start, table, train
 from tests.data.builders import idx_files, write
 
 from autodecoder import load_study
@@ -46,7 +49,7 @@ def test_an_interrupted_study_goes_on_to_the_same_end(
     assert process.returncode == 130, err
     assert err == ""
     assert "stopping; what is done will be saved" in out
-    assert "Interrupted: the same command goes on from here." in out
+    assert "Interrupted: the same command in the same folder goes on from here." in out
     assert "0 of 2 trials have ended" in out
     study = load_study(folder)
     for trial in study.trials:
@@ -74,10 +77,19 @@ def test_an_interrupted_study_goes_on_to_the_same_end(
     assert not list(folder.rglob("checkpoint-*"))
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is not ignored, as it is where the tests are a script's job in the background."""
+    with heard_interrupts():
+        yield
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
 def test_the_first_signal_asks_and_the_second_ends(
     capsys: pytest.CaptureFixture[str], signum: int
 ) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with interruptible() as should_stop:
         assert not should_stop()
         signal.raise_signal(signum)
@@ -85,4 +97,66 @@ def test_the_first_signal_asks_and_the_second_ends(
         assert "stopping; what is done will be saved" in capsys.readouterr().out
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signum)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.usefixtures("heard")
+def test_what_is_ignored_stays_ignored() -> None:
+    """As Ctrl-C is by a script's jobs in the background, which are ended in other ways."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with interruptible() as should_stop:
+        signal.raise_signal(signal.SIGINT)
+        assert not should_stop()
+        signal.raise_signal(signal.SIGTERM)
+        assert should_stop()
+        signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_thread_of_another_program_may_run_it(tmp_path: Path) -> None:
+    """Where Python lets no signal be handled; those of the program stay as they are."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    statuses = []
+    flags = (*QUICK, "--lr=1e-2", "--seed=1", f"--out={tmp_path / 'study'}")
+    thread = threading.Thread(target=lambda: statuses.append(train(*flags)))
+    thread.start()
+    thread.join()
+    assert statuses == [0]
+    assert load_study(tmp_path / "study").best_trial is not None
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize(
+    ("reset", "words"),
+    [
+        ((), "the same command goes on from here."),
+        (("--reset-training",), "the same command without --reset_training goes on from here."),
+    ],
+)
+def test_what_is_told_loses_no_work(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    reset: tuple[str, ...],
+    words: str,
+) -> None:
+    """The command that removes a study and starts over would do so again."""
+    flags = ("--lr=1e-2", "--arch=16", "--examples_frac=0.1", "--executions_per_trial=1")
+    flags = (*flags, "--num_epochs=40", "--notensorboard", f"--out={tmp_path / 'study'}")
+
+    @contextlib.contextmanager
+    def at_the_tenth_epoch() -> Iterator[Callable[[], bool]]:
+        yield lambda: bool(list(tmp_path.glob("study/trials/*/*/checkpoint-*")))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("autodecoder.cli.console.interruptible", at_the_tenth_epoch)
+        assert train(*flags, *reset, "--checkpoint_every=10") == 130
+    assert f"Interrupted: {words}" in capsys.readouterr().out
+    (before,) = load_study(tmp_path / "study").trials
+    assert before.executions[0].epochs >= 10
+    assert train(*flags, "--checkpoint_every=10") == 0
+    (after,) = load_study(tmp_path / "study").trials
+    assert (after.trial_id, after.executions[0].epochs) == (before.trial_id, 40)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.cli.builders import call
+from tests.cli.builders import call, heard_interrupts
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 
@@ -24,13 +24,14 @@ def viewer(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-c", "from autodecoder.cli import main; main()", "tensorboard"]
-    process = subprocess.Popen(
-        [*command, folder, f"--port={port}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    with heard_interrupts():
+        process = subprocess.Popen(
+            [*command, folder, f"--port={port}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
     try:
         yield process, f"http://127.0.0.1:{port}/"
     finally:

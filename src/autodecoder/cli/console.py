@@ -1,55 +1,31 @@
-"""What the terminal shows while a study runs, and how Ctrl-C reaches it."""
+"""What commands say, and how Ctrl-C reaches a study."""
 
 import contextlib
 import json
 import logging
 import math
 import signal
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import (
-    Progress as ProgressBar,
-)
-from rich.text import Text
-
+from autodecoder.cli.streams import STDOUT, Console
 from autodecoder.config import Range, StudyConfig, Values, format_value
 from autodecoder.data import Dataset
-from autodecoder.study import Progress
-from autodecoder.text import printable
 
 #: Wider than any table: each takes the width that it needs, rather than lose its numbers.
 _TABLE_WIDTH = 2000
 
 
-class _Console(Console):
-    """Goes on without output where a reader such as `head` has left: the run matters more.
-
-    What it is given to print, in tables too, may come from somebody else's file: it steers no
-    terminal.
-    """
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(printable(text, kept="\n"), **options)
-
-    def on_broken_pipe(self) -> None:
-        with contextlib.suppress(SystemExit):
-            super().on_broken_pipe()
-
-
-console = _Console(soft_wrap=True, markup=False)
+console = Console()
+# Matplotlib tells where it keeps its cache instead, where that has no home; a caller's own handlers
+# still have all that it says.
+logging.getLogger("matplotlib").addHandler(logging.NullHandler())
 
 
 def wide_console() -> Console:
     """For tables."""
-    return _Console(width=_TABLE_WIDTH, soft_wrap=True, markup=False, stderr=console.stderr)
+    return Console(width=_TABLE_WIDTH, stderr=console.stderr)
 
 
 @contextlib.contextmanager
@@ -66,7 +42,8 @@ def aside(json_: bool) -> Iterator[None]:
 def print_json(content: Any) -> None:
     """A command's result for programs, in one line; what is no finite number is null."""
     text = json.dumps(_finite(content), allow_nan=False, default=str)
-    _Console(soft_wrap=True).print(text, highlight=False, emoji=False, markup=False)
+    STDOUT.write(f"{text}\n")
+    STDOUT.flush()
 
 
 def _finite(content: Any) -> Any:
@@ -109,59 +86,6 @@ def print_start(config: StudyConfig, dataset: Dataset) -> None:
 
 
 @contextlib.contextmanager
-def study_progress() -> Iterator[Callable[[Progress], None]]:
-    """A progress bar, and the function that moves it."""
-    bar = ProgressBar(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=16),
-        TextColumn("{task.fields[metrics]}"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=console,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("compiling", total=None, metrics="")
-
-        def report(progress: Progress) -> None:
-            if progress.stage == "wait":
-                bar.reset(task, description="waiting for another process", total=None, metrics="")
-                return
-            if progress.stage == "compile":
-                bar.reset(task, description="compiling", total=None, metrics="")
-                return
-            if progress.stage == "fit":
-                text = f"epoch {progress.epoch}/{progress.num_epochs}"
-                metrics = f"loss {progress.loss:.4f}"
-                if math.isfinite(progress.val_loss):  # as it is but without validation images
-                    metrics += f"  val_loss {progress.val_loss:.4f}"
-                bar.update(task, description=text, metrics=metrics)
-            else:
-                text = f"fresh validation {progress.done + 1}/{progress.total}"
-                bar.update(task, description=text)
-            bar.update(task, completed=progress.done, total=progress.total)
-
-        yield report
-
-
-@contextlib.contextmanager
-def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar over images, and the function that moves it."""
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), TimeRemainingColumn())
-    bar = ProgressBar(
-        *columns,
-        TextColumn("left"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,  # else it leaves an empty line
-    )
-    with bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
-
-
-@contextlib.contextmanager
 def logged() -> Iterator[None]:
     """Show the library's warnings beside the progress bar."""
     handler = _Handler(logging.WARNING)
@@ -191,12 +115,30 @@ def interruptible() -> Iterator[Callable[[], bool]]:
             signal.signal(signum, signal.default_int_handler)
 
     signals = (signal.SIGINT, signal.SIGTERM)
-    previous = {signum: signal.signal(signum, request) for signum in signals}
-    try:
+    with handling(signals, request) as signals:
         yield lambda: requested
+
+
+@contextlib.contextmanager
+def handling(
+    signals: Sequence[signal.Signals], handler: signal.Handlers | Callable[[int, Any], Any]
+) -> Iterator[list[signal.Signals]]:
+    """Handle those signals that may be handled, until the block ends.
+
+    They are none in a thread of another program, where Python allows it in the main thread only.
+    A signal that is ignored stays so, as Ctrl-C is by jobs in the background of a script.
+    """
+    previous = {}
+    if threading.current_thread() is threading.main_thread():
+        known = {signum: signal.getsignal(signum) for signum in signals}
+        previous = {s: old for s, old in known.items() if old not in (signal.SIG_IGN, None)}
+    for signum in previous:
+        signal.signal(signum, handler)
+    try:
+        yield list(previous)
     finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
+        for signum, old in previous.items():
+            signal.signal(signum, old)
 
 
 def describe(values: Values) -> str:

@@ -1,12 +1,12 @@
 """`autodecoder datasets`: what there is to train on, where it lies, and fetching it."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from autodecoder.cli.flags import Json
+from autodecoder.cli.flags import Json, path_flag
+from autodecoder.cli.streams import STDERR
 from autodecoder.config import DATASETS
 from autodecoder.config.rules import check_choice
 
@@ -22,7 +22,7 @@ def datasets(
     ] = (),
     data_dir: Annotated[
         Path | None,
-        Parameter(help="Folder to look in first, and in its subfolders named as the data sets."),
+        path_flag(help="Folder to look in first, and in its subfolders named as the data sets."),
     ] = None,
     json_: Json = False,
 ) -> bool:
@@ -41,7 +41,7 @@ def datasets(
         check_choice("fetch", name, DATASETS)
     for found in list_datasets(data_dir):
         if found.name in fetch and not found.is_here:
-            fetch_published(found.name, data_dir=data_dir, progress=sys.stderr.isatty())
+            fetch_published(found.name, data_dir=data_dir, progress=STDERR.isatty())
     listed = list_datasets(data_dir)
     if json_:
         content = [

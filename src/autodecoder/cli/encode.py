@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
-from autodecoder.cli.flags import Json
+from autodecoder.cli.flags import Json, path_flag
 from autodecoder.cli.inputs import (
     Images,
     Mask,
@@ -25,7 +23,7 @@ def encode(
     images: Images,
     out: Annotated[
         Path,
-        Parameter(
+        path_flag(
             help="File of the latents: .npy of these alone; .npz of `latents`, `loss`, `mae`, "
             "`psnr` and `converged`; or .csv, a line an image."
         ),
@@ -41,7 +39,8 @@ def encode(
 
     Example: autodecoder encode runs/mine/best --images folder:photos --out latents.csv
     """
-    from autodecoder.cli.console import aside, console, counted, print_json
+    from autodecoder.cli.console import aside, console, print_json
+    from autodecoder.cli.progress import counted
     from autodecoder.config import InferConfig
     from autodecoder.report.placed import LATENT_KINDS, write_latents
 

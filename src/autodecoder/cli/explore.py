@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from autodecoder.cli.flags import whole_number
+from autodecoder.cli.flags import path_flag, whole_number
 from autodecoder.cli.inputs import (
     Resize,
     TrainedOn,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def explore(
-    folder: Annotated[Path, Parameter(help="A model's folder, or that of a study.")],
+    folder: Annotated[Path, path_flag(help="A model's folder, or that of a study.")],
     /,
     *,
     images: Annotated[
@@ -76,7 +76,7 @@ def explore(
 
     import numpy as np
 
-    from autodecoder.cli.console import console
+    from autodecoder.cli.console import console, handling
     from autodecoder.explorer import Explorer, Shelf, create_app, listen, open_server
 
     with contextlib.ExitStack() as stack:
@@ -102,8 +102,8 @@ def explore(
         if open_:
             webbrowser.open(address)
         server.run()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one is enough
-    explorer.close()
+    with handling([signal.SIGINT], signal.SIG_IGN):  # one is enough
+        explorer.close()
     return False
 
 

@@ -3,18 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
-from autodecoder.cli.flags import Json
+from autodecoder.cli.flags import Json, path_flag
 
 
 def export(
     model: Annotated[
-        Path, Parameter(help="A model's folder: `best` in that of a study with --save_best_model.")
+        Path, path_flag(help="A model's folder: `best` in that of a study with --save_best_model.")
     ],
     /,
     *,
-    out: Annotated[Path, Parameter(help="The ONNX file; one that exists is replaced.")],
+    out: Annotated[Path, path_flag(help="The ONNX file; one that exists is replaced.")],
     json_: Json = False,
 ) -> bool:
     """Write the decoder as an ONNX file: from latents (n, latent_dims) to images.

@@ -1,12 +1,14 @@
 """Flags of the command line, described by the settings that they stand for."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter, Token
 
 from autodecoder.config import Setting, format_arch, list_settings
 from autodecoder.errors import ConfigError
+from autodecoder.paths import user_path
 
 #: The flag of commands whose result programs read.
 Json = Annotated[
@@ -29,9 +31,22 @@ def flag(group: Group, path: str, **options: Any) -> Parameter:
         options.setdefault("negative", f"--no{setting.flag}")
     if type(setting.default) is int or path in _WHOLE:
         options.setdefault("converter", whole_number)
+    if path == "data.data_dir":
+        options.setdefault("converter", read_path)
     if setting.default == () or path == "search.space":
         options["show_default"] = False
     return Parameter(group=group, help=f"{setting.meaning}{_default(setting)}", **options)
+
+
+def read_path(_type: object, tokens: Sequence[Token]) -> Path:
+    """A path as the shell leaves it: of `--out=~/x` it expands nothing."""
+    token = tokens[0]
+    return user_path(token.value, (token.keyword or "").lstrip("-") or "path")
+
+
+def path_flag(**options: Any) -> Parameter:
+    """The parameter of every path."""
+    return Parameter(converter=read_path, **options)
 
 
 def nest(values: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from autodecoder.cli.flags import Json, whole_number
+from autodecoder.cli.flags import Json, path_flag, whole_number
 from autodecoder.cli.inputs import ModelFolder, Out, Resize, Seed, open_model, read_end
 from autodecoder.errors import ConfigError, DataError
 
@@ -23,7 +23,7 @@ def decode(
     *,
     latents: Annotated[
         Path,
-        Parameter(
+        path_flag(
             help="Latents: .npy, .npz with an array `latents`, or .csv, whose columns are "
             "latent_0, latent_1, … if they have names. `encode` writes all three."
         ),
@@ -85,7 +85,8 @@ def interpolate(
 
     Example: autodecoder interpolate runs/mine/best --from train:0 --to val:3 --out way.gif
     """
-    from autodecoder.cli.console import aside, counted
+    from autodecoder.cli.console import aside
+    from autodecoder.cli.progress import counted
     from autodecoder.model.paths import PATHS
     from autodecoder.report.images import check_kind
 
@@ -136,7 +137,8 @@ def _write(
     in_row: bool = False,
 ) -> bool:
     """Write what latents decode to, and say so."""
-    from autodecoder.cli.console import aside, console, counted, print_json
+    from autodecoder.cli.console import aside, console, print_json
+    from autodecoder.cli.progress import counted
     from autodecoder.report.images import write_samples
 
     with aside(json_), counted("decoding", len(latents)) as report:

@@ -1,16 +1,17 @@
 """What commands take and give that work with a model: flags shared, samples in, pictures out."""
 
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from autodecoder.cli.flags import whole_number
+from autodecoder.cli.flags import path_flag, whole_number
+from autodecoder.cli.streams import STDERR
 from autodecoder.config import DataConfig
 from autodecoder.errors import ConfigError, DataError
+from autodecoder.paths import user_path
 from autodecoder.text import legible
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from autodecoder.model import Model
 
 ModelFolder = Annotated[
-    Path, Parameter(help="A model's folder: `best` in that of a study with --save_best_model.")
+    Path, path_flag(help="A model's folder: `best` in that of a study with --save_best_model.")
 ]
 Images = Annotated[
     str,
@@ -42,7 +43,7 @@ Resize = Annotated[
 ]
 Mask = Annotated[
     Path | None,
-    Parameter(
+    path_flag(
         help="Which pixels count: an .npy of booleans, or of weights, for all images or one for "
         "each. The others are filled in."
     ),
@@ -50,7 +51,7 @@ Mask = Annotated[
 Seed = Annotated[int, Parameter(converter=whole_number, help="Of what is drawn.")]
 Out = Annotated[
     Path,
-    Parameter(
+    path_flag(
         help="Where the images go: .npy of floats from 0 to 1, .npz of `images` and `latents`, "
         ".png of all in one picture, .gif of one after the other, or, without a suffix, a new or "
         "empty folder of a .png each. Of features .npy, .npz or .csv."
@@ -179,15 +180,13 @@ def open_samples(model: "Model", source: str, *, resize: bool) -> "Given":
             model.image_shape,
             is_table=model.standardization is not None,
             resize=resize,
-            progress=sys.stderr.isatty(),
+            progress=STDERR.isatty(),
             pixel_range=model.pixel_range,
         )
 
 
 def _reader(model: "Model", given: "Given") -> "Model":
     """The model as it reads those samples: image files are brought to 0 to 255 when decoded."""
-    from dataclasses import replace
-
     return replace(model, pixel_range=None) if model.pixel_range and given.names else model
 
 
@@ -200,7 +199,7 @@ def read_end(model: "Model", name: str, text: str, *, resize: bool, seed: int) -
     numbers = _numbers(text)
     if numbers is not None:
         return _latent(model, name, numbers)
-    if not Path(text).expanduser().exists():
+    if not user_path(text, name).exists():
         raise DataError(
             f"{name} must be train:INDEX, val:INDEX, a latent as numbers by commas or an image "
             f"file, got {text!r}."

@@ -12,9 +12,11 @@ from autodecoder.cli.explore import explore
 from autodecoder.cli.export import export
 from autodecoder.cli.generate import decode, interpolate, sample
 from autodecoder.cli.info import info
+from autodecoder.cli.mistyped import explain
 from autodecoder.cli.reconstruct import reconstruct
 from autodecoder.cli.report import report
 from autodecoder.cli.runs import runs_app, tensorboard
+from autodecoder.cli.streams import STDERR, STDOUT, Console, hold_descriptors
 from autodecoder.cli.train import train, tune
 from autodecoder.errors import AutodecoderError
 from autodecoder.text import printable
@@ -31,6 +33,7 @@ app = App(
     default_parameter=Parameter(name_transform=lambda name: name, negative=()),
     result_action="return_value",
     suppress_keyboard_interrupt=False,
+    console=Console(),
 )
 app.command(train)
 app.command(tune)
@@ -50,10 +53,18 @@ app.command(datasets)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 when done, 2 on an error of the user's, 130 on Ctrl-C."""
-    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+    hold_descriptors()
+    status = _run(sys.argv[1:] if arguments is None else arguments)
+    failure = STDOUT.take_failure()
+    if failure is not None and not isinstance(failure, BrokenPipeError):  # as `head` breaks it
+        status = _fail(f"standard output could not be written: {failure.strerror}.")
+    STDERR.take_failure()
+    sys.exit(status)
 
 
 def _run(arguments: Sequence[str]) -> int:
+    # A script with the line ends of Windows has one at the end of each of its lines.
+    arguments = [argument.removesuffix("\r") or argument for argument in arguments]
     try:
         interrupted = app(
             [_with_underscores(argument) for argument in arguments],
@@ -62,12 +73,15 @@ def _run(arguments: Sequence[str]) -> int:
             help_on_error=False,
         )
     except CycloptsError as error:
-        message = " ".join(str(error).split())
+        message = explain(error, arguments, _flags()) or " ".join(str(error).split())
         command = arguments[0] if arguments and arguments[0] in app else ""
         return _fail(f"{message} See `autodecoder {command} --help`.".replace("  ", " "))
     except AutodecoderError as error:
-        return _fail(str(error))
+        hint = explain(error, arguments, _flags())
+        return _fail(f"{error} ({hint})" if hint else str(error))
     except OSError as error:  # a path that may not be looked at, or is too long for one
+        if error.filename is None and isinstance(error, FileNotFoundError):
+            return _fail("the current folder does not exist any more; change to another one.")
         if error.filename is None:
             raise
         return _fail(f"{error.filename} cannot be used: {error.strerror}.")
@@ -77,7 +91,7 @@ def _run(arguments: Sequence[str]) -> int:
             raise
         return _fail(reason)
     except KeyboardInterrupt:
-        print("interrupted at once: what was not written is lost", file=sys.stderr)  # noqa: T201
+        _say("interrupted at once: what was not written is lost")
         return EXIT_INTERRUPTED
     return EXIT_INTERRUPTED if interrupted else 0
 
@@ -92,8 +106,25 @@ def _missing_platform() -> str | None:
 
 
 def _fail(message: str) -> int:
-    print(f"error: {printable(message)}", file=sys.stderr)  # noqa: T201
+    _say(f"error: {printable(message)}")
     return EXIT_ERROR
+
+
+def _say(message: str) -> None:
+    STDERR.write(f"{message}\n")
+    STDERR.flush()
+
+
+def _flags() -> set[str]:
+    """The names of the flags of all commands."""
+    commands = [app[name] for name in app if not name.startswith("-")]
+    return {
+        _with_underscores(name)
+        for command in commands
+        for argument in command.assemble_argument_collection()
+        for name in argument.names
+        if name.startswith("--")
+    }
 
 
 def _with_underscores(argument: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import re
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import jax
 from jax.extend.backend import backends, clear_backends
 
+from autodecoder.cli.streams import STDERR
 from autodecoder.data.download import cache_dir
 
 #: Bytes of all programs; those that have not been used for longest go first.
@@ -26,17 +28,29 @@ _before: Callable[..., None] = warnings.showwarning
 def keep_programs() -> None:
     """Have jax keep its programs in the user's cache, unless it has been told where already.
 
-    All of them: they are many, and few take long. A platform that is not there is found at once,
-    before images are loaded or a study is cleared.
+    All of them: they are many, and few take long. Where there is no cache that can be written, it
+    says so, rather than have jax warn of every program. A platform that is not there is found at
+    once, before images are loaded or a study is cleared.
     """
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     if jax.config.values["jax_compilation_cache_dir"] is None:
-        folder = cache_dir() / "programs" / _machine()
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_compilation_cache_max_size", _MOST)
+        _keep_in_cache()
     _watch_cache()
     jax.devices()
+
+
+def _keep_in_cache() -> None:
+    try:
+        folder = cache_dir() / "programs" / _machine()
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = str(error) if error.filename is None else f"{error.filename}: {error.strerror}"
+        STDERR.write(f"Compiled programs are not kept: {reason.rstrip('.')}.\n")
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_max_size", _MOST)
 
 
 def _watch_cache() -> None:

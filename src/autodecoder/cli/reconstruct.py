@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from autodecoder.cli.flags import Json, whole_number
+from autodecoder.cli.flags import Json, path_flag, whole_number
 from autodecoder.cli.inputs import (
     Images,
     Mask,
@@ -22,7 +22,7 @@ def reconstruct(
     /,
     *,
     images: Images,
-    out: Annotated[Path, Parameter(help="Folder for the results; new or empty.")],
+    out: Annotated[Path, path_flag(help="Folder for the results; new or empty.")],
     mask: Mask = None,
     resize: Resize = False,
     method: Annotated[
@@ -58,7 +58,8 @@ def reconstruct(
     """
     import numpy as np
 
-    from autodecoder.cli.console import aside, console, counted, print_json
+    from autodecoder.cli.console import aside, console, print_json
+    from autodecoder.cli.progress import counted
     from autodecoder.config import InferConfig
     from autodecoder.report.reconstructions import write_reconstructions
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from autodecoder.cli.flags import Json
+from autodecoder.cli.flags import Json, path_flag
 from autodecoder.cli.inputs import (
     TrainedOn,
     TrainedOnDir,
@@ -22,12 +22,12 @@ _Named = tuple[str | None, Path | None]
 
 
 def report(
-    folder: Annotated[Path, Parameter(help="A study's folder, or a model's.")],
+    folder: Annotated[Path, path_flag(help="A study's folder, or a model's.")],
     /,
     *,
     out: Annotated[
         Path | None,
-        Parameter(
+        path_flag(
             help="The file, of a model; one that exists is replaced. By default "
             "report/index.html in the folder, as always of a study."
         ),

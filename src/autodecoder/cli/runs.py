@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from autodecoder.cli.flags import Json
+from autodecoder.cli.flags import Json, path_flag
 from autodecoder.errors import AutodecoderError, ConfigError, DataError
 
 runs_app = App(name="runs")
@@ -16,7 +16,7 @@ runs_app = App(name="runs")
 
 @runs_app.default
 def runs(
-    path: Annotated[Path, Parameter(help="A study's folder, or one that holds several.")] = Path(
+    path: Annotated[Path, path_flag(help="A study's folder, or one that holds several.")] = Path(
         "runs"
     ),
     /,
@@ -59,8 +59,8 @@ def runs(
 
 @runs_app.command
 def compare(
-    one: Annotated[Path, Parameter(help="Folder of a study.")],
-    other: Annotated[Path, Parameter(help="Folder of another.")],
+    one: Annotated[Path, path_flag(help="Folder of a study.")],
+    other: Annotated[Path, path_flag(help="Folder of another.")],
     /,
     *,
     json_: Json = False,
@@ -85,7 +85,7 @@ def compare(
 
 
 def tensorboard(
-    path: Annotated[Path, Parameter(help="A study's folder, or one that holds several.")] = Path(
+    path: Annotated[Path, path_flag(help="A study's folder, or one that holds several.")] = Path(
         "runs"
     ),
     /,

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Group, Parameter
 
-from autodecoder.cli.flags import SETTINGS, flag, merge, nest
+from autodecoder.cli.flags import SETTINGS, flag, merge, nest, path_flag
 from autodecoder.config import (
     FREE_SETTINGS,
     LEARNING_RATE_GRID,
@@ -29,6 +29,7 @@ from autodecoder.config import (
     to_dict,
 )
 from autodecoder.errors import ConfigError
+from autodecoder.paths import user_path
 
 _DATA = Group("Images", sort_key=1)
 _DECODER = Group("Decoder", sort_key=2)
@@ -102,11 +103,11 @@ class StudyFlags:
     save_best_model: Annotated[bool | None, flag(_LOG, "log.save_best_model")] = None
     config: Annotated[
         Path | None,
-        Parameter(group=OUTPUT, help="TOML file of settings, which flags win over."),
+        path_flag(group=OUTPUT, help="TOML file of settings, which flags win over."),
     ] = None
     out: Annotated[
         Path | None,
-        Parameter(
+        path_flag(
             group=OUTPUT,
             help="Folder of the study: a new one, or one to go on with. By default one below runs/ "
             "that is named after the settings.",
@@ -236,9 +237,11 @@ def _space(fixed: Mapping[str, Any], tune: Sequence[str], searched: Any) -> dict
 def _absolute(dataset: str) -> str:
     """Users' own images by their whole path, so that the study is the same from any folder."""
     kind, place = split_source(dataset)
+    if not place:
+        return dataset
     folder, *_ = split_hub(place) if kind == "hf" else (place,)
-    path = Path(folder).expanduser()
-    if not place or (kind == "hf" and not path.is_dir()):  # a name on the hub
+    path = user_path(folder, "dataset")
+    if kind == "hf" and not path.is_dir():  # a name on the hub
         return dataset
     return f"{kind}:{os.path.abspath(path)}{place.removeprefix(folder)}"  # noqa: PTH100 (a link keeps the name it is given by)
 

@@ -1,7 +1,6 @@
 """`autodecoder train` and `autodecoder tune`: from flags to a study that is run and shown."""
 
 import shlex
-import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from autodecoder.cli.flags import Json
+from autodecoder.cli.streams import STDERR
 from autodecoder.cli.study_flags import GRID, OUTPUT, SEARCH, Asked, StudyFlags, read_flags
 from autodecoder.config import TUNABLE_ALIASES, format_value
 from autodecoder.errors import SearchError
@@ -93,9 +93,9 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
         interruptible,
         logged,
         print_start,
-        study_progress,
     )
     from autodecoder.cli.programs import keep_programs
+    from autodecoder.cli.progress import study_progress
     from autodecoder.cli.tables import print_study
     from autodecoder.report import write_pictures, write_study_page
     from autodecoder.study import load_study, load_study_data, run_study
@@ -104,7 +104,7 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
     config, folder, storage, reset, wait = asked
     keep_programs()
     with logged():
-        dataset = load_study_data(config, progress=sys.stderr.isatty())
+        dataset = load_study_data(config, progress=STDERR.isatty())
     observers: list[Observer] = []
     if config.log.tensorboard:
         from autodecoder.report.tensorboard import TensorBoardWriter
@@ -139,7 +139,7 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
         interrupted = should_stop()
     n_open = sum(trial.state == UNFINISHED for trial in study.trials)
     if interrupted:
-        console.print("Interrupted: the same command goes on from here.")
+        console.print(f"Interrupted: {_going_on(folder, reset)}.")
     elif n_open:
         console.print(_left(folder, n_open), highlight=False)
     console.print(f"Results in {folder}", highlight=False)
@@ -161,6 +161,13 @@ def _left(folder: Path, n_open: int) -> str:
         f"{which} ({', '.join(others)}) {have} all trials that are left ({n_open}): wait with "
         "--wait, or run this again."
     )
+
+
+def _going_on(folder: Path, reset: bool) -> str:
+    """How an interrupted study goes on, which the flag itself would remove."""
+    flag = " without --reset_training" if reset else ""
+    place = "" if folder.is_absolute() else " in the same folder"
+    return f"the same command{flag}{place} goes on from here"
 
 
 def train_command(flags: StudyFlags, study: "Study") -> str:

@@ -17,6 +17,7 @@ from autodecoder.config.rules import (
 )
 from autodecoder.config.sources import DATASETS, split_source
 from autodecoder.errors import ConfigError
+from autodecoder.paths import user_path
 from autodecoder.text import told
 
 COLOURS = ("auto", "grey", "rgb")
@@ -109,6 +110,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         take_plain(self)
         split_source(self.dataset)
+        if self.data_dir is not None:
+            object.__setattr__(self, "data_dir", user_path(self.data_dir, "data_dir"))
         if self.image_size is not None:
             check_size(self.image_size)
         check_choice("colour", self.colour, COLOURS)

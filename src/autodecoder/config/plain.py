@@ -13,6 +13,7 @@ from autodecoder.config.search import read_value, read_values
 from autodecoder.config.study import StudyConfig
 from autodecoder.encoding import decode_text
 from autodecoder.errors import ConfigError, DataError
+from autodecoder.paths import user_path
 from autodecoder.text import told
 
 #: Settings that may change when a study goes on, since they do not touch what is done already; of
@@ -177,7 +178,7 @@ def _build(kind: type, values: Any, prefix: str) -> Any:
 
 def _path(name: str, value: Any) -> Path | None:
     if value is None or isinstance(value, str | Path):
-        return None if value is None else Path(value)
+        return None if value is None else user_path(value, name)
     raise ConfigError(f"{name} must be a path in quotes, got {told(value)}.")
 
 

@@ -15,7 +15,8 @@ from autodecoder.data.download import cache_dir, download
 from autodecoder.data.files import read_maybe_gzipped, read_members
 from autodecoder.data.idx import parse_idx
 from autodecoder.data.splits import split
-from autodecoder.errors import ConfigError, DataError
+from autodecoder.errors import ConfigError, DataError, OutputError
+from autodecoder.paths import user_path
 
 _log = logging.getLogger(__name__)
 #: Environment variable that names a data folder.
@@ -276,13 +277,12 @@ def load_published(name: str, *, data_dir: Path | None = None, progress: bool = 
     if name == "digits":
         return _digits()
     source = SOURCES[name]
-    cached = cache_dir() / name
     _tell_others(name, data_dir, found)
-    if found is not None and found != cached:
+    if found is not None and found != _cached(name):
         return source.read(name, found)
     try:
         if found is not None:
-            return source.read(name, cached)
+            return source.read(name, found)
     except DataError:  # damaged since it was fetched: its hash will tell, and it is fetched again
         pass
     return source.read(name, fetch_published(name, data_dir=data_dir, progress=progress))
@@ -307,8 +307,8 @@ def locate(name: str, data_dir: Path | None = None) -> Path | None:
             return folder / name
         if SOURCES[name].lies_in(folder):
             return folder
-    cached = cache_dir() / name
-    return cached if SOURCES[name].complete_in(cached) else None
+    cached = _cached(name)
+    return cached if cached is not None and SOURCES[name].complete_in(cached) else None
 
 
 def fetch_published(name: str, *, data_dir: Path | None = None, progress: bool = False) -> Path:
@@ -345,10 +345,19 @@ def _tell_others(name: str, data_dir: Path | None, found: Path | None) -> None:
 def _search_path(data_dir: Path | None) -> list[Path]:
     """Folders that a user named, in the order of their rank."""
     from_env = os.environ.get(DATA_ENV)
-    if from_env and not _is_folder(Path(from_env)):
+    named = user_path(from_env, DATA_ENV) if from_env else None
+    if named is not None and not _is_folder(named):
         raise ConfigError(f"{DATA_ENV} must name an existing folder, got {from_env}.")
-    folders = [data_dir, Path(from_env) if from_env else None]
+    folders = [data_dir, named]
     return [folder for folder in folders if folder is not None]
+
+
+def _cached(name: str) -> Path | None:
+    """The folder of a data set in the cache; `None` where there is no cache."""
+    try:
+        return cache_dir() / name
+    except OutputError:
+        return None
 
 
 def _is_folder(path: Path) -> bool:

@@ -1,12 +1,13 @@
 """Fetching published files into the user's cache, checked by hash."""
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from autodecoder.errors import DataError
+from autodecoder.errors import DataError, OutputError
 
 
 @contextmanager
@@ -19,10 +20,22 @@ def bars_may_be_text() -> Iterator[None]:
 
 
 def cache_dir() -> Path:
-    """The user's cache folder of this package."""
+    """The user's cache folder of this package, which need not exist.
+
+    Raises
+    ------
+    OutputError
+        If there is none: neither a home folder is known, nor one for caches by its whole path.
+    """
     with bars_may_be_text():
         import pooch
-    return Path(pooch.os_cache("autodecoder"))
+    try:
+        folder = Path(os.path.expanduser(pooch.os_cache("autodecoder")))  # noqa: PTH111 (no error)
+    except RuntimeError:  # of newer releases of its library, where older ones leave the ~
+        folder = Path("~")
+    if not folder.is_absolute():
+        raise OutputError("no folder for caches is known; set HOME, or XDG_CACHE_HOME to one.")
+    return folder
 
 
 def download(urls: tuple[str, ...], md5: str, target: Path, *, progress: bool) -> Path:

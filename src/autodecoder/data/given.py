@@ -9,6 +9,7 @@ from autodecoder.data.arrays import open_arrays, open_images
 from autodecoder.data.parts import find_images
 from autodecoder.data.tables import read_table
 from autodecoder.errors import DataError
+from autodecoder.paths import user_path
 
 #: How a column of latents is named in a table; counted from 0.
 LATENT = "latent_"
@@ -58,7 +59,7 @@ def open_given(
     from autodecoder.data.decode import SUFFIXES  # by Pillow, which --help need not wait for
 
     is_folder = source.startswith(_FOLDER)
-    path = Path(source.removeprefix(_FOLDER)).expanduser()
+    path = user_path(source.removeprefix(_FOLDER), "images")
     if is_folder or path.suffix.lower() in SUFFIXES:
         if is_table:
             raise DataError(

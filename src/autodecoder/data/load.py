@@ -10,6 +10,7 @@ from autodecoder.data.notes import describe_use
 from autodecoder.data.pixels import PixelRange
 from autodecoder.data.splits import subset
 from autodecoder.errors import ConfigError, DataError
+from autodecoder.paths import user_path
 
 
 def load_dataset(
@@ -81,7 +82,7 @@ def load_dataset(
     """
     config = DataConfig(
         dataset=name,
-        data_dir=None if data_dir is None else Path(data_dir),
+        data_dir=None if data_dir is None else user_path(data_dir, "data_dir"),
         image_size=None if image_size is None else parse_size(image_size),
         colour=colour,
         pixel_range=None if pixel_range is None else parse_range(pixel_range),
@@ -143,10 +144,9 @@ def _refuse_conversion(config: DataConfig, kind: str) -> None:
 
 def _own_path(place: str) -> Path:
     """A path as a user gives it; that nothing is there is told by what reads it."""
+    path = user_path(place, "dataset")
     try:
-        path = Path(place).expanduser()
         path.exists()
-    except (RuntimeError, OSError, ValueError) as error:  # no such user, or no name for a file
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{place[:100]} cannot be used as a path: {reason.rstrip('.')}.") from error
+    except OSError as error:  # no name for a file
+        raise DataError(f"{place[:100]} cannot be used as a path: {error.strerror}.") from error
     return path

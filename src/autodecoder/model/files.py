@@ -40,6 +40,7 @@ from autodecoder.files import (
 from autodecoder.model.card import describe_model, last_metrics, library_versions
 from autodecoder.model.model import Model
 from autodecoder.model.tables import Standardization
+from autodecoder.paths import user_path
 
 FILES = ("config.json", "decoder.safetensors", "latents.safetensors", NAMES, "README.md")
 
@@ -62,7 +63,7 @@ def save_model(model: Model, folder: Path | str) -> None:
     OutputError
         If a file cannot be written.
     """
-    folder = Path(folder)
+    folder = user_path(folder, "folder")
     weights = tree_to_arrays(model.decoder)
     if model.standardization is not None:
         by = model.standardization._asdict()
@@ -118,7 +119,7 @@ def load_model(folder: Path | str) -> Model:
     DataError
         If the directory holds no model, a study, one of a newer version, or a damaged one.
     """
-    folder = Path(folder)
+    folder = user_path(folder, "folder")
     content = read_json(folder / "config.json")
     if "study" in content:
         raise DataError(

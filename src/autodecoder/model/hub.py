@@ -10,6 +10,7 @@ from autodecoder.data.download import bars_may_be_text
 from autodecoder.errors import AutodecoderError, ConfigError, DataError, OutputError
 from autodecoder.model.files import FILES, load_model, save_model
 from autodecoder.model.model import Model
+from autodecoder.paths import user_path
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -106,7 +107,7 @@ def from_pretrained(
     DataError
         If there is no such repository or revision, no permission, no network, or no model.
     """
-    if isinstance(repo_id_or_folder, Path) or Path(repo_id_or_folder).is_dir():
+    if isinstance(repo_id_or_folder, Path) or user_path(repo_id_or_folder, "folder").is_dir():
         return load_model(repo_id_or_folder)
     no_folder = f"{repo_id_or_folder} is no folder here"
     api = _client(token, f"{no_folder}, and ")
@@ -115,7 +116,7 @@ def from_pretrained(
             folder = api.snapshot_download(
                 repo_id_or_folder,
                 revision=revision,
-                cache_dir=cache_dir,
+                cache_dir=None if cache_dir is None else user_path(cache_dir, "cache_dir"),
                 allow_patterns=list(FILES),
             )
     except Exception as error:

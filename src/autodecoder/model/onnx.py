@@ -22,6 +22,7 @@ from autodecoder.files import write_file
 from autodecoder.model.dense import dense_layers
 from autodecoder.model.model import Model
 from autodecoder.model.tables import Standardization
+from autodecoder.paths import user_path
 
 #: The operators of this version have all that a decoder needs, and older runtimes know them.
 _OPSET = 17
@@ -97,7 +98,7 @@ def export_onnx(model: Model, path: Path | str) -> None:
         "autodecoder": __version__,
     }
     signature = {"latents": (model.latent_dims,), name: model.sample_shape}
-    write_file(Path(path), _serialise(graph, output, signature, about))
+    write_file(user_path(path), _serialise(graph, output, signature, about))
 
 
 def _decode(graph: _Graph, decoder: Decoder, latents: str) -> str:

@@ -17,6 +17,7 @@ from autodecoder.data import Dataset
 from autodecoder.files import write_file
 from autodecoder.model import Model
 from autodecoder.model.card import count_weights, last_metrics, model_facts
+from autodecoder.paths import user_path
 from autodecoder.report.curves import pack_curves, pack_history
 from autodecoder.report.figures import plot_latent_space
 from autodecoder.report.film import Frame, read_film
@@ -154,7 +155,7 @@ def write_model_page(
         **_curves(pack_history(model.history)),
         **_of_model(model, film),
     }
-    return _write(Path(path), context)
+    return _write(user_path(path), context)
 
 
 def _of_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:

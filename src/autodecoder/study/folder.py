@@ -35,6 +35,7 @@ from autodecoder.data.names import Named, format_names, read_names
 from autodecoder.errors import ConfigError, DataError, OutputError
 from autodecoder.files import read_json, write_file, write_json
 from autodecoder.model import Model, load_model
+from autodecoder.paths import user_path
 from autodecoder.study.checkpoint import Outcome, load_outcome
 from autodecoder.study.database import describe
 from autodecoder.study.models import shown_model
@@ -183,7 +184,7 @@ def load_study(folder: Path | str) -> Study:
     DataError
         If the folder holds no study, one of a newer version, or a damaged one.
     """
-    folder = Path(folder)
+    folder = user_path(folder, "folder")
     about = read_about(folder)
     if about is None:
         raise DataError(f"{folder} holds no study (there is no config.json in it).")

@@ -142,7 +142,9 @@ class Group:
 
     def run(self) -> bool:
         """Move all runs to their ends; returns whether it was told to stop before."""
-        self._report(Progress("fit", self._n_done(), self._total))
+        epochs = self._run_config.fit.num_epochs
+        epoch = min(slot.epoch for slot in self.slots)
+        self._report(Progress("fit", self._n_done(), self._total, epoch, epochs))
         pace = _PORTION_SECONDS  # seconds an epoch of one run takes; the first portion is one epoch
         last_saved, saving = time.monotonic(), 0.0
         while not all(slot.ended for slot in self.slots):

@@ -27,6 +27,7 @@ from autodecoder.errors import (
 from autodecoder.files import sweep_temporary
 from autodecoder.model import load_model, save_model
 from autodecoder.model.programs import limit_programs
+from autodecoder.paths import user_path
 from autodecoder.study.checkpoint import (
     Outcome,
     drop_checkpoints,
@@ -132,10 +133,11 @@ def run_study(
     StorageError
         If the storage cannot be used.
     """
+    folder = user_path(folder, "folder")
     config = config.with_objective(len(dataset.val))
     config.infer.count_candidates(len(dataset.train), math.prod(dataset.image_shape))
     try:
-        worker = _Worker(config, dataset, Path(folder), observers, report, should_stop)
+        worker = _Worker(config, dataset, folder, observers, report, should_stop)
         worker.run(storage, reset, wait)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not is_out_of_memory(error):

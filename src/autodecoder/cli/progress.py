@@ -1,0 +1,111 @@
+"""How far a command has come: a bar on a terminal, elsewhere a line every so often."""
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+
+from autodecoder.cli.console import console
+from autodecoder.study import Progress
+
+#: Between two lines, where there is no bar.
+SECONDS_BETWEEN_LINES = 30.0
+#: Stages of which nobody knows how long they take.
+_STAGES = {"wait": "waiting for another process", "compile": "compiling"}
+
+
+@contextlib.contextmanager
+def study_progress() -> Iterator[Callable[[Progress], None]]:
+    """Show how far a study has come; yields the function to tell it."""
+    if not _has_bar():
+        lines = _Lines()
+        yield lambda progress: lines.tell(
+            "  ".join(filter(None, _texts(progress))), progress.done, progress.total
+        )
+        return
+    bar = ProgressBar(
+        SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
+        TextColumn("{task.fields[metrics]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("compiling", total=None, metrics="")
+
+        def report(progress: Progress) -> None:
+            text, metrics = _texts(progress)
+            if progress.stage in _STAGES:
+                bar.reset(task, description=text, total=None, metrics=metrics)
+                return
+            bar.update(task, description=text, completed=progress.done, total=progress.total)
+            if progress.stage == "fit":
+                bar.update(task, metrics=metrics)
+
+        yield report
+
+
+@contextlib.contextmanager
+def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how many of so many images are done; yields the function to tell it."""
+    if not _has_bar():
+        lines = _Lines()
+        yield lambda done: lines.tell(f"{what}: {done:,} of {total:,}", done, total)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), TimeRemainingColumn())
+    bar = ProgressBar(*columns, TextColumn("left"), console=console, transient=True)
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _has_bar() -> bool:
+    """Of the threads of another program several may run a command, and a terminal has one bar."""
+    alone = threading.current_thread() is threading.main_thread()
+    return alone and console.is_terminal and not console.is_dumb_terminal
+
+
+def _texts(progress: Progress) -> tuple[str, str]:
+    """What is under way, and the metrics that are known."""
+    if progress.stage in _STAGES:
+        return _STAGES[progress.stage], ""
+    if progress.stage != "fit":
+        return f"fresh validation {progress.done + 1}/{progress.total}", ""
+    known = {"loss": progress.loss, "val_loss": progress.val_loss}
+    metrics = (f"{name} {value:.4f}" for name, value in known.items() if math.isfinite(value))
+    return f"epoch {progress.epoch}/{progress.num_epochs}", "  ".join(metrics)
+
+
+class _Lines:
+    """A line where the last one is some time ago, with an estimate of the time that is left."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self._begin: tuple[float, int, int] | None = None
+        """When the first news of as many came, and how many were done then."""
+
+    def tell(self, text: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self._begin is None or self._begin[2] != total or done < self._begin[1]:
+            self._begin = (now, done, total)
+        if now - self._last < SECONDS_BETWEEN_LINES:
+            return
+        self._last = now
+        since, before, _ = self._begin
+        left = ""
+        if done > before:
+            left = f"  about {_duration((now - since) * (total - done) / (done - before))} left"
+        console.print(text + left, highlight=False)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
