@@ -66,7 +66,8 @@ def test_damaged_tables(tmp_path: Path, content: bytes, message: str) -> None:
 def test_published_images_are_known_by_their_rows() -> None:
     from sklearn.datasets import load_digits
 
-    published = np.rint(np.asarray(load_digits().images) * (255 / 16))
+    pixels = np.asarray(load_digits(return_X_y=True)[0]).reshape(-1, 8, 8)
+    published = np.rint(pixels * (255 / 16))
     for fraction in (1.0, 0.3):
         data = load_dataset("digits", examples_frac=fraction, seed=4)
         for images in (data.train, data.val):

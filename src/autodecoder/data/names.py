@@ -75,7 +75,7 @@ def read_names(
 
 def _classes(labels: Int[np.ndarray, " n"], class_names: Sequence[str]) -> Iterator[str]:
     known = len(class_names)
-    return (class_names[k] if k < known else str(k) for k in labels.tolist())
+    return (class_names[k] if k < known else str(k) for k in map(int, labels))
 
 
 def _parse(text: str) -> dict[str, list[str]]:

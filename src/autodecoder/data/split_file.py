@@ -278,7 +278,7 @@ def _check_groups(
 ) -> None:
     torn = np.intersect1d(groups[parts == TRAIN], groups[parts == VAL])
     if len(torn):
-        names = [labels[k] for k in torn]
+        names = [labels[int(k)] for k in torn]
         raise DataError(f"{path} must keep each group in one part, but has {_list(names)} in both.")
 
 

@@ -235,7 +235,7 @@ def _format_names(model: Model, found: Mapping[str, np.ndarray]) -> bytes | None
         parts.append(Named(names, found.get(f"{part}_labels")))
     if all(part.names is None for part in parts):
         return None
-    return format_names(*parts, class_names)
+    return format_names(parts[0], parts[1], class_names)
 
 
 def _latents_check(dims: int) -> Callable[[Shapes], None]:
