@@ -18,6 +18,11 @@ keep_programs()
 jax.jit(lambda x: x + 1)(1.0)
 """
 
+SHOW_CACHE = f"""{ONE_PROGRAM}
+import sys
+print(jax.config.values["jax_compilation_cache_dir"], file=sys.stderr, end="")
+"""
+
 
 def python(*arguments: str | Path, **environment: str) -> str:
     """Run this where no setting of jax is inherited; what it says on stderr."""
@@ -55,3 +60,17 @@ def test_the_user_may_name_the_folder(tmp_path: Path) -> None:
     python(*("-c", ONE_PROGRAM), XDG_CACHE_HOME=str(cache), JAX_COMPILATION_CACHE_DIR=str(mine))
     assert list(mine.glob("*-cache"))
     assert not (cache / "autodecoder" / "programs").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
+@pytest.mark.parametrize("code", ["ENOSYS", "ENOLCK", "EWOULDBLOCK"])
+def test_a_cache_that_cannot_be_locked_is_left_alone(tmp_path: Path, code: str) -> None:
+    """Else jax waits ten seconds for the lock at every program."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import errno, fcntl, os\n"
+        f"def flock(*_): raise OSError(errno.{code}, os.strerror(errno.{code}))\n"
+        "fcntl.flock = flock\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
+    told = python("-c", SHOW_CACHE, PYTHONPATH=path, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert told == "None"

@@ -6,9 +6,11 @@ import platform
 from pathlib import Path
 
 import jax
+from filelock import FileLock
 from jax.extend.backend import backends, clear_backends
 
 from autodecoder.data.download import cache_dir
+from autodecoder.files import has_locks
 
 #: Bytes of all programs; those that have not been used for longest go first.
 _MOST = 2**29
@@ -24,9 +26,22 @@ def keep_programs() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     if jax.config.values["jax_compilation_cache_dir"] is None:
         folder = cache_dir() / "programs" / _machine()
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_compilation_cache_max_size", _MOST)
+        if _can_lock(folder):
+            jax.config.update("jax_compilation_cache_dir", str(folder))
+            jax.config.update("jax_compilation_cache_max_size", _MOST)
     jax.devices()
+
+
+def _can_lock(folder: Path) -> bool:
+    """Whether jax can lock the folder: else it waits ten seconds for it at every program."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if has_locks(folder / ".lockfile"):
+            with FileLock(folder / ".lockfile", timeout=1):
+                return True
+    except OSError:  # Timeout too
+        pass
+    return False
 
 
 def missing_platform() -> str | None:
