@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install install-locked lock demo test test-slow check format bench docs notebook reference clean
+.PHONY: help install install-locked lock demo test test-slow test-oldest check format bench docs notebook reference clean
 
 help:
 	@echo "make demo           train on real digits: search the learning rate, draw the pictures"
 	@echo "make test           install what the tests need and run them"
 	@echo "make test-slow      the longer tests, on MNIST, Fashion-MNIST and CIFAR where present"
+	@echo "make test-oldest    the tests with the oldest releases that pyproject.toml allows"
 	@echo "make check          lint and type-check"
 	@echo "make format         rewrite the code as the linter wants it"
 	@echo "make bench          time a training step beside the same step in PyTorch"
@@ -49,6 +50,17 @@ test: $(VENV)/installed-dev
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
 
+# In an environment of its own, of the oldest Python too: newer ones lack wheels of old releases. That
+# those use what releases of today, on which they depend in turn, no longer recommend is no fault.
+OLDEST := .venv-oldest
+
+test-oldest: | $(BIN)/uv
+	$(BIN)/uv venv --quiet --clear --python 3.11 $(OLDEST)
+	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct \
+		--editable '.[dev]'
+	$(OLDEST)/bin/python -m pytest -m "not slow" -W ignore::DeprecationWarning \
+		--numprocesses 2 --dist loadfile
+
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -75,7 +87,7 @@ reference: $(VENV)/installed
 	$(BIN)/python docs/make_cli.py
 
 clean:
-	rm -rf $(VENV) runs/demo docs/_build
+	rm -rf $(VENV) $(OLDEST) runs/demo docs/_build
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -16,7 +16,7 @@ _PLAIN = (bool, int, float, complex, type(None))
 
 def brief(cls: _Class) -> _Class:
     """Give a dataclass or a named tuple a representation of one line; all else stays as it is."""
-    cls.__repr__ = _represent
+    setattr(cls, "__repr__", _represent)  # noqa: B010 (a class may be given one)
     return cls
 
 

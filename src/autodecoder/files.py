@@ -1,6 +1,7 @@
 """Files that are whole or absent, and that show when they were damaged."""
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -16,6 +17,11 @@ from safetensors.numpy import save
 
 from autodecoder.encoding import decode_text
 from autodecoder.errors import DataError, OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where files always have locks
+    fcntl = None
 
 
 @contextlib.contextmanager
@@ -105,6 +111,28 @@ def sweep_temporary(folder: Path) -> None:
     """
     for path in folder.rglob(".*.tmp"):
         path.unlink(missing_ok=True)
+
+
+#: What file systems without locks answer: Lustre by default, some network and user-space ones.
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
+
+
+def has_locks(path: Path) -> bool:
+    """Whether the file system of a file, which is made if need be, has locks.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be made.
+    """
+    if fcntl is None:
+        return True
+    with path.open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in _NO_LOCKS
+    return True
 
 
 def format_json(content: Mapping[str, Any]) -> bytes:

@@ -18,6 +18,11 @@ keep_programs()
 jax.jit(lambda x: x + 1)(1.0)
 """
 
+SHOW_CACHE = f"""{ONE_PROGRAM}
+import sys
+print(jax.config.values["jax_compilation_cache_dir"], file=sys.stderr, end="")
+"""
+
 
 def python(*arguments: str | Path, **environment: str) -> str:
     """Run this where no setting of jax is inherited; what it says on stderr."""
@@ -66,3 +71,17 @@ def test_programs_that_cannot_be_read_are_made_anew(content: bytes, tmp_path: Pa
     kept.write_bytes(content)
     assert python("-W", "error", "-c", ONE_PROGRAM, **environment) == ""
     assert len(kept.read_bytes()) == pytest.approx(len(whole), rel=0.1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
+@pytest.mark.parametrize("code", ["ENOSYS", "ENOLCK", "EWOULDBLOCK"])
+def test_a_cache_that_cannot_be_locked_is_left_alone(tmp_path: Path, code: str) -> None:
+    """Else jax waits ten seconds for the lock at every program."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import errno, fcntl, os\n"
+        f"def flock(*_): raise OSError(errno.{code}, os.strerror(errno.{code}))\n"
+        "fcntl.flock = flock\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
+    told = python("-c", SHOW_CACHE, PYTHONPATH=path, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert told == "None"

@@ -115,3 +115,24 @@ def test_without_the_viewer_its_extra_is_named(
     monkeypatch.setattr("autodecoder.cli.runs.find_spec", lambda _name: None)
     assert call("tensorboard", tmp_path) == 2
     assert "pip install 'autodecoder[tensorboard]'" in capsys.readouterr().err
+
+
+def test_a_viewer_that_does_not_start_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As TensorBoard 2.20 beside setuptools 82, which has no `pkg_resources` any more."""
+    package = tmp_path / "tensorboard"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "main.py").write_text("import nothing_of_this_name")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tensorboard"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert call("tensorboard", tmp_path) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: the TensorBoard that is installed does not start")
+    assert "No module named 'nothing_of_this_name'" in err
+    assert "pip install --upgrade 'autodecoder[tensorboard]'" in err
+    assert err.count("\n") == 1
+    for name in ("tensorboard", "tensorboard.main"):
+        sys.modules.pop(name, None)

@@ -1,17 +1,27 @@
 """Locks: one process at a time changes a study, and the dead hold nothing."""
 
+import errno
+import fcntl
+import logging
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from tests.study.builders import CONFIG, assert_same_study, stop_when
 
+from autodecoder.data import Dataset
 from autodecoder.errors import OutputError
+from autodecoder.study import Study, run_study
 from autodecoder.study.locks import (
     drop_worker_lock,
     hold_worker_lock,
     is_alive,
     is_anyone_alive,
+    living_workers,
+    new_worker,
     study_lock,
 )
 
@@ -76,3 +86,51 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         message = "out must be a folder that can be written"
         with pytest.raises(OutputError, match=message), study_lock(folder):
             pass
+
+
+# A file system without locks
+
+
+@pytest.fixture(params=["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
+def no_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        code = getattr(errno, request.param)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_without_locks_one_process_at_a_time_runs_a_study(tmp_path: Path) -> None:
+    start = time.monotonic()
+    one, other = new_worker(), new_worker()
+    with study_lock(tmp_path):
+        lock = hold_worker_lock(tmp_path, one)
+        assert is_alive(tmp_path, one)
+        with pytest.raises(OutputError, match=rf"without locks.*process {os.getpid()} does"):
+            hold_worker_lock(tmp_path, other)
+    assert living_workers(tmp_path) == [one]
+    drop_worker_lock(tmp_path, one, lock)
+    assert living_workers(tmp_path) == []
+
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    dead = f"0_{ended.pid}_{one.split('_')[2]}"
+    (tmp_path / f".worker-{dead}.lock").touch()
+    assert not is_alive(tmp_path, dead)
+    elsewhere = f"0_{ended.pid}_elsewhere"
+    (tmp_path / f".worker-{elsewhere}.lock").touch()
+    with pytest.raises(OutputError, match=rf"{ended.pid} on elsewhere does.*remove .*elsewhere"):
+        hold_worker_lock(tmp_path, other)
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_without_locks_a_study_goes_on_where_it_was_cut_off(
+    digits: Dataset, whole: Study, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        run_study(CONFIG, digits, tmp_path, **stop_when(lambda report: report.epoch >= 4))
+    (record,) = caplog.records
+    assert "has no locks: run no second process" in record.getMessage()
+    assert_same_study(run_study(CONFIG, digits, tmp_path), whole)

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from filelock import FileLock
 from jax.extend.backend import backends, clear_backends
 
 from autodecoder.cli.streams import STDERR
 from autodecoder.data.download import cache_dir
+from autodecoder.files import has_locks
 
 #: Bytes of all programs; those that have not been used for longest go first.
 _MOST = 2**29
@@ -49,8 +51,20 @@ def _keep_in_cache() -> None:
         reason = str(error) if error.filename is None else f"{error.filename}: {error.strerror}"
         STDERR.write(f"Compiled programs are not kept: {reason.rstrip('.')}.\n")
         return
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_compilation_cache_max_size", _MOST)
+    if _can_lock(folder):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_compilation_cache_max_size", _MOST)
+
+
+def _can_lock(folder: Path) -> bool:
+    """Whether jax can lock the folder: else it waits ten seconds for it at every program."""
+    try:
+        if has_locks(folder / ".lockfile"):
+            with FileLock(folder / ".lockfile", timeout=1):
+                return True
+    except OSError:  # Timeout too
+        pass
+    return False
 
 
 def _watch_cache() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -107,6 +108,14 @@ def tensorboard(
         raise ConfigError(f"tensorboard needs an existing folder, got {path}.")
     if not 0 <= port < 2**16:
         raise ConfigError(f"port must lie between 0 and 65535, got {port}.")
+    try:
+        import_module("tensorboard.main")
+    except Exception as error:  # of any kind: some release does not go with what is installed
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(
+            f"the TensorBoard that is installed does not start ({reason}); pip install --upgrade "
+            "'autodecoder[tensorboard]' brings one that does."
+        ) from error
     command = [sys.executable, "-m", "tensorboard.main", f"--logdir={path}"]
     # TensorBoard takes the place of this process, and so the signals that end it.
     os.execv(sys.executable, [*command, f"--host={host}", f"--port={port}"])

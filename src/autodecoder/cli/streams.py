@@ -86,7 +86,7 @@ class Output(io.TextIOBase):
         return stream.fileno()
 
     @property
-    def encoding(self) -> str:
+    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         return getattr(self._stream(), "encoding", None) or "utf-8"
 
     def _stream(self) -> Any:
@@ -130,7 +130,7 @@ class Console(RichConsole):
         )
 
     @property
-    def file(self) -> Any:
+    def file(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  (never set)
         return STDERR if self.stderr else STDOUT
 
     def render_str(self, text: str, **options: Any) -> Text:

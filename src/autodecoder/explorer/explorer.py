@@ -317,7 +317,7 @@ def _numbers(values: Any, kinds: Collection[type] = frozenset({int, float})) -> 
     try:
         # Of objects at first: as one of text, it would take the length of the longest for each.
         known = np.asarray(values, dtype=object)
-        if not set(map(type, known.ravel())) <= kinds:
+        if not set(map(type, known.ravel())) <= set(kinds):
             return np.zeros(0)
         return known.astype(np.float64)
     except (TypeError, ValueError, OverflowError):  # as of lists of several lengths

@@ -44,4 +44,4 @@ def _bulk(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
 def in_view(points: Float[np.ndarray, "n 2"], bounds: Bounds) -> Bool[np.ndarray, " n"]:
     """Which points the view shows; not those that are not finite."""
     low, high = bounds
-    return ((points >= low) & (points <= high)).all(axis=1)
+    return np.all((points >= low) & (points <= high), axis=1)

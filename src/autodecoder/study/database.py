@@ -13,6 +13,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from autodecoder.errors import AutodecoderError, StorageError
+from autodecoder.files import has_locks
 
 _SECONDS_TO_CONNECT = 10
 
@@ -25,7 +26,9 @@ def connect(folder: Path, storage: str | None) -> RDBStorage:
     StorageError
         If the URL is none, or of a database in memory.
     """
-    url = _sqlite(folder / "study.db") if storage is None else _url(storage)
+    url = _url(storage) if storage is not None else _sqlite(folder / "study.db")
+    if storage is None and not has_locks(folder / ".lock"):  # then one process runs the study
+        url = url.update_query_dict({"nolock": "1"})
     if url.get_backend_name() == "sqlite" and not (url.database or "").startswith("file:"):
         assert url.database is not None  # see `_url`
         url = _sqlite(Path(url.database), url)

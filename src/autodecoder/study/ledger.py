@@ -96,18 +96,25 @@ class Ledger:
         self._where = describe(folder / "study.db", storage)
         self._hidden = secrets_of(storage)
         logging.getLogger("optuna").setLevel(logging.WARNING)
-        with self._errors():
-            self._storage = connect(folder, storage)
-            self._study = optuna.create_study(
-                storage=self._storage,
-                study_name=name,
-                direction="minimize" if METRICS[config.metric] == "min" else "maximize",
-                load_if_exists=True,
-            )
-            self._restore()
-            self._plan()
-            sweep_worker_locks(folder)
-            self._lock = hold_worker_lock(folder, self._worker)
+        sweep_worker_locks(folder)
+        self._lock = hold_worker_lock(folder, self._worker)
+        try:
+            with self._errors():
+                self._open(name, storage)
+        except BaseException:
+            drop_worker_lock(folder, self._worker, self._lock)
+            raise
+
+    def _open(self, name: str, storage: str | None) -> None:
+        self._storage = connect(self._folder, storage)
+        self._study = optuna.create_study(
+            storage=self._storage,
+            study_name=name,
+            direction="minimize" if METRICS[self._config.metric] == "min" else "maximize",
+            load_if_exists=True,
+        )
+        self._restore()
+        self._plan()
 
     def __enter__(self) -> "Ledger":
         return self

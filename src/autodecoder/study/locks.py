@@ -1,6 +1,11 @@
-"""Lock files: one process at a time changes a study, and each shows that it is alive."""
+"""Lock files: one process at a time changes a study, and each shows that it is alive.
+
+Where a file system has no locks, one process at a time runs a study: the file by which it shows
+that it is alive counts as long as the machine in its name has a process of the number in its name.
+"""
 
 import contextlib
+import logging
 import os
 import platform
 import re
@@ -11,7 +16,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from autodecoder.errors import OutputError
+from autodecoder.files import has_locks
 
+_log = logging.getLogger(__name__)
+
+_STUDY = ".lock"
 _NAME = ".worker-{}.lock"
 
 
@@ -24,10 +33,12 @@ def study_lock(folder: Path, seconds: float = 60) -> Iterator[None]:
     OutputError
         If the folder cannot be written, or another process holds the lock all the time.
     """
-    lock = FileLock(folder / ".lock", timeout=seconds)
+    lock = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        if has_locks(folder / _STUDY):
+            lock = FileLock(folder / _STUDY, timeout=seconds)
+            lock.acquire()
     except Timeout:
         raise OutputError(
             f"{folder} is locked by another process; try again when it has ended."
@@ -39,7 +50,8 @@ def study_lock(folder: Path, seconds: float = 60) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()
 
 
 def new_worker() -> str:
@@ -57,16 +69,36 @@ def _machine() -> str:
     return re.sub(r"[^A-Za-z0-9.-]", "-", platform.node())[:64]
 
 
-def hold_worker_lock(folder: Path, worker: str) -> FileLock:
-    """Show that a process is alive, until the lock is released or the process ends somehow."""
-    lock = FileLock(folder / _NAME.format(worker))
-    lock.acquire(timeout=0)
-    return lock
+def hold_worker_lock(folder: Path, worker: str) -> FileLock | None:
+    """Show that a process is alive, until the lock is released or the process ends somehow.
+
+    Raises
+    ------
+    OutputError
+        If another process runs the study, on a file system without locks.
+    """
+    path = folder / _NAME.format(worker)
+    if has_locks(path):
+        lock = FileLock(path)
+        lock.acquire(timeout=0)
+        return lock
+    # The file is there by now, so that of two that start at once, at least one sees the other.
+    others = [other for other in living_workers(folder) if other != worker]
+    if others:
+        path.unlink()
+        raise OutputError(
+            f"{folder} lies on a file system without locks, where one process at a time can run a "
+            f"study, and process {tell_worker(others[0])} does: try again when it has ended (if it "
+            f"is gone, remove {folder / _NAME.format(others[0])})."
+        )
+    _log.warning("the file system of %s has no locks: run no second process on this study", folder)
+    return None
 
 
-def drop_worker_lock(folder: Path, worker: str, lock: FileLock) -> None:
+def drop_worker_lock(folder: Path, worker: str, lock: FileLock | None) -> None:
     """Take leave."""
-    lock.release()
+    if lock is not None:
+        lock.release()
     (folder / _NAME.format(worker)).unlink(missing_ok=True)
 
 
@@ -90,23 +122,38 @@ def sweep_worker_locks(folder: Path) -> None:
 
 def living_workers(folder: Path) -> list[str]:
     """The processes at work on a study."""
-    start, end = _NAME.split("{}")
-    return [
-        path.name.removeprefix(start).removesuffix(end)
-        for path in sorted(folder.glob(_NAME.format("*")))
-        if _is_held(path)
-    ]
+    return [_worker_of(path) for path in sorted(folder.glob(_NAME.format("*"))) if _is_held(path)]
 
 
 def is_anyone_alive(folder: Path, but: str = "") -> bool:
     """Whether any process is at work on a study, or any but one."""
-    own = _NAME.format(but)
-    return any(path.name != own and _is_held(path) for path in folder.glob(_NAME.format("*")))
+    return any(worker != but for worker in living_workers(folder))
 
 
 def _is_held(path: Path) -> bool:
+    if not has_locks(path):
+        return _runs(_worker_of(path))
     try:
         with FileLock(path, timeout=0):
             return False
     except Timeout:
         return True
+
+
+def _worker_of(path: Path) -> str:
+    start, end = _NAME.split("{}")
+    return path.name.removeprefix(start).removesuffix(end)
+
+
+def _runs(worker: str) -> bool:
+    """Whether there is a process of a worker's number; of another machine's it cannot be told."""
+    _, number, machine = [*worker.split("_", 2), "", ""][:3]
+    if machine != _machine() or not number.isdecimal() or os.name == "nt":
+        return True
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
