@@ -70,7 +70,7 @@ def published(name: str) -> Callable[[Path | None], tuple[np.ndarray, np.ndarray
 def table(load: Callable[..., Any]) -> Callable[[Path | None], tuple[np.ndarray, np.ndarray]]:
     def cut(_: Path | None) -> tuple[np.ndarray, np.ndarray]:
         train, test = train_test_split(load(return_X_y=True)[0], test_size=0.25, random_state=0)
-        return train, test
+        return np.asarray(train), np.asarray(test)
 
     return cut
 

@@ -300,7 +300,8 @@ def test_whatever_holds_the_numbers_the_result_is_the_same() -> None:
         np.testing.assert_array_equal(estimator.model_.latents, expected.model_.latents)
         np.testing.assert_array_equal(estimator.transform(other), latents)
         if isinstance(other, pd.DataFrame):
-            assert list(estimator.feature_names_in_) == list(frame.columns)
+            named: Any = estimator
+            assert list(named.feature_names_in_) == list(frame.columns)
 
 
 @pytest.mark.parametrize("type_", ["uint8", "UInt8", "polars", "tensor", "arrow"])

@@ -187,9 +187,10 @@ def test_a_stream_of_another_program(models: Path, monkeypatch: pytest.MonkeyPat
     """Which has the command run more than once, and takes what it says."""
     said = []
     for _ in range(2):
-        monkeypatch.setattr(sys, "stdout", io.StringIO())
+        stream = io.StringIO()
+        monkeypatch.setattr(sys, "stdout", stream)
         assert call("info", models / "digits") == 0
-        said.append(sys.stdout.getvalue())
+        said.append(stream.getvalue())
     assert said[0] == said[1]
     assert "decoder" in said[0]
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -56,7 +56,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_pictures_do_not_depend_on_the_users_settings(tmp_path: Path) -> None:
     want = files(tmp_path / "plain")
     mine, _ = plt.subplots()
-    with mpl.rc_context(OWN):
+    with mpl.rc_context(cast(Any, OWN)):
         before = dict.copy(mpl.rcParams)
         found = files(tmp_path / "own")
         assert dict.copy(mpl.rcParams) == before

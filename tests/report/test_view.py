@@ -23,7 +23,7 @@ FAR_CLASS = np.concatenate([CLOUD, RNG.normal(30, 1, (60, 2))])
         np.full((9, 2), 3e38, np.float32),
         np.full((9, 2), -1e-30),
         np.float32([[3e38, 0], [-3e38, 0]]),
-        CLOUD * [1, 0],
+        CLOUD * np.array([1, 0]),
     ],
 )
 def test_all_points_are_shown_with_a_margin(points: np.ndarray) -> None:

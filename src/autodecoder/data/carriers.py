@@ -107,7 +107,7 @@ def _read(values: Any) -> _Read:
             warnings.simplefilter("ignore")
             return _read(pd.api.interchange.from_dataframe(values))
     if hasattr(values, "__dlpack__"):
-        return _plain(np.from_dlpack(values))
+        return _plain(np.from_dlpack(values))  # pyright: ignore[reportArgumentType]
     return _plain(np.asarray(values))
 
 
