@@ -76,7 +76,7 @@ class TensorBoardWriter:
 
     def begin_study(self, config: StudyConfig, dataset: Dataset) -> None:
         """Prepare what all pictures share."""
-        self._config = config
+        self._config = config.with_objective(len(dataset.val))
         self._dataset = dataset
         self._clouds = (_Cloud(dataset.train), _Cloud(dataset.val))
         self._palette = _Palette(dataset.class_names)
