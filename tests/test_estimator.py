@@ -300,8 +300,7 @@ def test_whatever_holds_the_numbers_the_result_is_the_same() -> None:
         np.testing.assert_array_equal(estimator.model_.latents, expected.model_.latents)
         np.testing.assert_array_equal(estimator.transform(other), latents)
         if isinstance(other, pd.DataFrame):
-            named: Any = estimator
-            assert list(named.feature_names_in_) == list(frame.columns)
+            assert list(vars(estimator)["feature_names_in_"]) == list(frame.columns)
 
 
 @pytest.mark.parametrize("type_", ["uint8", "UInt8", "polars", "tensor", "arrow"])

@@ -379,7 +379,7 @@ def test_the_same_images_as_other_kinds_of_array(
         np.asfortranarray(images),
         np.repeat(images, 2, 0)[::2],
         images[::-1][::-1],
-        images[..., None],
+        images[..., 0],
         flat,
         np.asmatrix(flat),
         np.load(tmp_path / "images.npy", mmap_mode="r"),

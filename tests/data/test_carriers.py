@@ -41,7 +41,7 @@ def pandas_kinds() -> dict[str, Any]:
         "nullable": FRAME.astype("UInt8"),
         "categories": FRAME.astype("category"),
         "sparse": FRAME.astype(pd.SparseDtype("uint8", 0)),
-        "memory": memoryview(VALUES.data),
+        "memory": VALUES.data,
         "jax": jnp.asarray(VALUES),
         "rows of jax": list(jnp.asarray(VALUES)),
         "columns": [pd.Series(row) for row in VALUES],

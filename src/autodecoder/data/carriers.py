@@ -68,6 +68,7 @@ _Read = tuple[np.ndarray, np.ndarray | None]
 
 
 def _read(values: Any) -> _Read:
+    held: Any = values  # whose type the questions below do not narrow
     if isinstance(values, np.ma.MaskedArray):
         raise DataError("must be an array without a mask of its own: give it as mask.")
     if isinstance(values, np.ndarray):
@@ -107,7 +108,7 @@ def _read(values: Any) -> _Read:
             warnings.simplefilter("ignore")
             return _read(pd.api.interchange.from_dataframe(values))
     if hasattr(values, "__dlpack__"):
-        return _plain(np.from_dlpack(values))  # pyright: ignore[reportArgumentType]
+        return _plain(np.from_dlpack(held))
     return _plain(np.asarray(values))
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from typing import Any
 
 from autodecoder.config import StudyConfig
 from autodecoder.data import Dataset, load_configured
@@ -30,8 +31,8 @@ def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
     n = len(dataset.train)
     if largest > n:
         _log.warning("batch_size %g exceeds the %d training images: all are one batch.", largest, n)
-    norms = config.search.space.get("batch_norm", (config.decoder.batch_norm,))
-    if n == 1 and isinstance(norms, tuple) and True in norms:
+    norms: Any = config.search.space.get("batch_norm", (config.decoder.batch_norm,))
+    if n == 1 and True in norms:
         raise ConfigError(
             "batch_norm compares the images of a batch, and needs two training images, got one; "
             "--nobatch_norm goes without."
