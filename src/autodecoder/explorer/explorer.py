@@ -5,12 +5,13 @@ import io
 import math
 import threading
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num, Shaped
+from jaxtyping import Bool, Float, Int, Num, Shaped, UInt8
 
 from autodecoder.brief import brief
 from autodecoder.config import InferConfig
@@ -35,8 +36,9 @@ from autodecoder.report.plane import (
 #: Of latents decoded, and of images drawn, at a time.
 MOST_LATENTS = 512
 _BASES = ("components", "dimensions")
-#: Held while a file is decoded, in this process: an image of many pixels takes much memory.
-_one_file = threading.Lock()
+#: Decodes files one after the other, for all explorers of the process: an image of many pixels
+#: takes much memory, and each thread that has used some may keep it.
+_decoding = ThreadPoolExecutor(1, "decoding")
 #: One image at a time.
 _NEAREST = InferConfig(block_size=1)
 _FROM_HERE = InferConfig(block_size=1, starts=())
@@ -256,17 +258,12 @@ class Explorer:
         DataError
             If it is no image, or too large; if the model is not of pictures.
         """
-        height, width, channels = self.model.image_shape
+        channels = self.model.image_shape[2]
         if self.model.standardization is not None or channels not in (1, 3):
             raise DataError("the model is not of pictures with 1 or 3 channels: pick a sample.")
         pixels = np.empty(self.model.image_shape, np.uint8)
         try:
-            size = (height, width)
-            pixel_range = self._pixel_range
-            with _one_file:
-                found = read_head(io.BytesIO(content), size, pixel_range)
-                same = found[:2] == size
-                decode(io.BytesIO(content), None if same else size, pixels, pixel_range)
+            _decoding.submit(_fit_into, pixels, content, self._pixel_range).result()
         except UnreadableImage as error:
             raise DataError(f"the file cannot be used: {error}.") from error
         return {"values": pixels.ravel().tolist(), "label": None, "name": None}
@@ -310,6 +307,18 @@ class Explorer:
         if not known.any():
             raise DataError("all pixels are hidden: show some, so that there is something to find.")
         return np.broadcast_to(known.reshape(height, width, 1), shape)
+
+
+def _fit_into(
+    pixels: UInt8[np.ndarray, "height width channels"],
+    content: bytes,
+    pixel_range: PixelRange | None,
+) -> None:
+    """Decode a file into an image, cropped around the centre and scaled where it is of another
+    size."""
+    size = (pixels.shape[0], pixels.shape[1])
+    same = read_head(io.BytesIO(content), size, pixel_range)[:2] == size
+    decode(io.BytesIO(content), None if same else size, pixels, pixel_range)
 
 
 def _numbers(values: Any, kinds: Collection[type] = frozenset({int, float})) -> np.ndarray:
