@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.builders import QUICK, call, train
@@ -105,7 +106,9 @@ def test_the_bar_of_a_terminal(
         for news in NEWS:
             report(news)
             # Whichever of them the release of rich has.
-            (bar,) = getattr(console, "_live_stack", None) or [getattr(console, "_live", None)]
+            bar: Any = (getattr(console, "_live_stack", None) or [getattr(console, "_live", None)])[
+                -1
+            ]
             bar.refresh()
     out = capsys.readouterr().out
     assert "epoch 0/3" in out

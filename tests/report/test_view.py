@@ -22,7 +22,7 @@ FAR_CLASS = np.concatenate([CLOUD, RNG.normal(30, 1, (60, 2))])
         np.zeros((3, 2)),
         np.full((9, 2), 3e38, np.float32),
         np.full((9, 2), -1e-30),
-        np.float32([[3e38, 0], [-3e38, 0]]),
+        np.array([[3e38, 0], [-3e38, 0]], np.float32),
         CLOUD * np.array([1, 0]),
     ],
 )
