@@ -4,7 +4,7 @@ import contextlib
 import io
 import math
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -307,7 +307,7 @@ def _fit_into(pixels: UInt8[np.ndarray, "height width channels"], content: bytes
     decode(io.BytesIO(content), None if same else size, pixels)
 
 
-def _numbers(values: Any, kinds: Collection[type] = frozenset({int, float})) -> np.ndarray:
+def _numbers(values: Any, kinds: Set[type] = frozenset({int, float})) -> np.ndarray:
     """Lists of numbers as an array; nothing of anything else."""
     try:
         # Of objects at first: as one of text, it would take the length of the longest for each.
