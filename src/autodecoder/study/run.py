@@ -23,7 +23,7 @@ from autodecoder.errors import (
     StorageError,
     is_out_of_memory,
 )
-from autodecoder.files import sweep_temporary
+from autodecoder.files import refuse_link, sweep_temporary
 from autodecoder.model import load_model, save_model
 from autodecoder.model.programs import limit_programs
 from autodecoder.study.checkpoint import (
@@ -163,6 +163,8 @@ class _Worker:
 
     def run(self, storage: str | None, reset: bool) -> None:
         refuse_foreign(self._folder)
+        for name in () if reset else ("best", "report"):  # a reset removes links themselves
+            refuse_link(self._folder, name)
         where = describe("study.db", storage)
         with contextlib.ExitStack() as stack:
             with study_lock(self._folder):
