@@ -106,10 +106,8 @@ def test_the_bar_of_a_terminal(
         for news in NEWS:
             report(news)
             # Whichever of them the release of rich has.
-            bar: Any = (getattr(console, "_live_stack", None) or [getattr(console, "_live", None)])[
-                -1
-            ]
-            bar.refresh()
+            bars: Any = getattr(console, "_live_stack", None) or [getattr(console, "_live", None)]
+            bars[-1].refresh()
     out = capsys.readouterr().out
     assert "epoch 0/3" in out
     assert "loss 0.2500  val_loss 0.5000" in out

@@ -133,12 +133,12 @@ def test_what_has_no_page(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         assert err.count("\n") == 1
 
 
-def of_stranger(kept: Path, folder: Path, dataset: str, **about: Any) -> Path:
+def of_stranger(kept: Path, folder: Path, source: str, **about: Any) -> Path:
     """A model whose settings name a data set that this account has not trained on."""
     shutil.copytree(kept / "best", folder)
     content = json.loads((folder / "config.json").read_text())
     content["about"] |= about
-    content["about"]["settings"]["data"]["dataset"] = dataset
+    content["about"]["settings"]["data"]["dataset"] = source
     (folder / "config.json").write_text(json.dumps(content))
     return folder
 

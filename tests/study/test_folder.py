@@ -25,6 +25,7 @@ from autodecoder.config import (
     METRICS,
     DecoderConfig,
     FitConfig,
+    InferConfig,
     LogConfig,
     SearchConfig,
     StudyConfig,
@@ -420,3 +421,20 @@ def test_a_reset_is_refused_where_the_trials_lie_elsewhere(
         idle_study(SETTINGS, dataset, folder, reset=True)
     assert content_of(folder) == before
     idle_study(SETTINGS, dataset, folder, storage=url, reset=True)
+
+
+@pytest.mark.parametrize("name", ["best", "report"])
+def test_nothing_is_written_through_a_link_out_of_the_folder(
+    dataset: Dataset, tmp_path: Path, name: str
+) -> None:
+    config = replace(CONFIG, infer=InferConfig())
+    other, folder = tmp_path / "other", tmp_path / "mine"
+    other.mkdir()
+    (other / "config.json").write_text("mine")
+    open_folder(folder, config, dataset, WHERE)
+    (folder / name).symlink_to(other)
+    before = files(folder)
+    with pytest.raises(OutputError, match=f"{name} must be a folder of its own, but is a link"):
+        run_study(config, dataset, folder)
+    assert files(folder) == before
+    assert (other / "config.json").read_text() == "mine"

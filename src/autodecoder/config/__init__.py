@@ -16,6 +16,7 @@ from autodecoder.config.fit import (
     fit_config,
 )
 from autodecoder.config.infer import INFER_METHODS, INFER_STARTS, InferConfig
+from autodecoder.config.notation import format_arch, parse_arch, parse_range, parse_size
 from autodecoder.config.parts import (
     ACTIVATIONS,
     AUGMENTATIONS,
@@ -27,10 +28,6 @@ from autodecoder.config.parts import (
     DecoderConfig,
     EarlyStoppingConfig,
     LogConfig,
-    format_arch,
-    parse_arch,
-    parse_range,
-    parse_size,
 )
 from autodecoder.config.plain import (
     FREE_SETTINGS,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from autodecoder.config.fit import RECIPE_BATCH_NORM, RECIPES
-from autodecoder.config.parts import parse_range, parse_size
+from autodecoder.config.notation import parse_range, parse_size
 from autodecoder.config.rules import check_choice
 from autodecoder.config.search import read_value, read_values
 from autodecoder.config.study import StudyConfig

@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from autodecoder.config.fit import FitConfig
-from autodecoder.config.parts import DecoderConfig, format_arch, parse_arch
+from autodecoder.config.notation import format_arch, parse_arch
+from autodecoder.config.parts import DecoderConfig
 from autodecoder.config.rules import (
     check_choice,
     check_learning_rate,

@@ -4,7 +4,7 @@ import contextlib
 import io
 import math
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -321,7 +321,7 @@ def _fit_into(
     decode(io.BytesIO(content), None if same else size, pixels, pixel_range)
 
 
-def _numbers(values: Any, kinds: Collection[type] = frozenset({int, float})) -> np.ndarray:
+def _numbers(values: Any, kinds: Set[type] = frozenset({int, float})) -> np.ndarray:
     """Lists of numbers as an array; nothing of anything else."""
     try:
         # Of objects at first: as one of text, it would take the length of the longest for each.

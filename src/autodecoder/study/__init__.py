@@ -6,12 +6,13 @@ with bars_may_be_text():
     import optuna  # noqa: F401  (the first to import it)
 
 from autodecoder.study.checkpoint import Outcome
-from autodecoder.study.folder import Study, load_study, read_about, write_histories
+from autodecoder.study.folder import read_about
 from autodecoder.study.group import Progress
 from autodecoder.study.images import load_study_data
 from autodecoder.study.observer import Observer, RunInfo
 from autodecoder.study.results import Execution, Shown, Trial
 from autodecoder.study.run import run_study
+from autodecoder.study.saved import Study, load_study, write_histories
 from autodecoder.study.validate import choose_shown
 
 __all__ = [

@@ -1,0 +1,106 @@
+"""How sizes, ranges of pixels and architectures are written."""
+
+import re
+from typing import Any
+
+from autodecoder.config.rules import check_number
+from autodecoder.errors import ConfigError
+from autodecoder.text import told
+
+_LONGEST_SIDE = 10_000
+
+
+def parse_size(value: Any) -> tuple[int, int]:
+    """Read a height and a width, written as one number for both, `HEIGHTxWIDTH` or a pair.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> parse_size("32"), parse_size("48x64")
+    ((32, 32), (48, 64))
+    """
+    if isinstance(value, str):
+        parts = re.fullmatch(r"\s*([0-9]{1,9})(?:\s*[x×]\s*([0-9]{1,9}))?\s*", value)
+        if parts is not None:
+            height, width = int(parts[1]), int(parts[2] or parts[1])
+            return check_size((height, width))
+    elif isinstance(value, list | tuple):
+        return check_size(tuple(value))
+    return check_size((value, value))
+
+
+def check_size(size: Any) -> tuple[int, int]:
+    """Refuse what is no height and width of at least 1; returns it otherwise."""
+    if not isinstance(size, tuple) or len(size) != 2 or any(type(n) is not int for n in size):
+        shown = size[0] if isinstance(size, tuple) and len(set(map(repr, size))) == 1 else size
+        raise ConfigError(f"image_size must be N or HEIGHTxWIDTH, got {told(shown)}.")
+    if not all(1 <= n <= _LONGEST_SIDE for n in size):
+        raise ConfigError(
+            f"image_size must lie between 1 and {_LONGEST_SIDE}, got {size[0]}x{size[1]}."
+        )
+    return size
+
+
+def parse_range(value: Any) -> tuple[float, float]:
+    """Read the values of black and of white, written as `LOW:HIGH` or as a pair of numbers.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither, or does not rise.
+
+    Examples
+    --------
+    >>> parse_range("0:4095")
+    (0.0, 4095.0)
+    """
+    parts = value.split(":") if isinstance(value, str) else value
+    try:
+        low, high = map(float, parts)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(
+            f"range must be LOW:HIGH, two numbers, for example 0:4095, got {told(value)}."
+        ) from None
+    return check_range((low, high))
+
+
+def check_range(pixel_range: Any) -> tuple[float, float]:
+    """Refuse what is no pair of finite numbers that rise; returns it otherwise."""
+    if not isinstance(pixel_range, tuple) or len(pixel_range) != 2:
+        raise ConfigError(f"range must be two numbers, LOW and HIGH, got {told(pixel_range)}.")
+    for end in pixel_range:
+        check_number("each end of range", end)
+    if not pixel_range[0] < pixel_range[1]:
+        raise ConfigError(f"range must rise, got {pixel_range[0]:g}:{pixel_range[1]:g}.")
+    return pixel_range
+
+
+def parse_arch(text: str) -> tuple[int, ...]:
+    """Read widths written as `500-500`.
+
+    Raises
+    ------
+    ConfigError
+        If a part is no positive whole number.
+
+    Examples
+    --------
+    >>> parse_arch("128-256-512")
+    (128, 256, 512)
+    """
+    parts = text.strip().split("-")
+    if not all(re.fullmatch(r"0*[1-9][0-9]{0,5}", part) for part in parts):
+        raise ConfigError(
+            "arch must be layer widths from 1 to 999999 joined by single hyphens, "
+            f"for example 500-500, got {told(text)}."
+        )
+    return tuple(int(part) for part in parts)
+
+
+def format_arch(arch: tuple[int, ...]) -> str:
+    """Write widths as `500-500`."""
+    return "-".join(map(str, arch))

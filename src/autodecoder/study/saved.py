@@ -1,0 +1,170 @@
+"""A study as its folder tells it: settings, trials, histories, and the model that pictures show."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autodecoder.brief import brief
+from autodecoder.config import StudyConfig, to_dict
+from autodecoder.core.switches import own_switches
+from autodecoder.data.names import FILE as NAMES
+from autodecoder.data.names import read_names
+from autodecoder.errors import DataError
+from autodecoder.files import write_file
+from autodecoder.model import Model, load_model
+from autodecoder.paths import user_path
+from autodecoder.study.checkpoint import Outcome, load_outcome
+from autodecoder.study.folder import config_of, read_about
+from autodecoder.study.models import shown_model
+from autodecoder.study.records import execution_folder, read_trials
+from autodecoder.study.results import COMPLETE, Trial, rank
+from autodecoder.study.space import to_parameter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@brief
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A study as its folder tells it: finished, interrupted or still running."""
+
+    folder: Path
+    config: StudyConfig
+    about: Mapping[str, Any]
+    """The whole of `config.json`: also the study's name, versions, device and data."""
+    trials: tuple[Trial, ...]
+    """Complete ones first, best first; then unfinished and failed ones."""
+
+    @property
+    def metric(self) -> str:
+        """What ranks the trials."""
+        return self.config.metric
+
+    @property
+    def best_trial(self) -> Trial | None:
+        """The complete trial with the best score; `None` if there is none."""
+        if self.trials and self.trials[0].state == COMPLETE:
+            return self.trials[0]
+        return None
+
+    @cached_property
+    def histories(self) -> "pd.DataFrame":
+        """All histories: a row for each epoch of each execution of each trial.
+
+        Columns are `trial`, `execution`, the searched settings, `epoch`, and every metric.
+        """
+        import pandas as pd
+
+        parts = []
+        for trial in sorted(self.trials, key=lambda trial: trial.number):
+            for k, execution in enumerate(trial.executions):
+                values = {name: to_parameter(value) for name, value in trial.values.items()}
+                frame = pd.DataFrame(execution.history)
+                head = {"trial": trial.trial_id, "execution": k, **values}
+                for place, (name, value) in enumerate(head.items()):
+                    frame.insert(place, name, value)
+                frame.insert(len(head), "epoch", np.arange(1, len(frame) + 1))
+                if len(frame):
+                    parts.append(frame)
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def shown_run(self) -> tuple[Trial, int, Outcome] | None:
+        """The run that pictures show, with what they need: the best execution of the best trial,
+        or the best one so far of a study without a complete trial; `None` if none is kept."""
+        for trial in self.trials:
+            for k in range(len(trial.executions)):
+                outcome = load_outcome(execution_folder(self.folder, trial.trial_id, k))
+                if outcome is not None and outcome.shown is not None:
+                    return trial, k, outcome
+        return None
+
+    @property
+    def shown_by_earlier(self) -> bool:
+        """Whether an earlier version has kept the best run, in a layout that is not read."""
+        folders = (
+            execution_folder(self.folder, trial.trial_id, k)
+            for trial in self.trials[:1]
+            for k in range(len(trial.executions))
+        )
+        return any(found is not None and found.earlier for found in map(load_outcome, folders))
+
+    def best_model(self) -> Model | None:
+        """The model in `best`, of the objective's best epoch, or else `shown_model`.
+
+        Raises
+        ------
+        DataError
+            If what is kept of it is damaged.
+        """
+        best = self.folder / "best"
+        return load_model(best) if (best / "config.json").is_file() else self.shown_model()
+
+    @own_switches()
+    def shown_model(self) -> Model | None:
+        """The model of the run that pictures show, after its last epoch; `None` if none is kept.
+
+        Its validation latents are fresh, or co-trained if the run has not ended.
+
+        Raises
+        ------
+        DataError
+            If what is kept of the run is damaged.
+        """
+        found = self.shown_run()
+        if found is None:
+            return None
+        trial, k, outcome = found
+        try:
+            height, width, channels = self.about["image_shape"]
+            model = shown_model(
+                outcome,
+                self.config.parts(trial.values)[0],
+                self.config.data.scaler,
+                (height, width, channels),
+                self.config.data.pixel_range,
+                {
+                    "dataset": self.config.data.dataset,
+                    "class_names": self.about["class_names"],
+                    "trial": trial.trial_id,
+                    "execution": k,
+                    "epoch": len(outcome.history["loss"]),
+                    "values": {n: to_parameter(value) for n, value in trial.values.items()},
+                    "settings": to_dict(self.config),
+                    "data_fingerprint": self.about["data_fingerprint"],
+                },
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            folder = execution_folder(self.folder, trial.trial_id, k)
+            raise DataError(f"what is kept in {folder} is damaged: {error}.") from error
+        names, val_names = None, None
+        if (self.folder / NAMES).exists():  # not of a study of arrays, or of an earlier version
+            sizes = len(model.latents), len(model.val_latents)
+            names, val_names = read_names(self.folder / NAMES, *sizes)
+        return replace(model, names=names, val_names=val_names)
+
+
+def load_study(folder: Path | str) -> Study:
+    """Read a study from its folder.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no study, one of a newer version, or a damaged one.
+    """
+    folder = user_path(folder, "folder")
+    about = read_about(folder)
+    if about is None:
+        raise DataError(f"{folder} holds no study (there is no config.json in it).")
+    config = config_of(about, folder)
+    trials = rank(read_trials(folder, config), config.metric)
+    return Study(folder, config, about, trials)
+
+
+def write_histories(study: Study) -> None:
+    """Write `histories.csv`: the tidy table of all histories."""
+    write_file(study.folder / "histories.csv", study.histories.to_csv(index=False).encode())
