@@ -163,3 +163,12 @@ def test_every_truncation_and_what_is_added_is_noticed(path: Path, whole: bytes)
         assert_refused(path, whole[:length], f"{length} bytes of {len(whole)}")
     for tail in (b"\0", whole):
         assert_refused(path, whole + tail, tail)
+
+
+def test_json_with_a_mark_before_it_is_read_and_utf_16_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "some.json"
+    path.write_bytes('{"a": "ä"}'.encode("utf-8-sig"))
+    assert read_json(path) == {"a": "ä"}
+    path.write_bytes(b'{"a": 1}'.decode().encode("utf-16"))
+    with pytest.raises(DataError, match="is encoded in UTF-16; save it in UTF-8"):
+        read_json(path)

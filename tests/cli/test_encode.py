@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 from tests.cli.builders import call
 
-from autodecoder.model import load_model
+from autodecoder.model import load_model, save_model
 from autodecoder.report import placed
 
 
@@ -179,3 +180,13 @@ def test_what_cannot_be_is_told_in_a_sentence(
     assert err.count("\n") == 1
     assert message in err
     assert not Path("x.npy").exists()
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int64, np.float64])
+def test_arrays_are_read_in_the_range_of_the_training_and_pictures_as_they_are(dtype: type) -> None:
+    trained = replace(load_model("digits"), pixel_range=(0.0, 4080.0))
+    save_model(trained, Path("ranged"))
+    np.save("wide.npy", np.load("images.npy").astype(dtype) * 16)
+    for source in ("wide.npy", "folder:pictures"):
+        assert call("encode", "ranged", "--images", source, "--out", "x.npy") == 0
+        np.testing.assert_allclose(np.load("x.npy"), wanted(), atol=1e-3)

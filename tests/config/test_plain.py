@@ -350,3 +350,13 @@ def test_every_setting_of_the_original_has_one_of_ours() -> None:
         "save best model",
         "trackers",
     }  # besides "reset training", which is a command rather than a setting
+
+
+def test_a_mark_before_the_text_is_read_over_and_utf_16_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_bytes("seed = 3  # ä\n".encode("utf-8-sig"))
+    assert read_toml(path) == {"seed": 3}
+    for encoding, name in (("utf-16", "16"), ("utf-16-le", "16"), ("utf-32", "32")):
+        path.write_bytes("seed = 3\n".encode(encoding))
+        with pytest.raises(ConfigError, match=f"is encoded in UTF-{name}; save it in UTF-8"):
+            read_toml(path)
