@@ -10,6 +10,7 @@ from tests.cli.builders import QUICK, call, train
 
 from autodecoder.cli import progress
 from autodecoder.cli.console import console
+from autodecoder.cli.streams import Output
 from autodecoder.study import Progress
 
 NEWS = (
@@ -101,7 +102,8 @@ def test_the_bar_of_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(console, "_force_terminal", True)
-    monkeypatch.delenv("TERM", raising=False)
+    monkeypatch.setattr(Output, "isatty", lambda _self: True)
+    monkeypatch.setitem(console._environ, "TERM", "xterm")
     with progress.study_progress() as report:
         for news in NEWS:
             report(news)
@@ -118,6 +120,7 @@ def test_a_terminal_that_cannot_move_its_cursor_has_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(console, "_force_terminal", True)
+    monkeypatch.setattr(Output, "isatty", lambda _self: True)
     monkeypatch.setitem(console._environ, "TERM", "dumb")
     with progress.study_progress() as report:
         report(NEWS[-2])

@@ -33,7 +33,7 @@ app = App(
     default_parameter=Parameter(name_transform=lambda name: name, negative=()),
     result_action="return_value",
     suppress_keyboard_interrupt=False,
-    console=Console(),
+    console=Console(soft_wrap=False),
 )
 app.command(train)
 app.command(tune)

@@ -67,9 +67,9 @@ def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _has_bar() -> bool:
-    """Of the threads of another program several may run a command, and a terminal has one bar."""
+    """Not in logs that show colours, nor in threads of another program, which may be several."""
     alone = threading.current_thread() is threading.main_thread()
-    return alone and console.is_terminal and not console.is_dumb_terminal
+    return alone and console.is_interactive and console.file.isatty()
 
 
 def _texts(progress: Progress) -> tuple[str, str]:
@@ -88,17 +88,20 @@ class _Lines:
 
     def __init__(self) -> None:
         self._last = time.monotonic()
-        self._begin: tuple[float, int, int] | None = None
-        """When the first news of as many came, and how many were done then."""
+        self._begin = (self._last, 0)
+        """When the first news of what is under way came, and how many were done then."""
+        self._news = (0, 0)
+        """How many were done at the last news, and of how many."""
 
     def tell(self, text: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if self._begin is None or self._begin[2] != total or done < self._begin[1]:
-            self._begin = (now, done, total)
+        if total != self._news[1] or done < self._news[0]:
+            self._begin = (now, done)
+        self._news = (done, total)
         if now - self._last < SECONDS_BETWEEN_LINES:
             return
         self._last = now
-        since, before, _ = self._begin
+        since, before = self._begin
         left = ""
         if done > before:
             left = f"  about {_duration((now - since) * (total - done) / (done - before))} left"

@@ -123,15 +123,25 @@ STDOUT, STDERR = Output("stdout"), Output("stderr")
 class Console(RichConsole):
     """A console of these streams, whose tables are measured in the characters that are shown."""
 
-    def __init__(self, *, width: int | None = None, stderr: bool = False) -> None:
+    def __init__(
+        self, *, width: int | None = None, soft_wrap: bool = True, stderr: bool = False
+    ) -> None:
         # Plain text in notebooks too, where else each line would be a display of its own.
         super().__init__(
-            width=width, stderr=stderr, soft_wrap=True, markup=False, force_jupyter=False
+            width=width, stderr=stderr, soft_wrap=soft_wrap, markup=False, force_jupyter=False
         )
 
     @property
     def file(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  (never set)
         return STDERR if self.stderr else STDOUT
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether it has a bar; rich itself would look once, before `--json` turns to the other."""
+        return self.is_terminal and not self.is_dumb_terminal
+
+    @is_interactive.setter
+    def is_interactive(self, _: bool) -> None: ...
 
     def render_str(self, text: str, **options: Any) -> Text:
         # It may come from somebody else's file, which steers no terminal.
