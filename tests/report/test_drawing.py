@@ -80,7 +80,7 @@ def test_pictures_do_not_depend_on_the_environment(
         import numpy as np
         from autodecoder.report.figures import plot_plane
         from autodecoder.report.pictures import draw_figure
-        images = np.linspace(0, 1, 9 * 16).reshape(3, 3, 4, 4, 1)
+        images = np.arange(9 * 16, dtype=np.uint8).reshape(3, 3, 4, 4, 1)
         assert dict(os.environ) == before
         sys.stdout.buffer.write(draw_figure(plot_plane(images, (0, 1, 0, 1), ("a", "b"))))
     """

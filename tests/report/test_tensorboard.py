@@ -622,5 +622,9 @@ def test_the_hparams_tab_has_a_row_a_trial(dataset, fitted, tmp_path) -> None:
     assert settings["augment.enabled"] == "zoom-contrast"
     assert settings["early_stopping.enabled"] is False
     assert settings["objective"] == "val_loss"
-    assert set(settings) == {info["name"] for info in experiment["hparamInfos"]}
+    kinds = {info["name"]: info["type"] for info in experiment["hparamInfos"]}
     assert not {"data_dir", "search.space", "latent_learning_rate"} & set(settings)
+    assert set(settings) < set(kinds), "others may have a value in another study"
+    for name in ("latent_learning_rate", "latent_spread", "clip_norm", "base_width"):
+        assert kinds[name] == "DATA_TYPE_FLOAT64"
+    assert kinds["image_size"] == "DATA_TYPE_STRING"

@@ -20,8 +20,11 @@ from autodecoder.report.classes import (
     widen_by_legend,
 )
 from autodecoder.report.drawing import default_style, limit_to_view
+from autodecoder.report.thumbnails import shrink
 from autodecoder.study import Trial
 
+#: Longest side in pixels of an image beside others.
+_LARGEST = 256
 #: Colour of pixels that a mask hides.
 _HIDDEN = (86, 180, 233)
 MOST_CURVES = 10
@@ -35,8 +38,6 @@ _MOST_LINES = 8
 #: Times the least last value: how far up a scale of losses reaches at least, and up to where other
 #: last values stay in view.
 _TALL, _APART = 6, 20
-#: Of a curve without values.
-_NONE = np.array([-np.inf])
 _METRIC_LABELS = {
     "loss": "mean squared error",
     "mae": "mean absolute error",
@@ -99,7 +100,7 @@ def _limit_curves(panels: Sequence[Axes]) -> None:
     top = 1.05 * min(max(y.max() for y in curves.values()), reach)
     for axes in panels:
         axes.set_ylim(0, top)
-        above = [line for line in axes.lines if curves.get(line, _NONE).min() > top]
+        above = [line for line in axes.lines if line in curves and curves[line].min() > top]
         if above:
             labels = "\n".join(str(line.get_label()) for line in above)
             axes.set_title(f"above this scale:\n{labels}", loc="right", fontsize=8)
@@ -175,19 +176,17 @@ def plot_reconstructions(
 ) -> Figure:
     """Originals, below each what a mask leaves of it, if there is one, and its reconstruction; ten
     to a row."""
-    stacks = [originals, reconstructions]
+    stacks = [shrink(originals, _LARGEST), shrink(reconstructions, _LARGEST)]
     order = "originals above reconstructions"
     if mask is not None:
-        coloured = np.broadcast_to(originals, (*originals.shape[:3], 3))
-        stacks.insert(1, np.where(mask, coloured, _HIDDEN).astype(np.uint8))
+        coloured = np.broadcast_to(stacks[0], (*stacks[0].shape[:3], 3))
+        seen = shrink(np.where(mask, np.uint8(255), np.uint8(0)), _LARGEST) > 127
+        stacks.insert(1, np.where(seen, coloured, _HIDDEN).astype(np.uint8))
         order = "originals, what was seen of them, and reconstructions"
-    # Of other numbers of channels, the first is shown.
-    coloured = [np.broadcast_to(s if s.shape[3] == 3 else s[..., :1], (*s.shape[:3], 3))
-                for s in stacks]  # fmt: skip
+    coloured = [np.broadcast_to(s, (*s.shape[:3], 3)) for s in stacks]
     per_row = min(10, len(originals))
     sheet = _sheet(np.stack(coloured, axis=1), per_row)
-    height = per_row * sheet.shape[0] / sheet.shape[1] + 0.4
-    figure = Figure(figsize=(per_row, height), layout="constrained")
+    figure = Figure(figsize=_size(sheet, per_row), layout="constrained")
     figure.suptitle(literal(f"{title}: {order}"), fontsize=11)
     axes = figure.subplots()
     axes.set_axis_off()
@@ -211,17 +210,21 @@ def _sheet(columns: UInt8[np.ndarray, "n stacks height width 3"], per_row: int) 
     return sheet[:-gap]
 
 
+def _size(sheet: np.ndarray, per_row: int) -> tuple[float, float]:
+    """Of a figure, in inches: an inch an image, but neither a line nor a tower of thin ones."""
+    height = per_row * sheet.shape[0] / sheet.shape[1]
+    return float(per_row), float(np.clip(height, 0.8, 14)) + 0.4
+
+
 @default_style()
 def plot_interpolations(
     images: UInt8[np.ndarray, "rows steps height width channels"], *, title: str
 ) -> Figure:
     """Images on the way from one to another, a row a way."""
-    n_steps, height, width, channels = images.shape[1:]
-    shown = images if channels == 3 else images[..., :1]
-    flat = np.broadcast_to(shown, (*images.shape[:4], 3)).reshape(-1, 1, height, width, 3)
-    sheet = _sheet(flat, n_steps)
-    size = (n_steps, n_steps * sheet.shape[0] / sheet.shape[1] + 0.4)
-    figure = Figure(figsize=size, layout="constrained")
+    n_steps = images.shape[1]
+    shown = shrink(images.reshape(-1, *images.shape[2:]), _LARGEST)
+    sheet = _sheet(np.broadcast_to(shown, (*shown.shape[:3], 3))[:, None], n_steps)
+    figure = Figure(figsize=_size(sheet, n_steps), layout="constrained")
     figure.suptitle(literal(title), fontsize=11)
     axes = figure.subplots()
     axes.set_axis_off()
@@ -302,16 +305,16 @@ def plot_errors(
 
 @default_style()
 def plot_plane(
-    images: Float[np.ndarray, "rows columns height width channels"],
+    images: UInt8[np.ndarray, "rows columns height width channels"],
     view: Sequence[float],
     names: Sequence[str],
 ) -> Figure:
     """Images decoded on a grid over a plane of latents, each where its latent lies.
 
-    `view` is the left, right, bottom and top of the plane; pixels are from 0 to 1.
+    `view` is the left, right, bottom and top of the plane.
     """
     gap = max(1, round(0.08 * max(images.shape[2:4])))
-    images = np.pad(images, [(0, 0)] * 2 + [(0, gap)] * 2 + [(0, 0)], constant_values=1)
+    images = np.pad(images, [(0, 0)] * 2 + [(0, gap)] * 2 + [(0, 0)], constant_values=255)
     rows, columns, height, width, channels = images.shape
     whole = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
     # Of other numbers of channels, the first is shown; in colours, since the size of matplotlib's

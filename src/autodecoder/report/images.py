@@ -67,7 +67,8 @@ def write_samples(
         _write_folder(pieces, n, path)
     elif kind == ".png":
         images = _to_bytes(np.concatenate(list(pieces)))
-        _save(path, [_grid(_enlarge(images), n if in_row else math.ceil(math.sqrt(n)))])
+        per_row = n if in_row else _per_row(n, *images.shape[1:3])
+        _save(path, [_grid(_enlarge(images), per_row)])
     elif kind == ".gif":
         _save(path, list(_enlarge(_to_bytes(np.concatenate(list(pieces))))))
     else:
@@ -167,6 +168,11 @@ def _write_array(file: Writable, pieces: Iterator[np.ndarray], shape: tuple[int,
 
 def _to_bytes(images: Float[np.ndarray, "n height width channels"]) -> UInt8[np.ndarray, "..."]:
     return np.rint(255 * images).astype(np.uint8)
+
+
+def _per_row(n: int, height: int, width: int) -> int:
+    """So many images side by side that the picture is about as wide as high."""
+    return min(n, max(1, math.ceil(math.sqrt(n * height / width))))
 
 
 def _factor(height: int, width: int) -> int:

@@ -1,5 +1,6 @@
 """What there is to see of a model: its latents, how well it fits, and what it decodes to."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ from autodecoder.report.figures import (
     plot_reconstructions,
 )
 from autodecoder.report.plane import latent_plane, plane_grid, plane_view, principal_scores
+from autodecoder.report.thumbnails import shrink
 from autodecoder.study.validate import choose_shown
 from autodecoder.text import legible
 
@@ -26,8 +28,10 @@ _N_EXTREME = 10
 #: Ways from one image to another, and images on each.
 _N_WAYS = 5
 _N_ON_THE_WAY = 10
-#: Images decoded at once.
-_PIECE = 2000
+#: Longest side in pixels of an image on the plane.
+_ON_PLANE = 64
+#: Images decoded at once, and numbers in them.
+_PIECE, _MOST_NUMBERS = 2000, 100_000_000
 
 
 def draw_latents(
@@ -115,8 +119,9 @@ def _losses(
 ) -> Float[np.ndarray, " n"]:
     """Mean squared error of each image, in the scaled space."""
     losses = np.empty(len(images), np.float32)
-    for start in range(0, len(images), _PIECE):
-        part = slice(start, start + _PIECE)
+    piece = min(_PIECE, max(1, _MOST_NUMBERS // math.prod(model.image_shape)))
+    for start in range(0, len(images), piece):
+        part = slice(start, start + piece)
         difference = model.decode(latents[part]) - images.images[part] / np.float32(255)
         losses[part] = (difference**2).mean((1, 2, 3))
     return losses * SCALINGS[model.scaler].span ** 2
@@ -136,8 +141,11 @@ def draw_decoded(model: Model) -> dict[str, Figure]:
     plane = latent_plane(model.latents)
     view = plane_view(model, plane)
     grid = plane_grid(plane, view)
-    images = model.decode(grid.reshape(-1, model.latent_dims))
-    images = np.nan_to_num(images.reshape(*grid.shape[:2], *model.image_shape))
+    latents = grid.reshape(-1, model.latent_dims)
+    # In two parts, so that large images are small before there are more.
+    halves = np.array_split(latents, 2)
+    images = np.concatenate([shrink(_to_pixels(model.decode(h)), _ON_PLANE) for h in halves])
+    images = images.reshape(*grid.shape[:2], *images.shape[1:])
     figures = {"latent_plane": plot_plane(images, view, plane.names)}
     validated = len(model.val_latents) > 1
     ends = model.val_latents if validated else model.latents

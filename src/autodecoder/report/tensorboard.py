@@ -18,18 +18,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
-from tensorboardX.proto.api_pb2 import Status
 from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from tensorboardX.record_writer import masked_crc32c
-from tensorboardX.summary import Summary, histogram, hparams
+from tensorboardX.summary import Summary, histogram
 
-from autodecoder.config import StudyConfig, to_dict
+from autodecoder.config import StudyConfig
 from autodecoder.core.decoder import Decoder
 from autodecoder.core.fit import Snapshot
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
 from autodecoder.report.classes import class_colours
+from autodecoder.report.hparams import describe_trial
+from autodecoder.report.thumbnails import shrink
 from autodecoder.report.view import Bounds, view_bounds
 from autodecoder.study.observer import RunInfo
 from autodecoder.study.results import Trial
@@ -43,15 +43,14 @@ _HISTOGRAM_SAMPLE = 100_000
 _N_BINS = 64
 #: Images side by side in a grid of reconstructions.
 _PER_ROW = 10
+#: Longest side of an image in it, in pixels.
+_LARGEST = 128
 #: Side length of the plane of latents in pixels, and the width of a legend of at most ten names.
 _SIDE, _LEGEND, _MOST_NAMES = 512, 104, 10
 #: Palette of the pictures of latents: the paper, the training cloud behind the validation latents,
 #: then the classes.
 _WHITE, _GREY, _FIRST_CLASS = 0, 1, 2
 _MOST_COLOURS = 256 - _FIRST_CLASS
-#: `HParamInfo.differs = true` in the encoding of protocol buffers: TensorBoard's field 7, which
-#: tensorboardX does not know.
-_DIFFERS = b"\x38\x01"
 
 
 class TensorBoardWriter:
@@ -128,18 +127,15 @@ class TensorBoardWriter:
         for name in ("loss", "val_loss") if len(self._dataset.val) else ("loss",):
             last = [execution.last(name) for execution in trial.executions]
             metrics[f"last/{name}"] = float(np.mean(last or [math.nan]))
-        # Every trial announces all metrics: TensorBoard takes its columns from one trial only.
-        experiment, start, end = hparams(_settings(self._config, trial.values), metrics)
-        _mark_searched(experiment.value[0].metadata.plugin_data, self._config.searched)
-        if not math.isfinite(trial.score):
-            _declare_failed(end.value[0].metadata.plugin_data)
+        failed = not math.isfinite(trial.score)
+        experiment, start, end = describe_trial(self._config, trial.values, metrics, failed=failed)
         epochs = max((execution.epochs for execution in trial.executions), default=0)
         scalars = [
             Summary.Value(tag=tag, simple_value=value)
             for tag, value in metrics.items()
             if math.isfinite(value)
         ]
-        parts = (experiment.value, start.value, scalars, end.value)
+        parts = (experiment, start, scalars, end)
         events = [_event(epochs, part) for part in parts]
         _EventFile(folder, first_step=0).append(events)
 
@@ -229,44 +225,6 @@ def _scalar_tag(metric: str) -> str:
         if metric.startswith(prefix):
             return replacement + metric.removeprefix(prefix)
     return f"train/{metric}"
-
-
-# HParams
-
-
-def _settings(config: StudyConfig, values: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of a trial by short names, as far as they have a value."""
-    flat: dict[str, Any] = {}
-    for part, content in to_dict(config).items():
-        if not isinstance(content, dict):
-            flat[part] = content
-            continue
-        prefix = "" if part in ("data", "decoder", "fit") else f"{part}."
-        flat |= {prefix + name: value for name, value in content.items()}
-    del flat["search.space"]  # the trial's own values stand for it
-    flat |= values
-    return {
-        name: "-".join(map(str, value)) or "none" if isinstance(value, list | tuple) else value
-        for name, value in flat.items()
-        if value is not None
-    }
-
-
-def _mark_searched(plugin: Any, names: Sequence[str]) -> None:
-    """Say which settings differ between trials: TensorBoard shows those first, and the others by
-    their names."""
-    content = HParamsPluginData.FromString(plugin.content)
-    for info in content.experiment.hparam_infos:
-        if info.name in names:
-            info.MergeFromString(_DIFFERS)
-    plugin.content = content.SerializeToString()
-
-
-def _declare_failed(plugin: Any) -> None:
-    """Change what says that a trial ended well, the only case that tensorboardX knows."""
-    content = HParamsPluginData.FromString(plugin.content)
-    content.session_end_info.status = Status.Value("STATUS_FAILURE")
-    plugin.content = content.SerializeToString()
 
 
 # Histograms
@@ -365,7 +323,9 @@ def _mosaic(
     originals: UInt8[np.ndarray, "n height width channels"],
     reconstructions: UInt8[np.ndarray, "n height width channels"],
 ) -> UInt8[np.ndarray, "..."]:
-    """Originals, and below each its reconstruction, on white; small images enlarged."""
+    """Originals, and below each its reconstruction, on white; small images enlarged, large ones
+    made smaller."""
+    originals, reconstructions = (shrink(i, _LARGEST) for i in (originals, reconstructions))
     n, height, width, channels = originals.shape
     factor = max(1, round(64 / max(height, width)))
     pairs = np.stack([originals, reconstructions], axis=1).repeat(factor, 2).repeat(factor, 3)

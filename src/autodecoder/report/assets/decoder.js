@@ -80,6 +80,8 @@ function paint(canvas, shape, pixels) {
   const [height, width, channels] = shape;
   canvas.width = width;
   canvas.height = height;
+  // What is all but a line fills its place, since nobody would see it in its own proportions.
+  canvas.style.objectFit = Math.max(height, width) > 16 * Math.min(height, width) ? "fill" : "";
   const context = canvas.getContext("2d"), image = context.createImageData(width, height);
   for (let p = 0; p < width * height; p++) {
     for (let c = 0; c < 3; c++) {

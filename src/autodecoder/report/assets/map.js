@@ -392,7 +392,7 @@ function drawImages(map, context, shape, decodeAt, n = Math.max(6, Math.round(ma
     for (let column = 0; column < n; column++) {
       const a = left + ((column + 0.5) / n) * (right - left), b = top - ((row + 0.5) / n) * (top - bottom);
       paint(small, shape, decodeAt([a, b]));
-      context.drawImage(small, column * side, row * side, width * scale, height * scale);
+      context.drawImage(small, column * side, row * side, Math.max(2, width * scale), Math.max(2, height * scale));
     }
   }
 }
