@@ -193,7 +193,7 @@ def refuse_special(path: Path) -> None:
 
 def _refuse_deep(content: Any) -> None:
     """What is nested more deeply than any file here would end whoever walks it by recursion."""
-    level = [content]
+    level = [content] if isinstance(content, dict | list) else []
     for _ in range(_DEEPEST):
         inner = (part.values() if isinstance(part, dict) else part for part in level)
         level = [one for parts in inner for one in parts if isinstance(one, dict | list)]

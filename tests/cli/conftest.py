@@ -39,14 +39,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     digits = ad.load_dataset("digits", examples_frac=0.1)
     images = digits.val.images[:6]
     quick = ad.fit_config("fast", num_epochs=3)
-    config = ad.DecoderConfig(arch=(16,))
+    config = ad.DecoderConfig(arch=(16,), batch_norm=True)
     model = ad.fit_model(
         digits.train.images, decoder=config, fit=quick, learning_rate=1e-2, val_images=images
     )
     ad.save_model(model, folder / "digits")
     np.save(folder / "images.npy", images)
     table = np.random.default_rng(0).normal(7, [1, 2, 3, 4, 5], size=(40, 5))
-    config = ad.DecoderConfig(arch=(16,), latent_dims=3)
+    config = ad.DecoderConfig(arch=(16,), latent_dims=3, batch_norm=True)
     model = ad.fit_model(table, decoder=config, fit=quick, learning_rate=1e-2, scaler="standardize")
     ad.save_model(model, folder / "features")
     np.save(folder / "table.npy", table)

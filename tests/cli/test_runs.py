@@ -196,7 +196,9 @@ def test_a_setting_that_is_searched_is_shown_with_its_values(
     """Not with the one beside the search, which no trial has."""
     space = {"learning_rate": (1e-3,), "latent_dims": Range(3, 9), "arch": ((8,), (16, 16))}
     search = SearchConfig(space, sampler="random", max_trials=2)
-    config = StudyConfig(decoder=DecoderConfig(arch=(99,), latent_dims=77), search=search)
+    config = StudyConfig(
+        decoder=DecoderConfig(arch=(99,), latent_dims=77, batch_norm=True), search=search
+    )
     print_studies([Study(tmp_path, config, {}, ())], [])
     out = capsys.readouterr().out
     assert "  8, 16-16  " in out

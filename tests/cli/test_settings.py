@@ -162,7 +162,7 @@ def test_storage_and_reset_are_passed_on(asked: list[Asked]) -> None:
 # Flags, file, recipe, defaults
 
 #: Where that recipe departs from the default.
-ORIGINAL = {
+ORIGINAL = {"decoder.batch_norm": True} | {
     f"fit.{name}": value
     for name, value in RECIPES["original"].items()
     if value != RECIPES["fast"][name]

@@ -21,7 +21,7 @@ KEY = jax.random.key(0)
 #: What the tests of populations share, so that they share its programs too: all that a run may be
 #: watched for, and a calm start, without which rounding would be amplified.
 WATCHED = RunConfig(
-    decoder=DecoderConfig(arch=(24, 48)),
+    decoder=DecoderConfig(arch=(24, 48), batch_norm=True),
     fit=fit_config("original", num_epochs=12, batch_size=100, latent_start="normal"),
     scaler="standard",
     image_shape=(8, 8, 1),

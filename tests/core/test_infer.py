@@ -28,7 +28,7 @@ ALL_STARTS = ("nearest", "grid", "learned", "zeros", "random")
 def trained() -> tuple[RunState, Images]:
     images = digits(1438, 359)
     config = run_config(
-        decoder=DecoderConfig(arch=(64, 128)),
+        decoder=DecoderConfig(arch=(64, 128), batch_norm=True),
         fit=fit_config("original", num_epochs=30, batch_size=128),
     )
     return run(30, config, rates(3e-3), images).state, images

@@ -219,9 +219,15 @@ def test_signed_and_unsigned_labels_stay_whole_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "npz", "npy"])
-@pytest.mark.parametrize("place", ["~nosuchuser/x", "x" * 5000])
-def test_what_is_no_path_is_told(kind: str, place: str) -> None:
-    with pytest.raises(DataError, match="cannot be used as a path"):
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("~nosuchuser/x", "dataset cannot be ~nosuchuser/x: there is no user nosuchuser"),
+        ("x" * 5000, "cannot be used as a path"),
+    ],
+)
+def test_what_is_no_path_is_told(kind: str, place: str, told: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=told):
         load_dataset(f"{kind}:{place}")
 
 

@@ -28,7 +28,7 @@ DIMS = 3
 
 
 def make(scaler: str = "standard", **decoder: Any) -> Model:
-    config = DecoderConfig(**{"arch": (8, 5), "latent_dims": DIMS, **decoder})
+    config = DecoderConfig(**{"arch": (8, 5), "latent_dims": DIMS, "batch_norm": True, **decoder})
     latents = np.random.default_rng(0).normal(size=(9, DIMS)).astype(np.float32)
     drawn = init_decoder(jax.random.key(0), config, 6, SCALINGS[scaler].output_activation)
     drawn = estimate_statistics(drawn, jnp.asarray(latents))

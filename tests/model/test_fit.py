@@ -149,7 +149,11 @@ def test_features_come_back_in_their_units(iris: tuple[np.ndarray, np.ndarray]) 
             {"scaler": "standardize", "augment": AugmentConfig(enabled=("zoom",))},
             "augmentation is for pixels",
         ),
-        (np.zeros((1, 4)), {"decoder": DecoderConfig(arch=(4,))}, "needs two images"),
+        (
+            np.zeros((1, 4)),
+            {"decoder": DecoderConfig(arch=(4,), batch_norm=True)},
+            "needs two images",
+        ),
     ],
 )
 def test_what_cannot_be_fitted_is_told(images: Any, options: dict[str, Any], message: str) -> None:

@@ -30,7 +30,7 @@ EPOCHS = 20
 #: Four runs.
 CONFIG = StudyConfig(
     data=DataConfig(examples_frac=0.3),
-    decoder=DecoderConfig(arch=(16,)),
+    decoder=DecoderConfig(arch=(16,), batch_norm=True),
     fit=FitConfig(num_epochs=EPOCHS, batch_size=100),
     infer=InferConfig(n_candidates=100, n_steps=5),
     search=SearchConfig({"learning_rate": RATES}),
@@ -143,7 +143,7 @@ def files(folder: Path) -> set[str]:
 
 def assert_finished_files(folder: Path, n_executions: int = 2) -> None:
     """Nothing is left of checkpoints, temporary files and the locks of processes."""
-    expected = {"config.json", "histories.csv", "trials/*/trial.json"}
+    expected = {"config.json", "histories.csv", "images.csv", "trials/*/trial.json"}
     expected |= {f"trials/*/execution-{k}/history.csv" for k in range(n_executions)}
     found = files(folder)
     outcomes = {name for name in found if name.endswith("/outcome.safetensors")}

@@ -19,7 +19,7 @@ from autodecoder.study.results import DIVERGED, FAILED, UNFINISHED, Trial
 SPACE = {"learning_rate": (1e-3, 1e-2), "arch": ((16, 8), (4,)), "batch_norm": (True,)}
 SETTINGS = StudyConfig(
     data=DataConfig(data_dir=Path("some/where")),
-    decoder=DecoderConfig(arch=(16, 8)),
+    decoder=DecoderConfig(arch=(16, 8), batch_norm=True),
     search=SearchConfig(SPACE),
     executions_per_trial=2,
     seed=7,

@@ -87,7 +87,7 @@ def test_a_storage_that_cannot_be_used_is_named_at_once(
     open_folder(folder, CONFIG, digits, describe("study.db", url))
     with pytest.raises(StorageError):
         run_study(CONFIG, digits, folder, storage=url)
-    assert files(folder) == {"config.json"}
+    assert files(folder) == {"config.json", "images.csv"}
 
 
 @pytest.mark.parametrize(

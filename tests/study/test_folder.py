@@ -184,7 +184,7 @@ def test_starting_over_clears_the_study_and_nothing_else(
         (replace(CONFIG, seed=6), r"seed was 5, now 6"),
         (replace(CONFIG, objective="loss"), r"objective was 'val_loss', now 'loss'"),
         (
-            replace(CONFIG, decoder=DecoderConfig(arch=(500, 500))),
+            replace(CONFIG, decoder=DecoderConfig(arch=(500, 500), batch_norm=True)),
             r"decoder\.arch was \[16\], now \[500, 500\]",
         ),
         (

@@ -26,7 +26,7 @@ from autodecoder.study import Study, run_study
 N_RUNS = 4
 #: Of a width of its own, as another module of the same process may have compiled the usual one
 #: with little optimisation.
-OWN = replace(CONFIG, decoder=DecoderConfig(arch=(17,)))
+OWN = replace(CONFIG, decoder=DecoderConfig(arch=(17,), batch_norm=True))
 
 
 @pytest.fixture(scope="module")
