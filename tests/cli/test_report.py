@@ -1,12 +1,15 @@
 """`autodecoder report`: a page for a study, and for a model."""
 
 import json
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.cli.builders import QUICK, call, train
 
 from autodecoder.model import load_model
@@ -124,3 +127,28 @@ def test_what_has_no_page(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         assert out == ""
         assert message in err
         assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems know no such names")
+def test_images_in_a_folder_whose_name_is_no_utf_8(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The study, its page and its TensorBoard files are written, whatever the path is."""
+    images = tmp_path / os.fsdecode(b"caf\xe9")
+    rng = np.random.default_rng(0)
+    for name in ("a", os.fsdecode(b"\xe9")):
+        (images / name).mkdir(parents=True)
+        for k in range(6):
+            pixels = rng.integers(0, 256, (8, 8), np.uint8)
+            Image.fromarray(pixels).save(images / name / f"{k}.png")
+    out = tmp_path / "study"
+    data = (f"--dataset=folder:{images}", "--image_size=8", "--examples_frac=0", "--batch_size=4")
+    fit = ("--arch=8", "--num_epochs=2", "--executions_per_trial=1", "--lr=1e-2")
+    for json_ in ((), ("--json",)):
+        assert call("train", *data, *fit, "--save_best_model", "--out", out, *json_) == 0
+    assert "caf?" in (out / "report" / "index.html").read_text("utf-8")
+    for command in (("report", out), ("report", out / "best"), ("info", out / "best")):
+        assert call(*command) == 0
+        assert call(*command, "--json") == 0
+    assert capsys.readouterr().err.count("error") == 0

@@ -291,5 +291,5 @@ def _encode(content: bytes) -> str:
 def _write(path: Path, context: dict[str, Any]) -> Path:
     names = ("model", "is_live", "plane_text", "histories", "trials", "facts", "settings")
     parts = dict.fromkeys((*names, "figures_text"))
-    write_file(path, render("page.html.jinja", parts | context).encode("utf-8"))
+    write_file(path, render("page.html.jinja", parts | context).encode("utf-8", "replace"))
     return path

@@ -29,6 +29,7 @@ from autodecoder.core.decoder import Decoder
 from autodecoder.core.fit import Snapshot
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
+from autodecoder.files import readable
 from autodecoder.report.classes import class_colours
 from autodecoder.study.observer import RunInfo
 from autodecoder.study.results import Trial
@@ -240,12 +241,11 @@ def _settings(config: StudyConfig, values: Mapping[str, Any]) -> dict[str, Any]:
             flat[part] = content
             continue
         prefix = "" if part in ("data", "decoder", "fit") else f"{part}."
-        flat |= {prefix + name: value for name, value in content.items()}
+        flat |= {prefix + name: readable(value) for name, value in content.items()}
     del flat["search.space"]  # the trial's own values stand for it
-    flat |= values
     return {
         name: "-".join(map(str, value)) or "none" if isinstance(value, list | tuple) else value
-        for name, value in flat.items()
+        for name, value in (flat | dict(values)).items()
         if value is not None
     }
 

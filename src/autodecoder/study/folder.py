@@ -1,7 +1,6 @@
 """The project folder of a study: what it holds, and how it is read back."""
 
 import contextlib
-import os
 import platform
 import re
 import secrets
@@ -26,7 +25,7 @@ from autodecoder.config import (
 )
 from autodecoder.data import Dataset
 from autodecoder.errors import ConfigError, DataError, OutputError
-from autodecoder.files import read_json, write_file, write_json
+from autodecoder.files import read_json, readable, write_file, write_json
 from autodecoder.model import Model, load_model
 from autodecoder.study.checkpoint import Outcome, load_outcome
 from autodecoder.study.database import describe
@@ -286,7 +285,7 @@ def _describe(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, 
     packages = ("jax", "jaxlib", "numpy", "optax", "optuna")
     return {
         "schema": SCHEMA,
-        "study": f"{_text(folder.resolve().name)}-{secrets.token_hex(4)}",
+        "study": f"{readable(folder.resolve().name)}-{secrets.token_hex(4)}",
         "settings": to_dict(config),
         "data_fingerprint": dataset.fingerprint,
         "n_train": len(dataset.train),
@@ -300,11 +299,6 @@ def _describe(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, 
         },
         "device": jax.devices()[0].device_kind,
     }
-
-
-def _text(name: str) -> str:
-    """The name of a file as a database takes it: what is no UTF-8 in it is replaced."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _check_same(
