@@ -113,6 +113,11 @@ def sweep_temporary(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def readable(value: Any) -> Any:
+    """A text without what is no UTF-8, as the path of a file may hold; any other value as it is."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
 #: What file systems without locks answer: Lustre by default, some network and user-space ones.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 

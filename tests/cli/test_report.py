@@ -5,12 +5,16 @@ import os
 import re
 import shutil
 import sys
+<<<<<<< HEAD
 from dataclasses import replace
+=======
+>>>>>>> store
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.cli.builders import QUICK, call, train
 
 from autodecoder.cli.inputs import data_of_model
@@ -133,6 +137,7 @@ def test_what_has_no_page(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         assert err.count("\n") == 1
 
 
+<<<<<<< HEAD
 def of_stranger(kept: Path, folder: Path, source: str, **about: Any) -> Path:
     """A model whose settings name a data set that this account has not trained on."""
     shutil.copytree(kept / "best", folder)
@@ -251,3 +256,28 @@ def test_images_of_another_shape_are_not_shown(
     (model / "config.json").write_text(json.dumps(content))
     assert call("report", model) == 0
     assert "images of another shape" in capsys.readouterr().out
+=======
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems know no such names")
+def test_images_in_a_folder_whose_name_is_no_utf_8(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The study, its page and its TensorBoard files are written, whatever the path is."""
+    images = tmp_path / os.fsdecode(b"caf\xe9")
+    rng = np.random.default_rng(0)
+    for name in ("a", os.fsdecode(b"\xe9")):
+        (images / name).mkdir(parents=True)
+        for k in range(6):
+            pixels = rng.integers(0, 256, (8, 8), np.uint8)
+            Image.fromarray(pixels).save(images / name / f"{k}.png")
+    out = tmp_path / "study"
+    data = (f"--dataset=folder:{images}", "--image_size=8", "--examples_frac=0", "--batch_size=4")
+    fit = ("--arch=8", "--num_epochs=2", "--executions_per_trial=1", "--lr=1e-2")
+    for json_ in ((), ("--json",)):
+        assert call("train", *data, *fit, "--save_best_model", "--out", out, *json_) == 0
+    assert "caf?" in (out / "report" / "index.html").read_text("utf-8")
+    for command in (("report", out), ("report", out / "best"), ("info", out / "best")):
+        assert call(*command) == 0
+        assert call(*command, "--json") == 0
+    assert capsys.readouterr().err.count("error") == 0
+>>>>>>> store

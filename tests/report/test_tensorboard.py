@@ -324,7 +324,7 @@ def test_the_second_dimension_points_upward_and_validation_lies_over_grey(tmp_pa
         rows, columns = np.nonzero((pixels[:, :512] == colour).all(axis=-1))
         return np.array([columns.mean(), rows.mean()]) / 512
 
-    low, high = 0.5 - 0.5 / 1.16, 0.5 + 0.5 / 1.16
+    low, high = 0.5 - 0.5 / 1.12, 0.5 + 0.5 / 1.12
     np.testing.assert_allclose(place(train, first), (low, high), atol=0.01)
     np.testing.assert_allclose(place(train, second), (high, low), atol=0.01)
     middle = low + (high - low) / 4

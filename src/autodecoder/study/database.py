@@ -122,7 +122,8 @@ def _absolute(url: URL, storage: str) -> URL:
             f"slashes), got {_hide(storage)!r}."
         )
     if not path.startswith("file:"):
-        return url.set(database=os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 (a link keeps its name)
+        # By `os.path`: a link keeps its name, and a user's name that is not known is no error.
+        return url.set(database=os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111
     path = path.removeprefix("file:")
     return url if path.startswith("/") else _sqlite(Path(unquote(path)), url)
 

@@ -1,7 +1,6 @@
 """The project folder of a study: what it holds, and how it is read back."""
 
 import contextlib
-import os
 import platform
 import re
 import secrets
@@ -29,7 +28,13 @@ from autodecoder.data.known import remember
 from autodecoder.data.names import FILE as NAMES
 from autodecoder.data.names import Named, format_names
 from autodecoder.errors import ConfigError, DataError, OutputError
+<<<<<<< HEAD
 from autodecoder.files import read_json, write_file, write_json
+=======
+from autodecoder.files import read_json, readable, write_file, write_json
+from autodecoder.model import Model, load_model
+from autodecoder.study.checkpoint import Outcome, load_outcome
+>>>>>>> store
 from autodecoder.study.database import describe
 from autodecoder.study.records import (
     read_trial_files,
@@ -169,7 +174,7 @@ def _describe(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, 
     packages = ("jax", "jaxlib", "numpy", "optax", "optuna")
     return {
         "schema": SCHEMA,
-        "study": f"{_text(folder.resolve().name)}-{secrets.token_hex(4)}",
+        "study": f"{readable(folder.resolve().name)}-{secrets.token_hex(4)}",
         "settings": to_dict(config),
         "data_fingerprint": dataset.fingerprint,
         "n_train": len(dataset.train),
@@ -183,11 +188,6 @@ def _describe(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, 
         },
         "device": jax.devices()[0].device_kind,
     }
-
-
-def _text(name: str) -> str:
-    """The name of a file as a database takes it: what is no UTF-8 in it is replaced."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _check_same(
