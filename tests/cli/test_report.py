@@ -5,10 +5,7 @@ import os
 import re
 import shutil
 import sys
-<<<<<<< HEAD
 from dataclasses import replace
-=======
->>>>>>> store
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +134,6 @@ def test_what_has_no_page(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         assert err.count("\n") == 1
 
 
-<<<<<<< HEAD
 def of_stranger(kept: Path, folder: Path, source: str, **about: Any) -> Path:
     """A model whose settings name a data set that this account has not trained on."""
     shutil.copytree(kept / "best", folder)
@@ -256,7 +252,8 @@ def test_images_of_another_shape_are_not_shown(
     (model / "config.json").write_text(json.dumps(content))
     assert call("report", model) == 0
     assert "images of another shape" in capsys.readouterr().out
-=======
+
+
 @pytest.mark.usefixtures("no_pictures")
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems know no such names")
 def test_images_in_a_folder_whose_name_is_no_utf_8(
@@ -280,4 +277,3 @@ def test_images_in_a_folder_whose_name_is_no_utf_8(
         assert call(*command) == 0
         assert call(*command, "--json") == 0
     assert capsys.readouterr().err.count("error") == 0
->>>>>>> store

@@ -12,6 +12,7 @@ from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from tensorboardX.summary import hparams
 
 from autodecoder.config import StudyConfig, to_dict
+from autodecoder.files import readable
 
 #: `HParamInfo.differs = true` in the encoding of protocol buffers: TensorBoard's field 7, which
 #: tensorboardX does not know.
@@ -42,7 +43,7 @@ def _settings(config: StudyConfig, values: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for part, content in to_dict(config).items():
         items = content.items() if isinstance(content, dict) else [("", content)]
-        flat |= {_short(part, name): value for name, value in items}
+        flat |= {_short(part, name): readable(value) for name, value in items}
     del flat["search.space"]  # the trial's own values stand for it
     flat |= values
     return {

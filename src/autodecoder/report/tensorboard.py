@@ -27,7 +27,6 @@ from autodecoder.core.decoder import Decoder
 from autodecoder.core.fit import Snapshot
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
-from autodecoder.files import readable
 from autodecoder.report.classes import class_colours
 from autodecoder.report.hparams import describe_trial
 from autodecoder.report.thumbnails import shrink
@@ -228,46 +227,6 @@ def _scalar_tag(metric: str) -> str:
     return f"train/{metric}"
 
 
-<<<<<<< HEAD
-=======
-# HParams
-
-
-def _settings(config: StudyConfig, values: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of a trial by short names, as far as they have a value."""
-    flat: dict[str, Any] = {}
-    for part, content in to_dict(config).items():
-        if not isinstance(content, dict):
-            flat[part] = content
-            continue
-        prefix = "" if part in ("data", "decoder", "fit") else f"{part}."
-        flat |= {prefix + name: readable(value) for name, value in content.items()}
-    del flat["search.space"]  # the trial's own values stand for it
-    return {
-        name: "-".join(map(str, value)) or "none" if isinstance(value, list | tuple) else value
-        for name, value in (flat | dict(values)).items()
-        if value is not None
-    }
-
-
-def _mark_searched(plugin: Any, names: Sequence[str]) -> None:
-    """Say which settings differ between trials: TensorBoard shows those first, and the others by
-    their names."""
-    content = HParamsPluginData.FromString(plugin.content)
-    for info in content.experiment.hparam_infos:
-        if info.name in names:
-            info.MergeFromString(_DIFFERS)
-    plugin.content = content.SerializeToString()
-
-
-def _declare_failed(plugin: Any) -> None:
-    """Change what says that a trial ended well, the only case that tensorboardX knows."""
-    content = HParamsPluginData.FromString(plugin.content)
-    content.session_end_info.status = Status.Value("STATUS_FAILURE")
-    plugin.content = content.SerializeToString()
-
-
->>>>>>> store
 # Histograms
 
 

@@ -28,13 +28,7 @@ from autodecoder.data.known import remember
 from autodecoder.data.names import FILE as NAMES
 from autodecoder.data.names import Named, format_names
 from autodecoder.errors import ConfigError, DataError, OutputError
-<<<<<<< HEAD
-from autodecoder.files import read_json, write_file, write_json
-=======
 from autodecoder.files import read_json, readable, write_file, write_json
-from autodecoder.model import Model, load_model
-from autodecoder.study.checkpoint import Outcome, load_outcome
->>>>>>> store
 from autodecoder.study.database import describe
 from autodecoder.study.records import (
     read_trial_files,
