@@ -17,11 +17,10 @@ def shrink(
     factor = longest / max(height, width)
     if factor >= 1:
         return images
-    size = (max(1, round(factor * height)), max(1, round(factor * width)))
-    small = np.empty((n, *size, channels), np.uint8)
+    rows, columns = max(1, round(factor * height)), max(1, round(factor * width))
+    small = np.empty((n, rows, columns, channels), np.uint8)
     for k, image in enumerate(images):
         whole = Image.fromarray(np.ascontiguousarray(image if channels == 3 else image[..., 0]))
-        small[k] = np.asarray(whole.resize(size[::-1], Image.Resampling.BOX)).reshape(
-            *size, channels
-        )
+        resized = np.asarray(whole.resize((columns, rows), Image.Resampling.BOX))
+        small[k] = resized.reshape(rows, columns, channels)
     return small
