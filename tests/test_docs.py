@@ -42,7 +42,8 @@ def make_cli() -> ModuleType:
 @pytest.mark.parametrize(
     "name",
     [
-        "autodecoder.config.parts",
+        "autodecoder.config.notation",
+        "autodecoder.config.sources",
         "autodecoder.config.plain",
         "autodecoder.config.search",
         "autodecoder.data.load",
