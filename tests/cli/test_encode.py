@@ -2,6 +2,7 @@
 
 import csv
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +57,17 @@ def test_latents_are_found_piece_by_piece(
         assert rows[0]["converged"] in ("yes", "no")
         found = np.array([[row["latent_0"], row["latent_1"]] for row in rows], np.float32)
     np.testing.assert_allclose(found, wanted(), atol=1e-5)
+
+
+def test_a_doubt_about_images_is_told_as_all_else_is(capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("dark.npy", (np.load("images.npy") > 127).astype(np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert call("encode", "digits", "--images", "dark.npy", "--out", "x.npy", "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["n_images"] == 6
+    assert err.startswith("warning: images hold only 0 and 1, where white is 255; ")
+    assert err.count("\n") == 1
 
 
 def test_a_program_gets_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:

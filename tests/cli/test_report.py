@@ -213,6 +213,30 @@ def test_ones_own_images_are_opened_again(
     assert "not as it was at the training" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
+@pytest.mark.usefixtures("no_pictures")
+def test_images_split_by_a_table_are_named_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (40, 4, 4)).astype(np.uint8)
+    np.savez("mine.npz", images=images)
+    Path("split.csv").write_text(
+        "".join(f"{i},{'val' if i % 7 == 0 else 'train'}\n" for i in range(40))
+    )
+    flags = ("--arch=8", "--num_epochs=1", "--executions_per_trial=1", "--lr=1e-2", "--seed=1")
+    named = ("--dataset=npz:mine.npz", "--split_by=split.csv")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert train(*flags, *named, "--batch_size=8", "--examples_frac=1", "--out=study") == 0
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another account"))
+    assert call("report", "study", "--split_by=split.csv") == 2
+    assert "split_by must come with dataset" in capsys.readouterr().err
+    assert call("report", "study", "--dataset=npz:mine.npz") == 2, "it is split otherwise"
+    assert call("report", "study", *named) == 0
+    assert call("report", "study") == 0
+    assert "settings name" not in capsys.readouterr().out, "they were named, and noted"
+
+
 @pytest.mark.parametrize("which", ["study", "model"])
 def test_a_page_is_not_written_through_a_link(
     kept: Path, tmp_path: Path, which: str, capsys: pytest.CaptureFixture[str]

@@ -8,9 +8,9 @@ from cyclopts import Parameter
 
 from autodecoder.cli.flags import path_flag, whole_number
 from autodecoder.cli.inputs import (
+    NOT_NAMED,
     Resize,
     TrainedOn,
-    TrainedOnDir,
     data_of_model,
     open_model,
     open_samples,
@@ -35,8 +35,7 @@ def explore(
             "them, or name them, or they are a published data set."
         ),
     ] = None,
-    dataset: TrainedOn = None,
-    data_dir: TrainedOnDir = None,
+    named: TrainedOn = NOT_NAMED,
     resize: Resize = False,
     host: Annotated[
         str, Parameter(help="Address to listen on; 0.0.0.0 lets other machines in.")
@@ -83,7 +82,7 @@ def explore(
         listening = stack.enter_context(listen(host, port))
         trained = _open(folder)
         if images is None:
-            shelves, why = _own_images(trained, dataset, data_dir)
+            shelves, why = _own_images(trained, named)
             if why:
                 console.print(f"No images to pick from: {why}", highlight=False)
         else:
@@ -121,16 +120,14 @@ def _open(folder: Path) -> "Model":
     return found
 
 
-def _own_images(
-    model: "Model", named: str | None, data_dir: Path | None
-) -> "tuple[dict[str, Shelf], str]":
+def _own_images(model: "Model", named: TrainedOn) -> "tuple[dict[str, Shelf], str]":
     """The images that a model was trained on and validated with, or why there are none."""
     from autodecoder.explorer import Shelf
 
     try:
-        dataset = data_of_model(model, named, data_dir)
+        dataset = data_of_model(model, named)
     except (ConfigError, DataError) as error:
-        if named or data_dir:
+        if named:
             raise
         return {}, f"{error} --images names others."
     sets = {"validation": dataset.val, "training": dataset.train}

@@ -1,7 +1,7 @@
 """What commands take and give that work with a model: flags shared, samples in, pictures out."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +9,6 @@ from cyclopts import Parameter
 
 from autodecoder.cli.flags import path_flag, whole_number
 from autodecoder.cli.streams import STDERR
-from autodecoder.config import DataConfig
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.paths import user_path
 from autodecoder.text import legible
@@ -58,19 +57,33 @@ Out = Annotated[
     ),
 ]
 
-TrainedOn = Annotated[
-    str | None,
-    Parameter(
-        help="The images of the training, as `train` takes them. Needed where they are your own "
-        "and this account has not trained on them: what only a file names is not opened."
-    ),
-]
-TrainedOnDir = Annotated[
-    Path | None,
-    Parameter(help="Folder of published data sets, as `train` takes it, to look for them in."),
-]
-#: Settings of images that name no file.
-_WITHOUT_PATH = ("image_size", "colour", "pixel_range", "val_fraction", "examples_frac", "scaler")
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TrainedOn:
+    """The images of the training, as flags name them."""
+
+    dataset: Annotated[
+        str | None,
+        Parameter(
+            help="The images of the training, as `train` takes them. Needed where they are your "
+            "own and this account has not trained on them: what only a file names is not opened."
+        ),
+    ] = None
+    data_dir: Annotated[
+        Path | None,
+        path_flag(help="Folder of published data sets, as `train` takes it, to look for them in."),
+    ] = None
+    split_by: Annotated[
+        Path | None,
+        path_flag(help="The table that split them, as `train` takes it, with --dataset."),
+    ] = None
+
+    def __bool__(self) -> bool:
+        return self != NOT_NAMED
+
+
+NOT_NAMED = TrainedOn()
 
 
 def open_model(folder: Path) -> "Model":
@@ -88,9 +101,7 @@ def title_of(model: "Model", folder: Path) -> str:
     return f"{legible(dataset)}: {name}" if isinstance(dataset, str) else name
 
 
-def data_of_model(
-    model: "Model", dataset: str | None = None, data_dir: Path | None = None
-) -> "Dataset":
+def data_of_model(model: "Model", named: TrainedOn = NOT_NAMED) -> "Dataset":
     """The images that a model was trained on and validated with, see `data_of`.
 
     Raises
@@ -106,44 +117,45 @@ def data_of_model(
     if not isinstance(settings, dict) or "data" not in settings:
         raise DataError("the model does not say what it was trained on.")
     fingerprint, image_shape = model.about.get("data_fingerprint"), list(model.image_shape)
-    return data_of(study_config(settings), fingerprint, image_shape, dataset, data_dir)
+    return data_of(study_config(settings), fingerprint, image_shape, named)
 
 
 def data_of(
     config: "StudyConfig",
     fingerprint: object,
     image_shape: object,
-    dataset: str | None = None,
-    data_dir: Path | None = None,
+    named: TrainedOn,
 ) -> "Dataset":
     """The images of a study, where they are at hand: no published data set is downloaded.
 
-    They are opened where the user names them now, by `dataset` or `data_dir`, or has trained on
-    them, see `autodecoder.data.known`. Else only a published data set is, from where the user keeps
-    those: the settings may be a stranger's, and what they name could be anything.
+    They are opened where the user names them now, or has trained on them, see
+    `autodecoder.data.known`. Else only a published data set is, from where the user keeps those:
+    the settings may be a stranger's, and what they name could be anything.
 
     Raises
     ------
     DataError
         If they are not, or not as they were.
     ConfigError
-        If settings do not go with them any more.
+        If settings do not go with them any more, or a table is named without the images it splits.
     """
     from autodecoder.config import DATASETS
     from autodecoder.data.known import is_known, remember
     from autodecoder.data.overview import list_datasets
     from autodecoder.study import load_study_data
 
-    name = config.data.dataset if dataset is None else dataset
+    if named.split_by is not None and named.dataset is None:
+        raise ConfigError("split_by must come with dataset, the images that it splits.")
+    name = config.data.dataset if named.dataset is None else named.dataset
     known = is_known(config.data, config.seed, fingerprint)
-    if not known and dataset is None and name not in DATASETS:
+    if not known and named.dataset is None and name not in DATASETS:
         raise DataError(
             f"the settings name {legible(name)}, which is opened only where this account has "
             "trained on it, or where you name it by --dataset."
         )
-    if not known or dataset is not None or data_dir is not None:
-        chosen = {f: getattr(config.data, f) for f in _WITHOUT_PATH}
-        data = DataConfig(dataset=name, data_dir=data_dir, **chosen)
+    if not known or named:
+        split = config.data.split_by if known and named.split_by is None else named.split_by
+        data = replace(config.data, dataset=name, data_dir=named.data_dir, split_by=split)
         config = replace(config, data=data)
     if any(
         found.name == name and not found.is_here for found in list_datasets(config.data.data_dir)

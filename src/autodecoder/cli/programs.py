@@ -24,6 +24,7 @@ from autodecoder.files import has_locks
 _MOST = 2**29
 #: What jax warns of a program on disk that is damaged; its files begin with this name.
 _UNREADABLE = re.compile("Error reading persistent compilation cache entry for '(.+?)'")
+_PACKAGE = Path(__file__).parent.parent
 _before: Callable[..., None] = warnings.showwarning
 
 
@@ -76,12 +77,20 @@ def _watch_cache() -> None:
         warnings.filterwarnings("always", message=_UNREADABLE.pattern)
 
 
-def _show(message: Warning | str, *rest: Any, **options: Any) -> None:
-    """Remove a kept program that cannot be read, in the place of jax's warning: jax compiles it
-    anew, but would leave the broken one where it is, and warn at every start."""
+def _show(
+    message: Warning | str, category: type[Warning], filename: str, *rest: Any, **options: Any
+) -> None:
+    """Show the package's own warnings as commands say them, others as ever.
+
+    In the place of jax's warning of a kept program that cannot be read, remove it: jax compiles it
+    anew, but would leave the broken one where it is, and warn at every start.
+    """
     found = _UNREADABLE.match(str(message))
     if found is None:
-        _before(message, *rest, **options)
+        if category is UserWarning and _PACKAGE in Path(filename).parents:
+            STDERR.write(f"warning: {message}\n")
+        else:
+            _before(message, category, filename, *rest, **options)
         return
     with contextlib.suppress(OSError):
         folder = Path(jax.config.values["jax_compilation_cache_dir"])

@@ -7,8 +7,8 @@ from cyclopts import Parameter
 
 from autodecoder.cli.flags import Json, path_flag
 from autodecoder.cli.inputs import (
+    NOT_NAMED,
     TrainedOn,
-    TrainedOnDir,
     data_of,
     data_of_model,
     open_model,
@@ -16,9 +16,6 @@ from autodecoder.cli.inputs import (
 )
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.files import refuse_link
-
-#: The images of the training, as flags name them: the data set, and the folder to look in.
-_Named = tuple[str | None, Path | None]
 
 
 def report(
@@ -40,8 +37,7 @@ def report(
             "a while.",
         ),
     ] = False,
-    dataset: TrainedOn = None,
-    data_dir: TrainedOnDir = None,
+    named: TrainedOn = NOT_NAMED,
     json_: Json = False,
 ) -> bool:
     """Write a page that opens without a network: trials, pictures, and a latent plane to play with.
@@ -59,7 +55,6 @@ def report(
 
         check_umap()
     with aside(json_):
-        named = (dataset, data_dir)
         if out is None:
             refuse_link(folder, "report")
         if (folder / "decoder.safetensors").is_file():
@@ -74,22 +69,22 @@ def report(
     return False
 
 
-def _of_model(folder: Path, path: Path, umap: bool, named: _Named) -> Path:
+def _of_model(folder: Path, path: Path, umap: bool, named: TrainedOn) -> Path:
     from autodecoder.cli.console import console
     from autodecoder.report import write_model_page
 
     model, dataset = open_model(folder), None
     try:
-        dataset = data_of_model(model, *named)
+        dataset = data_of_model(model, named)
     except (ConfigError, DataError) as error:
-        if any(named):
+        if named:
             raise
         console.print(f"Without reconstructions: {error}", highlight=False)
     title = title_of(model, folder)
     return write_model_page(model, path, title=title, dataset=dataset, umap=umap)
 
 
-def _of_study(folder: Path, out: Path | None, umap: bool, named: _Named) -> Path:
+def _of_study(folder: Path, out: Path | None, umap: bool, named: TrainedOn) -> Path:
     from autodecoder.cli.console import console
     from autodecoder.cli.programs import keep_programs
     from autodecoder.report import write_pictures, write_study_page
@@ -101,9 +96,9 @@ def _of_study(folder: Path, out: Path | None, umap: bool, named: _Named) -> Path
     keep_programs()
     try:
         of = study.about.get("data_fingerprint"), study.about.get("image_shape")
-        dataset = data_of(study.config, *of, *named)
+        dataset = data_of(study.config, *of, named)
     except (ConfigError, DataError) as error:
-        if any(named):
+        if named:
             raise
         console.print(f"With the pictures as they lie there: {error}", highlight=False)
     if dataset is not None:

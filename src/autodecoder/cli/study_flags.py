@@ -195,7 +195,7 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
     study = study_config(settings)
     study = replace(study, data=replace(study.data, dataset=_absolute(study.data.dataset)))
     if study.data.split_by is not None:
-        path = os.path.abspath(study.data.split_by.expanduser())  # noqa: PTH100 (as below)
+        path = os.path.abspath(user_path(study.data.split_by, "split_by"))  # noqa: PTH100 (as below)
         study = replace(study, data=replace(study.data, split_by=Path(path)))
     folder = flags.out or Path("runs") / _name(study, "seed" in settings)
     if "seed" not in settings:

@@ -1,10 +1,10 @@
 """What a data set is called: a published one by name, images of users' own by kind and place."""
 
 import re
-from pathlib import Path
 
 from autodecoder.config.rules import check_choice
 from autodecoder.errors import ConfigError
+from autodecoder.paths import user_path
 from autodecoder.text import told
 
 DATASETS = ("digits", "mnist", "fmnist", "cifar10", "cifar100")
@@ -62,6 +62,6 @@ def split_hub(place: str) -> tuple[str, str | None, str | None]:
 
 def _is_folder(place: str) -> bool:
     try:
-        return Path(place).expanduser().is_dir()
-    except (RuntimeError, OSError, ValueError):  # no such user, or no name for a file
+        return user_path(place).is_dir()
+    except (ConfigError, OSError, ValueError):  # no such user, or no name for a file
         return False

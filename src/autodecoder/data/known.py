@@ -15,6 +15,8 @@ from pathlib import Path
 
 from autodecoder.config import DataConfig, split_source, to_dict
 from autodecoder.data.download import cache_dir
+from autodecoder.errors import ConfigError
+from autodecoder.paths import user_path
 
 #: Settings that have no influence on which images are read.
 _INDIFFERENT = ("scaler", "strict")
@@ -22,7 +24,7 @@ _INDIFFERENT = ("scaler", "strict")
 
 def remember(data: DataConfig, seed: int, fingerprint: str) -> None:
     """Note that these images were trained on; without a cache that can be written nothing is."""
-    with contextlib.suppress(OSError, RuntimeError):
+    with contextlib.suppress(OSError, ConfigError):
         note = _note(data, seed, fingerprint)
         note.parent.mkdir(parents=True, exist_ok=True)
         note.touch()
@@ -32,7 +34,7 @@ def is_known(data: DataConfig, seed: int, fingerprint: object) -> bool:
     """Whether this account has trained on images by the same settings, and they were these."""
     try:
         return isinstance(fingerprint, str) and _note(data, seed, fingerprint).is_file()
-    except (OSError, RuntimeError):
+    except (OSError, ConfigError):
         return False
 
 
@@ -47,8 +49,10 @@ def _note(data: DataConfig, seed: int, fingerprint: str) -> Path:
     }
     kind, place = split_source(data.dataset)
     if kind in ("folder", "npz", "npy"):
-        values["dataset"] = f"{kind}:{Path(place).expanduser().absolute()}"
-    if data.data_dir is not None:
-        values["data_dir"] = str(data.data_dir.expanduser().absolute())
+        values["dataset"] = f"{kind}:{user_path(place).absolute()}"
+    for name in ("data_dir", "split_by"):
+        path = getattr(data, name)
+        if path is not None:
+            values[name] = str(user_path(path).absolute())
     text = json.dumps([values, seed, fingerprint], sort_keys=True)
     return cache_dir() / "sources" / hashlib.sha256(os.fsencode(text)).hexdigest()

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from autodecoder.errors import AutodecoderError, StorageError
 from autodecoder.files import has_locks
+from autodecoder.paths import user_path
 
 _SECONDS_TO_CONNECT = 10
 
@@ -122,8 +123,8 @@ def _absolute(url: URL, storage: str) -> URL:
             f"slashes), got {_hide(storage)!r}."
         )
     if not path.startswith("file:"):
-        # By `os.path`: a link keeps its name, and a user's name that is not known is no error.
-        return url.set(database=os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111
+        path = user_path(path, "storage")
+        return url.set(database=os.path.abspath(path))  # noqa: PTH100 (a link keeps its name)
     path = path.removeprefix("file:")
     return url if path.startswith("/") else _sqlite(Path(unquote(path)), url)
 

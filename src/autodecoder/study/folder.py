@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 
@@ -35,10 +35,6 @@ from autodecoder.study.records import (
 )
 from autodecoder.study.results import UNFINISHED
 from autodecoder.text import told
-
-if TYPE_CHECKING:
-    pass
-
 
 #: The earliest layout of a study that is read.
 _EARLIEST = 2
