@@ -36,7 +36,7 @@ SENTENCES = [
     (["--num_epochs=1000000000000"], "num_epochs must be at most 1000000, got"),
     (["--lr=1e300"], "learning_rate must be a number of single precision, got 1e.300"),
     (["--lr=1e-60"], "learning_rate must be a number of single precision, got 1e-60"),
-    (["--batch_size=1"], "batch_size must be at least 2 with batch normalisation"),
+    (["--batch_norm", "--batch_size=1"], "batch_size must be at least 2 with batch normalisation"),
     (["--data_dir", "x" * 300, "--dataset=mnist"], "data_dir must be an existing folder"),
     (["--lr"], "--lr requires an argument"),
     (["--lr=1e-3", "--lr=1e-2"], "--lr specified multiple times"),
