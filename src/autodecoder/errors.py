@@ -26,6 +26,10 @@ class DataError(AutodecoderError, ValueError):
     """A data file is missing, damaged or of another format than its name says."""
 
 
+class DataWarning(UserWarning):
+    """Data can be taken in two ways: which one was, and how to have the other."""
+
+
 class MemoryLimitError(AutodecoderError, MemoryError):
     """The settings need more memory than there is."""
 

@@ -392,7 +392,7 @@ def test_wholly_transparent_images_are_told(
 
 def test_files_for_a_model_are_read_by_its_range(tmp_path: Path) -> None:
     save(tmp_path / "a.png", Image.fromarray(np.array([[0, 1024, 4095]], np.uint16)))
-    found = open_given(f"folder:{tmp_path}", (1, 3, 1), is_table=False, pixel_range=(0, 4095))
+    found = open_given(f"folder:{tmp_path}", (1, 3, 1), is_table=False, pixel_range=(0.0, 4095.0))
     assert found.samples.ravel().tolist() == [0, 64, 255]
 
 

@@ -18,13 +18,13 @@ from jax.extend.backend import backends, clear_backends
 
 from autodecoder.cli.streams import STDERR
 from autodecoder.data.download import cache_dir
+from autodecoder.errors import DataWarning
 from autodecoder.files import has_locks
 
 #: Bytes of all programs; those that have not been used for longest go first.
 _MOST = 2**29
 #: What jax warns of a program on disk that is damaged; its files begin with this name.
 _UNREADABLE = re.compile("Error reading persistent compilation cache entry for '(.+?)'")
-_PACKAGE = Path(__file__).parent.parent
 _before: Callable[..., None] = warnings.showwarning
 
 
@@ -77,9 +77,7 @@ def _watch_cache() -> None:
         warnings.filterwarnings("always", message=_UNREADABLE.pattern)
 
 
-def _show(
-    message: Warning | str, category: type[Warning], filename: str, *rest: Any, **options: Any
-) -> None:
+def _show(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:
     """Show the package's own warnings as commands say them, others as ever.
 
     In the place of jax's warning of a kept program that cannot be read, remove it: jax compiles it
@@ -87,10 +85,10 @@ def _show(
     """
     found = _UNREADABLE.match(str(message))
     if found is None:
-        if category is UserWarning and _PACKAGE in Path(filename).parents:
+        if issubclass(category, DataWarning):
             STDERR.write(f"warning: {message}\n")
         else:
-            _before(message, category, filename, *rest, **options)
+            _before(message, category, *rest, **options)
         return
     with contextlib.suppress(OSError):
         folder = Path(jax.config.values["jax_compilation_cache_dir"])

@@ -2,7 +2,8 @@
 
 A file stores samples of some type: bytes, 12 or 16 bits, signed integers, floats. White is the
 largest value of unsigned types; of the others, and where a file uses a part of its type only, a
-`pixel_range` names the values of black and of white, in the units that the file stores.
+`pixel_range` names the values of black and of white, in the units that the file stores. A type that
+cannot hold such a white has other units: bytes among files of 12 bits are read as bytes.
 """
 
 import io
@@ -158,6 +159,8 @@ def to_bytes(
     mend_planes(image)
     kind = kind_of(image)
     check_range_known(kind, pixel_range)
+    if pixel_range is not None and kind.white is not None and pixel_range[1] > kind.white:
+        pixel_range = None
     image.load()
     if image.mode in ("I", "F") or image.mode.startswith("I;16") or kind.white is None:
         grey, seen = _wide_to_bytes(image, kind, pixel_range)

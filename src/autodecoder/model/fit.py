@@ -39,7 +39,7 @@ from autodecoder.data.pixels import (
     dark,
     to_pixels,
 )
-from autodecoder.errors import ConfigError, DataError
+from autodecoder.errors import ConfigError, DataError, DataWarning
 from autodecoder.model.model import Model
 from autodecoder.model.programs import limit_programs
 from autodecoder.model.tables import Standardization, as_table, fit_standardization, standardize
@@ -223,7 +223,7 @@ def _read(
     _need_some("images", array)
     check_channels_last("images", array.shape)
     if pixel_range is None and (what := dark(array)):
-        warnings.warn(f"images {what}.", stacklevel=3)
+        warnings.warn(f"images {what}.", DataWarning, stacklevel=3)
     sides = array.shape[1:]
     shape = (1, *sides, 1) if array.ndim == 2 else (*sides, 1) if array.ndim == 3 else sides
     return to_pixels(array, pixel_range=pixel_range), shape, None

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Num, Shaped
 
 from autodecoder.data.pixels import PixelRange, as_images, dark, to_pixels
+from autodecoder.errors import DataWarning
 from autodecoder.model.tables import Standardization, as_table, standardize
 
 
@@ -36,7 +37,7 @@ def to_rows(
     """
     if standardization is None:
         if pixel_range is None and len(samples) > 1 and (what := dark(samples)):
-            warnings.warn(f"images {what}.", stacklevel=2)
+            warnings.warn(f"images {what}.", DataWarning, stacklevel=2)
         return to_pixels(samples, first, weights, pixel_range)
     seen = samples if weights is None else np.where(weights > 0, samples, standardization.mean)
     return standardize(as_table("samples that count", seen, first=first), standardization)
