@@ -12,7 +12,8 @@ import pytest
 from tests.cli.builders import QUICK, call, train
 
 from autodecoder import load_study
-from autodecoder.cli.streams import Output, fit
+from autodecoder.cli.main import app
+from autodecoder.cli.streams import Console, Output, fit
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs the devices of Unix")
 FULL = Path("/dev/full")
@@ -20,12 +21,13 @@ full = pytest.mark.skipif(not FULL.exists(), reason="needs a device that is full
 
 
 class Terminal:
-    """Standard streams of an encoding."""
+    """Standard streams of an encoding; made in a test, as pytest sets its own before each."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, encoding: str, errors: str) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+        encoding, _, errors = encoding.partition(":")
         self._bytes = io.BytesIO(), io.BytesIO()
         for name, raw in zip(("stdout", "stderr"), self._bytes, strict=True):
-            stream = io.TextIOWrapper(raw, encoding=encoding, errors=errors)
+            stream = io.TextIOWrapper(raw, encoding=encoding, errors=errors or "strict")
             monkeypatch.setattr(sys, name, stream)
         self._encoding = encoding
 
@@ -37,14 +39,17 @@ class Terminal:
         return out, err
 
 
-@pytest.fixture(params=["ascii", "cp437", "latin-1", "cp1252", "ascii:surrogateescape"])
-def terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    encoding, _, errors = request.param.partition(":")
-    return Terminal(monkeypatch, encoding, errors or "strict")
+any_encoding = pytest.mark.parametrize(
+    "encoding", ["ascii", "cp437", "latin-1", "cp1252", "ascii:surrogateescape"]
+)
 
 
+@any_encoding
 @pytest.mark.usefixtures("no_pictures")
-def test_a_study_runs_on_any_terminal(terminal: Terminal, tmp_path: Path) -> None:
+def test_a_study_runs_on_any_terminal(
+    encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal(monkeypatch, encoding)
     flags = ("--arch=4", "--num_epochs=1", "--examples_frac=0.1", "--executions_per_trial=2")
     assert train(*flags, "--lr=1e-2", "--seed=1", f"--out={tmp_path / 'study'}") == 0
     out, err = terminal.shown()
@@ -54,9 +59,11 @@ def test_a_study_runs_on_any_terminal(terminal: Terminal, tmp_path: Path) -> Non
     assert load_study(tmp_path / "study").best_trial is not None
 
 
+@any_encoding
 def test_every_command_ends_well_on_any_terminal(
-    terminal: Terminal, models: Path, runs: Path, tmp_path: Path
+    encoding: str, models: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    terminal = Terminal(monkeypatch, encoding)
     model, images = models / "digits", models / "images.npy"
     out = tmp_path / "latents.csv"
     lines = [
@@ -93,6 +100,7 @@ def test_however_wide_it_is(
     columns: str, models: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(app, "console", Console(soft_wrap=False))  # it asks when it is made
     for line in (("train", "--help"), ("runs", runs), ("info", models / "digits")):
         assert call(*line) == 0
 
@@ -100,7 +108,7 @@ def test_however_wide_it_is(
 def test_a_table_is_aligned_in_the_characters_that_are_shown(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terminal = Terminal(monkeypatch, "ascii", "strict")
+    terminal = Terminal(monkeypatch, "ascii")
     assert call("runs", runs / "two") == 0
     lines = terminal.shown()[0].splitlines()
     head = next(line for line in lines if "learning rate" in line)

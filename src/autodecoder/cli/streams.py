@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console as RichConsole
+from rich.console import ConsoleDimensions
 from rich.text import Text
 
 from autodecoder.text import printable
@@ -20,6 +21,8 @@ _PLAIN = str.maketrans(
     | {"“": '"', "”": '"', "‘": "'", "’": "'", "\ufffd": "?"}
 )
 _ERRORS = "autodecoder.plainly"
+#: Columns of a terminal at least, whatever it says.
+_NARROWEST = 20
 
 
 def _plainly(error: UnicodeError) -> tuple[str, int]:
@@ -134,6 +137,12 @@ class Console(RichConsole):
     @property
     def file(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  (never set)
         return STDERR if self.stderr else STDOUT
+
+    @property
+    def size(self) -> ConsoleDimensions:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """As the terminal has it, but never too narrow: cyclopts would wrap for ever."""
+        width, height = super().size
+        return ConsoleDimensions(max(width, _NARROWEST), height)
 
     @property
     def is_interactive(self) -> bool:
