@@ -265,8 +265,8 @@ def _tell_inner(listing: Listing) -> None:
         )
     elif parts:
         _log.warning(
-            "%s: %s lie in classes, to which all their images belong: as parts of a split they must "
-            "hold the classes.",
+            "%s: %s lie in classes, to which all their images belong: as parts of a split they "
+            "must hold the classes.",
             *(shown(listing.root.name), _name_some(parts)),
         )
 
