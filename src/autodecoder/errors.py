@@ -43,7 +43,7 @@ class StorageError(AutodecoderError):
 
 
 class SearchError(AutodecoderError):
-    """A search is given up."""
+    """A search is aborted, since trial after trial has failed."""
 
 
 def is_out_of_memory(error: Exception) -> bool:

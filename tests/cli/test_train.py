@@ -77,6 +77,8 @@ def test_trials_that_others_still_run_are_told(
             stack.callback(drop_worker_lock, folder, worker, lock)
         assert train(*QUICK, "--seed=1", "--out", folder) == 0
         assert words.format(os.getpid()) in capsys.readouterr().out
+        assert train(*QUICK, "--seed=1", "--out", folder, "--reset_training") == 0
+        assert "run this again without --reset_training." in capsys.readouterr().out
         assert train(*QUICK, "--seed=1", "--out", folder, "--json") == 0
     captured = capsys.readouterr()
     told = json.loads(captured.out)

@@ -109,6 +109,7 @@ def test_tensors_of_every_type() -> None:
         (FRAME.astype("Int64"), np.int64),
         (FRAME.astype("Float32"), np.float32),
         (VALUES.astype(object), np.int64),
+        (pd.Series(VALUES.tolist()), np.int64),
         (jnp.asarray(VALUES, jnp.bfloat16), np.float32),
     ],
 )

@@ -113,6 +113,26 @@ def test_the_only_part_is_looked_into(tmp_path: Path, name: str) -> None:
     assert list(found(tmp_path)) == [name], "images beside folders: one class, as ever"
 
 
+@pytest.mark.parametrize(
+    ("folders", "words"),
+    [
+        (("data/train/cat", "data/test/cat"), "one class, data, which holds folders (test, train)"),
+        (("data/cat", "data/dog"), "data, which holds folders (cat, dog): folder:"),
+        (("cat/train", "cat/test", "dog/train"), "cat/test, cat/train, dog/train lie in classes"),
+        (("cat/0", "cat/1", "dog/0"), ""),
+        (("data/cat",), ""),
+    ],
+)
+def test_folders_that_are_not_read_as_classes_or_parts(
+    tmp_path: Path, folders: tuple[str, ...], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for folder in folders:
+        save(tmp_path / folder / "0.png", plain(1))
+    list_images(tmp_path)
+    told = "".join(record.getMessage() for record in caplog.records)
+    assert words in told if words else not told
+
+
 def test_further_parts_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for part in ("train", "test", "val"):
         classes(tmp_path / part, {"cat": 1})

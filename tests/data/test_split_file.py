@@ -46,6 +46,7 @@ def table(folder: Path, content: str | bytes) -> Path:
                                   for line in PARTS.splitlines()),
         "name,part,group\n" + PARTS.replace("train", "train,x").replace("val", "val,y"),
         PARTS.replace("train", "train,x").replace("val", "val,y"),
+        PARTS.replace("val", "Development"),
     ],
 )  # fmt: skip
 def test_parts(tmp_path: Path, content: str) -> None:

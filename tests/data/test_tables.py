@@ -40,6 +40,9 @@ def test_what_stands_between_numbers(
     [
         (b"a,b\n1,2\n\n1\n", r"some\.csv: line 4 must have 2 columns, got 1"),
         (b"a\n1\n1,2\n", r"line 3 must have 1 column, got 2"),
+        (b"1,2\n3\n", r"line 2 must have 2 columns, got 1"),
+        (b"0.1,0.2\n0.3\n", r"line 2 must have 2 columns, got 1"),
+        (b"a,b\n1\n", r"line 2 must have 2 columns, got 1"),
         (b"a;b\n1;2\n1;x\n", r"line 3 must hold numbers, got 'x'"),
         (b"1,5;2\n3;4.5\n", "one decimal point, but has a comma in line 1 and a point in line 2"),
         ("a,b\n1,2\n".encode("utf-16"), "is encoded in UTF-16; save it in UTF-8"),

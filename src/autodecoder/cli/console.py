@@ -150,5 +150,5 @@ def describe(values: Values) -> str:
 
 
 def count(n: int, thing: str) -> str:
-    """So many things."""
+    """A number with its noun."""
     return f"{n} {thing}" if n == 1 else f"{n} {thing}s"

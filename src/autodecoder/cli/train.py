@@ -141,33 +141,38 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
     if interrupted:
         console.print(f"Interrupted: {_going_on(folder, reset)}.")
     elif n_open:
-        console.print(_left(folder, n_open), highlight=False)
+        console.print(_left(folder, n_open, reset), highlight=False)
     console.print(f"Results in {folder}", highlight=False)
     for written in (page, *pictures):
         console.print(f"  {written.relative_to(folder)}", highlight=False)
     return study, pictures, interrupted, given_up
 
 
-def _left(folder: Path, n_open: int) -> str:
+def _left(folder: Path, n_open: int, reset: bool) -> str:
     """What to do about trials that have not ended, though this process found none to run."""
     from autodecoder.cli.console import count
     from autodecoder.study.locks import living_workers, tell_worker
 
+    again = f"run this again{_without_reset(reset)}"
     others = [tell_worker(worker) for worker in living_workers(folder)]
     if not others:
-        return f"{count(n_open, 'trial')} did not end, as a process died: run this again."
+        return f"{count(n_open, 'trial')} did not end, as a process died: {again}."
     which, have = ("Another process", "has") if len(others) == 1 else ("Other processes", "have")
     return (
         f"{which} ({', '.join(others)}) {have} all trials that are left ({n_open}): wait with "
-        "--wait, or run this again."
+        f"--wait, or {again}."
     )
 
 
 def _going_on(folder: Path, reset: bool) -> str:
-    """How an interrupted study goes on, which the flag itself would remove."""
-    flag = " without --reset_training" if reset else ""
+    """How an interrupted study goes on."""
     place = "" if folder.is_absolute() else " in the same folder"
-    return f"the same command{flag}{place} goes on from here"
+    return f"the same command{_without_reset(reset)}{place} goes on from here"
+
+
+def _without_reset(reset: bool) -> str:
+    """The flag would remove the study that is to go on."""
+    return " without --reset_training" if reset else ""
 
 
 def train_command(flags: StudyFlags, study: "Study") -> str:

@@ -21,8 +21,8 @@ _ADAM = optax.scale_by_adam(b1=_B1, b2=_B2, eps=_EPS)
 # The same with Nesterov's momentum (Dozat 2016).
 _NADAM = optax.scale_by_adam(b1=_B1, b2=_B2, eps=_EPS, nesterov=True)
 
-#: Stretches of the steps ahead, over each of which what fades slowly is taken for constant. Beyond
-#: the last a first moment has faded for good, to a share of 1e-6.
+#: Ranges of idle steps within which the second moment is treated as constant. Beyond the last one
+#: the first moment has decayed to a share of 1e-6.
 _STRETCHES = ((1, 3), (4, 12), (13, 128))
 _TINY = 1e-30
 

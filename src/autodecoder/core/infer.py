@@ -60,9 +60,10 @@ class InferencePlan(eqx.Module):
     decoder: Decoder
     starts: Starts
     mean: Float[Array, " dims"]
-    """Of the candidates; beside it their standard deviation, or where they do not spread that of
-    the dimension in which they do most, or 1."""
+    """Mean of the candidate latents."""
     spread: Float[Array, " dims"]
+    """Standard deviation of the candidates per dimension; where they do not spread, that of the
+    widest dimension, or 1."""
     scaler: str = eqx.field(static=True)
     config: InferConfig = eqx.field(static=True)
 

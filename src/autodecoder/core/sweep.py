@@ -98,7 +98,7 @@ def sweep(
         shares = shares * _warmup(fit, epoch * n_batches + steps, n_batches)
     width_shares = [_width_share(fit, len(layer.weight)) for layer in decoder.layers]
     done, latent_rates = latents.steps, rates.latents * shares
-    # Before each step, behind it, and of rows that no step sees.
+    # Idle spans: epoch start to step, step to epoch end, whole epoch for unvisited rows.
     first = jnp.concatenate([jnp.zeros_like(steps), steps + 1, jnp.zeros(1, jnp.int32)])
     length = jnp.concatenate([steps, steps[::-1], jnp.full(1, n_batches)])
     rests = plan_rest(done, first, length, latent_rates)

@@ -124,6 +124,8 @@ def _plain(array: np.ndarray) -> _Read:
         raise TypeError("it is no sequence")
     if array.ndim == 1 and _are_arrays(array):
         return _stack([_read(part) for part in array], None)
+    if array.ndim == 1 and len(array) and isinstance(array[0], list | tuple):
+        return _plain(np.asarray(array.tolist()))
     missing = np.array([_is_missing(value) for value in array.flat], bool).reshape(array.shape)
     present = array[~missing].tolist()
     if any(isinstance(value, str | bytes) for value in present):

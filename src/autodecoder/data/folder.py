@@ -9,15 +9,10 @@ from pathlib import Path
 
 from autodecoder.data.decode import SUFFIXES
 from autodecoder.data.walk import Found, Key, Walk, shown
+from autodecoder.data.words import HELD_OUT, TRAIN
 from autodecoder.errors import DataError
 
 _log = logging.getLogger(__name__)
-_TRAIN = ("train", "training")
-#: Names of the folder of validation images; the first that is there is used.
-_VALIDATION = (
-    *("val", "valid", "validation", "validate", "validating", "dev", "development"),
-    *("eval", "evaluation", "holdout", "heldout", "test", "testing", "tests"),
-)
 #: What such names may end in, as in `training_set` or `val2017`.
 _ENDINGS = re.compile(r"(set|split|data|images?|imgs?|samples?)$")
 #: Images of kinds that are not read.
@@ -92,6 +87,7 @@ def list_images(root: Path, *, strict: bool = False) -> tuple[Listing, Listing |
     _tell_others(root, listings, strict=strict)
     for listing in listings:
         _tell_shared(listing)
+        _tell_inner(listing)
     train, *val = map(_once, listings)
     if not val:
         return train, None
@@ -158,12 +154,12 @@ def _parts(root: Path, whole: Listing) -> tuple[str | None, str | None]:
     """The folders of training and of validation images, if the folder has such parts."""
     names = list(whole.classes)
     roles = {name: _role(name) for name in names}
-    train = [name for name in names if roles[name] in _TRAIN]
-    val = [name for name in names if roles[name] in _VALIDATION]
+    train = [name for name in names if roles[name] in TRAIN]
+    val = [name for name in names if roles[name] in HELD_OUT]
     if len(names) == 1 and train + val:
         return names[0], None
     if len(train) == 1 and val and len(train + val) == len(names):
-        used = min(val, key=lambda name: _VALIDATION.index(roles[name]))
+        used = min(val, key=lambda name: HELD_OUT.index(roles[name]))
         unused = [name for name in val if name != used]
         if unused:
             _log.warning(
@@ -228,7 +224,11 @@ def _tell_shared(listing: Listing) -> None:
     for images in listing.classes.values():
         for found in images:
             names.setdefault(found.key, []).append(shown(found.path.relative_to(listing.root)))
-    shared = [" is ".join(several) for several in names.values() if len(several) > 1]
+    shared = [
+        " is ".join(several[:_NAMED]) + (" and others" if len(several) > _NAMED else "")
+        for several in names.values()
+        if len(several) > 1
+    ]
     if shared:
         more = f" and {len(shared) - _NAMED} more" if len(shared) > _NAMED else ""
         _log.warning(
@@ -241,6 +241,39 @@ def _tell_shared(listing: Listing) -> None:
                 more,
             ),
         )
+
+
+def _tell_inner(listing: Listing) -> None:
+    """Warn of folders in the only class, and of parts of a split that lie in classes."""
+    inner: dict[str, set[str]] = {}
+    for name, images in listing.classes.items():
+        places = (found.path.relative_to(listing.root / name).parts for found in images)
+        inner[name] = {place[0] if len(place) > 1 else "" for place in places}
+    only = next(iter(inner.values())) if len(inner) == 1 else set()
+    parts = [
+        f"{name}/{folder}"
+        for name, folders in inner.items()
+        for folder in sorted(folders)
+        if _role(folder) in (*TRAIN, *HELD_OUT)
+    ]
+    if len(only) > 1 and "" not in only:
+        (name,) = inner
+        _log.warning(
+            "%s: all images are of one class, %s, which holds folders (%s): folder:%s reads those.",
+            *(shown(listing.root.name), shown(name), _name_some(sorted(only))),
+            shown(listing.root / name),
+        )
+    elif parts:
+        _log.warning(
+            "%s: %s lie in classes, to which all their images belong: as parts of a split they "
+            "must hold the classes.",
+            *(shown(listing.root.name), _name_some(parts)),
+        )
+
+
+def _name_some(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(shown, names[:_NAMED])) + more
 
 
 def _tell_classes(train: Listing, val: Listing) -> None:

@@ -14,11 +14,10 @@ from autodecoder.data.dataset import Dataset
 from autodecoder.data.download import bars_may_be_text
 from autodecoder.data.pictures import Pictures, read_pictures
 from autodecoder.data.splits import note_own_validation
+from autodecoder.data.words import HELD_OUT, TRAIN
 from autodecoder.errors import ConfigError, DataError
 
 _log = logging.getLogger(__name__)
-#: Names of the split to validate with, in the order of their rank.
-_VALIDATION = ("validation", "val", "valid", "dev", "eval", "test")
 _IMAGES = ("image", "img", "images", "pixel_values", "picture", "photo")
 #: Names of a column of labels, in the order of their rank.
 _LABELS = (
@@ -102,12 +101,13 @@ def _load(datasets: Any, place: str, progress: bool) -> dict[str, Any]:
 def _choose_splits(splits: Mapping[str, Any], place: str) -> tuple[str, str | None]:
     """The names of the split to train on, and of the one to validate with, if there is one."""
     known = {str(name).casefold(): name for name in splits}
-    train = known.get("train", next(iter(splits)) if len(splits) == 1 else None)
+    alone = next(iter(splits)) if len(splits) == 1 else None
+    train = next((known[name] for name in TRAIN if name in known), alone)
     if train is None:
         raise DataError(
             f"hf:{place} must have a split named train, or one alone, got {', '.join(splits)}."
         )
-    val = next((known[name] for name in _VALIDATION if known.get(name, train) != train), None)
+    val = next((known[name] for name in HELD_OUT if known.get(name, train) != train), None)
     others = [name for name in splits if name not in (train, val)]
     if others:
         used = f"{train} to train on" + (f" and {val} to validate with" if val else "")

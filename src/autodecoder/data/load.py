@@ -110,7 +110,7 @@ def load_configured(config: DataConfig, *, seed: int, progress: bool = False) ->
     if config.split_by is not None and not place:
         raise ConfigError(f"split_by is for images of your own, not for {kind}.")
     if config.split_by is not None:
-        config = replace(config, split_by=_own_path(str(config.split_by)))
+        config = replace(config, split_by=_own_path(str(config.split_by), "split_by"))
     path = _own_path(place) if kind in ("folder", "npz", "npy") else Path(place)
     # Imported at use, since a published data set needs none of it.
     if kind == "folder":
@@ -142,9 +142,9 @@ def _refuse_conversion(config: DataConfig, kind: str) -> None:
         raise ConfigError(f"range is for images of your own, not for {kind}.")
 
 
-def _own_path(place: str) -> Path:
+def _own_path(place: str, name: str = "dataset") -> Path:
     """A path as a user gives it; that nothing is there is told by what reads it."""
-    path = user_path(place, "dataset")
+    path = user_path(place, name)
     try:
         path.exists()
     except OSError as error:  # no name for a file

@@ -3,12 +3,10 @@
 import re
 from collections.abc import Iterable, Mapping
 
+from autodecoder.data.words import TEST, TRAIN, VALIDATION
+
 #: Words that name a part of a data set; and what an array holds.
-_PARTS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "validate", "dev", "eval"),
-    "test": ("test", "testing", "holdout"),
-}
+_PARTS = {"train": TRAIN, "val": VALIDATION, "test": TEST}
 _CONTENTS = {
     "images": ("images", "image", "imgs", "img", "x", "data", "pixels", "samples"),
     "labels": ("labels", "label", "targets", "target", "y", "classes", "class", "digits", "digit"),

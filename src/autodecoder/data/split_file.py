@@ -11,13 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from autodecoder.data.words import HELD_OUT
+from autodecoder.data.words import TRAIN as TRAIN_WORDS
 from autodecoder.errors import DataError
 
 _log = logging.getLogger(__name__)
 TRAIN, VAL, UNUSED = 0, 1, 2
-#: What a file may call the parts; of several for validation, the first named is used.
-_TRAIN_WORDS = ("train", "training")
-_VAL_WORDS = ("val", "valid", "validation", "dev", "test", "testing", "eval", "holdout")
 #: What a first line may call the columns.
 _NAME_COLUMNS = ("name", "names", "file", "filename", "file_name", "path", "image", "index", "row")
 _PART_COLUMNS = ("part", "split", "set", "subset", "partition")
@@ -64,9 +63,9 @@ def read_split(path: Path, names: Sequence[str] | np.ndarray) -> Split:
     """Read a table of the images' names, and of the part or the group of each.
 
     Columns are divided by commas, semicolons or tabs. The names come first, or in a column `name`,
-    `file`, `path`, `image` or `index`. A column of parts holds `train` and one of `val`, `valid`,
-    `validation`, `dev`, `test`, `testing`, `eval` and `holdout`. Any other one holds groups. A
-    first line may name the columns, and must where there are more than three.
+    `file`, `path`, `image` or `index`. A column of parts holds words of `words.TRAIN` and
+    `words.HELD_OUT`, such as `train` and `val`. Any other one holds groups. A first line may name
+    the columns, and must where there are more than three.
 
     Parameters
     ----------
@@ -190,7 +189,7 @@ def _find_columns(rows: list[_Line], known: Mapping[str, int], path: Path) -> _C
     others = [k for k in columns if k != names]
     parts = _named(header, others, _PART_COLUMNS)
     if parts is None:
-        words = {*_TRAIN_WORDS, *_VAL_WORDS}
+        words = {*TRAIN_WORDS, *HELD_OUT}
         found = (k for k in others if any(row[k].strip().lower() in words for _, row in rows))
         parts = next(found, None)
     others = [k for k in others if k != parts]
@@ -251,13 +250,13 @@ def _cells(rows: Sequence[_Line], column: int, what: str, path: Path) -> list[st
 def _to_parts(rows: Sequence[_Line], values: Sequence[str], path: Path) -> list[int]:
     """Parts by number; those of a validation set that is not the first named are not used."""
     words = [value.lower() for value in values]
-    present = [word for word in _VAL_WORDS if word in words]
-    numbers = dict.fromkeys(_VAL_WORDS, UNUSED) | dict.fromkeys(_TRAIN_WORDS, TRAIN)
+    present = [word for word in HELD_OUT if word in words]
+    numbers = dict.fromkeys(HELD_OUT, UNUSED) | dict.fromkeys(TRAIN_WORDS, TRAIN)
     numbers |= dict.fromkeys(present[:1], VAL)
     for (line, _), word in zip(rows, words, strict=True):
         if word not in numbers:
             raise DataError(
-                f"{path}: line {line} must have train or one of {', '.join(_VAL_WORDS)}, got "
+                f"{path}: line {line} must have train or one of {', '.join(HELD_OUT)}, got "
                 f"{word!r}."
             )
     parts = [numbers[word] for word in words]

@@ -83,7 +83,10 @@ def _delimiter(text: str) -> str:
     for delimiter in _DELIMITERS:
         number = _number if delimiter == "," else _number_by_comma
         found = [fields for _, fields in _split(some, delimiter)]
-        if found and _are_numbers(found[-1], number) and len(found[-1]) == len(found[0]):
+        if not found or not _are_numbers(found[-1], number) or len(found[-1]) != len(found[0]):
+            continue
+        # Two numbers by a comma above a single one are no decimal: the second line is too short.
+        if delimiter == "," or len(found[0]) > 1 or "," not in found[0][0]:
             return delimiter
     return ","
 

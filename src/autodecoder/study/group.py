@@ -48,8 +48,8 @@ _log = logging.getLogger(__name__)
 
 #: How long the program runs before the host looks up.
 _PORTION_SECONDS = 0.5
-#: The longest time between two checkpoints; and between them no less than so many times what the
-#: last one took to write: of large decoders on a fast device they would else take their time.
+#: Longest interval between checkpoints. Shorter ones wait at least this many times as long as the
+#: last write took, so that checkpoints of large decoders cost a small share of the time.
 CHECKPOINT_SECONDS = 60.0
 _CHECKPOINT_PAUSE = 10.0
 

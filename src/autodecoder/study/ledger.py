@@ -40,7 +40,7 @@ from autodecoder.study.space import distributions, make_sampler, planned_trials,
 
 _log = logging.getLogger(__name__)
 
-#: So many failed trials in a row, and the search is given up.
+#: Abort the search after this many consecutive failures.
 MOST_FAILURES = 10
 
 

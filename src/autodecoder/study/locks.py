@@ -96,7 +96,7 @@ def hold_worker_lock(folder: Path, worker: str) -> FileLock | None:
 
 
 def drop_worker_lock(folder: Path, worker: str, lock: FileLock | None) -> None:
-    """Take leave."""
+    """Release and delete the lock of a process."""
     if lock is not None:
         lock.release()
     (folder / _NAME.format(worker)).unlink(missing_ok=True)
