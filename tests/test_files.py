@@ -96,7 +96,7 @@ def test_json_is_strict(path: Path) -> None:
     [
         (b"", "is no JSON"),
         (b'{"a": 1', "is no JSON"),
-        (b"\xff\xfe", "is no JSON"),
+        (b"\xff", "is no JSON"),
         (b"[" * 100_000, "is no JSON"),
         (b"[1]", "holds no JSON object"),
     ],

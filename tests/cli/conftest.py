@@ -78,7 +78,7 @@ def runs(grid: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Pa
     shutil.copytree(grid[0], tuned)
     about = json.loads((tuned / "config.json").read_text())
     about["settings"] |= {"objective": "psnr", "seed": 2}
-    about["settings"]["decoder"]["batch_norm"] = False
+    about["settings"]["decoder"]["batch_norm"] = True
     about["settings"]["search"]["space"] |= {"arch": [[16], [8, 8]]}
     (tuned / "config.json").write_text(json.dumps(about))
     for k, path in enumerate(sorted(tuned.glob("trials/*/trial.json"))):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from autodecoder.config import DATASETS
 from autodecoder.data import load_dataset
 from autodecoder.data.catalogue import SOURCES, IdxSource
 from autodecoder.data.overview import list_datasets
+from autodecoder.errors import DataWarning
 from autodecoder.model import load_model
 
 
@@ -134,11 +136,16 @@ def test_files_of_12_bits_are_trained_on_and_encoded_by_their_range(
     flags = ("--images", "folder:scans/dev", "--out", "latents.npy", "--json")
     assert call("encode", "bright/best", *flags) == 0
     assert json.loads(capsys.readouterr().out)["n_images"] == 3
-    found = load_model("bright/best").infer(
-        load_dataset("folder:scans", pixel_range="0:4095").val.images
-    )
+    images = load_dataset("folder:scans", pixel_range="0:4095").val.images
+    model = load_model("bright/best")
+    with pytest.warns(DataWarning, match="hold nothing above 25., where white is 4095"):
+        model.infer(images)
+    found = replace(model, pixel_range=None).infer(images)
     np.testing.assert_array_equal(np.load("latents.npy"), found.latents)
-    assert call("encode", "dark/best", *flags) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert call("encode", "dark/best", *flags) == 0
+    assert "warning: images hold nothing above 1" in capsys.readouterr().err
     assert not np.allclose(np.load("latents.npy"), found.latents)
 
 

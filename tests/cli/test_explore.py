@@ -61,7 +61,8 @@ def test_it_answers_and_ends_on_request(kept: Path) -> None:
         assert "<title>digits: best</title>" in ask(address, "")["page"]
         picked = ask(address, "pick", name="validation", index=3)
         val = load_dataset("digits", examples_frac=0.3, seed=1).val
-        assert picked == {"values": val.images[3].ravel().tolist(), "label": int(val.labels[3])}
+        assert picked["values"] == val.images[3].ravel().tolist()
+        assert (picked["label"], picked["name"]) == (int(val.labels[3]), str(val.names[3]))
         placed = ask(address, "place", values=picked["values"])
         want = load_model(kept).infer(val.images[3:4])
         assert placed["loss"] == pytest.approx(float(want.errors.loss[0]), rel=1e-3)

@@ -67,7 +67,7 @@ def test_missing_pixels_are_filled_in(folder: Path, capsys: pytest.CaptureFixtur
         (["model", "--images", "images.npy", "--out", "images.npy"], "cannot be written"),
         (["model", "--images", "images.npy", "--mask", "images.npz", "--out", "o"], "array mask"),
         (["model", "--images", "images.npy", "--mask", "wide.npy", "--out", "o"], "mask must be"),
-        (["model", "--images", "objects.npy", "--out", "o"], "cannot be read as an array"),
+        (["model", "--images", "objects.npy", "--out", "o"], "holds Python objects"),
         (["model", "--images", "images.npy", "--out", "o", "--method", "sgd"], "infer.method"),
         (["model", "--images", "images.npy", "--out", "o", "--starts", "grid"], "2 dimensions"),
         (["model", "--images", "images.npy", "--out", "o", "--starts", "here"], "one of nearest"),

@@ -224,7 +224,7 @@ def test_two_studies_are_compared(runs: Path, capsys: pytest.CaptureFixture[str]
     best = other.best_trial.values
     assert re.search(rf"its learning rate +0\.01 +{best['learning_rate']:g}", out)
     assert re.search(rf"its arch +– +{'-'.join(map(str, best['arch']))}", out)
-    assert re.search(r"decoder\.batch_norm +True +False", out)
+    assert re.search(r"decoder\.batch_norm +False +True", out)
     assert re.search(r"executions_per_trial +2 +1", out)
     assert re.search(r"seed +1 +2", out)
     assert "decoder.activation" not in out, "the same in both"

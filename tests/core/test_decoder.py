@@ -97,7 +97,7 @@ def test_linear_output_is_unbounded() -> None:
 
 
 def test_training_mode_normalises_by_the_batch() -> None:
-    decoder = make(arch=(6,), dims=6, output="linear", n_pixels=6, activation="leaky_relu")
+    decoder = make(arch=(6,), dims=6, output="linear", n_pixels=6, batch_norm=True)
     latents = 5 + 3 * jax.random.normal(KEY, (400, 6))
     hidden = np.asarray(latents @ decoder.layers[0].weight)
     normalised = (hidden - hidden.mean(0)) / np.sqrt(hidden.var(0) + 1e-3)
@@ -107,7 +107,7 @@ def test_training_mode_normalises_by_the_batch() -> None:
 
 
 def test_estimated_statistics_make_evaluation_equal_training() -> None:
-    decoder = make()
+    decoder = make(batch_norm=True)
     latents = 2 + 0.01 * jax.random.normal(KEY, (200, 3))
     training = decode_training(decoder, latents, KEY)
     assert jnp.abs(decode(decoder, latents) - training).max() > 0.1
@@ -116,7 +116,8 @@ def test_estimated_statistics_make_evaluation_equal_training() -> None:
 
 
 def test_evaluation_treats_rows_on_their_own() -> None:
-    decoder = estimate_statistics(make(dropout_rate=0.5), jax.random.normal(KEY, (64, 3)))
+    drawn = make(dropout_rate=0.5, batch_norm=True)
+    decoder = estimate_statistics(drawn, jax.random.normal(KEY, (64, 3)))
     latents = jax.random.normal(jax.random.key(1), (9, 3))
     one_by_one = jnp.concatenate([decode(decoder, z[None]) for z in latents])
     np.testing.assert_allclose(decode(decoder, latents), one_by_one, atol=1e-6)

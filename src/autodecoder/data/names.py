@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from autodecoder.errors import DataError
-from autodecoder.files import refuse_special
 
 FILE = "images.csv"
 _COLUMNS = ["set", "index", "name", "class"]
@@ -53,7 +52,8 @@ def read_names(
         If the file cannot be read, or is not of such sets.
     """
     try:
-        refuse_special(path)
+        if not path.is_file():
+            raise DataError(f"{path} must be a file, and is none.")
         most = _LONGEST * (n_train + n_val + 1)
         with path.open("rb") as file:
             content = file.read(most + 1)

@@ -153,6 +153,18 @@ def dark(images: Shaped[np.ndarray, "..."]) -> str | None:
     return f"hold {seen}, where white is 255; {_remedy(0, most)}"
 
 
+def read_already(images: Shaped[np.ndarray, "..."], pixel_range: PixelRange) -> str | None:
+    """What to say of images that seem to have been brought to 0 to 255, and are about to be read by
+    a much wider range."""
+    high = pixel_range[1]
+    if images.size == 0 or high < 4 * 255 or not _DARK < images.max() <= 255 or images.min() < 0:
+        return None
+    return (
+        f"hold nothing above {images.max():g}, where white is {high:.6g}; images that load_dataset "
+        "has brought to 0 to 255 are taken by dataclasses.replace(model, pixel_range=None)"
+    )
+
+
 def _range_of(low: float, high: float) -> PixelRange:
     """The usual range of images that hold values from one to the other."""
     for black, white in _RANGES:

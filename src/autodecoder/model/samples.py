@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Num, Shaped
 
-from autodecoder.data.pixels import PixelRange, as_images, dark, to_pixels
+from autodecoder.data.pixels import PixelRange, as_images, dark, read_already, to_pixels
 from autodecoder.errors import DataWarning
 from autodecoder.model.tables import Standardization, as_table, standardize
 
@@ -36,7 +36,10 @@ def to_rows(
     Errors count them from `first`.
     """
     if standardization is None:
-        if pixel_range is None and len(samples) > 1 and (what := dark(samples)):
+        what = None
+        if len(samples) > 1:
+            what = dark(samples) if pixel_range is None else read_already(samples, pixel_range)
+        if what:
             warnings.warn(f"images {what}.", DataWarning, stacklevel=2)
         return to_pixels(samples, first, weights, pixel_range)
     seen = samples if weights is None else np.where(weights > 0, samples, standardization.mean)
