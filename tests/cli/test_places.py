@@ -160,7 +160,7 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
     def os_cache(_project: str) -> Path:
         raise RuntimeError("could not determine the home directory")
 
-    monkeypatch.setattr("autodecoder.data.download.pooch.os_cache", os_cache)
+    monkeypatch.setattr("pooch.os_cache", os_cache)
     monkeypatch.delenv("AUTODECODER_DATA", raising=False)
 
 
