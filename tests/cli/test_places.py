@@ -151,6 +151,7 @@ def test_the_current_folder_is_gone(
         err = capsys.readouterr().err
         assert err.startswith("error: ")
         assert err.count("\n") == 1
+        assert "link" not in err
 
 
 @pytest.fixture
