@@ -92,9 +92,11 @@ def refuse_link(folder: Path, name: str) -> None:
         If it is a link that leads out of the folder above it.
     """
     path = folder / name
+    if not path.is_symlink():
+        return
     try:
         leads = path.resolve()
-        if not path.is_symlink() or leads.is_relative_to(folder.resolve()):
+        if leads.is_relative_to(folder.resolve()):
             return
     except (OSError, RuntimeError):  # links that lead to each other
         leads = path

@@ -56,3 +56,18 @@ def test_a_platform_that_is_not_there(
     assert all(error.startswith(rule) for error in errors)
     assert list(tmp_path.iterdir()) == [study]
     assert (study / "config.json").read_text() == "kept"
+
+
+@pytest.mark.parametrize("name", ["JAX_ENABLE_X64", "JAX_NUMPY_RANK_PROMOTION"])
+def test_a_variable_of_jax_with_a_value_that_it_does_not_know(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS],
+        input="info model",
+        env={**os.environ, name: "maybe"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith("2 info")
+    assert done.stderr == (
+        f"error: {name} must have a value that jax knows, got 'maybe': unset it.\n"
+    )

@@ -73,6 +73,30 @@ def test_programs_that_cannot_be_read_are_made_anew(content: bytes, tmp_path: Pa
     assert len(kept.read_bytes()) == pytest.approx(len(whole), rel=0.1)
 
 
+TWO_PROGRAMS = f"""{ONE_PROGRAM}
+jax.jit(lambda x: x - 1)(1.0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="takes a folder in which nobody may write")
+def test_programs_that_cannot_be_written_are_told_of_once(tmp_path: Path) -> None:
+    """jax warns of each of them."""
+    folder = {"JAX_COMPILATION_CACHE_DIR": "/proc/self/fdinfo", "PYTHONWARNINGS": "error"}
+    told = python("-c", TWO_PROGRAMS, **folder)
+    assert told.startswith("Compiled programs are not kept: ")
+    assert told.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
+def test_a_program_half_kept_does_not_keep_others_out(tmp_path: Path) -> None:
+    """As a process leaves it that is killed meanwhile: jax would warn of each program for ever."""
+    assert python("-c", ONE_PROGRAM, XDG_CACHE_HOME=str(tmp_path)) == ""
+    (kept,) = tmp_path.glob("autodecoder/programs/*/*lambda*-cache")
+    kept.with_name(kept.name.replace("-cache", "-atime")).unlink()
+    assert python("-c", TWO_PROGRAMS, XDG_CACHE_HOME=str(tmp_path)) == ""
+    assert len(list(kept.parent.glob("*lambda*-cache"))) == 2
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
 @pytest.mark.parametrize("code", ["ENOSYS", "ENOLCK", "EWOULDBLOCK"])
 def test_a_cache_that_cannot_be_locked_is_left_alone(tmp_path: Path, code: str) -> None:

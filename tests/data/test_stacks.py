@@ -329,11 +329,13 @@ def test_whole_numbers_of_any_type_are_bytes_and_booleans_are_black_and_white(
     assert not caplog.messages
 
 
+@pytest.mark.parametrize("shape", [(3, 4, 4), (4, 16, 16), (2, 8, 8)])
 def test_channels_that_may_come_first_are_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    shape: tuple[int, int, int], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    load_dataset(npy(tmp_path, np.zeros((6, 3, 4, 4), np.uint8)))
-    assert "taken for 3 × 4 pixels of 4 channels; if the channels come first" in caplog.text
+    load_dataset(npy(tmp_path, np.zeros((6, *shape), np.uint8)))
+    taken = "taken for {} × {} pixels of {} channels; if the channels come first"
+    assert taken.format(*shape) in caplog.text
 
 
 def header(shape: str, version: int = 1, descr: str = "'|u1'", order: str = "False") -> bytes:

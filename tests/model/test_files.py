@@ -68,6 +68,7 @@ def test_a_model_that_is_read_decodes_bit_for_bit(
         (model.val_latents, back.val_latents),
     ):
         assert ours.tobytes() == theirs.tobytes()
+        assert not theirs.flags.writeable
         images, again = (np.asarray(decode(m.decoder, jnp.asarray(ours))) for m in (model, back))
         assert images.tobytes() == again.tobytes()
 

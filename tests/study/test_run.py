@@ -154,6 +154,27 @@ def test_the_same_seed_repeats_every_bit(whole: Study, digits: Dataset, tmp_path
     assert_same_shown(one[2].shown, other[2].shown)
 
 
+@pytest.mark.parametrize("mapped", [False, True], ids=["array", "map"])
+def test_the_caller_may_change_the_images_meanwhile(
+    whole: Study, digits: Dataset, tmp_path: Path, mapped: bool
+) -> None:
+    """On a CPU jax would share their memory, also that of a map that may be written."""
+
+    def own(name: str, images: np.ndarray) -> np.ndarray:
+        np.save(tmp_path / f"{name}.npy", images)
+        return np.load(tmp_path / f"{name}.npy", mmap_mode="r+" if mapped else None)
+
+    train = replace(digits.train, images=own("train", digits.train.images))
+    val = replace(digits.val, images=own("val", digits.val.images))
+
+    def change(_: Progress) -> None:
+        train.images.fill(0)
+        val.images.fill(0)
+
+    dataset = replace(digits, train=train, val=val)
+    assert_same_study(run_study(CONFIG, dataset, tmp_path / "study", report=change), whole)
+
+
 def test_another_seed_gives_other_runs(whole: Study, digits: Dataset, tmp_path: Path) -> None:
     other = run_study(replace(CONFIG, seed=6), digits, tmp_path)
     losses = [by_rate(s, 1e-3).executions[0].history["loss"] for s in (whole, other)]

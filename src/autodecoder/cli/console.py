@@ -18,6 +18,8 @@ _TABLE_WIDTH = 2000
 
 
 console = Console()
+#: Blocks under way that keep standard output for programs: commands may run in several threads.
+_n_aside = 0
 # Matplotlib tells where it keeps its cache instead, where that has no home; a caller's own handlers
 # still have all that it says.
 logging.getLogger("matplotlib").addHandler(logging.NullHandler())
@@ -31,12 +33,14 @@ def wide_console() -> Console:
 @contextlib.contextmanager
 def aside(json_: bool) -> Iterator[None]:
     """Progress and messages go to standard error where programs read standard output."""
-    before = console.stderr
-    console.stderr = json_ or before
+    global _n_aside
+    _n_aside += json_
+    console.stderr = _n_aside > 0
     try:
         yield
     finally:
-        console.stderr = before
+        _n_aside -= json_
+        console.stderr = _n_aside > 0
 
 
 def print_json(content: Any) -> None:

@@ -31,7 +31,7 @@ def flag(group: Group, path: str, **options: Any) -> Parameter:
         options.setdefault("negative", f"--no{setting.flag}")
     if type(setting.default) is int or path in _WHOLE:
         options.setdefault("converter", whole_number)
-    if path == "data.data_dir":
+    if path in ("data.data_dir", "data.split_by"):
         options.setdefault("converter", read_path)
     if setting.default == () or path == "search.space":
         options["show_default"] = False

@@ -1,5 +1,7 @@
 """The console script: picks the command, and turns errors into one sentence and an exit status."""
 
+import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -85,6 +87,11 @@ def _run(arguments: Sequence[str]) -> int:
         if error.filename is None:
             raise
         return _fail(f"{error.filename} cannot be used: {error.strerror}.")
+    except ValueError as error:
+        reason = _wrong_variable(error)
+        if reason is None:
+            raise
+        return _fail(reason)
     except (RuntimeError, AssertionError):
         reason = _missing_platform()
         if reason is None:
@@ -94,6 +101,15 @@ def _run(arguments: Sequence[str]) -> int:
         _say("interrupted at once: what was not written is lost")
         return EXIT_INTERRUPTED
     return EXIT_INTERRUPTED if interrupted else 0
+
+
+def _wrong_variable(error: ValueError) -> str | None:
+    """Whether jax could not be imported, since it knows no such value of a variable of its own."""
+    found = re.search(r"for (?:environment '|JAX flag )(jax_\w+)", str(error), re.IGNORECASE)
+    if found is None:
+        return None
+    name = found[1].upper()
+    return f"{name} must have a value that jax knows, got {os.environ.get(name)!r}: unset it."
 
 
 def _missing_platform() -> str | None:

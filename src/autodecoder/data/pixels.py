@@ -64,15 +64,18 @@ def check_channels_last(name: str, shape: tuple[int, ...]) -> None:
     DataError
         If the second axis has 1 or 3 places and the last one more than 4.
     """
-    if len(shape) != 4 or shape[1] not in (1, 3):
+    if len(shape) != 4:
         return
     sides = " × ".join(map(str, shape))
-    if shape[3] > 4:
+    _, first, middle, last = shape
+    if first in (1, 3) and last > 4:
         raise DataError(
             f"{name} must have its channels last, (n, height, width, channels), got {sides}; "
             "images.transpose(0, 2, 3, 1) moves them."
         )
-    if shape[3] in (2, 4) and shape[2] != 1:
+    is_small = first in (1, 3) and last in (2, 4) and middle != 1
+    is_square = first in (2, 4) and middle == last > 4  # with transparency, say
+    if is_small or is_square:
         _log.warning(
             "%s of %s are taken for %d × %d pixels of %d channels; if the channels come first, "
             "images.transpose(0, 2, 3, 1) moves them.",

@@ -185,6 +185,8 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Model:
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("its decoder has weights that are not finite")
     found, _ = read_tensors(folder / "latents.safetensors", _latents_check(config.latent_dims))
+    for array in found.values():  # as those of a fit are: a model is not changed by its users
+        array.setflags(write=False)
     standardization = None
     if is_table:
         by = (arrays.pop(_STANDARDIZATION + name) for name in Standardization._fields)
