@@ -70,6 +70,7 @@ def test_a_model_opens_under_the_switches_of_another_process(tmp_path: Path) -> 
     assert_same(found.infer(IMAGES), model.infer(IMAGES))
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_under_other_switches(tmp_path: Path) -> None:
     config = replace(
         CONFIG,

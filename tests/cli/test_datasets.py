@@ -174,6 +174,7 @@ def test_a_folder_is_trained_on_and_gone_on_with(
 
 
 @pytest.mark.parametrize("channels", [2, 5])
+@pytest.mark.slow
 def test_arrays_of_any_channels(
     tmp_path: Path, channels: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

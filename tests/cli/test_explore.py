@@ -91,6 +91,7 @@ def test_it_answers_under_names_that_it_is_given(kept: Path) -> None:
 
 
 @posix
+@pytest.mark.slow
 def test_it_ends_at_once_while_it_compiles(kept: Path) -> None:
     for _ in range(3):
         process, _, _ = explore(kept)

@@ -60,6 +60,7 @@ def get_at_last(url: str, process: subprocess.Popen[str]) -> bytes:
 
 @posix
 @pytest.mark.parametrize("whole_group", [True, False], ids=["Ctrl-C", "kill -INT"])
+@pytest.mark.slow
 def test_tensorboard_answers_and_ends_on_request(runs: Path, whole_group: bool) -> None:
     pytest.importorskip("tensorboard")
     with viewer(runs) as (process, url):

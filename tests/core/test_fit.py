@@ -157,6 +157,7 @@ def test_every_scaling_learns(scaler: str) -> None:
 
 
 @pytest.mark.parametrize(("dims", "batch_norm"), [(2, False), (5, True)])
+@pytest.mark.slow
 def test_the_fast_recipe_comes_further(dims: int, batch_norm: bool) -> None:
     decoder = DecoderConfig(arch=(32, 32), latent_dims=dims, batch_norm=batch_norm)
     ends = {}

@@ -167,6 +167,7 @@ def test_one_by_one_equals_all_at_once(trained, config: InferConfig) -> None:
         (2, replace(CONFIG, block_size=17)),
     ],
 )
+@pytest.mark.slow
 def test_longer_latents_too_depend_on_no_neighbour(dims: int, config: InferConfig) -> None:
     config = replace(config, n_candidates=100)
     decoder, latents, images = drawn(dims, 70)

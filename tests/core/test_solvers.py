@@ -55,6 +55,7 @@ def go_on(problem: Problem, search: Search, until: int | jax.Array) -> Search:
 
 # Of many dimensions some hardly matter: a prior holds the minima in place.
 @pytest.mark.parametrize(("dims", "prior"), [(1, 0.0), (4, 0.0), (5, 0.0), (2, 0.03), (20, 1e-4)])
+@pytest.mark.slow
 def test_minima_are_those_of_optimistix(dims: int, prior: float) -> None:
     problem = make_problem(dims, prior=prior)
     start = 0.1 * jax.random.normal(jax.random.key(3), (N, dims))

@@ -282,6 +282,7 @@ def test_a_file_is_dropped(explore: Any) -> None:
     assert (pixels(page, "#target") == 255).all()
 
 
+@pytest.mark.slow
 def test_the_plane_is_seen_from_near(explore: Any) -> None:
     page = explore(make_model())
     views = "() => [window.explorer.map.view, window.explorer.map.plane.view]"
@@ -358,6 +359,7 @@ def test_new_images_are_drawn(explore: Any) -> None:
     assert_shown(page, model)
 
 
+@pytest.mark.slow
 def test_longer_latents_have_sliders_and_planes(explore: Any) -> None:
     model = make_model(4)
     page = explore(model, told="400")
@@ -442,6 +444,7 @@ def test_decoded_images_are_kept_until_the_view_rests(explore: Any) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+@pytest.mark.slow
 def test_models_of_all_kinds(explore: Any, model: Model) -> None:
     page = explore(model)
     move(page, 0.3, 0.3)
@@ -492,6 +495,7 @@ def test_a_server_that_has_gone_is_told(explore: Any) -> None:
     assert page.locator("#message").is_hidden()
 
 
+@pytest.mark.slow
 def test_a_server_that_answers_again_at_a_move_is_told(
     explore: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ def test_every_fit_of_another_shape_lets_the_others_go() -> None:
 
 
 @pytest.mark.usefixtures("few_regions")
+@pytest.mark.slow
 def test_so_does_every_group_of_a_study(tmp_path: Path) -> None:
     config = StudyConfig(
         fit=FIT,

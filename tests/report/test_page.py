@@ -118,7 +118,15 @@ def settle(page: Any) -> None:
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)))")
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(
+    "activation",
+    [
+        name
+        if name in ("leaky_relu", "gelu", "mish")
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in ACTIVATIONS
+    ],
+)
 def test_the_page_decodes_as_python_does(show: Any, activation: str) -> None:
     model = make_model(activation=activation, batch_norm=True)
     latents = RNG.normal(0, 3, (20, 2))
@@ -330,6 +338,7 @@ def is_blank(page: Any) -> bool:
     return bool((pixels(page, "#map") == 255).all())
 
 
+@pytest.mark.slow
 def test_the_map_is_never_blank(show: Any) -> None:
     """Whenever the browser paints: here none of the frames comes that one could ask for."""
     page = show(make_model(), 390, before="window.requestAnimationFrame = () => 0")
@@ -503,6 +512,7 @@ def test_names_beyond_a_size_do_not_travel(monkeypatch: pytest.MonkeyPatch) -> N
     assert plane.pack_names(model) == {"train": None, "val": None}
 
 
+@pytest.mark.slow
 def test_a_decoder_too_large_to_travel_is_told(show: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plane, "MOST_WEIGHTS", 100)
     model = make_model()

@@ -33,6 +33,7 @@ def assert_is_sane(figure: Figure) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.slow
 def test_still_pictures(shape: tuple[int, int, int]) -> None:
     model = make_model(shape=shape, n=24)
     images = ImageSet(noise(24, shape), np.arange(24) % 3)

@@ -437,6 +437,7 @@ def fill(path: Path) -> None:
 
 
 @pytest.mark.parametrize("epoch", [0, 10, EPOCHS])
+@pytest.mark.slow
 def test_on_a_full_disk_the_last_checkpoints_survive(
     whole: Study, digits: Dataset, small_disk: Path, epoch: int
 ) -> None:
