@@ -1,5 +1,6 @@
 """Whatever switches of jax a process has set: the same numbers, and no error of theirs."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -100,6 +101,17 @@ def test_a_study_goes_on_under_other_switches(tmp_path: Path) -> None:
     assert model is not None
     assert plain is not None
     assert_same(model.latents, plain.latents)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process is forked there")
+@pytest.mark.filterwarnings("ignore:.*fork.*")
+def test_a_process_that_is_forked_off_does_not_wait_for_ever() -> None:
+    """It lacks the threads of jax, as joblib's backend `multiprocessing` makes it."""
+    model = fitted()
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        ended = pool.apply_async(model.decode, [model.latents])
+        with pytest.raises(ad.ConfigError, match=r"this one was forked off.*spawn.*loky"):
+            ended.get(30)
 
 
 def test_a_guard_against_transfers_is_named(tmp_path: Path) -> None:

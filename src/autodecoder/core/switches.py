@@ -1,12 +1,16 @@
 """The switches of jax that programs here depend on, whatever a user has set for other programs."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 
 import jax
 
 from autodecoder.errors import ConfigError
+
+#: The process that runs programs here; one that is forked off it has a copy of this number.
+_process: int | None = None
 
 
 @contextlib.contextmanager
@@ -26,8 +30,17 @@ def own_switches() -> Iterator[None]:
     Raises
     ------
     ConfigError
-        If `jax_transfer_guard` forbids arrays to be moved to or from the device.
+        If `jax_transfer_guard` forbids arrays to be moved to or from the device; in a process that
+        was forked off one that has run programs, whose threads it lacks and would wait for.
     """
+    global _process
+    _process = os.getpid() if _process is None else _process
+    if _process != os.getpid():
+        raise ConfigError(
+            "a process must be started afresh to run programs of jax, but this one was forked off "
+            "one that has run some, where it would wait for ever: start it by spawn or forkserver, "
+            "or by joblib's default, loky."
+        )
     with (
         jax.enable_x64(False),
         jax.numpy_rank_promotion("allow"),
