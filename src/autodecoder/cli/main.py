@@ -1,5 +1,6 @@
 """The console script: picks the command, and turns errors into one sentence and an exit status."""
 
+import functools
 import os
 import re
 import sys
@@ -131,16 +132,17 @@ def _say(message: str) -> None:
     STDERR.flush()
 
 
-def _flags() -> set[str]:
+@functools.cache
+def _flags() -> frozenset[str]:
     """The names of the flags of all commands."""
     commands = [app[name] for name in app if not name.startswith("-")]
-    return {
+    return frozenset(
         _with_underscores(name)
         for command in commands
         for argument in command.assemble_argument_collection()
         for name in argument.names
         if name.startswith("--")
-    }
+    )
 
 
 def _with_underscores(argument: str) -> str:

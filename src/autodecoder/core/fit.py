@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
+from threadpoolctl import threadpool_limits
 
 from autodecoder.brief import brief
 from autodecoder.config import RunConfig
@@ -106,18 +107,21 @@ def _gradient_names(config: RunConfig) -> tuple[str, ...]:
 def place_images(images: Images, config: RunConfig) -> Places | None:
     """Where the latents of training and validation images start, if that follows from the images.
 
-    That is for the starts `pca` and `som`; all runs share it. Only training images decide.
+    That is for the starts `pca` and `som`; all runs share it. Only training images decide. NumPy's
+    products are left to one thread: how they are rounded would else depend on how many there are,
+    and workers of a search have fewer than a process by itself.
     """
     dims = config.decoder.latent_dims
     start = config.fit.start_for(dims)
     if start not in ("pca", "som"):
         return None
     train, val = (np.asarray(part) for part in images)
-    if start == "pca":
-        pca = fit_pca(train, n_components=dims)
-        return pca_scores(pca, train), pca_scores(pca, val)
-    som = fit_map(train, dims)
-    return map_places(som, train), map_places(som, val)
+    with threadpool_limits(1, user_api="blas"):
+        if start == "pca":
+            pca = fit_pca(train, n_components=dims)
+            return pca_scores(pca, train), pca_scores(pca, val)
+        som = fit_map(train, dims)
+        return map_places(som, train), map_places(som, val)
 
 
 def init_run(
