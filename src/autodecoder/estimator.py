@@ -19,10 +19,8 @@ from autodecoder.config import (
     DecoderConfig,
     InferConfig,
     fit_config,
-    parse_arch,
     parse_range,
 )
-from autodecoder.config.rules import as_plain
 from autodecoder.data.carriers import as_array
 from autodecoder.errors import DataError
 from autodecoder.model import Model, fit_model
@@ -182,7 +180,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         model = fit_model(
             samples,
             decoder=DecoderConfig(
-                arch=_read_arch(self.arch),
+                arch=read_arch(self.arch),
                 latent_dims=int(self.latent_dims),
                 activation=self.activation,
                 batch_norm=bool(_or(self.batch_norm, RECIPE_BATCH_NORM[self.recipe])),
@@ -286,12 +284,6 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
 def _or(given: Any, default: Any) -> Any:
     return default if given is None else given
-
-
-def _read_arch(arch: Any) -> tuple[int, ...]:
-    if isinstance(arch, str):
-        return parse_arch(arch)
-    return tuple(as_plain(width) for width in arch)
 
 
 _INFERENCE = InferConfig()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from autodecoder.config import format_arch
+from autodecoder.config import Arch, format_arch
 from autodecoder.study import Study, Trial
 from autodecoder.study.results import COMPLETE, FAILED
 
@@ -29,7 +29,7 @@ def trial_content(trial: Trial) -> dict[str, Any]:
         "trial": trial.trial_id,
         "state": trial.state,
         "values": {
-            name: format_arch(value) if isinstance(value, tuple) else value
+            name: format_arch(value) if isinstance(value, tuple | Arch) else value
             for name, value in trial.values.items()
         },
         "score": trial.score,

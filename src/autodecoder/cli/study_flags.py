@@ -62,6 +62,7 @@ class StudyFlags:
     latent_dims: Annotated[int | None, flag(_DECODER, "decoder.latent_dims")] = None
     activation: Annotated[str | None, flag(_DECODER, "decoder.activation")] = None
     batch_norm: Annotated[bool | None, flag(_DECODER, "decoder.batch_norm")] = None
+    norm: Annotated[str | None, flag(_DECODER, "decoder.norm")] = None
     use_bias: Annotated[bool | None, flag(_DECODER, "decoder.use_bias")] = None
     dropout_rate: Annotated[float | None, flag(_DECODER, "decoder.dropout_rate")] = None
     num_epochs: Annotated[int | None, flag(_FIT, "fit.num_epochs")] = None

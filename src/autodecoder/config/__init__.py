@@ -5,6 +5,15 @@ run, and keys its compiled program; learning rates and seeds, which a search var
 compilation, are no part of it.
 """
 
+from autodecoder.config.arch import (
+    KINDS,
+    Arch,
+    arch_kind,
+    arch_widths,
+    format_arch,
+    parse_arch,
+    read_arch,
+)
 from autodecoder.config.earlier import SCHEMA, complete_settings, kept_settings
 from autodecoder.config.fit import (
     LATENT_STARTS,
@@ -16,7 +25,7 @@ from autodecoder.config.fit import (
     fit_config,
 )
 from autodecoder.config.infer import INFER_METHODS, INFER_STARTS, InferConfig
-from autodecoder.config.notation import format_arch, parse_arch, parse_range, parse_size
+from autodecoder.config.notation import parse_range, parse_size
 from autodecoder.config.parts import (
     ACTIVATIONS,
     AUGMENTATIONS,
@@ -68,6 +77,7 @@ __all__ = [
     "FREE_SETTINGS",
     "INFER_METHODS",
     "INFER_STARTS",
+    "KINDS",
     "LATENT_STARTS",
     "LEARNING_RATE_GRID",
     "METRICS",
@@ -84,6 +94,7 @@ __all__ = [
     "TRACKERS",
     "TUNABLE",
     "TUNABLE_ALIASES",
+    "Arch",
     "AugmentConfig",
     "DataConfig",
     "DecoderConfig",
@@ -98,6 +109,8 @@ __all__ = [
     "StudyConfig",
     "Values",
     "WatchConfig",
+    "arch_kind",
+    "arch_widths",
     "complete_settings",
     "differences",
     "fit_config",
@@ -109,6 +122,7 @@ __all__ = [
     "parse_range",
     "parse_size",
     "parse_tune",
+    "read_arch",
     "read_toml",
     "read_value",
     "split_hub",

@@ -77,30 +77,3 @@ def check_range(pixel_range: Any) -> tuple[float, float]:
     if not pixel_range[0] < pixel_range[1]:
         raise ConfigError(f"range must rise, got {pixel_range[0]:g}:{pixel_range[1]:g}.")
     return pixel_range
-
-
-def parse_arch(text: str) -> tuple[int, ...]:
-    """Read widths written as `500-500`.
-
-    Raises
-    ------
-    ConfigError
-        If a part is no positive whole number.
-
-    Examples
-    --------
-    >>> parse_arch("128-256-512")
-    (128, 256, 512)
-    """
-    parts = text.strip().split("-")
-    if not all(re.fullmatch(r"0*[1-9][0-9]{0,5}", part) for part in parts):
-        raise ConfigError(
-            "arch must be layer widths from 1 to 999999 joined by single hyphens, "
-            f"for example 500-500, got {told(text)}."
-        )
-    return tuple(int(part) for part in parts)
-
-
-def format_arch(arch: tuple[int, ...]) -> str:
-    """Write widths as `500-500`."""
-    return "-".join(map(str, arch))

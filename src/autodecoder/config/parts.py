@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from autodecoder.config.arch import Arch, arch_widths, read_arch
 from autodecoder.config.notation import check_range, check_size
 from autodecoder.config.rules import (
     check_choice,
@@ -20,6 +21,7 @@ from autodecoder.paths import user_path
 
 COLOURS = ("auto", "grey", "rgb")
 SCALERS = ("standard", "zero_one", "identity")
+NORMS = ("none", "group", "batch")
 ACTIVATIONS = (
     "relu",
     "leaky_relu",
@@ -131,11 +133,13 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """The fully connected decoder: its widths from the latents to the last hidden layer."""
+    """The decoder: its kind, its widths from the latents to the last hidden layer, and the rest."""
 
-    arch: tuple[int, ...] = setting(
+    arch: tuple[int, ...] | Arch = setting(
         (128, 256, 512),
-        "Widths of the hidden layers, from latents to image, joined by hyphens.",
+        "Widths of the hidden layers, from latents to image, joined by hyphens; conv:64-32-16 of "
+        "convolutions, the channels at each doubling of a grid; resconv:64-32-16 with a residual "
+        "block at each; conv:256/64-32-16 with a dense layer before.",
         flag="arch",
         original="architecture",
     )
@@ -154,6 +158,15 @@ class DecoderConfig:
         flag="batch_norm",
         original="batchnorm",
     )
+    norm: str | None = setting(
+        None,
+        "Normalisation of the hidden layers: none, group (of the channels of each image by itself) "
+        "or batch; by default as batch_norm says.",
+        flag="norm",
+    )
+    norm_groups: int = setting(
+        8, "Groups of channels that group normalisation takes together; must divide each width."
+    )
     use_bias: bool = setting(True, "Biases in dense layers.", flag="use_bias", original="use bias")
     dropout_rate: float = setting(
         0.0,
@@ -164,19 +177,35 @@ class DecoderConfig:
 
     def __post_init__(self) -> None:
         take_plain(self)
-        if not isinstance(self.arch, tuple) or not self.arch:
+        object.__setattr__(self, "arch", read_arch(self.arch))
+        if not arch_widths(self.arch):
             raise ConfigError("arch must name at least one hidden layer, for example 500-500.")
-        for width in self.arch:
-            check_positive_int("each width of arch", width)
         check_positive_int("latent_dims", self.latent_dims, most=100_000)
         check_choice("activation", self.activation, ACTIVATIONS)
         check_switch("batch_norm", self.batch_norm)
+        if self.norm is not None:
+            check_choice("norm", self.norm, NORMS)
+            if self.batch_norm and self.norm != "batch":
+                raise ConfigError(f"norm must be batch with batch_norm, got {self.norm}.")
+        check_positive_int("norm_groups", self.norm_groups)
+        if self.normalisation == "group":
+            for width in arch_widths(self.arch):
+                if width % self.norm_groups:
+                    raise ConfigError(
+                        f"norm_groups must divide each width of arch, got {self.norm_groups} "
+                        f"groups and a width of {width}."
+                    )
         check_switch("use_bias", self.use_bias)
         check_number("dropout_rate", self.dropout_rate)
         if not 0 <= self.dropout_rate < 1:
             raise ConfigError(
                 f"dropout_rate must be at least 0 and below 1, got {self.dropout_rate}."
             )
+
+    @property
+    def normalisation(self) -> str:
+        """One of `NORMS`."""
+        return self.norm or ("batch" if self.batch_norm else "none")
 
 
 @dataclass(frozen=True)

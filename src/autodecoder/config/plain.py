@@ -6,6 +6,7 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from autodecoder.config.arch import Arch
 from autodecoder.config.fit import RECIPE_BATCH_NORM, RECIPES
 from autodecoder.config.notation import parse_range, parse_size
 from autodecoder.config.rules import check_choice
@@ -81,7 +82,9 @@ def study_config(values: Mapping[str, Any]) -> StudyConfig:
         values["fit"] = {**RECIPES[recipe], **fit}
     decoder = values.get("decoder", {})
     if isinstance(decoder, Mapping):
-        values["decoder"] = {"batch_norm": RECIPE_BATCH_NORM[recipe], **decoder}
+        norm = decoder.get("norm")
+        batch_norm = RECIPE_BATCH_NORM[recipe] if norm is None else norm == "batch"
+        values["decoder"] = {"batch_norm": batch_norm, **decoder}
     return _build(StudyConfig, values, "")
 
 
@@ -196,10 +199,10 @@ def _space(values: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, Arch):
         return to_dict(value)
     if isinstance(value, Mapping):
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, tuple):
         return [_plain(part) for part in value]
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, Path | Arch) else value

@@ -5,12 +5,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from operator import index
 from types import MappingProxyType
 from typing import Any
 
+from autodecoder.config.arch import Arch, format_arch, read_arch
 from autodecoder.config.fit import FitConfig
-from autodecoder.config.notation import format_arch, parse_arch
 from autodecoder.config.parts import DecoderConfig
 from autodecoder.config.rules import (
     check_choice,
@@ -37,6 +36,7 @@ TUNABLE = (
     "arch",
     "activation",
     "batch_norm",
+    "norm",
     "use_bias",
     "dropout_rate",
     "batch_size",
@@ -57,7 +57,7 @@ TUNABLE_ALIASES = MappingProxyType({"lr": "learning_rate", "latent_lr": "latent_
 
 _WHOLE = ("latent_dims", "batch_size", "warmup_steps", "base_width")
 _NUMBERS = (*_WHOLE, *TRACED, "dropout_rate", "latent_spread", "bias_spread", "clip_norm")
-_WORDS = ("activation", "latent_start", "schedule")
+_WORDS = ("activation", "norm", "latent_start", "schedule")
 _SWITCHES = ("batch_norm", "use_bias", "nesterov", "drop_last")
 #: More values than this in one list are taken for a slip of the pen.
 _MOST_VALUES = 10_000
@@ -271,7 +271,7 @@ def read_value(name: str, value: Any) -> Any:
     text = value.strip() if isinstance(value, str) else value
     try:
         if name == "arch":
-            return parse_arch(text) if isinstance(text, str) else tuple(map(index, text))
+            return read_arch(text)
         if name in _WORDS and not isinstance(text, str):
             raise ValueError
         if name in _SWITCHES:
@@ -302,7 +302,7 @@ _SWITCH_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": Fal
 
 def format_value(value: Any) -> str:
     """A searched value as people write it: `500-500`, `0.001`."""
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | Arch):
         return format_arch(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -322,7 +322,7 @@ def apply_values(
         own = {k: v for k, v in values.items() if k in part.__dataclass_fields__}
         parts.append(type(part)(**{**part.__dict__, **own}))
     decoder, fit = parts
-    if decoder.batch_norm and fit.batch_size == 1:
+    if decoder.normalisation == "batch" and fit.batch_size == 1:
         raise ConfigError(
             "batch_size must be at least 2 with batch normalisation, which compares the images of "
             "a batch, got 1."

@@ -17,12 +17,7 @@ from threadpoolctl import threadpool_limits
 from autodecoder.brief import brief
 from autodecoder.config import RunConfig
 from autodecoder.core.adam import Moments, adam_start
-from autodecoder.core.decoder import (
-    Decoder,
-    estimate_statistics,
-    init_decoder,
-    spread_biases,
-)
+from autodecoder.core.decoders import Decoder, init_decoder, part_names
 from autodecoder.core.latents import fit_pca, pca_scores, start_latents
 from autodecoder.core.losses import Errors
 from autodecoder.core.scaling import SCALINGS
@@ -100,8 +95,7 @@ def history_names(config: RunConfig) -> tuple[str, ...]:
 def _gradient_names(config: RunConfig) -> tuple[str, ...]:
     if not config.track_gradients:
         return ()
-    hidden = (f"gradient_norm_layer_{k}" for k in range(1, len(config.decoder.arch) + 1))
-    return (*hidden, "gradient_norm_output", "gradient_norm_latents")
+    return tuple(f"gradient_norm_{name}" for name in (*part_names(config.decoder), "latents"))
 
 
 def place_images(images: Images, config: RunConfig) -> Places | None:
@@ -143,15 +137,15 @@ def init_run(
     """
     decoder_key, train_key, val_key, run_key = jax.random.split(key, 4)
     activation = SCALINGS[config.scaler].output_activation
-    decoder = init_decoder(decoder_key, config.decoder, images.train.shape[1], activation)
-    decoder = spread_biases(jax.random.fold_in(decoder_key, 0), decoder, config.fit.bias_spread)
+    shape, spread = config.image_shape, config.fit.bias_spread
+    decoder = init_decoder(decoder_key, config.decoder, shape, activation, spread)
     train_places, val_places = (None, None) if places is None else places
     fit, dims = config.fit, config.decoder.latent_dims
     train = start_latents(train_key, fit, (len(images.train), dims), train_places)
     val = start_latents(val_key, fit, (len(images.val), dims), val_places)
     state = RunState(
         decoder=decoder,
-        decoder_moments=adam_start(decoder.layers),
+        decoder_moments=adam_start(decoder.trainable()),
         train=start_moving(train),
         val=start_moving(val),
         key=run_key,
@@ -216,8 +210,8 @@ def run_epoch(
         config,
     )
     decoder, train = trained.decoder, trained.latents
-    if config.decoder.batch_norm:
-        decoder = estimate_statistics(decoder, _sample(sample_key, train.values))
+    if config.decoder.normalisation == "batch":
+        decoder = decoder.calibrate(_sample(sample_key, train.values))
     metrics = trained.errors._asdict() | _statistics("", train.values)
     val = state.val
     if len(images.val):

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, Shaped
 from autodecoder.brief import brief
 from autodecoder.config import InferConfig
 from autodecoder.core.blocks import by_blocks, take
-from autodecoder.core.decoder import Decoder, decode
+from autodecoder.core.decoders import Decoder
 from autodecoder.core.lbfgs import MEMORY, LimitedSearch, advance_lbfgs, begin_lbfgs
 from autodecoder.core.losses import Errors, measure
 from autodecoder.core.scaling import scale_pixels
@@ -121,7 +121,7 @@ def plan_inference(
         candidates than there are.
     """
     config.check_dims(known.shape[1])
-    n_candidates = config.count_candidates(len(known), decoder.layers[-1].weight.shape[1])
+    n_candidates = config.count_candidates(len(known), decoder.n_outputs)
     candidates, mean, spread, start_key = _draw(key, jnp.asarray(known), n_candidates)
     starts = prepare_starts(decoder, candidates, start_key, config)
     return InferencePlan(decoder, starts, mean, spread, scaler, config)
@@ -349,7 +349,7 @@ def _run_adam(
 
 @jax.jit
 def _measure(task: Task, images: Array, weights: Array | None, latents: Array) -> Errors:
-    outputs = decode(task.decoder, latents)
+    outputs = task.decoder.decode(latents)
     return measure(outputs, scale_pixels(images, task.scaler), task.scaler, weights)
 
 

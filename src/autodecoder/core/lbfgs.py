@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from autodecoder.core.decoder import decode
 from autodecoder.core.solvers import NOISE, Problem, choose, differentiate
 
 #: Steps that an image remembers.
@@ -42,7 +41,7 @@ def begin_lbfgs(
     and Newton: to find it takes one forward-mode pass."""
     value, gradient = differentiate(problem, latents)
     n, dims = latents.shape
-    _, slopes = jax.jvp(lambda z: decode(problem.decoder, z), (latents,), (gradient,))
+    _, slopes = jax.jvp(problem.decoder.decode, (latents,), (gradient,))
     curvature = jnp.sum(problem.weights * slopes**2, axis=1)
     curvature += jnp.sum(problem.precision * gradient**2, axis=1)
     bent = curvature > 0

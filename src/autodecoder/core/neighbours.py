@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
-from autodecoder.core.decoder import Decoder, decode
+from autodecoder.core.decoders import Decoder, decode
 
 #: Principal components that distances are measured along, found in so many of the images.
 _SKETCH_RANK = 96
@@ -40,7 +40,7 @@ class Decoded(NamedTuple):
 
 def decode_known(decoder: Decoder, latents: Float[Array, "k dims"]) -> Decoded:
     """Decode latents that are to be searched; any order will do for few, a random one for many."""
-    images = jax.jit(decode)(decoder, latents)
+    images = decode(decoder, latents)
     return Decoded(latents, images, _sketch(images) if images.size >= _SKETCH_FROM else None)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from autodecoder.core.decoder import Decoder, decode
+from autodecoder.core.decoders import Decoder
 
 #: First damping, as a share of the largest diagonal entry of JᵀJ.
 _FIRST_DAMPING = 0.1
@@ -63,7 +63,7 @@ class Search(NamedTuple):
 
 def objective(problem: Problem, latents: Float[Array, "b dims"]) -> Float[Array, " b"]:
     """What is minimised, image by image."""
-    errors = decode(problem.decoder, latents) - problem.targets
+    errors = problem.decoder.decode(latents) - problem.targets
     prior = jnp.sum(problem.precision * (latents - problem.centre) ** 2, axis=1)
     return jnp.sum(problem.weights * errors**2, axis=1) + prior
 
@@ -234,7 +234,7 @@ def _linearise(
 ) -> tuple[Float[Array, " b"], Float[Array, "b dims"], Float[Array, "b dims dims"]]:
     """Value, half the gradient and JᵀJ, by one forward-mode pass for each dimension."""
     dims = latents.shape[1]
-    outputs, push = jax.linearize(lambda z: decode(problem.decoder, z), latents)
+    outputs, push = jax.linearize(problem.decoder.decode, latents)
     unit = jnp.eye(dims)
     jacobian = jax.vmap(lambda e: push(jnp.broadcast_to(e, latents.shape)))(unit)
     errors = outputs - problem.targets

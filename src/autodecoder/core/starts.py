@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from autodecoder.config import InferConfig
-from autodecoder.core.decoder import Decoder
+from autodecoder.core.decoders import Decoder
 from autodecoder.core.neighbours import Decoded, decode_known, nearest, nearest_images
 from autodecoder.errors import ConfigError
 

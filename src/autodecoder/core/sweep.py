@@ -1,6 +1,5 @@
 """One pass over a set of images: in training decoder and latents move, else the latents alone."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -21,7 +20,7 @@ from autodecoder.core.adam import (
     step_rows,
 )
 from autodecoder.core.augment import augment_images
-from autodecoder.core.decoder import Decoder, Layer, decode, decode_training
+from autodecoder.core.decoders import Decoder, Parts
 from autodecoder.core.losses import Errors, measure
 from autodecoder.core.scaling import scale_pixels
 
@@ -96,7 +95,6 @@ def sweep(
     shares = _schedule(fit, epoch + steps / n_batches)
     if training:
         shares = shares * _warmup(fit, epoch * n_batches + steps, n_batches)
-    width_shares = [_width_share(fit, len(layer.weight)) for layer in decoder.layers]
     done, latent_rates = latents.steps, rates.latents * shares
     # Idle spans: epoch start to step, step to epoch end, whole epoch for unvisited rows.
     first = jnp.concatenate([jnp.zeros_like(steps), steps + 1, jnp.zeros(1, jnp.int32)])
@@ -116,25 +114,26 @@ def sweep(
         norms = None
         if training:
             gradient = jax.grad(_batch_loss, argnums=(0, 1), has_aux=True)
-            (layers_gradient, z_gradient), errors = gradient(
-                decoder.layers, rows.values, decoder, batch, config.scaler
+            (parts_gradient, z_gradient), errors = gradient(
+                decoder.trainable(), rows.values, decoder, batch, config.scaler
             )
             if config.track_gradients:
-                norms = _norms(layers_gradient, z_gradient)
+                norms = _norms(parts_gradient, z_gradient)
             if fit.clip_norm is not None:
-                layers_gradient = clip_norm(layers_gradient, fit.clip_norm)
-            layers, decoder_moments = adam_step(
-                decoder.layers,
-                layers_gradient,
+                parts_gradient = clip_norm(parts_gradient, fit.clip_norm)
+            rate = rates.decoder * shares[k]
+            parts, decoder_moments = adam_step(
+                decoder.trainable(),
+                parts_gradient,
                 decoder_moments,
-                tuple(rates.decoder * shares[k] * share for share in width_shares),
+                jax.tree.map(lambda scale: rate * scale, tuple(decoder.step_scales(fit))),
                 nesterov=fit.nesterov,
             )
-            decoder = replace(decoder, layers=layers)
+            decoder = decoder.with_trainable(parts)
         else:
             gradient = jax.grad(_batch_loss, argnums=1, has_aux=True)
             z_gradient, errors = gradient(
-                decoder.layers, rows.values, decoder, batch, config.scaler
+                decoder.trainable(), rows.values, decoder, batch, config.scaler
             )
         rows = step_rows(rows, z_gradient, done + k, latent_rates[k])
         return (decoder, decoder_moments), (rest_rows(rows, visit.after), errors, norms)
@@ -215,27 +214,23 @@ def _targets(
 
 
 def _batch_loss(
-    layers: tuple[Layer, ...],
+    parts: Parts,
     latents: Float[Array, "b dims"],
     decoder: Decoder,
     batch: _Batch,
     scaler: str,
 ) -> tuple[Float[Array, ""], Errors]:
     """The loss of a batch, and the summed errors of the rows that count."""
-    decoder = replace(decoder, layers=layers)
-    if batch.key is None:
-        outputs = decode(decoder, latents)
-    else:
-        outputs = decode_training(decoder, latents, batch.key)
+    outputs = decoder.with_trainable(parts).decode(latents, key=batch.key)
     errors = measure(outputs, batch.images, scaler)
     seen = (batch.weights > 0).astype(jnp.float32)
     sums = jax.tree.map(lambda e: jnp.sum(seen * e), errors)
     return jnp.sum(batch.weights * errors.loss), sums
 
 
-def _norms(layers: tuple[Layer, ...], latents: Float[Array, "b dims"]) -> Float[Array, " parts"]:
-    """The L2 norm of each layer's gradient, all its arrays together, and of the latents'."""
-    return jnp.stack([optax.tree.norm(part) for part in (*layers, latents)])
+def _norms(parts: Parts, latents: Float[Array, "b dims"]) -> Float[Array, " parts"]:
+    """The L2 norm of each part's gradient, all its arrays together, and of the latents'."""
+    return jnp.stack([optax.tree.norm(part) for part in (*parts, latents)])
 
 
 def _schedule(fit: FitConfig, epoch: Float[Array, " steps"]) -> Float[Array, " steps"]:
@@ -256,13 +251,3 @@ def _warmup(fit: FitConfig, step: Int[Array, " steps"], n_batches: int) -> Float
     """
     length = min(fit.warmup_steps, fit.num_epochs * n_batches // 5)
     return jnp.minimum(1, (step + 1) / max(1, length))
-
-
-def _width_share(fit: FitConfig, n_inputs: int) -> float:
-    """Share of the step size that a layer takes.
-
-    A step of Adam moves every weight by as much, and an output by as much as there are inputs:
-    steps in inverse proportion keep that change, and one step size is good for all widths (Yang et
-    al. 2021, "Tensor Programs V").
-    """
-    return 1.0 if fit.base_width is None else min(1.0, fit.base_width / n_inputs)

@@ -44,7 +44,7 @@ def library_versions() -> dict[str, str]:
 
 def count_weights(model: Model) -> int:
     """Weights, biases and scales of the decoder."""
-    return sum(math.prod(array.shape) for array in jax.tree.leaves(model.decoder.layers))
+    return sum(math.prod(array.shape) for array in jax.tree.leaves(model.decoder.trainable()))
 
 
 def model_facts(model: Model) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _options(config: Any) -> str:
     options = [
         name
         for name, on in (
-            ("batch normalisation", config.batch_norm),
+            (f"{config.normalisation} normalisation", config.normalisation != "none"),
             (f"dropout {config.dropout_rate:g}", config.dropout_rate),
             ("no biases", not config.use_bias),
         )

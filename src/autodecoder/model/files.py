@@ -15,13 +15,13 @@ import numpy as np
 from autodecoder.config import (
     SCHEMA,
     DecoderConfig,
+    arch_widths,
     complete_settings,
-    parse_arch,
     parse_range,
     to_dict,
 )
 from autodecoder.config.rules import check_choice, check_positive_int
-from autodecoder.core.decoder import init_decoder
+from autodecoder.core.decoders import init_decoder
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.switches import own_switches
 from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
@@ -147,8 +147,6 @@ def load_model(folder: Path | str) -> Model:
 
 def _build(folder: Path, content: Mapping[str, Any]) -> Model:
     described = dict(content["decoder"])
-    arch = described["arch"]
-    described["arch"] = parse_arch(arch) if isinstance(arch, str) else tuple(arch)
     config = DecoderConfig(**described)
     scaler = content["scaler"]
     check_choice("scaler", scaler, SCALINGS)
@@ -171,10 +169,11 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Model:
 
     def check_decoder(shapes: Shapes) -> None:
         nonlocal like
-        if len(config.arch) >= len(shapes):  # before so many layers are traced
+        if len(arch_widths(config.arch)) >= len(shapes):  # before so many layers are traced
             raise ValueError("its decoder has fewer arrays than config.json has layers")
         activation = SCALINGS[scaler].output_activation
-        like = jax.eval_shape(lambda: init_decoder(jax.random.key(0), config, n_pixels, activation))
+        shape = (height, width, channels)
+        like = jax.eval_shape(lambda: init_decoder(jax.random.key(0), config, shape, activation))
         wanted = {name: (leaf.shape, str(leaf.dtype)) for name, leaf in name_leaves(like).items()}
         if is_table:
             for name in Standardization._fields:

@@ -138,7 +138,7 @@ def fit_model(
     if val_labels is not None:
         val_labels = as_labels("val_labels", val_labels, len(val_rows))
     batch_size = min(fit.batch_size, len(rows))
-    if decoder.batch_norm and batch_size == 1:
+    if decoder.normalisation == "batch" and batch_size == 1:
         raise ConfigError(
             "batch_norm compares the images of a batch, and needs two images and a batch_size of 2."
         )

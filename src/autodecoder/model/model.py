@@ -14,7 +14,7 @@ from autodecoder.brief import brief
 from autodecoder.config import InferConfig
 from autodecoder.config.rules import as_plain, check_positive_int, check_seed
 from autodecoder.core.blocks import by_blocks
-from autodecoder.core.decoder import Decoder, decode
+from autodecoder.core.decoders import Decoder, decode
 from autodecoder.core.infer import (
     Inference,
     InferencePlan,
@@ -348,7 +348,7 @@ class Model:
     def _decode(self, latents: Float[np.ndarray, "n dims"]) -> Any:
         if self.standardization is None:
             return _decode_pixels(self.decoder, latents, self.scaler)
-        return unstandardize(np.asarray(_decode(self.decoder, latents)), self.standardization)
+        return unstandardize(np.asarray(decode(self.decoder, latents)), self.standardization)
 
     def _as_latent(
         self, name: str, end: Any, config: InferConfig | None, seed: int
@@ -388,7 +388,4 @@ class Model:
 
 @jax.jit(static_argnames="scaler")
 def _decode_pixels(decoder: Decoder, latents: Array, scaler: str) -> Array:
-    return to_unit(decode(decoder, latents), scaler)
-
-
-_decode = jax.jit(decode)
+    return to_unit(decoder.decode(latents), scaler)

@@ -7,7 +7,7 @@ tensorstore, sympy and more), where `onnx` alone takes 31 MB.
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -15,11 +15,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autodecoder._version import __version__
-from autodecoder.core.decoder import Decoder
+from autodecoder.core.decoders import Decoder
+from autodecoder.core.decoders.operators import (
+    Activate,
+    Convolve,
+    Crop,
+    Dense,
+    Flatten,
+    GroupNorm,
+    Operator,
+    Residual,
+    Unflatten,
+    Upsample,
+)
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.errors import ConfigError
 from autodecoder.files import write_file
-from autodecoder.model.dense import dense_layers
 from autodecoder.model.model import Model
 from autodecoder.model.tables import Standardization
 from autodecoder.paths import user_path
@@ -103,15 +114,98 @@ def export_onnx(model: Model, path: Path | str) -> None:
 
 def _decode(graph: _Graph, decoder: Decoder, latents: str) -> str:
     """The layers, in evaluation mode."""
-    hidden = latents
-    for k, (weight, bias, activation) in enumerate(dense_layers(decoder)):
-        inputs = [hidden, graph.constant(f"layers/{k}/weight", weight)]
-        if bias is None:
-            hidden = graph.add("MatMul", *inputs)
+    steps = decoder.operators()
+    if steps is None:
+        raise ConfigError(
+            f"a {type(decoder).__name__} does not say what it computes (operators), and cannot be "
+            "exported."
+        )
+    return _run(graph, steps, latents, "")
+
+
+def _run(graph: _Graph, steps: Sequence[Operator], hidden: str, prefix: str) -> str:
+    for k, step in enumerate(steps):
+        name = f"{prefix}{k}"
+        if isinstance(step, Residual):
+            hidden = graph.add("Add", hidden, _run(graph, step.operators, hidden, f"{name}/"))
+        elif isinstance(step, Activate):
+            hidden = _ACTIVATIONS[step.name](graph, hidden)
         else:
-            hidden = graph.add("Gemm", *inputs, graph.constant(f"layers/{k}/bias", bias))
-        hidden = _ACTIVATIONS[activation](graph, hidden)
+            hidden = _OPERATORS[type(step)](graph, step, hidden, name)
     return hidden
+
+
+def _dense(graph: _Graph, step: Dense, hidden: str, name: str) -> str:
+    inputs = [hidden, graph.constant(f"{name}/weight", step.weight)]
+    if step.bias is None:
+        return graph.add("MatMul", *inputs)
+    return graph.add("Gemm", *inputs, graph.constant(f"{name}/bias", step.bias))
+
+
+def _unflatten(graph: _Graph, step: Unflatten, hidden: str, name: str) -> str:
+    """Images are channels first in between, as the format has them."""
+    shape = (0, step.height, step.width, step.channels)
+    images = graph.add("Reshape", hidden, graph.constant(f"{name}/shape", shape, np.int64))
+    return graph.add("Transpose", images, attributes={"perm": (0, 3, 1, 2)})
+
+
+def _upsample(graph: _Graph, step: Upsample, hidden: str, name: str) -> str:
+    weight = graph.constant(f"{name}/weight", np.moveaxis(step.weight, 3, 1))
+    bias = () if step.bias is None else (graph.constant(f"{name}/bias", step.bias),)
+    attributes = {"strides": (2, 2), "pads": (1, 1, 1, 1)}
+    return graph.add("ConvTranspose", hidden, weight, *bias, attributes=attributes)
+
+
+def _convolve(graph: _Graph, step: Convolve, hidden: str, name: str) -> str:
+    weight = graph.constant(f"{name}/weight", step.weight.transpose(3, 0, 1, 2))
+    bias = () if step.bias is None else (graph.constant(f"{name}/bias", step.bias),)
+    return graph.add("Conv", hidden, weight, *bias, attributes={"pads": (1, 1, 1, 1)})
+
+
+def _group_norm(graph: _Graph, step: GroupNorm, hidden: str, name: str) -> str:
+    """By instances of groups: the format's own group normalisation is newer than the version of its
+    operators here. Of rows and of images alike."""
+    groups = step.n_groups
+    shape = graph.constant(f"{name}/shape", (0, groups, -1), np.int64)
+    ones = graph.constant(f"{name}/ones", np.ones(groups))
+    zeros = graph.constant(f"{name}/zeros", np.zeros(groups))
+    grouped = graph.add("Reshape", hidden, shape)
+    even = graph.add(
+        "InstanceNormalization", grouped, ones, zeros, attributes={"epsilon": step.epsilon}
+    )
+    back = graph.add("Reshape", even, graph.add("Shape", hidden))
+    # A scale for each channel, the second axis: (1, channels, 1, 1), or (1, channels) of rows.
+    places = (1, 1) if step.of_images else ()
+    sides = (1, len(step.scale), *places)
+    scaled = graph.add("Mul", back, graph.constant(f"{name}/scale", step.scale.reshape(sides)))
+    return graph.add("Add", scaled, graph.constant(f"{name}/offset", step.offset.reshape(sides)))
+
+
+def _crop(graph: _Graph, step: Crop, hidden: str, name: str) -> str:
+    starts = graph.constant(f"{name}/starts", (step.top, step.left), np.int64)
+    ends = graph.constant(
+        f"{name}/ends", (step.top + step.height, step.left + step.width), np.int64
+    )
+    axes = graph.constant(f"{name}/axes", (2, 3), np.int64)
+    return graph.add("Slice", hidden, starts, ends, axes)
+
+
+def _flatten(graph: _Graph, _step: Flatten, hidden: str, _name: str) -> str:
+    rows = graph.add("Transpose", hidden, attributes={"perm": (0, 2, 3, 1)})
+    return graph.add("Flatten", rows)
+
+
+_OPERATORS: Mapping[type, Callable[[_Graph, Any, str, str], str]] = MappingProxyType(
+    {
+        Dense: _dense,
+        Unflatten: _unflatten,
+        Upsample: _upsample,
+        Convolve: _convolve,
+        GroupNorm: _group_norm,
+        Crop: _crop,
+        Flatten: _flatten,
+    }
+)
 
 
 def _to_images(graph: _Graph, outputs: str, scaler: str, image_shape: tuple[int, int, int]) -> str:

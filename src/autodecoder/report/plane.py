@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from autodecoder.core.decoders import Operator
+from autodecoder.core.decoders.operators import count_multiplications
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.model import Model
-from autodecoder.model.dense import Dense, dense_layers
+from autodecoder.model.card import count_weights
 from autodecoder.report.classes import CLASS_COLOURS, class_colours
 from autodecoder.report.film import Frame, choose_rows
 from autodecoder.report.view import Bounds, in_view, view_bounds
@@ -18,6 +20,9 @@ from autodecoder.text import legible
 #: Of a decoder with more weights a page would be too large to send: 4 bytes each, a third more as
 #: text.
 MOST_WEIGHTS = 2_500_000
+#: Of one that takes more of them an image would come too late behind the pointer: they take a tenth
+#: of a second.
+MOST_MULTIPLICATIONS = 50_000_000
 #: Points drawn of each set at most; of more, so many are drawn at random.
 _MOST_POINTS = 60_000
 #: Characters of names that travel with a page, at most.
@@ -89,7 +94,10 @@ def _principal(
 
 def is_live(model: Model) -> bool:
     """Whether a page carries the decoder."""
-    return sum(layer.weight.size for layer in model.decoder.layers) <= MOST_WEIGHTS
+    if count_weights(model) > MOST_WEIGHTS:
+        return False
+    steps = model.decoder.operators()
+    return steps is not None and count_multiplications(steps) <= MOST_MULTIPLICATIONS
 
 
 def pack_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
@@ -98,7 +106,7 @@ def pack_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
 
     Numbers are little-endian bytes in base64: weights float32, places of points uint16 across the
     view, from 0 to 65534, with 65535 for one outside of it, classes uint16, rows uint32. Weights
-    are those of `dense_layers`.
+    are those of `Decoder.operators`.
     """
     plane = latent_plane(model.latents)
     packed = pack_plane(model, plane)
@@ -134,7 +142,7 @@ def pack_decoder(model: Model) -> dict[str, Any]:
     """The decoder, and how its outputs become pixels or features; no layers of one too large."""
     scaling = SCALINGS[model.scaler]
     if not is_live(model):
-        return {"layers": None, "units": None if model.standardization is None else {}}
+        return {"operators": None, "units": None if model.standardization is None else {}}
     units = None
     if model.standardization is not None:
         units = {name: pack(part, "<f4") for name, part in model.standardization._asdict().items()}
@@ -142,7 +150,7 @@ def pack_decoder(model: Model) -> dict[str, Any]:
         "low": scaling.low,
         "span": scaling.span,
         "units": units,
-        "layers": [_pack_layer(layer) for layer in dense_layers(model.decoder)],
+        "operators": [_pack_operator(step) for step in model.decoder.operators() or ()],
     }
 
 
@@ -193,15 +201,17 @@ def _hex_colours(n: int) -> list[str]:
     return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in rows]
 
 
-def _pack_layer(layer: Dense) -> dict[str, Any]:
-    # A row an output, so that the script reads each in one go.
-    return {
-        "inputs": layer.weight.shape[0],
-        "outputs": layer.weight.shape[1],
-        "weight": pack(layer.weight.T, "<f4"),
-        "bias": None if layer.bias is None else pack(layer.bias, "<f4"),
-        "activation": layer.activation,
-    }
+def _pack_operator(step: Operator) -> dict[str, Any]:
+    """Its kind and fields by name; of arrays the shape, and their numbers, those of one output of a
+    kernel in one go."""
+    packed: dict[str, Any] = {"kind": type(step).__name__}
+    for name, value in step._asdict().items():
+        if isinstance(value, tuple):
+            value = [_pack_operator(inner) for inner in value]
+        elif isinstance(value, np.ndarray):
+            value = {"shape": list(value.shape), "numbers": pack(np.moveaxis(value, -1, 0), "<f4")}
+        packed[name] = value
+    return packed
 
 
 def _pack_points(

@@ -23,7 +23,7 @@ from tensorboardX.record_writer import masked_crc32c
 from tensorboardX.summary import Summary, histogram
 
 from autodecoder.config import StudyConfig
-from autodecoder.core.decoder import Decoder
+from autodecoder.core.decoders import Decoder, part_names
 from autodecoder.core.fit import Snapshot
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
@@ -231,12 +231,11 @@ def _scalar_tag(metric: str) -> str:
 
 
 def _decoder_histograms(decoder: Decoder) -> Iterator[Any]:
-    names = [*(f"layer_{k}" for k in range(1, len(decoder.layers))), "output"]
-    for name, layer in zip(names, decoder.layers, strict=True):
-        for part, values in layer._asdict().items():
-            if values is not None:
-                part = "kernel" if part == "weight" else part
-                yield from _histogram(f"weights/{name}/{part}", np.asarray(values))
+    names = part_names(decoder.config)
+    for name, part in zip(names, decoder.trainable(), strict=True):
+        for array, values in name_leaves(part).items():
+            array = re.sub(r"\bweight$", "kernel", array)
+            yield from _histogram(f"weights/{name}/{array}", np.asarray(values))
 
 
 def _latent_histograms(tag: str, latents: Float[np.ndarray, "n dims"]) -> Iterator[Any]:

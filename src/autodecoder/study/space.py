@@ -14,7 +14,7 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from autodecoder.config import Range, StudyConfig, Values, format_arch, read_value
+from autodecoder.config import Arch, Range, StudyConfig, Values, format_arch, read_value
 
 #: Draws for each trial wanted, until so many different ones are found.
 _DRAWS = 100
@@ -35,7 +35,7 @@ def _distribution(name: str, values: Values) -> BaseDistribution:
 
 def to_parameter(value: Any) -> Any:
     """A value as Optuna keeps it: widths become text."""
-    return format_arch(value) if isinstance(value, tuple) else value
+    return format_arch(value) if isinstance(value, tuple | Arch) else value
 
 
 def to_values(parameters: Mapping[str, Any]) -> dict[str, Any]:

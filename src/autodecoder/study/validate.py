@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Int, UInt8
 
 from autodecoder.config import StudyConfig
-from autodecoder.core.decoder import Decoder, decode
+from autodecoder.core.decoders import Decoder
 from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot
 from autodecoder.core.infer import Inference, infer_latents, plan_inference
 from autodecoder.core.scaling import to_unit
@@ -59,7 +59,7 @@ def reconstruct_some(
 ) -> tuple[Int[np.ndarray, " k"], UInt8[np.ndarray, "k pixels"]]:
     """A few images of every class: which they are, and what the decoder makes of their latents."""
     indices = choose_shown(labels)
-    outputs = to_unit(decode(decoder, jnp.asarray(latents[indices])), scaler)
+    outputs = to_unit(decoder.decode(jnp.asarray(latents[indices])), scaler)
     return indices, np.rint(np.nan_to_num(np.asarray(outputs)) * 255).astype(np.uint8)
 
 

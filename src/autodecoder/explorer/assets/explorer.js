@@ -5,7 +5,7 @@
   const look = JSON.parse(document.getElementById("model").textContent);
   const $ = (id) => document.getElementById(id);
   const isTable = look.units !== null;
-  const decodeHere = look.layers === null ? null : makeDecoder(look);
+  const decodeHere = look.operators === null ? null : makeDecoder(look);
   const on = (id, event, act) => $(id)?.addEventListener(event, act);
 
   // --- words, and the server ---------------------------------------------------------------

@@ -50,26 +50,96 @@ const activations = {
   linear: (x) => x,
 };
 
+// What each operator makes of values, which are of `shape` once they are an image: height, width and
+// channels, the channels of a place side by side.
+const operators = {
+  Dense({ values }, { weight, bias }) {
+    const [outputs, inputs] = [weight.shape[1], weight.shape[0]], next = new Float64Array(outputs);
+    for (let o = 0, w = 0; o < outputs; o++) {
+      let sum = bias === null ? 0 : bias.numbers[o];
+      for (let i = 0; i < inputs; i++) sum += values[i] * weight.numbers[w++];
+      next[o] = sum;
+    }
+    return { values: next, shape: null };
+  },
+  Activate: ({ values, shape }, { name }) => ({ values: values.map(activations[name]), shape }),
+  Unflatten: ({ values }, { height, width, channels }) => ({ values, shape: [height, width, channels] }),
+  Flatten: ({ values }) => ({ values, shape: null }),
+  Upsample: (image, { weight, bias }) => spread(image, weight, bias, 4, 2),
+  Convolve: (image, { weight, bias }) => spread(image, weight, bias, 3, 1),
+  GroupNorm({ values, shape }, { n_groups, scale, offset, epsilon }) {
+    const channels = scale.numbers.length, size = channels / n_groups, next = new Float64Array(values.length);
+    for (let first = 0; first < channels; first += size) {
+      let n = 0, mean = 0, variance = 0;
+      const each = (visit) => {
+        for (let p = first; p < values.length; p += channels) for (let c = 0; c < size; c++) visit(p + c, first + c);
+      };
+      each((k) => { mean += values[k]; n++; });
+      mean /= n;
+      each((k) => { variance += (values[k] - mean) ** 2; });
+      const factor = 1 / Math.sqrt(variance / n + epsilon);
+      each((k, c) => { next[k] = (values[k] - mean) * factor * scale.numbers[c] + offset.numbers[c]; });
+    }
+    return { values: next, shape };
+  },
+  Residual(image, { operators: inner }) {
+    const more = run(inner, image).values;
+    return { values: image.values.map((v, k) => v + more[k]), shape: image.shape };
+  },
+  Crop({ values, shape: [, wide, channels] }, { top, left, height, width }) {
+    const next = new Float64Array(height * width * channels);
+    for (let y = 0; y < height; y++) {
+      const from = ((top + y) * wide + left) * channels;
+      next.set(values.subarray(from, from + width * channels), y * width * channels);
+    }
+    return { values: next, shape: [height, width, channels] };
+  },
+};
+
+// Gives each place's share, by each tap of a kernel of `side`, to the places that it touches. A tap
+// is (output, input, row, column) here. `stride` 1 is a convolution, whose taps look the other way.
+function spread({ values, shape: [height, width, inputs] }, weight, bias, side, stride) {
+  const outputs = weight.shape[3], [tall, wide] = [height * stride, width * stride];
+  const next = new Float64Array(tall * wide * outputs);
+  if (bias !== null) for (let k = 0; k < next.length; k++) next[k] = bias.numbers[k % outputs];
+  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
+    const from = (y * width + x) * inputs;
+    for (let a = 0; a < side; a++) for (let b = 0; b < side; b++) {
+      const [row, column] = stride === 1 ? [y + 1 - a, x + 1 - b] : [2 * y + a - 1, 2 * x + b - 1];
+      if (row < 0 || row >= tall || column < 0 || column >= wide) continue;
+      const to = (row * wide + column) * outputs;
+      for (let o = 0; o < outputs; o++) {
+        let sum = 0;
+        for (let i = 0, w = (o * inputs * side + a) * side + b; i < inputs; i++, w += side * side) {
+          sum += values[from + i] * weight.numbers[w];
+        }
+        next[to + o] += sum;
+      }
+    }
+  }
+  return { values: next, shape: [tall, wide, outputs] };
+}
+
+function run(steps, image) {
+  return steps.reduce((before, step) => operators[step.kind](before, step), image);
+}
+
+// Numbers of arrays, wherever they are in an operator.
+function unpack(step) {
+  const entries = Object.entries(step).map(([name, value]) => {
+    if (Array.isArray(value)) return [name, value.map(unpack)];
+    if (value !== null && typeof value === "object") return [name, { ...value, numbers: floats(value.numbers) }];
+    return [name, value];
+  });
+  return Object.fromEntries(entries);
+}
+
 /** A function from a latent to pixels from 0 to 1, or to features in their own units. */
 function makeDecoder(packed) {
-  const layers = packed.layers.map((layer) => ({
-    ...layer,
-    weight: floats(layer.weight),
-    bias: layer.bias === null ? null : floats(layer.bias),
-    activation: activations[layer.activation],
-  }));
+  const steps = packed.operators.map(unpack);
   const units = packed.units && { mean: floats(packed.units.mean), std: floats(packed.units.std) };
   return (latent) => {
-    let values = Float64Array.from(latent);
-    for (const { inputs, outputs, weight, bias, activation } of layers) {
-      const next = new Float64Array(outputs);
-      for (let o = 0, w = 0; o < outputs; o++) {
-        let sum = bias === null ? 0 : bias[o];
-        for (let i = 0; i < inputs; i++) sum += values[i] * weight[w++];
-        next[o] = activation(sum);
-      }
-      values = next;
-    }
+    const { values } = run(steps, { values: Float64Array.from(latent), shape: null });
     if (units) return values.map((v, k) => v * units.std[k] + units.mean[k]);
     return values.map((v) => Math.min(1, Math.max(0, (v - packed.low) / packed.span)));
   };

@@ -3,7 +3,7 @@
 
 (() => {
   const packed = JSON.parse(document.getElementById("model").textContent);
-  const decode = packed.layers && makeDecoder(packed); // of one too large to travel nothing is here
+  const decode = packed.operators && makeDecoder(packed); // of one too large to travel nothing is here
   const [decoded, where, valuesBox, pins] = ["decoded", "where", "values", "pins"].map((id) =>
     document.getElementById(id));
 

@@ -1,0 +1,121 @@
+"""Architectures of decoders: their kinds, and how they are written."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from autodecoder.config.rules import as_plain, check_choice, check_positive_int
+from autodecoder.errors import ConfigError
+from autodecoder.text import told
+
+#: Kinds of decoders, with the module of each: its `init` draws one.
+KINDS = {
+    "dense": "autodecoder.core.decoders.dense",
+    "conv": "autodecoder.core.decoders.conv",
+    "resconv": "autodecoder.core.decoders.resconv",
+}
+_WIDTHS = re.compile(r"0*[1-9][0-9]{0,5}(-0*[1-9][0-9]{0,5})*")
+
+
+@dataclass(frozen=True)
+class Arch:
+    """The architecture of a decoder that is not fully connected.
+
+    Written as `kind:64-32-16`, or `kind:256/64-32-16` with dense layers before.
+    """
+
+    kind: str
+    """One of `KINDS`."""
+    widths: tuple[int, ...]
+    """What the kind makes of them; of convolutions the channels at each doubling of the sides."""
+    stem: tuple[int, ...] = ()
+    """Widths of dense layers before."""
+
+    def __post_init__(self) -> None:
+        check_choice("the kind of arch", self.kind, [kind for kind in KINDS if kind != "dense"])
+        for name, widths in (("widths", self.widths), ("stem", self.stem)):
+            object.__setattr__(self, name, _check_widths(widths))
+        if not self.widths:
+            raise ConfigError(f"arch must name at least one width, for example {self.kind}:64-32.")
+
+    def __str__(self) -> str:
+        stem = f"{_join(self.stem)}/" if self.stem else ""
+        return f"{self.kind}:{stem}{_join(self.widths)}"
+
+
+def parse_arch(text: str) -> tuple[int, ...] | Arch:
+    """Read an architecture: `500-500` of dense layers, or `kind:64-32-16`, see `Arch`.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> parse_arch("128-256-512")
+    (128, 256, 512)
+    >>> parse_arch("conv:256/64-32-16")
+    Arch(kind='conv', widths=(64, 32, 16), stem=(256,))
+    """
+    head, colon, rest = text.strip().rpartition(":")
+    kind = head.strip() if colon else "dense"
+    check_choice("the kind of arch", kind, KINDS)
+    stem, slash, widths = rest.strip().rpartition("/")
+    if kind == "dense" and not slash and _WIDTHS.fullmatch(widths):
+        return _split(widths)
+    if kind != "dense" and all(map(_WIDTHS.fullmatch, (stem, widths) if slash else (widths,))):
+        return Arch(kind, _split(widths), _split(stem) if slash else ())
+    example = "500-500" if kind == "dense" else f"{kind}:64-32-16 or {kind}:256/64-32-16"
+    raise ConfigError(
+        "arch must be layer widths from 1 to 999999 joined by single hyphens, "
+        f"for example {example}, got {told(text)}."
+    )
+
+
+def read_arch(arch: Any) -> tuple[int, ...] | Arch:
+    """An architecture, from text, a sequence of widths, or as it is.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
+    if isinstance(arch, Arch):
+        return arch
+    return parse_arch(arch) if isinstance(arch, str) else _check_widths(arch)
+
+
+def format_arch(arch: tuple[int, ...] | Arch) -> str:
+    """Write an architecture as `parse_arch` reads it."""
+    return str(arch) if isinstance(arch, Arch) else _join(arch)
+
+
+def arch_kind(arch: tuple[int, ...] | Arch) -> str:
+    """One of `KINDS`."""
+    return arch.kind if isinstance(arch, Arch) else "dense"
+
+
+def arch_widths(arch: tuple[int, ...] | Arch) -> tuple[int, ...]:
+    """The widths of all layers but the last, from the latents on."""
+    return (*arch.stem, *arch.widths) if isinstance(arch, Arch) else arch
+
+
+def _check_widths(widths: Any) -> tuple[int, ...]:
+    try:
+        found = tuple(as_plain(width) for width in widths)
+    except TypeError:
+        raise ConfigError(
+            f"arch must be text like 500-500 or a sequence of widths, got {told(widths)}."
+        ) from None
+    for width in found:
+        check_positive_int("each width of arch", width, most=999_999)
+    return found
+
+
+def _split(widths: str) -> tuple[int, ...]:
+    return tuple(map(int, widths.split("-")))
+
+
+def _join(widths: tuple[int, ...]) -> str:
+    return "-".join(map(str, widths))

@@ -1,0 +1,115 @@
+"""What every decoder promises, and how one of any kind is made."""
+
+import abc
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Protocol, Self
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from autodecoder.config import KINDS, DecoderConfig, FitConfig, arch_kind, arch_widths
+from autodecoder.core.decoders.operators import Operator
+
+#: The trainable arrays of a decoder: a tree for each of its parts, from the latents to the output.
+Parts = tuple[Any, ...]
+
+
+class Decoder(eqx.Module):
+    """Maps latents `(n, latent_dims)` to samples `(n, n_outputs)` in the scaled space.
+
+    A row's output depends on that row alone, but for batch normalisation in training.
+    """
+
+    config: eqx.AbstractVar[DecoderConfig]
+
+    @abc.abstractmethod
+    def decode(
+        self, latents: Float[Array, "n dims"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "n outputs"]:
+        """Decode in evaluation mode; with a key, for dropout, in training mode."""
+
+    @property
+    @abc.abstractmethod
+    def n_outputs(self) -> int:
+        """Numbers of a sample."""
+
+    @abc.abstractmethod
+    def trainable(self) -> Parts:
+        """What training moves."""
+
+    @abc.abstractmethod
+    def with_trainable(self, parts: Parts) -> Self:
+        """The same decoder with other arrays in the place of those of `trainable`."""
+
+    def step_scales(self, fit: FitConfig) -> Sequence[float]:
+        """Share of the step size that each part takes."""
+        return [1.0] * len(self.trainable())
+
+    def calibrate(self, latents: Float[Array, "n dims"]) -> Self:
+        """Estimate from a sample of training latents what evaluation needs besides."""
+        return self
+
+    def operators(self) -> list[Operator] | None:
+        """What it computes in evaluation mode, operator by operator; `None` if that cannot be told.
+
+        Then it trains, infers and is saved as any other, but cannot leave Python.
+        """
+        return None
+
+
+@jax.jit
+def decode(decoder: Decoder, latents: Float[Array, "n dims"]) -> Float[Array, "n outputs"]:
+    """Decode in evaluation mode, compiled."""
+    return decoder.decode(latents)
+
+
+class Kind(Protocol):
+    """The module of a kind of decoder."""
+
+    def init(
+        self,
+        key: PRNGKeyArray,
+        config: DecoderConfig,
+        image_shape: tuple[int, int, int],
+        output_activation: str,
+        bias_spread: float,
+    ) -> Decoder:
+        """Draw a decoder."""
+        ...
+
+
+def init_decoder(
+    key: PRNGKeyArray,
+    config: DecoderConfig,
+    image_shape: tuple[int, int, int],
+    output_activation: str,
+    bias_spread: float = 0.0,
+) -> Decoder:
+    """Draw a decoder of the kind that `config.arch` names.
+
+    Parameters
+    ----------
+    key : key
+    config : DecoderConfig
+    image_shape : (height, width, channels)
+    output_activation : str
+        Of the scaling.
+    bias_spread : float
+        Biases of hidden layers are uniform up to this share of 1 / √inputs from 0: with biases of
+        zero the kinks of all units run through the origin of the latent space.
+
+    Raises
+    ------
+    ConfigError
+        If the architecture does not go with the images.
+    """
+    kind: Any = import_module(KINDS[arch_kind(config.arch)])
+    return kind.init(key, config, image_shape, output_activation, bias_spread)
+
+
+def part_names(config: DecoderConfig) -> tuple[str, ...]:
+    """A name for each part of `Decoder.trainable`."""
+    hidden = (f"layer_{k}" for k in range(1, len(arch_widths(config.arch)) + 1))
+    return (*hidden, "output")

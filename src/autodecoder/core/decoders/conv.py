@@ -1,0 +1,247 @@
+"""A decoder of transposed convolutions: from the smallest grid that reaches the image's size.
+
+`conv:64-32-16` makes of a latent a grid of 64 channels, doubles its sides to 32 channels, to 16,
+and to the image; `conv:256/64-32-16` has a dense layer of 256 units before the grid. As in DCGAN
+(Radford et al. 2016), but for the normalisation, which is none by default.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from autodecoder.config import Arch, DecoderConfig, FitConfig
+from autodecoder.core.decoders.contract import Decoder
+from autodecoder.core.decoders.kernels import upsample
+from autodecoder.core.decoders.layers import (
+    ACTIVATIONS,
+    Layer,
+    Mode,
+    Statistics,
+    add_bias,
+    dense,
+    finish,
+    finishing,
+    fold,
+    initial_statistics,
+    make_layer,
+    orthogonal,
+    spread_bias,
+    width_share,
+)
+from autodecoder.core.decoders.operators import (
+    Activate,
+    Crop,
+    Dense,
+    Flatten,
+    Operator,
+    Unflatten,
+    Upsample,
+)
+from autodecoder.errors import ConfigError
+
+#: Taps of a kernel that touch one output.
+_TAPS = 4
+
+
+class ConvDecoder(Decoder):
+    """Dense layers where there is a stem, a dense layer to a grid, transposed convolutions; after
+    each normalisation, activation and dropout where configured, at the end the output activation of
+    the scaling. Images larger than the sample are cropped around their middle."""
+
+    layers: tuple[Layer, ...]
+    statistics: tuple[Statistics, ...]
+    """One for each layer with batch normalisation on, else empty."""
+    config: DecoderConfig = eqx.field(static=True)
+    image_shape: tuple[int, int, int] = eqx.field(static=True)
+    output_activation: str = eqx.field(static=True)
+
+    def decode(
+        self, latents: Float[Array, "n dims"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "n outputs"]:
+        """See `Decoder`."""
+        return self._run(latents, Mode(self.config, key, batch_statistics=key is not None))[0]
+
+    @property
+    def n_outputs(self) -> int:
+        """See `Decoder`."""
+        return math.prod(self.image_shape)
+
+    def trainable(self) -> tuple[Layer, ...]:
+        """Its layers."""
+        return self.layers
+
+    def with_trainable(self, parts: tuple[Layer, ...]) -> Self:
+        """See `Decoder`."""
+        return replace(self, layers=parts)
+
+    def step_scales(self, fit: FitConfig) -> Sequence[float]:
+        """By the inputs that each output of a layer has."""
+        first = self._n_dense
+        return [
+            width_share(fit, layer.n_inputs * (1 if k < first else _TAPS))
+            for k, layer in enumerate(self.layers)
+        ]
+
+    def calibrate(self, latents: Float[Array, "n dims"]) -> Self:
+        """Set the statistics of batch normalisation to those of a sample, as a dense decoder's."""
+        if not self.statistics:
+            return self
+        statistics = self._run(latents, Mode(self.config, None, batch_statistics=True))[1]
+        return replace(self, statistics=statistics)
+
+    @property
+    def _n_dense(self) -> int:
+        """Layers up to the grid."""
+        return len(arch_of(self.config).stem) + 1
+
+    def _run(
+        self, latents: Float[Array, "n dims"], mode: Mode
+    ) -> tuple[Float[Array, "n outputs"], tuple[Statistics, ...]]:
+        fixed = iter(self.statistics)
+        hidden, used = latents, []
+        for k, layer in enumerate(self.layers[:-1]):
+            hidden = self._apply(k, layer, hidden)
+            statistics = None if layer.norm_scale is None else next(fixed, None)
+            hidden, found = finish(layer, hidden, statistics, mode, k)
+            used += [] if found is None else [found]
+            hidden, more = self._refine(k, hidden, fixed, mode)
+            used += more
+        images = self._apply(len(self.layers) - 1, self.layers[-1], hidden)
+        top, left, height, width = self._crop()
+        images = images[:, top : top + height, left : left + width]
+        return ACTIVATIONS[self.output_activation](images.reshape(len(images), -1)), tuple(used)
+
+    def _apply(self, k: int, layer: Layer, hidden: Array) -> Array:
+        if k < self._n_dense - 1:
+            return dense(layer, hidden)
+        if k == self._n_dense - 1:
+            weight = layer.weight.reshape(layer.n_inputs, -1)
+            return add_bias((hidden @ weight).reshape(-1, *layer.weight.shape[1:]), layer)
+        return add_bias(upsample(hidden, layer.weight), layer)
+
+    def _refine(
+        self, k: int, hidden: Array, fixed: Iterator[Statistics], mode: Mode
+    ) -> tuple[Array, list[Statistics]]:
+        """What follows a hidden layer: nothing here."""
+        return hidden, []
+
+    def _crop(self) -> tuple[int, int, int, int]:
+        """Top, left, height and width of the image within the last grid."""
+        height, width, _ = self.image_shape
+        arch = arch_of(self.config)
+        made = [side * 2 ** len(arch.widths) for side in grid_size(arch, self.image_shape)]
+        return (made[0] - height) // 2, (made[1] - width) // 2, height, width
+
+    def operators(self) -> list[Operator]:
+        """See `Decoder`."""
+        fixed = iter(self.statistics)
+        steps: list[Operator] = []
+        for k, layer in enumerate(self.layers[:-1]):
+            statistics = None if layer.norm_scale is None else next(fixed, None)
+            weight, bias = fold(layer, statistics)
+            if k < self._n_dense - 1:
+                steps.append(Dense(weight, bias))
+            elif k == self._n_dense - 1:
+                flat = None if bias is None else np.broadcast_to(bias, weight.shape[1:]).ravel()
+                steps.append(Dense(weight.reshape(len(weight), -1), flat))
+                steps.append(Unflatten(*weight.shape[1:]))
+            else:
+                steps.append(Upsample(weight, bias))
+            steps += finishing(layer, self.config, of_images=k >= self._n_dense - 1)
+            steps += self._refining(k, fixed)
+        steps.append(Upsample(*fold(self.layers[-1], None)))
+        crop = Crop(*self._crop())
+        return [*steps, crop, Flatten(), Activate(self.output_activation)]
+
+    def _refining(self, k: int, fixed: Iterator[Statistics]) -> list[Operator]:
+        """`_refine` in evaluation mode."""
+        return []
+
+
+def init(
+    key: PRNGKeyArray,
+    config: DecoderConfig,
+    image_shape: tuple[int, int, int],
+    output_activation: str,
+    bias_spread: float,
+) -> ConvDecoder:
+    """Draw a decoder: orthogonal kernels, the same for each of the four phases of a doubling, so
+    that it starts without a pattern of squares; biases of the hidden layers by `bias_spread`."""
+    layers = draw_layers(key, config, image_shape, bias_spread)
+    statistics = [initial_statistics(layer, config) for layer in layers]
+    known = tuple(s for s in statistics if s is not None)
+    return ConvDecoder(layers, known, config, image_shape, output_activation)
+
+
+def arch_of(config: DecoderConfig) -> Arch:
+    """The architecture of a decoder of convolutions."""
+    assert isinstance(config.arch, Arch)
+    return config.arch
+
+
+def grid_size(arch: Arch, image_shape: tuple[int, int, int]) -> tuple[int, int]:
+    """Height and width of the first grid.
+
+    Raises
+    ------
+    ConfigError
+        If doubled so often even one place is larger than both sides of the image.
+    """
+    height, width, _ = image_shape
+    doublings = len(arch.widths)
+    if 2 ** (doublings - 1) >= max(height, width):
+        most = max(1, math.ceil(math.log2(max(height, width))))
+        raise ConfigError(
+            f"arch {arch} doubles a grid {doublings} times, beyond images of {height} × {width}: "
+            f"name at most {most} channels."
+        )
+    return -(-height // 2**doublings), -(-width // 2**doublings)
+
+
+def draw_layers(
+    key: PRNGKeyArray,
+    config: DecoderConfig,
+    image_shape: tuple[int, int, int],
+    bias_spread: float,
+) -> tuple[Layer, ...]:
+    """The layers from the latents to the image."""
+    arch = arch_of(config)
+    height, width = grid_size(arch, image_shape)
+    units = (config.latent_dims, *arch.stem)
+    shapes = list(itertools.pairwise(units))
+    shapes.append((units[-1], height * width * arch.widths[0]))
+    shapes += [(_TAPS * a, b) for a, b in itertools.pairwise((*arch.widths, image_shape[2]))]
+    # All numbers at once: each call for some takes a fifth of a second to compile.
+    ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
+    draws = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
+    bias_key = jax.random.fold_in(key, 0)
+    layers = []
+    for k, ((n_in, n_out), numbers) in enumerate(zip(shapes, draws, strict=True)):
+        weight = orthogonal(numbers, n_in, n_out)
+        if k == len(arch.stem):
+            weight = weight.reshape(n_in, height, width, arch.widths[0])
+        elif k > len(arch.stem):
+            weight = _spread_taps(weight)
+        hidden = k < len(shapes) - 1
+        layer = make_layer(weight, config, norm=hidden)
+        if k == len(arch.stem) and config.use_bias:  # each unit of the grid has its own
+            layer = layer._replace(bias=jnp.zeros(weight.shape[1:]))
+        if hidden:
+            layer = spread_bias(jax.random.fold_in(bias_key, k), layer, n_in, bias_spread)
+        layers.append(layer)
+    return tuple(layers)
+
+
+def _spread_taps(weight: Float[Array, "four_inputs outputs"]) -> Float[Array, "inputs 4 4 outputs"]:
+    """A kernel in which the two nearer taps of each side are alike, and the two farther ones."""
+    near_far = weight.reshape(-1, 2, 2, weight.shape[1])
+    taps = np.array([1, 0, 0, 1])
+    return near_far[:, taps][:, :, taps]

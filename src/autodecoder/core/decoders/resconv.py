@@ -1,0 +1,126 @@
+"""A decoder of transposed convolutions with a residual block at each size (He et al. 2016)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from autodecoder.config import DecoderConfig, FitConfig
+from autodecoder.core.decoders.conv import ConvDecoder, arch_of, draw_layers
+from autodecoder.core.decoders.kernels import convolve
+from autodecoder.core.decoders.layers import (
+    Layer,
+    Mode,
+    Statistics,
+    add_bias,
+    finish,
+    finishing,
+    fold,
+    initial_statistics,
+    make_layer,
+    orthogonal,
+    width_share,
+)
+from autodecoder.core.decoders.operators import Convolve, Operator, Residual
+
+#: Taps of a kernel.
+_TAPS = 9
+
+
+class Stage(NamedTuple):
+    """What training moves of one size: the layer that makes it, and the block behind it."""
+
+    layer: Layer
+    block: tuple[Layer, Layer] | None
+
+
+class ResConvDecoder(ConvDecoder):
+    """A `ConvDecoder` that adds to each grid what two 3 × 3 convolutions make of it. The second of
+    them starts at zero, so that the decoder starts as if there were no blocks."""
+
+    blocks: tuple[tuple[Layer, Layer], ...]
+    """Of the grids, from the smallest."""
+
+    def trainable(self) -> tuple[Any, ...]:
+        """Its stages."""
+        first = self._n_dense - 1
+        return tuple(
+            Stage(layer, self.blocks[k - first] if 0 <= k - first < len(self.blocks) else None)
+            for k, layer in enumerate(self.layers)
+        )
+
+    def with_trainable(self, parts: tuple[Stage, ...]) -> Self:
+        """See `Decoder`."""
+        blocks = tuple(stage.block for stage in parts if stage.block is not None)
+        return replace(self, layers=tuple(stage.layer for stage in parts), blocks=blocks)
+
+    def step_scales(self, fit: FitConfig) -> Sequence[Any]:
+        """By the inputs that each output of a layer has."""
+        scales = super().step_scales(fit)
+        return [
+            scale
+            if stage.block is None
+            else Stage(scale, (width_share(fit, _TAPS * stage.layer.n_outputs),) * 2)
+            for stage, scale in zip(self.trainable(), scales, strict=True)
+        ]
+
+    def _refine(
+        self, k: int, hidden: Array, fixed: Iterator[Statistics], mode: Mode
+    ) -> tuple[Array, list[Statistics]]:
+        block = self._block(k)
+        if block is None:
+            return hidden, []
+        inner, outer = block
+        statistics = None if inner.norm_scale is None else next(fixed, None)
+        convolved = add_bias(convolve(hidden, inner.weight), inner)
+        # The numbers of its dropout are none of a layer's.
+        convolved, found = finish(inner, convolved, statistics, mode, len(self.layers) + k)
+        more = add_bias(convolve(convolved, outer.weight), outer)
+        return hidden + more, [] if found is None else [found]
+
+    def _refining(self, k: int, fixed: Iterator[Statistics]) -> list[Operator]:
+        block = self._block(k)
+        if block is None:
+            return []
+        inner, outer = block
+        statistics = None if inner.norm_scale is None else next(fixed, None)
+        steps = (
+            Convolve(*fold(inner, statistics)),
+            *finishing(inner, self.config, of_images=True),
+            Convolve(*fold(outer, None)),
+        )
+        return [Residual(steps)]
+
+    def _block(self, k: int) -> tuple[Layer, Layer] | None:
+        number = k - (self._n_dense - 1)
+        return self.blocks[number] if 0 <= number < len(self.blocks) else None
+
+
+def init(
+    key: PRNGKeyArray,
+    config: DecoderConfig,
+    image_shape: tuple[int, int, int],
+    output_activation: str,
+    bias_spread: float,
+) -> ResConvDecoder:
+    """Draw a decoder as one of convolutions, and its blocks."""
+    layers = draw_layers(key, config, image_shape, bias_spread)
+    blocks, statistics = [], []
+    first = len(arch_of(config).stem)
+    for k, layer in enumerate(layers[:-1]):
+        statistics.append(initial_statistics(layer, config))
+        if k >= first:
+            blocks.append(_draw_block(jax.random.fold_in(key, k + 1), layer.n_outputs, config))
+            statistics.append(initial_statistics(blocks[-1][0], config))
+    known = tuple(s for s in statistics if s is not None)
+    return ResConvDecoder(layers, known, config, image_shape, output_activation, tuple(blocks))
+
+
+def _draw_block(key: PRNGKeyArray, channels: int, config: DecoderConfig) -> tuple[Layer, Layer]:
+    numbers = jax.random.normal(key, (_TAPS * channels * channels,))
+    weight = orthogonal(numbers, _TAPS * channels, channels).reshape(channels, 3, 3, channels)
+    inner = make_layer(weight, config, norm=True)
+    return inner, make_layer(jnp.zeros_like(weight), config, norm=False)
