@@ -102,7 +102,6 @@ def autoencoder(options: argparse.Namespace, epochs: int, seed: int, curve: Curv
     import jax.numpy as jnp
     import optax
 
-    from autodecoder.core.decoder import decode_training
     from autodecoder.core.scaling import scale_pixels
     from autodecoder.data import load_dataset
 
@@ -117,7 +116,7 @@ def autoencoder(options: argparse.Namespace, epochs: int, seed: int, curve: Curv
         (orthogonal(k, (n_in, n_out)), jnp.zeros(n_out))
         for k, (n_in, n_out) in zip(keys, itertools.pairwise(widths), strict=False)
     ]
-    drawn = _decoder(options, n_pixels, jax.random.fold_in(key, 1))
+    drawn = _decoder(options, dataset.image_shape, jax.random.fold_in(key, 1))
     n_batches = n // BATCH
     adam = optax.adam(optax.linear_schedule(RATES["autoencoder"], 0, n_batches * epochs))
 
@@ -129,7 +128,7 @@ def autoencoder(options: argparse.Namespace, epochs: int, seed: int, curve: Curv
 
     def loss_of(parts, x, key):
         encoder, layers = parts
-        outputs = decode_training(replace(drawn, layers=layers), encode(encoder, x), key)
+        outputs = drawn.with_trainable(layers).decode(encode(encoder, x), key=key)
         return jnp.mean((outputs - x) ** 2)
 
     @jax.jit
@@ -153,7 +152,7 @@ def autoencoder(options: argparse.Namespace, epochs: int, seed: int, curve: Curv
 
         return jax.lax.map(one, images, batch_size=1000)
 
-    parts: Any = (encoder, drawn.layers)
+    parts: Any = (encoder, drawn.trainable())
     state = adam.init(parts)
     for epoch in range(1, epochs + 1):
         parts, state, loss = one_epoch(parts, state, images, jax.random.fold_in(key, epoch + 1))
@@ -192,10 +191,9 @@ def measure(
     return float(model.infer(dataset.val.images, seed=seed).errors.loss.mean())
 
 
-def _decoder(options: argparse.Namespace, n_pixels: int, key):
+def _decoder(options: argparse.Namespace, image_shape: tuple[int, int, int], key):
     import autodecoder as ad
-    from autodecoder.core.decoder import init_decoder
+    from autodecoder.core.decoders import init_decoder
 
-    arch = tuple(map(int, options.arch.split("-")))
-    config = ad.DecoderConfig(arch=arch, latent_dims=options.latent_dims, batch_norm=False)
-    return init_decoder(key, config, n_pixels, "tanh")
+    config = ad.DecoderConfig(arch=options.arch, latent_dims=options.latent_dims, batch_norm=False)
+    return init_decoder(key, config, image_shape, "tanh")

@@ -13,7 +13,7 @@ from tests.core.builders import KEY, digits, rates, run, run_config, start
 
 from autodecoder.config import AUGMENTATIONS, AugmentConfig, fit_config
 from autodecoder.core.augment import _interpolation, augment_images
-from autodecoder.core.decoder import decode
+from autodecoder.core.decoders import decode
 from autodecoder.core.fit import Images, advance_run
 from autodecoder.core.losses import measure
 from autodecoder.core.scaling import scale_pixels

@@ -9,14 +9,8 @@ import numpy as np
 import pytest
 
 from autodecoder.config import ACTIVATIONS, DecoderConfig
-from autodecoder.core.decoder import (
-    _ACTIVATIONS,
-    decode,
-    decode_training,
-    estimate_statistics,
-    init_decoder,
-    spread_biases,
-)
+from autodecoder.core.decoders import decode, init_decoder
+from autodecoder.core.decoders.layers import ACTIVATIONS as FUNCTIONS
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(0)
@@ -24,7 +18,7 @@ KEY = jax.random.key(0)
 
 def make(arch=(16, 32), dims=3, output="tanh", n_pixels=10, **options):
     config = DecoderConfig(arch=arch, latent_dims=dims, **options)
-    return init_decoder(KEY, config, n_pixels, output)
+    return init_decoder(KEY, config, (1, n_pixels, 1), output)
 
 
 @pytest.mark.parametrize(
@@ -50,12 +44,12 @@ def make(arch=(16, 32), dims=3, output="tanh", n_pixels=10, **options):
 def test_activations_are_those_of_keras(name: str, at_minus_one: float, at_two: float) -> None:
     assert name in ACTIVATIONS
     np.testing.assert_allclose(
-        _ACTIVATIONS[name](jnp.array([-1.0, 2.0])), [at_minus_one, at_two], rtol=1e-6
+        FUNCTIONS[name](jnp.array([-1.0, 2.0])), [at_minus_one, at_two], rtol=1e-6
     )
 
 
 def test_every_activation_is_there() -> None:
-    assert set(_ACTIVATIONS) == {*ACTIVATIONS, "linear"}
+    assert set(FUNCTIONS) == {*ACTIVATIONS, "linear"}
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
@@ -103,21 +97,21 @@ def test_training_mode_normalises_by_the_batch() -> None:
     normalised = (hidden - hidden.mean(0)) / np.sqrt(hidden.var(0) + 1e-3)
     activated = np.where(normalised > 0, normalised, 0.2 * normalised)
     expected = activated @ np.asarray(decoder.layers[1].weight)
-    np.testing.assert_allclose(decode_training(decoder, latents, KEY), expected, atol=1e-4)
+    np.testing.assert_allclose(decoder.decode(latents, key=KEY), expected, atol=1e-4)
 
 
 def test_estimated_statistics_make_evaluation_equal_training() -> None:
     decoder = make(batch_norm=True)
     latents = 2 + 0.01 * jax.random.normal(KEY, (200, 3))
-    training = decode_training(decoder, latents, KEY)
+    training = decoder.decode(latents, key=KEY)
     assert jnp.abs(decode(decoder, latents) - training).max() > 0.1
-    estimated = estimate_statistics(decoder, latents)
+    estimated = decoder.calibrate(latents)
     np.testing.assert_allclose(decode(estimated, latents), training, atol=1e-5)
 
 
 def test_evaluation_treats_rows_on_their_own() -> None:
     drawn = make(dropout_rate=0.5, batch_norm=True)
-    decoder = estimate_statistics(drawn, jax.random.normal(KEY, (64, 3)))
+    decoder = drawn.calibrate(jax.random.normal(KEY, (64, 3)))
     latents = jax.random.normal(jax.random.key(1), (9, 3))
     one_by_one = jnp.concatenate([decode(decoder, z[None]) for z in latents])
     np.testing.assert_allclose(decode(decoder, latents), one_by_one, atol=1e-6)
@@ -130,7 +124,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     ones = decoder.layers[0]._replace(weight=jnp.ones((3, 2000)))
     decoder = replace(decoder, layers=(ones, probe), output_activation="linear")
     latents = jnp.full((50, 3), 1 / 3)
-    outputs = decode_training(decoder, latents, KEY)
+    outputs = decoder.decode(latents, key=KEY)
     assert outputs.std() > 0
     np.testing.assert_allclose(outputs.mean(), 1.0, atol=0.01)
     np.testing.assert_allclose(decode(decoder, latents), 1.0, atol=1e-5)
@@ -138,14 +132,15 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
 
 def test_biases_spread_by_the_root_of_the_inputs() -> None:
     config = DecoderConfig(arch=(400, 300), latent_dims=4, batch_norm=False)
-    drawn = init_decoder(jax.random.key(0), config, 6, "tanh")
-    spread = spread_biases(jax.random.key(1), drawn, 2.0)
-    for layer, reach in zip(spread.layers, (1, 0.1), strict=False):
+    drawn = init_decoder(KEY, config, (1, 6, 1), "tanh")
+    spread = init_decoder(KEY, config, (1, 6, 1), "tanh", bias_spread=2.0)
+    for layer, reach in zip(spread.trainable(), (1, 0.1), strict=False):
         assert layer.bias is not None
         assert 0.95 * reach < jnp.abs(layer.bias).max() <= reach
         assert abs(float(layer.bias.mean())) < 0.1 * reach
-    np.testing.assert_array_equal(spread.layers[-1].bias, 0)
-    for old, new in zip(drawn.layers, spread.layers, strict=True):
+    np.testing.assert_array_equal(spread.trainable()[-1].bias, 0)
+    for old, new in zip(drawn.trainable(), spread.trainable(), strict=True):
         np.testing.assert_array_equal(old.weight, new.weight)
-    without = init_decoder(jax.random.key(0), replace(config, use_bias=False), 6, "tanh")
-    assert spread_biases(jax.random.key(1), without, 2.0).layers[0].bias is None
+    config = replace(config, use_bias=False)
+    without = init_decoder(KEY, config, (1, 6, 1), "tanh", bias_spread=2.0)
+    assert without.trainable()[0].bias is None

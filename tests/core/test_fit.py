@@ -10,7 +10,7 @@ import pytest
 from tests.core.builders import KEY, digits, move, rates, run, run_config, start
 
 from autodecoder.config import DecoderConfig, FitConfig, RunConfig, fit_config
-from autodecoder.core.decoder import decode
+from autodecoder.core.decoders import decode
 from autodecoder.core.fit import (
     EPOCH_METRICS,
     FRESH_METRICS,

@@ -8,7 +8,7 @@ import numpy as np
 from tests.core.builders import KEY, digits, rates, run, run_config, start
 
 from autodecoder.config import DecoderConfig, fit_config
-from autodecoder.core.decoder import Decoder, decode_training
+from autodecoder.core.decoders import Decoder
 from autodecoder.core.fit import FRESH_METRICS, history_names
 from autodecoder.core.scaling import scale_pixels
 
@@ -29,10 +29,10 @@ def batch_gradient(decoder: Decoder, latents, images):
     targets = scale_pixels(images, "standard")
 
     def loss(layers, latents):
-        outputs = decode_training(replace(decoder, layers=layers), latents, KEY)
+        outputs = decoder.with_trainable(layers).decode(latents, key=KEY)
         return jnp.mean((outputs - targets) ** 2)
 
-    return jax.jit(jax.value_and_grad(loss, (0, 1)))(decoder.layers, latents)
+    return jax.jit(jax.value_and_grad(loss, (0, 1)))(decoder.trainable(), latents)
 
 
 def norm(gradient) -> float:

@@ -11,7 +11,7 @@ from tests.core.builders import digits, rates, run, run_config
 
 from autodecoder.config import DecoderConfig, InferConfig, fit_config
 from autodecoder.core import infer
-from autodecoder.core.decoder import Decoder, decode, init_decoder
+from autodecoder.core.decoders import Decoder, decode, init_decoder
 from autodecoder.core.fit import Images, RunState
 from autodecoder.core.infer import Inference, InferencePlan, infer_latents, plan_inference
 from autodecoder.core.scaling import scale_pixels, to_unit
@@ -51,7 +51,7 @@ def drawn(dims: int, n: int) -> tuple[Decoder, jax.Array, jax.Array]:
     """A decoder as it was drawn, latents, and noisy images of other latents."""
     config = DecoderConfig(arch=(32, 64), latent_dims=dims, batch_norm=False)
     keys = jax.random.split(jax.random.key(5), 4)
-    decoder = init_decoder(keys[0], config, 64, "tanh")
+    decoder = init_decoder(keys[0], config, (8, 8, 1), "tanh")
     latents = jax.random.normal(keys[1], (200, dims))
     outputs = to_unit(decode(decoder, jax.random.normal(keys[2], (n, dims))), "standard")
     noisy = outputs + 0.1 * jax.random.normal(keys[3], outputs.shape)
@@ -338,7 +338,7 @@ def test_a_training_latent_that_is_not_finite_spoils_nothing(trained) -> None:
 
 def test_a_decoder_that_has_collapsed_places_images_all_the_same() -> None:
     config = DecoderConfig(arch=(8,), batch_norm=False)
-    decoder = init_decoder(jax.random.key(0), config, 1024, "tanh")
+    decoder = init_decoder(jax.random.key(0), config, (32, 32, 1), "tanh")
     decoder = jax.tree.map(jnp.zeros_like, decoder)
     config = replace(CONFIG, n_candidates=None, block_size=2)
     plan = plan_for(decoder, jax.random.normal(jax.random.key(1), (2100, 2)), config)

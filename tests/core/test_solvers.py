@@ -10,7 +10,7 @@ import optimistix
 import pytest
 
 from autodecoder.config import DecoderConfig
-from autodecoder.core.decoder import Decoder, decode, init_decoder
+from autodecoder.core.decoders import Decoder, decode, init_decoder
 from autodecoder.core.solvers import (
     Problem,
     Search,
@@ -29,7 +29,7 @@ TOLERANCE = 1e-7
 def smooth_decoder(dims: int) -> Decoder:
     """Strongly bent, but without kinks, so that minima are sharp."""
     config = DecoderConfig(arch=(12, 16), latent_dims=dims, activation="tanh", batch_norm=False)
-    drawn = init_decoder(jax.random.key(1), config, PIXELS, "tanh")
+    drawn = init_decoder(jax.random.key(1), config, (1, PIXELS, 1), "tanh")
     layers = tuple(layer._replace(weight=1.5 * layer.weight) for layer in drawn.layers)
     return replace(drawn, layers=layers)
 

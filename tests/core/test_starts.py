@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from autodecoder.config import DecoderConfig, InferConfig
-from autodecoder.core.decoder import Decoder, decode, init_decoder
+from autodecoder.core.decoders import Decoder, decode, init_decoder
 from autodecoder.core.neighbours import decode_known, nearest
 from autodecoder.core.starts import place_starts, prepare_starts
 
@@ -20,7 +20,7 @@ TARGETS = jax.random.uniform(jax.random.key(2), (30, 6), minval=-1)
 @pytest.fixture(scope="module")
 def decoder() -> Decoder:
     config = DecoderConfig(arch=(8,), batch_norm=False)
-    return init_decoder(jax.random.key(0), config, 6, "tanh")
+    return init_decoder(jax.random.key(0), config, (1, 6, 1), "tanh")
 
 
 @pytest.mark.parametrize("n", [1, 3])
@@ -40,7 +40,7 @@ def test_nearest_candidates_are_the_nearest(
 
 def test_among_many_a_sketch_finds_what_is_as_near() -> None:
     config = DecoderConfig(arch=(32, 64), batch_norm=False)
-    decoder = init_decoder(jax.random.key(6), config, 1000, "tanh")
+    decoder = init_decoder(jax.random.key(6), config, (1, 1000, 1), "tanh")
     latents = 3 * jax.random.normal(jax.random.key(7), (2200, 2))
     known = decode_known(decoder, latents)
     assert known.sketch is not None

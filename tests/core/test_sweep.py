@@ -12,7 +12,7 @@ from tests.core.builders import digits, rates, run_config, start
 
 from autodecoder.config import RunConfig
 from autodecoder.core.adam import adam_start
-from autodecoder.core.decoder import decode
+from autodecoder.core.decoders import decode
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.core.sweep import shuffled, start_moving, sweep
 

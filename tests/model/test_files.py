@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import save
 
 from autodecoder.config import DecoderConfig
-from autodecoder.core.decoder import decode, estimate_statistics, init_decoder
+from autodecoder.core.decoders import decode, init_decoder
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.errors import DataError, OutputError
 from autodecoder.files import _checksum, read_tensors, write_file, write_tensors
@@ -30,8 +30,8 @@ DIMS = 3
 def make(scaler: str = "standard", **decoder: Any) -> Model:
     config = DecoderConfig(**{"arch": (8, 5), "latent_dims": DIMS, "batch_norm": True, **decoder})
     latents = np.random.default_rng(0).normal(size=(9, DIMS)).astype(np.float32)
-    drawn = init_decoder(jax.random.key(0), config, 6, SCALINGS[scaler].output_activation)
-    drawn = estimate_statistics(drawn, jnp.asarray(latents))
+    drawn = init_decoder(jax.random.key(0), config, (1, 2, 3), SCALINGS[scaler].output_activation)
+    drawn = drawn.calibrate(jnp.asarray(latents))
     about = {"trial": "0003", "epoch": 7}
     return Model(drawn, scaler, SHAPE, latents[:6], latents[6:], about=about)
 

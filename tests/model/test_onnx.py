@@ -16,8 +16,8 @@ from tests.model.test_files import DIMS, SHAPE, make
 import autodecoder
 from autodecoder.config import DecoderConfig
 from autodecoder.config.parts import ACTIVATIONS, SCALERS
-from autodecoder.core import decoder as core
-from autodecoder.core.decoder import decode, init_decoder
+from autodecoder.core.decoders import decode, init_decoder
+from autodecoder.core.decoders.layers import ACTIVATIONS as FUNCTIONS
 from autodecoder.core.scaling import SCALINGS, to_unit
 from autodecoder.errors import ConfigError, OutputError
 from autodecoder.model import Model, export_onnx
@@ -34,14 +34,12 @@ def draw_model(
     """A model with weights, scales and statistics as a training might leave them: none 0 or 1."""
     config = DecoderConfig(**{"arch": (8, 5), "latent_dims": DIMS, **settings})
     activation = SCALINGS[scaler].output_activation
-    like = jax.eval_shape(
-        lambda: init_decoder(jax.random.key(0), config, math.prod(image_shape), activation)
-    )
+    like = jax.eval_shape(lambda: init_decoder(jax.random.key(0), config, image_shape, activation))
     rng = np.random.default_rng(1)
 
     def draw(array: Any) -> jax.Array:
-        if array.ndim == 2:
-            values = rng.normal(size=array.shape) / math.sqrt(len(array))
+        if array.ndim in (2, 4):
+            values = rng.normal(size=array.shape) / math.sqrt(math.prod(array.shape[:-1]))
         else:
             values = rng.uniform(0.5, 1.5, array.shape)
         return jnp.asarray(values, jnp.float32)
@@ -64,7 +62,7 @@ def run(path: Path, latents: np.ndarray, output: str = "images") -> np.ndarray:
 
 
 def test_every_activation_can_be_written() -> None:
-    assert exporter._ACTIVATIONS.keys() == core._ACTIVATIONS.keys()
+    assert exporter._ACTIVATIONS.keys() == FUNCTIONS.keys()
     assert set(ACTIVATIONS) <= exporter._ACTIVATIONS.keys()
 
 
@@ -100,6 +98,30 @@ def test_it_decodes_as_the_model_does(activation: str, tmp_path: Path) -> None:
         images = run(tmp_path / "decoder.onnx", latents[:n])
         assert (images.dtype, images.shape) == (expected.dtype, expected.shape)
         np.testing.assert_allclose(images, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["none", "group", "batch"])
+@pytest.mark.parametrize(
+    ("arch", "image_shape"),
+    [
+        ((8, 4), SHAPE),
+        ("conv:8", (2, 2, 1)),
+        ("conv:12/16-8-4", (11, 16, 3)),
+        ("resconv:8-4", (7, 5, 1)),
+    ],
+)
+def test_so_it_does_for_every_kind(
+    arch: Any, image_shape: tuple[int, int, int], norm: str, tmp_path: Path
+) -> None:
+    settings = {"arch": arch, "norm": norm, "norm_groups": 4, "activation": "gelu"}
+    model = draw_model(image_shape=image_shape, **settings)
+    export_onnx(model, tmp_path / "decoder.onnx")
+    latents = np.random.default_rng(3).normal(size=(7, DIMS)).astype(np.float32)
+    for n in (7, 1):
+        expected = model.decode(latents[:n])
+        images = run(tmp_path / "decoder.onnx", latents[:n])
+        assert (images.dtype, images.shape) == (expected.dtype, expected.shape)
+        np.testing.assert_allclose(images, expected, rtol=0, atol=1e-4)
 
 
 def test_features_come_in_their_own_units(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,8 @@ from tests.report.browser import browser, pixels
 from tests.study.builders import execution, trial
 
 from autodecoder.config import ACTIVATIONS, DecoderConfig
-from autodecoder.core.decoder import Statistics, init_decoder
+from autodecoder.core.decoders import init_decoder
+from autodecoder.core.decoders.layers import Statistics
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.errors import OutputError
 from autodecoder.model import Model
@@ -40,20 +40,23 @@ def make_model(
     activation: str = "leaky_relu",
     batch_norm: bool = False,
     use_bias: bool = True,
+    arch: Any = (16, 24),
+    norm: str | None = None,
     **about: Any,
 ) -> Model:
     """A decoder as it was drawn, with latents of three classes."""
     config = DecoderConfig(
-        arch=(16, 24),
+        arch=arch,
+        norm=norm,
         latent_dims=dims,
         activation=activation,
         batch_norm=batch_norm,
         use_bias=use_bias,
     )
     output = SCALINGS[scaler].output_activation
-    decoder = init_decoder(jax.random.key(0), config, math.prod(shape), output)
+    decoder = init_decoder(jax.random.key(0), config, shape, output)
     if batch_norm:
-        drawn = [RNG.normal(1, 0.3, (2, width)).astype(np.float32) for width in config.arch]
+        drawn = [RNG.normal(1, 0.3, (2, width)).astype(np.float32) for width in arch]
         decoder = replace(decoder, statistics=tuple(Statistics(*pair**2) for pair in drawn))
     latents = RNG.normal(0, 2, (n, dims)).astype(np.float32)
     return Model(
@@ -75,8 +78,14 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def show(chromium: Any, tmp_path: Path) -> Iterator[Any]:
-    """Opens the page of a model; when the test ends, nothing has been fetched or gone wrong."""
+def show(chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Opens the page of a model; when the test ends, nothing has been fetched or gone wrong.
+
+    Its pictures, which take longer than all else and have tests of their own, are of one pixel.
+    """
+    dot = io.BytesIO()
+    Image.new("L", (1, 1)).save(dot, "PNG")
+    monkeypatch.setattr("autodecoder.report.page.draw_figure", lambda _figure: dot.getvalue())
     pages, wrong = [], []
 
     def open_page(
@@ -142,8 +151,20 @@ def test_the_page_decodes_as_python_does(show: Any, activation: str) -> None:
         make_model(1),
         make_model(300, n=40),
         make_model(shape=(3, 4, 5)),
+        make_model(arch="conv:8/16-8", shape=(7, 5, 3)),
+        make_model(arch="resconv:16-8", norm="group", shape=(8, 8, 1), activation="gelu"),
+        make_model(arch=(16, 24), norm="group"),
     ],
-    ids=["sigmoid", "colours", "one dimension", "300 dimensions", "five channels"],
+    ids=[
+        "sigmoid",
+        "colours",
+        "one dimension",
+        "300 dimensions",
+        "five channels",
+        "convolutions",
+        "residual blocks",
+        "group normalisation",
+    ],
 )
 def test_so_it_does_for_decoders_of_all_kinds(show: Any, model: Model) -> None:
     latents = RNG.normal(0, 3, (5, model.latent_dims))

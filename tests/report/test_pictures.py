@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from autodecoder.config import METRICS, DecoderConfig, LogConfig, SearchConfig, StudyConfig
-from autodecoder.core.decoder import init_decoder
+from autodecoder.core.decoders import init_decoder
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
@@ -77,7 +77,7 @@ def show(study: Study, dataset: Dataset, latent_dims: int = 2, **changed: np.nda
     rng = np.random.default_rng(1)
     n_val = len(dataset.val)
     config = study.config.parts(study.trials[0].values)[0]
-    decoder = init_decoder(jax.random.key(0), config, dataset.n_pixels, "tanh")
+    decoder = init_decoder(jax.random.key(0), config, dataset.image_shape, "tanh")
     about: Any = study.about
     about |= {
         "image_shape": dataset.image_shape,

@@ -31,7 +31,7 @@ from tensorboard.plugins.hparams.api_pb2 import Status
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from autodecoder.config import SearchConfig, StudyConfig, study_config
-from autodecoder.core.decoder import decode, init_decoder
+from autodecoder.core.decoders import decode, init_decoder
 from autodecoder.core.fit import (
     FRESH_METRICS,
     Images,
@@ -86,7 +86,7 @@ def run(tmp_path: Path, dataset: Dataset) -> RunInfo:
 
 def fresh_snapshot(config: StudyConfig, dataset: Dataset, train: Any, val: Any) -> Snapshot:
     """An untrained decoder with latents made up, after epoch 6."""
-    decoder = init_decoder(jax.random.key(0), config.decoder, dataset.n_pixels, "tanh")
+    decoder = init_decoder(jax.random.key(0), config.decoder, dataset.image_shape, "tanh")
     train, val = jnp.asarray(train, jnp.float32), jnp.asarray(val, jnp.float32)
     return Snapshot(decoder, train, val, jnp.asarray(N_EPOCHS))
 

@@ -19,7 +19,7 @@ from tests.study.recorder import Recorder
 
 from autodecoder import load_model
 from autodecoder.config import DecoderConfig, LogConfig
-from autodecoder.core.decoder import decode
+from autodecoder.core.decoders import decode
 from autodecoder.data import Dataset
 from autodecoder.study import Study, run_study
 

@@ -1,0 +1,164 @@
+"""Kinds of decoders: convolutions against XLA's own, and what the contract promises of each."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from autodecoder.config import KINDS, DecoderConfig, fit_config
+from autodecoder.core.decoders import Decoder, decode, init_decoder, kernels, part_names
+from autodecoder.core.decoders.operators import count_multiplications
+from autodecoder.errors import ConfigError
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+KEY = jax.random.key(0)
+#: Architecture, image and normalisation.
+CASES: list[tuple[Any, tuple[int, int, int], str]] = [
+    ((16, 8), (5, 3, 1), "none"),
+    ((16, 8), (5, 3, 1), "group"),
+    ((16, 8), (5, 3, 1), "batch"),
+    ("conv:8", (2, 2, 1), "none"),
+    ("conv:16-8", (9, 6, 3), "none"),
+    ("conv:8-8-8", (8, 8, 1), "group"),
+    ("conv:24/16-8", (7, 12, 4), "batch"),
+    ("resconv:16-8", (9, 6, 3), "none"),
+    ("resconv:8/16-8", (8, 4, 1), "group"),
+    ("resconv:16-8", (9, 6, 3), "batch"),
+]
+every_kind = pytest.mark.parametrize(("arch", "shape", "norm"), CASES)
+
+
+def make(arch: Any, shape: tuple[int, int, int], norm: str = "none", **options: Any) -> Decoder:
+    config = DecoderConfig(arch=arch, latent_dims=3, norm=norm, norm_groups=4, **options)
+    return init_decoder(KEY, config, shape, "tanh", bias_spread=0.5)
+
+
+def moved(decoder: Decoder) -> Decoder:
+    """With other numbers in the place of every array, as a training leaves them."""
+    parts, structure = jax.tree.flatten(decoder.trainable())
+    keys = jax.random.split(jax.random.key(1), len(parts))
+    parts = [a + 0.2 * jax.random.normal(k, a.shape) for a, k in zip(parts, keys, strict=True)]
+    return decoder.with_trainable(jax.tree.unflatten(structure, parts))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (4, 5), (3, 2)])
+@pytest.mark.parametrize("name", ["upsample", "convolve"])
+def test_products_and_shifted_sums_are_the_convolutions_of_xla(
+    name: str, height: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = jax.random.normal(KEY, (2, height, width, 6))
+    side = 4 if name == "upsample" else 3
+    weight = jax.random.normal(jax.random.key(1), (6, side, side, 5))
+    function = getattr(kernels, name)
+
+    def both(images: Any, weight: Any) -> Any:
+        value, back = jax.vjp(function, images, weight)
+        return value, back(jnp.cos(value))
+
+    ours = both(images, weight)
+    monkeypatch.setattr(kernels, "_native", lambda: True)
+    for found, wanted in zip(
+        jax.tree.leaves(ours), jax.tree.leaves(both(images, weight)), strict=True
+    ):
+        assert found.shape == wanted.shape
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+@every_kind
+def test_what_every_decoder_promises(arch: Any, shape: tuple[int, int, int], norm: str) -> None:
+    decoder = moved(make(arch, shape, norm, dropout_rate=0.3))
+    latents = jax.random.normal(KEY, (40, 3))
+    decoder = decoder.calibrate(latents)
+    assert decoder.n_outputs == math.prod(shape)
+    outputs = decode(decoder, latents)
+    assert outputs.shape == (40, decoder.n_outputs)
+    assert outputs.std() > 0.05
+    one_by_one = jnp.concatenate([decode(decoder, z[None]) for z in latents[:3]])
+    np.testing.assert_allclose(outputs[:3], one_by_one, atol=1e-5)
+    training = decoder.decode(latents, key=KEY)
+    assert jnp.abs(training - outputs).max() > 0.01, "dropout"
+    parts = decoder.trainable()
+    assert len(parts) == len(part_names(decoder.config))
+    scales = decoder.step_scales(fit_config("fast", base_width=4))
+    jax.tree.map(lambda scale, part: None, tuple(scales), parts)  # the one is the top of the other
+    assert 0 < min(jax.tree.leaves(scales)) < 1
+
+
+@every_kind
+def test_a_gradient_reaches_every_array(arch: Any, shape: tuple[int, int, int], norm: str) -> None:
+    decoder = moved(make(arch, shape, norm))
+    latents = jax.random.normal(KEY, (8, 3))
+
+    def loss(parts: Any) -> Any:
+        return jnp.sum(jnp.sin(decoder.with_trainable(parts).decode(latents, key=KEY)))
+
+    for gradient in jax.tree.leaves(jax.grad(loss)(decoder.trainable())):
+        assert jnp.abs(gradient).max() > 0
+
+
+def test_calibration_makes_evaluation_equal_training() -> None:
+    decoder = moved(make("resconv:8-8", (6, 6, 1), "batch"))
+    latents = 2 + jax.random.normal(KEY, (50, 3))
+    training = decoder.decode(latents, key=KEY)
+    assert jnp.abs(decode(decoder, latents) - training).max() > 0.1
+    np.testing.assert_allclose(decode(decoder.calibrate(latents), latents), training, atol=1e-4)
+
+
+def test_group_normalisation_is_that_of_each_image() -> None:
+    decoder = make("conv:8", (2, 2, 1), "group", activation="relu")
+    grid = np.random.default_rng(0).normal(3, 2, (2, 4, 5, 8)).astype(np.float32)
+    from autodecoder.core.decoders.layers import Mode, finish
+
+    layer = decoder.trainable()[0]._replace(norm_scale=jnp.full(8, 2.0), norm_offset=jnp.ones(8))
+    mode = Mode(decoder.config, None, batch_statistics=False)
+    found, _ = finish(layer, jnp.asarray(grid), None, mode, 0)
+    grouped = grid.reshape(2, 20, 4, 2)
+    centred = grouped - grouped.mean((1, 3), keepdims=True)
+    wanted = centred / np.sqrt((centred**2).mean((1, 3), keepdims=True) + 1e-3)
+    np.testing.assert_allclose(found, np.maximum(2 * wanted.reshape(grid.shape) + 1, 0), atol=1e-4)
+
+
+def test_residual_blocks_start_as_if_they_were_not_there() -> None:
+    latents = jax.random.normal(KEY, (5, 3))
+    plain, blocks = (make(f"{kind}:16-8", (9, 6, 3)) for kind in ("conv", "resconv"))
+    np.testing.assert_allclose(decode(plain, latents), decode(blocks, latents), atol=1e-6)
+
+
+def test_images_start_without_a_pattern_of_squares() -> None:
+    """Each of the four phases of a doubling has the same spread."""
+    outputs = decode(make("conv:32-16", (16, 16, 1)), jax.random.normal(KEY, (3000, 3)))
+    images = outputs.reshape(-1, 16, 16)[:, 4:12, 4:12]
+    spreads = [float(images[:, a::2, b::2].std()) for a in (0, 1) for b in (0, 1)]
+    assert max(spreads) < 1.1 * min(spreads)
+
+
+@pytest.mark.parametrize(
+    ("arch", "shape", "message"),
+    [
+        ("conv:8-8-8", (4, 3, 1), "arch conv:8-8-8 doubles a grid 3 times, beyond .* most 2"),
+        ("conv:8-8", (1, 1, 1), "at most 1 channels"),
+    ],
+)
+def test_a_grid_is_not_doubled_beyond_the_image(
+    arch: str, shape: tuple[int, int, int], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make(arch, shape)
+
+
+def test_what_decoding_costs() -> None:
+    dense = make((16, 8), (5, 3, 1)).operators()
+    assert dense is not None
+    assert count_multiplications(dense) == 3 * 16 + 16 * 8 + 8 * 15
+    grid = make("resconv:16-8", (8, 8, 1)).operators()
+    assert grid is not None
+    blocks = 2 * 9 * (4 * 16 * 16 + 16 * 8 * 8)
+    layers = 3 * 4 * 16 + 16 * (4 * 16 * 8 + 16 * 8 * 1)
+    assert count_multiplications(grid) == blocks + layers
+
+
+def test_every_kind_has_a_module() -> None:
+    assert set(KINDS) == {"dense", "conv", "resconv"}
