@@ -64,6 +64,7 @@ LISTS = {
     "arch": _values(archs),
     "activation": _values(st.sampled_from(ACTIVATIONS)),
     "batch_norm": _values(st.booleans()),
+    "norm": _values(st.sampled_from(["none", "group", "batch"])),
     "use_bias": _values(st.booleans()),
     "dropout_rate": _values(shares),
     "batch_size": _values(st.integers(2, 1000)),
@@ -100,6 +101,9 @@ def search_arguments(draw: st.DrawFn) -> dict[str, Any]:
     # What else would be refused, as it varies nothing.
     if "latent_spread" in space:
         space["latent_start"] = ("zeros", "pca")
+    if "norm" in space:  # which says what batch_norm says, and more of widths
+        space["norm"] = ("none", "batch")
+        space.pop("batch_norm", None)
     if "bias_spread" in space:
         space["use_bias"] = (True,)
     most = draw(counts if sampler != "grid" else st.none() | counts)

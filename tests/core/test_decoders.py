@@ -17,14 +17,11 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(0)
 #: Architecture, image and normalisation.
 CASES: list[tuple[Any, tuple[int, int, int], str]] = [
-    ((16, 8), (5, 3, 1), "none"),
     ((16, 8), (5, 3, 1), "group"),
     ((16, 8), (5, 3, 1), "batch"),
-    ("conv:8", (2, 2, 1), "none"),
     ("conv:16-8", (9, 6, 3), "none"),
     ("conv:8-8-8", (8, 8, 1), "group"),
     ("conv:24/16-8", (7, 12, 4), "batch"),
-    ("resconv:16-8", (9, 6, 3), "none"),
     ("resconv:8/16-8", (8, 4, 1), "group"),
     ("resconv:16-8", (9, 6, 3), "batch"),
 ]
@@ -39,8 +36,8 @@ def make(arch: Any, shape: tuple[int, int, int], norm: str = "none", **options: 
 def moved(decoder: Decoder) -> Decoder:
     """With other numbers in the place of every array, as a training leaves them."""
     parts, structure = jax.tree.flatten(decoder.trainable())
-    keys = jax.random.split(jax.random.key(1), len(parts))
-    parts = [a + 0.2 * jax.random.normal(k, a.shape) for a, k in zip(parts, keys, strict=True)]
+    rng = np.random.default_rng(1)
+    parts = [a + jnp.asarray(0.2 * rng.normal(size=a.shape), jnp.float32) for a in parts]
     return decoder.with_trainable(jax.tree.unflatten(structure, parts))
 
 
@@ -58,10 +55,10 @@ def test_products_and_shifted_sums_are_the_convolutions_of_xla(
         value, back = jax.vjp(function, images, weight)
         return value, back(jnp.cos(value))
 
-    ours = both(images, weight)
+    ours = jax.jit(both)(images, weight)
     monkeypatch.setattr(kernels, "_native", lambda: True)
     for found, wanted in zip(
-        jax.tree.leaves(ours), jax.tree.leaves(both(images, weight)), strict=True
+        jax.tree.leaves(ours), jax.tree.leaves(jax.jit(both)(images, weight)), strict=True
     ):
         assert found.shape == wanted.shape
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
@@ -78,7 +75,7 @@ def test_what_every_decoder_promises(arch: Any, shape: tuple[int, int, int], nor
     assert outputs.std() > 0.05
     one_by_one = jnp.concatenate([decode(decoder, z[None]) for z in latents[:3]])
     np.testing.assert_allclose(outputs[:3], one_by_one, atol=1e-5)
-    training = decoder.decode(latents, key=KEY)
+    training = jax.jit(lambda z: decoder.decode(z, key=KEY))(latents)
     assert jnp.abs(training - outputs).max() > 0.01, "dropout"
     parts = decoder.trainable()
     assert len(parts) == len(part_names(decoder.config))
@@ -95,7 +92,7 @@ def test_a_gradient_reaches_every_array(arch: Any, shape: tuple[int, int, int], 
     def loss(parts: Any) -> Any:
         return jnp.sum(jnp.sin(decoder.with_trainable(parts).decode(latents, key=KEY)))
 
-    for gradient in jax.tree.leaves(jax.grad(loss)(decoder.trainable())):
+    for gradient in jax.tree.leaves(jax.jit(jax.grad(loss))(decoder.trainable())):
         assert jnp.abs(gradient).max() > 0
 
 
@@ -108,7 +105,7 @@ def test_calibration_makes_evaluation_equal_training() -> None:
 
 
 def test_group_normalisation_is_that_of_each_image() -> None:
-    decoder = make("conv:8", (2, 2, 1), "group", activation="relu")
+    decoder = make("conv:8", (2, 2, 1), "group", activation="relu", use_bias=False)
     grid = np.random.default_rng(0).normal(3, 2, (2, 4, 5, 8)).astype(np.float32)
     from autodecoder.core.decoders.layers import Mode, finish
 
@@ -128,11 +125,11 @@ def test_residual_blocks_start_as_if_they_were_not_there() -> None:
 
 
 def test_images_start_without_a_pattern_of_squares() -> None:
-    """Each of the four phases of a doubling has the same spread."""
-    outputs = decode(make("conv:32-16", (16, 16, 1)), jax.random.normal(KEY, (3000, 3)))
-    images = outputs.reshape(-1, 16, 16)[:, 4:12, 4:12]
-    spreads = [float(images[:, a::2, b::2].std()) for a in (0, 1) for b in (0, 1)]
-    assert max(spreads) < 1.1 * min(spreads)
+    """What is even stays even, at all four phases of a doubling."""
+    weight = make("conv:32-16", (16, 16, 1)).trainable()[1].weight
+    doubled = kernels.upsample(jnp.ones((1, 4, 4, 32)), weight)[0, 1:-1, 1:-1]
+    assert doubled.std() > 0.1, "channels differ"
+    np.testing.assert_allclose(doubled, jnp.broadcast_to(doubled[0, 0], doubled.shape), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -86,19 +86,21 @@ def read_arch(arch: Any) -> tuple[int, ...] | Arch:
     return parse_arch(arch) if isinstance(arch, str) else _check_widths(arch)
 
 
-def format_arch(arch: tuple[int, ...] | Arch) -> str:
+def format_arch(arch: tuple[int, ...] | Arch | str) -> str:
     """Write an architecture as `parse_arch` reads it."""
-    return str(arch) if isinstance(arch, Arch) else _join(arch)
+    return _join(arch) if isinstance(arch, tuple) else str(arch)
 
 
-def arch_kind(arch: tuple[int, ...] | Arch) -> str:
+def arch_kind(arch: tuple[int, ...] | Arch | str) -> str:
     """One of `KINDS`."""
-    return arch.kind if isinstance(arch, Arch) else "dense"
+    found = read_arch(arch)
+    return found.kind if isinstance(found, Arch) else "dense"
 
 
-def arch_widths(arch: tuple[int, ...] | Arch) -> tuple[int, ...]:
+def arch_widths(arch: tuple[int, ...] | Arch | str) -> tuple[int, ...]:
     """The widths of all layers but the last, from the latents on."""
-    return (*arch.stem, *arch.widths) if isinstance(arch, Arch) else arch
+    found = read_arch(arch)
+    return (*found.stem, *found.widths) if isinstance(found, Arch) else found
 
 
 def _check_widths(widths: Any) -> tuple[int, ...]:
@@ -109,7 +111,7 @@ def _check_widths(widths: Any) -> tuple[int, ...]:
             f"arch must be text like 500-500 or a sequence of widths, got {told(widths)}."
         ) from None
     for width in found:
-        check_positive_int("each width of arch", width, most=999_999)
+        check_positive_int("each width of arch", width)
     return found
 
 

@@ -21,6 +21,8 @@ _MEANT_BEFORE: Mapping[int, Mapping[str, Any]] = MappingProxyType(
                 "data.split_by": None,
                 "data.strict": False,
                 "data.val_fraction": 0.2,
+                "decoder.norm": None,
+                "decoder.norm_groups": 8,
                 "fit.base_width": None,
                 "fit.bias_spread": 0.0,
                 "fit.clip_norm": None,

@@ -135,7 +135,7 @@ class DataConfig:
 class DecoderConfig:
     """The decoder: its kind, its widths from the latents to the last hidden layer, and the rest."""
 
-    arch: tuple[int, ...] | Arch = setting(
+    arch: tuple[int, ...] | Arch | str = setting(
         (128, 256, 512),
         "Widths of the hidden layers, from latents to image, joined by hyphens; conv:64-32-16 of "
         "convolutions, the channels at each doubling of a grid; resconv:64-32-16 with a residual "

@@ -5,10 +5,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from operator import index
 from types import MappingProxyType
 from typing import Any
 
-from autodecoder.config.arch import Arch, format_arch, read_arch
+from autodecoder.config.arch import Arch, format_arch, parse_arch
 from autodecoder.config.fit import FitConfig
 from autodecoder.config.parts import DecoderConfig
 from autodecoder.config.rules import (
@@ -271,7 +272,9 @@ def read_value(name: str, value: Any) -> Any:
     text = value.strip() if isinstance(value, str) else value
     try:
         if name == "arch":
-            return read_arch(text)
+            if isinstance(text, Arch):
+                return text
+            return parse_arch(text) if isinstance(text, str) else tuple(map(index, text))
         if name in _WORDS and not isinstance(text, str):
             raise ValueError
         if name in _SWITCHES:
@@ -317,6 +320,8 @@ def apply_values(
     ConfigError
         If a value breaks its setting's rule, or two of them go ill together.
     """
+    if values.get("norm") is not None and "batch_norm" not in values:
+        values = {**values, "batch_norm": values["norm"] == "batch"}
     parts = []
     for part in (decoder, fit):
         own = {k: v for k, v in values.items() if k in part.__dataclass_fields__}

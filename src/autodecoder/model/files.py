@@ -18,6 +18,7 @@ from autodecoder.config import (
     arch_widths,
     complete_settings,
     parse_range,
+    read_arch,
     to_dict,
 )
 from autodecoder.config.rules import check_choice, check_positive_int
@@ -147,6 +148,7 @@ def load_model(folder: Path | str) -> Model:
 
 def _build(folder: Path, content: Mapping[str, Any]) -> Model:
     described = dict(content["decoder"])
+    described["arch"] = read_arch(described["arch"])
     config = DecoderConfig(**described)
     scaler = content["scaler"]
     check_choice("scaler", scaler, SCALINGS)

@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import equinox as eqx
 import jax
@@ -40,14 +40,14 @@ class Decoder(eqx.Module):
         """What training moves."""
 
     @abc.abstractmethod
-    def with_trainable(self, parts: Parts) -> Self:
+    def with_trainable(self, parts: Parts) -> "Decoder":
         """The same decoder with other arrays in the place of those of `trainable`."""
 
     def step_scales(self, fit: FitConfig) -> Sequence[float]:
         """Share of the step size that each part takes."""
         return [1.0] * len(self.trainable())
 
-    def calibrate(self, latents: Float[Array, "n dims"]) -> Self:
+    def calibrate(self, latents: Float[Array, "n dims"]) -> "Decoder":
         """Estimate from a sample of training latents what evaluation needs besides."""
         return self
 

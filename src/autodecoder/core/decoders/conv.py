@@ -9,7 +9,6 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Self
 
 import equinox as eqx
 import jax
@@ -78,7 +77,7 @@ class ConvDecoder(Decoder):
         """Its layers."""
         return self.layers
 
-    def with_trainable(self, parts: tuple[Layer, ...]) -> Self:
+    def with_trainable(self, parts: tuple[Layer, ...]) -> "ConvDecoder":
         """See `Decoder`."""
         return replace(self, layers=parts)
 
@@ -90,7 +89,7 @@ class ConvDecoder(Decoder):
             for k, layer in enumerate(self.layers)
         ]
 
-    def calibrate(self, latents: Float[Array, "n dims"]) -> Self:
+    def calibrate(self, latents: Float[Array, "n dims"]) -> "ConvDecoder":
         """Set the statistics of batch normalisation to those of a sample, as a dense decoder's."""
         if not self.statistics:
             return self

@@ -4,7 +4,6 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Self
 
 import equinox as eqx
 import jax
@@ -56,7 +55,7 @@ class DenseDecoder(Decoder):
         """Its layers."""
         return self.layers
 
-    def with_trainable(self, parts: tuple[Layer, ...]) -> Self:
+    def with_trainable(self, parts: tuple[Layer, ...]) -> "DenseDecoder":
         """See `Decoder`."""
         return replace(self, layers=parts)
 
@@ -64,7 +63,7 @@ class DenseDecoder(Decoder):
         """By the inputs of each layer."""
         return [width_share(fit, layer.n_inputs) for layer in self.layers]
 
-    def calibrate(self, latents: Float[Array, "n dims"]) -> Self:
+    def calibrate(self, latents: Float[Array, "n dims"]) -> "DenseDecoder":
         """Set the statistics for evaluation to those of a sample of training latents.
 
         They replace the moving averages usual elsewhere. Latents that start at zero spread by a few

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +52,7 @@ class ResConvDecoder(ConvDecoder):
             for k, layer in enumerate(self.layers)
         )
 
-    def with_trainable(self, parts: tuple[Stage, ...]) -> Self:
+    def with_trainable(self, parts: tuple[Stage, ...]) -> "ResConvDecoder":
         """See `Decoder`."""
         blocks = tuple(stage.block for stage in parts if stage.block is not None)
         return replace(self, layers=tuple(stage.layer for stage in parts), blocks=blocks)
