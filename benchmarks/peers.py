@@ -8,7 +8,6 @@ import argparse
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -184,9 +183,9 @@ def measure(
     drawn = _decoder(options, dataset.train.flat.shape[1], random.key(0))
     layers = tuple(
         layer._replace(weight=jnp.asarray(weight), bias=jnp.asarray(bias))
-        for layer, (weight, bias) in zip(drawn.layers, arrays, strict=True)
+        for layer, (weight, bias) in zip(drawn.trainable(), arrays, strict=True)
     )
-    decoder = replace(drawn, layers=layers)
+    decoder = drawn.with_trainable(layers)
     model = ad.Model(decoder, "standard", dataset.image_shape, latents, latents[:0])
     return float(model.infer(dataset.val.images, seed=seed).errors.loss.mean())
 

@@ -20,6 +20,7 @@ from autodecoder.config import (
     InferConfig,
     fit_config,
     parse_range,
+    read_arch,
 )
 from autodecoder.data.carriers import as_array
 from autodecoder.errors import DataError

@@ -62,7 +62,7 @@ def test_it_answers_and_ends_on_request(kept: Path) -> None:
         picked = ask(address, "pick", name="validation", index=3)
         val = load_dataset("digits", examples_frac=0.3, seed=1).val
         assert picked["values"] == val.images[3].ravel().tolist()
-        assert (picked["label"], picked["name"]) == (int(val.labels[3]), str(val.names[3]))
+        assert (picked["label"], picked["name"]) == (int(val.labels[3]), str(val.names[3]))  # pyright: ignore
         placed = ask(address, "place", values=picked["values"])
         want = load_model(kept).infer(val.images[3:4])
         assert placed["loss"] == pytest.approx(float(want.errors.loss[0]), rel=1e-3)

@@ -112,9 +112,9 @@ def test_weights_that_are_not_finite_are_refused(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = make(arch=(8,))
-    first = model.decoder.layers[0]
-    layers = (first._replace(weight=first.weight * np.nan), *model.decoder.layers[1:])
-    broken = replace(model, decoder=replace(model.decoder, layers=layers))
+    first = model.decoder.trainable()[0]
+    layers = (first._replace(weight=first.weight * np.nan), *model.decoder.trainable()[1:])
+    broken = replace(model, decoder=model.decoder.with_trainable(layers))
     save_model(broken, folder / "broken")
     assert call("reconstruct", "broken", "--images", "images.npy", "--out", "out") == 2
     assert "not finite" in capsys.readouterr().err

@@ -20,6 +20,7 @@ from autodecoder.config import (
     Range,
     SearchConfig,
     StudyConfig,
+    arch_widths,
     fit_config,
     format_arch,
     parse_arch,
@@ -60,8 +61,8 @@ def test_arch_never_fails_otherwise(text: str) -> None:
         widths = parse_arch(text)
     except ConfigError:
         return
-    assert widths
-    assert all(width > 0 for width in widths)
+    assert arch_widths(widths)
+    assert all(width > 0 for width in arch_widths(widths))
 
 
 @pytest.mark.parametrize(

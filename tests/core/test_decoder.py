@@ -10,6 +10,7 @@ import pytest
 
 from autodecoder.config import ACTIVATIONS, DecoderConfig
 from autodecoder.core.decoders import decode, init_decoder
+from autodecoder.core.decoders.dense import DenseDecoder
 from autodecoder.core.decoders.layers import ACTIVATIONS as FUNCTIONS
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -18,7 +19,9 @@ KEY = jax.random.key(0)
 
 def make(arch=(16, 32), dims=3, output="tanh", n_pixels=10, **options):
     config = DecoderConfig(arch=arch, latent_dims=dims, **options)
-    return init_decoder(KEY, config, (1, n_pixels, 1), output)
+    decoder = init_decoder(KEY, config, (1, n_pixels, 1), output)
+    assert isinstance(decoder, DenseDecoder)
+    return decoder
 
 
 @pytest.mark.parametrize(
@@ -56,14 +59,15 @@ def test_every_activation_is_there() -> None:
 @pytest.mark.parametrize("use_bias", [False, True])
 def test_layers_have_the_configured_arrays(batch_norm: bool, use_bias: bool) -> None:
     decoder = make(batch_norm=batch_norm, use_bias=use_bias)
-    assert [layer.weight.shape for layer in decoder.layers] == [(3, 16), (16, 32), (32, 10)]
-    assert all((layer.bias is not None) == use_bias for layer in decoder.layers)
-    assert [layer.norm_scale is not None for layer in decoder.layers] == [batch_norm] * 2 + [False]
+    assert [layer.weight.shape for layer in decoder.trainable()] == [(3, 16), (16, 32), (32, 10)]
+    assert all((layer.bias is not None) == use_bias for layer in decoder.trainable())
+    norms = [layer.norm_scale is not None for layer in decoder.trainable()]
+    assert norms == [batch_norm] * 2 + [False]
     assert len(decoder.statistics) == (2 if batch_norm else 0)
 
 
 def test_kernels_are_orthogonal() -> None:
-    for layer in make().layers:
+    for layer in make().trainable():
         weight = layer.weight if layer.weight.shape[0] < layer.weight.shape[1] else layer.weight.T
         np.testing.assert_allclose(weight @ weight.T, np.eye(len(weight)), atol=1e-5)
 
@@ -71,9 +75,9 @@ def test_kernels_are_orthogonal() -> None:
 def test_output_equals_the_formula() -> None:
     decoder = make(arch=(4,), batch_norm=False, activation="leaky_relu")
     z = np.array([[0.5, -1.0, 2.0]], np.float32)
-    hidden = z @ decoder.layers[0].weight
+    hidden = z @ decoder.trainable()[0].weight
     hidden = np.where(hidden > 0, hidden, 0.2 * hidden)
-    expected = np.tanh(hidden @ decoder.layers[1].weight)
+    expected = np.tanh(hidden @ decoder.trainable()[1].weight)
     np.testing.assert_allclose(decode(decoder, jnp.asarray(z)), expected, atol=1e-6)
 
 
@@ -93,10 +97,10 @@ def test_linear_output_is_unbounded() -> None:
 def test_training_mode_normalises_by_the_batch() -> None:
     decoder = make(arch=(6,), dims=6, output="linear", n_pixels=6, batch_norm=True)
     latents = 5 + 3 * jax.random.normal(KEY, (400, 6))
-    hidden = np.asarray(latents @ decoder.layers[0].weight)
+    hidden = np.asarray(latents @ decoder.trainable()[0].weight)
     normalised = (hidden - hidden.mean(0)) / np.sqrt(hidden.var(0) + 1e-3)
     activated = np.where(normalised > 0, normalised, 0.2 * normalised)
-    expected = activated @ np.asarray(decoder.layers[1].weight)
+    expected = activated @ np.asarray(decoder.trainable()[1].weight)
     np.testing.assert_allclose(decoder.decode(latents, key=KEY), expected, atol=1e-4)
 
 
@@ -120,8 +124,8 @@ def test_evaluation_treats_rows_on_their_own() -> None:
 def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     decoder = make(arch=(2000,), batch_norm=False, activation="relu", dropout_rate=0.3)
     spread = jnp.ones((2000, 1)) / 2000
-    probe = decoder.layers[-1]._replace(weight=spread, bias=None)
-    ones = decoder.layers[0]._replace(weight=jnp.ones((3, 2000)))
+    probe = decoder.trainable()[-1]._replace(weight=spread, bias=None)
+    ones = decoder.trainable()[0]._replace(weight=jnp.ones((3, 2000)))
     decoder = replace(decoder, layers=(ones, probe), output_activation="linear")
     latents = jnp.full((50, 3), 1 / 3)
     outputs = decoder.decode(latents, key=KEY)

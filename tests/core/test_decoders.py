@@ -10,6 +10,7 @@ import pytest
 
 from autodecoder.config import KINDS, DecoderConfig, fit_config
 from autodecoder.core.decoders import Decoder, decode, init_decoder, kernels, part_names
+from autodecoder.core.decoders.layers import Mode, finish
 from autodecoder.core.decoders.operators import count_multiplications
 from autodecoder.errors import ConfigError
 
@@ -107,8 +108,6 @@ def test_calibration_makes_evaluation_equal_training() -> None:
 def test_group_normalisation_is_that_of_each_image() -> None:
     decoder = make("conv:8", (2, 2, 1), "group", activation="relu", use_bias=False)
     grid = np.random.default_rng(0).normal(3, 2, (2, 4, 5, 8)).astype(np.float32)
-    from autodecoder.core.decoders.layers import Mode, finish
-
     layer = decoder.trainable()[0]._replace(norm_scale=jnp.full(8, 2.0), norm_offset=jnp.ones(8))
     mode = Mode(decoder.config, None, batch_statistics=False)
     found, _ = finish(layer, jnp.asarray(grid), None, mode, 0)

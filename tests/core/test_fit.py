@@ -36,7 +36,7 @@ def test_losses_fall_and_everything_moves(batch_norm: bool) -> None:
     assert history["loss"][-1] < 0.7 * history["loss"][0]
     assert history["val_loss"][-1] < 0.8 * history["val_loss"][0]
     assert history["psnr"][-1] > history["psnr"][0]
-    for old, new in zip(before.decoder.layers, after.decoder.layers, strict=True):
+    for old, new in zip(before.decoder.trainable(), after.decoder.trainable(), strict=True):
         assert jnp.abs(old.weight - new.weight).max() > 1e-3
     assert (jnp.abs(after.train.values - before.train.values).max(1) > 0).all()
     assert (jnp.abs(after.val.values - before.val.values).max(1) > 0).all()
@@ -201,7 +201,7 @@ def test_wide_layers_take_smaller_steps() -> None:
         before, after = start(config).state.decoder, run(1, config).state.decoder
         return [
             np.asarray(new.weight - old.weight)
-            for old, new in zip(before.layers, after.layers, strict=True)
+            for old, new in zip(before.trainable(), after.trainable(), strict=True)
         ]
 
     shares = []

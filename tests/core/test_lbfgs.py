@@ -1,6 +1,5 @@
 """The limited-memory search finds the minima that an independent one finds, row by row."""
 
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -78,10 +77,8 @@ def test_values_fall_and_are_those_of_the_latents() -> None:
 def test_the_unit_of_the_latents_is_no_matter(unit: float) -> None:
     problem = make_problem(6)
     start = jax.random.normal(jax.random.key(5), (N, 6))
-    first, *others = problem.decoder.layers
-    rescaled = replace(
-        problem.decoder, layers=(first._replace(weight=first.weight / unit), *others)
-    )
+    first, *others = problem.decoder.trainable()
+    rescaled = problem.decoder.with_trainable((first._replace(weight=first.weight / unit), *others))
     found = solve(problem, start, 200)
     same = solve(
         problem._replace(decoder=rescaled, centre=unit * problem.centre), unit * start, 200

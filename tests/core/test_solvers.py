@@ -1,6 +1,5 @@
 """The solvers find the minima that an independent one finds, row by row."""
 
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -30,8 +29,8 @@ def smooth_decoder(dims: int) -> Decoder:
     """Strongly bent, but without kinks, so that minima are sharp."""
     config = DecoderConfig(arch=(12, 16), latent_dims=dims, activation="tanh", batch_norm=False)
     drawn = init_decoder(jax.random.key(1), config, (1, PIXELS, 1), "tanh")
-    layers = tuple(layer._replace(weight=1.5 * layer.weight) for layer in drawn.layers)
-    return replace(drawn, layers=layers)
+    layers = tuple(layer._replace(weight=1.5 * layer.weight) for layer in drawn.trainable())
+    return drawn.with_trainable(layers)
 
 
 def make_problem(dims: int, *, noise: float = 0.1, prior: float = 0.0, **changes: Any) -> Problem:

@@ -22,7 +22,7 @@ N_EPOCHS = 3
 
 
 def loss(layers, z, decoder, x, weights) -> jax.Array:
-    outputs = decode(replace(decoder, layers=layers), z)
+    outputs = decode(decoder.with_trainable(layers), z)
     return jnp.sum(weights * jnp.mean((outputs - x) ** 2, axis=1))
 
 
@@ -35,7 +35,7 @@ def dense_sweeps(config: RunConfig, images: jax.Array, training: bool) -> Any:
     """Decoder, latents and the state of their Adam after all epochs."""
     decoder = start(config).state.decoder
     adam: Any = optax.scale_by_adam(eps=1e-7)
-    layers, layers_state = decoder.layers, adam.init(decoder.layers)
+    layers, layers_state = decoder.trainable(), adam.init(decoder.trainable())
     n = len(images)
     latents = latents_before(n)
     latents_state = adam.init(latents)
@@ -81,7 +81,7 @@ def test_a_pass_is_dense_adam(n: int, training: bool, drop_last: bool) -> None:
     images = digits().train[:n]
     layers, values, state = dense_sweeps(config, images, training)
     decoder = start(config).state.decoder
-    moments = adam_start(decoder.layers) if training else None
+    moments = adam_start(decoder.trainable()) if training else None
     latents = start_moving(latents_before(n))
     for epoch in range(N_EPOCHS):
         key = jax.random.fold_in(KEY, epoch)
@@ -97,5 +97,7 @@ def test_a_pass_is_dense_adam(n: int, training: bool, drop_last: bool) -> None:
         theirs = np.asarray(theirs)
         assert np.abs(ours - theirs).mean() < 1e-3 * np.abs(theirs).mean()
     assert int(latents.steps) == int(state.count)
-    for ours, theirs in zip(jax.tree.leaves(decoder.layers), jax.tree.leaves(layers), strict=True):
+    for ours, theirs in zip(
+        jax.tree.leaves(decoder.trainable()), jax.tree.leaves(layers), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, atol=1e-3)

@@ -46,9 +46,9 @@ def draw_model(
 
     decoder = jax.tree.map(draw, like)
     if scaler == "identity":  # so that pixels lie between the ends of their range
-        last = decoder.layers[-1]
-        layers = (*decoder.layers[:-1], last._replace(weight=100 * last.weight))
-        decoder = replace(decoder, layers=layers)
+        last = decoder.trainable()[-1]
+        layers = (*decoder.trainable()[:-1], last._replace(weight=100 * last.weight))
+        decoder = decoder.with_trainable(layers)
     latents = np.zeros((1, config.latent_dims), np.float32)
     return Model(decoder, scaler, image_shape, latents, latents)
 

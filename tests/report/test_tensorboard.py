@@ -233,8 +233,8 @@ def test_histograms_count_every_weight_and_latent(dataset, fitted, run) -> None:
     assert set(events.Tags()["histograms"]) == weights | latents
     state = fitted.state
     for tag, values in (
-        ("weights/layer_2/kernel", state.decoder.layers[1].weight),
-        ("weights/output/bias", state.decoder.layers[2].bias),
+        ("weights/layer_2/kernel", state.decoder.trainable()[1].weight),
+        ("weights/output/bias", state.decoder.trainable()[2].bias),
         ("latents/train/dimension_2", state.train.values[:, 1]),
         ("latents/validation/dimension_1", state.val.values[:, 0]),
     ):
@@ -266,14 +266,14 @@ def test_many_dimensions_share_one_histogram(dataset, tmp_path) -> None:
 
 
 def test_a_large_array_is_represented_by_a_sample(dataset, fitted, run) -> None:
-    layer = fitted.state.decoder.layers[0]
+    layer = fitted.state.decoder.trainable()[0]
     large = np.random.default_rng(0).normal(size=(400, 600)).astype(np.float32)
-    layers = (layer._replace(weight=jnp.asarray(large)), *fitted.state.decoder.layers[1:])
+    layers = (layer._replace(weight=jnp.asarray(large)), *fitted.state.decoder.trainable()[1:])
     writer = writer_of(dataset)
     writer.begin_run(run, 0)
     snapshot = at_epoch(fitted, 2)
     writer.snapshot(
-        run, snapshot._replace(decoder=replace(snapshot.decoder, layers=layers)), last=False
+        run, snapshot._replace(decoder=snapshot.decoder.with_trainable(layers)), last=False
     )
     found = read(run.folder).Histograms("weights/layer_1/kernel")[0].histogram_value
     assert found.num == 100_000

@@ -25,6 +25,7 @@ from tensorboardX.summary import Summary, histogram
 from autodecoder.config import StudyConfig
 from autodecoder.core.decoders import Decoder, part_names
 from autodecoder.core.fit import Snapshot
+from autodecoder.core.tree import name_leaves
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
 from autodecoder.report.classes import class_colours

@@ -43,8 +43,8 @@ class Decoder(eqx.Module):
     def with_trainable(self, parts: Parts) -> "Decoder":
         """The same decoder with other arrays in the place of those of `trainable`."""
 
-    def step_scales(self, fit: FitConfig) -> Sequence[float]:
-        """Share of the step size that each part takes."""
+    def step_scales(self, fit: FitConfig) -> Sequence[Any]:
+        """Share of the step size that each part takes: a number, or a tree that is the top of it."""
         return [1.0] * len(self.trainable())
 
     def calibrate(self, latents: Float[Array, "n dims"]) -> "Decoder":

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -17,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from autodecoder.config import Arch, DecoderConfig, FitConfig
-from autodecoder.core.decoders.contract import Decoder
+from autodecoder.core.decoders.contract import Decoder, Parts
 from autodecoder.core.decoders.kernels import upsample
 from autodecoder.core.decoders.layers import (
     ACTIVATIONS,
@@ -73,15 +74,15 @@ class ConvDecoder(Decoder):
         """See `Decoder`."""
         return math.prod(self.image_shape)
 
-    def trainable(self) -> tuple[Layer, ...]:
+    def trainable(self) -> Parts:
         """Its layers."""
         return self.layers
 
-    def with_trainable(self, parts: tuple[Layer, ...]) -> "ConvDecoder":
+    def with_trainable(self, parts: Parts) -> "ConvDecoder":
         """See `Decoder`."""
         return replace(self, layers=parts)
 
-    def step_scales(self, fit: FitConfig) -> Sequence[float]:
+    def step_scales(self, fit: FitConfig) -> Sequence[Any]:
         """By the inputs that each output of a layer has."""
         first = self._n_dense
         return [
@@ -177,7 +178,13 @@ def init(
     layers = draw_layers(key, config, image_shape, bias_spread)
     statistics = [initial_statistics(layer, config) for layer in layers]
     known = tuple(s for s in statistics if s is not None)
-    return ConvDecoder(layers, known, config, image_shape, output_activation)
+    return ConvDecoder(
+        layers=layers,
+        statistics=known,
+        config=config,
+        image_shape=image_shape,
+        output_activation=output_activation,
+    )
 
 
 def arch_of(config: DecoderConfig) -> Arch:

@@ -127,4 +127,9 @@ def init(
         found = initial_statistics(layer, config)
         statistics += [] if found is None else [found]
         layers.append(layer)
-    return DenseDecoder(tuple(layers), tuple(statistics), config, output_activation)
+    return DenseDecoder(
+        layers=tuple(layers),
+        statistics=tuple(statistics),
+        config=config,
+        output_activation=output_activation,
+    )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from autodecoder.config import DecoderConfig, FitConfig
+from autodecoder.core.decoders.contract import Parts
 from autodecoder.core.decoders.conv import ConvDecoder, arch_of, draw_layers
 from autodecoder.core.decoders.kernels import convolve
 from autodecoder.core.decoders.layers import (
@@ -31,10 +32,11 @@ _TAPS = 9
 
 
 class Stage(NamedTuple):
-    """What training moves of one size: the layer that makes it, and the block behind it."""
+    """Of one size, of a dense layer before the grid or of the output: the layer, and the block
+    behind it, or none; or what belongs to each of their arrays."""
 
-    layer: Layer
-    block: tuple[Layer, Layer] | None
+    layer: Any
+    block: Any
 
 
 class ResConvDecoder(ConvDecoder):
@@ -44,7 +46,7 @@ class ResConvDecoder(ConvDecoder):
     blocks: tuple[tuple[Layer, Layer], ...]
     """Of the grids, from the smallest."""
 
-    def trainable(self) -> tuple[Any, ...]:
+    def trainable(self) -> Parts:
         """Its stages."""
         first = self._n_dense - 1
         return tuple(
@@ -52,7 +54,7 @@ class ResConvDecoder(ConvDecoder):
             for k, layer in enumerate(self.layers)
         )
 
-    def with_trainable(self, parts: tuple[Stage, ...]) -> "ResConvDecoder":
+    def with_trainable(self, parts: Parts) -> "ResConvDecoder":
         """See `Decoder`."""
         blocks = tuple(stage.block for stage in parts if stage.block is not None)
         return replace(self, layers=tuple(stage.layer for stage in parts), blocks=blocks)
@@ -116,7 +118,14 @@ def init(
             blocks.append(_draw_block(jax.random.fold_in(key, k + 1), layer.n_outputs, config))
             statistics.append(initial_statistics(blocks[-1][0], config))
     known = tuple(s for s in statistics if s is not None)
-    return ResConvDecoder(layers, known, config, image_shape, output_activation, tuple(blocks))
+    return ResConvDecoder(
+        layers=layers,
+        blocks=tuple(blocks),
+        statistics=known,
+        config=config,
+        image_shape=image_shape,
+        output_activation=output_activation,
+    )
 
 
 def _draw_block(key: PRNGKeyArray, channels: int, config: DecoderConfig) -> tuple[Layer, Layer]:
