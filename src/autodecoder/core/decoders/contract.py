@@ -44,7 +44,7 @@ class Decoder(eqx.Module):
         """The same decoder with other arrays in the place of those of `trainable`."""
 
     def step_scales(self, fit: FitConfig) -> Sequence[Any]:
-        """Share of the step size that each part takes: a number, or a tree that is the top of it."""
+        """Share of the step size that each part takes: a number, or the top of its tree."""
         return [1.0] * len(self.trainable())
 
     def calibrate(self, latents: Float[Array, "n dims"]) -> "Decoder":
