@@ -70,6 +70,7 @@ FLAGS = {
     "decoder.latent_dims": ("--latent_dims=3", 3),
     "decoder.activation": ("--activation=tanh", "tanh"),
     "decoder.batch_norm": ("--batch_norm", True),
+    "decoder.norm": ("--norm=group", "group"),
     "decoder.use_bias": ("--nouse_bias", False),
     "decoder.dropout_rate": ("--dropout_rate=0.1", 0.1),
     "fit.num_epochs": ("--num_epochs=7", 7),
