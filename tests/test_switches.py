@@ -56,6 +56,7 @@ def assert_same(one: Any, other: Any) -> None:
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
+@pytest.mark.slow
 def test_a_model_is_the_same_under_every_switch(tmp_path: Path) -> None:
     want = numbers(tmp_path / "plain")
     with switched(**SWITCHES):

@@ -43,6 +43,7 @@ def run(out: Path, **environment: str) -> str:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
+@pytest.mark.slow
 def test_programs_are_kept_and_make_the_same_numbers(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     assert run(tmp_path / "first", XDG_CACHE_HOME=str(cache)) == ""

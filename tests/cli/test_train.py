@@ -196,6 +196,7 @@ def test_a_search_may_go_on_with_more_trials(
 
 
 @pytest.mark.usefixtures("no_pictures")
+@pytest.mark.slow
 def test_ten_failures_in_a_row_end_the_search(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

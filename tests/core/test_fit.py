@@ -183,6 +183,7 @@ def test_a_run_starts_where_the_fit_says() -> None:
     assert place_images(digits(), CONFIG) is None
 
 
+@pytest.mark.slow
 def test_a_warm_up_is_a_fifth_of_the_fit_at_most() -> None:
     def first_losses(warmup_steps: int, num_epochs: int = 20) -> np.ndarray:
         fit = replace(CONFIG.fit, warmup_steps=warmup_steps, num_epochs=num_epochs)
@@ -194,6 +195,7 @@ def test_a_warm_up_is_a_fifth_of_the_fit_at_most() -> None:
     np.testing.assert_array_equal(with_more, first_losses(n_steps // 5))
 
 
+@pytest.mark.slow
 def test_wide_layers_take_smaller_steps() -> None:
     def step(base_width: int | None) -> list[np.ndarray]:
         fit = replace(CONFIG.fit, base_width=base_width, batch_size=len(digits().train))

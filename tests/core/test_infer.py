@@ -72,6 +72,7 @@ def best(trained: tuple[RunState, Images]) -> np.ndarray:
     return np.min([f.errors.loss for f in found], axis=0)
 
 
+@pytest.mark.slow
 def test_the_default_finds_the_best_minimum_of_nearly_all_images(trained, default, best) -> None:
     loss = default.errors.loss
     state, images = trained

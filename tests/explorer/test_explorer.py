@@ -278,6 +278,7 @@ def test_a_failure_is_told_without_its_details(
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+@pytest.mark.slow
 def test_models_of_all_kinds_are_explored(model: Model) -> None:
     client = create_app(Explorer(model, {}), title="any").test_client()
     assert client.get("/").status_code == 200

@@ -404,6 +404,7 @@ def test_what_is_seen_is_saved(explore: Any) -> None:
             assert size is None or picture.size == size
 
 
+@pytest.mark.slow
 def test_the_plane_of_decoded_images(explore: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plane, "MOST_WEIGHTS", 10)
     page = explore(make_model())

@@ -64,6 +64,7 @@ def keeping(
     return run_study(config, digits, folder, observers=[recorder])
 
 
+@pytest.mark.slow
 def test_a_maximised_objective_puts_the_highest_first(keeping: Study) -> None:
     assert keeping.trials[0].score > keeping.trials[1].score
     shown = keeping.shown_run()

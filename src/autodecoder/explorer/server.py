@@ -25,6 +25,7 @@ class Server:
 
     def __init__(self, server: BaseWSGIServer, port: int) -> None:
         self._server = server
+        self._closed = False
         self.port = port
         """On which it listens."""
 
@@ -33,8 +34,16 @@ class Server:
         self._server.run()
 
     def __enter__(self) -> "Server":
-        threading.Thread(target=self.run, daemon=True).start()
+        threading.Thread(target=self._run_until_closed, daemon=True).start()
         return self
+
+    def _run_until_closed(self) -> None:
+        """Its sockets may be closed while it waits for one of them."""
+        try:
+            self.run()
+        except OSError:
+            if not self._closed:
+                raise
 
     def __exit__(
         self,
@@ -42,6 +51,7 @@ class Server:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._closed = True
         self._server.close()
 
 
