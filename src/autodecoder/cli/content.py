@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from autodecoder.config import Arch, format_arch
 from autodecoder.study import Study, Trial
 from autodecoder.study.results import COMPLETE, FAILED
+from autodecoder.study.space import to_parameter
 
 
 def study_content(study: Study) -> dict[str, Any]:
@@ -28,10 +28,7 @@ def trial_content(trial: Trial) -> dict[str, Any]:
     return {
         "trial": trial.trial_id,
         "state": trial.state,
-        "values": {
-            name: format_arch(value) if isinstance(value, tuple | Arch) else value
-            for name, value in trial.values.items()
-        },
+        "values": {name: to_parameter(value) for name, value in trial.values.items()},
         "score": trial.score,
         "spread": trial.spread,
         "metrics": {

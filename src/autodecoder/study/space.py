@@ -34,7 +34,7 @@ def _distribution(name: str, values: Values) -> BaseDistribution:
 
 
 def to_parameter(value: Any) -> Any:
-    """A value as Optuna keeps it: widths become text."""
+    """A value as Optuna and JSON keep it: an architecture becomes text."""
     return format_arch(value) if isinstance(value, tuple | Arch) else value
 
 

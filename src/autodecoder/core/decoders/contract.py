@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -65,21 +65,6 @@ def decode(decoder: Decoder, latents: Float[Array, "n dims"]) -> Float[Array, "n
     return decoder.decode(latents)
 
 
-class Kind(Protocol):
-    """The module of a kind of decoder."""
-
-    def init(
-        self,
-        key: PRNGKeyArray,
-        config: DecoderConfig,
-        image_shape: tuple[int, int, int],
-        output_activation: str,
-        bias_spread: float,
-    ) -> Decoder:
-        """Draw a decoder."""
-        ...
-
-
 def init_decoder(
     key: PRNGKeyArray,
     config: DecoderConfig,
@@ -87,7 +72,8 @@ def init_decoder(
     output_activation: str,
     bias_spread: float = 0.0,
 ) -> Decoder:
-    """Draw a decoder of the kind that `config.arch` names.
+    """Draw a decoder of the kind that `config.arch` names, by `init` of its module, which takes the
+    same arguments.
 
     Parameters
     ----------

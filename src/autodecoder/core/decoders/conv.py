@@ -8,7 +8,6 @@ and to the image; `conv:256/64-32-16` has a dense layer of 256 units before the 
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -18,21 +17,21 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from autodecoder.config import Arch, DecoderConfig, FitConfig
-from autodecoder.core.decoders.contract import Decoder, Parts
 from autodecoder.core.decoders.kernels import upsample
 from autodecoder.core.decoders.layers import (
     ACTIVATIONS,
     Layer,
+    LayeredDecoder,
     Mode,
     Statistics,
     add_bias,
     dense,
+    draw_orthogonal,
     finish,
     finishing,
     fold,
     initial_statistics,
     make_layer,
-    orthogonal,
     spread_bias,
     width_share,
 )
@@ -51,36 +50,17 @@ from autodecoder.errors import ConfigError
 _TAPS = 4
 
 
-class ConvDecoder(Decoder):
+class ConvDecoder(LayeredDecoder):
     """Dense layers where there is a stem, a dense layer to a grid, transposed convolutions; after
     each normalisation, activation and dropout where configured, at the end the output activation of
     the scaling. Images larger than the sample are cropped around their middle."""
 
-    layers: tuple[Layer, ...]
-    statistics: tuple[Statistics, ...]
-    """One for each layer with batch normalisation on, else empty."""
-    config: DecoderConfig = eqx.field(static=True)
     image_shape: tuple[int, int, int] = eqx.field(static=True)
-    output_activation: str = eqx.field(static=True)
-
-    def decode(
-        self, latents: Float[Array, "n dims"], *, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "n outputs"]:
-        """See `Decoder`."""
-        return self._run(latents, Mode(self.config, key, batch_statistics=key is not None))[0]
 
     @property
     def n_outputs(self) -> int:
         """See `Decoder`."""
         return math.prod(self.image_shape)
-
-    def trainable(self) -> Parts:
-        """Its layers."""
-        return self.layers
-
-    def with_trainable(self, parts: Parts) -> "ConvDecoder":
-        """See `Decoder`."""
-        return replace(self, layers=parts)
 
     def step_scales(self, fit: FitConfig) -> Sequence[Any]:
         """By the inputs that each output of a layer has."""
@@ -90,21 +70,15 @@ class ConvDecoder(Decoder):
             for k, layer in enumerate(self.layers)
         ]
 
-    def calibrate(self, latents: Float[Array, "n dims"]) -> "ConvDecoder":
-        """Set the statistics of batch normalisation to those of a sample, as a dense decoder's."""
-        if not self.statistics:
-            return self
-        statistics = self._run(latents, Mode(self.config, None, batch_statistics=True))[1]
-        return replace(self, statistics=statistics)
-
     @property
     def _n_dense(self) -> int:
         """Layers up to the grid."""
         return len(arch_of(self.config).stem) + 1
 
-    def _run(
+    def run(
         self, latents: Float[Array, "n dims"], mode: Mode
     ) -> tuple[Float[Array, "n outputs"], tuple[Statistics, ...]]:
+        """See `LayeredDecoder`."""
         fixed = iter(self.statistics)
         hidden, used = latents, []
         for k, layer in enumerate(self.layers[:-1]):
@@ -176,11 +150,9 @@ def init(
     """Draw a decoder: orthogonal kernels, the same for each of the four phases of a doubling, so
     that it starts without a pattern of squares; biases of the hidden layers by `bias_spread`."""
     layers = draw_layers(key, config, image_shape, bias_spread)
-    statistics = [initial_statistics(layer, config) for layer in layers]
-    known = tuple(s for s in statistics if s is not None)
     return ConvDecoder(
         layers=layers,
-        statistics=known,
+        statistics=initial_statistics(layers, config),
         config=config,
         image_shape=image_shape,
         output_activation=output_activation,
@@ -225,13 +197,10 @@ def draw_layers(
     shapes = list(itertools.pairwise(units))
     shapes.append((units[-1], height * width * arch.widths[0]))
     shapes += [(_TAPS * a, b) for a, b in itertools.pairwise((*arch.widths, image_shape[2]))]
-    # All numbers at once: each call for some takes a fifth of a second to compile.
-    ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
-    draws = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
     bias_key = jax.random.fold_in(key, 0)
     layers = []
-    for k, ((n_in, n_out), numbers) in enumerate(zip(shapes, draws, strict=True)):
-        weight = orthogonal(numbers, n_in, n_out)
+    for k, weight in enumerate(draw_orthogonal(key, shapes)):
+        n_in = len(weight)
         if k == len(arch.stem):
             weight = weight.reshape(n_in, height, width, arch.widths[0])
         elif k > len(arch.stem):

@@ -1,17 +1,22 @@
 """What kinds of decoders share: activations, normalisation, dropout, and how kernels are drawn."""
 
+import abc
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from autodecoder.config import DecoderConfig, FitConfig
+from autodecoder.core.decoders.contract import Decoder, Parts
 from autodecoder.core.decoders.operators import Activate, GroupNorm, Operator
 
 NORM_EPSILON = 1e-3  # as in Keras
@@ -82,18 +87,29 @@ def spread_bias(key: PRNGKeyArray, layer: Layer, fan_in: int, spread: float) -> 
     )
 
 
-def initial_statistics(layer: Layer, config: DecoderConfig) -> Statistics | None:
-    """Before the first estimate; `None` where there is no batch normalisation."""
-    if config.normalisation != "batch" or layer.norm_scale is None:
-        return None
-    return Statistics(jnp.zeros(layer.n_outputs), jnp.ones(layer.n_outputs))
+def initial_statistics(layers: Iterable[Layer], config: DecoderConfig) -> tuple[Statistics, ...]:
+    """Before the first estimate, of the layers that are normalised by batch."""
+    if config.normalisation != "batch":
+        return ()
+    widths = [layer.n_outputs for layer in layers if layer.norm_scale is not None]
+    return tuple(Statistics(jnp.zeros(n), jnp.ones(n)) for n in widths)
 
 
-def orthogonal(
+def draw_orthogonal(
+    key: PRNGKeyArray, shapes: Sequence[tuple[int, int]]
+) -> list[Float[Array, "n_in n_out"]]:
+    """A matrix of each shape with orthonormal rows or columns, whichever are fewer (Saxe et al.
+    2014)."""
+    # All numbers at once: each call for some takes a fifth of a second to compile.
+    ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
+    draws = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
+    return [_orthogonal(draw, *shape) for draw, shape in zip(draws, shapes, strict=True)]
+
+
+def _orthogonal(
     numbers: Float[Array, " entries"], n_in: int, n_out: int
 ) -> Float[Array, "n_in n_out"]:
-    """A matrix with orthonormal rows or columns, whichever are fewer, from normal numbers
-    (Saxe et al. 2014)."""
+    """From normal numbers."""
     tall = numbers.reshape(max(n_in, n_out), min(n_in, n_out))
     basis, triangle = jnp.linalg.qr(tall)
     basis = basis * jnp.sign(jnp.diag(triangle))  # evenly distributed (Mezzadri 2007)
@@ -126,6 +142,54 @@ class Mode(NamedTuple):
     key: PRNGKeyArray | None
     """For dropout; without one there is none."""
     batch_statistics: bool
+
+
+class LayeredDecoder(Decoder):
+    """A decoder of layers one after the other; a kind says how they run."""
+
+    layers: tuple[Layer, ...]
+    statistics: tuple[Statistics, ...]
+    """One for each layer with batch normalisation on, in the order in which they run."""
+    config: DecoderConfig = eqx.field(static=True)
+    output_activation: str = eqx.field(static=True)
+
+    @abc.abstractmethod
+    def run(
+        self, latents: Float[Array, "n dims"], mode: Mode
+    ) -> tuple[Float[Array, "n outputs"], tuple[Statistics, ...]]:
+        """Outputs, and the statistics that were used."""
+
+    def decode(
+        self, latents: Float[Array, "n dims"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "n outputs"]:
+        """See `Decoder`."""
+        return self.run(latents, Mode(self.config, key, batch_statistics=key is not None))[0]
+
+    def trainable(self) -> Parts:
+        """Its layers."""
+        return self.layers
+
+    def with_trainable(self, parts: Parts) -> "LayeredDecoder":
+        """See `Decoder`."""
+        return replace(self, layers=parts)
+
+    def calibrate(self, latents: Float[Array, "n dims"]) -> "LayeredDecoder":
+        """Set the statistics for evaluation to those of a sample of training latents.
+
+        They replace the moving averages usual elsewhere. Latents that start at zero spread by a few
+        hundredths only, so that within the hundred batches that an average looks back, the decoder
+        drifts by more than the latents spread, and evaluation falls apart: on MNIST, after 8
+        epochs, a fresh validation loss of 0.198 with moving averages, 0.172 with these (500-500, 2
+        dimensions).
+
+        References
+        ----------
+        Wu & Johnson 2021, "Rethinking 'Batch' in BatchNorm", section 3 ("precise" statistics).
+        """
+        if not self.statistics:
+            return self
+        statistics = self.run(latents, Mode(self.config, None, batch_statistics=True))[1]
+        return replace(self, statistics=statistics)
 
 
 def finish(

@@ -17,12 +17,12 @@ from autodecoder.core.decoders.layers import (
     Mode,
     Statistics,
     add_bias,
+    draw_orthogonal,
     finish,
     finishing,
     fold,
     initial_statistics,
     make_layer,
-    orthogonal,
     width_share,
 )
 from autodecoder.core.decoders.operators import Convolve, Operator, Residual
@@ -48,11 +48,7 @@ class ResConvDecoder(ConvDecoder):
 
     def trainable(self) -> Parts:
         """Its stages."""
-        first = self._n_dense - 1
-        return tuple(
-            Stage(layer, self.blocks[k - first] if 0 <= k - first < len(self.blocks) else None)
-            for k, layer in enumerate(self.layers)
-        )
+        return tuple(Stage(layer, self._block(k)) for k, layer in enumerate(self.layers))
 
     def with_trainable(self, parts: Parts) -> "ResConvDecoder":
         """See `Decoder`."""
@@ -110,18 +106,16 @@ def init(
 ) -> ResConvDecoder:
     """Draw a decoder as one of convolutions, and its blocks."""
     layers = draw_layers(key, config, image_shape, bias_spread)
-    blocks, statistics = [], []
-    first = len(arch_of(config).stem)
+    blocks, in_order = [], []
     for k, layer in enumerate(layers[:-1]):
-        statistics.append(initial_statistics(layer, config))
-        if k >= first:
+        in_order.append(layer)
+        if k >= len(arch_of(config).stem):
             blocks.append(_draw_block(jax.random.fold_in(key, k + 1), layer.n_outputs, config))
-            statistics.append(initial_statistics(blocks[-1][0], config))
-    known = tuple(s for s in statistics if s is not None)
+            in_order += blocks[-1]
     return ResConvDecoder(
         layers=layers,
         blocks=tuple(blocks),
-        statistics=known,
+        statistics=initial_statistics(in_order, config),
         config=config,
         image_shape=image_shape,
         output_activation=output_activation,
@@ -129,7 +123,7 @@ def init(
 
 
 def _draw_block(key: PRNGKeyArray, channels: int, config: DecoderConfig) -> tuple[Layer, Layer]:
-    numbers = jax.random.normal(key, (_TAPS * channels * channels,))
-    weight = orthogonal(numbers, _TAPS * channels, channels).reshape(channels, 3, 3, channels)
+    (weight,) = draw_orthogonal(key, [(_TAPS * channels, channels)])
+    weight = weight.reshape(channels, 3, 3, channels)
     inner = make_layer(weight, config, norm=True)
     return inner, make_layer(jnp.zeros_like(weight), config, norm=False)
