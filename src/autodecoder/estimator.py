@@ -49,7 +49,8 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     latent_dims : int
         Length of the latents.
     arch : str or sequence of int
-        Widths of the decoder's hidden layers, from latents to sample: `"128-256-512"`.
+        Widths of the decoder's hidden layers, from latents to sample: `"128-256-512"`; of images
+        also `"conv:64-32"` and `"resconv:64-32"`, see `parse_arch`.
     scaler : str
         `auto`: `standard` for uint8, for arrays of three or four axes and where `pixel_range` is
         given, else `standardize`. `standard`, `zero_one` and `identity` are for pixels, whole

@@ -67,5 +67,23 @@ def test_one_word_on_normalisation_is_enough() -> None:
     without = study_config({"recipe": "original", "decoder": {"norm": "none"}}).decoder
     assert without.normalisation == "none"
     assert study_config({"decoder": {"norm": "batch"}}).decoder.batch_norm
+    assert DecoderConfig(norm="batch").batch_norm
     with pytest.raises(ConfigError, match="norm must be batch with batch_norm, got group"):
         DecoderConfig(batch_norm=True, norm="group")
+    with pytest.raises(ConfigError, match="norm must not be batch without batch_norm"):
+        study_config({"decoder": {"norm": "batch", "batch_norm": False}})
+
+
+def test_what_says_the_same_is_not_searched_twice() -> None:
+    rate = {"learning_rate": [1e-2]}
+    both = {"norm": ["none", "batch"], "batch_norm": [True, False]}
+    with pytest.raises(ConfigError, match="norm and batch_norm must not be searched both"):
+        study_config({"search": {"space": rate | both}})
+    with pytest.raises(ConfigError, match=r"where norm is given \(none\)"):
+        study_config(
+            {"decoder": {"norm": "none"}, "search": {"space": rate | {"batch_norm": [True]}}}
+        )
+    space = rate | {"norm": ["none", "group", "batch"]}
+    config = study_config({"recipe": "original", "search": {"space": space}})
+    found = [config.parts(values)[0].normalisation for values in config.search.cells()]
+    assert found == ["none", "group", "batch"]

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from tests.core.builders import KEY, digits, move, rates, run, run_config, start
+from threadpoolctl import threadpool_limits
 
 from autodecoder.config import DecoderConfig, FitConfig, RunConfig, fit_config
 from autodecoder.core.decoders import decode
@@ -15,6 +16,7 @@ from autodecoder.core.fit import (
     EPOCH_METRICS,
     FRESH_METRICS,
     LATENT_STATISTICS,
+    Images,
     advance_run,
     history_names,
     init_run,
@@ -181,6 +183,20 @@ def test_a_run_starts_where_the_fit_says() -> None:
         np.testing.assert_array_equal(state.train.values, 5 * places[0])
         np.testing.assert_array_equal(state.val.values, 5 * places[1])
     assert place_images(digits(), CONFIG) is None
+
+
+@pytest.mark.parametrize("dims", [2, 16])
+def test_starts_do_not_depend_on_the_threads_of_numpy(dims: int) -> None:
+    """As workers of a search have fewer than a process by itself."""
+    pixels = np.random.default_rng(0).integers(0, 256, (3000, 784), dtype=np.uint8)
+    images = Images(jnp.asarray(pixels), jnp.asarray(pixels[:100]))
+    config = run_config(decoder=DecoderConfig(arch=(8,), latent_dims=dims), fit=fit_config("fast"))
+    found = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads, user_api="blas"):
+            found.append(place_images(images, config))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.slow

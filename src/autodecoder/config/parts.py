@@ -187,6 +187,7 @@ class DecoderConfig:
             check_choice("norm", self.norm, NORMS)
             if self.batch_norm and self.norm != "batch":
                 raise ConfigError(f"norm must be batch with batch_norm, got {self.norm}.")
+            object.__setattr__(self, "batch_norm", self.norm == "batch")
         check_positive_int("norm_groups", self.norm_groups)
         if self.normalisation == "group":
             for width in arch_widths(self.arch):

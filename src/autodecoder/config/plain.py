@@ -83,6 +83,8 @@ def study_config(values: Mapping[str, Any]) -> StudyConfig:
     decoder = values.get("decoder", {})
     if isinstance(decoder, Mapping):
         norm = decoder.get("norm")
+        if norm == "batch" and decoder.get("batch_norm") is False:
+            raise ConfigError("norm must not be batch without batch_norm; name one of them.")
         batch_norm = RECIPE_BATCH_NORM[recipe] if norm is None else norm == "batch"
         values["decoder"] = {"batch_norm": batch_norm, **decoder}
     return _build(StudyConfig, values, "")

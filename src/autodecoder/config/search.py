@@ -320,8 +320,14 @@ def apply_values(
     ConfigError
         If a value breaks its setting's rule, or two of them go ill together.
     """
-    if values.get("norm") is not None and "batch_norm" not in values:
+    if "norm" in values:  # whatever batch_norm says where it is not searched
+        if "batch_norm" in values:
+            raise ConfigError("norm and batch_norm must not be searched both: norm says both.")
         values = {**values, "batch_norm": values["norm"] == "batch"}
+    elif "batch_norm" in values and decoder.norm is not None:
+        raise ConfigError(
+            f"batch_norm must not be searched where norm is given ({decoder.norm}): search norm."
+        )
     parts = []
     for part in (decoder, fit):
         own = {k: v for k, v in values.items() if k in part.__dataclass_fields__}

@@ -31,8 +31,9 @@ def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
     n = len(dataset.train)
     if largest > n:
         _log.warning("batch_size %g exceeds the %d training images: all are one batch.", largest, n)
-    norms: Any = config.search.space.get("batch_norm", (config.decoder.batch_norm,))
-    if n == 1 and True in norms:
+    space: Any = config.search.space
+    norms = space.get("norm") or space.get("batch_norm", (config.decoder.batch_norm,))
+    if n == 1 and ({True, "batch"} & set(norms)):
         raise ConfigError(
             "batch_norm compares the images of a batch, and needs two training images, got one; "
             "--nobatch_norm goes without."
