@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from autodecoder.config import (
     ACTIVATIONS,
+    ALPHAS,
     AUGMENTATIONS,
     COLOURS,
     DATASETS,
@@ -119,6 +120,8 @@ studies = st.builds(
         colour=st.sampled_from(COLOURS),
         val_fraction=shares,
         split_by=st.none() | st.just(Path("some/split.csv")),
+        mask=st.none() | st.just(Path("some/mask.npy")),
+        alpha=st.sampled_from(ALPHAS),
         strict=st.booleans(),
         data_dir=st.none() | st.sampled_from(["data", "/somewhere/else"]).map(Path),
         examples_frac=st.floats(0, 1),
@@ -147,6 +150,7 @@ studies = st.builds(
         nesterov=st.booleans(),
         schedule=st.sampled_from(SCHEDULES),
         drop_last=st.booleans(),
+        loss=st.sampled_from(("mse", "laplacian")),
     ),
     augment=st.builds(
         AugmentConfig,

@@ -31,7 +31,7 @@ def flag(group: Group, path: str, **options: Any) -> Parameter:
         options.setdefault("negative", f"--no{setting.flag}")
     if type(setting.default) is int or path in _WHOLE:
         options.setdefault("converter", whole_number)
-    if path in ("data.data_dir", "data.split_by"):
+    if path in ("data.data_dir", "data.split_by", "data.mask"):
         options.setdefault("converter", read_path)
     if setting.default == () or path == "search.space":
         options["show_default"] = False

@@ -55,6 +55,8 @@ class StudyFlags:
     range: Annotated[str | None, flag(_DATA, "data.pixel_range")] = None
     val_fraction: Annotated[float | None, flag(_DATA, "data.val_fraction")] = None
     split_by: Annotated[Path | None, flag(_DATA, "data.split_by")] = None
+    mask: Annotated[Path | None, flag(_DATA, "data.mask")] = None
+    alpha: Annotated[str | None, flag(_DATA, "data.alpha")] = None
     strict: Annotated[bool | None, flag(_DATA, "data.strict")] = None
     scaler: Annotated[str | None, flag(_DATA, "data.scaler")] = None
     augmentation: Annotated[tuple[str, ...], flag(_DATA, "augment.enabled")] = ()
@@ -85,6 +87,7 @@ class StudyFlags:
     clip_norm: Annotated[float | None, flag(_FIT, "fit.clip_norm")] = None
     nesterov: Annotated[bool | None, flag(_FIT, "fit.nesterov")] = None
     drop_last: Annotated[bool | None, flag(_FIT, "fit.drop_last")] = None
+    loss: Annotated[str | None, flag(_FIT, "fit.loss")] = None
     use_early_stopping: Annotated[bool | None, flag(_FIT, "early_stopping.enabled")] = None
     use_xla: Annotated[bool | None, flag(_FIT, "use_xla")] = None
     objective: Annotated[str | None, flag(SEARCH, "objective")] = None
@@ -195,9 +198,11 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
     settings = merge(settings, nest({"search.space": space}))
     study = study_config(settings)
     study = replace(study, data=replace(study.data, dataset=_absolute(study.data.dataset)))
-    if study.data.split_by is not None:
-        path = os.path.abspath(user_path(study.data.split_by, "split_by"))  # noqa: PTH100 (as below)
-        study = replace(study, data=replace(study.data, split_by=Path(path)))
+    for name in ("split_by", "mask"):
+        path = getattr(study.data, name)
+        if path is not None:
+            whole = Path(os.path.abspath(user_path(path, name)))  # noqa: PTH100 (as below)
+            study = replace(study, data=replace(study.data, **{name: whole}))
     folder = flags.out or Path("runs") / _name(study, "seed" in settings)
     if "seed" not in settings:
         study = replace(study, seed=_recorded_seed(folder, flags.reset_training))

@@ -17,17 +17,20 @@ from autodecoder.config.arch import (
 from autodecoder.config.earlier import SCHEMA, complete_settings, kept_settings
 from autodecoder.config.fit import (
     LATENT_STARTS,
+    LOSSES,
     RECIPE_BATCH_NORM,
     RECIPE_LEARNING_RATES,
     RECIPES,
     SCHEDULES,
     FitConfig,
+    check_loss,
     fit_config,
 )
 from autodecoder.config.infer import INFER_METHODS, INFER_STARTS, InferConfig
 from autodecoder.config.notation import parse_range, parse_size
 from autodecoder.config.parts import (
     ACTIVATIONS,
+    ALPHAS,
     AUGMENTATIONS,
     COLOURS,
     SCALERS,
@@ -64,6 +67,7 @@ from autodecoder.config.sources import DATASETS, OWN_SOURCES, split_hub, split_s
 from autodecoder.config.study import (
     METRIC_ALIASES,
     METRICS,
+    OBJECTIVES,
     RunConfig,
     StudyConfig,
     WatchConfig,
@@ -71,6 +75,7 @@ from autodecoder.config.study import (
 
 __all__ = [
     "ACTIVATIONS",
+    "ALPHAS",
     "AUGMENTATIONS",
     "COLOURS",
     "DATASETS",
@@ -80,8 +85,10 @@ __all__ = [
     "KINDS",
     "LATENT_STARTS",
     "LEARNING_RATE_GRID",
+    "LOSSES",
     "METRICS",
     "METRIC_ALIASES",
+    "OBJECTIVES",
     "OWN_SOURCES",
     "RECIPES",
     "RECIPE_BATCH_NORM",
@@ -111,6 +118,7 @@ __all__ = [
     "WatchConfig",
     "arch_kind",
     "arch_widths",
+    "check_loss",
     "complete_settings",
     "differences",
     "fit_config",

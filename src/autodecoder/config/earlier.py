@@ -7,7 +7,7 @@ from typing import Any
 from autodecoder.config.plain import list_settings
 
 #: Version of the layout of what is written, of studies and of models. A new setting raises it.
-SCHEMA = 3
+SCHEMA = 4
 
 #: Settings by the layout that they came with, and their meaning before: files of earlier layouts
 #: may lack them.
@@ -37,7 +37,8 @@ _MEANT_BEFORE: Mapping[int, Mapping[str, Any]] = MappingProxyType(
                 "infer.tolerance": 0.0,
                 "log.svg": False,
             }
-        )
+        ),
+        4: MappingProxyType({"data.alpha": "white", "data.mask": None, "fit.loss": "mse"}),
     }
 )
 #: Settings whose default changed with a layout: files hold them, commands of earlier days do not.

@@ -19,6 +19,7 @@ from autodecoder.errors import ConfigError
 
 LATENT_STARTS = ("zeros", "normal", "pca", "som", "auto")
 SCHEDULES = ("constant", "cosine", "linear")
+LOSSES = ("mse", "bce", "laplacian")
 
 #: A recipe is a named set of values of `FitConfig`, and of the two settings below.
 RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -124,6 +125,13 @@ class FitConfig:
         "Leave out the images of an epoch that do not fill a batch (others in each epoch).",
         flag="drop_last",
     )
+    loss: str = setting(
+        "mse",
+        "Reconstruction loss, of the fit and of latent inference: mse, the mean squared error; "
+        "bce, the binary cross entropy, for the scaler zero_one; laplacian, the L1 distance of "
+        "Laplacian pyramids, which keeps edges.",
+        flag="loss",
+    )
 
     def __post_init__(self) -> None:
         take_plain(self)
@@ -154,6 +162,7 @@ class FitConfig:
                 )
         check_switch("nesterov", self.nesterov)
         check_switch("drop_last", self.drop_last)
+        check_choice("loss", self.loss, LOSSES)
         if self.latent_learning_rate is not None:
             check_learning_rate("latent_learning_rate", self.latent_learning_rate)
 
@@ -179,6 +188,20 @@ class FitConfig:
         if self.latent_spread is not None:
             return self.latent_spread
         return _MAP_SPREAD if self.start_for(latent_dims) == "som" else _PCA_SPREAD
+
+
+def check_loss(loss: str, scaler: str) -> None:
+    """Whether a loss goes with a scaling.
+
+    Raises
+    ------
+    ConfigError
+        If it does not.
+    """
+    if loss == "bce" and scaler != "zero_one":
+        raise ConfigError(f"loss bce is for values from 0 to 1: the scaler zero_one, got {scaler}.")
+    if loss == "laplacian" and scaler == "standardize":
+        raise ConfigError("loss laplacian is for images: a scaler other than standardize.")
 
 
 def fit_config(recipe: str, **values: Any) -> FitConfig:

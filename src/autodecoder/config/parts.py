@@ -20,6 +20,7 @@ from autodecoder.errors import ConfigError
 from autodecoder.paths import user_path
 
 COLOURS = ("auto", "grey", "rgb")
+ALPHAS = ("white", "mask")
 SCALERS = ("standard", "zero_one", "identity")
 NORMS = ("none", "group", "batch")
 ACTIVATIONS = (
@@ -94,6 +95,19 @@ class DataConfig:
         "out (docs/datasets.md).",
         flag="split_by",
     )
+    mask: Path | None = setting(
+        None,
+        "Which pixels of the images of npy: and npz: are known: an .npy, or an .npz with an array "
+        "mask, of booleans, for every image or one for all. Missing pixels count nowhere "
+        "(docs/datasets.md).",
+        flag="mask",
+    )
+    alpha: str = setting(
+        "white",
+        "Transparent pixels of images of your own: white, shown on white; or mask, missing where "
+        "they are more transparent than not.",
+        flag="alpha",
+    )
     strict: bool = setting(
         False,
         "Stop at image files that cannot be read, instead of leaving them out with a warning.",
@@ -121,6 +135,7 @@ class DataConfig:
             raise ConfigError(
                 f"val_fraction must be at least 0 and below 1, got {self.val_fraction}."
             )
+        check_choice("alpha", self.alpha, ALPHAS)
         check_switch("strict", self.strict)
         check_choice("scaler", self.scaler, SCALERS)
         check_number("examples_frac", self.examples_frac)

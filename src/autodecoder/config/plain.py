@@ -165,7 +165,7 @@ def _build(kind: type, values: Any, prefix: str) -> Any:
             arguments[name] = _space(value)
         elif name == "arch":
             arguments[name] = read_value(name, value)
-        elif name in ("data_dir", "split_by"):
+        elif name in ("data_dir", "split_by", "mask"):
             arguments[name] = _path(f"{prefix}{name}", value)
         elif name == "image_size":
             arguments[name] = None if value is None else parse_size(value)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from autodecoder.config.fit import FitConfig
+from autodecoder.config.fit import LOSSES, FitConfig, check_loss
 from autodecoder.config.infer import InferConfig
 from autodecoder.config.parts import (
     AugmentConfig,
@@ -40,6 +40,11 @@ METRICS = MappingProxyType(
         "fresh_val_mae": "min",
         "fresh_val_psnr": "max",
     }
+)
+#: What may rank trials: these, and losses other than the mean squared error, each of which is
+#: recorded where it is what a fit minimises.
+OBJECTIVES = MappingProxyType(
+    {**METRICS, **{f"{part}{loss}": "min" for loss in LOSSES[1:] for part in ("", "val_")}}
 )
 #: Other names under which two of them are accepted.
 METRIC_ALIASES = MappingProxyType({"error": "loss", "val_error": "val_loss"})
@@ -75,6 +80,9 @@ class RunConfig:
     watch: WatchConfig = field(default_factory=WatchConfig)
     track_gradients: bool = False
 
+    def __post_init__(self) -> None:
+        check_loss(self.fit.loss, self.scaler)
+
 
 @dataclass(frozen=True)
 class StudyConfig:
@@ -90,7 +98,7 @@ class StudyConfig:
     log: LogConfig = field(default_factory=LogConfig)
     objective: str | None = setting(
         None,
-        f"Metric that ranks the trials: one of {', '.join((*METRICS, *METRIC_ALIASES))}; by "
+        f"Metric that ranks the trials: one of {', '.join((*OBJECTIVES, *METRIC_ALIASES))}; by "
         "default val_loss, or loss where there are no validation images.",
         flag="objective",
         original="objective",
@@ -120,10 +128,16 @@ class StudyConfig:
                 raise ConfigError(f"{part.name} must be a {kind.__name__}, got {told(value)}.")
         take_plain(self)
         if self.objective is not None:
-            check_choice("objective", self.objective, (*METRICS, *METRIC_ALIASES))
+            check_choice("objective", self.objective, (*OBJECTIVES, *METRIC_ALIASES))
         check_positive_int("executions_per_trial", self.executions_per_trial, most=10_000)
         check_seed("seed", self.seed)
         check_switch("use_xla", self.use_xla)
+        check_loss(self.fit.loss, self.data.scaler)
+        term = self.metric.removeprefix("val_")
+        if term in LOSSES and term != self.fit.loss:
+            raise ConfigError(
+                f"objective {self.metric} needs the loss {term}, got {self.fit.loss}."
+            )
         if not self.infer.starts:
             raise ConfigError("infer.starts must name at least one start.")
         idle = {"latent_spread", "bias_spread"} & set(self.searched)

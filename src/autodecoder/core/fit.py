@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 from threadpoolctl import threadpool_limits
 
 from autodecoder.brief import brief
@@ -42,6 +42,9 @@ class Images(NamedTuple):
 
     train: Num[Array, "n_train pixels"]
     val: Num[Array, "n_val pixels"]
+    train_mask: Bool[Array, "n_train pixels"] | None = None
+    """True where a pixel is known; without it all are. Unknown pixels are finite, and weigh 0."""
+    val_mask: Bool[Array, "n_val pixels"] | None = None
 
 
 #: Where the latents of training and validation images start.

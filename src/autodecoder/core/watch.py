@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from autodecoder.config import METRICS, WatchConfig
+from autodecoder.config import OBJECTIVES, WatchConfig
 
 #: How a run stands: under way (or at its last epoch), not finite any more, or stopped early.
 RUNNING, DIVERGED, STOPPED = range(3)
@@ -54,7 +54,7 @@ def watch_epoch(
     better : bool
         Whether the epoch is the best so far.
     """
-    sign = 1 if METRICS[config.metric] == "min" else -1
+    sign = 1 if OBJECTIVES[config.metric] == "min" else -1
     value = sign * metrics[config.metric]
     finite = jnp.isfinite(metrics["loss"])
     if "val_loss" in metrics:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int, Shaped, UInt8
+from jaxtyping import Bool, Int, Shaped, UInt8
 
 from autodecoder.brief import brief
 from autodecoder.errors import DataError
@@ -29,17 +29,21 @@ class ImageSet:
     names : (n,) str or integer, optional
         What each image is known by: its path below the folder, or its row in the file, counted from
         0.
+    mask : (n, height, width, channels) bool, optional
+        True where a pixel is known; without it all are. What stands in the place of the others is
+        of no account.
 
     Raises
     ------
     DataError
         If there are more or fewer labels or names than images; if images are of another type or
-        shape.
+        shape; if the mask is, or hides all of an image.
     """
 
     images: UInt8[np.ndarray, "n height width channels"]
     labels: Int[np.ndarray, " n"]
     names: Shaped[np.ndarray, " n"] | None = None
+    mask: Bool[np.ndarray, "n height width channels"] | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
@@ -57,6 +61,15 @@ class ImageSet:
                 f"every image needs one name, got {len(self.images)} images and "
                 f"{len(self.names)} names."
             )
+        if self.mask is not None:
+            if self.mask.dtype != bool or self.mask.shape != self.images.shape:
+                raise DataError(
+                    f"a mask must be booleans of the images' shape, {self.images.shape}, got "
+                    f"{self.mask.dtype} of {self.mask.shape}."
+                )
+            blank = np.flatnonzero(~self.mask.any(axis=(1, 2, 3)))
+            if len(blank):
+                raise DataError(f"image {blank[0]} has no pixel that is known.")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -66,9 +79,15 @@ class ImageSet:
         """Each image as one row of pixels."""
         return self.images.reshape(len(self.images), math.prod(self.images.shape[1:]))
 
+    @property
+    def flat_mask(self) -> Bool[np.ndarray, "n pixels"] | None:
+        """The mask of each image as one row."""
+        return None if self.mask is None else self.mask.reshape(self.flat.shape)
+
     def take(self, indices: Int[np.ndarray, " k"]) -> "ImageSet":
         names = None if self.names is None else self.names[indices]
-        return ImageSet(self.images[indices], self.labels[indices], names)
+        mask = None if self.mask is None else self.mask[indices]
+        return ImageSet(self.images[indices], self.labels[indices], names, mask)
 
 
 @brief

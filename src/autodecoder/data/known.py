@@ -50,7 +50,7 @@ def _note(data: DataConfig, seed: int, fingerprint: str) -> Path:
     kind, place = split_source(data.dataset)
     if kind in ("folder", "npz", "npy"):
         values["dataset"] = f"{kind}:{user_path(place).absolute()}"
-    for name in ("data_dir", "split_by"):
+    for name in ("data_dir", "split_by", "mask"):
         path = getattr(data, name)
         if path is not None:
             values[name] = str(user_path(path).absolute())

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from autodecoder.config import METRICS, format_value
+from autodecoder.config import OBJECTIVES, format_value
 from autodecoder.report.classes import (
     CLASS_COLOURS,
     GREY,
@@ -78,7 +78,7 @@ def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> Figure:
         axes.set(xlabel="epoch", ylabel=metric_label(metric))
         axes.grid(alpha=0.25, lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-    if METRICS[metrics[0]] == "min":
+    if OBJECTIVES[metrics[0]] == "min":
         _limit_curves(panels)
     _add_legend(figure, panels)
     n = len(ordered[0].executions)
