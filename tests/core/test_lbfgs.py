@@ -31,8 +31,8 @@ def test_minima_are_those_of_scipy(dims: int, prior: float) -> None:
 
     @jax.jit
     def of_one(z: jax.Array, row: int) -> tuple[jax.Array, jax.Array]:
-        alone = problem._replace(
-            targets=problem.targets[row][None], weights=problem.weights[row][None]
+        alone = replace(
+            problem, targets=problem.targets[row][None], weights=problem.weights[row][None]
         )
         return jax.value_and_grad(lambda z: objective(alone, z[None])[0])(z)
 
@@ -81,7 +81,7 @@ def test_the_unit_of_the_latents_is_no_matter(unit: float) -> None:
     rescaled = problem.decoder.with_trainable((first._replace(weight=first.weight / unit), *others))
     found = solve(problem, start, 200)
     same = solve(
-        problem._replace(decoder=rescaled, centre=unit * problem.centre), unit * start, 200
+        replace(problem, decoder=rescaled, centre=unit * problem.centre), unit * start, 200
     )
     assert same.converged.all()
     np.testing.assert_allclose(np.median(same.value), np.median(found.value), rtol=1e-2)
@@ -130,7 +130,7 @@ def test_what_is_not_finite_stays_where_it_is() -> None:
 
 def test_a_flat_objective_ends_the_search() -> None:
     problem = make_problem(8)
-    flat = problem._replace(weights=jnp.zeros_like(problem.weights))
+    flat = replace(problem, weights=jnp.zeros_like(problem.weights))
     found = solve(flat, jnp.zeros((N, 8)), 30)
     assert found.converged.all()
     np.testing.assert_array_equal(found.steps, 0)

@@ -1,5 +1,6 @@
 """The solvers find the minima that an independent one finds, row by row."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -41,7 +42,7 @@ def make_problem(dims: int, *, noise: float = 0.1, prior: float = 0.0, **changes
     weights = jax.random.uniform(keys[2], targets.shape)
     weights /= weights.sum(1, keepdims=True)
     problem = Problem(decoder, targets, weights, jnp.full(dims, 0.2), jnp.full(dims, prior))
-    return problem._replace(**changes)
+    return replace(problem, **changes)
 
 
 def solve(problem: Problem, start: jax.Array, n_steps: int = 60) -> Search:
@@ -171,7 +172,7 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
     problem = make_problem(3)
     start = jax.random.normal(jax.random.key(7), (N, 3))
     together = solve(problem, start)
-    other = problem._replace(targets=problem.targets.at[1:].set(jnp.nan))
+    other = replace(problem, targets=problem.targets.at[1:].set(jnp.nan))
     beside_nothing = solve(other, start)
     np.testing.assert_allclose(beside_nothing.value[0], together.value[0], rtol=1e-5)
     assert beside_nothing.stopped.all()
@@ -218,7 +219,7 @@ def test_hessians_approach_the_true_ones() -> None:
 
 
 def _row(problem: Problem, row: jax.Array) -> Problem:
-    return problem._replace(targets=problem.targets[row][None], weights=problem.weights[row][None])
+    return replace(problem, targets=problem.targets[row][None], weights=problem.weights[row][None])
 
 
 def test_many_dimensions_take_few_steps() -> None:

@@ -86,7 +86,7 @@ def test_a_pass_is_dense_adam(n: int, training: bool, drop_last: bool) -> None:
     for epoch in range(N_EPOCHS):
         key = jax.random.fold_in(KEY, epoch)
         now = jnp.asarray(epoch)
-        done = sweep(decoder, moments, latents, images, key, KEY, now, STEP, config)
+        done = sweep(decoder, moments, latents, images, None, key, KEY, now, STEP, config)
         decoder, moments, latents = done.decoder, done.decoder_moments, done.latents
     moved = np.abs(values - latents_before(n)).mean()
     assert moved > 0.1
@@ -101,3 +101,37 @@ def test_a_pass_is_dense_adam(n: int, training: bool, drop_last: bool) -> None:
         jax.tree.leaves(decoder.trainable()), jax.tree.leaves(layers), strict=True
     ):
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+def test_what_hides_behind_a_mask_moves_nothing() -> None:
+    config = run_config(fit=replace(run_config().fit, drop_last=False))
+    images = digits().train[:250]  # the last batch is filled up
+    mask = jax.random.bernoulli(jax.random.key(2), 0.6, images.shape)
+    decoder = start(config).state.decoder
+
+    def one_pass(images: jax.Array, mask: jax.Array | None) -> Any:
+        moments, latents = adam_start(decoder.trainable()), start_moving(latents_before(250))
+        now = jnp.asarray(0)
+        return sweep(decoder, moments, latents, images, mask, KEY, KEY, now, STEP, config)
+
+    done = one_pass(images, mask)
+    other = one_pass(jnp.where(mask, images, 255 - images), mask)
+    for ours, theirs in zip(jax.tree.leaves(done), jax.tree.leaves(other), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    whole, unmasked = one_pass(images, jnp.ones_like(mask)), one_pass(images, None)
+    for ours, theirs in zip(jax.tree.leaves(whole), jax.tree.leaves(unmasked), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert np.abs(whole.latents.values - done.latents.values).mean() > 1e-3
+
+
+def test_metrics_are_means_over_the_known_pixels() -> None:
+    config = run_config()
+    images = digits().train[:60]  # one batch
+    mask = jax.random.bernoulli(jax.random.key(2), 0.6, images.shape)
+    decoder, latents = start(config).state.decoder, latents_before(60)
+    now = jnp.asarray(0)
+    done = sweep(decoder, None, start_moving(latents), images, mask, KEY, KEY, now, STEP, config)
+    apart = np.asarray(decode(decoder, latents) - scale_pixels(images, "standard"))
+    apart = apart[np.asarray(mask)]
+    np.testing.assert_allclose(done.metrics["loss"], np.mean(apart**2), rtol=1e-5)
+    np.testing.assert_allclose(done.metrics["mae"], np.mean(np.abs(apart)), rtol=1e-5)

@@ -18,6 +18,7 @@ from autodecoder.brief import brief
 from autodecoder.config import RunConfig
 from autodecoder.core.adam import Moments, adam_start
 from autodecoder.core.decoders import Decoder, init_decoder, part_names
+from autodecoder.core.incomplete import fill_missing, fit_filler
 from autodecoder.core.latents import fit_pca, pca_scores, start_latents
 from autodecoder.core.losses import Errors
 from autodecoder.core.scaling import SCALINGS
@@ -92,7 +93,9 @@ class Run(NamedTuple):
 
 def history_names(config: RunConfig) -> tuple[str, ...]:
     """What is recorded of each epoch."""
-    return EPOCH_METRICS + FRESH_METRICS + LATENT_STATISTICS + _gradient_names(config)
+    loss = config.fit.loss
+    terms = () if loss == "mse" else (loss, f"val_{loss}")
+    return EPOCH_METRICS + terms + FRESH_METRICS + LATENT_STATISTICS + _gradient_names(config)
 
 
 def _gradient_names(config: RunConfig) -> tuple[str, ...]:
@@ -104,7 +107,8 @@ def _gradient_names(config: RunConfig) -> tuple[str, ...]:
 def place_images(images: Images, config: RunConfig) -> Places | None:
     """Where the latents of training and validation images start, if that follows from the images.
 
-    That is for the starts `pca` and `som`; all runs share it. Only training images decide. NumPy's
+    That is for the starts `pca` and `som`; all runs share it. Only training images decide. Missing
+    pixels are filled in for that by principal components of the training images. NumPy's
     products are left to one thread: how they are rounded would else depend on how many there are,
     and workers of a search have fewer than a process by itself.
     """
@@ -112,13 +116,28 @@ def place_images(images: Images, config: RunConfig) -> Places | None:
     start = config.fit.start_for(dims)
     if start not in ("pca", "som"):
         return None
-    train, val = (np.asarray(part) for part in images)
+    train, val = np.asarray(images.train), np.asarray(images.val)
     with threadpool_limits(1, user_api="blas"):
+        train, val = _complete(train, val, images)
         if start == "pca":
             pca = fit_pca(train, n_components=dims)
             return pca_scores(pca, train), pca_scores(pca, val)
         som = fit_map(train, dims)
         return map_places(som, train), map_places(som, val)
+
+
+def _complete(
+    train: Num[np.ndarray, "n_train pixels"], val: Num[np.ndarray, "n_val pixels"], images: Images
+) -> tuple[Num[np.ndarray, "n_train pixels"], Num[np.ndarray, "n_val pixels"]]:
+    """Both sets with their missing pixels filled in."""
+    masks = (images.train_mask, images.val_mask)
+    known, val_known = (None if mask is None else np.asarray(mask) for mask in masks)
+    if known is None and val_known is None:
+        return train, val
+    filler = fit_filler(train, np.ones(train.shape, bool) if known is None else known)
+    if known is not None:
+        train = fill_missing(filler, train, known)
+    return train, val if val_known is None else fill_missing(filler, val, val_known)
 
 
 def init_run(
@@ -206,6 +225,7 @@ def run_epoch(
         state.decoder_moments,
         state.train,
         images.train,
+        images.train_mask,
         train_key,
         noise_key,
         state.epoch,
@@ -215,13 +235,15 @@ def run_epoch(
     decoder, train = trained.decoder, trained.latents
     if config.decoder.normalisation == "batch":
         decoder = decoder.calibrate(_sample(sample_key, train.values))
-    metrics = trained.errors._asdict() | _statistics("", train.values)
+    metrics = trained.metrics | _statistics("", train.values)
     val = state.val
     if len(images.val):
         keys = (val_key, noise_key)  # a frozen decoder has no noise
-        validated = sweep(decoder, None, val, images.val, *keys, state.epoch, rates, config)
+        validated = sweep(
+            decoder, None, val, images.val, images.val_mask, *keys, state.epoch, rates, config
+        )
         val = validated.latents
-        metrics |= {f"val_{name}": value for name, value in validated.errors._asdict().items()}
+        metrics |= {f"val_{name}": value for name, value in validated.metrics.items()}
         metrics |= _statistics("val_", val.values)
     if trained.gradient_norms is not None:
         metrics |= zip(_gradient_names(config), trained.gradient_norms, strict=True)

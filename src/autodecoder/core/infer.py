@@ -14,7 +14,7 @@ from autodecoder.config import InferConfig
 from autodecoder.core.blocks import by_blocks, take
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.lbfgs import MEMORY, LimitedSearch, advance_lbfgs, begin_lbfgs
-from autodecoder.core.losses import Errors, measure
+from autodecoder.core.losses import SQUARED, Criterion, Errors, measure
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.core.solvers import (
     Problem,
@@ -49,6 +49,7 @@ class Task(eqx.Module):
     prior: Float[Array, ""]
     tolerance: Float[Array, ""]
     scaler: str = eqx.field(static=True)
+    criterion: Criterion = eqx.field(static=True)
 
 
 class InferencePlan(eqx.Module):
@@ -66,12 +67,14 @@ class InferencePlan(eqx.Module):
     widest dimension, or 1."""
     scaler: str = eqx.field(static=True)
     config: InferConfig = eqx.field(static=True)
+    criterion: Criterion = eqx.field(static=True, default=SQUARED)
 
     @property
     def task(self) -> Task:
         numbers = (self.config.prior, self.config.tolerance)
         prior, tolerance = (jnp.asarray(number, jnp.float32) for number in numbers)
-        return Task(self.decoder, self.mean, self.spread, prior, tolerance, self.scaler)
+        spread = (self.mean, self.spread)
+        return Task(self.decoder, *spread, prior, tolerance, self.scaler, self.criterion)
 
 
 @brief
@@ -97,6 +100,7 @@ def plan_inference(
     scaler: str,
     config: InferConfig,
     key: PRNGKeyArray,
+    criterion: Criterion = SQUARED,
 ) -> InferencePlan:
     """Draw the candidates and decode them, and draw what is random: what all images share.
 
@@ -113,6 +117,8 @@ def plan_inference(
         Method, starts, steps and prior.
     key : key
         For candidates and random starts, which are the same for every image.
+    criterion : Criterion
+        What is minimised.
 
     Raises
     ------
@@ -124,7 +130,7 @@ def plan_inference(
     n_candidates = config.count_candidates(len(known), decoder.n_outputs)
     candidates, mean, spread, start_key = _draw(key, jnp.asarray(known), n_candidates)
     starts = prepare_starts(decoder, candidates, start_key, config)
-    return InferencePlan(decoder, starts, mean, spread, scaler, config)
+    return InferencePlan(decoder, starts, mean, spread, scaler, config, criterion)
 
 
 @jax.jit(static_argnames="n")
@@ -160,10 +166,10 @@ def infer_latents(
 ) -> Inference:
     """Find for each image the latent whose reconstruction is nearest to it.
 
-    Minimises `mean((decode(z) - x)^2)` over `z` for every image `x`, with the mean over the pixels
-    weighted by `weights`. The decoder runs in evaluation mode and is not changed; an image's result
-    does not depend on the images beside it, nor on their number. Works in blocks: beyond the
-    results, memory does not grow with `n`, and `images` may be a memory map.
+    Minimises the plan's criterion, by default `mean((decode(z) - x)^2)`, over `z` for every image
+    `x`, with pixels weighted by `weights`. The decoder runs in evaluation mode and is not changed;
+    an image's result does not depend on the images beside it, nor on their number. Works in
+    blocks: beyond the results, memory does not grow with `n`, and `images` may be a memory map.
 
     Parameters
     ----------
@@ -384,7 +390,7 @@ def _problem(task: Task, images: Array, weights: Array | None) -> Problem:
     # They sum to one, or to zero for an image without pixels that count.
     total = jnp.sum(weights, axis=1, dtype=jnp.float32, keepdims=True)
     weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1), 0)
-    return Problem(task.decoder, targets, weights, task.mean, precision)
+    return Problem(task.decoder, targets, weights, task.mean, precision, task.criterion)
 
 
 def _nothing(dims: int) -> Inference:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from autodecoder.core.losses import expand
 from autodecoder.core.solvers import NOISE, Problem, choose, differentiate
 
 #: Steps that an image remembers.
@@ -41,8 +42,9 @@ def begin_lbfgs(
     and Newton: to find it takes one forward-mode pass."""
     value, gradient = differentiate(problem, latents)
     n, dims = latents.shape
-    _, slopes = jax.jvp(problem.decoder.decode, (latents,), (gradient,))
-    curvature = jnp.sum(problem.weights * slopes**2, axis=1)
+    outputs, slopes = jax.jvp(problem.decoder.decode, (latents,), (gradient,))
+    model = expand(outputs, problem.targets, problem.criterion, problem.weights)
+    curvature = jnp.sum(model.curvature * slopes**2, axis=1)
     curvature += jnp.sum(problem.precision * gradient**2, axis=1)
     bent = curvature > 0
     remembered = jnp.zeros((n, MEMORY, dims))

@@ -1,16 +1,141 @@
-"""How far a reconstruction lies from its image, image by image."""
+"""What a fit and an inference minimise, and how far a reconstruction lies from its image."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from autodecoder.brief import brief
+from autodecoder.config import RunConfig
 from autodecoder.core.scaling import SCALINGS
 
 #: Squared errors below this share of the squared range count as this: a perfect image has 100 dB.
 _PSNR_FLOOR = 1e-10
+#: Probabilities of the cross entropy stay this far from 0 and from 1, so that it is finite.
+_LEAST_PROBABILITY, _MOST_PROBABILITY = 1e-30, 1 - 6e-8
+#: A curvature is told as if outputs were this far from 0, from 1, or from their targets.
+_LEAST_SPREAD = 1e-2
+#: The filter of a pyramid (Burt & Adelson 1983), and the least side that is halved.
+_FILTER = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
+_LEAST_SIDE = 4
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """The reconstruction loss of an image, which fits and inferences minimise.
+
+    With outputs `o`, targets `t` and weights `w` of the pixels, which sum to 1:
+
+    - `mse`: `sum w (o - t)²`
+    - `bce`: `-sum w (t log o + (1 - t) log(1 - o))`, the binary cross entropy
+    - `laplacian`: the sum over the levels of a Laplacian pyramid of the mean absolute difference
+      there (Ling & Okada 2006; as in Bojanowski et al. 2018, "Optimizing the latent space of
+      generative networks", equation 3, over the number of pixels)
+    """
+
+    loss: str = "mse"
+    """One of `autodecoder.config.LOSSES`."""
+    image_shape: tuple[int, int, int] | None = None
+    """Height, width and channels, for `laplacian`."""
+
+
+#: The mean squared error.
+SQUARED = Criterion()
+
+
+def criterion_of(config: RunConfig) -> Criterion:
+    """What a run minimises."""
+    return Criterion(config.fit.loss, config.image_shape)
+
+
+def reconstruction_loss(
+    outputs: Float[Array, "n pixels"],
+    targets: Float[Array, "n pixels"],
+    criterion: Criterion,
+    weights: Shaped[Array, "m pixels"] | None = None,
+) -> Float[Array, " n"]:
+    """The loss of each image; `weights` sum to 1 over its pixels, by default all alike."""
+    if criterion.loss == "laplacian":
+        difference = outputs - targets
+        if weights is not None:
+            difference = difference * (weights * weights.shape[1])
+        assert criterion.image_shape is not None
+        return _pyramid_distance(difference.reshape(-1, *criterion.image_shape))
+    if criterion.loss == "bce":
+        values = _cross_entropy(outputs, targets)
+    else:
+        values = (outputs - targets) ** 2
+    return values.mean(axis=1) if weights is None else jnp.sum(weights * values, axis=1)
+
+
+class Expansion(NamedTuple):
+    """A loss around outputs: `value + 2 slope·d + sum curvature d²` for outputs moved by `d`."""
+
+    value: Float[Array, " n"]
+    slope: Float[Array, "n pixels"]
+    """Half the gradient."""
+    curvature: Float[Array, "m pixels"]
+    """Of the model of Gauss and Newton: not negative; `m` is `n` or 1."""
+
+
+def expand(
+    outputs: Float[Array, "n pixels"],
+    targets: Float[Array, "n pixels"],
+    criterion: Criterion,
+    weights: Float[Array, "m pixels"],
+) -> Expansion:
+    """A quadratic model of the loss of each image, exact for the squared error.
+
+    The curvature of the cross entropy is the expected one (Fisher's information); that of
+    `laplacian` is the diagonal one of iteratively reweighted least squares, pixel by pixel.
+    """
+    if criterion.loss == "mse":
+        errors = outputs - targets
+        slope = weights * errors
+        return Expansion(jnp.sum(slope * errors, axis=1), slope, weights)
+
+    def total(outputs: Array) -> tuple[Array, Array]:
+        values = reconstruction_loss(outputs, targets, criterion, weights)
+        return values.sum(), values
+
+    gradient, value = jax.grad(total, has_aux=True)(outputs)
+    if criterion.loss == "bce":
+        spread = jnp.clip(outputs, _LEAST_SPREAD, 1 - _LEAST_SPREAD)
+        curvature = weights / (2 * spread * (1 - spread))
+    else:
+        curvature = weights / (2 * jnp.maximum(jnp.abs(outputs - targets), _LEAST_SPREAD))
+    return Expansion(value, gradient / 2, curvature)
+
+
+def _cross_entropy(outputs: Float[Array, "n pixels"], targets: Float[Array, "n pixels"]) -> Array:
+    chance = jnp.clip(outputs, _LEAST_PROBABILITY, _MOST_PROBABILITY)
+    return -(targets * jnp.log(chance) + (1 - targets) * jnp.log1p(-chance))
+
+
+def _pyramid_distance(difference: Float[Array, "n height width channels"]) -> Float[Array, " n"]:
+    """A pyramid is linear: that of a difference is the difference of two."""
+    total = jnp.zeros(len(difference))
+    level = difference
+    while min(level.shape[1:3]) >= _LEAST_SIDE:
+        coarse = _blur(level)
+        total += jnp.abs(level - coarse).mean(axis=(1, 2, 3))
+        level = coarse[:, ::2, ::2]
+    return total + jnp.abs(level).mean(axis=(1, 2, 3))
+
+
+def _blur(images: Float[Array, "n height width channels"]) -> Array:
+    """By shifted sums along each side; what lies outside is the reflection."""
+    for axis in (1, 2):
+        widths = [(0, 0)] * 4
+        widths[axis] = (2, 2)
+        padded = jnp.pad(images, widths, mode="reflect")
+        size = images.shape[axis]
+        shifted = [jax.lax.slice_in_dim(padded, k, k + size, axis=axis) for k in range(5)]
+        images = sum(share * part for share, part in zip(_FILTER, shifted, strict=True))  # pyright: ignore
+    return images
 
 
 @brief
@@ -23,13 +148,6 @@ class Errors(NamedTuple):
     loss: Float[Array | np.ndarray, " n"]
     mae: Float[Array | np.ndarray, " n"]
     psnr: Float[Array | np.ndarray, " n"]
-
-
-def squared_error(
-    outputs: Float[Array, "n pixels"], targets: Float[Array, "n pixels"]
-) -> Float[Array, " n"]:
-    """Mean over the pixels of each image of the squared difference: the objective of every fit."""
-    return jnp.mean((outputs - targets) ** 2, axis=-1)
 
 
 def measure(

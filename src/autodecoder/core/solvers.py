@@ -1,14 +1,16 @@
-"""Batched solvers of small least-squares problems: every image its own, in its latent."""
+"""Batched solvers of small problems like least squares: every image its own, in its latent."""
 
 from functools import partial
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from autodecoder.core.decoders import Decoder
+from autodecoder.core.losses import SQUARED, Criterion, expand, reconstruction_loss
 
 #: First damping, as a share of the largest diagonal entry of JᵀJ.
 _FIRST_DAMPING = 0.1
@@ -24,19 +26,22 @@ _TRUSTED_SHARE = 0.5
 _FEW_DIMS = 4
 
 
-class Problem(NamedTuple):
+class Problem(eqx.Module):
     """Find for each row the latent `z` with the least
 
-        sum(weights (decode(z) - target)²) + sum(precision (z - centre)²)
+        loss(decode(z), target) + sum(precision (z - centre)²)
 
-    Rows do not influence each other.
+    The loss is that of the criterion, with weights of the pixels that sum to 1, or to 0 for a row
+    that has none. Rows do not influence each other.
     """
 
     decoder: Decoder
     targets: Float[Array, "b pixels"]
-    weights: Float[Array, "b pixels"]
+    weights: Float[Array, "m pixels"]
+    """`m` is `b` or 1."""
     centre: Float[Array, " dims"]
     precision: Float[Array, " dims"]
+    criterion: Criterion = eqx.field(static=True, default=SQUARED)
 
 
 class Search(NamedTuple):
@@ -63,9 +68,9 @@ class Search(NamedTuple):
 
 def objective(problem: Problem, latents: Float[Array, "b dims"]) -> Float[Array, " b"]:
     """What is minimised, image by image."""
-    errors = problem.decoder.decode(latents) - problem.targets
-    prior = jnp.sum(problem.precision * (latents - problem.centre) ** 2, axis=1)
-    return jnp.sum(problem.weights * errors**2, axis=1) + prior
+    outputs = problem.decoder.decode(latents)
+    loss = reconstruction_loss(outputs, problem.targets, problem.criterion, problem.weights)
+    return loss + jnp.sum(problem.precision * (latents - problem.centre) ** 2, axis=1)
 
 
 def begin_search(
@@ -237,17 +242,15 @@ def _linearise(
     outputs, push = jax.linearize(problem.decoder.decode, latents)
     unit = jnp.eye(dims)
     jacobian = jax.vmap(lambda e: push(jnp.broadcast_to(e, latents.shape)))(unit)
-    errors = outputs - problem.targets
-    weighted = problem.weights * errors
-    value = jnp.sum(weighted * errors, axis=1)
+    value, slope, curvature = expand(outputs, problem.targets, problem.criterion, problem.weights)
     if dims <= _FEW_DIMS:
-        gradient = jnp.stack([jnp.sum(j * weighted, axis=1) for j in jacobian], axis=1)
-        entries = [[jnp.sum(problem.weights * a * b, axis=1) for b in jacobian] for a in jacobian]
+        gradient = jnp.stack([jnp.sum(j * slope, axis=1) for j in jacobian], axis=1)
+        entries = [[jnp.sum(curvature * a * b, axis=1) for b in jacobian] for a in jacobian]
         gram = jnp.stack([jnp.stack(row, axis=1) for row in entries], axis=1)
     else:
         rows = jnp.swapaxes(jacobian, 0, 1)
-        gradient = jnp.einsum("bdp,bp->bd", rows, weighted)
-        gram = jnp.einsum("bdp,bep->bde", rows * problem.weights[:, None], rows)
+        gradient = jnp.einsum("bdp,bp->bd", rows, slope)
+        gram = jnp.einsum("bdp,bep->bde", rows * curvature[:, None], rows)
     offset = latents - problem.centre
     return (
         value + jnp.sum(problem.precision * offset**2, axis=1),

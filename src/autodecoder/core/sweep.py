@@ -21,7 +21,7 @@ from autodecoder.core.adam import (
 )
 from autodecoder.core.augment import augment_images
 from autodecoder.core.decoders import Decoder, Parts
-from autodecoder.core.losses import Errors, measure
+from autodecoder.core.losses import criterion_of, measure, reconstruction_loss
 from autodecoder.core.scaling import scale_pixels
 
 #: Beyond so many, bias corrections are long over, and the count stays.
@@ -58,8 +58,10 @@ class Sweep(NamedTuple):
     decoder: Decoder
     decoder_moments: Moments
     latents: MovingLatents
-    errors: Errors
-    """Means over the images visited, each measured before the step taken on it."""
+    metrics: dict[str, Float[Array, ""]]
+    """Means over the images visited, each measured before the step taken on it: the `Errors`, and
+    the loss under its own name where that is another than the squared error. Where pixels are
+    missing, an image counts by the share of its pixels that are known."""
     gradient_norms: Float[Array, " parts"] | None
     """Mean over the steps of the gradient's L2 norm: each layer's, then the latents'."""
 
@@ -69,6 +71,7 @@ def sweep(
     decoder_moments: Moments,
     latents: MovingLatents,
     images: Num[Array, "n pixels"],
+    mask: Bool[Array, "n pixels"] | None,
     order_key: PRNGKeyArray,
     noise_key: PRNGKeyArray,
     epoch: Int[Array, ""],
@@ -105,17 +108,23 @@ def sweep(
         decoder, decoder_moments = carry
         k = visit.step
         step_key = jax.random.fold_in(noise_key, k) if training else None
+        counts = visit.fresh.astype(jnp.float32)
+        if visit.mask is not None:
+            counts = counts * visit.mask.mean(axis=1, dtype=jnp.float32)
+        total = counts.sum()
         batch = _Batch(
             images=_targets(visit.images, step_key, config),
-            weights=visit.fresh / visit.fresh.sum(),
+            mask=visit.mask,
+            counts=counts,
+            weights=counts / total,
             key=step_key,
         )
         rows = rest_rows(visit.rows, visit.before)
         norms = None
         if training:
             gradient = jax.grad(_batch_loss, argnums=(0, 1), has_aux=True)
-            (parts_gradient, z_gradient), errors = gradient(
-                decoder.trainable(), rows.values, decoder, batch, config.scaler
+            (parts_gradient, z_gradient), sums = gradient(
+                decoder.trainable(), rows.values, decoder, batch, config
             )
             if config.track_gradients:
                 norms = _norms(parts_gradient, z_gradient)
@@ -132,21 +141,20 @@ def sweep(
             decoder = decoder.with_trainable(parts)
         else:
             gradient = jax.grad(_batch_loss, argnums=1, has_aux=True)
-            z_gradient, errors = gradient(
-                decoder.trainable(), rows.values, decoder, batch, config.scaler
-            )
+            z_gradient, sums = gradient(decoder.trainable(), rows.values, decoder, batch, config)
         rows = step_rows(rows, z_gradient, done + k, latent_rates[k])
-        return (decoder, decoder_moments), (rest_rows(rows, visit.after), errors, norms)
+        return (decoder, decoder_moments), (rest_rows(rows, visit.after), sums, total, norms)
 
     visits = _Visit(
         step=steps,
         images=images[visited],
+        mask=None if mask is None else mask[visited],
         rows=jax.tree.map(lambda a: a[visited], latents.rows),
         fresh=places >= steps[:, None] * batch_size,
         before=jax.tree.map(lambda a: a[:n_batches], rests),
         after=jax.tree.map(lambda a: a[n_batches:-1], rests),
     )
-    (decoder, decoder_moments), (moved, errors, norms) = jax.lax.scan(
+    (decoder, decoder_moments), (moved, sums, totals, norms) = jax.lax.scan(
         step, (decoder, decoder_moments), visits
     )
     n_seen = min(n, n_batches * batch_size)
@@ -169,7 +177,7 @@ def sweep(
         decoder,
         decoder_moments,
         MovingLatents(rows, jnp.minimum(done, _MOST_STEPS - n_batches) + n_batches),
-        jax.tree.map(lambda e: e.sum() / n_seen, errors),
+        jax.tree.map(lambda e: e.sum() / totals.sum(), sums),
         None if norms is None else norms.mean(axis=0),
     )
 
@@ -184,6 +192,7 @@ class _Visit(NamedTuple):
 
     step: Int[Array, "*steps"]
     images: Num[Array, "*steps b pixels"]
+    mask: Bool[Array, "*steps b pixels"] | None
     rows: Rows
     """As they stand at the start of the pass."""
     fresh: Bool[Array, "*steps b"]
@@ -196,8 +205,11 @@ class _Visit(NamedTuple):
 
 class _Batch(NamedTuple):
     images: Float[Array, "b pixels"]
+    mask: Bool[Array, "b pixels"] | None
+    counts: Float[Array, " b"]
+    """Share of its pixels that are known; 0 for rows that were seen before."""
     weights: Float[Array, " b"]
-    """They sum to 1; 0 for rows that were seen before."""
+    """The same, so that they sum to 1."""
     key: PRNGKeyArray | None
     """For dropout; with it the decoder runs in training mode."""
 
@@ -218,14 +230,24 @@ def _batch_loss(
     latents: Float[Array, "b dims"],
     decoder: Decoder,
     batch: _Batch,
-    scaler: str,
-) -> tuple[Float[Array, ""], Errors]:
-    """The loss of a batch, and the summed errors of the rows that count."""
+    config: RunConfig,
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """The loss of a batch, and the metrics summed over the rows as they count.
+
+    The loss is a mean over the pixels that are known: an image with few of them has little weight,
+    as each pixel has the same.
+    """
     outputs = decoder.with_trainable(parts).decode(latents, key=batch.key)
-    errors = measure(outputs, batch.images, scaler)
-    seen = (batch.weights > 0).astype(jnp.float32)
-    sums = jax.tree.map(lambda e: jnp.sum(seen * e), errors)
-    return jnp.sum(batch.weights * errors.loss), sums
+    metrics = measure(outputs, batch.images, config.scaler, batch.mask)._asdict()
+    losses = metrics["loss"]
+    if config.fit.loss != "mse":
+        weights = None
+        if batch.mask is not None:
+            weights = batch.mask / batch.mask.sum(axis=1, keepdims=True)
+        losses = reconstruction_loss(outputs, batch.images, criterion_of(config), weights)
+        metrics[config.fit.loss] = losses
+    sums = jax.tree.map(lambda values: jnp.sum(batch.counts * values), metrics)
+    return jnp.sum(batch.weights * losses), sums
 
 
 def _norms(parts: Parts, latents: Float[Array, "b dims"]) -> Float[Array, " parts"]:

@@ -13,9 +13,11 @@ import jax
 import numpy as np
 
 from autodecoder.config import (
+    LOSSES,
     SCHEMA,
     DecoderConfig,
     arch_widths,
+    check_loss,
     complete_settings,
     parse_range,
     read_arch,
@@ -83,6 +85,7 @@ def save_model(model: Model, folder: Path | str) -> None:
         "schema": SCHEMA,
         "decoder": to_dict(model.decoder.config),
         "scaler": model.scaler,
+        "loss": model.loss,
         "image_shape": list(model.image_shape),
         "pixel_range": None if model.pixel_range is None else list(model.pixel_range),
         "metrics": last_metrics(model.history),
@@ -152,6 +155,9 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Model:
     config = DecoderConfig(**described)
     scaler = content["scaler"]
     check_choice("scaler", scaler, SCALINGS)
+    loss = content["loss"] if content["schema"] > 3 else "mse"
+    check_choice("loss", loss, LOSSES)
+    check_loss(loss, scaler)
     height, width, channels = sides = content["image_shape"]
     for side in sides:
         check_positive_int("each side of image_shape", side)
@@ -211,6 +217,7 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Model:
     return Model(
         decoder=jax.tree.map(jax.numpy.asarray, arrays_to_tree(like, arrays)),
         scaler=scaler,
+        loss=loss,
         image_shape=(height, width, channels),
         latents=found["train"],
         val_latents=found["val"],

@@ -187,6 +187,7 @@ def fit_model(
         history={name: values for name, values in history.items() if np.isfinite(values).any()},
         standardization=standardization,
         pixel_range=pixel_range,
+        loss=fit.loss,
         about={
             "data_fingerprint": fingerprint_arrays(
                 (part.reshape(-1, *shape), none if of_part is None else of_part)

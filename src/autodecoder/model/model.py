@@ -22,6 +22,7 @@ from autodecoder.core.infer import (
     infer_latents,
     plan_inference,
 )
+from autodecoder.core.losses import Criterion
 from autodecoder.core.scaling import to_unit
 from autodecoder.core.switches import own_switches
 from autodecoder.data.carriers import as_array
@@ -65,6 +66,8 @@ class Model:
     pixel_range: PixelRange | None = None
     """Values of black and of white in images that it reads, as in those that it was trained on;
     by default whole numbers lie between 0 and 255, floats and booleans between 0 and 1."""
+    loss: str = "mse"
+    """The reconstruction loss that it was trained with, which inference minimises too."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """Where it comes from: plain values."""
     names: Shaped[np.ndarray, " n_train"] | None = None
@@ -380,6 +383,7 @@ class Model:
                 scaler=self.scaler,
                 config=config,
                 key=jax.random.key(seed),
+                criterion=Criterion(self.loss, self.image_shape),
             )
             self._plans.clear()
             self._plans[key] = plan

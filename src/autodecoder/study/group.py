@@ -25,6 +25,7 @@ from autodecoder.core.fit import (
     place_images,
     take_snapshot,
 )
+from autodecoder.core.losses import criterion_of
 from autodecoder.core.population import (
     Population,
     advance,
@@ -297,7 +298,9 @@ class Group:
         if not every or slot.ended or slot.epoch % every or slot.epoch == slot.validated:
             return
         run = self.take(i)
-        metrics = fresh_metrics(validate_fresh(run, self._images, self._config))
+        metrics = fresh_metrics(
+            validate_fresh(run, self._images, self._config, criterion_of(self._run_config))
+        )
         self._population = note_metrics(self._population, i, slot.epoch, metrics)
         slot.validated = slot.epoch
         for observer in self._observers:

@@ -13,7 +13,7 @@ from autodecoder.core.fit import Snapshot
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.tree import arrays_to_tree
 from autodecoder.data import Dataset
-from autodecoder.data.pixels import PixelRange, as_labels
+from autodecoder.data.pixels import as_labels
 from autodecoder.model import Model
 from autodecoder.study.checkpoint import Outcome
 from autodecoder.study.observer import RunInfo
@@ -31,6 +31,7 @@ def make_model(snapshot: Snapshot, info: RunInfo, dataset: Dataset, config: Stud
         labels=dataset.train.labels,
         val_labels=dataset.val.labels,
         pixel_range=config.data.pixel_range,
+        loss=config.fit.loss,
         names=dataset.train.names,
         val_names=dataset.val.names,
         about={
@@ -49,9 +50,8 @@ def make_model(snapshot: Snapshot, info: RunInfo, dataset: Dataset, config: Stud
 def shown_model(
     outcome: Outcome,
     decoder: DecoderConfig,
-    scaler: str,
+    config: StudyConfig,
     image_shape: tuple[int, int, int],
-    pixel_range: PixelRange | None,
     about: Mapping[str, Any],
 ) -> Model:
     """The model that the pictures of a run show: as it was after its last epoch.
@@ -66,17 +66,18 @@ def shown_model(
     for latents in (shown.train_latents, shown.val_latents):
         if latents.ndim != 2 or latents.shape[1] != decoder.latent_dims:
             raise ValueError(f"its latents are not of {decoder.latent_dims} dimensions")
-    output = SCALINGS[scaler].output_activation
+    output = SCALINGS[config.data.scaler].output_activation
     like = jax.eval_shape(lambda: init_decoder(jax.random.key(0), decoder, image_shape, output))
     return Model(
         decoder=jax.tree.map(jnp.asarray, arrays_to_tree(like, shown.decoder)),
-        scaler=scaler,
+        scaler=config.data.scaler,
         image_shape=image_shape,
         latents=shown.train_latents,
         val_latents=shown.val_latents,
         labels=as_labels("labels", shown.train_labels, len(shown.train_latents)),
         val_labels=as_labels("labels", shown.val_labels, len(shown.val_latents)),
         history=outcome.history,
-        pixel_range=pixel_range,
+        pixel_range=config.data.pixel_range,
+        loss=config.fit.loss,
         about=about,
     )

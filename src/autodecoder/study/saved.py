@@ -124,9 +124,8 @@ class Study:
             model = shown_model(
                 outcome,
                 self.config.parts(trial.values)[0],
-                self.config.data.scaler,
+                self.config,
                 (height, width, channels),
-                self.config.data.pixel_range,
                 {
                     "dataset": self.config.data.dataset,
                     "class_names": self.about["class_names"],

@@ -9,6 +9,7 @@ from autodecoder.config import StudyConfig
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot
 from autodecoder.core.infer import Inference, infer_latents, plan_inference
+from autodecoder.core.losses import Criterion
 from autodecoder.core.scaling import to_unit
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data import Dataset
@@ -19,7 +20,9 @@ from autodecoder.study.results import Shown
 _N_SHOWN = 20
 
 
-def validate_fresh(run: Run, images: Images, config: StudyConfig) -> Inference:
+def validate_fresh(
+    run: Run, images: Images, config: StudyConfig, criterion: Criterion
+) -> Inference:
     """Fresh validation: latents of the validation images, inferred on the decoder as it is."""
     state = run.state
     with one_inference:
@@ -29,8 +32,9 @@ def validate_fresh(run: Run, images: Images, config: StudyConfig) -> Inference:
             scaler=config.data.scaler,
             config=config.infer,
             key=jax.random.fold_in(state.key, config.fit.num_epochs),
+            criterion=criterion,
         )
-        return infer_latents(plan, images.val)
+        return infer_latents(plan, images.val, weights=images.val_mask)
 
 
 def fresh_metrics(inference: Inference) -> dict[str, np.float32]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from autodecoder.config import StudyConfig
 from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot, take_snapshot
+from autodecoder.core.losses import criterion_of
 from autodecoder.core.watch import DIVERGED as RUN_DIVERGED
 from autodecoder.core.watch import STOPPED as RUN_STOPPED
 from autodecoder.data import Dataset
@@ -220,7 +221,8 @@ class Worker:
             status = STOPPED if slot.status == RUN_STOPPED else FINISHED
             inference = None
             if len(self._images.val):
-                inference = validate_fresh(run, self._images, self._config)
+                criterion = criterion_of(info.config)
+                inference = validate_fresh(run, self._images, self._config, criterion)
                 for name, value in fresh_metrics(inference).items():
                     history[name][-1] = value
             shown = show_run(take_snapshot(run.state), inference, self._dataset)
