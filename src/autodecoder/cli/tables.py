@@ -7,12 +7,12 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from autodecoder.cli.console import console, count, describe, wide_console
+from autodecoder.cli.console import console, describe, wide_console
 from autodecoder.config import OWN_SOURCES, StudyConfig, differences, format_value, to_dict
 from autodecoder.data.overview import Overview
 from autodecoder.study import Study, Trial
 from autodecoder.study.results import COMPLETE, FAILED, format_score
-from autodecoder.text import legible
+from autodecoder.text import count, legible
 
 _N_SHOWN = 10
 _METRICS = ("loss", "val_loss", "fresh_val_loss")
@@ -51,12 +51,13 @@ def print_study(study: Study) -> None:
     if failed:
         console.print(f"{count(failed, 'trial')} failed: no finite {study.metric}, or no memory.")
     if done + failed < total and config.search.sampler != "random":
-        console.print(f"{done + failed} of {total} trials have ended.")
+        console.print(f"{done + failed} of {count(total, 'trial')} ended.")
     seconds = sum(e.seconds for trial in study.trials for e in trial.executions)
     epochs = sum(e.epochs for trial in study.trials for e in trial.executions)
     if epochs:
         console.print(
-            f"{epochs} epochs in {seconds:.1f} s ({seconds / epochs:.3g} s each)", highlight=False
+            f"{count(epochs, 'epoch')} in {seconds:.1f} s ({seconds / epochs:.3g} s each)",
+            highlight=False,
         )
 
 

@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from autodecoder.encoding import decode_text
 from autodecoder.errors import DataError
+from autodecoder.text import count
 
 FILE = "images.csv"
 _COLUMNS = ["set", "index", "name", "class"]
@@ -59,7 +61,7 @@ def read_names(
             content = file.read(most + 1)
         if len(content) > most:
             raise DataError(f"{path} is damaged: it is longer than a table of such sets can be.")
-        found = _parse(content.decode("utf-8"))
+        found = _parse(decode_text(content, path))
     except (OSError, ValueError, csv.Error) as error:
         if isinstance(error, DataError):
             raise
@@ -67,7 +69,8 @@ def read_names(
     for part, n in zip(_SETS, (n_train, n_val), strict=True):
         if found[part] and len(found[part]) != n:
             raise DataError(
-                f"{path} is damaged: it names {len(found[part])} images of {part} instead of {n}."
+                f"{path} is damaged: it names {count(len(found[part]), 'image')} of {part} "
+                f"instead of {n}."
             )
     train, val = (_as_array(found[part]) if found[part] else None for part in _SETS)
     return train, val

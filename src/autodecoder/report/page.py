@@ -34,7 +34,7 @@ from autodecoder.report.umap import map_latents
 from autodecoder.study import Study
 from autodecoder.study.records import execution_folder
 from autodecoder.study.results import format_score
-from autodecoder.text import legible
+from autodecoder.text import count, legible
 
 #: Trials told at most, the best ones.
 _MOST_TRIALS = 50
@@ -211,7 +211,8 @@ def _umap(model: Model) -> _Picture:
         places,
         _labels(model, model.labels)[rows],
         class_names(model) or ["images"],
-        title=f"{len(rows):,} training latents of {model.latent_dims} dimensions, by UMAP",
+        title=f"{count(len(rows), 'training latent')} of "
+        f"{count(model.latent_dims, 'dimension')}, by UMAP",
         names=("UMAP 1", "UMAP 2"),
     )
     return _drawn("A map of the latents", "latents mapped to two dimensions by UMAP", figure)
@@ -243,8 +244,8 @@ def _lead(study: Study) -> str:
     seconds = sum(execution.seconds for trial in study.trials for execution in trial.executions)
     dataset = legible(name or study.config.data.dataset)
     return (
-        f"{dataset}; {len(study.trials)} {'trial' if len(study.trials) == 1 else 'trials'}, "
-        f"{epochs:,} epochs in {seconds:,.0f} s; "
+        f"{dataset}; {count(len(study.trials), 'trial')}, "
+        f"{count(epochs, 'epoch')} in {seconds:,.0f} s; "
         f"autodecoder {__version__}."
     )
 
