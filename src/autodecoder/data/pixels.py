@@ -259,7 +259,7 @@ def as_labels(name: str, labels: Any, n: int) -> Int32[np.ndarray, " n"]:
     most = np.iinfo(np.int32).max
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise DataError(
-            f"{name} must be {n} whole numbers, got {labels.dtype} of {_shape(labels)}."
+            f"{name} must be {count(n, 'whole number')}, got {labels.dtype} of {_shape(labels)}."
         )
     if n and not 0 <= int(labels.min()) <= int(labels.max()) <= most:
         raise DataError(

@@ -240,14 +240,12 @@ def _json(packed: dict[str, Any]) -> str:
 def _lead(study: Study) -> str:
     data = study.about.get("data")
     name = data.get("name") if isinstance(data, dict) else None
-    epochs = sum(execution.epochs for trial in study.trials for execution in trial.executions)
-    seconds = sum(execution.seconds for trial in study.trials for execution in trial.executions)
+    executions = [execution for trial in study.trials for execution in trial.executions]
+    timed = [execution for execution in executions if execution.seconds]
+    epochs, seconds = sum(e.epochs for e in timed), sum(e.seconds for e in timed)
     dataset = legible(name or study.config.data.dataset)
-    return (
-        f"{dataset}; {count(len(study.trials), 'trial')}, "
-        f"{count(epochs, 'epoch')} in {seconds:,.0f} s; "
-        f"autodecoder {__version__}."
-    )
+    work = f", {count(epochs, 'epoch')} in {seconds:,.0f} s" if timed else ""
+    return f"{dataset}; {count(len(study.trials), 'trial')}{work}; autodecoder {__version__}."
 
 
 def _trials(study: Study) -> dict[str, Any]:
