@@ -168,13 +168,21 @@ def _parts(root: Path, whole: Listing) -> tuple[str | None, str | None]:
                 *(shown(root.name), shown(used), ", ".join(map(shown, unused))),
             )
         return train[0], used
-    if len(train + val) > 1:
+    if len(train + val) > 1 or any(_holds_folders(whole, name) for name in train + val):
         _log.warning(
-            "%s: %s are read as classes, though named like parts of a split: that takes one folder "
+            "%s: read as classes, though named like parts of a split: %s; a split takes one folder "
             "train, one or more of val, dev or test, and no others.",
             *(shown(root.name), ", ".join(map(shown, train + val))),
         )
     return None, None
+
+
+def _holds_folders(listing: Listing, name: str) -> bool:
+    """Whether all images of a class lie in folders below its own."""
+    return all(
+        len(found.path.relative_to(listing.root / name).parts) > 1
+        for found in listing.classes[name]
+    )
 
 
 def _role(name: str) -> str:
