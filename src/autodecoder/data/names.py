@@ -40,7 +40,7 @@ def as_names(name: str, names: Any, n: int) -> Shaped[np.ndarray, " n"]:
         If they are not `n`, or one is too long for a table.
     """
     given = [] if isinstance(names, str | bytes) or not isinstance(names, Iterable) else [*names]
-    if len(given) != n or np.ndim(names) > 1:
+    if len(given) != n or getattr(names, "ndim", 1) > 1:
         raise DataError(
             f"{name} must be {count(n, 'name')}, one for each image, got {told(names)}."
         )
