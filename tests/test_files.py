@@ -94,16 +94,16 @@ def test_json_is_strict(path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "is no JSON"),
-        (b'{"a": 1', "is no JSON"),
-        (b"\xff", "is no JSON"),
-        (b"[" * 100_000, "is no JSON"),
-        (b"[1]", "holds no JSON object"),
+        (b"", "is damaged: it is no JSON"),
+        (b'{"a": 1', "is damaged: it is no JSON"),
+        (b"\xff", "is not encoded in UTF-8"),
+        (b"[" * 100_000, "is damaged: it is no JSON"),
+        (b"[1]", "is damaged: it holds no JSON object"),
     ],
 )
 def test_damaged_json_is_refused(path: Path, content: bytes, reason: str) -> None:
     write_file(path, content)
-    with pytest.raises(DataError, match=f"^{path} is damaged: it {reason}"):
+    with pytest.raises(DataError, match=f"^{path} {reason}"):
         read_json(path)
 
 

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from autodecoder.errors import AutodecoderError, DataError, OutputError
-from autodecoder.text import legible, printable, told
+from autodecoder.text import count, legible, printable, told
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,8 @@ def test_messages_of_errors_can_be_shown(kind: type[AutodecoderError]) -> None:
     assert str(error).startswith("must be this")
     assert str(error).endswith("\ufffd[0m; do that.")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_a_number_agrees_with_its_noun() -> None:
+    assert [count(n, "image") for n in (0, 1, 2000)] == ["0 images", "1 image", "2,000 images"]
+    assert [count(n, "class", "classes") for n in (1, 2)] == ["1 class", "2 classes"]

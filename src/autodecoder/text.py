@@ -48,3 +48,14 @@ def shorten(text: str, most: int) -> str:
         return text
     end = (most - 1) // 2
     return f"{text[: most - 1 - end]}…{text[-end:]}"
+
+
+def count(n: int, thing: str, things: str | None = None) -> str:
+    """A number with its noun.
+
+    Examples
+    --------
+    >>> count(1, "epoch"), count(2000, "epoch"), count(2, "class", "classes")
+    ('1 epoch', '2,000 epochs', '2 classes')
+    """
+    return f"{n:,} {thing if n == 1 else things or f'{thing}s'}"

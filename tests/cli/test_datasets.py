@@ -129,7 +129,7 @@ def test_files_of_12_bits_are_trained_on_and_encoded_by_their_range(
     own = ("--batch_size=4", "--dataset", "folder:scans", "--save_best_model")
     assert train(*FLAGS, *own, "--out=dark") == 0
     out = capsys.readouterr().out
-    assert "warning: scans: 12 images of 16 bits hold no value above 40" in out
+    assert "warning: scans: 12 images of 16 bits without a value above 40" in out
     assert "13 files in train and dev: 1 passed over (.heic 1); one class, images 12\n" in out
     assert train(*FLAGS, *own, "--range=0:4095", "--out=bright") == 0
     assert "--range" not in capsys.readouterr().out

@@ -50,7 +50,7 @@ def test_an_interrupted_study_goes_on_to_the_same_end(
     assert err == ""
     assert "stopping; what is done will be saved" in out
     assert "Interrupted: the same command in the same folder goes on from here." in out
-    assert "0 of 2 trials have ended" in out
+    assert "0 of 2 trials ended" in out
     study = load_study(folder)
     for trial in study.trials:
         assert trial.state == "unfinished"

@@ -18,10 +18,23 @@ for line in sys.stdin:
         print(error.code, line, end="", flush=True)
 """
 
+#: And then trains from Python.
+FIT = """
+import autodecoder, numpy
+try:
+    autodecoder.fit_model(numpy.zeros((4, 2, 2)))
+except autodecoder.ConfigError as error:
+    print("error:", error, file=sys.stderr)
+"""
+
 
 @pytest.mark.parametrize(
     ("variable", "name"),
-    [("JAX_PLATFORMS", "cuda"), ("JAX_PLATFORMS", "tpu,rocm"), ("JAX_PLATFORM_NAME", "gpu")],
+    [
+        ("JAX_PLATFORMS", "cuda"),
+        ("JAX_PLATFORMS", "cpu,"),
+        ("JAX_PLATFORM_NAME", "gpu"),
+    ],
 )
 def test_a_platform_that_is_not_there(
     variable: str, name: str, models: Path, tmp_path: Path
@@ -41,7 +54,7 @@ def test_a_platform_that_is_not_there(
     ]
     go_on = ["--help", "datasets"]
     done = subprocess.run(
-        [sys.executable, "-c", COMMANDS],
+        [sys.executable, "-c", COMMANDS + FIT],
         input="\n".join(need_jax + go_on),
         env={**os.environ, "JAX_PLATFORMS": "", variable: name},
         capture_output=True,
@@ -51,7 +64,7 @@ def test_a_platform_that_is_not_there(
     codes = [line for line in done.stdout.splitlines() if line[:2] in ("0 ", "2 ")]
     assert codes == [f"2 {line}" for line in need_jax] + [f"0 {line}" for line in go_on]
     errors = done.stderr.splitlines()
-    assert len(errors) == len(need_jax)
+    assert len(errors) == len(need_jax) + 1
     rule = f"error: jax must run on a platform that is there (cpu), got {variable} '{name}'"
     assert all(error.startswith(rule) for error in errors)
     assert list(tmp_path.iterdir()) == [study]

@@ -102,7 +102,7 @@ def test_an_image_without_a_pixel_that_counts_is_marked(
     Path("hidden.NPY.npy").rename("hidden.NPY")
     flags = ["--images", "images.npy", "--mask", "hidden.NPY", "--out", "out"]
     assert call("reconstruct", "model", *flags) == 0
-    assert "1 images without a pixel that counts" in capsys.readouterr().out
+    assert "1 image without a pixel that counts" in capsys.readouterr().out
     made = np.load("out/reconstructions.npy")
     assert np.isnan(made).all(axis=(1, 2, 3)).tolist() == [False, True, False]
     assert Path("out/errors.csv").read_text().splitlines()[2].startswith("1,,,,")

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.cli.builders import QUICK, call, train
 
 from autodecoder.cli.inputs import data_of_model
-from autodecoder.config import StudyConfig
+from autodecoder.config import DataConfig
 from autodecoder.errors import DataError
 from autodecoder.model import load_model
 from autodecoder.study import load_study
@@ -155,7 +155,7 @@ def test_what_only_a_model_names_is_not_opened(
     def opened(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("autodecoder.study.load_study_data", opened)
+    monkeypatch.setattr("autodecoder.data.load.load_configured", opened)
     os.mkfifo(tmp_path / "pipe")
     model = of_stranger(kept, tmp_path / "model", f"{kind}:{tmp_path / 'pipe'}")
     assert call("report", model) == 0
@@ -169,24 +169,27 @@ def test_a_published_data_set_is_not_looked_for_where_a_model_says(
 ) -> None:
     asked: list[Any] = []
 
-    def load(config: StudyConfig) -> None:
+    def load(config: DataConfig, **_: object) -> None:
         asked.append(config)
         raise DataError("not here")
 
-    monkeypatch.setattr("autodecoder.study.load_study_data", load)
+    monkeypatch.setattr("autodecoder.data.load.load_configured", load)
     model = load_model(kept / "best")
     settings = model.about["settings"]
     data = settings["data"] | {"data_dir": str(tmp_path)}
     strange = replace(model, about={**model.about, "settings": settings | {"data": data}})
     with pytest.raises(DataError, match="not here"):
         data_of_model(strange)
-    assert asked[0].data.data_dir is None
+    assert asked[0].data_dir is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
 @pytest.mark.usefixtures("no_pictures")
 def test_ones_own_images_are_opened_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 4, 4)).astype(np.uint8)
     np.savez(tmp_path / "mine.npz", images=images)
@@ -194,12 +197,15 @@ def test_ones_own_images_are_opened_again(
     source = f"npz:{tmp_path / 'mine.npz'}"
     flags = ("--arch=8", "--num_epochs=1", "--executions_per_trial=1", "--lr=1e-2", "--seed=1")
     study = tmp_path / "study"
-    assert train(*flags, f"--dataset={source}", "--batch_size=8", "--examples_frac=1",
+    assert train(*flags, f"--dataset={source}", "--batch_size=80", "--examples_frac=1",
                  "--save_best_model", "--out", study) == 0  # fmt: skip
+    assert "batch_size 80 exceeds the" in caplog.text
+    caplog.clear()
     for folder in (study, study / "best"):
         capsys.readouterr()
         assert call("report", folder) == 0
         assert capsys.readouterr().out.count("\n") == 1, "nothing is missing"
+    assert not caplog.text, "what is said of training is no matter of a page"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another account"))
     for folder in (study, study / "best"):
         assert call("report", folder) == 0

@@ -111,7 +111,7 @@ def test_a_study_under_way_is_shown_as_far_as_it_is(
     assert call("runs", folder) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert "0 of 1 trials have ended" in out
+    assert "0 of 1 trial ended" in out
     assert ("unfinished" in out) is (left != "nothing")
     assert call("runs", tmp_path) == 0
     assert "none yet" in line_of(capsys.readouterr().out, "early")

@@ -206,7 +206,7 @@ def test_ten_failures_in_a_row_end_the_search(
     assert train(*QUICK, *frail, *tune) == 2
     out, err = capsys.readouterr()
     assert "12 trials failed: no finite val_loss" in out
-    assert "12 of 15 trials have ended" in out
+    assert "12 of 15 trials ended" in out
     assert err.startswith("error: the last 10 trials failed, so the search is given up")
     assert {trial.state for trial in load_study(tmp_path / "study").trials} == {"failed"}
 

@@ -280,7 +280,7 @@ def test_the_default_of_every_setting_can_stand_in_a_file(tmp_path: Path) -> Non
         ("[[[[", "config must be a TOML file, but .*settings.toml is not: .*line 1"),
         ("seed = 1\nseed = 2", "config must be a TOML file.*overwrite"),
         ('objective = "loss', "config must be a TOML file"),
-        ("# é".encode("latin-1"), "config must be a TOML file.*utf-8"),
+        ("seed = 1\n# é".encode("latin-1"), r"config.*not encoded in UTF-8 \(line 2 is not\)"),
         (b"\x00\xff\xfe", "config must be a TOML file"),
         ("a = " + "[" * 20_000, "config must be a TOML file"),
         ("seed = " + "9" * 5_000, "config must be a TOML file"),

@@ -136,8 +136,13 @@ def test_images_start_without_a_pattern_of_squares() -> None:
 @pytest.mark.parametrize(
     ("arch", "shape", "message"),
     [
-        ("conv:8-8-8", (4, 3, 1), "arch conv:8-8-8 doubles a grid 3 times, beyond .* most 2"),
-        ("conv:8-8", (1, 1, 1), "at most 1 channels"),
+        (
+            "conv:8-8-8",
+            (4, 3, 1),
+            "arch conv:8-8-8 doubles a grid 3 times, beyond .* name 2 widths at most",
+        ),
+        ("conv:8-8", (1, 2, 1), "beyond images of 1 × 2: name 1 width at most"),
+        ("conv:8", (1, 1, 1), "doubles a grid 1 time, .* a dense one is for one pixel"),
     ],
 )
 def test_a_grid_is_not_doubled_beyond_the_image(

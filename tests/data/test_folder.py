@@ -119,6 +119,8 @@ def test_the_only_part_is_looked_into(tmp_path: Path, name: str) -> None:
         (("data/train/cat", "data/test/cat"), "one class, data, which holds folders (test, train)"),
         (("data/cat", "data/dog"), "data, which holds folders (cat, dog): folder:"),
         (("cat/train", "cat/test", "dog/train"), "cat/test, cat/train, dog/train lie in classes"),
+        (("train/cat", "unlabeled"), "read as classes, though named like parts of a split: train;"),
+        (("train", "car"), ""),
         (("cat/0", "cat/1", "dog/0"), ""),
         (("data/cat",), ""),
     ],

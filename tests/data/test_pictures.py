@@ -324,7 +324,7 @@ def test_bytes_of_0_and_1_are_told_and_have_a_remedy(
     name = stack(tmp_path / "masks", masks)
     load_dataset(name)
     assert told(caplog) == [
-        "masks: 5 images of 8 bits hold no value above 1, so they are read as nearly black: "
+        "masks: 5 images of 8 bits without a value above 1, read as nearly black: "
         "--range 0:1 makes 1 white."
     ]
     caplog.clear()
@@ -336,7 +336,7 @@ def test_bytes_of_0_and_1_are_told_and_have_a_remedy(
     assert told(caplog) == [], "one bright image among them: the data set is of bytes"
     load_dataset(name, pixel_range=(0.0, 1.0))
     assert told(caplog) == [
-        "masks: 1 of 6 images have pixels outside of --range 0:1, from 200 to 200: they are cut "
+        "masks: 1 of 6 images with pixels outside of --range 0:1, from 200 to 200: they are cut "
         "off."
     ]
 
@@ -352,7 +352,7 @@ def test_16_bits_that_are_used_in_part(
     name = stack(tmp_path / "scans", levels)
     load_dataset(name)
     assert told(caplog) == [
-        f"scans: 5 images of 16 bits hold no value above {most}, so they are read as nearly "
+        f"scans: 5 images of 16 bits without a value above {most}, read as nearly "
         f"black: --range 0:{end} makes {end} white."
     ]
     caplog.clear()
@@ -387,7 +387,7 @@ def test_wholly_transparent_images_are_told(
     data = load_dataset(f"folder:{tmp_path / 'icons'}")
     assert len(np.unique(data.train.images, axis=0)) == 1
     (words,) = told(caplog)
-    assert words.startswith("icons: 2 of 4 images are transparent everywhere: they are read as if")
+    assert words.startswith("icons: 2 of 4 images transparent everywhere: read as if")
 
 
 def test_files_for_a_model_are_read_by_its_range(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_of_several_validation_sets_one_is_used(
     split = read_split(table(tmp_path, content), np.arange(4))
     assert split.parts is not None
     assert split.parts.tolist() == [TRAIN, UNUSED, VAL, UNUSED]
-    assert "2 images of test are not used, since val is the validation set" in caplog.text
+    assert "2 images of test not used, since val is the validation set" in caplog.text
     assert split.take(np.array([2, 0])).parts is not None
 
 

@@ -172,7 +172,7 @@ def with_pixel(value: float) -> np.ndarray:
         ({"images": PIXELS, "val_labels": np.zeros(20, int)}, "must hold val_images"),
         (
             {"images": PIXELS, "val_images": PIXELS, "labels": np.zeros(20, int)},
-            "both labels and val_labels, or neither",
+            "labels for training and for validation images, or for neither",
         ),
         ({"images": PIXELS, "val_images": PIXELS[:, 1:]}, r"one shape, got \(3, 4, 1\)"),
     ],

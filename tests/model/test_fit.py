@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 
@@ -143,6 +144,10 @@ def test_features_come_back_in_their_units(iris: tuple[np.ndarray, np.ndarray]) 
         (np.zeros((3, 4)), {"labels": [1, 2]}, r"labels must be 3 whole numbers, got"),
         (np.zeros((3, 4)), {"labels": ["a", "b", "c"]}, r"labels must be real numbers, got list"),
         (np.zeros((3, 4)), {"labels": [0, 1, -1]}, r"labels must be whole numbers from 0 to"),
+        (np.zeros((3, 4)), {"names": ["a", "b"]}, r"names must be 3 names, one for each image"),
+        (np.zeros((3, 4)), {"names": "abc"}, r"names must be 3 names, .*, got 'abc'"),
+        (np.zeros((3, 4)), {"val_names": ["a"]}, r"val_names must be 0 names, one for each image"),
+        (np.zeros((1, 4)), {"names": ["x" * 10**5]}, r"names must have 2048 letters or fewer"),
         (np.zeros((3, 4)), {"val_images": np.zeros((2, 5))}, r"images must be \(n, 1, 4, 1\)"),
         (
             np.zeros((3, 4)),
@@ -184,8 +189,15 @@ def test_the_caller_may_change_the_images_meanwhile(digits: Dataset) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-def test_labels_of_any_whole_type(digits: Dataset) -> None:
+def test_labels_of_any_whole_type_and_names(digits: Dataset) -> None:
     images, labels = digits.train.images[:12], np.arange(12) % 3
-    for held in (labels[:, None], labels.astype(float), labels.astype(object), labels.tolist()):
-        model = fit_model(images, decoder=DECODER, fit=FIT, labels=held)
+    words = [Path(f"a/{k}.png") for k in range(12)]
+    texts, rows = list(map(str, words)), list(range(12))
+    names = ((words, texts), (pd.Series(texts), texts), (np.arange(12), rows), (range(12), rows))
+    helds = (labels[:, None], labels.astype(float), labels.astype(object), labels.tolist())
+    for held, (given, kept) in zip(helds, names, strict=True):
+        model = fit_model(images, decoder=DECODER, fit=FIT, labels=held, names=given)
         np.testing.assert_array_equal(model.labels, labels)
+        assert model.names is not None
+        assert model.names.tolist() == kept
+        assert model.val_names is None

@@ -360,7 +360,7 @@ def test_a_damaged_storage_is_moved_away_and_the_study_goes_on(
     recorder = Recorder()
     with caplog.at_level(logging.WARNING):
         result = run_study(GROUPS, digits, folder, observers=[recorder])
-    assert "2 trials were read back from the folder" in caplog.text
+    assert "read back from the folder into the storage: 2 trials" in caplog.text
     assert {(trial, k): epoch for trial, k, epoch in recorder.begun} == {
         (begun.trial_id, k): left[begun.trial_id, k][0] for k in range(4)
     }

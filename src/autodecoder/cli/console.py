@@ -12,6 +12,7 @@ from typing import Any
 from autodecoder.cli.streams import STDOUT, Console
 from autodecoder.config import Range, StudyConfig, Values, format_value
 from autodecoder.data import Dataset
+from autodecoder.text import count
 
 #: Wider than any table: each takes the width that it needs, rather than lose its numbers.
 _TABLE_WIDTH = 2000
@@ -151,8 +152,3 @@ def describe(values: Values) -> str:
         scale = " (logarithmic)" if values.log else ""
         return f"{values.low:g} to {values.high:g}{scale}"
     return ", ".join(map(format_value, values))
-
-
-def count(n: int, thing: str) -> str:
-    """A number with its noun."""
-    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"

@@ -14,6 +14,7 @@ from autodecoder.cli.inputs import (
     open_all,
 )
 from autodecoder.errors import ConfigError
+from autodecoder.text import count
 
 
 def encode(
@@ -65,7 +66,8 @@ def encode(
         print_json({"out": str(out), "n_images": n, "latents_shape": shape, **means})
         return False
     console.print(
-        f"{out}: {n:,} latents of {trained.latent_dims}; mean squared error {means['loss']:.4f}",
+        f"{out}: {count(n, 'latent')} of {trained.latent_dims}; "
+        f"mean squared error {means['loss']:.4f}",
         highlight=False,
     )
     return False

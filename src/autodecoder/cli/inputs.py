@@ -141,8 +141,8 @@ def data_of(
     """
     from autodecoder.config import DATASETS
     from autodecoder.data.known import is_known, remember
+    from autodecoder.data.load import load_configured
     from autodecoder.data.overview import list_datasets
-    from autodecoder.study import load_study_data
 
     if named.split_by is not None and named.dataset is None:
         raise ConfigError("split_by must come with dataset, the images that it splits.")
@@ -161,7 +161,7 @@ def data_of(
         found.name == name and not found.is_here for found in list_datasets(config.data.data_dir)
     ):
         raise DataError(f"{name} is not here; `autodecoder datasets --fetch {name}` brings it.")
-    found = load_study_data(config)
+    found = load_configured(config.data, seed=config.seed)
     if list(found.image_shape) != image_shape:
         raise DataError(f"{legible(found.name)} has images of another shape than at the training.")
     if found.fingerprint != fingerprint:

@@ -93,11 +93,6 @@ def _run(arguments: Sequence[str]) -> int:
         if reason is None:
             raise
         return _fail(reason)
-    except (RuntimeError, AssertionError):
-        reason = _missing_platform()
-        if reason is None:
-            raise
-        return _fail(reason)
     except KeyboardInterrupt:
         _say("interrupted at once: what was not written is lost")
         return EXIT_INTERRUPTED
@@ -111,15 +106,6 @@ def _wrong_variable(error: ValueError) -> str | None:
         return None
     name = found[1].upper()
     return f"{name} must have a value that jax knows, got {os.environ.get(name)!r}: unset it."
-
-
-def _missing_platform() -> str | None:
-    """Whether a command could not but fail, since jax has nothing to run on."""
-    if "jax" not in sys.modules:
-        return None
-    from autodecoder.cli.programs import missing_platform
-
-    return missing_platform()
 
 
 def _fail(message: str) -> int:

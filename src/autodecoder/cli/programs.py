@@ -14,9 +14,9 @@ from typing import Any
 
 import jax
 from filelock import FileLock
-from jax.extend.backend import backends, clear_backends
 
 from autodecoder.cli.streams import STDERR
+from autodecoder.core.switches import check_device
 from autodecoder.data.download import cache_dir
 from autodecoder.errors import DataWarning
 from autodecoder.files import has_locks
@@ -39,6 +39,11 @@ def keep_programs() -> None:
     All of them: they are many, and few take long. Where there is no cache that can be written, it
     says so, rather than have jax warn of every program. A platform that is not there is found at
     once, before images are loaded or a study is cleared.
+
+    Raises
+    ------
+    ConfigError
+        If jax has no device to work on.
     """
     global _told
     _told = False
@@ -47,7 +52,7 @@ def keep_programs() -> None:
     if jax.config.values["jax_compilation_cache_dir"] is None:
         _keep_in_cache()
     _watch_cache()
-    jax.devices()
+    check_device()
 
 
 def _keep_in_cache() -> None:
@@ -124,39 +129,6 @@ def _show(message: Warning | str, category: type[Warning], *rest: Any, **options
         folder = Path(jax.config.values["jax_compilation_cache_dir"])
         for path in folder.glob(f"{glob.escape(found[1])}*"):
             path.unlink(missing_ok=True)
-
-
-def missing_platform() -> str | None:
-    """Why jax has no device to work on, in a sentence; `None` if it has one."""
-    try:
-        jax.devices()
-    except (RuntimeError, AssertionError) as error:  # of CUDA an assertion without a word
-        return _explain_platform(error)
-    return None
-
-
-def _explain_platform(error: Exception) -> str:
-    asked = {name: jax.config.values[name.lower()] for name in ("JAX_PLATFORMS", _DEPRECATED)}
-    given = " and ".join(f"{name} {value!r}" for name, value in asked.items() if value)
-    platforms = asked["JAX_PLATFORMS"]
-    try:
-        if platforms:
-            jax.config.update("jax_platforms", "")
-        there = ", ".join(backends())
-    except (RuntimeError, AssertionError):
-        return f"jax finds no device ({error})."
-    finally:
-        if platforms:
-            jax.config.update("jax_platforms", platforms)
-            clear_backends()  # else a caller's next command would run where it must not
-    return (
-        f"jax must run on a platform that is there ({there}), got {given}: unset it, or install "
-        "what jax needs for it, for CUDA by pip install 'autodecoder[cuda]'."
-    )
-
-
-#: Another name of JAX_PLATFORMS, which jax still reads.
-_DEPRECATED = "JAX_PLATFORM_NAME"
 
 
 def _machine() -> str:

@@ -15,6 +15,7 @@ from autodecoder.cli.inputs import (
     error_means,
     open_all,
 )
+from autodecoder.text import count
 
 
 def reconstruct(
@@ -90,8 +91,8 @@ def reconstruct(
         print_json({"out": str(out), "n_images": n, "n_not_reconstructed": unseen, **means})
         return False
     summary = f"; mean squared error {means['loss']:.4f}" if unseen < n else ""
-    console.print(f"{n:,} images{summary}", highlight=False)
+    console.print(f"{count(n, 'image')}{summary}", highlight=False)
     if unseen:
-        console.print(f"{unseen:,} images without a pixel that counts: not reconstructed")
+        console.print(f"{count(unseen, 'image')} without a pixel that counts: not reconstructed")
     console.print(f"Results in {out}", highlight=False)
     return False

@@ -30,6 +30,7 @@ from autodecoder.config import (
 )
 from autodecoder.errors import ConfigError
 from autodecoder.paths import user_path
+from autodecoder.text import count
 
 _DATA = Group("Images", sort_key=1)
 _DECODER = Group("Decoder", sort_key=2)
@@ -209,8 +210,9 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
     n_runs = study.search.n_trials * study.executions_per_trial
     if n_runs > _MANY_RUNS and not flags.yes:
         raise ConfigError(
-            f"the search has {study.search.n_trials} trials of {study.executions_per_trial} "
-            f"executions, {n_runs} runs in all; give --yes to begin it."
+            f"the search has {count(study.search.n_trials, 'trial')} of "
+            f"{count(study.executions_per_trial, 'execution')}, {n_runs:,} runs in all; give --yes "
+            "to begin it."
         )
     return Asked(study, folder, flags.storage, flags.reset_training, flags.wait)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from autodecoder.cli.console import console, count, describe, wide_console
+from autodecoder.cli.console import console, describe, wide_console
 from autodecoder.config import OWN_SOURCES, StudyConfig, differences, format_value, to_dict
 from autodecoder.data.overview import Overview
 from autodecoder.study import Study, Trial
 from autodecoder.study.results import COMPLETE, FAILED, format_score
-from autodecoder.text import legible
+from autodecoder.text import count, legible
 
 _N_SHOWN = 10
 _METRICS = ("loss", "val_loss", "fresh_val_loss")
@@ -41,7 +41,7 @@ def print_study(study: Study) -> None:
             format_score(trial),
             *(_number(trial.last(metric)) for metric in metrics),
             _epochs(trial),
-            f"{sum(e.seconds for e in trial.executions):.1f}",
+            _seconds(trial),
             _ended(trial),
         )
     wide_console().print(table)
@@ -51,12 +51,13 @@ def print_study(study: Study) -> None:
     if failed:
         console.print(f"{count(failed, 'trial')} failed: no finite {study.metric}, or no memory.")
     if done + failed < total and config.search.sampler != "random":
-        console.print(f"{done + failed} of {total} trials have ended.")
-    seconds = sum(e.seconds for trial in study.trials for e in trial.executions)
-    epochs = sum(e.epochs for trial in study.trials for e in trial.executions)
-    if epochs:
+        console.print(f"{done + failed} of {count(total, 'trial')} ended.")
+    timed = [e for trial in study.trials for e in trial.executions if e.epochs and e.seconds]
+    if timed:
+        seconds, epochs = sum(e.seconds for e in timed), sum(e.epochs for e in timed)
         console.print(
-            f"{epochs} epochs in {seconds:.1f} s ({seconds / epochs:.3g} s each)", highlight=False
+            f"{count(epochs, 'epoch')} in {seconds:.1f} s ({seconds / epochs:.3g} s each)",
+            highlight=False,
         )
 
 
@@ -187,6 +188,12 @@ def _number(value: float) -> str:
 def _epochs(trial: Trial) -> str:
     epochs = sorted({execution.epochs for execution in trial.executions})
     return str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]}–{epochs[-1]}"
+
+
+def _seconds(trial: Trial) -> str:
+    """None where another process is still at work, which alone knows."""
+    seconds = sum(execution.seconds for execution in trial.executions)
+    return f"{seconds:.1f}" if seconds else "–"
 
 
 def _ended(trial: Trial) -> str:

@@ -150,8 +150,8 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
 
 def _left(folder: Path, n_open: int, reset: bool) -> str:
     """What to do about trials that have not ended, though this process found none to run."""
-    from autodecoder.cli.console import count
     from autodecoder.study.locks import living_workers, tell_worker
+    from autodecoder.text import count
 
     again = f"run this again{_without_reset(reset)}"
     others = [tell_worker(worker) for worker in living_workers(folder)]

@@ -6,8 +6,12 @@ import re
 from collections.abc import Iterator
 
 import jax
+from jax.extend.backend import backends, clear_backends
 
 from autodecoder.errors import ConfigError
+
+#: Another name of JAX_PLATFORMS, which jax still reads.
+_DEPRECATED = "JAX_PLATFORM_NAME"
 
 #: The process that runs programs here; one that is forked off it has a copy of this number.
 _process: int | None = None
@@ -30,11 +34,14 @@ def own_switches() -> Iterator[None]:
     Raises
     ------
     ConfigError
-        If `jax_transfer_guard` forbids arrays to be moved to or from the device; in a process that
-        was forked off one that has run programs, whose threads it lacks and would wait for.
+        If jax has no device to work on; if `jax_transfer_guard` forbids arrays to be moved to or
+        from it; in a process that was forked off one that has run programs, whose threads it lacks
+        and would wait for.
     """
     global _process
-    _process = os.getpid() if _process is None else _process
+    if _process is None:
+        check_device()
+        _process = os.getpid()
     if _process != os.getpid():
         raise ConfigError(
             "a process must be started afresh to run programs of jax, but this one was forked off "
@@ -63,3 +70,37 @@ def own_switches() -> Iterator[None]:
                 f"(jax_transfer_guard) or one of its kind disallows {found[1]} transfers: unset "
                 "it, or set it to allow or log."
             ) from error
+
+
+def check_device() -> None:
+    """Find a device for jax to work on.
+
+    Raises
+    ------
+    ConfigError
+        If it finds none, as where `JAX_PLATFORMS` names a platform that is not there.
+    """
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # of CUDA an assertion without a word
+        raise ConfigError(_explain_platform(error)) from error
+
+
+def _explain_platform(error: Exception) -> str:
+    asked = {name: jax.config.values[name.lower()] for name in ("JAX_PLATFORMS", _DEPRECATED)}
+    given = " and ".join(f"{name} {value!r}" for name, value in asked.items() if value)
+    platforms = asked["JAX_PLATFORMS"]
+    try:
+        if platforms:
+            jax.config.update("jax_platforms", "")
+        there = ", ".join(backends())
+    except (RuntimeError, AssertionError):
+        return f"jax finds no device ({error})."
+    finally:
+        if platforms:
+            jax.config.update("jax_platforms", platforms)
+            clear_backends()  # else the next call would run where it must not
+    return (
+        f"jax must run on a platform that is there ({there}), got {given}: unset it, or install "
+        "what jax needs for it, for CUDA by pip install 'autodecoder[cuda]'."
+    )

@@ -111,8 +111,8 @@ class IdxSource:
             labels = parse_idx(read_maybe_gzipped(label_path), n_axes=1, name=str(label_path))
             if len(images) != len(labels):
                 raise DataError(
-                    f"{label_path} must hold one label for each of the {len(images)} images in "
-                    f"{image_path.name}, got {len(labels)}."
+                    f"{label_path} must hold one label for each image in "
+                    f"{image_path.name} ({len(images)}), got {len(labels)}."
                 )
             n_classes = len(self.class_names)
             if len(labels) and labels.max() >= n_classes:

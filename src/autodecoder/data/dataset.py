@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int, Shaped, UInt8
 
 from autodecoder.brief import brief
 from autodecoder.errors import DataError
+from autodecoder.text import count
 
 _BLOCK = 4096
 
@@ -53,13 +54,13 @@ class ImageSet:
             )
         if len(self.images) != len(self.labels):
             raise DataError(
-                f"every image needs one label, got {len(self.images)} images "
-                f"and {len(self.labels)} labels."
+                f"every image needs one label, got {count(len(self.images), 'image')} "
+                f"and {count(len(self.labels), 'label')}."
             )
         if self.names is not None and len(self.names) != len(self.images):
             raise DataError(
-                f"every image needs one name, got {len(self.images)} images and "
-                f"{len(self.names)} names."
+                f"every image needs one name, got {count(len(self.images), 'image')} "
+                f"and {count(len(self.names), 'name')}."
             )
         if self.mask is not None:
             if self.mask.dtype != bool or self.mask.shape != self.images.shape:

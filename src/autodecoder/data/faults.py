@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from autodecoder.data.samples import Seen
+from autodecoder.text import count
 
 #: Largest values of types that are stored in 16 bits.
 _PARTS_OF_16_BITS = tuple(2**bits - 1 for bits in (1, 8, 10, 12, 14))
@@ -22,15 +23,15 @@ def find_faults(seen: Sequence[Seen], pixel_range: tuple[float, float] | None) -
     n_clear = sum(one.is_clear for one in seen)
     if n_clear:
         faults.append(
-            f"{n_clear} of {len(seen)} images are transparent everywhere: they are read as if they "
-            "were opaque, and as white where they are of one colour"
+            f"{n_clear} of {count(len(seen), 'image')} transparent everywhere: read as if opaque, "
+            "and as white where all is of one colour"
         )
     if pixel_range is not None:
         cut = [one for one in seen if one.is_cut]
         if cut:
             low, high = min(one.low for one in cut), max(one.high for one in cut)
             faults.append(
-                f"{len(cut)} of {len(seen)} images have pixels outside of --range "
+                f"{len(cut)} of {count(len(seen), 'image')} with pixels outside of --range "
                 f"{pixel_range[0]:g}:{pixel_range[1]:g}, from {low:g} to {high:g}: they are cut off"
             )
         return faults
@@ -42,8 +43,8 @@ def find_faults(seen: Sequence[Seen], pixel_range: tuple[float, float] | None) -
             continue
         others = len(seen) - len(of_type)
         faults.append(
-            f"{len(of_type)} images of {bits} bits hold no value above {high:g}, so they are read "
+            f"{count(len(of_type), 'image')} of {bits} bits without a value above {high:g}, read "
             f"as nearly black: --range 0:{part} makes {part} white"
-            + (f", in the {others} others too" if others else "")
+            + (f", in the {'other' if others == 1 else f'{others} others'} too" if others else "")
         )
     return faults

@@ -11,6 +11,7 @@ from autodecoder.data.decode import SUFFIXES
 from autodecoder.data.walk import Found, Key, Walk, shown
 from autodecoder.data.words import HELD_OUT, TRAIN
 from autodecoder.errors import DataError
+from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
 #: What such names may end in, as in `training_set` or `val2017`.
@@ -167,13 +168,21 @@ def _parts(root: Path, whole: Listing) -> tuple[str | None, str | None]:
                 *(shown(root.name), shown(used), ", ".join(map(shown, unused))),
             )
         return train[0], used
-    if len(train + val) > 1:
+    if len(train + val) > 1 or any(_holds_folders(whole, name) for name in train + val):
         _log.warning(
-            "%s: %s are read as classes, though named like parts of a split: that takes one folder "
+            "%s: read as classes, though named like parts of a split: %s; a split takes one folder "
             "train, one or more of val, dev or test, and no others.",
             *(shown(root.name), ", ".join(map(shown, train + val))),
         )
     return None, None
+
+
+def _holds_folders(listing: Listing, name: str) -> bool:
+    """Whether all images of a class lie in folders below its own."""
+    return all(
+        len(found.path.relative_to(listing.root / name).parts) > 1
+        for found in listing.classes[name]
+    )
 
 
 def _role(name: str) -> str:
@@ -209,7 +218,7 @@ def _apart(train: Listing, val: Listing) -> tuple[Listing, Listing]:
     rest = {name: images for name, images in rest.items() if images}
     _log.warning(
         "%s: %s in both %s and %s, %s.",
-        *(shown(train.root.parent.name), _count_files(len(shared)), shown(train.root.name)),
+        *(shown(train.root.parent.name), count(len(shared), "file"), shown(train.root.name)),
         shown(val.root.name),
         "left out of the training"
         if rest
@@ -236,7 +245,7 @@ def _tell_shared(listing: Listing) -> None:
             "it lies, or the first.",
             *(
                 shown(listing.root.name),
-                _count_files(len(shared)),
+                count(len(shared), "file"),
                 ", ".join(shared[:_NAMED]),
                 more,
             ),
@@ -313,17 +322,13 @@ def describe_files(root: Path, listings: Iterable[Listing]) -> str:
     if others:
         passed.append(f"{len(others)} passed over ({_count_suffixes(others)})")
     if n_repeated:
-        passed.append(f"{n_repeated} further names of the same")
+        passed.append(f"{count(n_repeated, 'further name')} of the same")
     total = n_images + len(others) + n_repeated
-    files = _count_files(total)
+    files = count(total, "file")
     parts = [shown(listing.root.name) for listing in listings if listing.root != root]
     if parts:
         files += f" in {' and '.join(parts)}"
     return f"{files}: {', '.join(passed)}" if passed else files
-
-
-def _count_files(n: int) -> str:
-    return "1 file" if n == 1 else f"{n:,} files"
 
 
 def _count_suffixes(suffixes: Iterable[str]) -> str:

@@ -2,20 +2,24 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from autodecoder.encoding import decode_text
 from autodecoder.errors import DataError
+from autodecoder.text import count, told
 
 FILE = "images.csv"
 _COLUMNS = ["set", "index", "name", "class"]
 _SETS = ("train", "val")
 #: Bytes of a line, at most: a path has 4096, each of them up to three in UTF-8.
 _LONGEST = 16_384
+#: Letters of a name that is given, at most, of up to four bytes and twice where they are quotes.
+_LONGEST_NAME = _LONGEST // 8
 #: Digits of a row number.
 _DIGITS = 18
 
@@ -25,6 +29,26 @@ class Named(NamedTuple):
 
     names: Shaped[np.ndarray, " n"] | None
     labels: Int[np.ndarray, " n"] | None
+
+
+def as_names(name: str, names: Any, n: int) -> Shaped[np.ndarray, " n"]:
+    """Names of `n` images from any sequence: whole numbers if all are, else text.
+
+    Raises
+    ------
+    DataError
+        If they are not `n`, or one is too long for a table.
+    """
+    given = [] if isinstance(names, str | bytes) or not isinstance(names, Iterable) else [*names]
+    if len(given) != n or getattr(names, "ndim", 1) > 1:
+        raise DataError(
+            f"{name} must be {count(n, 'name')}, one for each image, got {told(names)}."
+        )
+    words = [str(one) for one in given]
+    for word in words:
+        if len(word) > _LONGEST_NAME:
+            raise DataError(f"{name} must have {_LONGEST_NAME} letters or fewer, got {told(word)}.")
+    return _as_array(words)
 
 
 def format_names(train: Named, val: Named, class_names: Sequence[str]) -> bytes:
@@ -59,7 +83,7 @@ def read_names(
             content = file.read(most + 1)
         if len(content) > most:
             raise DataError(f"{path} is damaged: it is longer than a table of such sets can be.")
-        found = _parse(content.decode("utf-8"))
+        found = _parse(decode_text(content, path))
     except (OSError, ValueError, csv.Error) as error:
         if isinstance(error, DataError):
             raise
@@ -67,7 +91,8 @@ def read_names(
     for part, n in zip(_SETS, (n_train, n_val), strict=True):
         if found[part] and len(found[part]) != n:
             raise DataError(
-                f"{path} is damaged: it names {len(found[part])} images of {part} instead of {n}."
+                f"{path} is damaged: it names {count(len(found[part]), 'image')} of {part} "
+                f"instead of {n}."
             )
     train, val = (_as_array(found[part]) if found[part] else None for part in _SETS)
     return train, val

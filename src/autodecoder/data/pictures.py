@@ -24,6 +24,7 @@ from autodecoder.data.splits import choose, note_own_validation
 from autodecoder.data.storage import allocate
 from autodecoder.data.walk import shown
 from autodecoder.errors import DataError
+from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
 #: Images that a thread takes at once.
@@ -250,8 +251,8 @@ def _check_some(
 ) -> None:
     if len(pictures) == 0:
         raise DataError(
-            f"{name} has no image to train on, or none to validate with: of {n_found} files "
-            f"{_list(failures)} cannot be read."
+            f"{name} has no image to train on, or none to validate with: of "
+            f"{count(n_found, 'file')} {_list(failures)} cannot be read."
         )
 
 
@@ -338,7 +339,7 @@ def _in_threads(
 
 
 def _tell(failures: Sequence[tuple[str, str]], name: str, n_found: int, *, strict: bool) -> None:
-    which = f"{len(failures)} of {n_found} files cannot be read: {_list(failures)}"
+    which = f"{len(failures)} of {count(n_found, 'file')} cannot be read: {_list(failures)}"
     if strict:
         raise DataError(f"{name}: {which}; without --strict they are left out.")
     _log.warning("%s: %s; left out.", name, which)

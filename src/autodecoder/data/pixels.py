@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Float32, Int32, Num, Shaped
 
 from autodecoder.data.carriers import as_array
 from autodecoder.errors import DataError
+from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
 
@@ -208,7 +209,7 @@ def as_mask(mask: Any, n: int, image_shape: tuple[int, int, int]) -> Shaped[np.n
     if mask.shape in ((height, width), (height, width, channels), (height * width * channels,)):
         mask = mask[None]
     if mask.shape[:1] not in ((n,), (1,)):
-        raise DataError(f"mask must be for {n} images or for one, got {_shape(mask)}.")
+        raise DataError(f"mask must be for {count(n, 'image')} or for one, got {_shape(mask)}.")
     if mask.shape[1:] in ((height, width), (height, width, 1)):
         pixels = mask.reshape(len(mask), height, width, 1)
         mask = np.broadcast_to(pixels, (len(mask), *image_shape))
@@ -258,7 +259,7 @@ def as_labels(name: str, labels: Any, n: int) -> Int32[np.ndarray, " n"]:
     most = np.iinfo(np.int32).max
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise DataError(
-            f"{name} must be {n} whole numbers, got {labels.dtype} of {_shape(labels)}."
+            f"{name} must be {count(n, 'whole number')}, got {labels.dtype} of {_shape(labels)}."
         )
     if n and not 0 <= int(labels.min()) <= int(labels.max()) <= most:
         raise DataError(

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from autodecoder.data.words import HELD_OUT
 from autodecoder.data.words import TRAIN as TRAIN_WORDS
 from autodecoder.errors import DataError
+from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
 TRAIN, VAL, UNUSED = 0, 1, 2
@@ -266,8 +267,8 @@ def _to_parts(rows: Sequence[_Line], values: Sequence[str], path: Path) -> list[
             raise DataError(f"{path} must have an image {name}, but has none{remedy}.")
     if others := present[1:]:
         _log.warning(
-            "%s: %d images of %s are not used, since %s is the validation set.",
-            *(path, parts.count(UNUSED), " and ".join(others), present[0]),
+            "%s: %s of %s not used, since %s is the validation set.",
+            *(path, count(parts.count(UNUSED), "image"), " and ".join(others), present[0]),
         )
     return parts
 

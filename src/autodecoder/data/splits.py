@@ -11,6 +11,7 @@ from autodecoder.config import DataConfig
 from autodecoder.data.dataset import Dataset, ImageSet
 from autodecoder.data.split_file import TRAIN, VAL, Split, hold_out_groups
 from autodecoder.errors import ConfigError, DataError
+from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
 _Source = TypeVar("_Source")
@@ -106,7 +107,8 @@ def choose(
             train, val = _cut_as_given(labels, given, val_fraction, seed)
         if len(train) == 0:
             raise DataError(
-                f"val_fraction {val_fraction:g} leaves none of {len(labels)} images to train on."
+                f"val_fraction {val_fraction:g} leaves none of {count(len(labels), 'image')} to "
+                "train on."
             )
     if examples_frac in (0, 1):
         return train, val

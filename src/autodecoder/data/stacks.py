@@ -112,7 +112,10 @@ def _labels(
     if not present:
         return [np.zeros(count, np.int32) for count in counts], ("images",)
     if len(present) < len(given):
-        raise DataError(f"{path} must hold both labels and val_labels, or neither, but holds one.")
+        raise DataError(
+            f"{path} must hold labels for training and for validation images, or for neither, but "
+            "holds them for one."
+        )
     tables = [x for x, count in zip(present, counts, strict=True) if _is_table(x, count)]
     if not all(map(_one_hot, tables)):
         sides = " × ".join(map(str, tables[0].shape))

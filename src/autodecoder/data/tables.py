@@ -11,9 +11,15 @@ from jaxtyping import Float
 
 from autodecoder.encoding import decode_text
 from autodecoder.errors import DataError
+from autodecoder.text import count
 
 #: What may stand between numbers; where it is not a comma, a comma may be the decimal point.
 _DELIMITERS = (",", ";", "\t", " ")
+#: Digits in groups of three, by more marks than a decimal point can be: 1.234,5 and 1 234 567.
+_GROUPS = re.compile(
+    r"\s*[-+]?\d{1,3}(?:([.,])\d{3}(?:\1\d{3})*(?!\1)[.,]\d+|([.,])\d{3}(?:\2\d{3})+"
+    r"|(['’\s])\d{3}(?:\3\d{3})*(?:[.,]\d+)?)\s*\Z"
+)
 
 
 def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarray, "n columns"]]:
@@ -42,13 +48,11 @@ def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarra
         lines = _split(text, delimiter)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no text in UTF-8 ({error.reason}); save it so.") from error
     except csv.Error as error:
         raise DataError(f"{path} is no table of numbers by commas ({error}).") from error
     number = _number if delimiter == "," else _number_by_comma
     header: list[str] = []
-    if lines and any(number(field) is None for field in lines[0][1]):
+    if lines and not _are_numbers(lines[0][1], number):
         header = [name.strip() for name in lines.pop(0)[1]]
     if not lines:
         raise DataError(f"{path} holds no line of numbers.")
@@ -59,12 +63,15 @@ def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarra
     table = np.empty((len(lines), len(chosen)))
     for i, (line, fields) in enumerate(lines):
         if len(fields) != width:
-            columns = "column" if width == 1 else "columns"
-            raise DataError(f"{path}: line {line} must have {width} {columns}, got {len(fields)}.")
+            wanted = count(width, "column")
+            raise DataError(f"{path}: line {line} must have {wanted}, got {len(fields)}.")
         for to, k in enumerate(chosen):
             value = number(fields[k])
             if value is None:
-                raise DataError(f"{path}: line {line} must hold numbers, got {fields[k][:100]!r}.")
+                marks = " without marks between thousands" if _GROUPS.match(fields[k]) else ""
+                raise DataError(
+                    f"{path}: line {line} must hold numbers{marks}, got {fields[k][:100]!r}."
+                )
             table[i, to] = value
     return header, table
 
@@ -92,16 +99,20 @@ def _delimiter(text: str) -> str:
 
 
 def _are_numbers(fields: list[str], number: Callable[[str], float | None]) -> bool:
-    return any(fields) and all(number(field) is not None for field in fields)
+    """Whether a line is of numbers, be it of such that are refused later."""
+    return any(fields) and all(
+        number(field) is not None or _GROUPS.match(field) for field in fields
+    )
 
 
 def _refuse_both(lines: list[tuple[int, list[str]]], path: Path) -> None:
     """Refuse points beside commas, either of which may be the decimal point."""
-    marks = {mark: [n for n, fields in lines if any(mark in f for f in fields)] for mark in ",."}
+    single = [(n, [f for f in fields if not _GROUPS.match(f)]) for n, fields in lines]
+    marks = {mark: [n for n, fields in single if any(mark in f for f in fields)] for mark in ",."}
     if all(marks.values()):
         raise DataError(
-            f"{path} must have one decimal point, but has a comma in line {marks[','][0]} and a "
-            f"point in line {marks['.'][0]}."
+            f"{path} must have one decimal point and no marks between thousands, but has a comma "
+            f"in line {marks[','][0]} and a point in line {marks['.'][0]}."
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from autodecoder._version import __version__
 from autodecoder.config import format_arch
 from autodecoder.model.model import Model
-from autodecoder.text import legible
+from autodecoder.text import count, legible
 
 _LIBRARIES = ("jax", "numpy", "equinox", "optax", "safetensors")
 
@@ -58,8 +58,8 @@ def model_facts(model: Model) -> dict[str, Any]:
         "fingerprint of the data": about.get("data_fingerprint"),
         "one sample": shape,
         "scaling": _SCALERS[model.scaler],
-        "decoder": f"{config.latent_dims} latent dimensions, then {format_arch(config.arch)}, "
-        f"{config.activation}{_options(config)}",
+        "decoder": f"{count(config.latent_dims, 'latent dimension')}, then "
+        f"{format_arch(config.arch)}, {config.activation}{_options(config)}",
         "weights": f"{count_weights(model):,}",
         "latents": f"{len(model.latents):,} of training, {len(model.val_latents):,} of validation",
         "epoch": about.get("epoch"),

@@ -44,6 +44,7 @@ from autodecoder.model.card import describe_model, last_metrics, library_version
 from autodecoder.model.model import Model
 from autodecoder.model.tables import Standardization
 from autodecoder.paths import user_path
+from autodecoder.text import count
 
 FILES = ("config.json", "decoder.safetensors", "latents.safetensors", NAMES, "README.md")
 
@@ -240,7 +241,9 @@ def _format_names(model: Model, found: Mapping[str, np.ndarray]) -> bytes | None
     for part, names in (("train", model.names), ("val", model.val_names)):
         n = len(found[part])
         if names is not None and len(names) != n:
-            raise DataError(f"names must be one for each of {n} latents, got {len(names)}.")
+            raise DataError(
+                f"names must be one for each of {count(n, 'latent')}, got {len(names)}."
+            )
         names = None if names is None else np.asarray(names)
         parts.append(Named(names, found.get(f"{part}_labels")))
     if all(part.names is None for part in parts):

@@ -31,6 +31,7 @@ from autodecoder.core.switches import own_switches
 from autodecoder.core.watch import DIVERGED
 from autodecoder.data.carriers import as_array
 from autodecoder.data.dataset import fingerprint_arrays
+from autodecoder.data.names import as_names
 from autodecoder.data.pixels import (
     PixelRange,
     as_images,
@@ -61,6 +62,8 @@ def fit_model(
     val_images: Any = None,
     labels: Any = None,
     val_labels: Any = None,
+    names: Any = None,
+    val_names: Any = None,
     seed: int = 0,
     report: Callable[[int, float], None] | None = None,
 ) -> Model:
@@ -95,6 +98,8 @@ def fit_model(
         Like `images`; their latents move along, under the co-trained protocol.
     labels, val_labels : (n,) integers, optional
         Kept with the model; the fit does not look at them.
+    names, val_names : (n,) text or integers, optional
+        What images are known by, kept likewise: the explorer and the page show them.
     seed : int
         From 0 to 4294967295; everything random follows from it.
     report : callable, optional
@@ -108,7 +113,7 @@ def fit_model(
     Raises
     ------
     DataError
-        If images or labels are of another shape, dtype or range than said above.
+        If images, labels or names are of another shape, dtype or range than said above.
     ConfigError
         If a setting breaks its rule, or the loss is no longer finite: the learning rate is too
         large.
@@ -137,6 +142,8 @@ def fit_model(
     labels = None if labels is None else as_labels("labels", labels, len(rows))
     if val_labels is not None:
         val_labels = as_labels("val_labels", val_labels, len(val_rows))
+    names = None if names is None else as_names("names", names, len(rows))
+    val_names = None if val_names is None else as_names("val_names", val_names, len(val_rows))
     batch_size = min(fit.batch_size, len(rows))
     if decoder.normalisation == "batch" and batch_size == 1:
         raise ConfigError(
@@ -184,6 +191,8 @@ def fit_model(
         val_latents=np.asarray(end.val_latents),
         labels=labels,
         val_labels=val_labels,
+        names=names,
+        val_names=val_names,
         history={name: values for name, values in history.items() if np.isfinite(values).any()},
         standardization=standardization,
         pixel_range=pixel_range,

@@ -34,7 +34,7 @@ from autodecoder.report.umap import map_latents
 from autodecoder.study import Study
 from autodecoder.study.records import execution_folder
 from autodecoder.study.results import format_score
-from autodecoder.text import legible
+from autodecoder.text import count, legible
 
 #: Trials told at most, the best ones.
 _MOST_TRIALS = 50
@@ -211,7 +211,8 @@ def _umap(model: Model) -> _Picture:
         places,
         _labels(model, model.labels)[rows],
         class_names(model) or ["images"],
-        title=f"{len(rows):,} training latents of {model.latent_dims} dimensions, by UMAP",
+        title=f"{count(len(rows), 'training latent')} of "
+        f"{count(model.latent_dims, 'dimension')}, by UMAP",
         names=("UMAP 1", "UMAP 2"),
     )
     return _drawn("A map of the latents", "latents mapped to two dimensions by UMAP", figure)
@@ -239,14 +240,12 @@ def _json(packed: dict[str, Any]) -> str:
 def _lead(study: Study) -> str:
     data = study.about.get("data")
     name = data.get("name") if isinstance(data, dict) else None
-    epochs = sum(execution.epochs for trial in study.trials for execution in trial.executions)
-    seconds = sum(execution.seconds for trial in study.trials for execution in trial.executions)
+    executions = [execution for trial in study.trials for execution in trial.executions]
+    timed = [execution for execution in executions if execution.seconds]
+    epochs, seconds = sum(e.epochs for e in timed), sum(e.seconds for e in timed)
     dataset = legible(name or study.config.data.dataset)
-    return (
-        f"{dataset}; {len(study.trials)} {'trial' if len(study.trials) == 1 else 'trials'}, "
-        f"{epochs:,} epochs in {seconds:,.0f} s; "
-        f"autodecoder {__version__}."
-    )
+    work = f", {count(epochs, 'epoch')} in {seconds:,.0f} s" if timed else ""
+    return f"{dataset}; {count(len(study.trials), 'trial')}{work}; autodecoder {__version__}."
 
 
 def _trials(study: Study) -> dict[str, Any]:

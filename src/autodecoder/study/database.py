@@ -154,7 +154,7 @@ def _explain(error: Exception, where: str) -> str:
             f"the storage {where} needs a database driver that is not installed "
             f"({cause.__cause__ or cause}); for PostgreSQL: pip install 'autodecoder[postgresql]'."
         )
-    reason = " ".join(str(getattr(cause, "orig", None) or cause).split()).rstrip(".")
+    reason = " ".join(str(getattr(cause, "orig", None) or cause).split()).rstrip(".?")
     if re.search("malformed|not a database", reason):
         return (
             f"{where} is damaged ({reason}). Move it away and give the same command again: the "

@@ -7,6 +7,7 @@ from typing import Any
 from autodecoder.config import StudyConfig
 from autodecoder.data import Dataset, load_configured
 from autodecoder.errors import ConfigError
+from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +31,9 @@ def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
     largest = max(sizes) if isinstance(sizes, tuple) else sizes.high
     n = len(dataset.train)
     if largest > n:
-        _log.warning("batch_size %g exceeds the %d training images: all are one batch.", largest, n)
+        _log.warning(
+            "batch_size %g exceeds the %s: all are one batch.", largest, count(n, "training image")
+        )
     space: Any = config.search.space
     norms = space.get("norm") or space.get("batch_norm", (config.decoder.batch_norm,))
     if n == 1 and ({True, "batch"} & set(norms)):

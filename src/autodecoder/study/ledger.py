@@ -37,6 +37,7 @@ from autodecoder.study.locks import (
 from autodecoder.study.records import read_trial_files
 from autodecoder.study.results import COMPLETE, FAILED, Trial
 from autodecoder.study.space import distributions, make_sampler, planned_trials, to_values
+from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
 
@@ -305,7 +306,9 @@ class Ledger:
                 )
             )
         if lost:
-            _log.warning("%d trials were read back from the folder into the storage", len(lost))
+            _log.warning(
+                "read back from the folder into the storage: %s", count(len(lost), "trial")
+            )
 
     def _warn_of_lost_files(self, there: set[str]) -> None:
         ended = {t.user_attrs.get("id") for t in self._trials() if t.state.is_finished()}

@@ -18,6 +18,7 @@ from autodecoder.model import Model
 from autodecoder.study.checkpoint import Outcome
 from autodecoder.study.observer import RunInfo
 from autodecoder.study.space import to_parameter
+from autodecoder.text import count
 
 
 def make_model(snapshot: Snapshot, info: RunInfo, dataset: Dataset, config: StudyConfig) -> Model:
@@ -65,7 +66,7 @@ def shown_model(
     assert shown is not None  # the caller has looked
     for latents in (shown.train_latents, shown.val_latents):
         if latents.ndim != 2 or latents.shape[1] != decoder.latent_dims:
-            raise ValueError(f"its latents are not of {decoder.latent_dims} dimensions")
+            raise ValueError(f"its latents are not of {count(decoder.latent_dims, 'dimension')}")
     output = SCALINGS[config.data.scaler].output_activation
     like = jax.eval_shape(lambda: init_decoder(jax.random.key(0), decoder, image_shape, output))
     return Model(

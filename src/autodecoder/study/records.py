@@ -14,7 +14,7 @@ from autodecoder.errors import ConfigError, DataError
 from autodecoder.files import read_json, refuse_special, write_file, write_json
 from autodecoder.study.results import STATES, UNFINISHED, Execution, Trial
 from autodecoder.study.space import to_parameter, to_values
-from autodecoder.text import told
+from autodecoder.text import count, told
 
 #: What every `trial.json` must hold.
 _FIELDS = {
@@ -113,14 +113,14 @@ def read_trials(folder: Path, config: StudyConfig, trial_id: str = "*") -> Itera
                 if execution.status != UNFINISHED and execution.epochs != about["epochs"]:
                     where = execution_folder(folder, content["id"], k) / "history.csv"
                     raise DataError(
-                        f"{where} is damaged: it has {execution.epochs} epochs instead of "
+                        f"{where} is damaged: it has {count(execution.epochs, 'epoch')} instead of "
                         f"{about['epochs']}."
                     )
                 executions.append(execution)
             if set(content["values"]) != set(config.search.space):
                 raise ValueError("its values are not those of the search space")
             if len(executions) != config.executions_per_trial:
-                raise ValueError(f"it has {len(executions)} executions")
+                raise ValueError(f"it has {count(len(executions), 'execution')}")
             yield Trial(
                 content["id"],
                 content["number"],

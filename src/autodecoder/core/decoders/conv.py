@@ -45,6 +45,7 @@ from autodecoder.core.decoders.operators import (
     Upsample,
 )
 from autodecoder.errors import ConfigError
+from autodecoder.text import count
 
 #: Taps of a kernel that touch one output.
 _TAPS = 4
@@ -176,10 +177,11 @@ def grid_size(arch: Arch, image_shape: tuple[int, int, int]) -> tuple[int, int]:
     height, width, _ = image_shape
     doublings = len(arch.widths)
     if 2 ** (doublings - 1) >= max(height, width):
-        most = max(1, math.ceil(math.log2(max(height, width))))
+        most = math.ceil(math.log2(max(height, width)))
+        remedy = f"name {count(most, 'width')} at most" if most else "a dense one is for one pixel"
         raise ConfigError(
-            f"arch {arch} doubles a grid {doublings} times, beyond images of {height} × {width}: "
-            f"name at most {most} channels."
+            f"arch {arch} doubles a grid {count(doublings, 'time')}, beyond images of {height} × "
+            f"{width}: {remedy}."
         )
     return -(-height // 2**doublings), -(-width // 2**doublings)
 

@@ -385,7 +385,7 @@
     const images = await decodeAll(found.way);
     const error = `mean squared error ${found.loss.toFixed(4)}${isTable ? "" : `, PSNR ${found.psnr.toFixed(1)} dB`}`;
     const over = mask === null ? "" : " over what is seen";
-    $("found").textContent = `${error}${over}; ${found.steps} steps${found.converged ? "" : ", not converged"}`;
+    $("found").textContent = `${error}${over}; ${found.steps} ${found.steps === 1 ? "step" : "steps"}${found.converged ? "" : ", not converged"}`;
     showSearch(found.way, images, mine); // beside which a next one may be asked for
   }
 
