@@ -14,6 +14,7 @@ from autodecoder.core import infer
 from autodecoder.core.decoders import Decoder, decode, init_decoder
 from autodecoder.core.fit import Images, RunState
 from autodecoder.core.infer import Inference, InferencePlan, infer_latents, plan_inference
+from autodecoder.core.losses import Criterion, reconstruction_loss
 from autodecoder.core.scaling import scale_pixels, to_unit
 from autodecoder.core.starts import start_names
 
@@ -377,3 +378,28 @@ def test_a_decoder_that_is_not_finite_yields_no_loss(trained) -> None:
 def test_the_solver_follows_from_the_length_of_latents(dims: int, method: str) -> None:
     assert InferConfig().method_for(dims) == method
     assert InferConfig(method="adam").method_for(dims) == "adam"
+    assert InferConfig().method_for(dims, "laplacian") == "adam"
+    assert InferConfig(method="lm").method_for(dims, "laplacian") == "lm"
+
+
+@pytest.mark.parametrize("method", ["lm", "lbfgs"])
+def test_cross_entropy_is_minimised_by_the_same_methods(method: str) -> None:
+    decoder, latents, images = drawn(3, 20)
+    decoder = replace(decoder, output_activation="sigmoid")
+    criterion = Criterion("bce")
+    found = {}
+    for name in (method, "adam"):
+        plan = plan_inference(
+            decoder,
+            latents,
+            scaler="zero_one",
+            config=InferConfig(method=name),
+            key=jax.random.key(0),
+            criterion=criterion,
+        )
+        place = infer_latents(plan, images).latents
+        outputs, targets = decode(decoder, jnp.asarray(place)), scale_pixels(images, "zero_one")
+        found[name] = np.asarray(reconstruction_loss(outputs, targets, criterion))
+        by_square = np.asarray(reconstruction_loss(outputs, targets, Criterion()))
+    np.testing.assert_allclose(found[method].mean(), found["adam"].mean(), rtol=1e-3)
+    assert found[method].mean() > 2 * by_square.mean()  # it is another loss

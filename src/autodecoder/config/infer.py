@@ -37,7 +37,8 @@ class InferConfig:
     method: str = setting(
         "auto",
         "Solver: lm, Levenberg-Marquardt with quasi-Newton updates; lbfgs, limited-memory "
-        f"quasi-Newton; adam; auto, lm up to {_LM_DIMS} dimensions, then lbfgs.",
+        f"quasi-Newton; adam; auto, lm up to {_LM_DIMS} dimensions, then lbfgs; adam for the loss "
+        "laplacian.",
     )
     starts: tuple[str, ...] = setting(
         ("nearest",),
@@ -104,10 +105,12 @@ class InferConfig:
                 f"infer.starts: grid is for latents of 2 dimensions, got {latent_dims}."
             )
 
-    def method_for(self, latent_dims: int) -> str:
-        """The solver for latents of a length."""
+    def method_for(self, latent_dims: int, loss: str = "mse") -> str:
+        """The solver for latents of a length, under a reconstruction loss."""
         if self.method != "auto":
             return self.method
+        if loss == "laplacian":  # its kinks hold up those that build a quadratic model
+            return "adam"
         return "lm" if latent_dims <= _LM_DIMS else "lbfgs"
 
     def steps_for(self, method: str) -> int:

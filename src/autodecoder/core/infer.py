@@ -70,6 +70,16 @@ class InferencePlan(eqx.Module):
     criterion: Criterion = eqx.field(static=True, default=SQUARED)
 
     @property
+    def method(self) -> str:
+        """The solver."""
+        return self.config.method_for(len(self.mean), self.criterion.loss)
+
+    @property
+    def n_steps(self) -> int:
+        """The most steps that it takes."""
+        return self.config.steps_for(self.method)
+
+    @property
     def task(self) -> Task:
         numbers = (self.config.prior, self.config.tolerance)
         prior, tolerance = (jnp.asarray(number, jnp.float32) for number in numbers)
@@ -199,7 +209,7 @@ def infer_latents(
         raise ConfigError("infer.starts must name at least one start where none is given.")
     if len(images) == 0:
         return _nothing(dims)
-    method = plan.config.method_for(dims)
+    method = plan.method
     block_size = plan.config.block_size_for(accelerator=_on_accelerator())
     passes = dims if method == "lm" else 1
     kept = {"lm": dims**2, "lbfgs": 2 * MEMORY * dims, "adam": dims}[method]
@@ -228,10 +238,6 @@ def _look_away(_latents: Any) -> None:
     """Watch nothing."""
 
 
-def _n_steps(plan: InferencePlan) -> int:
-    return plan.config.steps_for(plan.config.method_for(len(plan.mean)))
-
-
 def _on_accelerator() -> bool:
     return jax.default_backend() != "cpu"
 
@@ -242,7 +248,7 @@ def _find_by_steps(
     """By quasi-Newton steps: those that have converged are left behind on the way, so that the
     slow ones do not hold up the others. On an accelerator they are not: to send what all images
     keep to and fro takes longer than the steps do."""
-    n_steps, task = _n_steps(plan), plan.task
+    n_steps, task = plan.n_steps, plan.task
     whole = _on_accelerator() and watch is _look_away
     everyone = np.arange(len(images))
     search, start = by_blocks(
@@ -308,10 +314,10 @@ def _begin(
     """Place the starts of a block, and let those of an image race where there are several."""
     problem, places, n_starts = _place(plan, images, weights, given)
     tolerance = plan.task.tolerance
-    begin = begin_search if plan.config.method_for(len(plan.mean)) == "lm" else begin_lbfgs
+    begin = begin_search if plan.method == "lm" else begin_lbfgs
     search = begin(problem, places, tolerance)
     if n_starts > 1:
-        search = _go_on(problem, search, min(_RACE_STEPS, _n_steps(plan)), tolerance)
+        search = _go_on(problem, search, min(_RACE_STEPS, plan.n_steps), tolerance)
     return _keep_best(search, search.value, n_starts)
 
 
@@ -347,10 +353,9 @@ def _run_adam(
     plan: InferencePlan, images: Array, weights: Array | None, given: Array | None
 ) -> _Found:
     problem, places, n_starts = _place(plan, images, weights, given)
-    n_steps = plan.config.steps_for("adam")
-    latents, values = adam(problem, places, n_steps, plan.config.step_size * plan.spread)
+    latents, values = adam(problem, places, plan.n_steps, plan.config.step_size * plan.spread)
     latents, best = _keep_best(latents, values, n_starts)
-    return _Found(latents, jnp.full_like(best, n_steps), jnp.zeros_like(best, bool), best)
+    return _Found(latents, jnp.full_like(best, plan.n_steps), jnp.zeros_like(best, bool), best)
 
 
 @jax.jit
@@ -394,6 +399,7 @@ def _problem(task: Task, images: Array, weights: Array | None) -> Problem:
 
 
 def _nothing(dims: int) -> Inference:
-    errors = Errors(*(np.zeros(0, np.float32) for _ in Errors._fields))
+    none = np.zeros(0, np.float32)
     counts = np.zeros(0, np.int32)
-    return Inference(np.zeros((0, dims), np.float32), errors, counts, counts.astype(bool), counts)
+    latents = np.zeros((0, dims), np.float32)
+    return Inference(latents, Errors(none, none, none), counts, counts.astype(bool), counts)
