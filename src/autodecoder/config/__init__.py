@@ -7,6 +7,7 @@ compilation, are no part of it.
 
 from autodecoder.config.arch import (
     KINDS,
+    OWN,
     Arch,
     arch_kind,
     arch_widths,
@@ -82,6 +83,7 @@ __all__ = [
     "LEARNING_RATE_GRID",
     "METRICS",
     "METRIC_ALIASES",
+    "OWN",
     "OWN_SOURCES",
     "RECIPES",
     "RECIPE_BATCH_NORM",
