@@ -9,19 +9,30 @@ does not depend on them.
 """
 
 import argparse
+import math
 import os
 import platform
 import statistics
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from autodecoder.config import DecoderConfig, RunConfig, fit_config, format_arch
+from autodecoder.config import (
+    Arch,
+    DecoderConfig,
+    RunConfig,
+    fit_config,
+    format_arch,
+    parse_arch,
+)
 from autodecoder.core.adam import adam_start, adam_step
+from autodecoder.core.decoders import Decoder, init_decoder
+from autodecoder.core.decoders.operators import count_multiplications
 from autodecoder.core.fit import Images
 from autodecoder.core.population import advance, init_population
 from autodecoder.core.sweep import LearningRates
@@ -42,18 +53,33 @@ class Shape:
     n_images: int = 60_000
     n_pixels: int = 784
     latent_dims: int = 2
-    arch: tuple[int, ...] = (500, 500)
+    arch: tuple[int, ...] | Arch = (500, 500)
     batch_size: int = 128
     n_runs: int = 1
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        return (self.latent_dims, *self.arch, self.n_pixels)
+    def decoder(self) -> DecoderConfig:
+        return DecoderConfig(arch=self.arch, latent_dims=self.latent_dims)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Square where it can be, as convolutions want it."""
+        channels = 3 if self.n_pixels % 3 == 0 else 1
+        side = math.isqrt(self.n_pixels // channels)
+        return (side, self.n_pixels // channels // side, channels)
+
+    @cached_property
+    def drawn(self) -> Decoder:
+        return init_decoder(jax.random.key(0), self.decoder, self.image_shape, "tanh")
 
     @property
     def n_weights(self) -> int:
-        """Of the kernels; biases are left out everywhere."""
-        return sum(a * b for a, b in zip(self.widths[:-1], self.widths[1:], strict=True))
+        return sum(array.size for array in jax.tree.leaves(self.drawn.trainable()))
+
+    @cached_property
+    def n_multiplications(self) -> int:
+        """Of an image."""
+        return count_multiplications(self.drawn.operators() or ())
 
     @property
     def n_steps(self) -> int:
@@ -62,7 +88,7 @@ class Shape:
     @property
     def flops(self) -> float:
         """Of an epoch: three matrix products for each kernel, of two operations an entry."""
-        return 6.0 * self.n_weights * self.n_steps * self.batch_size * self.n_runs
+        return 6.0 * self.n_multiplications * self.n_steps * self.batch_size * self.n_runs
 
     @property
     def adam_bytes(self) -> float:
@@ -148,10 +174,10 @@ def measure(shape: Shape) -> tuple[float, float]:
     pixels = np.tile(block, (shape.n_images // 1000, 1))
     images = Images(jnp.asarray(pixels), jnp.asarray(pixels[:1]))
     config = RunConfig(
-        DecoderConfig(arch=shape.arch, latent_dims=shape.latent_dims, batch_norm=False),
+        shape.decoder,
         fit_config("fast", latent_start="normal", batch_size=shape.batch_size, num_epochs=10),
         scaler="standard",
-        image_shape=(shape.n_pixels, 1, 1),
+        image_shape=shape.image_shape,
     )
     rates = LearningRates(*2 * (jnp.full(shape.n_runs, 1e-3),))
     key, executions = jax.random.key(0), np.arange(shape.n_runs, dtype=np.uint32)
@@ -185,7 +211,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     shapes = [shape for shape in SHAPES if shape.n_images <= options.most_images]
     if options.runs:
-        arch = tuple(int(width) for width in options.arch.split("-"))
+        arch = parse_arch(options.arch)
         shapes = [Shape(arch=arch, n_runs=int(n)) for n in options.runs.split(",")]
     for shape in shapes:
         seconds, memory = measure(shape)

@@ -12,6 +12,7 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 #: What each says at its end, or near it.
 SAYS = {
+    "coordinates.py": "saved and loaded: 0.0e+00 apart",
     "demo.py": "fresh 0.",
     "own_decoder.py": "by hand and by the package: ",
     "photographs.py": "pictures in photographs",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, no_type_check
 
+import equinox as eqx
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
@@ -51,6 +52,9 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     arch : str or sequence of int
         Widths of the decoder's hidden layers, from latents to sample: `"128-256-512"`; of images
         also `"conv:64-32"` and `"resconv:64-32"`, see `parse_arch`.
+    decoder : equinox.Module, optional
+        A decoder of your own, see `fit_model`, which maps latents of `latent_dims`; then `arch`,
+        `activation`, `batch_norm` and `dropout_rate` do not count.
     scaler : str
         `auto`: `standard` for uint8, for arrays of three or four axes and where `pixel_range` is
         given, else `standardize`. `standard`, `zero_one` and `identity` are for pixels, whole
@@ -116,6 +120,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "latent_dims": [Interval(Integral, 1, None, closed="left")],
         "arch": [str, "array-like"],
+        "decoder": [eqx.Module, None],
         "scaler": [StrOptions({"auto", "standard", "zero_one", "identity", "standardize"})],
         "pixel_range": ["array-like", None],
         "num_epochs": [Interval(Integral, 1, None, closed="left"), None],
@@ -135,6 +140,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         latent_dims: int = 2,
         *,
         arch: str | Sequence[int] = "128-256-512",
+        decoder: eqx.Module | None = None,
         scaler: str = "auto",
         pixel_range: tuple[float, float] | None = None,
         num_epochs: int | None = None,
@@ -148,6 +154,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     ) -> None:
         self.latent_dims = latent_dims
         self.arch = arch
+        self.decoder = decoder
         self.scaler = scaler
         self.pixel_range = pixel_range
         self.num_epochs = num_epochs
@@ -181,13 +188,8 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         batch_size = min(int(self.batch_size), n)
         model = fit_model(
             samples,
-            decoder=DecoderConfig(
-                arch=read_arch(self.arch),
-                latent_dims=int(self.latent_dims),
-                activation=self.activation,
-                batch_norm=bool(_or(self.batch_norm, RECIPE_BATCH_NORM[self.recipe])),
-                dropout_rate=float(self.dropout_rate),
-            ),
+            decoder=self._drawn() if self.decoder is None else self.decoder,
+            latent_dims=None if self.decoder is None else int(self.latent_dims),
             fit=fit_config(
                 self.recipe, num_epochs=self._count_epochs(n, batch_size), batch_size=batch_size
             ),
@@ -270,6 +272,15 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 f"X must have samples of shape {self.sample_shape_}, got {samples.shape[1:]}."
             )
         return samples
+
+    def _drawn(self) -> DecoderConfig:
+        return DecoderConfig(
+            arch=read_arch(self.arch),
+            latent_dims=int(self.latent_dims),
+            activation=self.activation,
+            batch_norm=bool(_or(self.batch_norm, RECIPE_BATCH_NORM[self.recipe])),
+            dropout_rate=float(self.dropout_rate),
+        )
 
     def _choose_scaler(self, samples: np.ndarray) -> str:
         if self.scaler != "auto":

@@ -81,7 +81,7 @@ def test_what_every_decoder_promises(arch: Any, shape: tuple[int, int, int], nor
     training = jax.jit(lambda z: decoder.decode(z, key=KEY))(latents)
     assert jnp.abs(training - outputs).max() > 0.01, "dropout"
     parts = decoder.trainable()
-    assert len(parts) == len(part_names(decoder.config))
+    assert len(parts) == len(part_names(decoder))
     scales = decoder.step_scales(fit_config("fast", base_width=4))
     jax.tree.map(lambda scale, part: None, tuple(scales), parts)  # the one is the top of the other
     assert 0 < min(jax.tree.leaves(scales)) < 1

@@ -19,7 +19,7 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
     from autodecoder.config import to_dict
     from autodecoder.files import read_json
     from autodecoder.model import load_model
-    from autodecoder.model.card import count_weights, last_metrics, model_facts
+    from autodecoder.model.card import count_cost, count_weights, last_metrics, model_facts
     from autodecoder.model.files import FILES
 
     trained = load_model(model)
@@ -36,6 +36,7 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
                 "scaler": trained.scaler,
                 "decoder": to_dict(trained.decoder.config),
                 "n_weights": count_weights(trained),
+                "n_multiplications": count_cost(trained),
                 "latent_dims": trained.latent_dims,
                 "n_latents": len(trained.latents),
                 "n_val_latents": len(trained.val_latents),

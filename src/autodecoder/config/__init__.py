@@ -7,6 +7,7 @@ compilation, are no part of it.
 
 from autodecoder.config.arch import (
     KINDS,
+    OWN,
     Arch,
     arch_kind,
     arch_widths,
@@ -89,6 +90,7 @@ __all__ = [
     "METRICS",
     "METRIC_ALIASES",
     "OBJECTIVES",
+    "OWN",
     "OWN_SOURCES",
     "RECIPES",
     "RECIPE_BATCH_NORM",

@@ -14,6 +14,8 @@ KINDS = {
     "conv": "autodecoder.core.decoders.conv",
     "resconv": "autodecoder.core.decoders.resconv",
 }
+#: What stands for a kind where the decoder is a module of the user's own.
+_OWN = "own"
 _WIDTHS = re.compile(r"0*[1-9][0-9]{0,5}(-0*[1-9][0-9]{0,5})*")
 
 
@@ -32,6 +34,8 @@ class Arch:
     """Widths of dense layers before."""
 
     def __post_init__(self) -> None:
+        if self.kind == _OWN and not (self.widths or self.stem):
+            return
         check_choice("the kind of arch", self.kind, [kind for kind in KINDS if kind != "dense"])
         for name, widths in (("widths", self.widths), ("stem", self.stem)):
             object.__setattr__(self, name, _check_widths(widths))
@@ -39,8 +43,14 @@ class Arch:
             raise ConfigError(f"arch must name at least one width, for example {self.kind}:64-32.")
 
     def __str__(self) -> str:
+        if self.kind == _OWN:
+            return _OWN
         stem = f"{_join(self.stem)}/" if self.stem else ""
         return f"{self.kind}:{stem}{_join(self.widths)}"
+
+
+#: The architecture of a decoder that is a module of the user's own: it has none to write down.
+OWN = Arch(_OWN, ())
 
 
 def parse_arch(text: str) -> tuple[int, ...] | Arch:
@@ -58,6 +68,8 @@ def parse_arch(text: str) -> tuple[int, ...] | Arch:
     >>> parse_arch("conv:256/64-32-16")
     Arch(kind='conv', widths=(64, 32, 16), stem=(256,))
     """
+    if text.strip() == _OWN:
+        return OWN
     head, colon, rest = text.strip().rpartition(":")
     kind = head.strip() if colon else "dense"
     check_choice("the kind of arch", kind, KINDS)
@@ -92,7 +104,7 @@ def format_arch(arch: tuple[int, ...] | Arch | str) -> str:
 
 
 def arch_kind(arch: tuple[int, ...] | Arch | str) -> str:
-    """One of `KINDS`."""
+    """One of `KINDS`, or that of `OWN`."""
     found = read_arch(arch)
     return found.kind if isinstance(found, Arch) else "dense"
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from autodecoder.config.arch import Arch, arch_widths, read_arch
+from autodecoder.config.arch import OWN, Arch, arch_widths, read_arch
 from autodecoder.config.notation import check_range, check_size
 from autodecoder.config.rules import (
     check_choice,
@@ -193,7 +193,7 @@ class DecoderConfig:
     def __post_init__(self) -> None:
         take_plain(self)
         object.__setattr__(self, "arch", read_arch(self.arch))
-        if not arch_widths(self.arch):
+        if self.arch == ():
             raise ConfigError("arch must name at least one hidden layer, for example 500-500.")
         check_positive_int("latent_dims", self.latent_dims, most=100_000)
         check_choice("activation", self.activation, ACTIVATIONS)
@@ -216,6 +216,20 @@ class DecoderConfig:
         if not 0 <= self.dropout_rate < 1:
             raise ConfigError(
                 f"dropout_rate must be at least 0 and below 1, got {self.dropout_rate}."
+            )
+
+    def check_drawn(self) -> None:
+        """Refuse a decoder of the user's own, which no settings describe.
+
+        Raises
+        ------
+        ConfigError
+            If it is one.
+        """
+        if self.arch == OWN:
+            raise ConfigError(
+                "arch own stands for a decoder of your own, which is given from Python: "
+                "fit_model(images, decoder=module)."
             )
 
     @property

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from autodecoder.brief import brief
 from autodecoder.config import RunConfig
 from autodecoder.core.adam import Moments, adam_start
-from autodecoder.core.decoders import Decoder, init_decoder, part_names
+from autodecoder.core.decoders import Decoder, init_decoder, part_names, shape_decoder
 from autodecoder.core.incomplete import fill_missing, fit_filler
 from autodecoder.core.latents import fit_pca, pca_scores, start_latents
 from autodecoder.core.losses import Errors
@@ -101,7 +101,9 @@ def history_names(config: RunConfig) -> tuple[str, ...]:
 def _gradient_names(config: RunConfig) -> tuple[str, ...]:
     if not config.track_gradients:
         return ()
-    return tuple(f"gradient_norm_{name}" for name in (*part_names(config.decoder), "latents"))
+    activation = SCALINGS[config.scaler].output_activation
+    decoder = shape_decoder(config.decoder, config.image_shape, activation)
+    return tuple(f"gradient_norm_{name}" for name in (*part_names(decoder), "latents"))
 
 
 def place_images(images: Images, config: RunConfig) -> Places | None:
@@ -145,6 +147,7 @@ def init_run(
     images: Images,
     places: Places | None,
     config: RunConfig,
+    decoder: Decoder | None = None,
 ) -> Run:
     """A run before its first epoch.
 
@@ -156,11 +159,14 @@ def init_run(
     places : Places, optional
         From `place_images`.
     config : RunConfig
+    decoder : Decoder, optional
+        What it starts with; by default one is drawn.
     """
     decoder_key, train_key, val_key, run_key = jax.random.split(key, 4)
-    activation = SCALINGS[config.scaler].output_activation
-    shape, spread = config.image_shape, config.fit.bias_spread
-    decoder = init_decoder(decoder_key, config.decoder, shape, activation, spread)
+    if decoder is None:
+        activation = SCALINGS[config.scaler].output_activation
+        shape, spread = config.image_shape, config.fit.bias_spread
+        decoder = init_decoder(decoder_key, config.decoder, shape, activation, spread)
     train_places, val_places = (None, None) if places is None else places
     fit, dims = config.fit, config.decoder.latent_dims
     train = start_latents(train_key, fit, (len(images.train), dims), train_places)

@@ -81,10 +81,9 @@ class InferencePlan(eqx.Module):
 
     @property
     def task(self) -> Task:
-        numbers = (self.config.prior, self.config.tolerance)
-        prior, tolerance = (jnp.asarray(number, jnp.float32) for number in numbers)
-        spread = (self.mean, self.spread)
-        return Task(self.decoder, *spread, prior, tolerance, self.scaler, self.criterion)
+        prior, tolerance = jnp.float32(self.config.prior), jnp.float32(self.config.tolerance)
+        around = (self.mean, self.spread)
+        return Task(self.decoder, *around, prior, tolerance, self.scaler, self.criterion)
 
 
 @brief
@@ -160,7 +159,7 @@ def _draw(
     return candidates, candidates.mean(0), spread, start_key
 
 
-def _all_finite(latents: Float[Array, "k dims"]) -> Float[Array, "k dims"]:
+def _all_finite(latents: Float[Array, "k dims"]) -> Array:
     finite = jnp.isfinite(latents).all(axis=1, keepdims=True)
     mean = jnp.where(finite, latents, 0).sum(0) / jnp.maximum(finite.sum(), 1)
     return jnp.where(finite, latents, mean)
@@ -203,13 +202,12 @@ def infer_latents(
     ----------
     Park et al. 2019 (DeepSDF), section 4.2, for the task; `solvers` for the methods.
     """
-    dims = len(plan.mean)
+    dims, method = len(plan.mean), plan.method
     n_starts = len(start_names(plan.config)) + (0 if given is None else given.shape[1])
     if n_starts == 0:
         raise ConfigError("infer.starts must name at least one start where none is given.")
     if len(images) == 0:
         return _nothing(dims)
-    method = plan.method
     block_size = plan.config.block_size_for(accelerator=_on_accelerator())
     passes = dims if method == "lm" else 1
     kept = {"lm": dims**2, "lbfgs": 2 * MEMORY * dims, "adam": dims}[method]
@@ -399,7 +397,6 @@ def _problem(task: Task, images: Array, weights: Array | None) -> Problem:
 
 
 def _nothing(dims: int) -> Inference:
-    none = np.zeros(0, np.float32)
-    counts = np.zeros(0, np.int32)
+    none, counts = np.zeros(0, np.float32), np.zeros(0, np.int32)
     latents = np.zeros((0, dims), np.float32)
     return Inference(latents, Errors(none, none, none), counts, counts.astype(bool), counts)

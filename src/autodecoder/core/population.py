@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
 from autodecoder.config import RunConfig
+from autodecoder.core.decoders import Decoder
 from autodecoder.core.fit import Images, Places, Run, advance_run, init_run
 from autodecoder.core.sweep import LearningRates
 
@@ -37,6 +38,7 @@ def init_population(
     images: Images,
     places: Places | None,
     config: RunConfig,
+    decoder: Decoder | None = None,
 ) -> Population:
     """Runs before their first epoch, one for each execution and pair of rates.
 
@@ -46,13 +48,13 @@ def init_population(
         Of all; each run has the `execution_key` of its number.
     executions : (runs,) uint32
     rates : LearningRates of (runs,)
-    images, places, config
+    images, places, config, decoder
         Shared by all runs, as in `init_run`.
     """
 
     # It runs once: to compile it with optimisations takes longer than to do without.
     init = _init if optimises_always() else init_quickly
-    return init(key, executions, rates, images, places, config)
+    return init(key, executions, rates, images, places, config, decoder)
 
 
 def _init_population(
@@ -62,9 +64,10 @@ def _init_population(
     images: Images,
     places: Places | None,
     config: RunConfig,
+    decoder: Decoder | None,
 ) -> Population:
     def init(execution: UInt32[Array, ""]) -> Run:
-        return init_run(execution_key(key, execution), images, places, config)
+        return init_run(execution_key(key, execution), images, places, config, decoder)
 
     return Population(jax.lax.map(init, executions), rates)
 

@@ -11,7 +11,9 @@ import jax
 import numpy as np
 
 from autodecoder._version import __version__
-from autodecoder.config import format_arch
+from autodecoder.config import OWN, DecoderConfig, format_arch
+from autodecoder.core.decoders.operators import count_multiplications
+from autodecoder.core.scaling import SCALINGS
 from autodecoder.model.model import Model
 from autodecoder.text import count, legible
 
@@ -19,10 +21,10 @@ _LIBRARIES = ("jax", "numpy", "equinox", "optax", "safetensors")
 
 #: For readers of the card; the scalings themselves are described in the settings.
 _SCALERS = {
-    "standard": "pixels in [-1, 1], output tanh",
-    "zero_one": "pixels in [0, 1], output sigmoid",
-    "identity": "pixels from 0 to 255, linear output",
-    "standardize": "features of mean 0 and standard deviation 1, linear output",
+    "standard": "pixels in [-1, 1]",
+    "zero_one": "pixels in [0, 1]",
+    "identity": "pixels from 0 to 255",
+    "standardize": "features of mean 0 and standard deviation 1",
 }
 
 
@@ -47,6 +49,12 @@ def count_weights(model: Model) -> int:
     return sum(math.prod(array.shape) for array in jax.tree.leaves(model.decoder.trainable()))
 
 
+def count_cost(model: Model) -> int | None:
+    """Multiplications by weights that decoding a sample takes; `None` if it cannot be told."""
+    steps = model.decoder.operators()
+    return None if steps is None else count_multiplications(steps)
+
+
 def model_facts(model: Model) -> dict[str, Any]:
     """What there is to tell of a model on a line each, by what it is called; `None` if unknown."""
     about, config = model.about, model.decoder.config
@@ -58,9 +66,9 @@ def model_facts(model: Model) -> dict[str, Any]:
         "fingerprint of the data": about.get("data_fingerprint"),
         "one sample": shape,
         "scaling": _SCALERS[model.scaler],
-        "decoder": f"{count(config.latent_dims, 'latent dimension')}, then "
-        f"{format_arch(config.arch)}, {config.activation}{_options(config)}",
+        "decoder": f"{count(config.latent_dims, 'latent dimension')}, then {_decoder(model)}",
         "weights": f"{count_weights(model):,}",
+        "multiplications a sample": None if (n := count_cost(model)) is None else f"{n:,}",
         "latents": f"{len(model.latents):,} of training, {len(model.val_latents):,} of validation",
         "epoch": about.get("epoch"),
         "learning rate": _inside(about, "values", "learning_rate"),
@@ -95,7 +103,7 @@ def describe_model(model: Model) -> str:
         "```python",
         "import autodecoder as ad",
         "",
-        'model = ad.load_model("this folder")',
+        f'model = ad.load_model("this folder"{_and_module(model)})',
         "found = model.infer(samples)  # latents of other samples",
         "model.decode(found.latents)",
         "```",
@@ -115,7 +123,19 @@ def _about_names(model: Model) -> str:
     return " `images.csv` tells of each latent which file or row of the data it belongs to."
 
 
-def _options(config: Any) -> str:
+def _and_module(model: Model) -> str:
+    return ", decoder=module" if model.decoder.config.arch == OWN else ""
+
+
+def _decoder(model: Model) -> str:
+    config = model.decoder.config
+    if config.arch == OWN:
+        return "an equinox module, whose code is not in these files"
+    output = SCALINGS[model.scaler].output_activation
+    return f"{format_arch(config.arch)}, {config.activation}{_options(config)}, output {output}"
+
+
+def _options(config: DecoderConfig) -> str:
     options = [
         name
         for name, on in (

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
 from autodecoder.config import (
     LOSSES,
+    OWN,
     SCHEMA,
     DecoderConfig,
     arch_widths,
@@ -24,14 +26,14 @@ from autodecoder.config import (
     to_dict,
 )
 from autodecoder.config.rules import check_choice, check_positive_int
-from autodecoder.core.decoders import init_decoder
+from autodecoder.core.decoders import Decoder, own_decoder, shape_decoder
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.switches import own_switches
 from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
 from autodecoder.data.names import FILE as NAMES
 from autodecoder.data.names import Named, format_names, read_names
 from autodecoder.data.pixels import as_labels
-from autodecoder.errors import AutodecoderError, DataError, OutputError
+from autodecoder.errors import AutodecoderError, ConfigError, DataError, OutputError
 from autodecoder.files import (
     Shapes,
     format_json,
@@ -48,6 +50,8 @@ from autodecoder.text import count
 
 FILES = ("config.json", "decoder.safetensors", "latents.safetensors", NAMES, "README.md")
 
+#: Layers of a decoder that are traced whatever the number of its arrays.
+_TRACED = 100
 _STANDARDIZATION = "standardization/"
 _HISTORY = "history/"
 
@@ -113,16 +117,24 @@ def save_model(model: Model, folder: Path | str) -> None:
 
 
 @own_switches()
-def load_model(folder: Path | str) -> Model:
+def load_model(folder: Path | str, *, decoder: eqx.Module | None = None) -> Model:
     """Read a model directory, of this layout or an earlier one.
 
     Nothing in it is executed. What the files say they hold is compared with the configuration
     before memory is taken for it.
 
+    Parameters
+    ----------
+    folder : Path or str
+    decoder : equinox.Module, optional
+        For a model whose decoder is a module of your own, see `fit_model`: one with arrays of the
+        same shapes, in whose place those of the files are put.
+
     Raises
     ------
     DataError
-        If the directory holds no model, a study, one of a newer version, or a damaged one.
+        If the directory holds no model, a study, one of a newer version, or a damaged one; if its
+        decoder is a module and none is given, or one that does not fit; if one is given in vain.
     """
     folder = user_path(folder, "folder")
     content = read_json(folder / "config.json")
@@ -140,7 +152,7 @@ def load_model(folder: Path | str) -> Model:
             "update autodecoder."
         )
     try:
-        return _build(folder, content)
+        return _build(folder, content, decoder)
     except KeyError as error:
         raise DataError(f"the model in {folder} is damaged: {error} is missing.") from error
     except (TypeError, ValueError, OverflowError, AutodecoderError) as error:
@@ -150,7 +162,7 @@ def load_model(folder: Path | str) -> Model:
         raise DataError(f"the model in {folder} is damaged: {reason}.") from error
 
 
-def _build(folder: Path, content: Mapping[str, Any]) -> Model:
+def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) -> Model:
     described = dict(content["decoder"])
     described["arch"] = read_arch(described["arch"])
     config = DecoderConfig(**described)
@@ -174,20 +186,26 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Model:
         about = {**about, "settings": settings}
     n_pixels = height * width * channels
     check_positive_int("the number of pixels in image_shape", n_pixels)
+    own = _own_decoder(folder, config, module, n_pixels)
     like: Any = None
 
     def check_decoder(shapes: Shapes) -> None:
         nonlocal like
-        if len(arch_widths(config.arch)) >= len(shapes):  # before so many layers are traced
+        # Before so many layers are traced.
+        if len(arch_widths(config.arch)) > max(_TRACED, len(shapes)):
             raise ValueError("its decoder has fewer arrays than config.json has layers")
         activation = SCALINGS[scaler].output_activation
-        shape = (height, width, channels)
-        like = jax.eval_shape(lambda: init_decoder(jax.random.key(0), config, shape, activation))
+        like = own or shape_decoder(config, (height, width, channels), activation)
         wanted = {name: (leaf.shape, str(leaf.dtype)) for name, leaf in name_leaves(like).items()}
         if is_table:
             for name in Standardization._fields:
                 wanted[_STANDARDIZATION + name] = ((width,), "float64")
-        _compare(shapes, wanted)
+        try:
+            _compare(shapes, wanted)
+        except ValueError as error:
+            if own is None:
+                raise
+            raise _misfit(folder, error) from error
 
     arrays, _ = read_tensors(folder / "decoder.safetensors", check_decoder)
     if not all(np.isfinite(array).all() for array in arrays.values()):
@@ -231,6 +249,30 @@ def _build(folder: Path, content: Mapping[str, Any]) -> Model:
         names=names,
         val_names=val_names,
     )
+
+
+def _own_decoder(
+    folder: Path, config: DecoderConfig, module: eqx.Module | None, n_pixels: int
+) -> Decoder | None:
+    """The given module as a decoder; `None` where none is needed."""
+    if config.arch != OWN:
+        if module is None:
+            return None
+        raise DataError(f"{folder} tells all of its decoder, and needs no decoder=.")
+    if module is None:
+        raise DataError(
+            f"the decoder in {folder} is a module of somebody's own, whose code is not there: give "
+            "one like it, from Python, load_model(folder, decoder=module)."
+        )
+    try:
+        return own_decoder(module, config.latent_dims, n_pixels)
+    except ConfigError as error:
+        raise _misfit(folder, error) from error
+
+
+def _misfit(folder: Path, error: Exception) -> DataError:
+    reason = str(error).removesuffix(".")
+    return DataError(f"the given decoder is not the one whose arrays are in {folder}: {reason}.")
 
 
 def _format_names(model: Model, found: Mapping[str, np.ndarray]) -> bytes | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +24,7 @@ from autodecoder.config import (
     to_dict,
 )
 from autodecoder.config.rules import as_plain, check_choice, check_learning_rate, check_seed
+from autodecoder.core.decoders import own_decoder
 from autodecoder.core.fit import Images, place_images, take_snapshot
 from autodecoder.core.population import advance, init_population, take_run
 from autodecoder.core.scaling import SCALINGS
@@ -53,7 +55,8 @@ _PORTION = 0.5
 def fit_model(
     images: Any,
     *,
-    decoder: DecoderConfig | None = None,
+    decoder: DecoderConfig | eqx.Module | None = None,
+    latent_dims: int | None = None,
     fit: FitConfig | None = None,
     learning_rate: float = RECIPE_LEARNING_RATES["fast"],
     scaler: str = "standard",
@@ -79,8 +82,14 @@ def fit_model(
         whole numbers from 0 to 255, or floats or booleans from 0 to 1, unless `pixel_range` says
         otherwise. With the scaler `standardize` any features, `(n, n_features)`. Arrays, frames of
         pandas, polars and Arrow, tensors and lists are read alike.
-    decoder : DecoderConfig, optional
-        Architecture and length of the latents.
+    decoder : DecoderConfig or equinox.Module, optional
+        Architecture and length of the latents; or a decoder of your own: a module that maps
+        `(n, latent_dims)` to `(n, n_values)`, both float32, each row by itself. It is called as
+        `module(latents)`, in training as `module(latents, key=key)` if it takes a `key`. All of its
+        floating-point arrays of jax are trained, in a copy, by one step size. Its output is
+        compared in the scaled space as it is: let it end with the activation that `scaler` names.
+    latent_dims : int, optional
+        Length of the latents of a decoder of your own; 2 by default.
     fit : FitConfig, optional
         Epochs, batch size and recipe, see `fit_config`.
     learning_rate : float
@@ -123,6 +132,11 @@ def fit_model(
     Tan & Mavrovouniotis 1995 for the joint fit; Bojanowski et al. 2018 for images.
     """
     decoder = DecoderConfig() if decoder is None else decoder
+    drawn = isinstance(decoder, DecoderConfig)
+    if drawn and latent_dims is not None:
+        raise ConfigError(
+            "latent_dims is for a decoder of your own: a DecoderConfig has its own latent_dims."
+        )
     fit = FitConfig() if fit is None else fit
     augment = AugmentConfig() if augment is None else augment
     seed, learning_rate = as_plain(seed), as_plain(learning_rate)
@@ -144,6 +158,10 @@ def fit_model(
         val_labels = as_labels("val_labels", val_labels, len(val_rows))
     names = None if names is None else as_names("names", names, len(rows))
     val_names = None if val_names is None else as_names("val_names", val_names, len(val_rows))
+    own = None
+    if not drawn:
+        own = own_decoder(decoder, 2 if latent_dims is None else latent_dims, rows.shape[1])
+        decoder = own.config
     batch_size = min(fit.batch_size, len(rows))
     if decoder.normalisation == "batch" and batch_size == 1:
         raise ConfigError(
@@ -164,7 +182,7 @@ def fit_model(
     limit_programs()
     places = place_images(on_device, config)
     key, first = jax.random.key(seed), np.zeros(1, np.uint32)
-    population = init_population(key, first, rates, on_device, places, config)
+    population = init_population(key, first, rates, on_device, places, config, own)
     epoch, portion = 0, 1
     while epoch < fit.num_epochs:
         start, until = time.monotonic(), min(epoch + portion, fit.num_epochs)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import equinox as eqx
+
 from autodecoder.data.download import bars_may_be_text
 from autodecoder.errors import AutodecoderError, ConfigError, DataError, OutputError
 from autodecoder.model.files import FILES, load_model, save_model
@@ -81,6 +83,7 @@ def from_pretrained(
     revision: str | None = None,
     token: str | None = None,
     cache_dir: str | Path | None = None,
+    decoder: eqx.Module | None = None,
 ) -> Model:
     """Load a model from the Hub, or from a folder on this machine.
 
@@ -99,6 +102,8 @@ def from_pretrained(
         `$HF_TOKEN`.
     cache_dir : str or Path, optional
         By default the Hub's own cache.
+    decoder : equinox.Module, optional
+        See `load_model`.
 
     Raises
     ------
@@ -108,7 +113,7 @@ def from_pretrained(
         If there is no such repository or revision, no permission, no network, or no model.
     """
     if isinstance(repo_id_or_folder, Path) or user_path(repo_id_or_folder, "folder").is_dir():
-        return load_model(repo_id_or_folder)
+        return load_model(repo_id_or_folder, decoder=decoder)
     no_folder = f"{repo_id_or_folder} is no folder here"
     api = _client(token, f"{no_folder}, and ")
     try:
@@ -121,7 +126,7 @@ def from_pretrained(
             )
     except Exception as error:
         raise _explain(error, DataError, f"{no_folder} and cannot be downloaded") from error
-    return load_model(folder)
+    return load_model(folder, decoder=decoder)
 
 
 def _client(token: str | None, before: str = "") -> "HfApi":

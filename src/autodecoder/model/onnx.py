@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autodecoder._version import __version__
+from autodecoder.config import format_arch
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.decoders.operators import (
     Activate,
@@ -117,8 +118,8 @@ def _decode(graph: _Graph, decoder: Decoder, latents: str) -> str:
     steps = decoder.operators()
     if steps is None:
         raise ConfigError(
-            f"a {type(decoder).__name__} does not say what it computes (operators), and cannot be "
-            "exported."
+            f"a decoder of arch {format_arch(decoder.config.arch)} does not say what it computes "
+            "(operators), and cannot leave Python."
         )
     return _run(graph, steps, latents, "")
 

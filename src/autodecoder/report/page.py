@@ -16,7 +16,7 @@ from autodecoder.config import format_value, to_dict
 from autodecoder.data import Dataset
 from autodecoder.files import write_file
 from autodecoder.model import Model
-from autodecoder.model.card import count_weights, last_metrics, model_facts
+from autodecoder.model.card import last_metrics, model_facts
 from autodecoder.paths import user_path
 from autodecoder.report.curves import pack_curves, pack_history
 from autodecoder.report.figures import plot_latent_space
@@ -24,10 +24,9 @@ from autodecoder.report.film import Frame, read_film
 from autodecoder.report.model_pictures import draw_decoded, draw_fit, draw_latents
 from autodecoder.report.pictures import TITLES, draw_figure
 from autodecoder.report.plane import (
-    MOST_WEIGHTS,
     class_names,
-    is_live,
     pack_model,
+    why_not_live,
 )
 from autodecoder.report.templates import render
 from autodecoder.report.umap import map_latents
@@ -174,17 +173,14 @@ def _of_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
     many, train = "", packed["points"]["train"]
     if len(model.latents) > train["n"] + train["missing"]:
         many = f" Drawn are {train['n']:,} of them."
-    live = is_live(model)
+    why_not = why_not_live(model)
     move = "Move over the plane, or use the arrow keys: what the decoder makes of that place "
     move += "stands beside it."
-    if not live:
-        move = (
-            f"The decoder has {count_weights(model):,} weights, too many to travel with this page "
-            f"(at most {MOST_WEIGHTS:,}): what the plane decodes to is a picture below."
-        )
+    if why_not is not None:
+        move = f"The decoder {why_not}: what the plane decodes to is a picture below."
     return told | {
         "model": _json(packed),
-        "is_live": live,
+        "is_live": why_not is None,
         "plane_text": f"A point for each {what}'s latent. {move}{on}{many}",
         "axis_names": packed["axis_names"],
         "classes": packed["classes"],

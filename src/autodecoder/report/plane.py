@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from autodecoder.core.decoders import Operator
-from autodecoder.core.decoders.operators import count_multiplications
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.model import Model
-from autodecoder.model.card import count_weights
+from autodecoder.model.card import count_cost, count_weights
 from autodecoder.report.classes import CLASS_COLOURS, class_colours
 from autodecoder.report.film import Frame, choose_rows
 from autodecoder.report.view import Bounds, in_view, view_bounds
@@ -92,12 +91,16 @@ def _principal(
     return centre, axes * np.sign(axes[np.arange(dims), np.abs(axes).argmax(1)])[:, None]
 
 
-def is_live(model: Model) -> bool:
-    """Whether a page carries the decoder."""
-    if count_weights(model) > MOST_WEIGHTS:
-        return False
-    steps = model.decoder.operators()
-    return steps is not None and count_multiplications(steps) <= MOST_MULTIPLICATIONS
+def why_not_live(model: Model) -> str | None:
+    """Why a page does not carry the decoder; `None` if it does."""
+    if (n := count_weights(model)) > MOST_WEIGHTS:
+        return f"has {n:,} weights, too many to travel with this page (at most {MOST_WEIGHTS:,})"
+    if (n := count_cost(model)) is None:
+        return "does not say what it computes (operators), and cannot leave Python"
+    if n > MOST_MULTIPLICATIONS:
+        most = f"{MOST_MULTIPLICATIONS:,}"
+        return f"takes {n:,} multiplications an image, too many for a page (at most {most})"
+    return None
 
 
 def pack_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
@@ -141,7 +144,7 @@ def pack_shape(model: Model) -> dict[str, Any]:
 def pack_decoder(model: Model) -> dict[str, Any]:
     """The decoder, and how its outputs become pixels or features; no layers of one too large."""
     scaling = SCALINGS[model.scaler]
-    if not is_live(model):
+    if why_not_live(model) is not None:
         return {"operators": None, "units": None if model.standardization is None else {}}
     units = None
     if model.standardization is not None:

@@ -232,7 +232,7 @@ def _scalar_tag(metric: str) -> str:
 
 
 def _decoder_histograms(decoder: Decoder) -> Iterator[Any]:
-    names = part_names(decoder.config)
+    names = part_names(decoder)
     for name, part in zip(names, decoder.trainable(), strict=True):
         for array, values in name_leaves(part).items():
             array = re.sub(r"\bweight$", "kernel", array)

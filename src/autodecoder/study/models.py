@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from autodecoder.config import DecoderConfig, StudyConfig, to_dict
-from autodecoder.core.decoders import init_decoder
+from autodecoder.core.decoders import shape_decoder
 from autodecoder.core.fit import Snapshot
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.tree import arrays_to_tree
@@ -68,7 +68,7 @@ def shown_model(
         if latents.ndim != 2 or latents.shape[1] != decoder.latent_dims:
             raise ValueError(f"its latents are not of {count(decoder.latent_dims, 'dimension')}")
     output = SCALINGS[config.data.scaler].output_activation
-    like = jax.eval_shape(lambda: init_decoder(jax.random.key(0), decoder, image_shape, output))
+    like = shape_decoder(decoder, image_shape, output)
     return Model(
         decoder=jax.tree.map(jnp.asarray, arrays_to_tree(like, shown.decoder)),
         scaler=config.data.scaler,

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from autodecoder.config import KINDS, DecoderConfig, FitConfig, arch_kind, arch_widths
+from autodecoder.config import KINDS, DecoderConfig, FitConfig, arch_kind
 from autodecoder.core.decoders.operators import Operator
 
 #: The trainable arrays of a decoder: a tree for each of its parts, from the latents to the output.
@@ -89,13 +89,23 @@ def init_decoder(
     Raises
     ------
     ConfigError
-        If the architecture does not go with the images.
+        If the architecture does not go with the images, or is that of a decoder that is given.
     """
+    config.check_drawn()
     kind: Any = import_module(KINDS[arch_kind(config.arch)])
     return kind.init(key, config, image_shape, output_activation, bias_spread)
 
 
-def part_names(config: DecoderConfig) -> tuple[str, ...]:
+def shape_decoder(
+    config: DecoderConfig, image_shape: tuple[int, int, int], output_activation: str
+) -> Decoder:
+    """What `init_decoder` draws, with the shapes and dtypes of arrays in their place."""
+    return jax.eval_shape(
+        lambda: init_decoder(jax.random.key(0), config, image_shape, output_activation)
+    )
+
+
+def part_names(decoder: Decoder) -> tuple[str, ...]:
     """A name for each part of `Decoder.trainable`."""
-    hidden = (f"layer_{k}" for k in range(1, len(arch_widths(config.arch)) + 1))
+    hidden = (f"layer_{k}" for k in range(1, len(decoder.trainable())))
     return (*hidden, "output")
