@@ -127,7 +127,6 @@ def plan_inference(
     key : key
         For candidates and random starts, which are the same for every image.
     criterion : Criterion
-        What is minimised.
 
     Raises
     ------
@@ -202,13 +201,13 @@ def infer_latents(
     ----------
     Park et al. 2019 (DeepSDF), section 4.2, for the task; `solvers` for the methods.
     """
-    dims, method = len(plan.mean), plan.method
+    dims = len(plan.mean)
     n_starts = len(start_names(plan.config)) + (0 if given is None else given.shape[1])
     if n_starts == 0:
         raise ConfigError("infer.starts must name at least one start where none is given.")
     if len(images) == 0:
         return _nothing(dims)
-    block_size = plan.config.block_size_for(accelerator=_on_accelerator())
+    method, block_size = plan.method, plan.config.block_size_for(accelerator=_on_accelerator())
     passes = dims if method == "lm" else 1
     kept = {"lm": dims**2, "lbfgs": 2 * MEMORY * dims, "adam": dims}[method]
     size = min(block_size, max(1, _PASSED_ENTRIES // (passes * images.shape[1])))
@@ -397,6 +396,5 @@ def _problem(task: Task, images: Array, weights: Array | None) -> Problem:
 
 
 def _nothing(dims: int) -> Inference:
-    none, counts = np.zeros(0, np.float32), np.zeros(0, np.int32)
-    latents = np.zeros((0, dims), np.float32)
-    return Inference(latents, Errors(none, none, none), counts, counts.astype(bool), counts)
+    none, counts = np.zeros((0, dims), np.float32), np.zeros(0, np.int32)
+    return Inference(none, Errors(*[none[:, 0]] * 3), counts, counts.astype(bool), counts)
