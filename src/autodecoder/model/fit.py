@@ -165,12 +165,12 @@ def fit_model(
         standardization = fit_standardization(as_table("samples", samples, weights=mask))
     rows, known = to_rows(samples, 0, mask, standardization, pixel_range)
     known = _check_known(known, "images" if standardization is None else "samples")
+    if known is not None and augment.enabled:
+        raise ConfigError(MISSING_AND_AUGMENTED)
     if known is not None and (unseen := tell_unseen(known)) is not None:
         if standardization is not None:  # constant zeros then, see `fit_standardization`
             known = known | ~known.any(axis=0)
         warnings.warn(f"{unseen}.", DataWarning, stacklevel=3)
-    if known is not None and augment.enabled:
-        raise ConfigError(MISSING_AND_AUGMENTED)
     val_rows, val_known = np.zeros((0, rows.shape[1]), rows.dtype), None
     if val_images is not None:
         more = check_samples(val_images, shape, standardization, "val_images")
