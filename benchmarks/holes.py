@@ -200,7 +200,7 @@ def pca(data: Holed, dims: int, seed: int, options: argparse.Namespace) -> dict[
     _, values, vectors = np.linalg.svd(begun[:: max(1, len(begun) // 5000)], full_matrices=False)
     n = min(len(begun), 5000)
     parts = (vectors[:dims].T * (values[:dims] / np.sqrt(n))).astype(np.float32)
-    noise, before = 0.02, np.inf
+    noise, before, made = 0.02, np.inf, np.zeros_like(images)
     eye = np.eye(dims, dtype=np.float32)
     for _ in range(ROUNDS):
         centred = (images - mean) * known

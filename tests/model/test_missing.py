@@ -34,7 +34,7 @@ def known() -> np.ndarray:
 @pytest.fixture(scope="module")
 def model(images: np.ndarray, known: np.ndarray) -> Model:
     """Fitted to images each of which lacks half of its pixels."""
-    shown = {"val_images": images[:20], "val_mask": known[:20]}
+    shown: dict[str, Any] = {"val_images": images[:20], "val_mask": known[:20]}
     return fit_model(images, decoder=DECODER, fit=FIT, mask=known, **shown)
 
 
@@ -124,7 +124,7 @@ def test_what_does_not_go_is_told(
 @pytest.fixture(scope="module")
 def iris() -> tuple[np.ndarray, np.ndarray]:
     """Whole and with a fifth of the values missing, none of them all of a sample."""
-    X = np.asarray(load_iris().data) * [1, 1000, 1e-6, 1]
+    X = np.asarray(load_iris(return_X_y=True)[0]) * [1, 1000, 1e-6, 1]
     missing = np.random.default_rng(0).random(X.shape) < 0.2
     missing[np.arange(len(X)), np.arange(len(X)) % 4] = False
     return X, np.where(missing, np.nan, X)
