@@ -45,7 +45,7 @@ def test_what_no_image_shows_whole_is_reconstructed_whole(
     error = np.mean((made - pixels)[~known] ** 2)
     mean = np.sum(pixels * known, axis=0) / known.sum(axis=0)
     filled = np.broadcast_to(mean, pixels.shape)
-    assert error < 0.6 * np.mean((filled - pixels)[~known] ** 2), "beside the mean image"
+    assert error < 0.75 * np.mean((filled - pixels)[~known] ** 2), "beside the mean image"
     more = load_dataset("digits").val
     whole = model.infer(more.images).errors.loss.mean() / 4
     assert whole < 0.6 * np.mean((mean - more.images / 255) ** 2)

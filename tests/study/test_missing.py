@@ -58,7 +58,7 @@ def test_validation_counts_what_is_known(study: Study, dataset: Dataset) -> None
     found = model.infer(dataset.val.images, dataset.val.mask, config=study.config.infer)
     assert fresh == pytest.approx(float(found.errors.loss.mean()), rel=0.05)
     over_all = model.infer(dataset.val.images, config=study.config.infer).errors.loss.mean()
-    assert fresh < 0.8 * over_all, "most of which is noise behind the mask"
+    assert fresh < 0.9 * over_all, "most of which is noise behind the mask"
 
 
 def test_pictures_say_what_is_missing(study: Study, dataset: Dataset) -> None:
