@@ -7,8 +7,8 @@ take options with `dataset`, `data_dir`, `arch` and `latent_dims`, and return wh
 import argparse
 import itertools
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,76 +92,125 @@ def pytorch(options: argparse.Namespace, epochs: int, seed: int, curve: Curve) -
 
 
 def autoencoder(options: argparse.Namespace, epochs: int, seed: int, curve: Curve) -> None:
-    """The same decoder with an encoder of the mirrored widths in front; Adam with a linear decay.
+    """An `Autoencoder` along its training.
 
     Its codes are the candidates from which our inference starts, as for any decoder: it is
     measured at the latents that suit its decoder best, not at the encoder's.
+    """
+    from autodecoder.data import load_dataset
+
+    dataset = load_dataset(options.dataset, data_dir=options.data_dir)
+    images = np.asarray(dataset.train.flat)
+
+    def note(epoch: int, trained: Autoencoder, loss: float) -> None:
+        def measure_now() -> float:
+            return _fresh(trained.model(images), dataset, seed)
+
+        curve.note(epoch, loss, measure_now)
+
+    train_autoencoder(
+        *(images, dataset.image_shape, options.arch, options.latent_dims, epochs, seed), note
+    )
+
+
+class Autoencoder(NamedTuple):
+    """A decoder with an encoder of the mirrored widths in front."""
+
+    encoder: Any
+    """Pairs of weights and biases."""
+    decoder: Any
+    image_shape: tuple[int, int, int]
+
+    def codes(self, images: np.ndarray) -> np.ndarray:
+        """Of rows of pixels from 0 to 255."""
+        parts = np.array_split(images, max(1, len(images) // 1000))
+        return np.concatenate([np.asarray(_codes(self.encoder, part)) for part in parts])
+
+    def model(self, images: np.ndarray):
+        """The decoder with the codes of some images as its latents."""
+        import autodecoder as ad
+
+        codes = self.codes(images)
+        return ad.Model(self.decoder, "standard", self.image_shape, codes, codes[:0])
+
+
+def train_autoencoder(
+    images: np.ndarray,
+    image_shape: tuple[int, int, int],
+    arch: str,
+    latent_dims: int,
+    epochs: int,
+    seed: int,
+    note: Callable[[int, Autoencoder, float], None] = lambda *_: None,
+) -> Autoencoder:
+    """Train an autoencoder on rows of pixels from 0 to 255; Adam with a linear decay.
+
+    `note` is told the epoch, the autoencoder as it is, and the mean training loss.
     """
     import jax
     import jax.numpy as jnp
     import optax
 
     from autodecoder.core.scaling import scale_pixels
-    from autodecoder.data import load_dataset
 
-    dataset = load_dataset(options.dataset, data_dir=options.data_dir)
-    images = jnp.asarray(dataset.train.flat)
     n, n_pixels = images.shape
     key = jax.random.key(seed)
-    widths = (n_pixels, *map(int, reversed(options.arch.split("-"))), options.latent_dims)
+    widths = (n_pixels, *map(int, reversed(arch.split("-"))), latent_dims)
     keys = jax.random.split(jax.random.fold_in(key, 0), len(widths))
     orthogonal = jax.nn.initializers.orthogonal()
     encoder = [
         (orthogonal(k, (n_in, n_out)), jnp.zeros(n_out))
         for k, (n_in, n_out) in zip(keys, itertools.pairwise(widths), strict=False)
     ]
-    drawn = _decoder(options, dataset.image_shape, jax.random.fold_in(key, 1))
-    n_batches = n // BATCH
+    drawn = _decoder(arch, latent_dims, image_shape, jax.random.fold_in(key, 1))
+    batch = min(BATCH, n)
+    n_batches = n // batch
     adam = optax.adam(optax.linear_schedule(RATES["autoencoder"], 0, n_batches * epochs))
-
-    def encode(encoder, x):
-        for weight, bias in encoder[:-1]:
-            x = jax.nn.leaky_relu(x @ weight + bias, 0.2)
-        weight, bias = encoder[-1]
-        return x @ weight + bias
 
     def loss_of(parts, x, key):
         encoder, layers = parts
-        outputs = drawn.with_trainable(layers).decode(encode(encoder, x), key=key)
+        outputs = drawn.with_trainable(layers).decode(_encode(encoder, x), key=key)
         return jnp.mean((outputs - x) ** 2)
 
     @jax.jit
     def one_epoch(parts, state, images, key):
-        order = jax.random.permutation(key, n)[: n_batches * BATCH].reshape(n_batches, BATCH)
+        order = jax.random.permutation(key, n)[: n_batches * batch].reshape(n_batches, batch)
 
         def step(carry, rows):
             parts, state = carry
-            batch = scale_pixels(images[rows], "standard")
-            loss, gradient = jax.value_and_grad(loss_of)(parts, batch, key)
+            pixels = scale_pixels(images[rows], "standard")
+            loss, gradient = jax.value_and_grad(loss_of)(parts, pixels, key)
             updates, state = adam.update(gradient, state)
             return (optax.apply_updates(parts, updates), state), loss
 
         (parts, state), losses = jax.lax.scan(step, (parts, state), order)
         return parts, state, losses.mean()
 
-    @jax.jit
-    def codes(encoder, images):
-        def one(x):
-            return encode(encoder, scale_pixels(x[None], "standard"))[0]
+    def gather(parts) -> Autoencoder:
+        return Autoencoder(parts[0], drawn.with_trainable(parts[1]), image_shape)
 
-        return jax.lax.map(one, images, batch_size=1000)
-
+    on_device = jnp.asarray(images)
     parts: Any = (encoder, drawn.trainable())
     state = adam.init(parts)
     for epoch in range(1, epochs + 1):
-        parts, state, loss = one_epoch(parts, state, images, jax.random.fold_in(key, epoch + 1))
+        parts, state, loss = one_epoch(parts, state, on_device, jax.random.fold_in(key, epoch + 1))
+        note(epoch, gather(parts), float(loss))
+    return gather(parts)
 
-        def measure_now(parts=parts) -> float:
-            encoder, layers = parts
-            arrays = [(np.asarray(m.weight), np.asarray(m.bias)) for m in layers]
-            return measure(options, arrays, np.asarray(codes(encoder, images)), dataset, seed)
 
-        curve.note(epoch, float(loss), measure_now)
+def _encode(encoder, x):
+    import jax
+
+    for weight, bias in encoder[:-1]:
+        x = jax.nn.leaky_relu(x @ weight + bias, 0.2)
+    weight, bias = encoder[-1]
+    return x @ weight + bias
+
+
+def _codes(encoder, images):
+    from autodecoder.core.scaling import scale_pixels
+
+    return _encode(encoder, scale_pixels(images, "standard"))
 
 
 def measure(
@@ -180,19 +229,23 @@ def measure(
 
     import autodecoder as ad
 
-    drawn = _decoder(options, dataset.train.flat.shape[1], random.key(0))
+    drawn = _decoder(options.arch, options.latent_dims, dataset.image_shape, random.key(0))
     layers = tuple(
         layer._replace(weight=jnp.asarray(weight), bias=jnp.asarray(bias))
         for layer, (weight, bias) in zip(drawn.trainable(), arrays, strict=True)
     )
     decoder = drawn.with_trainable(layers)
     model = ad.Model(decoder, "standard", dataset.image_shape, latents, latents[:0])
+    return _fresh(model, dataset, seed)
+
+
+def _fresh(model, dataset, seed: int) -> float:
     return float(model.infer(dataset.val.images, seed=seed).errors.loss.mean())
 
 
-def _decoder(options: argparse.Namespace, image_shape: tuple[int, int, int], key):
+def _decoder(arch: str, latent_dims: int, image_shape: tuple[int, int, int], key):
     import autodecoder as ad
     from autodecoder.core.decoders import init_decoder
 
-    config = ad.DecoderConfig(arch=options.arch, latent_dims=options.latent_dims, batch_norm=False)
+    config = ad.DecoderConfig(arch=arch, latent_dims=latent_dims, batch_norm=False)
     return init_decoder(key, config, image_shape, "tanh")

@@ -39,9 +39,9 @@ from autodecoder.report.figures import (
     plot_learning_rates,
     plot_loss_curves,
     plot_plane,
-    plot_reconstructions,
 )
 from autodecoder.report.plane import latent_plane, plane_grid, plane_view
+from autodecoder.report.sheets import plot_reconstructions
 
 name = os.environ.get("AUTODECODER_DEMO", "digits")
 epochs = int(os.environ.get("AUTODECODER_DEMO_EPOCHS", "40"))

@@ -17,8 +17,8 @@ from sklearn.datasets import load_sample_images
 
 import autodecoder as ad
 from autodecoder.report import write_model_page
-from autodecoder.report.figures import plot_reconstructions
 from autodecoder.report.pictures import save_figure
+from autodecoder.report.sheets import plot_reconstructions
 
 SIDE = 32
 

@@ -23,7 +23,9 @@ from autodecoder.config import (
     parse_range,
     read_arch,
 )
+from autodecoder.core.infer import Inference
 from autodecoder.data.carriers import as_array
+from autodecoder.data.missing import check_some_known, find_known
 from autodecoder.errors import DataError
 from autodecoder.model import Model, fit_model
 
@@ -43,7 +45,8 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     `model_.latents`.
 
     Use it for pictures of a latent space, as a compact decoder, or where data are few. Any numbers
-    will do: pixels, or features of a table.
+    will do: pixels, or features of a table. Values may be missing (not a number, NA, or masked):
+    they count nowhere, and `inverse_transform(transform(X))` has all of them.
 
     Parameters
     ----------
@@ -179,8 +182,8 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Raises
         ------
         ValueError
-            If X is sparse, complex, not finite or of other shape, or its pixels are out of range;
-            if a parameter breaks its rule; if the loss diverged.
+            If X is sparse, complex, infinite or of other shape, or its pixels are out of range; if
+            a sample has no known value; if a parameter breaks its rule; if the loss diverged.
         """
         self._validate_params()
         samples = self._read(X, reset=True)
@@ -209,9 +212,15 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Returns
         -------
         (n_samples, latent_dims) float32
+            Of what is known of each sample.
+
+        Raises
+        ------
+        ValueError
+            As `fit`.
         """
         check_is_fitted(self)
-        return self.model_.infer(self._read(X, reset=False), config=_INFERENCE).latents
+        return self._infer(X).latents
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Decode latents.
@@ -230,13 +239,12 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self.model_.decode(latents).reshape(-1, *self.sample_shape_)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Minus the mean squared reconstruction error of samples, in the scaled space.
+        """Minus the mean squared reconstruction error of known values, in the scaled space.
 
         Of standardised features it is, but for the sign, about the share of variance that is lost.
         """
         check_is_fitted(self)
-        found = self.model_.infer(self._read(X, reset=False), config=_INFERENCE)
-        return -float(np.mean(found.errors.loss, dtype=np.float64))
+        return -float(np.mean(self._infer(X).errors.loss, dtype=np.float64))
 
     @property
     def _n_features_out(self) -> int:
@@ -249,18 +257,25 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tags = super().__sklearn_tags__()
         assert tags.transformer_tags is not None  # it is a transformer
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.allow_nan = True
         tags.non_deterministic = False
         return tags
 
+    def _infer(self, X: Any) -> Inference:
+        samples = self._read(X, reset=False)
+        check_some_known(find_known(samples), "samples")
+        return self.model_.infer(samples, config=_INFERENCE)
+
     def _read(self, X: Any, *, reset: bool) -> np.ndarray:
-        """Samples as an array, checked as scikit-learn does."""
+        """Samples as an array, see `as_array`, checked as scikit-learn does."""
         try:
             samples = as_array("X", X, may_miss=True)
         except DataError:
             check_array(X, allow_nd=True, input_name="X")  # where it has words of its own for that
             raise
-        checks: Any = {"dtype": None, "allow_nd": True, "input_name": "X", "estimator": self}
-        samples = check_array(samples, **checks)
+        checks: Any = {"dtype": None, "allow_nd": True, "ensure_all_finite": "allow-nan"}
+        checked = check_array(np.asarray(samples), input_name="X", estimator=self, **checks)
+        samples = samples if isinstance(samples, np.ma.MaskedArray) else checked
         if samples.ndim == 2:
             validate_data(self, X, reset=reset, skip_check_array=True)  # number and names
             return samples

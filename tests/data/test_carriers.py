@@ -128,8 +128,26 @@ def test_missing_values(dtype: Any) -> None:
     with pytest.raises(DataError, match=r"X must have no missing values, but the one at \[0, 2\]"):
         as_array("X", held)
     found = as_array("X", held, may_miss=True)
-    np.testing.assert_array_equal(found, np.where(VALUES == 7, np.nan, VALUES))
-    np.testing.assert_array_equal(as_array("X", [[1, None]], may_miss=True), [[1, np.nan]])
+    if dtype == "Float32":
+        assert found.dtype.kind == "f"
+        np.testing.assert_array_equal(found, np.where(VALUES == 7, np.nan, VALUES))
+    else:  # whole numbers stay such
+        assert isinstance(found, np.ma.MaskedArray)
+        assert found.dtype == np.int64
+        np.testing.assert_array_equal(found.mask, VALUES == 7)
+        np.testing.assert_array_equal(found.filled(7), VALUES)
+    np.testing.assert_array_equal(as_array("X", [[1.5, None]], may_miss=True), [[1.5, np.nan]])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_masked_arrays_have_missing_values(dtype: type) -> None:
+    values = VALUES.astype(dtype)
+    found = as_array("X", np.ma.masked_equal(values, 7), may_miss=True)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(np.ma.filled(found, 0)[VALUES != 7], values[VALUES != 7])
+    missing = np.isnan(found) if dtype is np.float32 else np.ma.getmaskarray(found)
+    np.testing.assert_array_equal(missing, VALUES == 7)
+    np.testing.assert_array_equal(as_array("X", np.ma.array(values)), values, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +158,7 @@ def test_missing_values(dtype: Any) -> None:
         (pd.DataFrame({"a": pd.date_range("2020", periods=2)}), "got DataFrame of datetime64"),
         (sparse.csr_matrix(VALUES), r"X must be dense, got a sparse csr_matrix; use toarray\(\)"),
         (VALUES * 1j, "X must be real numbers, got ndarray of complex128"),
-        (np.ma.masked_array(VALUES), "without a mask of its own"),
+        (np.ma.masked_equal(VALUES, 7), r"X must have no missing values, but the one at \[0, 2\]"),
         ([[1, 2], [3]], "X must be one array of numbers, all of one shape, but its list"),
         ((k for k in range(3)), "its generator cannot be read as one"),
         (None, "its NoneType cannot be read as one"),

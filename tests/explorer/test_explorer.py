@@ -94,9 +94,14 @@ def test_the_search_starts_where_it_is_told(client: Any, images: np.ndarray) -> 
 
 def test_an_image_is_picked(client: Any, images: np.ndarray) -> None:
     found = ask(client, "/pick", name="validation", index=4)
-    assert found == {"values": images[4].ravel().tolist(), "label": 1, "name": None}
+    assert found == {"values": images[4].ravel().tolist(), "label": 1, "name": None, "known": None}
     floats = ask(client, "/pick", name="floats", index=4)
-    assert floats == {"values": images[4].ravel().tolist(), "label": None, "name": None}
+    assert floats == {
+        "values": images[4].ravel().tolist(),
+        "label": None,
+        "name": None,
+        "known": None,
+    }
 
 
 def test_a_picked_image_has_its_name(images: np.ndarray) -> None:
@@ -109,11 +114,28 @@ def test_a_picked_image_has_its_name(images: np.ndarray) -> None:
 
 def test_what_is_not_finite_or_out_of_range_is_not_picked() -> None:
     images = np.random.default_rng(0).random((4, 6, 5, 1))
-    images[1, 0, 0], images[2, 0, 0] = np.nan, 7
+    images[1, 0, 0], images[2, 0, 0] = np.inf, 7
     client = create_app(Explorer(make_model(), {"images": Shelf(images)}), title="x").test_client()
     assert len(ask(client, "/pick", name="images", index=0)["values"]) == 30
-    assert "images 1 has" in refused(client, "/pick", {"name": "images", "index": 1})
+    assert "image 1 has not" in refused(client, "/pick", {"name": "images", "index": 1})
     assert "between 0 and 1" in refused(client, "/pick", {"name": "images", "index": 2})
+
+
+def test_what_is_missing_of_a_picked_image_is_told() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 6, 5, 1), np.uint8)
+    mask = np.ones(images.shape, bool)
+    mask[1, :2] = False
+    floats = np.where(mask, images / 255, np.nan)
+    shelves = {"images": Shelf(images, mask=mask), "floats": Shelf(floats)}
+    explorer = Explorer(make_model(), shelves)
+    assert explorer.pick("images", 0)["known"] is None or all(explorer.pick("images", 0)["known"])
+    for name in shelves:
+        found = explorer.pick(name, 1)
+        assert found["known"] == 10 * [False] + 20 * [True]
+        assert found["values"][10:] == images[1].ravel()[10:].tolist()
+        told = explorer.place(found["values"], found["known"])
+        want = explorer.model.infer(images[1:2], mask[1:2])
+        assert told["loss"] == pytest.approx(float(want.errors.loss[0]), rel=1e-4)
 
 
 def test_a_model_without_finite_latents_is_explored() -> None:
@@ -140,7 +162,7 @@ def test_a_file_becomes_an_image_of_the_models_shape(client: Any) -> None:
     content = io.BytesIO()
     picture.save(content, "PNG")
     found = client.post("/read", data=content.getvalue(), content_type=BYTES).json
-    assert found == {"values": [76] * 30, "label": None, "name": None}
+    assert found == {"values": [76] * 30, "label": None, "name": None, "known": None}
 
 
 def test_planes_of_longer_latents() -> None:

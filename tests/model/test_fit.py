@@ -113,9 +113,8 @@ def test_features_come_back_in_their_units(iris: tuple[np.ndarray, np.ndarray]) 
     filled = model.reconstruct(hidden, np.array([True, True, False, True]).reshape(1, 4))
     guess = np.mean((filled[:, 2] - X[:, 2]) ** 2) / X[:, 2].var()
     assert guess < 0.3
-    with pytest.raises(DataError, match="samples must be finite, but row 0 is not"):
-        model.infer(hidden)
-    with pytest.raises(DataError, match="samples that count must be finite, but row 5 is not"):
+    np.testing.assert_array_equal(model.reconstruct(hidden), filled)
+    with pytest.raises(DataError, match="samples must be finite, but row 5 is not"):
         model.infer(np.where(np.arange(150)[:, None] == 5, np.inf, X), np.ones((1, 4), bool))
 
 
@@ -126,7 +125,8 @@ def test_features_come_back_in_their_units(iris: tuple[np.ndarray, np.ndarray]) 
         (np.zeros((0, 2, 2)), {}, "must hold one sample of one value at least, got"),
         (np.zeros((3, 0)), {}, "must hold one sample of one value at least, got"),
         (np.full((3, 4), 2.0), {}, "float pixels must lie between 0 and 1"),
-        (np.full((3, 4), np.nan), {}, "images must have finite pixels"),
+        (np.full((3, 4), np.nan), {}, "images must have a known value each, but 0 has none"),
+        (np.full((3, 4), np.inf), {}, "images must have finite pixels"),
         (np.full((3, 4), 256, np.int32), {}, r"between 0 and 255, but .* pixel_range=\(0, 1023\)"),
         (np.zeros((3, 3, 8, 8)), {}, r"channels last, .* got 3 × 3 × 8 × 8"),
         (np.zeros((3, 1, 8, 8)), {}, r"channels last, .* got 3 × 1 × 8 × 8"),
@@ -136,7 +136,12 @@ def test_features_come_back_in_their_units(iris: tuple[np.ndarray, np.ndarray]) 
             {"scaler": "standardize", "pixel_range": (0, 1)},
             "pixel_range is for pixels",
         ),
-        (np.full((3, 4), np.nan), {"scaler": "standardize"}, "samples must be finite, but row 0"),
+        (np.full((3, 4), np.inf), {"scaler": "standardize"}, "samples must be finite, but row 0"),
+        (
+            np.full((3, 4), np.nan),
+            {"scaler": "standardize"},
+            "samples must have a known value each",
+        ),
         (np.zeros((3, 2, 2)), {"scaler": "standardize"}, r"samples must be \(n, n_features\)"),
         (np.zeros((3, 4)), {"scaler": "log"}, "scaler must be one of"),
         (np.zeros((3, 4)), {"seed": -1}, "seed must lie between"),

@@ -14,13 +14,12 @@ from autodecoder.report.classes import CLASS_COLOURS, class_colours
 from autodecoder.report.figures import (
     metric_label,
     plot_errors,
-    plot_interpolations,
     plot_latent_space,
     plot_learning_rates,
     plot_loss_curves,
     plot_pairs,
-    plot_reconstructions,
 )
+from autodecoder.report.sheets import plot_interpolations, plot_reconstructions
 from autodecoder.study import Execution, Trial
 
 NAN = math.nan

@@ -10,10 +10,10 @@ from PIL import Image
 from tests.report.test_page import make_model
 
 from autodecoder.data import Dataset, ImageSet
-from autodecoder.report.figures import plot_reconstructions
 from autodecoder.report.images import write_samples
 from autodecoder.report.model_pictures import draw_decoded, draw_fit
 from autodecoder.report.pictures import draw_figure
+from autodecoder.report.sheets import plot_reconstructions
 from autodecoder.report.tensorboard import _mosaic
 from autodecoder.report.thumbnails import shrink
 

@@ -89,7 +89,8 @@ def explore(
             given = open_samples(trained, images, resize=resize)
             names_ = None if given.names is None else np.array(given.names, object)
             pixel_range = None if given.names else trained.pixel_range
-            shelves = {"images": Shelf(given.samples, names=names_, pixel_range=pixel_range)}
+            shelf = Shelf(given.samples, None, pixel_range, names_, given.mask)
+            shelves = {"images": shelf}
         explorer = Explorer(trained, shelves)
         app = create_app(explorer, title=title_of(trained, folder), hosts=[host, *names])
         server = open_server(app, listening)
@@ -132,7 +133,7 @@ def _own_images(model: "Model", named: TrainedOn) -> "tuple[dict[str, Shelf], st
         return {}, f"{error} --images names others."
     sets = {"validation": dataset.val, "training": dataset.train}
     return {
-        name: Shelf(images.images, images.labels, names=images.names)
+        name: Shelf(images.images, images.labels, names=images.names, mask=images.mask)
         for name, images in sets.items()
         if len(images)
     }, ""

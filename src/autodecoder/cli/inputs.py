@@ -78,6 +78,10 @@ class TrainedOn:
         Path | None,
         path_flag(help="The table that split them, as `train` takes it, with --dataset."),
     ] = None
+    mask: Annotated[
+        Path | None,
+        path_flag(help="Which of their pixels are known, as `train` takes it, with --dataset."),
+    ] = None
 
     def __bool__(self) -> bool:
         return self != NOT_NAMED
@@ -137,7 +141,8 @@ def data_of(
     DataError
         If they are not, or not as they were.
     ConfigError
-        If settings do not go with them any more, or a table is named without the images it splits.
+        If settings do not go with them any more, or a table or a mask is named without the images
+        that it is of.
     """
     from autodecoder.config import DATASETS
     from autodecoder.data.known import is_known, remember
@@ -146,6 +151,8 @@ def data_of(
 
     if named.split_by is not None and named.dataset is None:
         raise ConfigError("split_by must come with dataset, the images that it splits.")
+    if named.mask is not None and named.dataset is None:
+        raise ConfigError("mask must come with dataset, the images of which it hides pixels.")
     name = config.data.dataset if named.dataset is None else named.dataset
     known = is_known(config.data, config.seed, fingerprint)
     if not known and named.dataset is None and name not in DATASETS:
@@ -155,7 +162,10 @@ def data_of(
         )
     if not known or named:
         split = config.data.split_by if known and named.split_by is None else named.split_by
-        data = replace(config.data, dataset=name, data_dir=named.data_dir, split_by=split)
+        mask = config.data.mask if known and named.mask is None else named.mask
+        data = replace(
+            config.data, dataset=name, data_dir=named.data_dir, split_by=split, mask=mask
+        )
         config = replace(config, data=data)
     if any(
         found.name == name and not found.is_here for found in list_datasets(config.data.data_dir)
@@ -173,12 +183,14 @@ def data_of(
 def open_all(
     folder: Path, images: str, mask: Path | None, *, resize: bool
 ) -> "tuple[Model, Given, np.ndarray | None]":
-    """A model, the samples to place, and which of their pixels count."""
-    from autodecoder.data.arrays import open_mask
+    """A model, the samples to place, and which of their pixels count: by the mask named, or else by
+    the file of the samples."""
+    from autodecoder.data.arrays import open_masks
 
     model = open_model(folder)
     given = open_samples(model, images, resize=resize)
-    return _reader(model, given), given, None if mask is None else open_mask(mask)
+    seen = given.mask if mask is None else open_masks(mask)["mask"]
+    return _reader(model, given), given, seen
 
 
 def open_samples(model: "Model", source: str, *, resize: bool) -> "Given":
@@ -194,7 +206,15 @@ def open_samples(model: "Model", source: str, *, resize: bool) -> "Given":
             resize=resize,
             progress=STDERR.isatty(),
             pixel_range=model.pixel_range,
+            alpha=_alpha_of(model),
         )
+
+
+def _alpha_of(model: "Model") -> str:
+    """What transparent pixels were at the training."""
+    settings = model.about.get("settings")
+    data = settings.get("data") if isinstance(settings, dict) else None
+    return "mask" if isinstance(data, dict) and data.get("alpha") == "mask" else "white"
 
 
 def _reader(model: "Model", given: "Given") -> "Model":
@@ -220,7 +240,7 @@ def read_end(model: "Model", name: str, text: str, *, resize: bool, seed: int) -
     n = len(given.samples)
     if n != 1:
         raise DataError(f"{name} must be a file of one image, but {text} holds {n}.")
-    return _reader(model, given).infer(given.samples, seed=seed).latents[0]
+    return _reader(model, given).infer(given.samples, given.mask, seed=seed).latents[0]
 
 
 def _indexed(name: str, index: str, kind: str, latents: "np.ndarray") -> "np.ndarray":

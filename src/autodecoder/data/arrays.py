@@ -15,7 +15,7 @@ import numpy as np
 
 from autodecoder.data.files import read_maybe_gzipped
 from autodecoder.data.idx import parse_idx
-from autodecoder.data.parts import find_images
+from autodecoder.data.parts import find_images, find_masks
 from autodecoder.errors import DataError
 
 #: Bytes of the arrays that are read from an .npz, at most, and at most as much as there is memory.
@@ -30,13 +30,14 @@ _UNREADABLE = (
 )
 
 
-def open_images(path: Path) -> np.ndarray:
+def open_images(path: Path) -> dict[str, np.ndarray]:
     """Open images: .npy, as a memory map; .npz, its array `images`; IDX, gzipped or not.
 
     Returns
     -------
-    (n, ...) array
-        As it is stored; `as_images` checks it.
+    dict
+        `images`, (n, ...), as they are stored, which `as_images` checks; of an .npz that has one,
+        also their `mask`.
 
     Raises
     ------
@@ -44,12 +45,13 @@ def open_images(path: Path) -> np.ndarray:
         If it is none of these, or damaged.
     """
     if path.suffix.lower() in (".npy", ".npz"):
-        return open_arrays(path, "images", find_images)["images"]
-    return parse_idx(read_maybe_gzipped(path), n_axes=3, name=str(path))
+        return open_arrays(path, "images", find_images)
+    return {"images": parse_idx(read_maybe_gzipped(path), n_axes=3, name=str(path))}
 
 
-def open_mask(path: Path) -> np.ndarray:
-    """Open a mask: .npy, as a memory map, or .npz, its array `mask`.
+def open_masks(path: Path) -> dict[str, np.ndarray]:
+    """Open masks: .npy, as a memory map, of `mask` alone; or .npz, its arrays `mask` and, if there
+    is one, `val_mask`, by these or other usual names.
 
     Raises
     ------
@@ -58,7 +60,7 @@ def open_mask(path: Path) -> np.ndarray:
     """
     if path.suffix.lower() not in (".npy", ".npz"):
         raise DataError(f"mask must be an .npy or .npz file, got {path}.")
-    return open_arrays(path, "mask")["mask"]
+    return open_arrays(path, "mask", find_masks)
 
 
 def open_arrays(

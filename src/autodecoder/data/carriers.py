@@ -29,12 +29,13 @@ def as_array(name: str, values: Any, *, may_miss: bool = False) -> np.ndarray:
         An array of any library; a frame or column of pandas, polars or Arrow, or one with
         `__dataframe__`; a tensor of PyTorch; lists of numbers, or of arrays.
     may_miss : bool
-        Turn missing values (NA, None, null) into not a number; all are `float64` then.
+        Some values may be missing: NA, None, null, masked. Among floats they become not a number;
+        whole numbers and booleans come as a masked array of NumPy, so that they keep their type.
 
     Raises
     ------
     DataError
-        If they are no real numbers, of different lengths, masked, sparse, or missing in part.
+        If they are no real numbers, of different lengths, sparse, or missing in part.
     """
     try:
         array, missing = _read(values)
@@ -56,7 +57,9 @@ def as_array(name: str, values: Any, *, may_miss: bool = False) -> np.ndarray:
             f"{name} must have no missing values, but the one at [{place}] is missing; fill them "
             "in, for example by SimpleImputer of scikit-learn."
         )
-    return np.where(missing, np.nan, array.astype(np.float64))
+    if array.dtype.kind == "f":
+        return np.where(missing, array.dtype.type(np.nan), array)
+    return np.ma.MaskedArray(array, missing)
 
 
 def _of(array: np.ndarray) -> str:
@@ -70,7 +73,9 @@ _Read = tuple[np.ndarray, np.ndarray | None]
 def _read(values: Any) -> _Read:
     held: Any = values  # whose type the questions below do not narrow
     if isinstance(values, np.ma.MaskedArray):
-        raise DataError("must be an array without a mask of its own: give it as mask.")
+        hidden = np.ma.getmaskarray(values)
+        array, missing = _plain(np.asarray(values.data))
+        return np.where(hidden, array.dtype.type(0), array), hidden | _or_none(missing)
     if isinstance(values, np.ndarray):
         return _plain(values)
     # A library that made the values is loaded.
@@ -136,6 +141,10 @@ def _plain(array: np.ndarray) -> _Read:
     filled = np.zeros(array.shape, numbers.dtype)
     filled[~missing] = numbers
     return filled, missing
+
+
+def _or_none(missing: np.ndarray | None) -> np.ndarray | bool:
+    return False if missing is None else missing
 
 
 def _is_missing(value: Any) -> bool:

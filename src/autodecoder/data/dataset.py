@@ -134,16 +134,25 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """See `fingerprint_arrays`: equal for equal content, whatever held it."""
-        return fingerprint_arrays((part.images, part.labels) for part in (self.train, self.val))
+        return fingerprint_arrays(
+            (part.images, part.labels, part.mask) for part in (self.train, self.val)
+        )
 
 
-def fingerprint_arrays(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> str:
-    """SHA-256 over the shapes and values of images, and over their labels."""
+def fingerprint_arrays(
+    parts: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray | None]],
+) -> str:
+    """SHA-256 over the shapes and known values of images, their labels, and their masks if any."""
     digest = hashlib.sha256()
-    for images, labels in parts:
+    for images, labels, mask in parts:
         digest.update(repr(images.shape).encode())
         # By blocks, since the images may be mapped from a file larger than memory.
         for first in range(0, len(images), _BLOCK):
-            digest.update(np.ascontiguousarray(images[first : first + _BLOCK]).data)
+            block = images[first : first + _BLOCK]
+            if mask is not None:
+                known = mask[first : first + _BLOCK]
+                block = np.where(known, block, block.dtype.type(0))
+                digest.update(np.packbits(known).data)
+            digest.update(np.ascontiguousarray(block).data)
         digest.update(np.ascontiguousarray(labels, dtype=np.int64).data)
     return digest.hexdigest()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image, ImageOps
 
 from autodecoder.data.png import Stream, lean_png
@@ -110,6 +110,7 @@ def decode(
     size: tuple[int, int] | None,
     out: UInt8[np.ndarray, "height width channels"],
     pixel_range: tuple[float, float] | None = None,
+    known: Bool[np.ndarray, "height width"] | None = None,
 ) -> Seen:
     """Decode an image into an array of one channel, which makes it grey, or of three.
 
@@ -123,6 +124,9 @@ def decode(
         Where the pixels go.
     pixel_range : (low, high) or None
         Stored values of black and of white; `None` for those of the type.
+    known : (height, width) bool, optional
+        Set to whether a pixel is more opaque than transparent; others are then 0 in `out`. Without
+        it, what is transparent lies on white.
 
     Returns
     -------
@@ -139,13 +143,19 @@ def decode(
         n_pixels = _limit(image, size, turned=orientation >= 5)
         with _one_large if n_pixels > _LARGE else contextlib.nullcontext():
             mode = "L" if out.shape[2] == 1 else "RGB"
-            upright, seen = to_bytes(image, mode, pixel_range, lambda: _opened(source))
+            upright, seen = to_bytes(
+                *(image, mode, pixel_range, lambda: _opened(source)), keep_alpha=known is not None
+            )
             # Pillow turns a TIFF itself.
             if image.format != "TIFF" and orientation in _UPRIGHT:
                 upright = upright.transpose(_UPRIGHT[orientation])
             if size is not None:
+                # By colours times alpha where there is alpha: clear ones do not bleed.
                 upright = ImageOps.fit(upright, (size[1], size[0]), Image.Resampling.LANCZOS)
             pixels = np.asarray(upright)
+    if known is not None and pixels.shape[:2] == out.shape[:2]:
+        known[...] = pixels[..., -1] > 127
+        pixels = pixels[..., :-1] * known[..., None]
     if pixels.shape[:2] != out.shape[:2]:
         raise UnreadableImage("changed while it was read")
     out[...] = pixels.reshape(out.shape)

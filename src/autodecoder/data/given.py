@@ -6,7 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from autodecoder.data.arrays import open_arrays, open_images
+from autodecoder.data.missing import split_alpha, to_known
 from autodecoder.data.parts import find_images
+from autodecoder.data.pixels import as_mask
 from autodecoder.data.tables import read_table
 from autodecoder.errors import DataError
 from autodecoder.paths import user_path
@@ -22,6 +24,8 @@ class Given(NamedTuple):
     samples: np.ndarray
     names: list[str] | None
     """Of files; `None` where samples are counted."""
+    mask: np.ndarray | None = None
+    """True where a pixel is known, where the file says so."""
 
 
 def open_given(
@@ -32,6 +36,7 @@ def open_given(
     resize: bool = False,
     progress: bool = False,
     pixel_range: tuple[float, float] | None = None,
+    alpha: str = "white",
 ) -> Given:
     """Open samples: an array file, `folder:PATH` of image files, one of them, or a table.
 
@@ -49,7 +54,9 @@ def open_given(
     resize : bool
         Crop and scale image files of another size.
     pixel_range : (low, high), optional
-        Values of black and of white in image files, as a `Model` tells them.
+        Values of black and of white, as a `Model` tells them.
+    alpha : str
+        `white`, or `mask` where the images of the training had alpha for a mask.
 
     Raises
     ------
@@ -78,15 +85,21 @@ def open_given(
                 resize=resize,
                 progress=progress,
                 pixel_range=pixel_range,
+                alpha=alpha,
             )
         )
     if path.is_dir():
         raise DataError(f"{path} is a folder; folder:{path} stands for the image files in it.")
     if is_table and path.suffix.lower() == ".csv":
         return Given(read_table(path)[1], None)
-    if is_table:
-        return Given(open_arrays(path, "images", find_images)["images"], None)
-    return Given(open_images(path), None)
+    found = open_arrays(path, "images", find_images) if is_table else open_images(path)
+    images, mask = found["images"], found.get("mask")
+    if alpha == "mask" and images.ndim == 4 and images.shape[3] == image_shape[2] + 1:
+        images, opaque = split_alpha(images, pixel_range)
+        if mask is not None:
+            mask = to_known(as_mask(mask, len(images), image_shape)).reshape(images.shape)
+        mask = opaque if mask is None else mask & opaque[..., None]
+    return Given(images, None, mask)
 
 
 def open_latents(path: Path) -> np.ndarray:

@@ -1,16 +1,20 @@
 """Every data set by what a user calls it: a published one, or images of the user's own."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 from autodecoder.config import DataConfig, parse_range, parse_size, split_source
 from autodecoder.data.catalogue import load_published
 from autodecoder.data.dataset import Dataset
+from autodecoder.data.missing import describe_missing, tell_unseen
 from autodecoder.data.notes import describe_use
 from autodecoder.data.pixels import PixelRange
 from autodecoder.data.splits import subset
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.paths import user_path
+
+_log = logging.getLogger(__name__)
 
 
 def load_dataset(
@@ -22,6 +26,8 @@ def load_dataset(
     pixel_range: str | PixelRange | None = None,
     val_fraction: float = 0.2,
     split_by: Path | str | None = None,
+    mask: Path | str | None = None,
+    alpha: str = "white",
     examples_frac: float = 1.0,
     strict: bool = False,
     seed: int = 0,
@@ -50,6 +56,12 @@ def load_dataset(
     split_by : path, optional
         A table of the names of images of your own, and of the part, `train` or `val`, or the group
         of each; groups stay together. See docs/datasets.md.
+    mask : path, optional
+        Which pixels of the images of `npy:` and `npz:` are known: an .npy, or an .npz with `mask`
+        and, for its own validation images, `val_mask`; of booleans, for every image or one for all.
+    alpha : str
+        Of images of your own: `white` shows transparent pixels on white; `mask` takes them for
+        missing where they are more transparent than not.
     examples_frac : float
         Share of the training and of the validation images to keep, class by class; others are not
         read, where possible. 0 and 1 both mean all.
@@ -65,7 +77,8 @@ def load_dataset(
     -------
     Dataset
         The validation set of a published one is its test set; of `digits`, a fixed fifth. Its
-        `names` say which image is which: paths below the folder, or rows of the file.
+        `names` say which image is which: paths below the folder, or rows of the file. Where pixels
+        are missing, its sets have a `mask`.
 
     Raises
     ------
@@ -88,6 +101,8 @@ def load_dataset(
         pixel_range=None if pixel_range is None else parse_range(pixel_range),
         val_fraction=val_fraction,
         split_by=None if split_by is None else Path(split_by),
+        mask=None if mask is None else Path(mask),
+        alpha=alpha,
         examples_frac=examples_frac,
         strict=strict,
     )
@@ -104,13 +119,27 @@ def load_configured(config: DataConfig, *, seed: int, progress: bool = False) ->
     DataError
         If it cannot be had.
     """
+    dataset = _load(config, seed=seed, progress=progress)
+    unseen = tell_unseen(dataset.train.mask)
+    if unseen is not None:
+        _log.warning("%s: %s.", dataset.name, unseen)
+    missing = describe_missing(dataset.train.mask, dataset.val.mask)
+    return dataset if missing is None else replace(dataset, notes=(*dataset.notes, missing))
+
+
+def _load(config: DataConfig, *, seed: int, progress: bool) -> Dataset:
     kind, place = split_source(config.dataset)
     if kind not in ("folder", "hf"):
         _refuse_conversion(config, kind)
-    if config.split_by is not None and not place:
-        raise ConfigError(f"split_by is for images of your own, not for {kind}.")
-    if config.split_by is not None:
-        config = replace(config, split_by=_own_path(str(config.split_by), "split_by"))
+    if config.mask is not None and kind not in ("npz", "npy"):
+        raise ConfigError(f"mask is for npy: and npz:, not for {kind}.")
+    if not place and (config.split_by is not None or config.alpha != "white"):
+        name = "alpha" if config.split_by is None else "split_by"
+        raise ConfigError(f"{name} is for images of your own, not for {kind}.")
+    for name in ("split_by", "mask"):
+        if getattr(config, name) is not None:
+            own = _own_path(str(getattr(config, name)), name)
+            config = replace(config, **{name: own})
     path = _own_path(place) if kind in ("folder", "npz", "npy") else Path(place)
     # Imported at use, since a published data set needs none of it.
     if kind == "folder":

@@ -10,6 +10,8 @@ _PARTS = {"train": TRAIN, "val": VALIDATION, "test": TEST}
 _CONTENTS = {
     "images": ("images", "image", "imgs", "img", "x", "data", "pixels", "samples"),
     "labels": ("labels", "label", "targets", "target", "y", "classes", "class", "digits", "digit"),
+    # Not "masks", which are what images are segmented into.
+    "mask": ("mask",),
 }
 _OF_WORD = {
     word: name for names in (_PARTS, _CONTENTS) for name, words in names.items() for word in words
@@ -17,11 +19,11 @@ _OF_WORD = {
 
 
 def find_parts(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """Tell images and labels, to train on and to validate with, by their names.
+    """Tell images, labels and masks, to train on and to validate with, by their names.
 
-    `images`, `labels`, `val_images` and `val_labels` are told first, then names of the same words:
-    `x_train`, `train_label`, `Targets`, `validation_images`. Images and labels to test with are
-    taken to validate with, where there are no others for that.
+    `images`, `labels`, `mask`, `val_images`, `val_labels` and `val_mask` are told first, then names
+    of the same words: `x_train`, `train_label`, `Targets`, `validation_images`. What is to test
+    with is taken to validate with, where there are no other images for that.
 
     Parameters
     ----------
@@ -31,7 +33,7 @@ def find_parts(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
     Returns
     -------
     found : dict
-        From `images`, `labels`, `val_images` and `val_labels`, as far as there are such, to names.
+        From the six keys above, as far as there are such, to names.
     others : list of str
         The names that are left.
     """
@@ -51,8 +53,13 @@ def find_parts(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def find_images(names: Iterable[str]) -> dict[str, str]:
-    """What `find_parts` finds, but for all that is not `images`."""
-    return {key: name for key, name in find_parts(names)[0].items() if key == "images"}
+    """What `find_parts` finds of `images` and `mask`."""
+    return {key: name for key, name in find_parts(names)[0].items() if key in ("images", "mask")}
+
+
+def find_masks(names: Iterable[str]) -> dict[str, str]:
+    """What `find_parts` finds of `mask` and `val_mask`."""
+    return {key: name for key, name in find_parts(names)[0].items() if key.endswith("mask")}
 
 
 _KEYS: Mapping[tuple[str, str], str] = {
@@ -60,6 +67,8 @@ _KEYS: Mapping[tuple[str, str], str] = {
     ("train", "labels"): "labels",
     ("val", "images"): "val_images",
     ("val", "labels"): "val_labels",
+    ("train", "mask"): "mask",
+    ("val", "mask"): "val_mask",
 }
 
 

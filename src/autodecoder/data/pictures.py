@@ -93,7 +93,8 @@ def read_as(
     resize: bool,
     progress: bool,
     pixel_range: tuple[float, float] | None = None,
-) -> tuple[np.ndarray, list[str]]:
+    alpha: str = "white",
+) -> tuple[np.ndarray, list[str], np.ndarray | None]:
     """Read image files as images of a given shape.
 
     Parameters
@@ -108,11 +109,13 @@ def read_as(
     progress : bool
     pixel_range : (low, high), optional
         Values of black and of white, as the model's images had them.
+    alpha : str
+        `white` or `mask`, likewise.
 
     Returns
     -------
-    (n, height, width, channels) uint8, list of str
-        The images, and their names below `root`.
+    (n, height, width, channels) uint8, list of str, (n, height, width) bool or None
+        The images, their names below `root`, and which pixels are known if alpha tells.
 
     Raises
     ------
@@ -128,6 +131,7 @@ def read_as(
         )
     pictures = _files(paths, np.zeros(len(paths), np.int32), root)
     images = allocate((len(paths), *image_shape))
+    known = _allocate_known(len(paths), image_shape, alpha)
     seen: list[Seen] = []
 
     def fill(i: int) -> None:
@@ -138,7 +142,9 @@ def read_as(
                 f"{head.height} × {head.width} instead of {height} × {width}; --resize crops and "
                 "scales it"
             )
-        seen.append(decode(paths[i], (height, width) if is_other else None, images[i], pixel_range))
+        own = None if known is None else known[i]
+        to_size = (height, width) if is_other else None
+        seen.append(decode(paths[i], to_size, images[i], pixel_range, own))
 
     with quiet_pillow():
         failures = _in_threads(fill, pictures, "images" if progress else None)
@@ -146,7 +152,7 @@ def read_as(
         which = f"{len(failures)} of {len(paths)} image files" if len(paths) > 1 else "image file"
         raise DataError(f"{which} cannot be used: {_list(failures)}.")
     _warn(find_faults(seen, pixel_range), shown(root.resolve().name))
-    return images, pictures.names.tolist()
+    return images, pictures.names.tolist(), known
 
 
 def read_pictures(
@@ -202,6 +208,11 @@ def read_pictures(
         parts = [_decode(part, shape, config, failures, seen, progress) for part in chosen]
     if failures:
         _tell(failures, name, n_found, strict=config.strict)
+    if config.alpha == "mask" and not any(one.has_alpha for one in seen):
+        raise DataError(
+            f"{name}: alpha mask needs images with an alpha channel, but none of {len(seen)} has "
+            "one."
+        )
     _warn(find_faults(seen, config.pixel_range), name)
     labels = [train.labels] if val is None else [train.labels, val.labels]
     notes = (*notes, *describe_use(labels, class_names, config.examples_frac))
@@ -288,10 +299,13 @@ def _decode(
 ) -> ImageSet:
     """Decode all, each to its place; the gaps that unreadable ones leave are closed."""
     images = allocate((len(pictures), *shape))
+    known = _allocate_known(len(pictures), shape, config.alpha)
     read = np.zeros(len(pictures), bool)
 
     def fill(i: int) -> None:
-        seen.append(decode(pictures.source(i), config.image_size, images[i], config.pixel_range))
+        own = None if known is None else known[i]
+        source = pictures.source(i)
+        seen.append(decode(source, config.image_size, images[i], config.pixel_range, own))
         read[i] = True
 
     failed = _in_threads(fill, pictures, "images" if progress else None)
@@ -302,7 +316,23 @@ def _decode(
     for to, i in enumerate(good):
         if to != i:
             images[to] = images[i]
-    return ImageSet(images[: len(good)], pictures.labels[good], pictures.names[good])
+    images, mask = images[: len(good)], None
+    if known is not None and not known[good].all():
+        blank = good[~known[good].any(axis=(1, 2))]
+        if len(blank):
+            names = [pictures.name(int(i)) for i in blank[:_NAMED]]
+            more = f" and {len(blank) - _NAMED} more" if len(blank) > _NAMED else ""
+            raise DataError(
+                f"{', '.join(names)}{more} have no known pixel: with alpha mask, an image must not "
+                "be transparent everywhere."
+            )
+        mask = np.broadcast_to(known[good][..., None], images.shape)
+    return ImageSet(images, pictures.labels[good], pictures.names[good], mask)
+
+
+def _allocate_known(n: int, shape: tuple[int, int, int], alpha: str) -> np.ndarray | None:
+    """Where it goes which pixels are known, if alpha tells."""
+    return allocate((n, *shape[:2])).view(bool) if alpha == "mask" else None
 
 
 def _in_threads(

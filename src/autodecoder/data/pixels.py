@@ -32,6 +32,8 @@ def as_images(
 ) -> Shaped[np.ndarray, "n ..."]:
     """Check the shape of images; returns them as an array, of a memory map unread.
 
+    Missing values are not a number among floats, and masked among whole numbers.
+
     Parameters
     ----------
     images : array-like
@@ -46,7 +48,7 @@ def as_images(
     DataError
         If they are no images of this shape.
     """
-    images = as_array(name, images)
+    images = as_array(name, images, may_miss=True)
     height, width, channels = image_shape
     shapes = [(height, width, channels), (height * width * channels,)]
     if channels == 1:
@@ -116,7 +118,7 @@ def to_pixels(
     rows = np.asarray(images).reshape(len(images), math.prod(images.shape[1:]))
     is_whole = rows.dtype.kind in "iu"
     as_bytes = is_whole and pixel_range in (None, (0, 255))
-    if as_bytes and rows.dtype == np.uint8:
+    if as_bytes and rows.dtype == np.uint8 and weights is None:
         return rows
     low, high = pixel_range or ((0, 255) if is_whole else (0, 1))
     if rows.dtype.kind == "b":
@@ -148,6 +150,7 @@ def to_pixels(
 
 def dark(images: Shaped[np.ndarray, "..."]) -> str | None:
     """What to say of whole numbers of which hardly any is far from black, if they are such."""
+    images = np.asarray(images)
     if images.dtype.kind not in "iu" or images.size == 0:
         return None
     most = int(images.max())
@@ -161,10 +164,14 @@ def read_already(images: Shaped[np.ndarray, "..."], pixel_range: PixelRange) -> 
     """What to say of images that seem to have been brought to 0 to 255, and are about to be read by
     a much wider range."""
     high = pixel_range[1]
-    if images.size == 0 or high < 4 * 255 or not _DARK < images.max() <= 255 or images.min() < 0:
+    if images.size == 0 or high < 4 * 255:
+        return None
+    known = np.asarray(images)
+    least, most = np.fmin.reduce(known, axis=None), np.fmax.reduce(known, axis=None)
+    if not _DARK < most <= 255 or least < 0:
         return None
     return (
-        f"hold nothing above {images.max():g}, where white is {high:.6g}; images that load_dataset "
+        f"hold nothing above {most:g}, where white is {high:.6g}; images that load_dataset "
         "has brought to 0 to 255 are taken by dataclasses.replace(model, pixel_range=None)"
     )
 
@@ -284,7 +291,7 @@ def as_numbers(
     DataError
         See `as_array`.
     """
-    return as_array(name, values, may_miss=True).astype(dtype)
+    return np.ma.filled(as_array(name, values, may_miss=True).astype(dtype), np.nan)
 
 
 def _bad(good: np.ndarray) -> int:

@@ -55,6 +55,8 @@ class Seen(NamedTuple):
     """Some lie outside of the range that was asked for."""
     is_clear: bool
     """Transparent everywhere."""
+    has_alpha: bool
+    """Some pixels may be transparent."""
 
 
 def kind_of(image: Image.Image) -> Kind:
@@ -136,6 +138,8 @@ def to_bytes(
     mode: str,
     pixel_range: tuple[float, float] | None,
     reopened: Callable[[], AbstractContextManager[Image.Image]],
+    *,
+    keep_alpha: bool = False,
 ) -> tuple[Image.Image, Seen]:
     """The first frame of any image, in 8 bits, on white where it is transparent.
 
@@ -150,6 +154,8 @@ def to_bytes(
         black and white whatever it says; palettes are ranges of the colours they stand for.
     reopened : callable
         Opens the same image anew.
+    keep_alpha : bool
+        Leave the colours as they are, and return alpha beside them: the mode is `LA` or `RGBA`.
 
     Raises
     ------
@@ -163,8 +169,11 @@ def to_bytes(
         pixel_range = None
     image.load()
     if image.mode in ("I", "F") or image.mode.startswith("I;16") or kind.white is None:
-        grey, seen = _wide_to_bytes(image, kind, pixel_range)
-        return grey.convert(mode), seen
+        grey, opaque, seen = _wide_to_bytes(image, kind, pixel_range)
+        grey = grey.convert(mode)
+        if keep_alpha:
+            grey.putalpha(Image.fromarray(opaque))
+        return grey, seen
     if image.mode == "La":
         image = image.convert("LA")
     if image.mode in ("LAB", "CMYK", "YCbCr") or (image.mode == "P" and pixel_range is not None):
@@ -175,21 +184,28 @@ def to_bytes(
             mend_planes(again)
             if lower_bytes(again):
                 levels, kind = join_bytes(image, again), kind._replace(unit=1.0)
-    seen, is_clear = None, False
-    if image.has_transparency_data:
+    seen, is_clear, alpha = None, False, 255
+    has_alpha = image.has_transparency_data
+    if has_alpha:
         picture = image.convert("RGBA")
         if pixel_range is not None and kind.bits > 1:
             picture, seen = _stretch_colours(picture, levels, kind, pixel_range)
         is_clear = picture.getextrema()[3][1] == 0  # pyright: ignore
-        image = _on_white(picture, ignore_alpha=is_clear and not _is_plain(picture))
+        if keep_alpha:
+            alpha, image = picture.getchannel("A"), picture.convert("RGB")
+        else:
+            image = _on_white(picture, ignore_alpha=is_clear and not _is_plain(picture))
     elif pixel_range is not None and kind.bits > 1:
         image, seen = _stretch_colours(image, levels, kind, pixel_range)
     image = image.convert(mode)
     if seen is None:
         ends = np.ravel(image.getextrema())
         low, high = _stored(float(ends.min()), float(ends.max()), kind)
-        seen = Seen(kind.bits, kind.white, low, high, False, False)
-    return image, seen._replace(is_clear=is_clear)
+        seen = Seen(kind.bits, kind.white, low, high, False, False, False)
+    if keep_alpha:
+        image.putalpha(alpha)
+    # Where alpha is kept, no colours are read as if they were opaque.
+    return image, seen._replace(is_clear=is_clear and not keep_alpha, has_alpha=has_alpha)
 
 
 def _coding(image: Image.Image) -> tuple[str, str, int]:
@@ -210,8 +226,8 @@ def _first(value: Any) -> int:
 
 def _wide_to_bytes(
     image: Image.Image, kind: Kind, pixel_range: tuple[float, float] | None
-) -> tuple[Image.Image, Seen]:
-    """An image of one channel, of any type."""
+) -> tuple[Image.Image, UInt8[np.ndarray, "height width"], Seen]:
+    """An image of one channel, of any type, and its alpha; clear pixels are white."""
     levels = np.asarray(image)
     if kind.white is None and kind.bits == 8:
         levels = levels.view(np.int8)
@@ -223,12 +239,16 @@ def _wide_to_bytes(
     if not np.isfinite((low, high)).all():
         raise UnreadableImage("some of its floats are no finite numbers")
     black, white = pixel_range or (0.0, kind.white or 0.0)
-    seen = Seen(kind.bits, kind.white, low, high, low < black or high > white, False)
-    pixels = _stretch(levels, *((white, black) if kind.white_is_low else (black, white)))
     clear = image.info.get("transparency")
-    if isinstance(clear, int):
+    has_alpha = isinstance(clear, int)
+    is_cut = low < black or high > white
+    seen = Seen(kind.bits, kind.white, low, high, is_cut, False, has_alpha)
+    pixels = _stretch(levels, *((white, black) if kind.white_is_low else (black, white)))
+    opaque = np.full(pixels.shape, 255, np.uint8)
+    if has_alpha:
         pixels[levels == clear] = 255
-    return Image.fromarray(pixels), seen
+        opaque[levels == clear] = 0
+    return Image.fromarray(pixels), opaque, seen
 
 
 def _stretch_colours(
@@ -246,7 +266,7 @@ def _stretch_colours(
     samples = colours if levels is None else levels[..., :3]
     low, high = _stored(float(samples.min()), float(samples.max()), kind)
     black, white = pixel_range
-    seen = Seen(kind.bits, kind.white, low, high, low < black or high > white, False)
+    seen = Seen(kind.bits, kind.white, low, high, low < black or high > white, False, False)
     if kind.inverted:
         whole = kind.white or 0.0
         black, white = whole - black, whole - white

@@ -3,17 +3,24 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int, Num, Shaped, UInt8
 
 from autodecoder.config import DataConfig
-from autodecoder.data.arrays import open_arrays
+from autodecoder.data.arrays import open_arrays, open_masks
 from autodecoder.data.dataset import Dataset, ImageSet
+from autodecoder.data.missing import (
+    WITH_ALPHA,
+    check_some_known,
+    find_known,
+    split_alpha,
+    to_known,
+)
 from autodecoder.data.notes import describe_use
 from autodecoder.data.parts import find_parts
-from autodecoder.data.pixels import are_whole, check_channels_last, dark, to_pixels
+from autodecoder.data.pixels import are_whole, as_mask, check_channels_last, dark, to_pixels
 from autodecoder.data.split_file import read_split
 from autodecoder.data.splits import choose, note_own_validation
 from autodecoder.data.storage import allocate
@@ -25,19 +32,34 @@ _BLOCK = 1024
 _MOST = np.iinfo(np.int64).max
 
 
+class _Stack(NamedTuple):
+    """Images as they are stored, unread, and which of their pixels are known."""
+
+    images: Shaped[np.ndarray, "n height width channels"]
+    mask: Shaped[np.ndarray, "n ..."] | None
+    """One for each image, see `as_mask`."""
+    has_alpha: bool
+    """Whether the last channel is alpha, which tells what is known."""
+
+
 def read_stack(path: Path, config: DataConfig, *, seed: int) -> Dataset:
     """Read the configured share of the images in an .npy or an .npz.
 
     An .npy is mapped, and the images that are not used are never read; an .npz is read whole. It
     holds `images`, `(n, height, width)` or `(n, height, width, channels)`, see `to_pixels`, which
-    are scaled and rounded to bytes; and, if there are any, `labels`, `val_images` and `val_labels`,
-    by these or other usual names, see `find_parts`. Labels are whole numbers or words: their
-    values, in order, are the classes. Arrays that are not used are told by a warning.
+    are scaled and rounded to bytes; and, if there are any, `labels`, `mask`, `val_images`,
+    `val_labels` and `val_mask`, by these or other usual names, see `find_parts`. Labels are whole
+    numbers or words: their values, in order, are the classes. Arrays that are not used are told by
+    a warning.
+
+    Pixels are missing that are not a number, that a mask hides, or that are transparent where the
+    configuration asks for it.
 
     Raises
     ------
     DataError
-        If it is no such file, or images that are used are not finite or out of their range.
+        If it is no such file, images that are used are not finite or out of their range, or nothing
+        is known of one; if masks do not fit.
     """
     names: dict[str, str] = {}
 
@@ -50,18 +72,26 @@ def read_stack(path: Path, config: DataConfig, *, seed: int) -> Dataset:
         return names
 
     arrays = open_arrays(path, "images", choose_arrays)
+    masks, place = _masks(arrays, config, path)
     images = _as_stack(arrays["images"], f"{path}: {names.get('images', 'images')}")
+    stack = _with_mask(images, masks.get("mask"), config, place)
     val_images = arrays.get("val_images")
     given = [arrays.get("labels")]
     counts = [len(images)]
+    val_stack = stack
     if val_images is not None:
         val_images = _as_stack(val_images, f"{path}: {names['val_images']}")
+        mask = masks.get("val_mask")
+        if mask is None and "mask" in masks and masks["mask"].shape[:1] != images.shape[:1]:
+            mask = masks["mask"]  # one for all
+        val_stack = _with_mask(val_images, mask, config, place)
         counts.append(len(val_images))
         given.append(arrays.get("val_labels"))
-    elif "val_labels" in arrays:
-        raise DataError(
-            f"{path} must hold val_images where it holds {names['val_labels']}, but does not."
-        )
+    for key in ("val_labels", "val_mask"):
+        if val_images is None and key in {**arrays, **masks}:
+            raise DataError(
+                f"{path} must hold val_images where it holds {names.get(key, key)}, but does not."
+            )
     labels, class_names = _labels(given, counts, path)
     split = None
     if val_images is not None:
@@ -77,15 +107,17 @@ def read_stack(path: Path, config: DataConfig, *, seed: int) -> Dataset:
         class_names=class_names,
         given=split,
     )
-    val_source = images if val_images is None else val_images
-    taken = _take(images, rows, config, path)
+    taken, mask = _take(stack, rows, config, path)
     if config.pixel_range is None and images.dtype.kind in "iu" and (what := dark(taken)):
         _log.warning("%s: images %s.", path, what)
+    if val_images is None:
+        val_stack = stack  # also where those there are are not used
     val_labels = labels[0] if val_images is None else labels[1]
+    val_taken, val_mask = _take(val_stack, val_rows, config, path)
     return Dataset(
         path.stem or "images",
-        ImageSet(taken, labels[0][rows], rows),
-        ImageSet(_take(val_source, val_rows, config, path), val_labels[val_rows], val_rows),
+        ImageSet(taken, labels[0][rows], rows, mask),
+        ImageSet(val_taken, val_labels[val_rows], val_rows, val_mask),
         class_names,
         describe_use(labels, class_names, config.examples_frac),
     )
@@ -102,6 +134,39 @@ def _as_stack(images: Any, name: str) -> Shaped[np.ndarray, "n height width chan
         raise DataError(f"{name} must be real numbers, got {images.dtype}.")
     check_channels_last(name, images.shape)
     return images[..., None] if images.ndim == 3 else images
+
+
+def _masks(
+    arrays: dict[str, np.ndarray], config: DataConfig, path: Path
+) -> tuple[dict[str, np.ndarray], Path]:
+    """The masks of training and validation images, and the file that they are from."""
+    own = {key: arrays[key] for key in ("mask", "val_mask") if key in arrays}
+    if config.mask is None:
+        return own, path
+    if own:
+        _log.warning("%s: its own mask is not used, because of mask %s.", path, config.mask)
+    return open_masks(config.mask), config.mask
+
+
+def _with_mask(
+    images: Shaped[np.ndarray, "n height width channels"],
+    mask: np.ndarray | None,
+    config: DataConfig,
+    place: Path,
+) -> _Stack:
+    channels = images.shape[3]
+    has_alpha = config.alpha == "mask"
+    if has_alpha and channels not in WITH_ALPHA:
+        raise DataError(
+            f"alpha mask needs images with an alpha channel, of 2 or 4 channels, got {channels}."
+        )
+    if mask is not None:
+        height, width = images.shape[1:3]
+        try:
+            mask = as_mask(mask, len(images), (height, width, channels - has_alpha))
+        except DataError as error:
+            raise DataError(f"{place}: {error}") from None
+    return _Stack(images, mask, has_alpha)
 
 
 def _labels(
@@ -166,26 +231,48 @@ def _as_column(labels: np.ndarray, n: int, path: Path) -> Shaped[np.ndarray, " n
 
 
 def _take(
-    images: Shaped[np.ndarray, "n height width channels"],
-    rows: Int[np.ndarray, " k"],
-    config: DataConfig,
-    path: Path,
-) -> np.ndarray:
-    """The chosen images as bytes, copied by blocks so that a map is never in memory whole."""
-    pixel_range = config.pixel_range
-    out = allocate((len(rows), *images.shape[1:]))
+    stack: _Stack, rows: Int[np.ndarray, " k"], config: DataConfig, path: Path
+) -> tuple[UInt8[np.ndarray, "k height width channels"], Bool[np.ndarray, "..."] | None]:
+    """The chosen images as bytes, and which of their pixels are known, None where all are.
+
+    Copied by blocks, so that a map is never in memory whole."""
+    *sides, channels = stack.images.shape[1:]
+    out = allocate((len(rows), *sides, channels - stack.has_alpha))
+    known: np.ndarray | None = None
     for first in range(0, len(rows), _BLOCK):
         block = rows[first : first + _BLOCK]
-        part = out[first : first + len(block)]
+        part = slice(first, first + len(block))
         try:
-            pixels = to_pixels(images[block], pixel_range=pixel_range)
+            pixels, of_block = _read(stack, block, 0, config)
         except DataError:
             # To name the image by its place in the file.
             for row in block:
                 try:
-                    to_pixels(images[row : row + 1], first=int(row), pixel_range=pixel_range)
+                    _read(stack, row[None], int(row), config)
                 except DataError as error:
                     raise DataError(f"{path}: {error}") from None
             raise
-        part[...] = np.rint(pixels).astype(np.uint8).reshape(part.shape)
-    return out
+        out[part] = np.rint(pixels).astype(np.uint8).reshape(out[part].shape)
+        if of_block is not None and known is None:
+            known = allocate(out.shape).view(bool)
+            known[:first] = True
+        if known is not None:
+            known[part] = True if of_block is None else of_block.reshape(out[part].shape)
+    return out, known
+
+
+def _read(
+    stack: _Stack, rows: Int[np.ndarray, " k"], first: int, config: DataConfig
+) -> tuple[Num[np.ndarray, "k pixels"], Bool[np.ndarray, "k pixels"] | None]:
+    """Some images, see `to_pixels`, and what is known of them; errors count them from `first`."""
+    images, known = stack.images[rows], None
+    if stack.mask is not None:
+        known = to_known(stack.mask[rows], first)
+    if stack.has_alpha:
+        images, opaque = split_alpha(images, config.pixel_range)
+        opaque = np.broadcast_to(opaque[..., None], images.shape).reshape(len(images), -1)
+        known = opaque if known is None else known & opaque
+    known = find_known(images, known)
+    check_some_known(known, first=first)
+    pixels = to_pixels(images, first=first, weights=known, pixel_range=config.pixel_range)
+    return pixels, None if known is None or known.all() else known

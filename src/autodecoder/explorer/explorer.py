@@ -18,9 +18,11 @@ from autodecoder.config import InferConfig
 from autodecoder.config.rules import check_seed
 from autodecoder.core.infer import Inference
 from autodecoder.data.decode import UnreadableImage, decode, read_head
-from autodecoder.data.pixels import PixelRange, to_pixels
+from autodecoder.data.missing import find_known
+from autodecoder.data.pixels import PixelRange, as_mask, to_pixels, to_weights
 from autodecoder.errors import AutodecoderError, DataError
 from autodecoder.model import Model
+from autodecoder.model.tables import as_table
 from autodecoder.report.plane import (
     Plane,
     component_plane,
@@ -55,6 +57,8 @@ class Shelf:
     """Values of black and of white, see `Model`."""
     names: Shaped[np.ndarray, " n"] | None = None
     """What they are known by: paths, or rows of a file."""
+    mask: Shaped[np.ndarray, "..."] | None = None
+    """True where a pixel is known, see `Model.infer`."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -226,7 +230,8 @@ class Explorer:
         return {"latents": made.latents.tolist()}
 
     def pick(self, name: str, index: int) -> dict[str, Any]:
-        """An image of a shelf, as `place` takes it, with its label and its name.
+        """An image of a shelf, as `place` takes it, with its label, its name and, where values are
+        missing, a list `known`: for each pixel, or each feature, whether it is known.
 
         Raises
         ------
@@ -238,17 +243,20 @@ class Explorer:
         shelf = self.shelves[name]
         if not 0 <= index < len(shelf):
             raise DataError(f"index must lie between 0 and {len(shelf) - 1}, got {index}.")
-        values = np.asarray(shelf.images[index])
-        if not np.isfinite(values).all():
-            raise DataError(
-                f"{name} {index} has missing values, or some that are not finite: "
-                "`autodecoder reconstruct` fills in those of tables."
-            )
+        image, seen = shelf.images[index][None], None
+        if shelf.mask is not None:
+            mask = as_mask(shelf.mask, len(shelf), self.model.image_shape)
+            seen = to_weights(mask[index][None], index)
+        seen = find_known(image, seen)
         if self.model.standardization is None:
-            values = np.rint(to_pixels(values[None], index, pixel_range=shelf.pixel_range))
+            values = np.rint(to_pixels(image, index, seen, shelf.pixel_range))
+        else:
+            table = as_table(f"{name} {index}", np.reshape(image, (1, -1)), weights=seen)
+            values = np.where(np.isnan(table), self.model.standardization.mean, table)
         label = None if shelf.labels is None else int(shelf.labels[index])
-        known = None if shelf.names is None else str(shelf.names[index])
-        return {"values": values.ravel().tolist(), "label": label, "name": known}
+        called = None if shelf.names is None else str(shelf.names[index])
+        known = None if seen is None else self._of_pixels(seen > 0)
+        return {"values": values.ravel().tolist(), "label": label, "name": called, "known": known}
 
     def read(self, content: bytes) -> dict[str, Any]:
         """An image file as an image of the model's shape, cropped around the centre and scaled.
@@ -266,7 +274,7 @@ class Explorer:
             _decoding.submit(_fit_into, pixels, content, self._pixel_range).result()
         except UnreadableImage as error:
             raise DataError(f"the file cannot be used: {error}.") from error
-        return {"values": pixels.ravel().tolist(), "label": None, "name": None}
+        return {"values": pixels.ravel().tolist(), "label": None, "name": None, "known": None}
 
     def _latents(self, latents: Any) -> Float[np.ndarray, "n dims"]:
         dims = self.model.latent_dims
@@ -293,6 +301,11 @@ class Explorer:
         if not ((known >= 0) & (known <= 255)).all():
             raise DataError("pixels must lie between 0 and 255.")
         return known.astype(np.uint8).reshape(shape)
+
+    def _of_pixels(self, known: Bool[np.ndarray, "1 values"]) -> list[bool]:
+        """For each pixel whether all of its channels are known."""
+        per_pixel = known.reshape(-1, self.model.image_shape[2])
+        return [bool(seen.all()) for seen in per_pixel]
 
     def _weights(self, mask: Any) -> Bool[np.ndarray, "height width channels"]:
         """Always some, so that one program does for all."""

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Bool, Shaped
 
 from autodecoder.config import (
     RECIPE_LEARNING_RATES,
@@ -33,19 +33,19 @@ from autodecoder.core.switches import own_switches
 from autodecoder.core.watch import DIVERGED
 from autodecoder.data.carriers import as_array
 from autodecoder.data.dataset import fingerprint_arrays
-from autodecoder.data.names import as_names
-from autodecoder.data.pixels import (
-    PixelRange,
-    as_images,
-    as_labels,
-    check_channels_last,
-    dark,
-    to_pixels,
+from autodecoder.data.missing import (
+    MISSING_AND_AUGMENTED,
+    check_some_known,
+    tell_unseen,
+    to_known,
 )
+from autodecoder.data.names import as_names
+from autodecoder.data.pixels import PixelRange, as_labels, as_mask, check_channels_last, dark
 from autodecoder.errors import ConfigError, DataError, DataWarning
 from autodecoder.model.model import Model
 from autodecoder.model.programs import limit_programs
-from autodecoder.model.tables import Standardization, as_table, fit_standardization, standardize
+from autodecoder.model.samples import check_samples, to_rows
+from autodecoder.model.tables import as_table, fit_standardization
 
 #: Seconds of training between two reports.
 _PORTION = 0.5
@@ -62,7 +62,9 @@ def fit_model(
     scaler: str = "standard",
     pixel_range: PixelRange | str | None = None,
     augment: AugmentConfig | None = None,
+    mask: Any = None,
     val_images: Any = None,
+    val_mask: Any = None,
     labels: Any = None,
     val_labels: Any = None,
     names: Any = None,
@@ -81,7 +83,8 @@ def fit_model(
         `(n, height, width, channels)`, `(n, height, width)` for one channel, or `(n, pixels)`:
         whole numbers from 0 to 255, or floats or booleans from 0 to 1, unless `pixel_range` says
         otherwise. With the scaler `standardize` any features, `(n, n_features)`. Arrays, frames of
-        pandas, polars and Arrow, tensors and lists are read alike.
+        pandas, polars and Arrow, tensors and lists are read alike. Values that are not a number, or
+        that a frame or a masked array lacks, are missing: they count nowhere.
     decoder : DecoderConfig or equinox.Module, optional
         Architecture and length of the latents; or a decoder of your own: a module that maps
         `(n, latent_dims)` to `(n, n_values)`, both float32, each row by itself. It is called as
@@ -103,8 +106,13 @@ def fit_model(
         `(0, 4095)` for 12 bits. The model keeps it, so that `infer` reads images alike.
     augment : AugmentConfig, optional
         Random changes of training images.
+    mask : array-like, optional
+        Booleans, True where a pixel is known, for every image or one for all; of every pixel, or of
+        one channel for all. 0 and 1, or 0 and 255, stand for booleans.
     val_images : array-like, optional
         Like `images`; their latents move along, under the co-trained protocol.
+    val_mask : array-like, optional
+        Like `mask`, of `val_images`.
     labels, val_labels : (n,) integers, optional
         Kept with the model; the fit does not look at them.
     names, val_names : (n,) text or integers, optional
@@ -122,10 +130,11 @@ def fit_model(
     Raises
     ------
     DataError
-        If images, labels or names are of another shape, dtype or range than said above.
+        If images, masks, labels or names are of another shape, dtype or range than said above; if
+        nothing is known of an image.
     ConfigError
-        If a setting breaks its rule, or the loss is no longer finite: the learning rate is too
-        large.
+        If a setting breaks its rule; if pixels are missing and images are to be augmented; if the
+        loss is no longer finite: the learning rate is too large.
 
     References
     ----------
@@ -149,10 +158,27 @@ def fit_model(
         pixel_range = parse_range(pixel_range)
         if scaler == "standardize":
             raise ConfigError("pixel_range is for pixels: choose another scaler than standardize.")
-    rows, shape, standardization = _read(images, scaler, pixel_range)
-    val_rows = np.zeros((0, rows.shape[1]), rows.dtype)
+    samples, shape = _read(images, scaler, pixel_range)
+    mask = _read_mask(mask, len(samples), shape)
+    standardization = None
+    if scaler == "standardize":
+        standardization = fit_standardization(as_table("samples", samples, weights=mask))
+    rows, known = to_rows(samples, 0, mask, standardization, pixel_range)
+    known = _check_known(known, "images" if standardization is None else "samples")
+    if known is not None and augment.enabled:
+        raise ConfigError(MISSING_AND_AUGMENTED)
+    if known is not None and (unseen := tell_unseen(known)) is not None:
+        if standardization is not None:  # constant zeros then, see `fit_standardization`
+            known = known | ~known.any(axis=0)
+        warnings.warn(f"{unseen}.", DataWarning, stacklevel=3)
+    val_rows, val_known = np.zeros((0, rows.shape[1]), rows.dtype), None
     if val_images is not None:
-        val_rows = _read_more("val_images", val_images, shape, standardization, pixel_range)
+        more = check_samples(val_images, shape, standardization, "val_images")
+        val_mask = _read_mask(val_mask, len(more), shape)
+        val_rows, val_known = to_rows(more, 0, val_mask, standardization, pixel_range)
+        val_known = _check_known(val_known, "val_images")
+    elif val_mask is not None:
+        raise DataError("val_mask must come with val_images.")
     labels = None if labels is None else as_labels("labels", labels, len(rows))
     if val_labels is not None:
         val_labels = as_labels("val_labels", val_labels, len(val_rows))
@@ -178,7 +204,10 @@ def fit_model(
     latent_rate = fit.latent_learning_rate or learning_rate
     rates = LearningRates(*(jnp.full(1, r, jnp.float32) for r in (learning_rate, latent_rate)))
     # Copied, since on a CPU jax would share the memory of arrays that the caller may change.
-    on_device = Images(jnp.array(rows), jnp.array(val_rows))
+    on_device = Images(
+        *(jnp.array(part) for part in (rows, val_rows)),
+        *(None if part is None else jnp.array(part) for part in (known, val_known)),
+    )
     limit_programs()
     places = place_images(on_device, config)
     key, first = jax.random.key(seed), np.zeros(1, np.uint32)
@@ -217,8 +246,15 @@ def fit_model(
         loss=fit.loss,
         about={
             "data_fingerprint": fingerprint_arrays(
-                (part.reshape(-1, *shape), none if of_part is None else of_part)
-                for part, of_part in ((rows, labels), (val_rows, val_labels))
+                (
+                    part.reshape(-1, *shape),
+                    none if of_part is None else of_part,
+                    None if seen is None else seen.reshape(-1, *shape),
+                )
+                for part, of_part, seen in (
+                    (rows, labels, known),
+                    (val_rows, val_labels, val_known),
+                )
             ),
             "epoch": fit.num_epochs,
             "values": {"learning_rate": learning_rate},
@@ -234,43 +270,38 @@ def fit_model(
 
 def _read(
     images: Any, scaler: str, pixel_range: PixelRange | None
-) -> tuple[Num[np.ndarray, "n values"], tuple[int, int, int], Standardization | None]:
-    """Training images as rows, what one of them looks like, and how features were scaled."""
+) -> tuple[Shaped[np.ndarray, "n ..."], tuple[int, int, int]]:
+    """Training samples as an array, and what one of them looks like."""
+    name = "samples" if scaler == "standardize" else "images"
+    array = as_array(name, images, may_miss=True)
     if scaler == "standardize":
-        table = as_table("samples", images)
-        _need_some("samples", table)
-        standardization = fit_standardization(table)
-        rows = standardize(table, standardization)
-        return rows, (1, table.shape[1], 1), standardization
-    array = as_array("images", images)
-    if array.ndim not in (2, 3, 4):
+        array = as_table(name, array)
+    elif array.ndim not in (2, 3, 4):
         raise DataError(
             "images must be (n, height, width, channels), (n, height, width) or (n, pixels), "
             f"got {tuple(array.shape)}."
         )
-    _need_some("images", array)
+    if math.prod(array.shape) == 0:
+        raise DataError(
+            f"{name} must hold one sample of one value at least, got {tuple(array.shape)}."
+        )
+    if scaler == "standardize":
+        return array, (1, array.shape[1], 1)
     check_channels_last("images", array.shape)
     if pixel_range is None and (what := dark(array)):
         warnings.warn(f"images {what}.", DataWarning, stacklevel=3)
     sides = array.shape[1:]
     shape = (1, *sides, 1) if array.ndim == 2 else (*sides, 1) if array.ndim == 3 else sides
-    return to_pixels(array, pixel_range=pixel_range), shape, None
+    return array, shape
 
 
-def _need_some(name: str, array: Any) -> None:
-    if math.prod(array.shape) == 0:
-        raise DataError(
-            f"{name} must hold one sample of one value at least, got {tuple(array.shape)}."
-        )
+def _read_mask(
+    mask: Any, n: int, shape: tuple[int, int, int]
+) -> Bool[np.ndarray, "n values"] | None:
+    return None if mask is None else to_known(as_mask(mask, n, shape))
 
 
-def _read_more(
-    name: str,
-    images: Any,
-    shape: tuple[int, int, int],
-    standardization: Standardization | None,
-    pixel_range: PixelRange | None,
-) -> Num[np.ndarray, "n values"]:
-    if standardization is None:
-        return to_pixels(as_images(images, shape, name), pixel_range=pixel_range)
-    return standardize(as_table(name, images, shape[1]), standardization)
+def _check_known(known: Any, name: str) -> Bool[np.ndarray, "n values"] | None:
+    """What is known of each sample; None where all is."""
+    check_some_known(known, name)
+    return None if known is None or known.all() else known

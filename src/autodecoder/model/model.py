@@ -30,9 +30,10 @@ from autodecoder.data.pixels import PixelRange, as_mask, as_numbers, to_weights
 from autodecoder.errors import DataError
 from autodecoder.model.density import Density
 from autodecoder.model.generated import Generated, Trace
+from autodecoder.model.inference import infer_apart, join_inferences
 from autodecoder.model.paths import latent_path
 from autodecoder.model.programs import limit_programs, one_inference
-from autodecoder.model.samples import check_samples, to_rows
+from autodecoder.model.samples import check_samples, doubt_range, to_rows
 from autodecoder.model.tables import Standardization, unstandardize
 
 #: Images decoded at once, be there as many or not: so an image has the same bits beside others.
@@ -148,7 +149,7 @@ class Model:
             `(n, pixels)`: whole numbers from 0 to 255, or floats or booleans from 0 to 1, or what
             `pixel_range` says; anything where the mask hides them. May be a memory map. Of
             features `(n, n_features)`, in their own units. Arrays, frames, tensors and lists are
-            read alike, see `fit_model`.
+            read alike, see `fit_model`; missing values, as not a number, count nowhere.
         mask : array, optional
             True where a pixel counts, or weights, 0 or more; for every image or one for all. An
             image without a pixel that counts has losses that are not a number and start -1.
@@ -208,7 +209,7 @@ class Model:
         """
         way: list[np.ndarray] = []
         found = self._infer(
-            as_array("image", image, may_miss=self.standardization is not None)[None],
+            as_array("image", image, may_miss=True)[None],
             None if mask is None else as_array("mask", mask)[None],
             config,
             None if given is None else as_numbers("given", given)[None],
@@ -231,7 +232,7 @@ class Model:
         seed = as_plain(seed)
         check_seed("seed", seed)
         by = self.standardization
-        images = check_samples(images, self.image_shape, by, finite=mask is None)
+        images = check_samples(images, self.image_shape, by)
         if mask is not None:
             mask = as_mask(mask, len(images), self.image_shape)
         dims = self.latent_dims
@@ -247,19 +248,15 @@ class Model:
         parts = []
         for start in range(0, max(1, len(images)), _INFERRED_AT_ONCE):
             chosen = slice(start, start + _INFERRED_AT_ONCE)
-            weights = None if mask is None else to_weights(mask[chosen], start)
-            rows = to_rows(images[chosen], start, weights, by, self.pixel_range)
+            hidden = None if mask is None else to_weights(mask[chosen], start)
+            doubt_range(images[chosen], by, self.pixel_range)
+            rows, weights = to_rows(images[chosen], start, hidden, by, self.pixel_range)
+            mine = None if given is None else given[chosen]
+            find = infer_apart if mask is None else infer_latents
             with one_inference:
-                parts.append(
-                    infer_latents(
-                        self._plan(config, seed),
-                        rows,
-                        weights=weights,
-                        given=None if given is None else given[chosen],
-                        watch=watch,
-                    )
-                )
-        return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+                plan = self._plan(config, seed)
+                parts.append(find(plan, rows, weights=weights, given=mine, watch=watch))
+        return join_inferences(parts)
 
     def reconstruct(
         self, images: Any, mask: Any = None, *, config: InferConfig | None = None, seed: int = 0

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Num, Shaped
 
+from autodecoder.data.carriers import as_array
+from autodecoder.data.missing import fill_missing, find_known
 from autodecoder.data.pixels import PixelRange, as_images, dark, read_already, to_pixels
 from autodecoder.errors import DataWarning
 from autodecoder.model.tables import Standardization, as_table, standardize
@@ -15,13 +17,29 @@ def check_samples(
     samples: Any,
     image_shape: tuple[int, int, int],
     standardization: Standardization | None,
-    *,
-    finite: bool,
+    name: str = "",
 ) -> Shaped[np.ndarray, "n ..."]:
-    """Samples of the right shape as an array; of features finite unless that is left open."""
+    """Samples of the right shape as an array, see `as_images`, of a memory map unread.
+
+    Errors call them `name`, or by what they are.
+    """
     if standardization is None:
-        return as_images(samples, image_shape)
-    return as_table("samples", samples, image_shape[1], finite=finite)
+        return as_images(samples, image_shape, name or "images")
+    table = as_array(name or "samples", samples, may_miss=True)
+    as_table(name or "samples", table[:0], image_shape[1])
+    return table
+
+
+def doubt_range(
+    samples: Shaped[np.ndarray, "n ..."],
+    standardization: Standardization | None,
+    pixel_range: PixelRange | None,
+) -> None:
+    """Warn of images to infer that seem to have another range than they are read by."""
+    if standardization is None and len(samples) > 1:
+        what = dark(samples) if pixel_range is None else read_already(samples, pixel_range)
+        if what:
+            warnings.warn(f"images {what}.", DataWarning, stacklevel=2)
 
 
 def to_rows(
@@ -30,17 +48,17 @@ def to_rows(
     weights: Shaped[Any, "n pixels"] | None,
     standardization: Standardization | None,
     pixel_range: PixelRange | None,
-) -> Num[np.ndarray, "n pixels"]:
-    """Checked samples as the decoder's outputs are compared with them, but for the scaling.
+) -> tuple[Num[np.ndarray, "n pixels"], Shaped[Any, "n pixels"] | None]:
+    """Checked samples as the decoder's outputs are compared with them, but for the scaling, and
+    what counts of them: `weights`, and 0 where a value is missing; None where every value counts.
 
-    Errors count them from `first`.
+    Errors count samples from `first`.
     """
     if standardization is None:
-        what = None
-        if len(samples) > 1:
-            what = dark(samples) if pixel_range is None else read_already(samples, pixel_range)
-        if what:
-            warnings.warn(f"images {what}.", DataWarning, stacklevel=2)
-        return to_pixels(samples, first, weights, pixel_range)
-    seen = samples if weights is None else np.where(weights > 0, samples, standardization.mean)
-    return standardize(as_table("samples that count", seen, first=first), standardization)
+        weights = find_known(samples, weights)
+        return to_pixels(samples, first, weights, pixel_range), weights
+    table = as_table("samples", samples, weights=weights, first=first)
+    rows, known = fill_missing(standardize(table, standardization))
+    if weights is None or known is None:
+        return rows, known if weights is None else weights
+    return rows, np.where(known, weights, weights.dtype.type(0))

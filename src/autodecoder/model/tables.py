@@ -1,9 +1,12 @@
-"""Features of any kind in the place of pixels: checked, standardised, and brought back."""
+"""Features of any kind in the place of pixels: checked, standardised, and brought back.
+
+In a table of features a missing value is not a number.
+"""
 
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float32, Float64, Shaped
 
 from autodecoder.brief import brief
 from autodecoder.data.pixels import as_numbers
@@ -26,13 +29,18 @@ class Standardization(NamedTuple):
 
 
 def fit_standardization(table: Float[np.ndarray, "n features"]) -> Standardization:
-    """Mean and standard deviation of each column.
+    """Mean and standard deviation of the known values of each column.
+
+    A column without any is taken for zeros.
 
     Raises
     ------
     DataError
         If values are too large for single precision, in which they are decoded.
     """
+    known = ~np.isnan(table)
+    table = np.where(known, table, 0)
+    n_known = np.maximum(known.sum(axis=0), 1)
     largest = np.abs(table).max(axis=0)
     if largest.max() > _LARGEST:
         column = int(np.argmax(largest))
@@ -42,8 +50,9 @@ def fit_standardization(table: Float[np.ndarray, "n features"]) -> Standardizati
         )
     scale = np.where(largest > 0, largest, 1)  # so that no square overflows
     scaled = table / scale
-    std = scaled.std(axis=0)
-    return Standardization(scaled.mean(axis=0) * scale, np.where(std > _CONSTANT, std * scale, 0.0))
+    mean = scaled.sum(axis=0) / n_known
+    std = np.sqrt((np.where(known, scaled - mean, 0) ** 2).sum(axis=0) / n_known)
+    return Standardization(mean * scale, np.where(std > _CONSTANT, std * scale, 0.0))
 
 
 def standardize(
@@ -62,23 +71,30 @@ def unstandardize(
 
 
 def as_table(
-    name: str, values: Any, n_features: int | None = None, *, finite: bool = True, first: int = 0
+    name: str,
+    values: Any,
+    n_features: int | None = None,
+    *,
+    weights: Shaped[np.ndarray, "n features"] | None = None,
+    first: int = 0,
 ) -> Float64[np.ndarray, "n features"]:
-    """Check samples of any features: numbers, a row a sample, finite unless that is left open.
+    """Check samples of any features: numbers, a row a sample; missing ones are not a number.
 
-    Errors count rows from `first`.
+    What has weight 0 counts as missing, whatever it is. Errors count rows from `first`.
 
     Raises
     ------
     DataError
-        If they are of another shape or not finite.
+        If they are of another shape or infinite.
     """
     table = as_numbers(name, values, np.float64)
     if table.ndim != 2 or n_features not in (None, table.shape[1]):
         wanted = "n_features" if n_features is None else n_features
         raise DataError(f"{name} must be (n, {wanted}), got {table.shape}.")
-    good = np.isfinite(table).all(axis=1)
-    if finite and not good.all():
+    if weights is not None:
+        table = np.where(weights > 0, table, np.nan)
+    good = ~np.isinf(table).any(axis=1)
+    if not good.all():
         row = first + int(np.argmin(good))
         raise DataError(f"{name} must be finite, but row {row} is not (counted from 0).")
     return table

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -20,13 +20,8 @@ from autodecoder.report.classes import (
     widen_by_legend,
 )
 from autodecoder.report.drawing import default_style, limit_to_view
-from autodecoder.report.thumbnails import shrink
 from autodecoder.study import Trial
 
-#: Longest side in pixels of an image beside others.
-_LARGEST = 256
-#: Colour of pixels that a mask hides.
-_HIDDEN = (86, 180, 233)
 MOST_CURVES = 10
 #: Points in each panel of pairs, and classes whose errors are told.
 _MOST_IN_PAIRS = 5000
@@ -163,72 +158,6 @@ def plot_latent_space(
     axes.spines[["top", "right"]].set_visible(False)
     limit_to_view(axes, latents if background is None else np.concatenate([latents, background]))
     add_class_legend(figure, class_names, others="" if background is None else "training")
-    return figure
-
-
-@default_style()
-def plot_reconstructions(
-    originals: UInt8[np.ndarray, "n height width channels"],
-    reconstructions: UInt8[np.ndarray, "n height width channels"],
-    *,
-    title: str,
-    mask: Bool[np.ndarray, "n height width channels"] | None = None,
-) -> Figure:
-    """Originals, below each what a mask leaves of it, if there is one, and its reconstruction; ten
-    to a row."""
-    stacks = [shrink(originals, _LARGEST), shrink(reconstructions, _LARGEST)]
-    order = "originals above reconstructions"
-    if mask is not None:
-        coloured = np.broadcast_to(stacks[0], (*stacks[0].shape[:3], 3))
-        seen = shrink(np.where(mask, np.uint8(255), np.uint8(0)), _LARGEST) > 127
-        stacks.insert(1, np.where(seen, coloured, _HIDDEN).astype(np.uint8))
-        order = "originals, what was seen of them, and reconstructions"
-    coloured = [np.broadcast_to(s, (*s.shape[:3], 3)) for s in stacks]
-    per_row = min(10, len(originals))
-    sheet = _sheet(np.stack(coloured, axis=1), per_row)
-    figure = Figure(figsize=_size(sheet, per_row), layout="constrained")
-    figure.suptitle(literal(f"{title}: {order}"), fontsize=11)
-    axes = figure.subplots()
-    axes.set_axis_off()
-    axes.imshow(sheet)
-    return figure
-
-
-def _sheet(columns: UInt8[np.ndarray, "n stacks height width 3"], per_row: int) -> np.ndarray:
-    """Columns of images side by side, so many to a row, on white."""
-    n, n_stacks, height, width, _ = columns.shape
-    gap = max(1, round(0.08 * max(height, width)))
-    n_rows = -(-n // per_row)
-    rows = n_rows * n_stacks * (height + gap) + (n_rows - 1) * gap
-    sheet = np.full((rows, per_row * (width + gap) - gap, 3), 255, np.uint8)
-    for k, column in enumerate(columns):
-        left = (k % per_row) * (width + gap)
-        top = (k // per_row) * (n_stacks * (height + gap) + gap)
-        for image in column:
-            sheet[top : top + height, left : left + width] = image
-            top += height + gap
-    return sheet[:-gap]
-
-
-def _size(sheet: np.ndarray, per_row: int) -> tuple[float, float]:
-    """Of a figure, in inches: an inch an image, but neither a line nor a tower of thin ones."""
-    height = per_row * sheet.shape[0] / sheet.shape[1]
-    return float(per_row), float(np.clip(height, 0.8, 14)) + 0.4
-
-
-@default_style()
-def plot_interpolations(
-    images: UInt8[np.ndarray, "rows steps height width channels"], *, title: str
-) -> Figure:
-    """Images on the way from one to another, a row a way."""
-    n_steps = images.shape[1]
-    shown = shrink(images.reshape(-1, *images.shape[2:]), _LARGEST)
-    sheet = _sheet(np.broadcast_to(shown, (*shown.shape[:3], 3))[:, None], n_steps)
-    figure = Figure(figsize=_size(sheet, n_steps), layout="constrained")
-    figure.suptitle(literal(title), fontsize=11)
-    axes = figure.subplots()
-    axes.set_axis_off()
-    axes.imshow(sheet)
     return figure
 
 

@@ -12,13 +12,12 @@ from autodecoder.data import Dataset, ImageSet
 from autodecoder.model import Model
 from autodecoder.report.figures import (
     plot_errors,
-    plot_interpolations,
     plot_latent_space,
     plot_pairs,
     plot_plane,
-    plot_reconstructions,
 )
 from autodecoder.report.plane import latent_plane, plane_grid, plane_view, principal_scores
+from autodecoder.report.sheets import plot_interpolations, plot_reconstructions
 from autodecoder.report.thumbnails import shrink
 from autodecoder.study.validate import choose_shown
 from autodecoder.text import legible
@@ -117,13 +116,14 @@ def draw_fit(
 def _losses(
     model: Model, images: ImageSet, latents: Float[np.ndarray, "n dims"]
 ) -> Float[np.ndarray, " n"]:
-    """Mean squared error of each image, in the scaled space."""
+    """Mean squared error of each image over its known pixels, in the scaled space."""
     losses = np.empty(len(images), np.float32)
     piece = min(_PIECE, max(1, _MOST_NUMBERS // math.prod(model.image_shape)))
     for start in range(0, len(images), piece):
         part = slice(start, start + piece)
         difference = model.decode(latents[part]) - images.images[part] / np.float32(255)
-        losses[part] = (difference**2).mean((1, 2, 3))
+        known = True if images.mask is None else images.mask[part]
+        losses[part] = (difference**2).mean((1, 2, 3), where=known)
     return losses * SCALINGS[model.scaler].span ** 2
 
 
@@ -170,4 +170,7 @@ def _reconstructions(
     images: ImageSet, shown: np.ndarray, model: Model, latents: np.ndarray, title: str
 ) -> Figure:
     made = _to_pixels(model.decode(latents[shown]))
-    return plot_reconstructions(images.images[shown], made, title=title)
+    mask = None if images.mask is None else images.mask[shown]
+    return plot_reconstructions(
+        images.images[shown], made, title=title, mask=mask, has_originals=False
+    )

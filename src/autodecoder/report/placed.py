@@ -13,11 +13,12 @@ import numpy as np
 from autodecoder.config import InferConfig
 from autodecoder.core.infer import Inference
 from autodecoder.core.losses import Errors
-from autodecoder.data.carriers import as_array
 from autodecoder.data.given import LATENT
-from autodecoder.data.pixels import as_images, as_mask, to_pixels, to_weights
+from autodecoder.data.missing import find_known
+from autodecoder.data.pixels import as_mask, to_pixels, to_weights
 from autodecoder.files import whole_file
 from autodecoder.model import Model
+from autodecoder.model.samples import check_samples
 from autodecoder.model.tables import as_table
 
 #: Samples read, placed and written at once.
@@ -54,22 +55,16 @@ def check_given(model: Model, samples: Any, mask: Any, config: InferConfig, seed
     DataError, ConfigError
         As of `Model.infer`.
     """
-    is_table = model.standardization is not None
-    if is_table:
-        samples = as_array("samples", samples, may_miss=True)
-        as_table("samples", samples[:0], *model.sample_shape)
-    else:
-        samples = as_images(samples, model.image_shape)
+    samples = check_samples(samples, model.image_shape, model.standardization)
     if mask is not None:
         mask = as_mask(mask, len(samples), model.image_shape)
     given = Given(samples, mask)
     for part in given.parts:
         weights = None if mask is None else to_weights(mask[part], part.start)
-        if is_table:
-            rows = as_table("samples", samples[part], finite=False)
-            seen = rows if weights is None else np.where(weights > 0, rows, 0)
-            as_table("samples", seen, first=part.start)
+        if model.standardization is not None:
+            as_table("samples", samples[part], weights=weights, first=part.start)
         else:
+            weights = find_known(samples[part], weights)
             to_pixels(samples[part], part.start, weights, model.pixel_range)
     model.infer(samples[:0], config=config, seed=seed)
     return given

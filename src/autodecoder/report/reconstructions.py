@@ -11,12 +11,13 @@ from autodecoder.config import InferConfig
 from autodecoder.core.infer import Inference
 from autodecoder.core.losses import Errors
 from autodecoder.core.starts import start_names
+from autodecoder.data.missing import find_known
 from autodecoder.data.pixels import to_pixels, to_weights
 from autodecoder.files import new_folder, whole_file
 from autodecoder.model import Model
-from autodecoder.report.figures import plot_reconstructions
 from autodecoder.report.pictures import save_figure
 from autodecoder.report.placed import Given, begin_array, check_given, lines, number, placed
+from autodecoder.report.sheets import plot_reconstructions
 
 #: Images in the picture.
 _N_SHOWN = 20
@@ -99,7 +100,8 @@ def write_reconstructions(
 def _draw(model: Model, given: Given, made: np.ndarray, path: Path) -> None:
     """The first images, what of them was seen, and their reconstructions."""
     n = len(made)
-    weights = None if given.mask is None else to_weights(given.mask[:n])
+    hidden = None if given.mask is None else to_weights(given.mask[:n])
+    weights = find_known(given.samples[:n], hidden)
     pixels = to_pixels(given.samples[:n], weights=weights, pixel_range=model.pixel_range)
     pixels = pixels.reshape(made.shape)
     figure = plot_reconstructions(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import masked_crc32c
@@ -30,7 +30,7 @@ from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
 from autodecoder.report.classes import class_colours
 from autodecoder.report.hparams import describe_trial
-from autodecoder.report.thumbnails import shrink
+from autodecoder.report.thumbnails import show_known, shrink
 from autodecoder.report.view import Bounds, view_bounds
 from autodecoder.study.observer import RunInfo
 from autodecoder.study.results import Trial
@@ -164,7 +164,8 @@ class TensorBoardWriter:
             scaler = self._config.data.scaler
             indices, pixels = reconstruct_some(snapshot.decoder, latents, images.labels, scaler)
             originals = images.images[indices]
-            grid = _mosaic(originals, pixels.reshape(originals.shape))
+            mask = None if images.mask is None else images.mask[indices]
+            grid = _mosaic(originals, pixels.reshape(originals.shape), mask)
             yield _picture(f"reconstructions/{tag}", Image.fromarray(grid))
 
 
@@ -322,10 +323,17 @@ def _draw_points(
 def _mosaic(
     originals: UInt8[np.ndarray, "n height width channels"],
     reconstructions: UInt8[np.ndarray, "n height width channels"],
+    mask: Bool[np.ndarray, "n height width channels"] | None = None,
 ) -> UInt8[np.ndarray, "..."]:
-    """Originals, and below each its reconstruction, on white; small images enlarged, large ones
-    made smaller."""
-    originals, reconstructions = (shrink(i, _LARGEST) for i in (originals, reconstructions))
+    """Originals, as far as they are known, and below each its reconstruction, on white.
+
+    Small images are enlarged, large ones made smaller."""
+    reconstructions = shrink(reconstructions, _LARGEST)
+    if mask is None:
+        originals = shrink(originals, _LARGEST)
+    else:
+        originals = show_known(originals, mask, _LARGEST)
+        reconstructions = np.broadcast_to(reconstructions, originals.shape)
     n, height, width, channels = originals.shape
     factor = max(1, round(64 / max(height, width)))
     pairs = np.stack([originals, reconstructions], axis=1).repeat(factor, 2).repeat(factor, 3)

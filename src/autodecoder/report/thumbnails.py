@@ -1,8 +1,11 @@
 """Images as small as pictures of many show them, so that these stay files of a sane size."""
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image
+
+#: Two blues, in turn from pixel to pixel, where a pixel is missing or hidden: no image looks so.
+_HIDDEN = np.array([(86, 180, 233), (50, 140, 195)], np.uint8)
 
 
 def shrink(
@@ -24,3 +27,14 @@ def shrink(
         resized = np.asarray(whole.resize((columns, rows), Image.Resampling.BOX))
         small[k] = resized.reshape(rows, columns, channels)
     return small
+
+
+def show_known(
+    images: UInt8[np.ndarray, "n height width channels"],
+    mask: Bool[np.ndarray, "n height width channels"],
+    longest: int,
+) -> UInt8[np.ndarray, "n rows columns 3"]:
+    """What a mask leaves of images, in colours, and a blue pattern elsewhere; see `shrink`."""
+    known = shrink(np.where(mask, np.uint8(255), np.uint8(0)), longest) > 127
+    rows, columns = np.indices(known.shape[1:3])
+    return np.where(known, shrink(images, longest), _HIDDEN[(rows + columns) % 2])

@@ -6,6 +6,7 @@ from typing import Any
 
 from autodecoder.config import StudyConfig
 from autodecoder.data import Dataset, load_configured
+from autodecoder.data.missing import MISSING_AND_AUGMENTED
 from autodecoder.errors import ConfigError
 from autodecoder.text import count
 
@@ -21,12 +22,15 @@ def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
     ------
     ConfigError
         If there are fewer training images than candidates asked for, or one alone where those of a
-        batch are compared; or if the objective needs validation images that there are not.
+        batch are compared; if the objective needs validation images that there are not; if pixels
+        are missing and images are to be augmented.
     DataError
         If the data set cannot be had.
     """
     dataset = load_configured(config.data, seed=config.seed, progress=progress)
     config.with_objective(len(dataset.val))
+    if dataset.train.mask is not None and config.augment.enabled:
+        raise ConfigError(MISSING_AND_AUGMENTED)
     sizes = config.search.space.get("batch_size", (config.fit.batch_size,))
     largest = max(sizes) if isinstance(sizes, tuple) else sizes.high
     n = len(dataset.train)

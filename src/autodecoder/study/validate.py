@@ -23,7 +23,8 @@ _N_SHOWN = 20
 def validate_fresh(
     run: Run, images: Images, config: StudyConfig, criterion: Criterion
 ) -> Inference:
-    """Fresh validation: latents of the validation images, inferred on the decoder as it is."""
+    """Fresh validation: latents of the validation images, inferred on the decoder as it is, from
+    what is known of them."""
     state = run.state
     with one_inference:
         plan = plan_inference(

@@ -93,7 +93,13 @@ class Worker:
         self._observers = observers
         self._report = report
         self._should_stop = should_stop
-        self._images = Images(_own(dataset.train.flat), _own(dataset.val.flat))
+        self._images = Images(
+            *(_own(part.flat) for part in (dataset.train, dataset.val)),
+            *(
+                None if part.flat_mask is None else _own(part.flat_mask)
+                for part in (dataset.train, dataset.val)
+            ),
+        )
         self._open: dict[str, Claim] = {}
         self._ledger: Ledger | None = None
         self._seconds: dict[Path, float] = {}

@@ -17,9 +17,11 @@ class Easel {
     this.listen();
   }
 
-  set(values) {
+  /** `known`, a list of booleans, says which pixels are seen; by default all. */
+  set(values, known = null) {
     this.values = Float32Array.from(values);
     this.seen.fill(1);
+    if (known) this.seen.set(known.map(Number));
     this.draw();
   }
 

@@ -407,12 +407,13 @@
     }
   }
 
-  function setTarget({ values, label, name }, text) {
+  function setTarget({ values, label, name, known }, text) {
     $("placing").hidden = false;
-    easel.set(values);
+    easel.set(values, known);
     $("target").hidden = isTable;
-    const known = label === null ? "" : `, ${look.classes[label] ?? `class ${label}`}`;
-    $("target-text").textContent = text + (name === null ? "" : ` (${name})`) + known;
+    const kind = label === null ? "" : `, ${look.classes[label] ?? `class ${label}`}`;
+    const gaps = known === null ? "" : ", missing pixels hidden";
+    $("target-text").textContent = text + (name === null ? "" : ` (${name})`) + kind + gaps;
     return placeSoon();
   }
 

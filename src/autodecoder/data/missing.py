@@ -1,0 +1,147 @@
+"""Images of which pixels are missing: which are known, and what there is to say of the others.
+
+A pixel is missing where a mask hides it, where it is not a number, where a frame or a masked array
+has no value, or, on request, where it is transparent.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from autodecoder.data.pixels import PixelRange
+from autodecoder.errors import DataError
+
+#: Said where images lack pixels and are to be changed at random.
+MISSING_AND_AUGMENTED = (
+    "augmentation moves pixels, and does not go with missing ones: leave it out or fill them in."
+)
+#: What an array has for channels where the last one is alpha.
+WITH_ALPHA = (2, 4)
+
+
+def find_known(images: Shaped[np.ndarray, "n ..."], weights: Any = None) -> Any:
+    """Which pixels of some images count: those that are neither missing nor hidden.
+
+    Parameters
+    ----------
+    images : (n, ...) array
+        As `as_images` returns them.
+    weights : (n, pixels) bool or float, optional
+        Of `to_weights` or `to_known`: 0 where a pixel is hidden.
+
+    Returns
+    -------
+    (n, pixels) bool or float, or None
+        `weights`, and 0 where a pixel is missing; None where every pixel counts.
+    """
+    rows = images.reshape(len(images), math.prod(images.shape[1:]))
+    if isinstance(rows, np.ma.MaskedArray):
+        missing = np.ma.getmaskarray(rows)
+    elif rows.dtype.kind == "f":
+        missing = np.isnan(rows)
+    else:
+        return weights
+    if not missing.any():
+        return weights
+    return ~missing if weights is None else np.where(missing, weights.dtype.type(0), weights)
+
+
+def to_known(mask: Shaped[np.ndarray, "n ..."], first: int = 0) -> Bool[np.ndarray, "n pixels"]:
+    """Some of the masks of `as_mask` as booleans, a row an image; True where a pixel is known.
+
+    Raises
+    ------
+    DataError
+        If a mask holds anything but booleans, 0 and 1, or 0 and 255; images are counted from
+        `first`.
+    """
+    rows = np.asarray(mask).reshape(len(mask), math.prod(mask.shape[1:]))
+    if rows.dtype.kind == "b":
+        return rows
+    known = rows != 0
+    for white in (1, 255):
+        if (rows[known] == white).all():
+            return known
+    row, column = np.argwhere(known & (rows != 1) & (rows != 255) | ~np.isfinite(rows))[:1].T
+    seen = f"{rows[row, column][0]:g}" if len(row) else "both 1 and 255"
+    raise DataError(
+        "mask must hold booleans, 0 and 1, or 0 and 255, but that of image "
+        f"{first + (int(row[0]) if len(row) else 0)} holds {seen}."
+    )
+
+
+def check_some_known(
+    known: Bool[np.ndarray, "n pixels"] | None, name: str = "images", first: int = 0
+) -> None:
+    """Refuse images of which nothing is known; they are counted from `first`.
+
+    Raises
+    ------
+    DataError
+    """
+    if known is None:
+        return
+    blank = np.flatnonzero(~known.any(axis=1))
+    if len(blank):
+        raise DataError(
+            f"{name} must have a known value each, but {first + int(blank[0])} has none (counted "
+            "from 0)."
+        )
+
+
+def split_alpha(
+    images: Shaped[np.ndarray, "n height width channels"], pixel_range: PixelRange | None
+) -> tuple[Shaped[np.ndarray, "n height width colours"], Bool[np.ndarray, "n height width"]]:
+    """Colours, and True where alpha, the last channel, is above the middle of its range."""
+    alpha = np.asarray(images[..., -1])
+    low, high = pixel_range or ((0, 255) if alpha.dtype.kind in "iu" else (0, 1))
+    return images[..., :-1], alpha > (low + high) / 2
+
+
+def tell_unseen(known: Bool[np.ndarray, "n ..."] | None) -> str | None:
+    """What to say of values that no training sample has, if there are such."""
+    if known is None:
+        return None
+    seen = known.any(axis=0)
+    n_unseen = int(np.count_nonzero(~seen))
+    if not n_unseen:
+        return None
+    return (
+        f"{n_unseen} of {seen.size} values of an image are missing from every training image: what "
+        "the decoder draws there is not learnt from data"
+    )
+
+
+def share_missing(known: Bool[np.ndarray, "n ..."] | None) -> float:
+    """The share of the values that is missing."""
+    return 0.0 if known is None or not known.size else 1 - float(known.mean(dtype=np.float64))
+
+
+def describe_missing(
+    train: Bool[np.ndarray, "n ..."] | None, val: Bool[np.ndarray, "m ..."] | None
+) -> str | None:
+    """How much is missing of training and of validation images, for people."""
+    if train is None and val is None:
+        return None
+    shares = " and ".join(
+        f"{_percent(share_missing(known))} of the {name} images"
+        for name, known in (("training", train), ("validation", val))
+        if known is not None
+    )
+    return f"missing pixels: {shares}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def fill_missing(
+    rows: Float[np.ndarray, "n values"],
+) -> tuple[Float[np.ndarray, "n values"], Bool[np.ndarray, "n values"] | None]:
+    """Rows with 0 where they are not a number, and where they are one; None where all are."""
+    known = ~np.isnan(rows)
+    if known.all():
+        return rows, None
+    return np.where(known, rows, rows.dtype.type(0)), known

@@ -1,0 +1,37 @@
+"""Latent inference of samples of which some are whole and others lack values."""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jaxtyping import Float, Num, Shaped
+
+from autodecoder.core.infer import Inference, InferencePlan, Watch, infer_latents
+
+
+def infer_apart(
+    plan: InferencePlan,
+    rows: Num[np.ndarray, "n values"],
+    *,
+    weights: Shaped[np.ndarray, "n values"] | None,
+    given: Float[np.ndarray, "n m dims"] | None,
+    watch: Watch | None,
+) -> Inference:
+    """Infer whole samples without weights, and the others with theirs, see `infer_latents`.
+
+    So a whole sample has the same bits alone and beside samples with missing values.
+    """
+    whole = np.zeros(len(rows), bool) if weights is None else weights.all(axis=1)
+    if weights is None or not whole.any():
+        return infer_latents(plan, rows, weights=weights, given=given, watch=watch)
+    parts = []
+    for chosen, seen in ((whole, None), (~whole, weights[~whole])):
+        mine = None if given is None else given[chosen]
+        parts.append(infer_latents(plan, rows[chosen], weights=seen, given=mine, watch=watch))
+    places = np.argsort(np.concatenate([np.flatnonzero(whole), np.flatnonzero(~whole)]))
+    return jax.tree.map(lambda array: array[places], join_inferences(parts))
+
+
+def join_inferences(parts: Sequence[Inference]) -> Inference:
+    """Inferences of samples one after the other."""
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
