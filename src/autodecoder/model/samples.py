@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Num, Shaped
 
 from autodecoder.data.pixels import PixelRange, as_images, dark, read_already, to_pixels
-from autodecoder.errors import DataWarning
+from autodecoder.errors import DataError, DataWarning
 from autodecoder.model.tables import Standardization, as_table, standardize
 
 
@@ -44,3 +44,34 @@ def to_rows(
         return to_pixels(samples, first, weights, pixel_range)
     seen = samples if weights is None else np.where(weights > 0, samples, standardization.mean)
     return standardize(as_table("samples that count", seen, first=first), standardization)
+
+
+def add_samples(
+    known: Shaped[np.ndarray, "n ..."], samples: Shaped[np.ndarray, "m ..."], *, typed: bool
+) -> Shaped[np.ndarray, "k ..."]:
+    """Known samples, then those of the others that are not among them.
+
+    Parameters
+    ----------
+    known : (n, ...)
+    samples : (m, ...)
+        Of the same shape each.
+    typed : bool
+        Whether the type says what values mean, as of pixels without a range of their own.
+
+    Raises
+    ------
+    DataError
+        If the types then mean different things.
+    """
+    are_whole = [array.dtype.kind in "iu" for array in (known, samples)]
+    if typed and are_whole[0] != are_whole[1]:
+        raise DataError(
+            f"X must be of {known.dtype} as the samples before, or of a type like it, since the "
+            f"type says which value is white; got {samples.dtype}."
+        )
+    dtype = np.result_type(known, samples)
+    known, samples = known.astype(dtype), samples.astype(dtype)
+    seen = {sample.tobytes() for sample in known}
+    fresh = np.array([sample.tobytes() not in seen for sample in samples], bool)
+    return np.concatenate([known, samples[fresh]])

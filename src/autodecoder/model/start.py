@@ -1,0 +1,251 @@
+"""Where a fit starts that does not start from scratch: a fitted model, or latents of one's own."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Num, Shaped
+
+from autodecoder.config import DecoderConfig, FitConfig, InferConfig, RunConfig
+from autodecoder.config.rules import as_plain, check_positive_int
+from autodecoder.core.fit import Images, place_images
+from autodecoder.core.infer import infer_latents, plan_inference
+from autodecoder.core.population import Population, init_population, take_run
+from autodecoder.core.sweep import LearningRates
+from autodecoder.core.training import LatentMoments, fresh_training, resume_run, take_training
+from autodecoder.data.dataset import fingerprint_arrays
+from autodecoder.data.pixels import PixelRange, as_numbers
+from autodecoder.errors import ConfigError, DataError, DataWarning
+from autodecoder.model.model import Model
+from autodecoder.model.programs import one_inference
+
+#: Latents of training and of validation images; `None` where the fit's own settings say them.
+Latents = tuple[Float[np.ndarray, "n dims"] | None, Float[np.ndarray, "n dims"] | None]
+_Rows = Num[np.ndarray, "n values"]
+_Labels = Shaped[np.ndarray, " n"] | None
+
+
+def check_settings(
+    start: Model, decoder: DecoderConfig | None, scaler: str | None, pixel_range: PixelRange | None
+) -> None:
+    """Whether the settings given are those of the model that a fit goes on from.
+
+    Raises
+    ------
+    ConfigError
+        If one is another.
+    """
+    own = start.decoder.config
+    both = [("scaler", scaler, start.scaler), ("pixel_range", pixel_range, start.pixel_range)]
+    if decoder is not None:
+        names = (field.name for field in fields(own))
+        both += [(name, getattr(decoder, name), getattr(own, name)) for name in names]
+    for name, given, wanted in both:
+        if given != wanted and not (given is None and name in ("scaler", "pixel_range")):
+            raise ConfigError(f"{name} must be that of start, {wanted}, got {given}.")
+
+
+def epochs_done(start: Model) -> int:
+    """Epochs of the fit that a model comes from, as far as it knows."""
+    if start.training is not None:
+        return int(start.training.epoch)
+    told = start.about.get("epoch")
+    return told if type(told) is int and told > 0 else 0
+
+
+def check_epochs(until: Any, fit: FitConfig, start: Model | None) -> int:
+    """The epoch that a fit stops at.
+
+    Raises
+    ------
+    ConfigError
+        If it has been passed already, or is beyond the last one.
+    """
+    done = 0 if start is None else epochs_done(start)
+    if done >= fit.num_epochs:
+        raise ConfigError(
+            f"num_epochs counts the {done} epochs of start, too, and must be above that, got "
+            f"{fit.num_epochs}."
+        )
+    if until is None:
+        return fit.num_epochs
+    until = as_plain(until)
+    check_positive_int("until", until)
+    if not done < until <= fit.num_epochs:
+        raise ConfigError(
+            f"until must lie above the {done} epochs that are done and be at most num_epochs, "
+            f"{fit.num_epochs}, got {until}."
+        )
+    return until
+
+
+def check_latents(name: str, latents: Any, n: int, dims: int) -> Float[np.ndarray, "n dims"]:
+    """Latents of one's own.
+
+    Raises
+    ------
+    DataError
+        If they are others than `n` of length `dims`, or not finite.
+    """
+    latents = as_numbers(name, latents)
+    if latents.shape != (n, dims):
+        raise DataError(f"{name} must be ({n}, {dims}), got {tuple(latents.shape)}.")
+    if not np.isfinite(latents).all():
+        bad = int(np.argmin(np.isfinite(latents).all(axis=1)))
+        raise DataError(f"{name} must be finite, but row {bad} is not (counted from 0).")
+    return latents
+
+
+def check_images(start: Model, rows: Sequence[_Rows]) -> None:
+    """Whether training and validation images begin with those that a model was fitted to.
+
+    By the fingerprint of its data; where its validation images are not given, by number only.
+
+    Raises
+    ------
+    DataError
+        If they do not.
+    """
+    n, n_val = len(start.latents), len(start.val_latents)
+    if len(rows[0]) < n:
+        raise DataError(
+            f"images must begin with the {n} that start was fitted to, but there are "
+            f"{len(rows[0])}: put them before the further ones, or give latents for those you have."
+        )
+    if 0 < len(rows[1]) < n_val:
+        raise DataError(
+            f"val_images must begin with the {n_val} of start, but there are {len(rows[1])}: give "
+            "val_latents for those you have."
+        )
+    told = start.about.get("data_fingerprint")
+    if told is None or (n_val and not len(rows[1])):
+        return
+    none = np.zeros(0, np.int64)
+    found = fingerprint_arrays(
+        (part[:k].reshape(-1, *start.image_shape), none if labels is None else labels)
+        for part, k, labels in zip(rows, (n, n_val), (start.labels, start.val_labels), strict=True)
+    )
+    if found != told:
+        both = "images and val_images" if n_val else "images"
+        raise DataError(
+            f"{both} must begin with those that start was fitted to, in their order and as pixels "
+            "of the same type, but their fingerprint is another; for others give latents."
+        )
+
+
+def keep_known(
+    name: str,
+    labels: _Labels,
+    own: _Labels,
+    names: Shaped[np.ndarray, " n"] | None,
+    latents: Float[np.ndarray, "n dims"],
+    rows: _Rows,
+) -> tuple[_Labels, Shaped[np.ndarray, " n"] | None]:
+    """Labels and names of images that begin with those of a model: its own, if there are no others.
+
+    Raises
+    ------
+    DataError
+        If labels are given that do not begin with the model's.
+    """
+    n = len(latents)
+    alone = len(rows) == n
+    if labels is None:
+        return (own, names) if alone else (None, None)
+    if own is not None and len(rows) >= n and not np.array_equal(labels[:n], own):
+        raise DataError(
+            f"{name} must begin with those of start, but that of image "
+            f"{np.argmin(labels[:n] == own)} is another (counted from 0)."
+        )
+    return labels, names if alone else None
+
+
+def named_by(start: Model) -> dict[str, Any]:
+    """What a model knows of its data set that holds for further images, too."""
+    return {name: start.about[name] for name in ("dataset", "class_names") if name in start.about}
+
+
+def begin(
+    start: Model | None,
+    images: Images,
+    latents: Latents,
+    rates: LearningRates,
+    config: RunConfig,
+    seed: int,
+) -> Population:
+    """The one run of a fit, before its first (further) epoch.
+
+    Parameters
+    ----------
+    start : Model, optional
+        Of `check_images`.
+    images : Images
+    latents : pair of (n, latent_dims), optional
+        Where the user says so, of training and validation images. Else those of the model, and
+        inferred ones of further images; without a model, where `config` says.
+    rates : LearningRates of (1,)
+    config : RunConfig
+    seed : int
+        Of all that is random; with a model of the inference, and of the order of the images where
+        the model has no training state.
+    """
+    key = jax.random.key(seed)
+    if start is None:
+        none = np.zeros((0, config.decoder.latent_dims), np.float32)
+        given, val = (none if of_part is None else of_part for of_part in latents)
+        own, first = (none, none), np.zeros(1, np.uint32)
+        places = place_images(images, config) if latents[0] is None else (given, val)
+        population = init_population(key, first, rates, images, places, config)
+        if latents[0] is None:
+            return population
+        state = take_run(population.runs, 0).state
+        decoder, training, history = state.decoder, take_training(state), {}
+    else:
+        done, training = epochs_done(start), start.training
+        if training is None:
+            warnings.warn(
+                "start has no training state (save_model keeps it with training=True): the fit "
+                "goes on with fresh moments of Adam and a new order of the images.",
+                DataWarning,
+                stacklevel=5,
+            )
+            training = fresh_training(start.decoder, 0, 0, key, done)
+        decoder = start.decoder
+        history = {name: np.asarray(values)[:done] for name, values in start.history.items()}
+        own = (start.latents, start.val_latents)
+    train, train_moments = _place(start, images.train, own[0], latents[0], training.train, seed)
+    val, val_moments = _place(start, images.val, own[1], latents[1], training.val, seed)
+    training = training._replace(train=train_moments, val=val_moments)
+    run = resume_run(decoder, train, val, training, history, config)
+    return Population(jax.tree.map(lambda array: array[None], run), rates)
+
+
+def _place(
+    start: Model | None,
+    rows: Num[Array, "n values"],
+    own: Float[np.ndarray, "m dims"],
+    given: Float[np.ndarray, "n dims"] | None,
+    moments: LatentMoments,
+    seed: int,
+) -> tuple[Float[np.ndarray, "n dims"], LatentMoments]:
+    """Where the latents of a set of images start, and with which moments."""
+    if given is not None:
+        return given, moments.forget()
+    if start is None or len(rows) <= len(own):
+        return own[: len(rows)], moments
+    return np.concatenate([own, _infer(start, rows[len(own) :], seed)]), moments
+
+
+def _infer(start: Model, rows: Num[Array, "n values"], seed: int) -> Float[np.ndarray, "n dims"]:
+    with one_inference:
+        plan = plan_inference(
+            start.decoder,
+            start.latents,
+            scaler=start.scaler,
+            config=InferConfig(),
+            key=jax.random.key(seed),
+        )
+        return infer_latents(plan, rows).latents
