@@ -219,14 +219,14 @@ def fit_model(
     while driver.epochs[0] < until:
         driver.move(lambda _: until)
         epoch = int(driver.epochs[0])
-        history = driver.population.runs.history
         if driver.statuses[0] == DIVERGED:
             raise ConfigError(
                 f"the loss was no longer finite after epoch {epoch}: learning_rate must be "
                 f"smaller, got {learning_rate:g}."
             )
         if callback is not None:
-            last = {name: float(values[0, epoch - 1]) for name, values in history.items()}
+            recorded = driver.population.runs.history.items()
+            last = {name: float(np.asarray(values)[0, epoch - 1]) for name, values in recorded}
             callback(epoch, {name: value for name, value in last.items() if math.isfinite(value)})
     run = driver.take(0)
     end = take_snapshot(run.state)

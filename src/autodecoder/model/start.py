@@ -23,13 +23,13 @@ from autodecoder.model.model import Model
 from autodecoder.model.programs import one_inference
 
 #: Latents of training and of validation images; `None` where the fit's own settings say them.
-Latents = tuple[Float[np.ndarray, "n dims"] | None, Float[np.ndarray, "n dims"] | None]
-_Rows = Num[np.ndarray, "n values"]
-_Labels = Shaped[np.ndarray, " n"] | None
+Latents = tuple[Float[np.ndarray, "_ dims"] | None, Float[np.ndarray, "_ dims"] | None]
+_Rows = Num[np.ndarray, "_ values"]
+_Labels = Shaped[np.ndarray, " _"] | None
 
 
 def check_settings(
-    start: Model, decoder: DecoderConfig | None, scaler: str | None, pixel_range: PixelRange | None
+    start: Model, decoder: Any, scaler: str | None, pixel_range: PixelRange | None
 ) -> None:
     """Whether the settings given are those of the model that a fit goes on from.
 
@@ -41,6 +41,8 @@ def check_settings(
     own = start.decoder.config
     both = [("scaler", scaler, start.scaler), ("pixel_range", pixel_range, start.pixel_range)]
     if decoder is not None:
+        if not isinstance(decoder, DecoderConfig):
+            raise ConfigError("decoder must be left out where start is given, whose own goes on.")
         names = (field.name for field in fields(own))
         both += [(name, getattr(decoder, name), getattr(own, name)) for name in names]
     for name, given, wanted in both:
@@ -140,10 +142,10 @@ def keep_known(
     name: str,
     labels: _Labels,
     own: _Labels,
-    names: Shaped[np.ndarray, " n"] | None,
-    latents: Float[np.ndarray, "n dims"],
+    names: _Labels,
+    latents: Float[np.ndarray, "_ dims"],
     rows: _Rows,
-) -> tuple[_Labels, Shaped[np.ndarray, " n"] | None]:
+) -> tuple[_Labels, _Labels]:
     """Labels and names of images that begin with those of a model: its own, if there are no others.
 
     Raises
