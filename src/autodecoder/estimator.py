@@ -208,7 +208,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
         The latents of further samples are inferred, then all latents move along with the decoder,
         so that no sample is forgotten. Samples that are known already are not taken in again: the
-        same X once more means more epochs. The first call is `fit`.
+        same X once more means more epochs. The first call fits as `fit` does.
 
         The estimator keeps a reference to the samples for that, but no copy of it, as by pickle or
         joblib, does: there `warm_start` and `fit` on all samples go on.
@@ -218,8 +218,9 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         X : see `fit`
         y : ignored
         num_epochs : int, optional
-            Passes over all samples, by default a tenth of those of a fit of all. Step sizes fall to
-            0 over them once more, from their share of all epochs that were done.
+            Passes over all samples; by default as many as those of `fit` in the first call, then a
+            tenth. By recipe `fast` step sizes fall to 0 over them once more, from the share that
+            these epochs have in all that are then done.
 
         Raises
         ------
@@ -227,22 +228,24 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             As `fit`; if samples are of another shape or type than those before; if those before
             were not kept.
         """
-        if not hasattr(self, "model_"):
-            return self.fit(X)
         self._validate_params()
-        samples = self._read(X, reset=False).reshape(-1, *self.sample_shape_)
-        if not hasattr(self, "_samples"):
-            raise ValueError(
-                "the samples of before are not kept in a copy of the estimator: set warm_start, "
-                "and call fit with all samples, those of before first."
-            )
-        typed = self.model_.standardization is None and self.model_.pixel_range is None
-        samples = add_samples(self._samples, samples, typed=typed)
+        start = self.model_ if hasattr(self, "model_") else None
+        samples = self._read(X, reset=start is None)
+        if start is not None:
+            if not hasattr(self, "_samples"):
+                raise ValueError(
+                    "the samples of before are not kept in a copy of the estimator: set "
+                    "warm_start, and call fit with all samples, those of before first."
+                )
+            typed = start.standardization is None and start.pixel_range is None
+            samples = samples.reshape(-1, *self.sample_shape_)
+            samples = add_samples(self._samples, samples, typed=typed)
         if num_epochs is None:
-            num_epochs = max(1, self._count_epochs(len(samples)) // _SHARE_OF_MORE)
+            share = 1 if start is None else _SHARE_OF_MORE
+            num_epochs = max(1, self._count_epochs(len(samples)) // share)
         num_epochs = as_plain(num_epochs)
         check_positive_int("num_epochs", num_epochs)
-        return self._fit(samples, self.model_, num_epochs)
+        return self._fit(samples, start, num_epochs)
 
     def transform(self, X: Any) -> Any:
         """The latents of samples, inferred one by one under the frozen decoder.
