@@ -13,9 +13,10 @@ from autodecoder.config import DecoderConfig, FitConfig, InferConfig, RunConfig
 from autodecoder.config.rules import as_plain, check_positive_int
 from autodecoder.core.fit import Images, place_images
 from autodecoder.core.infer import infer_latents, plan_inference
+from autodecoder.core.losses import Criterion
 from autodecoder.core.population import Population, init_population, take_run
 from autodecoder.core.sweep import LearningRates
-from autodecoder.core.training import LatentMoments, fresh_training, resume_run, take_training
+from autodecoder.core.training import fresh_training, resume_run, take_training
 from autodecoder.data.dataset import fingerprint_arrays
 from autodecoder.data.pixels import PixelRange, as_numbers
 from autodecoder.errors import ConfigError, DataError, DataWarning
@@ -218,30 +219,32 @@ def begin(
         decoder = start.decoder
         history = {name: np.asarray(values)[:done] for name, values in start.history.items()}
         own = (start.latents, start.val_latents)
-    train, train_moments = _place(start, images.train, own[0], latents[0], training.train, seed)
-    val, val_moments = _place(start, images.val, own[1], latents[1], training.val, seed)
+    places = []
+    for rows, mask, known, of_part, moments in (
+        (images.train, images.train_mask, own[0], latents[0], training.train),
+        (images.val, images.val_mask, own[1], latents[1], training.val),
+    ):
+        if of_part is not None:
+            places.append((of_part, moments.forget()))
+            continue
+        part = known[: len(rows)]
+        if start is not None and len(rows) > len(known):
+            further = slice(len(known), None)
+            weights = None if mask is None else mask[further]
+            part = np.concatenate([part, _infer(start, rows[further], weights, seed)])
+        places.append((part, moments))
+    (train, train_moments), (val, val_moments) = places
     training = training._replace(train=train_moments, val=val_moments)
     run = resume_run(decoder, train, val, training, history, config)
     return Population(jax.tree.map(lambda array: array[None], run), rates)
 
 
-def _place(
-    start: Model | None,
+def _infer(
+    start: Model,
     rows: Num[Array, "n values"],
-    own: Float[np.ndarray, "m dims"],
-    given: Float[np.ndarray, "n dims"] | None,
-    moments: LatentMoments,
+    weights: Shaped[Array, "n values"] | None,
     seed: int,
-) -> tuple[Float[np.ndarray, "n dims"], LatentMoments]:
-    """Where the latents of a set of images start, and with which moments."""
-    if given is not None:
-        return given, moments.forget()
-    if start is None or len(rows) <= len(own):
-        return own[: len(rows)], moments
-    return np.concatenate([own, _infer(start, rows[len(own) :], seed)]), moments
-
-
-def _infer(start: Model, rows: Num[Array, "n values"], seed: int) -> Float[np.ndarray, "n dims"]:
+) -> Float[np.ndarray, "n dims"]:
     with one_inference:
         plan = plan_inference(
             start.decoder,
@@ -249,5 +252,6 @@ def _infer(start: Model, rows: Num[Array, "n values"], seed: int) -> Float[np.nd
             scaler=start.scaler,
             config=InferConfig(),
             key=jax.random.key(seed),
+            criterion=Criterion(start.loss, start.image_shape),
         )
-        return infer_latents(plan, rows).latents
+        return infer_latents(plan, rows, weights=weights).latents
