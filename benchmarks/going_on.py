@@ -62,7 +62,10 @@ def main() -> None:
         errors = [error(model, images), error(model, images[options.images :], options.images)]
         errors.append(float(model.infer(test).errors.loss.mean()))
         cells = (f"{value:.4f}" for value in errors)
-        print(f"| {name} | {epochs} | {seconds:.1f} | {before:.1f} | {' | '.join(cells)} |")
+        print(
+            f"| {name} | {epochs} | {seconds:.1f} | {before:.1f} | {' | '.join(cells)} |",
+            flush=True,
+        )
 
     _, before = timed(lambda: fit(options.epochs, until=1))
     whole, seconds = timed(lambda: fit(options.epochs))
