@@ -138,6 +138,7 @@ def test_latents_may_be_ones_own(half: Model, given: dict[str, Any]) -> None:
     latents, val_latents = rng.normal(size=(200, 2)), rng.normal(size=(40, 2))
     fit = replace(FIT, latent_learning_rate=None, num_epochs=5)
     own: dict[str, Any] = {"latents": latents.tolist(), "val_latents": val_latents}
+    options: dict[str, Any]
     for options in ({"decoder": DECODER}, {"start": half}):
         model = fit_model(**given, **own, **options, fit=fit, learning_rate=1e-9)
         np.testing.assert_allclose(model.latents, latents, atol=1e-5)
