@@ -243,9 +243,8 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if num_epochs is None:
             share = 1 if start is None else _SHARE_OF_MORE
             num_epochs = max(1, self._count_epochs(len(samples)) // share)
-        num_epochs = as_plain(num_epochs)
-        check_positive_int("num_epochs", num_epochs)
-        return self._fit(samples, start, num_epochs)
+        check_positive_int("num_epochs", as_plain(num_epochs))
+        return self._fit(samples, start, int(num_epochs))
 
     def transform(self, X: Any) -> Any:
         """The latents of samples, inferred one by one under the frozen decoder.
@@ -290,9 +289,8 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return hasattr(self, "model_")
 
     def __getstate__(self) -> Any:
-        state = dict(super().__getstate__())
-        state.pop("_samples", None)
-        return state
+        state: Any = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_samples"}
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -240,8 +240,6 @@ def fit_model(
         val_latents=np.asarray(end.val_latents),
         labels=labels,
         val_labels=val_labels,
-        names=names,
-        val_names=val_names,
         history={name: values for name, values in history.items() if np.isfinite(values).any()},
         standardization=standardization,
         pixel_range=pixel_range,

@@ -26,7 +26,7 @@ from autodecoder.model.programs import one_inference
 #: Latents of training and of validation images; `None` where the fit's own settings say them.
 Latents = tuple[Float[np.ndarray, "_ dims"] | None, Float[np.ndarray, "_ dims"] | None]
 _Rows = Num[np.ndarray, "_ values"]
-_Labels = Shaped[np.ndarray, " _"] | None
+_Known = Shaped[np.ndarray, " _"] | None
 
 
 def check_settings(
@@ -139,31 +139,23 @@ def check_images(start: Model, rows: Sequence[_Rows]) -> None:
         )
 
 
-def keep_known(
-    name: str,
-    labels: _Labels,
-    own: _Labels,
-    names: _Labels,
-    latents: Float[np.ndarray, "_ dims"],
-    rows: _Rows,
-) -> tuple[_Labels, _Labels]:
-    """Labels and names of images that begin with those of a model: its own, if there are no others.
+def keep_known(name: str, given: _Known, own: _Known, n: int, n_own: int) -> _Known:
+    """Labels, or names, of `n` images that begin with the `n_own` of a model: its own, if none are
+    given and there are no further images.
 
     Raises
     ------
     DataError
-        If labels are given that do not begin with the model's.
+        If some are given that do not begin with the model's.
     """
-    n = len(latents)
-    alone = len(rows) == n
-    if labels is None:
-        return (own, names) if alone else (None, None)
-    if own is not None and len(rows) >= n and not np.array_equal(labels[:n], own):
+    if given is None:
+        return own if n == n_own else None
+    if own is not None and n >= n_own and not np.array_equal(given[:n_own], own):
         raise DataError(
             f"{name} must begin with those of start, but that of image "
-            f"{np.argmin(labels[:n] == own)} is another (counted from 0)."
+            f"{np.argmin(given[:n_own] == own)} is another (counted from 0)."
         )
-    return labels, names if alone else None
+    return given
 
 
 def named_by(start: Model) -> dict[str, Any]:
