@@ -36,7 +36,7 @@ from autodecoder.core.decoders.operators import count_multiplications
 from autodecoder.core.fit import Images
 from autodecoder.core.population import advance, init_population
 from autodecoder.core.sweep import LearningRates
-from autodecoder.study.group import side_by_side
+from autodecoder.model.driver import side_by_side
 
 GB = 1e9
 #: Products, or steps, in a measurement of a rate: enough that starting it is no matter.

@@ -152,6 +152,67 @@ def test_flat_floats_are_pixels_where_one_says_so(digits: tuple[np.ndarray, np.n
         AutoDecoder(scaler="zero_one", **SMALL).fit(X * 16)
 
 
+# Going on
+
+
+def test_further_samples_are_taken_in_once(
+    fitted: AutoDecoder, digits: tuple[np.ndarray, np.ndarray], capsys: pytest.CaptureFixture[str]
+) -> None:
+    X, epochs = digits[0], []
+    estimator = AutoDecoder(**fitted.get_params() | {"progress": True})
+    estimator.set_params(callback=lambda epoch, metrics: epochs.append(epoch))
+    estimator.partial_fit(X[:400])
+    np.testing.assert_array_equal(estimator.model_.latents, fitted.model_.latents)
+    assert "\repoch 200 of 200, loss 0." in capsys.readouterr().err
+    before = estimator.score(X[400:440])
+    estimator.partial_fit(X[380:440])
+    assert estimator.model_.latents.shape == (440, 2)
+    assert estimator.model_.about["epoch"] == epochs[-1] == 220, "a tenth more"
+    after = estimator.score(X[400:440])
+    assert after > before, "they are trained on"
+    estimator.partial_fit(X[:40], num_epochs=1)
+    assert estimator.model_.latents.shape == (440, 2), "they are known already"
+    assert estimator.model_.about["epoch"] == 221
+
+
+def test_a_warm_start_goes_on_also_from_a_copy(
+    fitted: AutoDecoder, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
+    X = digits[0][:400]
+    estimator = pickle.loads(pickle.dumps(fitted)).set_params(warm_start=True, num_epochs=3)
+    with pytest.raises(ValueError, match="not kept in a copy of the estimator: set warm_start"):
+        estimator.partial_fit(X)
+    estimator.fit(X)
+    assert estimator.model_.about["epoch"] == 203
+    np.testing.assert_array_equal(
+        estimator.model_.history["loss"][:200], fitted.model_.history["loss"]
+    )
+    with pytest.raises(ValueError, match="latent_dims must be that of start, 2, got 3"):
+        estimator.set_params(latent_dims=3).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("X", "options", "message"),
+    [
+        (np.zeros((3, 63), np.uint8), {}, "63 features, but AutoDecoder is expecting 64"),
+        (np.zeros((3, 7, 7), np.uint8), {}, r"samples of shape \(8, 8\), got \(7, 7\)"),
+        (np.zeros((3, 8, 8)), {}, "X must be of uint8 as the samples before"),
+        (np.zeros((3, 8, 8), np.uint8), {"num_epochs": 0}, "num_epochs must be"),
+    ],
+)
+def test_samples_that_cannot_be_added_are_told(
+    X: np.ndarray, options: dict[str, Any], message: str, images: AutoDecoder
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        images.partial_fit(X, **options)
+
+
+@pytest.fixture(scope="module")
+def images(digits: tuple[np.ndarray, np.ndarray]) -> AutoDecoder:
+    X = np.rint(digits[0][:60] * 15).astype(np.uint8).reshape(-1, 8, 8)
+    return AutoDecoder(**SMALL | {"num_epochs": 2}).fit(X)
+
+
 # Awkward samples and parameters
 
 

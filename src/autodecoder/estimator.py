@@ -23,15 +23,22 @@ from autodecoder.config import (
     parse_range,
     read_arch,
 )
+from autodecoder.config.rules import as_plain, check_positive_int
 from autodecoder.core.infer import Inference
 from autodecoder.data.carriers import as_array
 from autodecoder.data.missing import check_some_known, find_known
 from autodecoder.errors import DataError
 from autodecoder.model import Model, fit_model
+from autodecoder.model.fit import Callback
+from autodecoder.model.progress import print_progress
+from autodecoder.model.samples import add_samples
+from autodecoder.model.start import epochs_done
 
 #: Steps of a fit, at least, where `num_epochs` is left open.
 _LEAST_STEPS = 5000
 _LEAST_EPOCHS, _MOST_EPOCHS = 20, 500
+#: One in so many epochs of a fit is enough to go on with further samples.
+_SHARE_OF_MORE = 10
 
 
 class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -84,6 +91,13 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Share of hidden units dropped in training.
     random_state : int, RandomState instance or None
         Everything random follows from it.
+    warm_start : bool
+        Whether `fit` goes on with the fit before it, by `num_epochs` more: X then begins with the
+        samples of before, in their order; latents of further ones are inferred first.
+    callback : callable, optional
+        Called about every half second with the epoch, counted from 1, and its metrics by name.
+    progress : bool
+        Write epoch and loss to the error stream meanwhile.
 
     Attributes
     ----------
@@ -134,6 +148,9 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         "batch_norm": ["boolean", None],
         "dropout_rate": [Interval(Real, 0, 1, closed="left")],
         "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "callback": [callable, None],
+        "progress": ["boolean"],
     }
 
     # scikit-learn's contract: whatever is given is stored, and checked by `fit`.
@@ -154,6 +171,9 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         batch_norm: bool | None = None,
         dropout_rate: float = 0.0,
         random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        callback: Callback | None = None,
+        progress: bool = False,
     ) -> None:
         self.latent_dims = latent_dims
         self.arch = arch
@@ -168,6 +188,9 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.batch_norm = batch_norm
         self.dropout_rate = dropout_rate
         self.random_state = random_state
+        self.warm_start = warm_start
+        self.callback = callback
+        self.progress = progress
 
     def fit(self, X: Any, y: Any = None) -> "AutoDecoder":
         """Train decoder and latents on samples.
@@ -186,25 +209,52 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             a sample has no known value; if a parameter breaks its rule; if the loss diverged.
         """
         self._validate_params()
-        samples = self._read(X, reset=True)
-        n = len(samples)
-        batch_size = min(int(self.batch_size), n)
-        model = fit_model(
-            samples,
-            decoder=self._drawn() if self.decoder is None else self.decoder,
-            latent_dims=None if self.decoder is None else int(self.latent_dims),
-            fit=fit_config(
-                self.recipe, num_epochs=self._count_epochs(n, batch_size), batch_size=batch_size
-            ),
-            learning_rate=float(_or(self.learning_rate, RECIPE_LEARNING_RATES[self.recipe])),
-            scaler=self._choose_scaler(samples),
-            pixel_range=None if self.pixel_range is None else parse_range(self.pixel_range),
-            seed=int(check_random_state(self.random_state).randint(2**31)),
-        )
-        self.model_: Model = model
-        self.sample_shape_ = samples.shape[1:]
-        self.reconstruction_error_ = float(model.history["loss"][-1])
-        return self
+        start = self.model_ if self.warm_start and hasattr(self, "model_") else None
+        samples = self._read(X, reset=start is None)
+        return self._fit(samples, start, self._count_epochs(len(samples)))
+
+    def partial_fit(self, X: Any, y: Any = None, *, num_epochs: int | None = None) -> "AutoDecoder":
+        """Go on with a fit: take in further samples, and train on all of them.
+
+        The latents of further samples are inferred, then all latents move along with the decoder,
+        so that no sample is forgotten. Samples that are known already are not taken in again: the
+        same X once more means more epochs. The first call fits as `fit` does.
+
+        The estimator keeps a reference to the samples for that, but no copy of it, as by pickle or
+        joblib, does: there `warm_start` and `fit` on all samples go on.
+
+        Parameters
+        ----------
+        X : see `fit`
+        y : ignored
+        num_epochs : int, optional
+            Passes over all samples; by default as many as those of `fit` in the first call, then a
+            tenth. By recipe `fast` step sizes fall to 0 over them once more, from the share that
+            these epochs have in all that are then done.
+
+        Raises
+        ------
+        ValueError
+            As `fit`; if samples are of another shape or type than those before; if those before
+            were not kept.
+        """
+        self._validate_params()
+        start = self.model_ if hasattr(self, "model_") else None
+        samples = self._read(X, reset=start is None)
+        if start is not None:
+            if not hasattr(self, "_samples"):
+                raise ValueError(
+                    "the samples of before are not kept in a copy of the estimator: set "
+                    "warm_start, and call fit with all samples, those of before first."
+                )
+            typed = start.standardization is None and start.pixel_range is None
+            samples = samples.reshape(-1, *self.sample_shape_)
+            samples = add_samples(self._samples, samples, typed=typed)
+        if num_epochs is None:
+            share = 1 if start is None else _SHARE_OF_MORE
+            num_epochs = max(1, self._count_epochs(len(samples)) // share)
+        check_positive_int("num_epochs", as_plain(num_epochs))
+        return self._fit(samples, start, int(num_epochs))
 
     def transform(self, X: Any) -> Any:
         """The latents of samples, inferred one by one under the frozen decoder.
@@ -253,6 +303,10 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
 
+    def __getstate__(self) -> Any:
+        state: Any = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_samples"}
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         assert tags.transformer_tags is not None  # it is a transformer
@@ -288,7 +342,10 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             )
         return samples
 
-    def _drawn(self) -> DecoderConfig:
+    def _decoder(self, start: Model | None) -> Any:
+        """A decoder of the user's own, but that of a model goes on; or one to be drawn."""
+        if self.decoder is not None:
+            return self.decoder if start is None else None
         return DecoderConfig(
             arch=read_arch(self.arch),
             latent_dims=int(self.latent_dims),
@@ -297,16 +354,48 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             dropout_rate=float(self.dropout_rate),
         )
 
+    def _fit(self, samples: np.ndarray, start: Model | None, num_epochs: int) -> "AutoDecoder":
+        """Train by some (further) epochs."""
+        end = num_epochs + (0 if start is None else epochs_done(start))
+
+        def tell(epoch: int, metrics: dict[str, float]) -> None:
+            if self.progress:
+                print_progress(epoch, end, metrics)
+            if self.callback is not None:
+                self.callback(epoch, metrics)
+
+        auto = self.scaler == "auto" and start is not None
+        model = fit_model(
+            samples,
+            decoder=self._decoder(start),
+            latent_dims=None if self.decoder is None or start else int(self.latent_dims),
+            fit=fit_config(
+                self.recipe, num_epochs=end, batch_size=min(int(self.batch_size), len(samples))
+            ),
+            learning_rate=float(_or(self.learning_rate, RECIPE_LEARNING_RATES[self.recipe])),
+            scaler=None if auto else self._choose_scaler(samples),
+            pixel_range=None if self.pixel_range is None else parse_range(self.pixel_range),
+            seed=int(check_random_state(self.random_state).randint(2**31)),
+            start=start,
+            callback=tell,
+        )
+        self.model_: Model = model
+        if start is None:
+            self.sample_shape_ = samples.shape[1:]
+        self._samples = samples.reshape(-1, *self.sample_shape_)
+        self.reconstruction_error_ = float(model.history["loss"][-1])
+        return self
+
     def _choose_scaler(self, samples: np.ndarray) -> str:
         if self.scaler != "auto":
             return self.scaler
         are_pixels = samples.dtype == np.uint8 or samples.ndim > 2 or self.pixel_range is not None
         return "standard" if are_pixels else "standardize"
 
-    def _count_epochs(self, n: int, batch_size: int) -> int:
+    def _count_epochs(self, n: int) -> int:
         if self.num_epochs is not None:
             return int(self.num_epochs)
-        epochs = -(-_LEAST_STEPS // max(1, n // batch_size))
+        epochs = -(-_LEAST_STEPS // max(1, n // min(int(self.batch_size), n)))
         return min(max(epochs, _LEAST_EPOCHS), _MOST_EPOCHS)
 
 

@@ -52,7 +52,7 @@ def test_it_is_the_fit_of_a_study(digits: Dataset, tmp_path: Path) -> None:
         seed=3,
     )
     study = run_study(config, digits, tmp_path)
-    told: list[tuple[int, float]] = []
+    told: list[tuple[int, dict[str, float]]] = []
     model = fit_model(
         digits.train.images,
         decoder=DECODER,
@@ -62,13 +62,13 @@ def test_it_is_the_fit_of_a_study(digits: Dataset, tmp_path: Path) -> None:
         labels=digits.train.labels,
         val_labels=digits.val.labels,
         seed=3,
-        report=lambda epoch, loss: told.append((epoch, loss)),
+        callback=lambda *news: told.append(news),
     )
     history = study.trials[0].executions[0].history
     for name in ("loss", "val_loss", "val_psnr"):
         np.testing.assert_allclose(model.history[name], history[name], rtol=1e-4)
     assert "fresh_val_loss" not in model.history, "nothing was inferred"
-    assert told[-1] == (8, model.history["loss"][-1])
+    assert told[-1] == (8, {name: values[-1] for name, values in model.history.items()})
     assert model.about["data_fingerprint"] == digits.fingerprint
     assert model.val_labels is not None
     np.testing.assert_array_equal(model.val_labels, digits.val.labels)
@@ -187,10 +187,10 @@ def test_the_caller_may_change_the_images_meanwhile(digits: Dataset) -> None:
     expected = fit_model(images, decoder=DECODER, fit=FIT).latents
     changed = images.copy()
 
-    def report(epoch: int, loss: float) -> None:
+    def change(epoch: int, metrics: dict[str, float]) -> None:
         changed.fill(0)
 
-    found = fit_model(changed, decoder=DECODER, fit=FIT, report=report).latents
+    found = fit_model(changed, decoder=DECODER, fit=FIT, callback=change).latents
     np.testing.assert_array_equal(found, expected)
 
 

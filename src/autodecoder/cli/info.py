@@ -20,12 +20,13 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
     from autodecoder.files import read_json
     from autodecoder.model import load_model
     from autodecoder.model.card import count_cost, count_weights, last_metrics, model_facts
-    from autodecoder.model.files import FILES
+    from autodecoder.model.files import FILES, TRAINING
 
     trained = load_model(model)
     versions = read_json(model / "config.json").get("versions")
     versions = versions if isinstance(versions, dict) else {}
-    n_bytes = sum((model / name).stat().st_size for name in FILES if (model / name).exists())
+    files = (model / name for name in (*FILES, TRAINING))
+    n_bytes = sum(path.stat().st_size for path in files if path.exists())
     metrics = last_metrics(trained.history)
     if json_:
         print_json(

@@ -179,6 +179,11 @@ def init_run(
         key=run_key,
         epoch=jnp.zeros((), jnp.int32),
     )
+    return begin_run(state, config)
+
+
+def begin_run(state: RunState, config: RunConfig) -> Run:
+    """A run of which nothing is recorded yet."""
     n_epochs = config.fit.num_epochs
     history = {n: jnp.full(n_epochs, jnp.nan, jnp.float32) for n in history_names(config)}
     best = take_snapshot(state) if config.watch.keep_best else None

@@ -2,7 +2,8 @@
 
 `config.json` describes it, `decoder.safetensors` holds the weights, `latents.safetensors` latents,
 labels and history, `images.csv` what the images of the latents are known by, where that is known,
-and `README.md` says for people what it is.
+`training.safetensors`, where asked for, what a fit needs to go on, and `README.md` says for people
+what it is.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ from autodecoder.config.rules import check_choice, check_positive_int
 from autodecoder.core.decoders import Decoder, own_decoder, shape_decoder
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.switches import own_switches
+from autodecoder.core.training import Training, fresh_training
 from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
 from autodecoder.data.names import FILE as NAMES
 from autodecoder.data.names import Named, format_names, read_names
@@ -48,6 +50,7 @@ from autodecoder.model.tables import Standardization
 from autodecoder.paths import user_path
 from autodecoder.text import count
 
+TRAINING = "training.safetensors"
 FILES = ("config.json", "decoder.safetensors", "latents.safetensors", NAMES, "README.md")
 
 #: Layers of a decoder that are traced whatever the number of its arrays.
@@ -57,17 +60,25 @@ _HISTORY = "history/"
 
 
 @own_switches()
-def save_model(model: Model, folder: Path | str) -> None:
+def save_model(model: Model, folder: Path | str, *, training: bool = False) -> None:
     """Write a model directory.
 
     Each file is written whole or not at all; `config.json`, without which the directory is no
     model, comes last. What cannot be written is told before anything is.
 
+    Parameters
+    ----------
+    model : Model
+    folder : path
+    training : bool
+        Keep what `fit_model(images, start=model)` needs to go on bit for bit, in a further file:
+        twice the size of the weights and latents.
+
     Raises
     ------
     DataError
-        If `about` holds other than plain values, or labels, names or history are of another shape
-        or dtype.
+        If the training state is asked for, and the model has none; if `about` holds other than
+        plain values, or labels, names or history are of another shape or dtype.
     OutputError
         If a file cannot be written.
     """
@@ -86,6 +97,8 @@ def save_model(model: Model, folder: Path | str) -> None:
     for name, values in model.history.items():
         found[_HISTORY + name] = np.atleast_1d(np.asarray(values, np.float32))
     names = _format_names(model, found)
+    if training and model.training is None:
+        raise DataError("this model has no training state: it comes from a study, or was saved so.")
     content = {
         "schema": SCHEMA,
         "decoder": to_dict(model.decoder.config),
@@ -96,6 +109,7 @@ def save_model(model: Model, folder: Path | str) -> None:
         "metrics": last_metrics(model.history),
         "versions": library_versions(),
         "names": names is not None,
+        "training": training,
         "about": dict(model.about),
     }
     try:
@@ -105,11 +119,14 @@ def save_model(model: Model, folder: Path | str) -> None:
     card = describe_model(model).encode("utf-8", "replace")
     try:
         (folder / "config.json").unlink(missing_ok=True)
-        (folder / NAMES).unlink(missing_ok=True)
+        for name in (NAMES, TRAINING):
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot hold a model: {error.strerror}.") from error
     write_tensors(folder / "decoder.safetensors", weights, {})
     write_tensors(folder / "latents.safetensors", found, {})
+    if training:
+        write_tensors(folder / TRAINING, tree_to_arrays(model.training), {})
     if names is not None:
         write_file(folder / NAMES, names)
     write_file(folder / "README.md", card)
@@ -233,8 +250,13 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
         for name in ("train_labels", "val_labels")
         if name in found
     }
+    decoder = jax.tree.map(jax.numpy.asarray, arrays_to_tree(like, arrays))
+    training = None
+    if content.get("training") is True:
+        n = (len(found["train"]), len(found["val"]))
+        training = _read_training(folder / TRAINING, decoder, *n)
     return Model(
-        decoder=jax.tree.map(jax.numpy.asarray, arrays_to_tree(like, arrays)),
+        decoder=decoder,
         scaler=scaler,
         loss=loss,
         image_shape=(height, width, channels),
@@ -248,6 +270,7 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
         about=about,
         names=names,
         val_names=val_names,
+        training=training,
     )
 
 
@@ -273,6 +296,15 @@ def _own_decoder(
 def _misfit(folder: Path, error: Exception) -> DataError:
     reason = str(error).removesuffix(".")
     return DataError(f"the given decoder is not the one whose arrays are in {folder}: {reason}.")
+
+
+def _read_training(path: Path, decoder: Decoder, n: int, n_val: int) -> Training:
+    like = fresh_training(decoder, n, n_val, jax.random.key(0), 0)
+    wanted = {name: (leaf.shape, str(leaf.dtype)) for name, leaf in name_leaves(like).items()}
+    arrays, _ = read_tensors(path, lambda shapes: _compare(shapes, wanted))
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("its training state has values that are not finite")
+    return arrays_to_tree(like, arrays)
 
 
 def _format_names(model: Model, found: Mapping[str, np.ndarray]) -> bytes | None:

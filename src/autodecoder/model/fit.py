@@ -1,14 +1,12 @@
 """The joint fit from arrays to a model: one run, no files."""
 
 import math
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Shaped
@@ -25,11 +23,11 @@ from autodecoder.config import (
 )
 from autodecoder.config.rules import as_plain, check_choice, check_learning_rate, check_seed
 from autodecoder.core.decoders import own_decoder
-from autodecoder.core.fit import Images, place_images, take_snapshot
-from autodecoder.core.population import advance, init_population, take_run
+from autodecoder.core.fit import Images, take_snapshot
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.sweep import LearningRates
 from autodecoder.core.switches import own_switches
+from autodecoder.core.training import take_training
 from autodecoder.core.watch import DIVERGED
 from autodecoder.data.carriers import as_array
 from autodecoder.data.dataset import fingerprint_arrays
@@ -42,13 +40,23 @@ from autodecoder.data.missing import (
 from autodecoder.data.names import as_names
 from autodecoder.data.pixels import PixelRange, as_labels, as_mask, check_channels_last, dark
 from autodecoder.errors import ConfigError, DataError, DataWarning
+from autodecoder.model.driver import Driver
 from autodecoder.model.model import Model
 from autodecoder.model.programs import limit_programs
 from autodecoder.model.samples import check_samples, to_rows
+from autodecoder.model.start import (
+    begin,
+    check_epochs,
+    check_images,
+    check_latents,
+    check_settings,
+    keep_known,
+    named_by,
+)
 from autodecoder.model.tables import as_table, fit_standardization
 
-#: Seconds of training between two reports.
-_PORTION = 0.5
+#: Told the number of epochs done, and the metrics of the last one.
+Callback = Callable[[int, dict[str, float]], None]
 
 
 @own_switches()
@@ -59,7 +67,7 @@ def fit_model(
     latent_dims: int | None = None,
     fit: FitConfig | None = None,
     learning_rate: float = RECIPE_LEARNING_RATES["fast"],
-    scaler: str = "standard",
+    scaler: str | None = None,
     pixel_range: PixelRange | str | None = None,
     augment: AugmentConfig | None = None,
     mask: Any = None,
@@ -70,7 +78,11 @@ def fit_model(
     names: Any = None,
     val_names: Any = None,
     seed: int = 0,
-    report: Callable[[int, float], None] | None = None,
+    start: Model | None = None,
+    latents: Any = None,
+    val_latents: Any = None,
+    until: int | None = None,
+    callback: Callback | None = None,
 ) -> Model:
     """Train a decoder and one latent vector per image together: a single run, in memory.
 
@@ -94,13 +106,14 @@ def fit_model(
     latent_dims : int, optional
         Length of the latents of a decoder of your own; 2 by default.
     fit : FitConfig, optional
-        Epochs, batch size and recipe, see `fit_config`.
+        Epochs, batch size and recipe, see `fit_config`. Its `num_epochs` is the length of the
+        whole fit, over which a schedule falls; the epochs of `start` are part of it.
     learning_rate : float
         Of the decoder, and of the latents where `fit` gives them none of their own. The default is
         for recipe `fast`; `original` wants 1e-3.
     scaler : str
-        `standard`, `zero_one` or `identity`, see the settings; or `standardize`: each feature is
-        brought to mean 0 and standard deviation 1, and the decoder's output is linear.
+        `standard` (the default), `zero_one` or `identity`, see the settings; or `standardize`: each
+        feature is brought to mean 0 and standard deviation 1, and the decoder's output is linear.
     pixel_range : (low, high) or "low:high", optional
         Values of black and of white, whatever the type: `(0, 1)` for whole numbers that are 0 or 1,
         `(0, 4095)` for 12 bits. The model keeps it, so that `infer` reads images alike.
@@ -119,8 +132,20 @@ def fit_model(
         What images are known by, kept likewise: the explorer and the page show them.
     seed : int
         From 0 to 4294967295; everything random follows from it.
-    report : callable, optional
-        Told the epoch and the training loss now and then.
+    start : Model, optional
+        A fitted model to go on from. Decoder, scaler and range of pixels are its own. `images` (and
+        `val_images`, if any) begin with those that it was fitted to, in their order; latents of
+        further ones are inferred, and then trained along with the others. A model of `fit_model`
+        knows the moments of Adam and the order of the images, also when it was saved with
+        `training=True`: then 10 epochs and 10 more equal 20, bit for bit, under one schedule.
+        Without them the moments start at zero, and a `DataWarning` says so.
+    latents, val_latents : (n, latent_dims), optional
+        Where the latents of `images` and `val_images` start, instead of `latent_start`, or of the
+        latents of `start`; then these may be other images than those of `start`.
+    until : int, optional
+        Epoch to stop at, by default `num_epochs`: a fit that `start` goes on with later.
+    callback : callable, optional
+        Called about every half second with the epoch, counted from 1, and its metrics by name.
 
     Returns
     -------
@@ -130,38 +155,48 @@ def fit_model(
     Raises
     ------
     DataError
-        If images, masks, labels or names are of another shape, dtype or range than said above; if
-        nothing is known of an image.
+        If images, masks, labels, names or latents are of another shape, dtype or range than said
+        above; if nothing is known of an image; if images, labels or names do not begin with those
+        of `start`.
     ConfigError
-        If a setting breaks its rule; if pixels are missing and images are to be augmented; if the
-        loss is no longer finite: the learning rate is too large.
+        If a setting breaks its rule or is another than that of `start`; if `start` has done all
+        epochs; if pixels are missing and images are to be augmented; if the loss is no longer
+        finite: the learning rate is too large.
 
     References
     ----------
     Tan & Mavrovouniotis 1995 for the joint fit; Bojanowski et al. 2018 for images.
     """
+    pixel_range = None if pixel_range is None else parse_range(pixel_range)
+    if start is not None:
+        check_settings(start, decoder, scaler, pixel_range)
+        decoder, scaler, pixel_range = start.decoder.config, start.scaler, start.pixel_range
     decoder = DecoderConfig() if decoder is None else decoder
     drawn = isinstance(decoder, DecoderConfig)
     if drawn and latent_dims is not None:
         raise ConfigError(
             "latent_dims is for a decoder of your own: a DecoderConfig has its own latent_dims."
         )
+    scaler = "standard" if scaler is None else scaler
     fit = FitConfig() if fit is None else fit
     augment = AugmentConfig() if augment is None else augment
     seed, learning_rate = as_plain(seed), as_plain(learning_rate)
     check_seed("seed", seed)
     check_choice("scaler", scaler, SCALINGS)
     check_learning_rate("learning_rate", learning_rate)
+    until = check_epochs(until, fit, start)
     if scaler == "standardize" and augment.enabled:
         raise ConfigError("augmentation is for pixels, and needs another scaler than standardize.")
-    if pixel_range is not None:
-        pixel_range = parse_range(pixel_range)
-        if scaler == "standardize":
-            raise ConfigError("pixel_range is for pixels: choose another scaler than standardize.")
-    samples, shape = _read(images, scaler, pixel_range)
+    if pixel_range is not None and scaler == "standardize":
+        raise ConfigError("pixel_range is for pixels: choose another scaler than standardize.")
+    if start is None:
+        samples, shape = _read(images, scaler, pixel_range)
+        standardization = None
+    else:
+        shape, standardization = start.image_shape, start.standardization
+        samples = check_samples(images, shape, standardization, "images")
     mask = _read_mask(mask, len(samples), shape)
-    standardization = None
-    if scaler == "standardize":
+    if start is None and scaler == "standardize":
         standardization = fit_standardization(as_table("samples", samples, weights=mask))
     rows, known = to_rows(samples, 0, mask, standardization, pixel_range)
     known = _check_known(known, "images" if standardization is None else "samples")
@@ -188,6 +223,28 @@ def fit_model(
     if not drawn:
         own = own_decoder(decoder, 2 if latent_dims is None else latent_dims, rows.shape[1])
         decoder = own.config
+    dims = decoder.latent_dims
+    if latents is not None:
+        latents = check_latents("latents", latents, len(rows), dims)
+    if val_latents is not None:
+        val_latents = check_latents("val_latents", val_latents, len(val_rows), dims)
+    if latents is not None and val_latents is None and len(val_rows):
+        raise DataError("val_latents must be given with latents, where there are val_images.")
+    if val_latents is not None and latents is None and start is None:
+        raise DataError("latents must be given with val_latents.")
+    if start is not None and latents is None:
+        check_images(
+            start,
+            (rows, known),
+            (val_rows if val_latents is None else val_rows[:0], val_known),
+        )
+        n = (len(rows), len(start.latents))
+        labels = keep_known("labels", labels, start.labels, *n)
+        names = keep_known("names", names, start.names, *n)
+    if start is not None and val_latents is None:
+        n = (len(val_rows), len(start.val_latents))
+        val_labels = keep_known("val_labels", val_labels, start.val_labels, *n)
+        val_names = keep_known("val_names", val_names, start.val_names, *n)
     batch_size = min(fit.batch_size, len(rows))
     if decoder.normalisation == "batch" and batch_size == 1:
         raise ConfigError(
@@ -209,26 +266,23 @@ def fit_model(
         *(None if part is None else jnp.array(part) for part in (known, val_known)),
     )
     limit_programs()
-    places = place_images(on_device, config)
-    key, first = jax.random.key(seed), np.zeros(1, np.uint32)
-    population = init_population(key, first, rates, on_device, places, config, own)
-    epoch, portion = 0, 1
-    while epoch < fit.num_epochs:
-        start, until = time.monotonic(), min(epoch + portion, fit.num_epochs)
-        population = advance(population, on_device, 0, 1, until, config=config, side_by_side=False)
-        loss = float(population.runs.history["loss"][0, until - 1])
-        if int(population.runs.watch.status[0]) == DIVERGED:
+    begun = begin(start, on_device, (latents, val_latents), rates, config, seed, own)
+    driver = Driver(begun, on_device, config)
+    while driver.epochs[0] < until:
+        driver.move(lambda _: until)
+        epoch = int(driver.epochs[0])
+        if driver.statuses[0] == DIVERGED:
             raise ConfigError(
-                f"the loss was no longer finite after epoch {until}: learning_rate must be "
+                f"the loss was no longer finite after epoch {epoch}: learning_rate must be "
                 f"smaller, got {learning_rate:g}."
             )
-        if report is not None:
-            report(until, loss)
-        pace = (time.monotonic() - start) / (until - epoch)
-        epoch, portion = until, max(1, int(_PORTION / max(pace, 1e-9)))
-    run = take_run(population.runs, 0)
+        if callback is not None:
+            recorded = driver.population.runs.history.items()
+            last = {name: float(np.asarray(values)[0, epoch - 1]) for name, values in recorded}
+            callback(epoch, {name: value for name, value in last.items() if math.isfinite(value)})
+    run = driver.take(0)
     end = take_snapshot(run.state)
-    history = {name: np.asarray(values) for name, values in run.history.items()}
+    history = {name: np.asarray(values)[:until] for name, values in run.history.items()}
     none = np.zeros(0, np.int64)
     return Model(
         decoder=end.decoder,
@@ -238,13 +292,15 @@ def fit_model(
         val_latents=np.asarray(end.val_latents),
         labels=labels,
         val_labels=val_labels,
-        names=names,
-        val_names=val_names,
         history={name: values for name, values in history.items() if np.isfinite(values).any()},
         standardization=standardization,
         pixel_range=pixel_range,
         loss=fit.loss,
+        names=names,
+        val_names=val_names,
+        training=take_training(run.state),
         about={
+            **({} if start is None else named_by(start)),
             "data_fingerprint": fingerprint_arrays(
                 (
                     part.reshape(-1, *shape),
@@ -256,7 +312,7 @@ def fit_model(
                     (val_rows, val_labels, val_known),
                 )
             ),
-            "epoch": fit.num_epochs,
+            "epoch": until,
             "values": {"learning_rate": learning_rate},
             "settings": {
                 "decoder": to_dict(decoder),

@@ -25,6 +25,7 @@ from autodecoder.core.infer import (
 from autodecoder.core.losses import Criterion
 from autodecoder.core.scaling import to_unit
 from autodecoder.core.switches import own_switches
+from autodecoder.core.training import Training
 from autodecoder.data.carriers import as_array
 from autodecoder.data.pixels import PixelRange, as_mask, as_numbers, to_weights
 from autodecoder.errors import DataError
@@ -74,6 +75,8 @@ class Model:
     names: Shaped[np.ndarray, " n_train"] | None = None
     val_names: Shaped[np.ndarray, " n_val"] | None = None
     """What images are known by: paths below their folder, or rows of their file."""
+    training: Training | None = None
+    """What `fit_model(images, start=model)` needs to go on as if the fit had not ended."""
 
     _plans: dict[tuple[object, ...], InferencePlan] = field(
         default_factory=dict, init=False, repr=False

@@ -9,7 +9,7 @@ from jaxtyping import Num, Shaped
 from autodecoder.data.carriers import as_array
 from autodecoder.data.missing import fill_missing, find_known
 from autodecoder.data.pixels import PixelRange, as_images, dark, read_already, to_pixels
-from autodecoder.errors import DataWarning
+from autodecoder.errors import DataError, DataWarning
 from autodecoder.model.tables import Standardization, as_table, standardize
 
 
@@ -62,3 +62,42 @@ def to_rows(
     if weights is None or known is None:
         return rows, known if weights is None else weights
     return rows, np.where(known, weights, weights.dtype.type(0))
+
+
+def add_samples(
+    known: Shaped[np.ndarray, "n ..."], samples: Shaped[np.ndarray, "m ..."], *, typed: bool
+) -> Shaped[np.ndarray, "k ..."]:
+    """Known samples, then those of the others that are not among them.
+
+    Parameters
+    ----------
+    known : (n, ...)
+    samples : (m, ...)
+        Of the same shape each.
+    typed : bool
+        Whether the type says what values mean, as of pixels without a range of their own.
+
+    Raises
+    ------
+    DataError
+        If the types then mean different things.
+    """
+    are_whole = [array.dtype.kind in "iu" for array in (known, samples)]
+    if typed and are_whole[0] != are_whole[1]:
+        raise DataError(
+            f"X must be of {known.dtype} as the samples before, or of a type like it, since the "
+            f"type says which value is white; got {samples.dtype}."
+        )
+    dtype = np.result_type(known, samples)
+    known, samples = known.astype(dtype), samples.astype(dtype)
+    seen = {_bits(sample) for sample in known}
+    fresh = np.array([_bits(sample) not in seen for sample in samples], bool)
+    are_masked = any(isinstance(array, np.ma.MaskedArray) for array in (known, samples))
+    return (np.ma if are_masked else np).concatenate([known, samples[fresh]])
+
+
+def _bits(sample: Shaped[np.ndarray, "..."]) -> bytes:
+    """What tells a sample from another: its values, and which of them are missing."""
+    if isinstance(sample, np.ma.MaskedArray):
+        return sample.filled(0).tobytes() + np.ma.getmaskarray(sample).tobytes()
+    return sample.tobytes()

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from autodecoder.config import METRICS, RunConfig, StudyConfig
@@ -26,18 +25,10 @@ from autodecoder.core.fit import (
     take_snapshot,
 )
 from autodecoder.core.losses import criterion_of
-from autodecoder.core.population import (
-    Population,
-    advance,
-    advance_unoptimised,
-    init_population,
-    note_metrics,
-    optimises_always,
-    select_runs,
-    take_run,
-)
+from autodecoder.core.population import Population, init_population, note_metrics, take_run
 from autodecoder.core.sweep import LearningRates
 from autodecoder.core.watch import RUNNING
+from autodecoder.model.driver import Driver
 from autodecoder.study.checkpoint import load_checkpoint, save_checkpoint
 from autodecoder.study.ledger import Claim
 from autodecoder.study.observer import Observer, RunInfo
@@ -47,8 +38,6 @@ from autodecoder.study.validate import fresh_metrics, validate_fresh
 
 _log = logging.getLogger(__name__)
 
-#: How long the program runs before the host looks up.
-_PORTION_SECONDS = 0.5
 #: Longest interval between checkpoints. Shorter ones wait at least this many times as long as the
 #: last write took, so that checkpoints of large decoders cost a small share of the time.
 CHECKPOINT_SECONDS = 60.0
@@ -146,15 +135,15 @@ class Group:
         epochs = self._run_config.fit.num_epochs
         epoch = min(slot.epoch for slot in self.slots)
         self._report(Progress("fit", self._n_done(), self._total, epoch, epochs))
-        pace = _PORTION_SECONDS  # seconds an epoch of one run takes; the first portion is one epoch
         last_saved, saving = time.monotonic(), 0.0
         while not all(slot.ended for slot in self.slots):
             if self._should_stop():
                 return self._stop()
-            portion = self._portion(pace)
-            start = time.perf_counter()
-            self._advance(*portion)
-            pace = self._note(time.perf_counter() - start) or pace
+            seconds, driver = self.driver.move(self._next_due), self.driver
+            news = zip(self.slots, seconds, driver.epochs, driver.statuses, strict=True)
+            for slot, spent, epoch, status in news:
+                slot.seconds += float(spent)
+                slot.epoch, slot.status = int(epoch), int(status)
             self._tell()
             pause = time.monotonic() - last_saved
             if pause >= _CHECKPOINT_PAUSE * saving and self._is_checkpoint_due(pause):
@@ -171,10 +160,6 @@ class Group:
         self._settle_ended()
         return self._stop() if self._should_stop() else False
 
-    def take(self, i: int) -> Run:
-        """The run of a slot."""
-        return take_run(self._population.runs, i)
-
     def _start(self) -> None:
         """Compile, and bring every run to its last checkpoint."""
         self._report(Progress("compile", 0, 1))
@@ -183,17 +168,19 @@ class Group:
         executions = np.asarray([info.execution for info in infos], np.uint32)
         rates = learning_rates(self._config, infos)
         places = place_images(self._images, self._run_config)
-        self._population = init_population(
-            key, executions, rates, self._images, places, self._run_config
+        population = init_population(key, executions, rates, self._images, places, self._run_config)
+        self.driver = Driver(
+            self._restore(population),
+            self._images,
+            self._run_config,
+            optimised=self._config.use_xla,
         )
-        self._restore()
-        self._advance(0, 1, 0)
         for slot in self.slots:
             for observer in self._observers:
                 observer.begin_run(slot.info, slot.epoch)
 
-    def _restore(self) -> None:
-        runs, rates = self._population
+    def _restore(self, population: Population) -> Population:
+        runs, rates = population
         like = jax.eval_shape(lambda: take_run(runs, 0))
         for i, slot in enumerate(self.slots):
             found = load_checkpoint(slot.info.folder, like)
@@ -204,40 +191,7 @@ class Group:
             slot.epoch = slot.recorded = slot.shown = slot.saved = int(saved.state.epoch)
             slot.validated = slot.epoch
             slot.status = int(saved.watch.status)
-        self._population = Population(runs, rates)
-
-    def _advance(self, first: int, count: int, until: int) -> None:
-        optimised = self._config.use_xla or optimises_always()
-        move = advance if optimised else advance_unoptimised
-        self._population = move(
-            self._population,
-            self._images,
-            first,
-            count,
-            until,
-            config=self._run_config,
-            side_by_side=side_by_side(),
-        )
-        jax.block_until_ready(self._population)
-
-    def _portion(self, pace: float) -> tuple[int, int, int]:
-        """The next runs to move (first, how many) and the epoch to move them to.
-
-        Runs that are behind catch up first, so that all stand at the same epoch again; no run
-        passes an epoch at which something is due.
-        """
-        active = [i for i, slot in enumerate(self.slots) if not slot.ended]
-        epoch = min(self.slots[i].epoch for i in active)
-        behind = [i for i in active if self.slots[i].epoch == epoch]
-        affordable = max(1, int(_PORTION_SECONDS / pace))
-        limit = self._next_due(epoch)
-        if side_by_side():
-            n_epochs = max(1, affordable // len(active))
-            return 0, len(self.slots), min(epoch + n_epochs, limit)
-        if affordable >= len(active) == len(behind):
-            return 0, len(self.slots), min(epoch + affordable // len(active), limit)
-        moved = behind[:affordable]
-        return moved[0], moved[-1] - moved[0] + 1, epoch + 1
+        return Population(runs, rates)
 
     def _next_due(self, epoch: int) -> int:
         log = self._config.log
@@ -246,20 +200,10 @@ class Group:
         steps = [step for step in steps if step]
         return min([self._run_config.fit.num_epochs, *(epoch - epoch % s + s for s in steps)])
 
-    def _note(self, seconds: float) -> float | None:
-        """Take over epochs and status of the runs; returns the seconds that an epoch took."""
-        epochs = np.asarray(self._population.runs.state.epoch)
-        statuses = np.asarray(self._population.runs.watch.status)
-        gained = [int(e) - slot.epoch for e, slot in zip(epochs, self.slots, strict=True)]
-        pace = seconds / sum(gained) if any(gained) else None
-        for slot, gain, status in zip(self.slots, gained, statuses, strict=True):
-            slot.epoch += gain
-            slot.seconds += gain * (pace or 0)
-            slot.status = int(status)
-        return pace
-
     def _tell(self) -> None:
-        histories = {name: np.asarray(rows) for name, rows in self._population.runs.history.items()}
+        histories = {
+            name: np.asarray(rows) for name, rows in self.driver.population.runs.history.items()
+        }
         for i, slot in enumerate(self.slots):
             if slot.epoch > slot.recorded:
                 news = slice(slot.recorded, slot.epoch)
@@ -275,7 +219,7 @@ class Group:
                 self._validate(i, slot)
             due = slot.ended or any(slot.epoch % s == 0 for s in _snapshot_steps(self._config) if s)
             if self._observers and due and slot.epoch > slot.shown:
-                snapshot = take_snapshot(self.take(i).state)
+                snapshot = take_snapshot(self.driver.take(i).state)
                 for observer in self._observers:
                     observer.snapshot(slot.info, snapshot, slot.ended)
                 slot.shown = slot.epoch
@@ -297,16 +241,16 @@ class Group:
         every = self._config.infer.fresh_every
         if not every or slot.ended or slot.epoch % every or slot.epoch == slot.validated:
             return
-        run = self.take(i)
+        run = self.driver.take(i)
         metrics = fresh_metrics(
             validate_fresh(run, self._images, self._config, criterion_of(self._run_config))
         )
-        self._population = note_metrics(self._population, i, slot.epoch, metrics)
+        self.driver.population = note_metrics(self.driver.population, i, slot.epoch, metrics)
         slot.validated = slot.epoch
         for observer in self._observers:
             observer.record(slot.info, slot.epoch, {n: np.array([v]) for n, v in metrics.items()})
         kept = self._config.log.save_best_model and self._config.metric in FRESH_METRICS
-        if kept and unfinished(self._config, slot, self.take(i)).best_epoch == slot.epoch:
+        if kept and unfinished(self._config, slot, self.driver.take(i)).best_epoch == slot.epoch:
             self._keep(take_snapshot(run.state), slot.info)
 
     def _n_done(self) -> int:
@@ -325,7 +269,7 @@ class Group:
         """Write a checkpoint, and the history, of every run that has moved since its last one."""
         for i, slot in enumerate(self.slots):
             if slot.epoch > slot.saved and not slot.settled:
-                run = self.take(i)
+                run = self.driver.take(i)
                 save_checkpoint(slot.info.folder, run, slot.seconds)
                 write_history(slot.info.folder, unfinished(self._config, slot, run))
                 slot.saved = slot.epoch
@@ -334,7 +278,7 @@ class Group:
         for i, slot in enumerate(self.slots):
             if slot.ended and not slot.settled and not self._should_stop():
                 self._report(Progress("fresh validation", i, len(self.slots)))
-                self._settle_run(slot, self.take(i))
+                self._settle_run(slot, self.driver.take(i))
                 slot.settled = True
 
     def _compact(self) -> None:
@@ -344,8 +288,7 @@ class Group:
         _log.info("%d of %d runs have ended; the others go on", n_gone, len(self.slots))
         self._done += n_gone * self._run_config.fit.num_epochs
         self.slots = [self.slots[i] for i in left]
-        self._population = select_runs(self._population, jnp.asarray(left))
-        self._advance(0, 1, 0)  # compiles for the new size, outside the time of the epochs
+        self.driver.select(left)
 
     def _stop(self) -> bool:
         self._save()
@@ -383,11 +326,6 @@ def unfinished(config: StudyConfig, slot: Slot, run: Run) -> Execution:
     names = dict.fromkeys((*METRICS, *history_names(slot.info.config)))
     history = {name: recorded.get(name, blank).copy() for name in names}
     return Execution(history, config.metric, UNFINISHED, slot.seconds)
-
-
-def side_by_side() -> bool:
-    """Whether the runs of a population move together: on an accelerator, not on a CPU."""
-    return jax.default_backend() != "cpu"
 
 
 def _snapshot_steps(config: StudyConfig) -> tuple[int, int]:

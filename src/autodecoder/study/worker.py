@@ -286,13 +286,13 @@ class Worker:
     def _keep_unfinished(self, group: Group) -> None:
         """Write what pictures need of the best run so far, for a study that has nothing better."""
         candidates = [
-            (float(group.take(i).watch.best), i)
+            (float(group.driver.take(i).watch.best), i)
             for i, slot in enumerate(group.slots)
             if slot.epoch and not slot.settled and slot.status != RUN_DIVERGED
         ]
         best, i = min(candidates, default=(np.inf, 0))
         if np.isfinite(best):
-            slot, run = group.slots[i], group.take(i)
+            slot, run = group.slots[i], group.driver.take(i)
             shown = show_run(take_snapshot(run.state), None, self._dataset)
             history = unfinished(self._config, slot, run).history
             outcome = Outcome(history, UNFINISHED, slot.seconds, shown, "co-trained")

@@ -1,0 +1,260 @@
+"""Where a fit starts that does not start from scratch: a fitted model, or latents of one's own."""
+
+import warnings
+from dataclasses import fields
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, Num, Shaped
+
+from autodecoder.config import DecoderConfig, FitConfig, InferConfig, RunConfig
+from autodecoder.config.rules import as_plain, check_positive_int
+from autodecoder.core.decoders import Decoder
+from autodecoder.core.fit import Images, place_images
+from autodecoder.core.infer import infer_latents, plan_inference
+from autodecoder.core.losses import Criterion
+from autodecoder.core.population import Population, init_population, take_run
+from autodecoder.core.sweep import LearningRates
+from autodecoder.core.training import fresh_training, resume_run, take_training
+from autodecoder.data.dataset import fingerprint_arrays
+from autodecoder.data.pixels import PixelRange, as_numbers
+from autodecoder.errors import ConfigError, DataError, DataWarning
+from autodecoder.model.model import Model
+from autodecoder.model.programs import one_inference
+
+#: Latents of training and of validation images; `None` where the fit's own settings say them.
+Latents = tuple[Float[np.ndarray, "_ dims"] | None, Float[np.ndarray, "_ dims"] | None]
+#: Rows, and which of their values are known; `None` where all are.
+_Seen = tuple[Num[np.ndarray, "_ values"], Bool[np.ndarray, "_ values"] | None]
+_Known = Shaped[np.ndarray, " _"] | None
+
+
+def check_settings(
+    start: Model, decoder: Any, scaler: str | None, pixel_range: PixelRange | None
+) -> None:
+    """Whether the settings given are those of the model that a fit goes on from.
+
+    Raises
+    ------
+    ConfigError
+        If one is another.
+    """
+    own = start.decoder.config
+    both = [("scaler", scaler, start.scaler), ("pixel_range", pixel_range, start.pixel_range)]
+    if decoder is not None:
+        if not isinstance(decoder, DecoderConfig):
+            raise ConfigError("decoder must be left out where start is given, whose own goes on.")
+        names = (field.name for field in fields(own))
+        both += [(name, getattr(decoder, name), getattr(own, name)) for name in names]
+    for name, given, wanted in both:
+        if given != wanted and not (given is None and name in ("scaler", "pixel_range")):
+            raise ConfigError(f"{name} must be that of start, {wanted}, got {given}.")
+
+
+def epochs_done(start: Model) -> int:
+    """Epochs of the fit that a model comes from, as far as it knows."""
+    if start.training is not None:
+        return int(start.training.epoch)
+    told = start.about.get("epoch")
+    return told if type(told) is int and told > 0 else 0
+
+
+def check_epochs(until: Any, fit: FitConfig, start: Model | None) -> int:
+    """The epoch that a fit stops at.
+
+    Raises
+    ------
+    ConfigError
+        If it has been passed already, or is beyond the last one.
+    """
+    done = 0 if start is None else epochs_done(start)
+    if done >= fit.num_epochs:
+        raise ConfigError(
+            f"num_epochs counts the {done} epochs of start, too, and must be above that, got "
+            f"{fit.num_epochs}."
+        )
+    if until is None:
+        return fit.num_epochs
+    until = as_plain(until)
+    check_positive_int("until", until)
+    if not done < until <= fit.num_epochs:
+        raise ConfigError(
+            f"until must lie above the {done} epochs that are done and be at most num_epochs, "
+            f"{fit.num_epochs}, got {until}."
+        )
+    return until
+
+
+def check_latents(name: str, latents: Any, n: int, dims: int) -> Float[np.ndarray, "n dims"]:
+    """Latents of one's own.
+
+    Raises
+    ------
+    DataError
+        If they are others than `n` of length `dims`, or not finite.
+    """
+    latents = as_numbers(name, latents)
+    if latents.shape != (n, dims):
+        raise DataError(f"{name} must be ({n}, {dims}), got {tuple(latents.shape)}.")
+    if not np.isfinite(latents).all():
+        bad = int(np.argmin(np.isfinite(latents).all(axis=1)))
+        raise DataError(f"{name} must be finite, but row {bad} is not (counted from 0).")
+    return latents
+
+
+def check_images(start: Model, train: _Seen, val: _Seen) -> None:
+    """Whether training and validation images begin with those that a model was fitted to.
+
+    By the fingerprint of its data; where its validation images are not given, by number only. Of
+    each part the rows, and what is known of them, or `None` where all is.
+
+    Raises
+    ------
+    DataError
+        If they do not.
+    """
+    n, n_val = len(start.latents), len(start.val_latents)
+    if len(train[0]) < n:
+        raise DataError(
+            f"images must begin with the {n} that start was fitted to, but there are "
+            f"{len(train[0])}: put them before the further ones, or give latents for those you "
+            "have."
+        )
+    if 0 < len(val[0]) < n_val:
+        raise DataError(
+            f"val_images must begin with the {n_val} of start, but there are {len(val[0])}: give "
+            "val_latents for those you have."
+        )
+    told = start.about.get("data_fingerprint")
+    if told is None or (n_val and not len(val[0])):
+        return
+    parts = []
+    for (rows, known), k, labels in ((train, n, start.labels), (val, n_val, start.val_labels)):
+        seen = None if known is None or known[:k].all() else known[:k]
+        parts.append(
+            (
+                rows[:k].reshape(-1, *start.image_shape),
+                np.zeros(0, np.int64) if labels is None else labels,
+                None if seen is None else seen.reshape(-1, *start.image_shape),
+            )
+        )
+    if fingerprint_arrays(parts) != told:
+        both = "images and val_images" if n_val else "images"
+        raise DataError(
+            f"{both} must begin with those that start was fitted to, in their order and as pixels "
+            "of the same type, but their fingerprint is another; for others give latents."
+        )
+
+
+def keep_known(name: str, given: _Known, own: _Known, n: int, n_own: int) -> _Known:
+    """Labels, or names, of `n` images that begin with the `n_own` of a model: its own, if none are
+    given and there are no further images.
+
+    Raises
+    ------
+    DataError
+        If some are given that do not begin with the model's.
+    """
+    if given is None:
+        return own if n == n_own else None
+    if own is not None and n >= n_own and not np.array_equal(given[:n_own], own):
+        raise DataError(
+            f"{name} must begin with those of start, but that of image "
+            f"{np.argmin(given[:n_own] == own)} is another (counted from 0)."
+        )
+    return given
+
+
+def named_by(start: Model) -> dict[str, Any]:
+    """What a model knows of its data set that holds for further images, too."""
+    return {name: start.about[name] for name in ("dataset", "class_names") if name in start.about}
+
+
+def begin(
+    start: Model | None,
+    images: Images,
+    latents: Latents,
+    rates: LearningRates,
+    config: RunConfig,
+    seed: int,
+    own: Decoder | None = None,
+) -> Population:
+    """The one run of a fit, before its first (further) epoch.
+
+    Parameters
+    ----------
+    start : Model, optional
+        Of `check_images`.
+    images : Images
+    latents : pair of (n, latent_dims), optional
+        Where the user says so, of training and validation images. Else those of the model, and
+        inferred ones of further images; without a model, where `config` says.
+    rates : LearningRates of (1,)
+    config : RunConfig
+    seed : int
+        Of all that is random; with a model of the inference, and of the order of the images where
+        the model has no training state.
+    own : Decoder, optional
+        That of the user, without a model.
+    """
+    key = jax.random.key(seed)
+    if start is None:
+        none = np.zeros((0, config.decoder.latent_dims), np.float32)
+        given, val = (none if of_part is None else of_part for of_part in latents)
+        fitted, first = (none, none), np.zeros(1, np.uint32)
+        places = place_images(images, config) if latents[0] is None else (given, val)
+        population = init_population(key, first, rates, images, places, config, own)
+        if latents[0] is None:
+            return population
+        state = take_run(population.runs, 0).state
+        decoder, training, history = state.decoder, take_training(state), {}
+    else:
+        done, training = epochs_done(start), start.training
+        if training is None:
+            warnings.warn(
+                "start has no training state (save_model keeps it with training=True): the fit "
+                "goes on with fresh moments of Adam and a new order of the images.",
+                DataWarning,
+                stacklevel=5,
+            )
+            training = fresh_training(start.decoder, 0, 0, key, done)
+        decoder = start.decoder
+        history = {name: np.asarray(values)[:done] for name, values in start.history.items()}
+        fitted = (start.latents, start.val_latents)
+    places = []
+    for rows, mask, known, of_part, moments in (
+        (images.train, images.train_mask, fitted[0], latents[0], training.train),
+        (images.val, images.val_mask, fitted[1], latents[1], training.val),
+    ):
+        if of_part is not None:
+            places.append((of_part, moments.forget()))
+            continue
+        part = known[: len(rows)]
+        if start is not None and len(rows) > len(known):
+            further = slice(len(known), None)
+            weights = None if mask is None else mask[further]
+            part = np.concatenate([part, _infer(start, rows[further], weights, seed)])
+        places.append((part, moments))
+    (train, train_moments), (val, val_moments) = places
+    training = training._replace(train=train_moments, val=val_moments)
+    run = resume_run(decoder, train, val, training, history, config)
+    return Population(jax.tree.map(lambda array: array[None], run), rates)
+
+
+def _infer(
+    start: Model,
+    rows: Num[Array, "n values"],
+    weights: Shaped[Array, "n values"] | None,
+    seed: int,
+) -> Float[np.ndarray, "n dims"]:
+    with one_inference:
+        plan = plan_inference(
+            start.decoder,
+            start.latents,
+            scaler=start.scaler,
+            config=InferConfig(),
+            key=jax.random.key(seed),
+            criterion=Criterion(start.loss, start.image_shape),
+        )
+        return infer_latents(plan, rows, weights=weights).latents
