@@ -18,7 +18,6 @@ from autodecoder.config import (
     RECIPE_LEARNING_RATES,
     RECIPES,
     DecoderConfig,
-    InferConfig,
     fit_config,
     parse_range,
     read_arch,
@@ -35,8 +34,7 @@ from autodecoder.model.samples import add_samples
 from autodecoder.model.start import epochs_done
 
 #: Steps of a fit, at least, where `num_epochs` is left open.
-_LEAST_STEPS = 5000
-_LEAST_EPOCHS, _MOST_EPOCHS = 20, 500
+_LEAST_STEPS, _LEAST_EPOCHS, _MOST_EPOCHS = 5000, 20, 500
 #: One in so many epochs of a fit is enough to go on with further samples.
 _SHARE_OF_MORE = 10
 
@@ -318,7 +316,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _infer(self, X: Any) -> Inference:
         samples = self._read(X, reset=False)
         check_some_known(find_known(samples), "samples")
-        return self.model_.infer(samples, config=_INFERENCE)
+        return self.model_.infer(samples)
 
     def _read(self, X: Any, *, reset: bool) -> np.ndarray:
         """Samples as an array, see `as_array`, checked as scikit-learn does."""
@@ -364,7 +362,6 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             if self.callback is not None:
                 self.callback(epoch, metrics)
 
-        auto = self.scaler == "auto" and start is not None
         model = fit_model(
             samples,
             decoder=self._decoder(start),
@@ -373,7 +370,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 self.recipe, num_epochs=end, batch_size=min(int(self.batch_size), len(samples))
             ),
             learning_rate=float(_or(self.learning_rate, RECIPE_LEARNING_RATES[self.recipe])),
-            scaler=None if auto else self._choose_scaler(samples),
+            scaler=None if self.scaler == "auto" and start else self._choose_scaler(samples),
             pixel_range=None if self.pixel_range is None else parse_range(self.pixel_range),
             seed=int(check_random_state(self.random_state).randint(2**31)),
             start=start,
@@ -395,12 +392,9 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _count_epochs(self, n: int) -> int:
         if self.num_epochs is not None:
             return int(self.num_epochs)
-        epochs = -(-_LEAST_STEPS // max(1, n // min(int(self.batch_size), n)))
-        return min(max(epochs, _LEAST_EPOCHS), _MOST_EPOCHS)
+        n_batches = max(1, n // min(int(self.batch_size), n))
+        return min(max(-(-_LEAST_STEPS // n_batches), _LEAST_EPOCHS), _MOST_EPOCHS)
 
 
 def _or(given: Any, default: Any) -> Any:
     return default if given is None else given
-
-
-_INFERENCE = InferConfig()

@@ -61,9 +61,9 @@ def fit_filler(images: Num[np.ndarray, "n pixels"], mask: Bool[np.ndarray, "n pi
         scores = _scores(filler, x, known)
         filled = scores @ filler.components.T
         filled -= x - filler.mean
-        squares = np.vdot(filled, filled)
+        squares = float(np.vdot(filled, filled))
         filled *= ~known
-        noise = (squares - np.vdot(filled, filled)) / max(1, counts.sum())
+        noise = (squares - float(np.vdot(filled, filled))) / max(1, counts.sum())
         x += filled
         shift = x.mean(axis=0)
         centred = x - shift
