@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -160,7 +161,7 @@ def test_features_go_on_in_their_units() -> None:
     ("options", "message"),
     [
         ({"decoder": DecoderConfig(arch=(8,))}, r"arch must be that of start, \(16,\), got \(8,\)"),
-        ({"decoder": lambda latents: latents}, "decoder must be left out where start is given"),
+        ({"decoder": eqx.nn.MLP(2, 64, 8, 1, key=jax.random.key(0))}, "decoder must be left out"),
         ({"scaler": "zero_one"}, "scaler must be that of start, standard, got zero_one"),
         ({"pixel_range": (0, 1)}, "pixel_range must be that of start, None, got"),
         ({"images": np.zeros((200, 7, 7), np.uint8)}, r"images must be \(n, 8, 8, 1\), got"),

@@ -295,7 +295,7 @@ def test_a_history_of_other_metrics(tmp_path: Path) -> None:
     run = execution(3, 1, 2)
     run.history["gradient_norm_output"] = np.array([1e-30, 0.1, 1e30], np.float32)
     write_history(tmp_path, run)
-    read = read_history(tmp_path)
+    read = read_history(tmp_path, StudyConfig())
     assert list(read) == [*METRICS, "gradient_norm_output"]
     np.testing.assert_array_equal(read["gradient_norm_output"], run.history["gradient_norm_output"])
 

@@ -11,7 +11,11 @@ _ROUNDS = 10
 #: Images that the components are found from, spread evenly, and how many are filled at once.
 _N_IMAGES = 4000
 _BLOCK = 1000
-_TINY = 1e-12
+#: Rounds with missing pixels at their mean, before.
+_FIRST_ROUNDS = 3
+#: Degrees of freedom of the noise, at least, as a share of the known pixels; and the least ridge.
+_LEAST_FREEDOM = 0.1
+_LEAST_RIDGE = 1e-6
 
 
 class Filler(NamedTuple):
@@ -53,43 +57,55 @@ def fit_filler(images: Num[np.ndarray, "n pixels"], mask: Bool[np.ndarray, "n pi
     mean = mean.astype(np.float32)
     x -= mean
     x *= known
-    rank = max(1, min(_RANK, n // 2, n_pixels // 2))
-    start = np.random.default_rng(0).standard_normal((n_pixels, rank), np.float32)
-    components = np.linalg.qr(x.T @ (x @ start))[0]
-    filler = Filler(np.zeros_like(mean), components, np.full(rank, _TINY, np.float32))
+    rank = max(1, min(_RANK, n // 2, n_pixels // 4))
+    n_known = max(1, int(counts.sum()))
+    # What scores explain of the known pixels that is noise: as many numbers as there are scores.
+    freedom = max(_LEAST_FREEDOM, 1 - rank * n / n_known) * n_known
+    components = np.random.default_rng(0).standard_normal((n_pixels, rank), np.float32)
+    for _ in range(_FIRST_ROUNDS):
+        components = np.linalg.qr(x.T @ (x @ components))[0]
+    filler = _find(x, np.zeros_like(mean), components, float(np.vdot(x, x)) / n_known)
     for _ in range(_ROUNDS):
-        scores = _scores(filler, x, known)
-        filled = scores @ filler.components.T
+        filled = _scores(filler, x, known) @ filler.components.T
         filled -= x - filler.mean
         squares = float(np.vdot(filled, filled))
         filled *= ~known
-        noise = (squares - float(np.vdot(filled, filled))) / max(1, counts.sum())
+        noise = (squares - float(np.vdot(filled, filled))) / freedom
         x += filled
-        shift = x.mean(axis=0)
-        centred = x - shift
+        mean_of_filled = x.mean(axis=0)
+        centred = x - mean_of_filled
         components = np.linalg.qr(centred.T @ (centred @ filler.components))[0]
-        rotation = np.linalg.svd(centred @ components, full_matrices=False)[2]
-        components = components @ rotation.T
-        variances = np.mean((centred @ components) ** 2, axis=0)
-        ridge = noise / np.maximum(variances - noise, _TINY)
-        filler = Filler(shift, components, ridge.astype(np.float32))
+        filler = _find(centred, mean_of_filled, components, noise)
     return filler._replace(mean=mean + filler.mean)
+
+
+def _find(
+    centred: Float[np.ndarray, "n pixels"],
+    mean: Float[np.ndarray, " pixels"],
+    components: Float[np.ndarray, "pixels rank"],
+    noise: float,
+) -> Filler:
+    """Turn components to their principal axes, and tell what the noise is of the variance there."""
+    rotation = np.linalg.svd(centred @ components, full_matrices=False)[2]
+    components = components @ rotation.T
+    variances = np.mean((centred @ components) ** 2, axis=0)
+    signal = np.maximum(variances - noise, _LEAST_RIDGE * noise + np.finfo(np.float32).tiny)
+    ridge = np.clip(noise / signal, _LEAST_RIDGE, 1 / _LEAST_RIDGE)
+    return Filler(mean, components, ridge.astype(np.float32))
 
 
 def fill_missing(
     filler: Filler,
     images: Num[np.ndarray, "n pixels"],
     mask: Bool[np.ndarray, "n pixels"],
-) -> Num[np.ndarray, "n pixels"]:
-    """The images with their missing pixels filled in; of the same type, bytes rounded."""
-    filled = np.empty_like(images)
+) -> Float[np.ndarray, "n pixels"]:
+    """The images with their missing pixels filled in."""
+    filled = np.empty(images.shape, np.float32)
     for first in range(0, len(images), _BLOCK):
         rows = slice(first, first + _BLOCK)
         known = mask[rows]
         scores = _scores(filler, images[rows].astype(np.float32), known)
         values = scores @ filler.components.T + filler.mean
-        if images.dtype == np.uint8:
-            values = np.clip(np.rint(values), 0, 255)
         filled[rows] = np.where(known, images[rows], values)
     return filled
 

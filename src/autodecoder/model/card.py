@@ -66,6 +66,7 @@ def model_facts(model: Model) -> dict[str, Any]:
         "fingerprint of the data": about.get("data_fingerprint"),
         "one sample": shape,
         "scaling": _SCALERS[model.scaler],
+        "loss": None if model.loss == "mse" else model.loss,
         "decoder": f"{count(config.latent_dims, 'latent dimension')}, then {_decoder(model)}",
         "weights": f"{count_weights(model):,}",
         "multiplications a sample": None if (n := count_cost(model)) is None else f"{n:,}",

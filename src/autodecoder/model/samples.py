@@ -10,7 +10,7 @@ from autodecoder.data.carriers import as_array
 from autodecoder.data.missing import fill_missing, find_known
 from autodecoder.data.pixels import PixelRange, as_images, dark, read_already, to_pixels
 from autodecoder.errors import DataError, DataWarning
-from autodecoder.model.tables import Standardization, as_table, standardize
+from autodecoder.model.tables import Standardization, as_table, check_table_shape, standardize
 
 
 def check_samples(
@@ -26,7 +26,7 @@ def check_samples(
     if standardization is None:
         return as_images(samples, image_shape, name or "images")
     table = as_array(name or "samples", samples, may_miss=True)
-    as_table(name or "samples", table[:0], image_shape[1])
+    check_table_shape(name or "samples", table.shape, image_shape[1])
     return table
 
 

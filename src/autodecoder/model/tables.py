@@ -70,6 +70,18 @@ def unstandardize(
     return (outputs * by.std + by.mean).astype(np.float32)
 
 
+def check_table_shape(name: str, shape: tuple[int, ...], n_features: int | None = None) -> None:
+    """Refuse what has not a row for each sample, of so many features.
+
+    Raises
+    ------
+    DataError
+    """
+    if len(shape) != 2 or n_features not in (None, shape[1]):
+        wanted = "n_features" if n_features is None else n_features
+        raise DataError(f"{name} must be (n, {wanted}), got {tuple(shape)}.")
+
+
 def as_table(
     name: str,
     values: Any,
@@ -88,9 +100,7 @@ def as_table(
         If they are of another shape or infinite.
     """
     table = as_numbers(name, values, np.float64)
-    if table.ndim != 2 or n_features not in (None, table.shape[1]):
-        wanted = "n_features" if n_features is None else n_features
-        raise DataError(f"{name} must be (n, {wanted}), got {table.shape}.")
+    check_table_shape(name, table.shape, n_features)
     if weights is not None:
         table = np.where(weights > 0, table, np.nan)
     good = ~np.isinf(table).any(axis=1)

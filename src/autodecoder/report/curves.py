@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.colors import to_hex
 
-from autodecoder.config import METRICS
+from autodecoder.config import OBJECTIVES
 from autodecoder.report.figures import MOST_CURVES, label_trials, metric_label
 from autodecoder.study import Trial
 
@@ -45,8 +45,8 @@ def pack_history(history: Mapping[str, Float[np.ndarray, " epochs"]]) -> dict[st
 def _pack(histories: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> dict[str, Any]:
     runs = [history for _, _, each in histories for history in each]
     longest = max((len(values) for history in runs for values in history.values()), default=0)
-    # In the order of the table of metrics, which that of a file need not be.
-    order = {name: k for k, name in enumerate(METRICS)}
+    # In the order of the table of objectives, which that of a file need not be.
+    order = {name: k for k, name in enumerate(OBJECTIVES)}
     names = sorted(
         dict.fromkeys(name for history in runs for name in history),
         key=lambda name: order.get(name, len(order)),
@@ -88,7 +88,7 @@ def _thin(epochs: Int[np.ndarray, " n"]) -> Int[np.ndarray, " k"]:
 
 
 def _label(name: str) -> str:
-    return metric_label(name) if name in METRICS else name.replace("_", " ")
+    return metric_label(name) if name in OBJECTIVES else name.replace("_", " ")
 
 
 def _values(values: Any, epochs: np.ndarray) -> list[float | None]:

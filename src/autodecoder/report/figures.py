@@ -37,6 +37,8 @@ _METRIC_LABELS = {
     "loss": "mean squared error",
     "mae": "mean absolute error",
     "psnr": "PSNR [dB]",
+    "bce": "binary cross entropy",
+    "laplacian": "Laplacian pyramid L1",
 }
 
 

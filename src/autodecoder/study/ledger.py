@@ -22,7 +22,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from autodecoder.config import METRICS, RunConfig, StudyConfig
+from autodecoder.config import OBJECTIVES, RunConfig, StudyConfig
 from autodecoder.errors import DataError, OutputError, SearchError
 from autodecoder.study.database import connect, describe, secrets_of, storage_errors
 from autodecoder.study.locks import (
@@ -111,7 +111,7 @@ class Ledger:
         self._study = optuna.create_study(
             storage=self._storage,
             study_name=name,
-            direction="minimize" if METRICS[self._config.metric] == "min" else "maximize",
+            direction="minimize" if OBJECTIVES[self._config.metric] == "min" else "maximize",
             load_if_exists=True,
         )
         self._restore()

@@ -105,8 +105,8 @@ def read_trials(folder: Path, config: StudyConfig, trial_id: str = "*") -> Itera
         try:
             executions = []
             for k, about in enumerate(content["executions"]):
-                history = read_history(execution_folder(folder, content["id"], k))
-                if not set(METRICS) <= set(history):
+                history = read_history(execution_folder(folder, content["id"], k), config)
+                if not {*METRICS, config.metric} <= set(history):
                     where = execution_folder(folder, content["id"], k) / "history.csv"
                     raise DataError(f"{where} is damaged: it lacks metrics.")
                 execution = Execution(history, config.metric, about["status"], about["seconds"])
@@ -146,7 +146,7 @@ def write_history(folder: Path, execution: Execution) -> None:
     write_file(folder / "history.csv", buffer.getvalue().encode())
 
 
-def read_history(folder: Path) -> dict[str, np.ndarray]:
+def read_history(folder: Path, config: StudyConfig) -> dict[str, np.ndarray]:
     """Read `history.csv`, to the same float32 numbers; empty where there is none yet.
 
     Raises
@@ -165,7 +165,7 @@ def read_history(folder: Path) -> dict[str, np.ndarray]:
             if name != "epoch"
         }
     except FileNotFoundError:
-        return {name: np.zeros(0, np.float32) for name in METRICS}
+        return {name: np.zeros(0, np.float32) for name in (*METRICS, config.metric)}
     except (OSError, ValueError, csv.Error) as error:
         if isinstance(error, DataError):
             raise

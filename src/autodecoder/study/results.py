@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from autodecoder.brief import brief
-from autodecoder.config import METRICS
+from autodecoder.config import OBJECTIVES
 
 #: How an execution stands or ended, and how a trial does.
 FINISHED, STOPPED, DIVERGED, UNFINISHED = "finished", "stopped early", "diverged", "unfinished"
@@ -153,7 +153,7 @@ def format_score(trial: Trial) -> str:
 
 def sign(metric: str) -> int:
     """1 if less of a metric is better, -1 if more is."""
-    return 1 if METRICS[metric] == "min" else -1
+    return 1 if OBJECTIVES[metric] == "min" else -1
 
 
 def rank(trials: Iterable[Trial], metric: str) -> tuple[Trial, ...]:

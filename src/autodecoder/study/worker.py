@@ -310,7 +310,7 @@ class Worker:
                 )
             else:
                 execution = Execution(
-                    read_history(folder),
+                    read_history(folder, self._config),
                     self._config.metric,
                     UNFINISHED,
                     self._seconds.get(folder, 0.0),
