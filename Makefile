@@ -47,8 +47,9 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
+# With programs compiled as users' are; the quick tests compile theirs with little optimisation.
 test-slow: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m slow
+	XLA_FLAGS= JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(BIN)/python -m pytest -m slow
 
 # In an environment of its own, of the oldest Python too: newer ones lack wheels of old releases. That
 # those use what releases of today, on which they depend in turn, no longer recommend is no fault.

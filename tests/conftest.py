@@ -11,7 +11,11 @@ import pytest
 # Programs compiled once serve all tests and the processes that they start.
 _PROGRAMS = tempfile.TemporaryDirectory(prefix="autodecoder-programs-", ignore_cleanup_errors=True)
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+# They are compiled with little optimisation, in a quarter of the time (see `tests.compilation`).
+# `make test-slow` has the environment say otherwise.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
 jaxtyping.install_import_hook("autodecoder", "beartype.beartype")
 
@@ -19,12 +23,12 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def quick_compilation() -> Iterator[None]:
-    """For a module that says `usefixtures`."""
+def as_users_compile() -> Iterator[None]:
+    """With all optimisations: without them, some processors round another program otherwise."""
     # Here, as jax reads the environment that is set above.
     from tests.compilation import compiled_quickly
 
-    with compiled_quickly():
+    with compiled_quickly(False):
         yield
 
 

@@ -19,8 +19,6 @@ from autodecoder import AutoDecoder, fit_model, load_model, save_model
 from autodecoder.cli.study_flags import StudyFlags, read_flags
 from autodecoder.config import RECIPE_LEARNING_RATES, DecoderConfig, FitConfig, to_dict
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SMALL: dict[str, Any] = {"arch": "32-32", "num_epochs": 40, "random_state": 0}
 
 

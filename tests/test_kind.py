@@ -12,8 +12,6 @@ from tests.cli.builders import call, train
 from autodecoder import load_dataset, load_model
 from autodecoder.config import KINDS
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module", autouse=True)
 def kind() -> Iterator[None]:

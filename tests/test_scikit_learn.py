@@ -9,8 +9,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from autodecoder import AutoDecoder
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 #: Run by default, as all of them, each with samples of other shapes, take minutes to compile.
 CHOSEN = (
     "check_parameters_default_constructible",

@@ -19,7 +19,6 @@ from autodecoder.config import SearchConfig
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 6, 6)).astype(np.uint8)
 AUGMENTED = ad.AugmentConfig(enabled=("zoom", "translation", "contrast", "brightness"))
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def fitted(**options: Any) -> ad.Model:

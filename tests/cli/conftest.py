@@ -1,28 +1,16 @@
-"""Fixtures of the command line's tests: quick compilation, no pictures, and studies to look at."""
+"""Fixtures of the command line's tests: no pictures, and studies to look at."""
 
 import contextlib
 import io
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.cli.builders import QUICK, train
-from tests.compilation import compiled_quickly
 
 import autodecoder as ad
-
-
-@pytest.fixture(scope="package", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Compile with little optimisation, in half the time, here and in processes started."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-    with compiled_quickly():
-        yield
-    patch.undo()
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from autodecoder.core.losses import measure
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.core.sweep import _targets
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 RNG = np.random.default_rng(0)
 HEIGHT, WIDTH = 20, 30
 #: Far enough from black and white that no value is clipped.

@@ -13,7 +13,6 @@ from autodecoder.core.decoders import decode, init_decoder
 from autodecoder.core.decoders.dense import DenseDecoder
 from autodecoder.core.decoders.layers import ACTIVATIONS as FUNCTIONS
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(0)
 
 

@@ -14,7 +14,6 @@ from autodecoder.core.decoders.layers import Mode, finish
 from autodecoder.core.decoders.operators import count_multiplications
 from autodecoder.errors import ConfigError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(0)
 #: Architecture, image and normalisation.
 CASES: list[tuple[Any, tuple[int, int, int], str]] = [

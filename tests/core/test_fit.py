@@ -26,7 +26,6 @@ from autodecoder.core.losses import measure
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.core.sweep import LearningRates
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 CONFIG = run_config()
 KEEPING = replace(CONFIG, fit=replace(CONFIG.fit, latent_start="normal", drop_last=False))
 

@@ -18,7 +18,6 @@ from autodecoder.core.losses import Criterion, reconstruction_loss
 from autodecoder.core.scaling import scale_pixels, to_unit
 from autodecoder.core.starts import start_names
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 CONFIG = InferConfig(n_candidates=300, block_size=64)
 ADAM = replace(CONFIG, method="adam")
 LBFGS = replace(CONFIG, method="lbfgs")

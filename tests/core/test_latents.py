@@ -10,8 +10,6 @@ from autodecoder.config import FitConfig
 from autodecoder.core.latents import fit_pca, pca_scores, start_latents
 from autodecoder.data import load_dataset
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def digits() -> np.ndarray:

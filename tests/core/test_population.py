@@ -22,6 +22,8 @@ from autodecoder.core.population import (
     take_run,
 )
 
+pytestmark = pytest.mark.usefixtures("as_users_compile")
+
 RATES = (1e-3, 1e-2)
 
 

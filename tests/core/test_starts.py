@@ -11,7 +11,6 @@ from autodecoder.core.decoders import Decoder, decode, init_decoder
 from autodecoder.core.neighbours import decode_known, nearest
 from autodecoder.core.starts import place_starts, prepare_starts
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 CANDIDATES = 0.5 + 2 * jax.random.normal(jax.random.key(1), (40, 2))
 MANY = 0.5 + 2 * jax.random.normal(jax.random.key(1), (300, 2))
 TARGETS = jax.random.uniform(jax.random.key(2), (30, 6), minval=-1)

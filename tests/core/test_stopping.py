@@ -1,11 +1,13 @@
 """Runs that end early, by the rule or by divergence: when, and what becomes of them and others."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.core import builders
 from tests.core.builders import (
-    WATCHED,
     assert_same_bits,
     keras_stop,
     move_all,
@@ -13,11 +15,15 @@ from tests.core.builders import (
     run_arrays,
 )
 
+from autodecoder.config import DecoderConfig
 from autodecoder.core.fit import FRESH_METRICS, take_snapshot
 from autodecoder.core.population import Population, take_run
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.core.watch import DIVERGED, RUNNING, STOPPED
 
+#: Of a width of its own, as the programs of the other one are compiled as users' are where tests of
+#: populations compare two of them; here each is compared with itself.
+WATCHED = replace(builders.WATCHED, decoder=DecoderConfig(arch=(24, 40), batch_norm=True))
 N_EPOCHS = WATCHED.fit.num_epochs
 STEADY, SLOW, WILD, BROKEN = range(4)
 #: One run that never stops, one that stops for want of progress, one that stops after its best

@@ -11,14 +11,16 @@ import pytest
 from tests.core.builders import digits, rates, run_config, start
 
 from autodecoder.config import RunConfig
+from autodecoder.core import sweep as sweeps
 from autodecoder.core.adam import adam_start
 from autodecoder.core.decoders import decode
 from autodecoder.core.scaling import scale_pixels
-from autodecoder.core.sweep import shuffled, start_moving, sweep
+from autodecoder.core.sweep import shuffled, start_moving
 
 KEY = jax.random.key(5)
 STEP = rates(3e-3, 5e-2)
 N_EPOCHS = 3
+sweep = jax.jit(sweeps.sweep, static_argnames="config")
 
 
 def loss(layers, z, decoder, x, weights) -> jax.Array:
@@ -35,6 +37,7 @@ def dense_sweeps(config: RunConfig, images: jax.Array, training: bool) -> Any:
     """Decoder, latents and the state of their Adam after all epochs."""
     decoder = start(config).state.decoder
     adam: Any = optax.scale_by_adam(eps=1e-7)
+    update = jax.jit(adam.update)
     layers, layers_state = decoder.trainable(), adam.init(decoder.trainable())
     n = len(images)
     latents = latents_before(n)
@@ -52,11 +55,11 @@ def dense_sweeps(config: RunConfig, images: jax.Array, training: bool) -> Any:
             of_layers, of_z = gradients(layers, latents[rows], decoder, x, weights)
             share = 1 - (epoch + k / n_batches) / config.fit.num_epochs
             if training:
-                way, layers_state = adam.update(of_layers, layers_state)
+                way, layers_state = update(of_layers, layers_state)
                 rate = STEP.decoder * share
                 layers = jax.tree.map(lambda v, d, rate=rate: v - rate * d, layers, way)
             dense = jnp.zeros_like(latents).at[rows].set(of_z)
-            way, latents_state = adam.update(dense, latents_state)
+            way, latents_state = update(dense, latents_state)
             latents = latents - STEP.latents * share * way
     return layers, latents, latents_state
 
@@ -130,7 +133,9 @@ def test_metrics_are_means_over_the_known_pixels() -> None:
     mask = jax.random.bernoulli(jax.random.key(2), 0.6, images.shape)
     decoder, latents = start(config).state.decoder, latents_before(60)
     now = jnp.asarray(0)
-    done = sweep(decoder, None, start_moving(latents), images, mask, KEY, KEY, now, STEP, config)
+    done = sweep(
+        decoder, None, start_moving(latents), images, mask, KEY, KEY, now, STEP, config=config
+    )
     apart = np.asarray(decode(decoder, latents) - scale_pixels(images, "standard"))
     apart = apart[np.asarray(mask)]
     np.testing.assert_allclose(done.metrics["loss"], np.mean(apart**2), rtol=1e-5)

@@ -11,7 +11,6 @@ from tests.core.builders import WATCHED, assert_same_bits, move, populate, rates
 from autodecoder.core.population import take_run
 from autodecoder.core.tree import arrays_to_tree, tree_to_arrays
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 TREE = {
     "key": jax.random.key(7),
     "pair": (jnp.arange(3, dtype=jnp.int32), [jnp.float32(1.5), None]),

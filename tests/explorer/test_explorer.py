@@ -28,7 +28,6 @@ from autodecoder.model import Model
 from autodecoder.model.tables import Standardization
 
 BYTES = "application/octet-stream"
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.explorer.models import MODELS
-from tests.report.browser import browser, pixels
+from tests.report.browser import browser, open_tab, pixels
 from tests.report.test_page import RNG, make_model
 
 from autodecoder.explorer import Explorer, Shelf, create_app, listen, open_server
@@ -20,7 +20,6 @@ from autodecoder.model import Model
 from autodecoder.model.tables import Standardization
 from autodecoder.report import plane
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 LATENT = "() => window.explorer.latent()"
 
 
@@ -45,7 +44,7 @@ def explore(chromium: Any) -> Iterator[Callable[..., Any]]:
             shelves = {"validation": Shelf(images, np.arange(9) % 3)}
             app = create_app(Explorer(model, shelves), title="Digits <1>")
             server = stack.enter_context(open_server(app, listen()))
-            page = chromium.new_page(viewport={"width": width, "height": 1000})
+            page = open_tab(chromium, width, 1000)
             stack.callback(page.close)
 
             def note(message: Any) -> None:
@@ -100,8 +99,12 @@ def test_hover_decodes(explore: Any, monkeypatch: pytest.MonkeyPatch, at_hand: b
     page.wait_for_function("() => document.getElementById('decoded').width === 5")
     seen = []
     for spot in ((0.3, 0.4), (0.8, 0.2)):
+        before = page.evaluate("() => document.getElementById('decoded').toDataURL()")
         move(page, *spot)
-        page.wait_for_timeout(0 if at_hand else 300)
+        if not at_hand:  # it takes as long as the server does
+            page.wait_for_function(
+                "b => document.getElementById('decoded').toDataURL() !== b", arg=before
+            )
         assert_shown(page, model)
         seen.append(page.evaluate(LATENT))
     assert seen[0] != seen[1]

@@ -24,8 +24,6 @@ from autodecoder import (
 )
 from autodecoder.errors import ConfigError, DataError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 DECODER = DecoderConfig(arch=(16,))
 FIT = fit_config("fast", num_epochs=8, batch_size=50)
 

@@ -14,8 +14,6 @@ from autodecoder.config import AugmentConfig, DecoderConfig, fit_config
 from autodecoder.errors import ConfigError, DataError, DataWarning
 from autodecoder.model import Model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 DECODER = DecoderConfig(arch=(64, 64), latent_dims=4, batch_norm=False)
 FIT = fit_config("fast", num_epochs=40, batch_size=50)
 N = 400

@@ -34,7 +34,6 @@ from autodecoder.explorer import Explorer
 from autodecoder.report import write_model_page
 from autodecoder.report.tensorboard import _decoder_histograms
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "coordinates.py"
 KEY = jax.random.key(0)
 FIT = fit_config("fast", num_epochs=4, batch_size=50)

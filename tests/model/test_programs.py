@@ -18,8 +18,6 @@ from autodecoder import (
 from autodecoder.core.population import advance
 from autodecoder.model import programs
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 IMAGES = np.random.default_rng(0).random((12, 4, 4, 1), np.float32)
 FIT = fit_config("original", num_epochs=1, batch_size=6)
 

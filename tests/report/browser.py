@@ -12,6 +12,9 @@ import pytest
 from PIL import Image
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
+#: Milliseconds that a page may take over what is waited for. The first image that is placed waits
+#: for its programs to be compiled, which takes more than the usual 30 seconds on a busy machine.
+_PATIENCE = 180_000
 
 
 @contextmanager
@@ -29,6 +32,13 @@ def browser() -> Iterator[Any]:
             yield chromium
         finally:
             chromium.close()
+
+
+def open_tab(chromium: Any, width: int, height: int) -> Any:
+    """A blank page of this size in pixels."""
+    page = chromium.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(_PATIENCE)
+    return page
 
 
 def pixels(page: Any, selector: str) -> np.ndarray:

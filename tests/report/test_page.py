@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from tests.report.browser import browser, pixels
+from tests.report.browser import browser, open_tab, pixels
 from tests.study.builders import execution, trial
 
 from autodecoder.config import ACTIVATIONS, DecoderConfig
@@ -92,7 +92,7 @@ def show(chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         model: Model, width: int = 1280, film: Sequence[Frame] = (), *, before: str = ""
     ) -> Any:
         path = write_model_page(model, tmp_path / "page.html", title="Digits <1>", film=film)
-        page = chromium.new_page(viewport={"width": width, "height": 1400})
+        page = open_tab(chromium, width, 1400)
         page.on(
             "console",
             lambda message: wrong.append(message.text) if message.type == "error" else None,

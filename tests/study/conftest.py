@@ -1,10 +1,9 @@
-"""Fixtures of the study's tests: images, quick compilation, and a database server."""
+"""Fixtures of the study's tests: images, and a database server."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.compilation import compiled_quickly
 from tests.study.builders import CONFIG
 from tests.study.postgres import Server, find_programs, serve
 from tests.study.small import dots, write_small_study
@@ -13,20 +12,11 @@ from autodecoder.data import Dataset
 from autodecoder.study import Progress, Study, Trial, load_study_data, run_study
 
 
-@pytest.fixture(scope="package", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Compile with little optimisation, in half the time, here and in processes started."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-    with compiled_quickly():
-        yield
-    patch.undo()
-
-
 @pytest.fixture
 def full_optimisation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the processes that a test starts compile as users' do."""
     monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")
+    monkeypatch.delenv("XLA_FLAGS")
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +24,7 @@ def digits() -> Dataset:
     return load_study_data(CONFIG)
 
 
-# Of the package, not of the session: what lives longer is set up before its compilation is quick.
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def undisturbed(
     digits: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Study, list[Progress]]:
@@ -45,7 +34,7 @@ def undisturbed(
     return run_study(CONFIG, digits, folder, report=reports.append), reports
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def whole(undisturbed: tuple[Study, list[Progress]]) -> Study:
     return undisturbed[0]
 

@@ -14,8 +14,6 @@ from autodecoder.errors import ConfigError
 from autodecoder.report.model_pictures import draw_fit
 from autodecoder.study import Study, load_study, load_study_data, run_study
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -1,13 +1,11 @@
 """What a study tells its observers, and the models that it keeps."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.compilation import compiled_quickly
 from tests.study.builders import (
     CONFIG,
     EPOCHS,
@@ -32,13 +30,6 @@ OWN = replace(CONFIG, decoder=DecoderConfig(arch=(17,), batch_norm=True))
 @pytest.fixture(scope="module")
 def recorder() -> Recorder:
     return Recorder()
-
-
-@pytest.fixture(scope="module")
-def as_users_compile() -> Iterator[None]:
-    """With all optimisations: without them, some processors round another program otherwise."""
-    with compiled_quickly(False):
-        yield
 
 
 @pytest.fixture(scope="module")
