@@ -112,7 +112,7 @@ def place_images(images: Images, config: RunConfig) -> Places | None:
     start = config.fit.start_for(dims)
     if start not in ("pca", "som"):
         return None
-    train, val = (np.asarray(part) for part in images)
+    train, val = np.asarray(images.train), np.asarray(images.val)
     with threadpool_limits(1, user_api="blas"):
         if start == "pca":
             pca = fit_pca(train, n_components=dims)
