@@ -14,11 +14,12 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from autodecoder.config import (
     ACTIVATIONS,
+    OWN,
     RECIPE_BATCH_NORM,
-    RECIPE_LEARNING_RATES,
     RECIPES,
     DecoderConfig,
     fit_config,
+    learning_rate_for,
     parse_range,
     read_arch,
 )
@@ -78,7 +79,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Samples a step; all of them where there are fewer.
     learning_rate : float, optional
         Of the decoder, and of the latents where the recipe has no rate of theirs. By default 5e-3
-        for recipe `fast` and 1e-3 for `original`.
+        for recipe `fast`, 1e-2 with convolutions, and 1e-3 for `original`.
     recipe : str
         `fast` or `original`.
     activation : str
@@ -215,11 +216,10 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Go on with a fit: take in further samples, and train on all of them.
 
         The latents of further samples are inferred, then all latents move along with the decoder,
-        so that no sample is forgotten. Samples that are known already are not taken in again: the
-        same X once more means more epochs. The first call fits as `fit` does.
+        so that none is forgotten. Samples that are known are not taken in again: the same X once
+        more means more epochs. The first call fits as `fit` does.
 
-        The estimator keeps a reference to the samples for that, but no copy of it, as by pickle or
-        joblib, does: there `warm_start` and `fit` on all samples go on.
+        The estimator refers to the samples for that; a copy of it, by pickle or joblib, does not.
 
         Parameters
         ----------
@@ -242,15 +242,15 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if start is not None:
             if not hasattr(self, "_samples"):
                 raise ValueError(
-                    "the samples of before are not kept in a copy of the estimator: set "
-                    "warm_start, and call fit with all samples, those of before first."
+                    "a copy of the estimator does not keep the samples of before: set warm_start, "
+                    "and call fit with all samples, those of before first."
                 )
             typed = start.standardization is None and start.pixel_range is None
-            samples = samples.reshape(-1, *self.sample_shape_)
-            samples = add_samples(self._samples, samples, typed=typed)
+            more = samples.reshape(-1, *self.sample_shape_)
+            samples = add_samples(self._samples, more, typed=typed)
         if num_epochs is None:
-            share = 1 if start is None else _SHARE_OF_MORE
-            num_epochs = max(1, self._count_epochs(len(samples)) // share)
+            num_epochs = self._count_epochs(len(samples))
+            num_epochs = num_epochs if start is None else max(1, num_epochs // _SHARE_OF_MORE)
         check_positive_int("num_epochs", as_plain(num_epochs))
         return self._fit(samples, start, int(num_epochs))
 
@@ -354,6 +354,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _fit(self, samples: np.ndarray, start: Model | None, num_epochs: int) -> "AutoDecoder":
         """Train by some (further) epochs."""
+        arch = self.arch if self.decoder is None else OWN
         end = num_epochs + (0 if start is None else epochs_done(start))
 
         def tell(epoch: int, metrics: dict[str, float]) -> None:
@@ -369,7 +370,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             fit=fit_config(
                 self.recipe, num_epochs=end, batch_size=min(int(self.batch_size), len(samples))
             ),
-            learning_rate=float(_or(self.learning_rate, RECIPE_LEARNING_RATES[self.recipe])),
+            learning_rate=float(_or(self.learning_rate, learning_rate_for(self.recipe, arch))),
             scaler=None if self.scaler == "auto" and start else self._choose_scaler(samples),
             pixel_range=None if self.pixel_range is None else parse_range(self.pixel_range),
             seed=int(check_random_state(self.random_state).randint(2**31)),
@@ -377,8 +378,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             callback=tell,
         )
         self.model_: Model = model
-        if start is None:
-            self.sample_shape_ = samples.shape[1:]
+        self.sample_shape_ = samples.shape[1:] if start is None else self.sample_shape_
         self._samples = samples.reshape(-1, *self.sample_shape_)
         self.reconstruction_error_ = float(model.history["loss"][-1])
         return self

@@ -12,12 +12,13 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from autodecoder.config import (
-    RECIPE_LEARNING_RATES,
+    OWN,
     AugmentConfig,
     DecoderConfig,
     FitConfig,
     RunConfig,
     WatchConfig,
+    learning_rate_for,
     parse_range,
     to_dict,
 )
@@ -66,7 +67,7 @@ def fit_model(
     decoder: DecoderConfig | eqx.Module | None = None,
     latent_dims: int | None = None,
     fit: FitConfig | None = None,
-    learning_rate: float = RECIPE_LEARNING_RATES["fast"],
+    learning_rate: float | None = None,
     scaler: str | None = None,
     pixel_range: PixelRange | str | None = None,
     augment: AugmentConfig | None = None,
@@ -108,9 +109,9 @@ def fit_model(
     fit : FitConfig, optional
         Epochs, batch size and recipe, see `fit_config`. Its `num_epochs` is the length of the
         whole fit, over which a schedule falls; the epochs of `start` are part of it.
-    learning_rate : float
-        Of the decoder, and of the latents where `fit` gives them none of their own. The default is
-        for recipe `fast`; `original` wants 1e-3.
+    learning_rate : float, optional
+        Of the decoder, and of the latents where `fit` gives them none of their own. By default
+        5e-3, and 1e-2 with convolutions, for recipe `fast`; `original` wants 1e-3.
     scaler : str
         `standard` (the default), `zero_one` or `identity`, see the settings; or `standardize`: each
         feature is brought to mean 0 and standard deviation 1, and the decoder's output is linear.
@@ -182,6 +183,8 @@ def fit_model(
     augment = AugmentConfig() if augment is None else augment
     seed, learning_rate = as_plain(seed), as_plain(learning_rate)
     check_seed("seed", seed)
+    if learning_rate is None:
+        learning_rate = learning_rate_for("fast", decoder.arch if drawn else OWN)
     check_choice("scaler", scaler, SCALINGS)
     check_learning_rate("learning_rate", learning_rate)
     until = check_epochs(until, fit, start)
