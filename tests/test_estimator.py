@@ -178,7 +178,7 @@ def test_a_warm_start_goes_on_also_from_a_copy(
 ) -> None:
     X = digits[0][:400]
     estimator = pickle.loads(pickle.dumps(fitted)).set_params(warm_start=True, num_epochs=3)
-    with pytest.raises(ValueError, match="not kept in a copy of the estimator: set warm_start"):
+    with pytest.raises(ValueError, match="a copy of the estimator does not keep the samples"):
         estimator.partial_fit(X)
     estimator.fit(X)
     assert estimator.model_.about["epoch"] == 203
