@@ -20,7 +20,8 @@ _EMITTERS = "xla_cpu_use_fusion_emitters"
 @contextmanager
 def compiled_quickly(quickly: bool = True) -> Iterator[None]:
     """Compile with little optimisation; or as users do, whatever holds around."""
-    before, options = jax.config.values[_NAME], compiler.get_compile_options
+    options: Any = compiler.get_compile_options
+    before = jax.config.values[_NAME]
 
     def with_emitters(*args: Any, **kwargs: Any) -> Any:
         overrides = kwargs.pop("env_options_overrides", None) or {}

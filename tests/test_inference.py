@@ -321,7 +321,7 @@ def test_whole_images_have_the_same_bits_beside_others(model: Model, images: np.
     alone = model.infer(floats)
     floats[[1, 4], 0, 2] = np.nan
     beside = model.infer(floats)
-    whole = ~np.isnan(floats).any(axis=(1, 2))
+    whole = ~np.isnan(floats).any(axis=(1, 2, 3))
     assert whole.sum() == len(images) - 2
     for found, expected in zip(beside[:1] + beside[2:], alone[:1] + alone[2:], strict=True):
         np.testing.assert_array_equal(found[whole], expected[whole])

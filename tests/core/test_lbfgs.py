@@ -1,5 +1,6 @@
 """The limited-memory search finds the minima that an independent one finds, row by row."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax

@@ -15,15 +15,14 @@ from tests.core.builders import (
     run_arrays,
 )
 
-from autodecoder.config import DecoderConfig
 from autodecoder.core.fit import FRESH_METRICS, take_snapshot
 from autodecoder.core.population import Population, take_run
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.core.watch import DIVERGED, RUNNING, STOPPED
 
-#: Of a width of its own, as the programs of the other one are compiled as users' are where tests of
-#: populations compare two of them; here each is compared with itself.
-WATCHED = replace(builders.WATCHED, decoder=DecoderConfig(arch=(24, 40), batch_norm=True))
+#: A program of its own: that of the tests of populations is compiled as users' is, as they compare
+#: it with another; here each is compared with itself.
+WATCHED = replace(builders.WATCHED, track_gradients=True)
 N_EPOCHS = WATCHED.fit.num_epochs
 STEADY, SLOW, WILD, BROKEN = range(4)
 #: One run that never stops, one that stops for want of progress, one that stops after its best
