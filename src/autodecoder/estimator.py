@@ -15,10 +15,10 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from autodecoder.config import (
     ACTIVATIONS,
     RECIPE_BATCH_NORM,
-    RECIPE_LEARNING_RATES,
     RECIPES,
     DecoderConfig,
     fit_config,
+    learning_rate_for,
     parse_range,
     read_arch,
 )
@@ -78,7 +78,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Samples a step; all of them where there are fewer.
     learning_rate : float, optional
         Of the decoder, and of the latents where the recipe has no rate of theirs. By default 5e-3
-        for recipe `fast` and 1e-3 for `original`.
+        for recipe `fast`, 1e-2 with convolutions, and 1e-3 for `original`.
     recipe : str
         `fast` or `original`.
     activation : str
@@ -369,7 +369,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             fit=fit_config(
                 self.recipe, num_epochs=end, batch_size=min(int(self.batch_size), len(samples))
             ),
-            learning_rate=float(_or(self.learning_rate, RECIPE_LEARNING_RATES[self.recipe])),
+            learning_rate=float(_or(self.learning_rate, learning_rate_for(self.recipe, self.arch))),
             scaler=None if self.scaler == "auto" and start else self._choose_scaler(samples),
             pixel_range=None if self.pixel_range is None else parse_range(self.pixel_range),
             seed=int(check_random_state(self.random_state).randint(2**31)),

@@ -10,7 +10,7 @@ import pytest
 
 from autodecoder.config import KINDS, DecoderConfig, fit_config
 from autodecoder.core.decoders import Decoder, decode, init_decoder, kernels, part_names
-from autodecoder.core.decoders.layers import Mode, finish
+from autodecoder.core.decoders.layers import ACTIVATIONS, Mode, finish
 from autodecoder.core.decoders.operators import count_multiplications
 from autodecoder.errors import ConfigError
 
@@ -122,6 +122,30 @@ def test_residual_blocks_start_as_if_they_were_not_there() -> None:
     latents = jax.random.normal(KEY, (5, 3))
     plain, blocks = (make(f"{kind}:16-8", (9, 6, 3)) for kind in ("conv", "resconv"))
     np.testing.assert_allclose(decode(plain, latents), decode(blocks, latents), atol=1e-6)
+
+
+@pytest.mark.parametrize("width", [16, 64, 256])
+@pytest.mark.parametrize("activation", ["gelu", "leaky_relu"])
+def test_variance_is_kept_from_the_latents_to_the_image(width: int, activation: str) -> None:
+    """Whatever the width; before each activation, and before that of the output."""
+    arch = f"resconv:{width}/{width}-{width}"
+    config = DecoderConfig(arch=arch, latent_dims=8, activation=activation)
+    decoder: Any = init_decoder(KEY, config, (32, 32, 3), "linear")
+
+    @jax.jit
+    def spreads(latents: Any) -> list[Any]:
+        """Of every layer, the second of each residual block left out: it starts at zero."""
+        hidden, found = latents, []
+        for k, layer in enumerate(decoder.layers):
+            outputs = decoder._apply(k, layer, hidden)
+            found.append(outputs.std())
+            hidden = ACTIVATIONS[activation](outputs)
+            if block := decoder._block(k):
+                found.append(kernels.convolve(hidden, block[0].weight).std())
+        return found
+
+    for spread in spreads(jax.random.normal(KEY, (64, 8))):
+        assert 0.5 < spread < 2
 
 
 def test_images_start_without_a_pattern_of_squares() -> None:

@@ -20,12 +20,12 @@ from autodecoder.config.fit import (
     LATENT_STARTS,
     LOSSES,
     RECIPE_BATCH_NORM,
-    RECIPE_LEARNING_RATES,
     RECIPES,
     SCHEDULES,
     FitConfig,
     check_loss,
     fit_config,
+    learning_rate_for,
 )
 from autodecoder.config.infer import INFER_METHODS, INFER_STARTS, InferConfig
 from autodecoder.config.notation import parse_range, parse_size
@@ -94,7 +94,6 @@ __all__ = [
     "OWN_SOURCES",
     "RECIPES",
     "RECIPE_BATCH_NORM",
-    "RECIPE_LEARNING_RATES",
     "SAMPLERS",
     "SCALERS",
     "SCHEDULES",
@@ -127,6 +126,7 @@ __all__ = [
     "format_arch",
     "format_value",
     "kept_settings",
+    "learning_rate_for",
     "list_settings",
     "parse_arch",
     "parse_range",

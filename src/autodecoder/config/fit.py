@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from autodecoder.config.arch import Arch, arch_kind
 from autodecoder.config.rules import (
     check_choice,
     check_count,
@@ -21,7 +22,7 @@ LATENT_STARTS = ("zeros", "normal", "pca", "som", "auto")
 SCHEDULES = ("constant", "cosine", "linear")
 LOSSES = ("mse", "bce", "laplacian")
 
-#: A recipe is a named set of values of `FitConfig`, and of the two settings below.
+#: A recipe is a named set of values of `FitConfig`, and of what follows.
 RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "fast": MappingProxyType(
@@ -55,9 +56,11 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     }
 )
 #: What a recipe names outside of the joint fit: whether the decoder has batch normalisation, whose
-#: noise costs `fast` a tenth of its error, and the learning rate of a fit that searches none.
+#: noise costs `fast` a tenth of its error; and see `learning_rate_for`.
 RECIPE_BATCH_NORM: Mapping[str, bool] = MappingProxyType({"fast": False, "original": True})
-RECIPE_LEARNING_RATES: Mapping[str, float] = MappingProxyType({"fast": 5e-3, "original": 1e-3})
+_LEARNING_RATES: Mapping[str, float] = MappingProxyType({"fast": 5e-3, "original": 1e-3})
+#: Of recipe `fast` for the kinds of decoders that bear more (docs/recipes.md).
+_LEARNING_RATES_OF_KINDS: Mapping[str, float] = MappingProxyType({"conv": 1e-2, "resconv": 1e-2})
 #: Dimensions of latents that a self-organising map can start, and up to which it is the default.
 _MAP_DIMS = 3
 _AUTO_MAP_DIMS = 2
@@ -202,6 +205,19 @@ def check_loss(loss: str, scaler: str) -> None:
         raise ConfigError(f"loss bce is for values from 0 to 1: the scaler zero_one, got {scaler}.")
     if loss == "laplacian" and scaler == "standardize":
         raise ConfigError("loss laplacian is for images: a scaler other than standardize.")
+
+
+def learning_rate_for(recipe: str, arch: tuple[int, ...] | Arch | str) -> float:
+    """The learning rate of a single fit of a decoder by a recipe, where none is given.
+
+    Raises
+    ------
+    ConfigError
+        If no recipe has that name.
+    """
+    check_choice("recipe", recipe, RECIPES)
+    rate = _LEARNING_RATES[recipe]
+    return _LEARNING_RATES_OF_KINDS.get(arch_kind(arch), rate) if recipe == "fast" else rate
 
 
 def fit_config(recipe: str, **values: Any) -> FitConfig:

@@ -163,12 +163,14 @@ def init_run(
         What it starts with; by default one is drawn.
     """
     decoder_key, train_key, val_key, run_key = jax.random.split(key, 4)
+    fit, dims = config.fit, config.decoder.latent_dims
     if decoder is None:
         activation = SCALINGS[config.scaler].output_activation
-        shape, spread = config.image_shape, config.fit.bias_spread
-        decoder = init_decoder(decoder_key, config.decoder, shape, activation, spread)
+        spreads = fit.bias_spread, 1.0 if places is None else fit.spread_for(dims)
+        decoder = init_decoder(
+            decoder_key, config.decoder, config.image_shape, activation, *spreads
+        )
     train_places, val_places = (None, None) if places is None else places
-    fit, dims = config.fit, config.decoder.latent_dims
     train = start_latents(train_key, fit, (len(images.train), dims), train_places)
     val = start_latents(val_key, fit, (len(images.val), dims), val_places)
     state = RunState(

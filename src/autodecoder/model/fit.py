@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from autodecoder.config import (
-    RECIPE_LEARNING_RATES,
     AugmentConfig,
     DecoderConfig,
     FitConfig,
     RunConfig,
     WatchConfig,
+    learning_rate_for,
     parse_range,
     to_dict,
 )
@@ -66,7 +66,7 @@ def fit_model(
     decoder: DecoderConfig | eqx.Module | None = None,
     latent_dims: int | None = None,
     fit: FitConfig | None = None,
-    learning_rate: float = RECIPE_LEARNING_RATES["fast"],
+    learning_rate: float | None = None,
     scaler: str | None = None,
     pixel_range: PixelRange | str | None = None,
     augment: AugmentConfig | None = None,
@@ -108,9 +108,9 @@ def fit_model(
     fit : FitConfig, optional
         Epochs, batch size and recipe, see `fit_config`. Its `num_epochs` is the length of the
         whole fit, over which a schedule falls; the epochs of `start` are part of it.
-    learning_rate : float
-        Of the decoder, and of the latents where `fit` gives them none of their own. The default is
-        for recipe `fast`; `original` wants 1e-3.
+    learning_rate : float, optional
+        Of the decoder, and of the latents where `fit` gives them none of their own. By default
+        5e-3, and 1e-2 with convolutions, for recipe `fast`; `original` wants 1e-3.
     scaler : str
         `standard` (the default), `zero_one` or `identity`, see the settings; or `standardize`: each
         feature is brought to mean 0 and standard deviation 1, and the decoder's output is linear.
@@ -183,7 +183,8 @@ def fit_model(
     seed, learning_rate = as_plain(seed), as_plain(learning_rate)
     check_seed("seed", seed)
     check_choice("scaler", scaler, SCALINGS)
-    check_learning_rate("learning_rate", learning_rate)
+    if learning_rate is not None:
+        check_learning_rate("learning_rate", learning_rate)
     until = check_epochs(until, fit, start)
     if scaler == "standardize" and augment.enabled:
         raise ConfigError("augmentation is for pixels, and needs another scaler than standardize.")
@@ -223,6 +224,8 @@ def fit_model(
     if not drawn:
         own = own_decoder(decoder, 2 if latent_dims is None else latent_dims, rows.shape[1])
         decoder = own.config
+    if learning_rate is None:
+        learning_rate = learning_rate_for("fast", decoder.arch)
     dims = decoder.latent_dims
     if latents is not None:
         latents = check_latents("latents", latents, len(rows), dims)

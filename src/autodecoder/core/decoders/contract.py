@@ -71,6 +71,7 @@ def init_decoder(
     image_shape: tuple[int, int, int],
     output_activation: str,
     bias_spread: float = 0.0,
+    latent_spread: float = 1.0,
 ) -> Decoder:
     """Draw a decoder of the kind that `config.arch` names, by `init` of its module, which takes the
     same arguments.
@@ -85,6 +86,8 @@ def init_decoder(
     bias_spread : float
         Biases of hidden layers are uniform up to this share of 1 / √inputs from 0: with biases of
         zero the kinks of all units run through the origin of the latent space.
+    latent_spread : float
+        Root mean square of the latents that it starts with, for kinds that start in proportion.
 
     Raises
     ------
@@ -93,7 +96,8 @@ def init_decoder(
     """
     config.check_drawn()
     kind: Any = import_module(KINDS[arch_kind(config.arch)])
-    return kind.init(key, config, image_shape, output_activation, bias_spread)
+    spreads = bias_spread, latent_spread
+    return kind.init(key, config, image_shape, output_activation, *spreads)
 
 
 def shape_decoder(

@@ -32,6 +32,7 @@ from autodecoder.core.decoders.layers import (
     fold,
     initial_statistics,
     make_layer,
+    preserve_variance,
     spread_bias,
     width_share,
 )
@@ -147,10 +148,12 @@ def init(
     image_shape: tuple[int, int, int],
     output_activation: str,
     bias_spread: float,
+    latent_spread: float,
 ) -> ConvDecoder:
-    """Draw a decoder: orthogonal kernels, the same for each of the four phases of a doubling, so
-    that it starts without a pattern of squares; biases of the hidden layers by `bias_spread`."""
-    layers = draw_layers(key, config, image_shape, bias_spread)
+    """Draw a decoder: orthogonal kernels that keep the variance from layer to layer, the same for
+    each of the four phases of a doubling, so that it starts without a pattern of squares; biases of
+    the hidden layers by `bias_spread`."""
+    layers = draw_layers(key, config, image_shape, bias_spread, latent_spread)
     return ConvDecoder(
         layers=layers,
         statistics=initial_statistics(layers, config),
@@ -191,8 +194,10 @@ def draw_layers(
     config: DecoderConfig,
     image_shape: tuple[int, int, int],
     bias_spread: float,
+    latent_spread: float,
 ) -> tuple[Layer, ...]:
-    """The layers from the latents to the image."""
+    """The layers from the latents to the image; latents of that root mean square come out of the
+    first with unit variance, and of all others with about as much."""
     arch = arch_of(config)
     height, width = grid_size(arch, image_shape)
     units = (config.latent_dims, *arch.stem)
@@ -203,6 +208,8 @@ def draw_layers(
     layers = []
     for k, weight in enumerate(draw_orthogonal(key, shapes)):
         n_in = len(weight)
+        weight = preserve_variance(weight, config.activation if k else "linear")
+        weight = weight if k else weight / latent_spread
         if k == len(arch.stem):
             weight = weight.reshape(n_in, height, width, arch.widths[0])
         elif k > len(arch.stem):

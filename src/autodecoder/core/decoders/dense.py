@@ -69,8 +69,10 @@ def init(
     image_shape: tuple[int, int, int],
     output_activation: str,
     bias_spread: float,
+    latent_spread: float,
 ) -> DenseDecoder:
-    """Draw a decoder: orthogonal kernels, biases of the hidden layers by `bias_spread`."""
+    """Draw a decoder: orthogonal kernels, whatever the latents' spread; biases of the hidden layers
+    by `bias_spread`."""
     assert isinstance(config.arch, tuple)  # of this kind
     shapes = list(itertools.pairwise((config.latent_dims, *config.arch, math.prod(image_shape))))
     bias_key = jax.random.fold_in(key, 0)

@@ -20,6 +20,8 @@ from autodecoder.core.decoders.contract import Decoder, Parts
 from autodecoder.core.decoders.operators import Activate, GroupNorm, Operator
 
 NORM_EPSILON = 1e-3  # as in Keras
+#: Points of the Gauss-Hermite quadrature over what an activation makes of a normal number.
+_QUADRATURE = 40
 
 ACTIVATIONS: MappingProxyType[str, Callable[[Array], Array]] = MappingProxyType(
     {
@@ -114,6 +116,25 @@ def _orthogonal(
     basis, triangle = jnp.linalg.qr(tall)
     basis = basis * jnp.sign(jnp.diag(triangle))  # evenly distributed (Mezzadri 2007)
     return basis if n_in >= n_out else basis.T
+
+
+def preserve_variance(
+    weight: Float[Array, "n_in n_out"], activation: str
+) -> Float[Array, "n_in n_out"]:
+    """An orthogonal matrix scaled such that outputs have about unit variance (He et al. 2015).
+
+    Parameters
+    ----------
+    weight : (n_in, n_out)
+        From `draw_orthogonal`.
+    activation : str
+        Through which the inputs come; they have unit variance before it.
+    """
+    n_in, n_out = weight.shape
+    points, shares = np.polynomial.hermite_e.hermegauss(_QUADRATURE)
+    square = ACTIVATIONS[activation](jnp.asarray(points, jnp.float32)) ** 2
+    mean_square = jnp.sum(square * (shares / shares.sum()))
+    return weight * jnp.sqrt(max(1, n_out / n_in) / mean_square)
 
 
 def width_share(fit: FitConfig, fan_in: int) -> float:

@@ -23,6 +23,7 @@ from autodecoder.core.decoders.layers import (
     fold,
     initial_statistics,
     make_layer,
+    preserve_variance,
     width_share,
 )
 from autodecoder.core.decoders.operators import Convolve, Operator, Residual
@@ -103,9 +104,10 @@ def init(
     image_shape: tuple[int, int, int],
     output_activation: str,
     bias_spread: float,
+    latent_spread: float,
 ) -> ResConvDecoder:
     """Draw a decoder as one of convolutions, and its blocks."""
-    layers = draw_layers(key, config, image_shape, bias_spread)
+    layers = draw_layers(key, config, image_shape, bias_spread, latent_spread)
     blocks, in_order = [], []
     for k, layer in enumerate(layers[:-1]):
         in_order.append(layer)
@@ -124,6 +126,6 @@ def init(
 
 def _draw_block(key: PRNGKeyArray, channels: int, config: DecoderConfig) -> tuple[Layer, Layer]:
     (weight,) = draw_orthogonal(key, [(_TAPS * channels, channels)])
-    weight = weight.reshape(channels, 3, 3, channels)
+    weight = preserve_variance(weight, config.activation).reshape(channels, 3, 3, channels)
     inner = make_layer(weight, config, norm=True)
     return inner, make_layer(jnp.zeros_like(weight), config, norm=False)
