@@ -37,8 +37,8 @@ from autodecoder.config import (
     parse_arch,
 )
 from autodecoder.core.decoders import Decoder, init_decoder
-from autodecoder.core.fit import Images, Run
-from autodecoder.core.latents import fit_pca, pca_scores, project
+from autodecoder.core.fit import Images, Run, place_images
+from autodecoder.core.latents import fit_pca, project
 from autodecoder.core.population import advance, init_population, take_run
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.core.sweep import LearningRates
@@ -168,7 +168,6 @@ def auto_decoders(arch: str, seed: int, task: Task, options: argparse.Namespace)
     """This project's fits: recipe `fast`, but for what is searched."""
     decoder = DecoderConfig(parse_arch(arch), task.dims, options.activation)
     images = Images(jnp.asarray(task.train), jnp.asarray(task.train[:0]))
-    places = pca_scores(fit_pca(task.train, task.dims), task.train), np.zeros((0, task.dims), "f")
     given = {name: read(getattr(options, name)) for name, (_, read) in SEARCHED.items()}
     for values in itertools.product(*(given[name] or [None] for name in SEARCHED)):
         chosen = {
@@ -178,9 +177,9 @@ def auto_decoders(arch: str, seed: int, task: Task, options: argparse.Namespace)
         }
         name = ", ".join([arch, *(f"{setting} {value}" for setting, value in chosen.items())])
         rate = chosen.pop("learning_rate", learning_rate_for("fast", decoder.arch))
-        fit = fit_config("fast", num_epochs=task.epochs, latent_start="pca", **chosen)
+        fit = fit_config("fast", num_epochs=task.epochs, **chosen)
         start = time.perf_counter()
-        run = fitted(rate, images, places, decoder, fit, seed, task)
+        run = fitted(rate, images, decoder, fit, seed, task)
         loss = float(run.history["loss"][-1])
         seconds = time.perf_counter() - start
         latents = np.asarray(run.state.train.values)
@@ -192,7 +191,6 @@ def auto_decoders(arch: str, seed: int, task: Task, options: argparse.Namespace)
 def fitted(
     rate: float,
     images: Images,
-    places: Any,
     decoder: DecoderConfig,
     fit: FitConfig,
     seed: int,
@@ -204,6 +202,7 @@ def fitted(
     fit = replace(fit, latent_learning_rate=None)  # traced
     config = RunConfig(decoder, fit, "standard", task.shape, watch=WatchConfig("loss"))
     key, first = jax.random.key(seed), np.zeros(1, np.uint32)
+    places = place_images(images, config)
     state = init_population(key, first, rates, images, places, config)
     state = advance(state, images, 0, 1, task.epochs, config=config, side_by_side=False)
     return take_run(state.runs, 0)

@@ -23,6 +23,7 @@ from autodecoder.config import (
     arch_widths,
     fit_config,
     format_arch,
+    learning_rate_for,
     parse_arch,
 )
 from autodecoder.errors import ConfigError
@@ -297,3 +298,18 @@ def test_start_and_spread_follow_from_the_length(start: str, dims: int, expected
     fit = FitConfig(latent_start=start)
     assert (fit.start_for(dims), fit.spread_for(dims)) == expected
     assert FitConfig(latent_start=start, latent_spread=2.0).spread_for(dims) == 2
+
+
+@pytest.mark.parametrize(
+    ("recipe", "arch", "expected"),
+    [
+        ("fast", (500, 500), 5e-3),
+        ("fast", "conv:16/64-32", 1e-2),
+        ("fast", "resconv:64", 1e-2),
+        ("original", "conv:64", 1e-3),
+    ],
+)
+def test_the_learning_rate_follows_from_recipe_and_kind(
+    recipe: str, arch: Any, expected: float
+) -> None:
+    assert learning_rate_for(recipe, arch) == expected
