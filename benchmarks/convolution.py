@@ -270,7 +270,7 @@ def autoencoder(
     encoder, trained = parts[0], drawn.with_trainable(parts[1])
     seconds = time.perf_counter() - begin
     blocks = np.array_split(task.train, max(1, n // 1000))
-    latents = np.concatenate([np.asarray(encode(encoder, block)) for block in blocks])
+    latents = np.concatenate([np.asarray(encode(encoder, jnp.asarray(block))) for block in blocks])
     weights = count(parts)
     amortised = float(loss_of(parts, jnp.asarray(task.unseen)))
     yield Row(f"{name}, encoded", amortised, float(loss), seconds, weights)
