@@ -12,6 +12,7 @@ is found may be measured on the test images. Runs that differ in step sizes alon
 import argparse
 import itertools
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -204,7 +205,10 @@ def fitted(
     key, first = jax.random.key(seed), np.zeros(1, np.uint32)
     places = place_images(images, config)
     state = init_population(key, first, rates, images, places, config)
-    state = advance(state, images, 0, 1, task.epochs, config=config, side_by_side=False)
+    for epoch in range(1, task.epochs + 1):
+        state = advance(state, images, 0, 1, epoch, config=config, side_by_side=False)
+        loss = float(state.runs.history["loss"][0, epoch - 1])
+        print(f"epoch {epoch} of {task.epochs}, training {loss:.5f}", file=sys.stderr, flush=True)
     return take_run(state.runs, 0)
 
 
