@@ -274,7 +274,7 @@ def autoencoder(
     for epoch in range(task.epochs):
         shuffle = jax.random.fold_in(key, epoch + 2)
         parts, state, loss = one_epoch(parts, state, images, shuffle)
-    encoder, trained = parts[0], drawn.with_trainable(parts[1])
+    encoder, trained = jax.block_until_ready((parts[0], drawn.with_trainable(parts[1])))
     seconds = time.perf_counter() - begin
     blocks = np.array_split(task.train, max(1, n // 1000))
     latents = np.concatenate([np.asarray(encode(encoder, jnp.asarray(block))) for block in blocks])
