@@ -44,6 +44,9 @@ from autodecoder.core.population import advance, init_population, take_run
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.core.sweep import LearningRates
 
+#: Principal components; dense, as wide as usual and at the weights of the decoder of convolutions;
+#: that, the same with residual blocks at equal weights, and behind an encoder.
+RUNS = "pca,500-500,90,conv:128-64-32,resconv:80-40-20,autoencoder:conv:128-64-32"
 #: Widths of the autoencoder's dense encoder, from the image on.
 ENCODER = (500, 500)
 
@@ -73,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data_dir", type=Path)
     parser.add_argument("--dataset", default="cifar10")
-    parser.add_argument("--runs", default="pca,500-500,conv:128-64-32,autoencoder:conv:128-64-32")
+    parser.add_argument("--runs", default=RUNS)
     parser.add_argument("--encoder_rates", default="2e-3", help="of the autoencoder")
     parser.add_argument("--activation", default="gelu")
     parser.add_argument("--dims", type=int, default=64)
@@ -271,7 +274,7 @@ def autoencoder(
     for epoch in range(task.epochs):
         shuffle = jax.random.fold_in(key, epoch + 2)
         parts, state, loss = one_epoch(parts, state, images, shuffle)
-    encoder, trained = parts[0], drawn.with_trainable(parts[1])
+    encoder, trained = jax.block_until_ready((parts[0], drawn.with_trainable(parts[1])))
     seconds = time.perf_counter() - begin
     blocks = np.array_split(task.train, max(1, n // 1000))
     latents = np.concatenate([np.asarray(encode(encoder, jnp.asarray(block))) for block in blocks])

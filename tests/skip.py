@@ -37,7 +37,8 @@ class SkipDecoder(Decoder):
         return self.first, self.blocks, self.last
 
     def with_trainable(self, parts: Parts) -> "SkipDecoder":
-        return SkipDecoder(*parts, config=self.config)
+        first, blocks, last = parts
+        return SkipDecoder(first=first, blocks=blocks, last=last, config=self.config)
 
     def operators(self) -> list[Operator]:
         first, blocks, last = (np.asarray(part, np.float64) for part in self.trainable())
@@ -51,13 +52,16 @@ def init(
     image_shape: tuple[int, int, int],
     output_activation: str,
     bias_spread: float,
+    latent_spread: float,
 ) -> SkipDecoder:
     assert isinstance(config.arch, Arch)
     (width,) = config.arch.widths
     height, across, channels = image_shape
     keys = jax.random.split(key, 3)
     return SkipDecoder(
-        first=jax.random.normal(keys[0], (config.latent_dims, width)) / config.latent_dims**0.5,
+        first=jax.random.normal(keys[0], (config.latent_dims, width))
+        / config.latent_dims**0.5
+        / latent_spread,
         blocks=0.1 * jax.random.normal(keys[1], (N_BLOCKS, width, width)) / width**0.5,
         last=jax.random.normal(keys[2], (width, height * across * channels)) / width**0.5,
         config=config,

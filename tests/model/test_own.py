@@ -170,7 +170,8 @@ def test_layers_of_equinox_serve() -> None:
     table = np.random.default_rng(0).normal(size=(40, 4))
     module = Network(eqx.nn.MLP(2, 4, 8, 1, key=KEY))
     estimator = AutoDecoder(decoder=module, num_epochs=2, random_state=0)
-    fitted = clone(estimator).fit(table)
+    copy: Any = clone(estimator)
+    fitted = copy.fit(table)
     assert fitted.inverse_transform(fitted.model_.latents).shape == table.shape
     assert fitted.model_.decoder.config.arch == OWN
     assert fitted.model_.history["loss"][1] < fitted.model_.history["loss"][0]
