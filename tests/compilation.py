@@ -19,18 +19,26 @@ _EMITTERS = "xla_cpu_use_fusion_emitters"
 
 @contextmanager
 def compiled_quickly(quickly: bool = True) -> Iterator[None]:
-    """Compile with little optimisation; or as users do, whatever holds around."""
+    """Compile with little optimisation; or as users do, whatever holds around.
+
+    What was compiled otherwise before is forgotten, and so is what was compiled meanwhile.
+    """
     options: Any = compiler.get_compile_options
     before = jax.config.values[_NAME]
 
     def with_emitters(*args: Any, **kwargs: Any) -> Any:
-        overrides = kwargs.pop("env_options_overrides", None) or {}
-        return options(*args, **kwargs, env_options_overrides={**overrides, _EMITTERS: not quickly})
+        overrides: Any = {
+            **(kwargs.pop("env_options_overrides", None) or {}),
+            _EMITTERS: not quickly,
+        }
+        return options(*args, **kwargs, env_options_overrides=overrides)
 
+    jax.clear_caches()
     jax.config.update(_NAME, quickly)
     compiler.get_compile_options = with_emitters
     try:
         yield
     finally:
+        jax.clear_caches()
         jax.config.update(_NAME, before)
         compiler.get_compile_options = options

@@ -263,8 +263,8 @@ def test_bad_parameters_are_told_by_fit(parameters: dict[str, Any], message: str
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        (np.full((5, 3), np.nan), "contains NaN"),
-        (np.full((5, 4, 4), np.nan), "contains NaN"),
+        (np.full((5, 3), np.nan), "each of the samples must have a known value, but number 0 has"),
+        (np.full((5, 4, 4), np.nan), "each of the images must have a known value"),
         (np.zeros((0, 3)), "0 sample"),
         (np.zeros((3, 0)), "0 feature"),
         (np.zeros(3), "1D array"),

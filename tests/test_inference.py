@@ -252,7 +252,7 @@ def test_of_what_is_refused_nothing_is_written(
     monkeypatch.setattr("autodecoder.report.placed._PIECE", 3)
     out, config = tmp_path / "out", InferConfig()
     with pytest.raises(DataError, match="image 4"):
-        write_reconstructions(model, with_pixel(np.nan)(images), None, out, config=config)
+        write_reconstructions(model, with_pixel(np.inf)(images), None, out, config=config)
     mask = np.ones((7, 2, 3))
     mask[6, 0, 0] = -1
     with pytest.raises(DataError, match="image 6"):

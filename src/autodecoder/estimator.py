@@ -354,7 +354,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _fit(self, samples: np.ndarray, start: Model | None, num_epochs: int) -> "AutoDecoder":
         """Train by some (further) epochs."""
-        arch = self.arch if self.decoder is None else OWN
+        arch = read_arch(self.arch) if self.decoder is None else OWN
         end = num_epochs + (0 if start is None else epochs_done(start))
 
         def tell(epoch: int, metrics: dict[str, float]) -> None:

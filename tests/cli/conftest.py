@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.cli.builders import QUICK, train
+from tests.compilation import compiled_quickly
 
 import autodecoder as ad
 
@@ -46,7 +47,8 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The default search, cut down; its folder and what it printed."""
     folder = tmp_path_factory.mktemp("grid") / "study"
     out = io.StringIO()
-    with contextlib.redirect_stdout(out):
+    # As users' programs are, since one is compared with another bit for bit.
+    with contextlib.redirect_stdout(out), compiled_quickly(False):
         assert train(*QUICK, "--seed=1", "--out", folder) == 0
     return folder, out.getvalue()
 

@@ -62,7 +62,7 @@ SENTENCES = [
     (["--tune=activation=relu,rellu"], "activation must be .* got 'rellu'; did you mean relu"),
     (["--sampler=bayes"], "sampler must be one of grid, random, tpe, got 'bayes'"),
     (["--sampler=tpe"], "max_trials must be given for the sampler tpe"),
-    (["--executions_per_trial=251"], "4 trials of 251 executions, 1004 runs in all; give --yes"),
+    (["--executions_per_trial=251"], "4 trials of 251 executions, 1,004 runs in all; give --yes"),
     # The log
     (["--tracker=weights"], "tracker must be one of gradients, got 'weights'"),
     (["--tracker=gradients"] * 2, "each tracker must be named once, got gradients, gradients"),

@@ -130,7 +130,7 @@ def test_pixels_that_no_image_shows_are_warned_of(
         (["--dataset=npy:{}/images.npy", "--alpha=black"], "alpha must be one of white, mask"),
         (["--dataset=npy:{}/images.npy", "--mask={}/none.npy"], "none.npy cannot be read"),
         (["--dataset=npy:{}/images.npy", "--mask={}/wide.npy"], "mask must be for"),
-        (["--dataset=npy:{}/images.npy", "--mask={}/empty.npy"], "must have a known value each"),
+        (["--dataset=npy:{}/images.npy", "--mask={}/empty.npy"], "must have a known value"),
         (
             ["--dataset=npy:{}/images.npy", "--mask={}/mask.npy", "--augmentation=zoom"],
             "augmentation moves pixels, and does not go with missing ones",

@@ -318,7 +318,7 @@ def test_a_huge_search_is_begun_on_request_only(
     assert train(*huge) == 2
     assert asked == []
     assert capsys.readouterr().err == (
-        "error: the search has 334 trials of 3 executions, 1002 runs in all; give --yes to begin "
+        "error: the search has 334 trials of 3 executions, 1,002 runs in all; give --yes to begin "
         "it.\n"
     )
     assert ask(asked, *huge, "--yes").config.search.n_trials == 334
@@ -330,4 +330,4 @@ def test_combinations_are_counted(asked: list[Asked], capsys: pytest.CaptureFixt
     names = ("lr", "latent_lr", "dropout_rate")
     assert train(*(f"--tune={name}=lin:0.01:0.08:0.01" for name in names)) == 2
     assert asked == []
-    assert "512 trials of 3 executions, 1536 runs in all" in capsys.readouterr().err
+    assert "512 trials of 3 executions, 1,536 runs in all" in capsys.readouterr().err

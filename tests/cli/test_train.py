@@ -22,6 +22,7 @@ from tests.cli.builders import (
     train,
     trial_at,
 )
+from tests.compilation import compiled_quickly
 
 from autodecoder import load_model, load_study
 from autodecoder.config import METRICS
@@ -128,7 +129,8 @@ def test_one_learning_rate_equals_its_cell_of_the_grid(
 ) -> None:
     """And flags may be written with hyphens."""
     hyphens = [flag.replace("_", "-") for flag in QUICK]
-    assert train(*hyphens, "--seed=1", "--lr", "1e-2", "--out", tmp_path / "solo") == 0
+    with compiled_quickly(False):
+        assert train(*hyphens, "--seed=1", "--lr", "1e-2", "--out", tmp_path / "solo") == 0
     assert history(tmp_path / "solo", 1e-2) == history(grid[0], 1e-2)
     assert trial_at(tmp_path / "solo", 1e-2).trial_id != trial_at(grid[0], 1e-2).trial_id
 

@@ -49,7 +49,7 @@ def test_sets_are_frozen() -> None:
     ("n_images", "n_labels", "message"),
     [
         (2, 3, "one label, got 2 images and 3 labels"),
-        (0, 1, "one label, got 0 images and 1 labels"),
+        (0, 1, "one label, got 0 images and 1 label"),
     ],
 )
 def test_images_and_labels_must_pair_up(

@@ -207,12 +207,12 @@ def test_a_level_that_stands_for_transparent(tmp_path: Path, mode: str) -> None:
         (
             {"images": np.where(np.arange(20)[:, None, None] == 7, np.nan, HOLED)},
             {},
-            "but 7 has none",
+            "but number 7 has none",
         ),
         (
             {"mask": KNOWN & (np.arange(20) != 7)[:, None, None]},
             {},
-            "npz: images must .* but 7 has",
+            "npz: each of the images .* but number 7 has",
         ),
         ({"mask": KNOWN[:5]}, {}, "npz: mask must be for 20 images or for one, got"),
         ({"mask": KNOWN[:, :2]}, {}, r"npz: mask must be \(n, 3, 4\) or \(n, 3, 4, 1\), got"),

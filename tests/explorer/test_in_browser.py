@@ -115,6 +115,8 @@ def test_the_map_is_never_blank(explore: Any) -> None:
     model = make_model(3, n=3000)
     model.latents[5] = 300
     page = explore(model, 390)
+    page.wait_for_function("() => document.getElementById('decoded').width === 5")
+    settle(page)  # what is under way needs its frames
     page.evaluate("() => { window.requestAnimationFrame = () => 0 }")
     for width in (1440, 800):
         before = page.evaluate("() => document.getElementById('map').width")

@@ -123,7 +123,11 @@ def test_features_come_back_in_their_units(iris: tuple[np.ndarray, np.ndarray]) 
         (np.zeros((0, 2, 2)), {}, "must hold one sample of one value at least, got"),
         (np.zeros((3, 0)), {}, "must hold one sample of one value at least, got"),
         (np.full((3, 4), 2.0), {}, "float pixels must lie between 0 and 1"),
-        (np.full((3, 4), np.nan), {}, "images must have a known value each, but 0 has none"),
+        (
+            np.full((3, 4), np.nan),
+            {},
+            "each of the images must have a known value, but number 0 has",
+        ),
         (np.full((3, 4), np.inf), {}, "images must have finite pixels"),
         (np.full((3, 4), 256, np.int32), {}, r"between 0 and 255, but .* pixel_range=\(0, 1023\)"),
         (np.zeros((3, 3, 8, 8)), {}, r"channels last, .* got 3 × 3 × 8 × 8"),
@@ -138,7 +142,7 @@ def test_features_come_back_in_their_units(iris: tuple[np.ndarray, np.ndarray]) 
         (
             np.full((3, 4), np.nan),
             {"scaler": "standardize"},
-            "samples must have a known value each",
+            "each of the samples must have a known value",
         ),
         (np.zeros((3, 2, 2)), {"scaler": "standardize"}, r"samples must be \(n, n_features\)"),
         (np.zeros((3, 4)), {"scaler": "log"}, "scaler must be one of"),

@@ -98,7 +98,11 @@ def test_a_pixel_that_no_image_shows_is_warned_of(images: np.ndarray, known: np.
     [
         ({"mask": np.ones((N, 8, 7))}, DataError, r"mask must be \(n, 8, 8\) or \(n, 8, 8, 1\)"),
         ({"mask": np.ones((3, 8, 8))}, DataError, f"mask must be for {N} images or for one"),
-        ({"mask": np.zeros((8, 8))}, DataError, "images must have a known value each, but 0 has"),
+        (
+            {"mask": np.zeros((8, 8))},
+            DataError,
+            "each of the images must have a known value, but number 0",
+        ),
         ({"mask": np.full((8, 8), 0.5)}, DataError, "mask must hold booleans, 0 and 1, or"),
         ({"mask": [["a"]]}, DataError, "mask must be real numbers"),
         ({"val_mask": np.ones((8, 8))}, DataError, "val_mask must come with val_images"),
@@ -160,7 +164,9 @@ def test_frames_with_missing_values_are_alike(fitted: AutoDecoder) -> None:
     floats = np.where(missing, np.nan, ints)
     for held in (frame, frame.astype(object), np.ma.array(ints, mask=missing)):
         np.testing.assert_array_equal(fitted.transform(held), fitted.transform(floats))
-    with pytest.raises(ValueError, match="samples must have a known value each, but 1 has none"):
+    with pytest.raises(
+        ValueError, match="each of the samples must have a known value, but number 1"
+    ):
         fitted.transform(np.where([[False], [True]], np.nan, floats))
 
 

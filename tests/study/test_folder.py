@@ -23,6 +23,7 @@ from tests.study.small import SETTINGS, SPACE, VALUES, WHERE, change, content_of
 
 from autodecoder.config import (
     METRICS,
+    SCHEMA,
     DecoderConfig,
     FitConfig,
     InferConfig,
@@ -59,7 +60,7 @@ def test_the_configuration_repeats_everything(dataset: Dataset, tmp_path: Path) 
     assert about["settings"]["seed"] == 7
     assert about["settings"]["decoder"]["arch"] == [16, 8]
     assert about["settings"]["data"]["data_dir"] == str(Path("some/where"))
-    assert about["schema"] == 3
+    assert about["schema"] == SCHEMA
     assert about["study"].startswith("mine-"), "its name in the storage"
     assert about["data_fingerprint"] == dataset.fingerprint
     assert (about["n_train"], about["n_val"]) == (6, 2)
@@ -233,7 +234,10 @@ def test_what_has_no_influence_may_change(digits: Dataset, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("schema", "message"),
-    [(4, "a newer version.*update autodecoder"), (1, "an earlier version.*another folder")],
+    [
+        (SCHEMA + 1, "a newer version.*update autodecoder"),
+        (1, "an earlier version.*another folder"),
+    ],
 )
 def test_another_versions_study_is_refused(
     written: tuple[Path, list[Trial]], digits: Dataset, schema: int, message: str

@@ -86,8 +86,8 @@ def check_some_known(
     blank = np.flatnonzero(~known.any(axis=1))
     if len(blank):
         raise DataError(
-            f"{name} must have a known value each, but {first + int(blank[0])} has none (counted "
-            "from 0)."
+            f"each of the {name} must have a known value, but number {first + int(blank[0])} has "
+            "none (counted from 0)."
         )
 
 
