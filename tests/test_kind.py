@@ -24,7 +24,7 @@ def kind() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def study(kind: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("skip") / "study"
-    flags = ("--arch=skip:16", "--num_epochs=4", "--examples_frac=0.2", "--executions_per_trial=1")
+    flags = ("--arch=skip:16", "--num_epochs=8", "--examples_frac=0.2", "--executions_per_trial=1")
     logs = ("--tracker=gradients", "--save_best_model", "--visualize_freq=0", "--lr=3e-3")
     assert train(*flags, *logs, "--seed=1", f"--out={folder}") == 0
     return folder

@@ -114,6 +114,7 @@ def test_a_trial_too_large_for_memory_fails_and_the_others_go_on(
         run_study(replace(config, search=SearchConfig(space)), digits, tmp_path / "huge")
 
 
+@pytest.mark.usefixtures("as_users_compile")
 def test_runs_that_stop_early_are_left_behind(
     digits: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
