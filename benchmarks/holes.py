@@ -29,6 +29,7 @@ import numpy as np
 
 import autodecoder as ad
 import peers
+from autodecoder.core.incomplete import fill_missing, fit_incomplete
 
 #: Squared errors of pixels from 0 to 1 in the scaled space, which is twice as wide.
 SCALE = 4
@@ -182,49 +183,17 @@ def autoencoder(data: Holed, dims: int, seed: int, options: argparse.Namespace) 
 
 
 def pca(data: Holed, dims: int, seed: int, options: argparse.Namespace) -> dict[str, Found]:
-    """Probabilistic PCA of incomplete data by expectation maximisation.
+    """Probabilistic PCA of incomplete data, of all images and until it gains nothing any more.
 
-    Each image is a mean and a few components times scores, plus noise of one variance; of the
-    scores, which are normal, mean and covariance follow from the known pixels of the image.
     Whole images are projected on the components.
-
-    References
-    ----------
-    Tipping & Bishop 1999, "Probabilistic principal component analysis"; Ilin & Raiko 2010,
-    "Practical approaches to principal component analysis in the presence of missing values".
     """
-    images, known = data.whole / np.float32(255), data.known.astype(np.float32)
-    mean = images.mean(axis=0, where=data.known)
-    mean = np.nan_to_num(mean)
-    begun = (images - mean) * known
-    _, values, vectors = np.linalg.svd(begun[:: max(1, len(begun) // 5000)], full_matrices=False)
-    n = min(len(begun), 5000)
-    parts = (vectors[:dims].T * (values[:dims] / np.sqrt(n))).astype(np.float32)
-    noise, before, made = 0.02, np.inf, np.zeros_like(images)
-    eye = np.eye(dims, dtype=np.float32)
-    for _ in range(ROUNDS):
-        centred = (images - mean) * known
-        outer = (parts[:, :, None] * parts[:, None, :]).reshape(len(parts), -1)
-        precisions = (known @ outer).reshape(-1, dims, dims) / noise + eye
-        covariances = np.linalg.inv(precisions)
-        scores = (covariances @ (centred @ parts / noise)[..., None])[..., 0]
-        moments = covariances + scores[:, :, None] * scores[:, None, :]
-        grams = (known.T @ moments.reshape(len(moments), -1)).reshape(-1, dims, dims)
-        parts = np.linalg.solve(grams + 1e-6 * eye, (centred.T @ scores)[..., None])[..., 0]
-        made = scores @ parts.T
-        off = (images - made) * known
-        mean = off.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        error = np.mean((off - mean * known) ** 2, where=data.known, dtype=np.float64)
-        outer = (parts[:, :, None] * parts[:, None, :]).reshape(len(parts), -1)
-        spread = np.sum((known @ outer) * covariances.reshape(len(covariances), -1))
-        noise = float(error + spread / known.sum())
-        if before - error < GAIN * before:
-            break
-        before = error
-    basis = np.linalg.qr(parts.astype(np.float64))[0]
-    off = data.test / 255 - mean
+    limits = {"n_images": len(data.whole), "rounds": ROUNDS, "gain": GAIN}
+    found = fit_incomplete(data.whole, data.known, dims, **limits)
+    made = fill_missing(found, data.whole, data.known) / 255
+    basis = np.linalg.qr(found.loadings.astype(np.float64))[0]
+    off = (data.test - found.mean) / 255
     test = SCALE * float(np.mean((off - off @ basis @ basis.T) ** 2))
-    return {"PCA": Found(test, data.hidden_error(made + mean))}
+    return {"PCA": Found(test, data.hidden_error(made))}
 
 
 METHODS: dict[str, Callable[[Holed, int, int, argparse.Namespace], dict[str, Found]]] = {

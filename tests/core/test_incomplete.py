@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autodecoder.core.incomplete import fill_missing, fit_filler
+from autodecoder.core.incomplete import fill_missing, fit_incomplete
 from autodecoder.data import load_dataset
 
 
@@ -15,11 +15,11 @@ def digits() -> np.ndarray:
 @pytest.mark.parametrize(("share", "most"), [(0.25, 0.5), (0.5, 0.7)])
 def test_filling_in_beats_the_mean(digits: np.ndarray, share: float, most: float) -> None:
     mask = np.random.default_rng(0).random(digits.shape) >= share
-    filler = fit_filler(digits, mask)
-    filled = fill_missing(filler, digits, mask)
+    pca = fit_incomplete(digits, mask)
+    filled = fill_missing(pca, digits, mask)
     np.testing.assert_array_equal(filled[mask], digits[mask])
     apart = (filled.astype(float) - digits)[~mask]
-    of_mean = (filler.mean - digits.astype(float))[~mask]
+    of_mean = (pca.mean - digits.astype(float))[~mask]
     assert np.mean(apart**2) < most * np.mean(of_mean**2)
 
 
@@ -27,8 +27,8 @@ def test_what_is_hidden_does_not_matter(digits: np.ndarray) -> None:
     mask = np.random.default_rng(0).random(digits.shape) >= 0.5
     other = np.where(mask, digits, 255 - digits)
     np.testing.assert_array_equal(
-        fill_missing(fit_filler(digits, mask), digits, mask),
-        fill_missing(fit_filler(other, mask), other, mask),
+        fill_missing(fit_incomplete(digits, mask), digits, mask),
+        fill_missing(fit_incomplete(other, mask), other, mask),
     )
 
 
@@ -38,14 +38,14 @@ def test_low_rank_features_are_recovered() -> None:
     whole = whole.astype(np.float32)
     mask = rng.random(whole.shape) >= 0.3
     holed = np.where(mask, whole, 0)
-    filled = fill_missing(fit_filler(holed, mask), holed, mask)
+    filled = fill_missing(fit_incomplete(holed, mask), holed, mask)
     assert np.mean((filled - whole)[~mask] ** 2) < 0.02 * whole.var()
 
 
 def test_pixels_that_no_image_shows_are_filled_alike(digits: np.ndarray) -> None:
     mask = np.ones(digits.shape, bool)
     mask[:, 20] = False
-    filled = fill_missing(fit_filler(digits, mask), digits, mask)
+    filled = fill_missing(fit_incomplete(digits, mask), digits, mask)
     assert len(np.unique(filled[:, 20])) == 1
     assert 0 < filled[0, 20] < 255
 
@@ -55,4 +55,6 @@ def test_few_images_of_few_pixels() -> None:
         images = np.full(shape, 7, np.uint8)
         mask = np.ones(shape, bool)
         mask[0, 0] = shape[1] == 1
-        np.testing.assert_array_equal(fill_missing(fit_filler(images, mask), images, mask), images)
+        np.testing.assert_array_equal(
+            fill_missing(fit_incomplete(images, mask), images, mask), images
+        )

@@ -18,7 +18,7 @@ from autodecoder.brief import brief
 from autodecoder.config import RunConfig
 from autodecoder.core.adam import Moments, adam_start
 from autodecoder.core.decoders import Decoder, init_decoder, part_names, shape_decoder
-from autodecoder.core.incomplete import fill_missing, fit_filler
+from autodecoder.core.incomplete import fill_missing, fit_incomplete
 from autodecoder.core.latents import fit_pca, pca_scores, start_latents
 from autodecoder.core.losses import Errors
 from autodecoder.core.scaling import SCALINGS
@@ -136,10 +136,10 @@ def _complete(
     known, val_known = (None if mask is None else np.asarray(mask) for mask in masks)
     if known is None and val_known is None:
         return train, val
-    filler = fit_filler(train, np.ones(train.shape, bool) if known is None else known)
+    pca = fit_incomplete(train, np.ones(train.shape, bool) if known is None else known)
     if known is not None:
-        train = fill_missing(filler, train, known)
-    return train, val if val_known is None else fill_missing(filler, val, val_known)
+        train = fill_missing(pca, train, known)
+    return train, val if val_known is None else fill_missing(pca, val, val_known)
 
 
 def init_run(

@@ -5,128 +5,150 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
-#: Components that fill in, at most, and rounds of filling in and finding them anew.
+from autodecoder.core.latents import fit_pca
+
+#: Components that fill in, at most, and images that they are found from, spread evenly.
 _RANK = 32
-_ROUNDS = 10
-#: Images that the components are found from, spread evenly, and how many are filled at once.
 _N_IMAGES = 4000
+#: Rounds of expectation maximisation, at most, and the gain of the error below which they end.
+_ROUNDS, _GAIN = 8, 1e-3
+#: Rows at once.
 _BLOCK = 1000
-#: Rounds with missing pixels at their mean, before.
-_FIRST_ROUNDS = 3
-#: Degrees of freedom of the noise, at least, as a share of the known pixels; and the least ridge.
-_LEAST_FREEDOM = 0.1
-_LEAST_RIDGE = 1e-6
+#: Least variance of the noise, as a share of that of the pixels; and what keeps a pixel that no
+#: image shows from dividing by 0.
+_LEAST_NOISE, _TINY = 1e-6, 1e-6
 
 
-class Filler(NamedTuple):
-    """Principal components of incomplete images, with the model of noise around them."""
+class IncompletePCA(NamedTuple):
+    """Probabilistic principal components: an image is `mean + loadings @ scores` and noise."""
 
     mean: Float[np.ndarray, " pixels"]
-    """Over the images that show a pixel; where none does, over all pixels that are known."""
-    components: Float[np.ndarray, "pixels rank"]
-    """Orthonormal."""
-    ridge: Float[np.ndarray, " rank"]
-    """Variance of the noise, as a share of that of the scores."""
+    """Where no image shows a pixel, the mean over all pixels that are known."""
+    loadings: Float[np.ndarray, "pixels rank"]
+    """Of scores that are normal, each of variance 1."""
+    noise: float
+    """Its variance, the same for every pixel."""
 
 
-def fit_filler(images: Num[np.ndarray, "n pixels"], mask: Bool[np.ndarray, "n pixels"]) -> Filler:
+def fit_incomplete(
+    images: Num[np.ndarray, "n pixels"],
+    mask: Bool[np.ndarray, "n pixels"],
+    rank: int = _RANK,
+    n_images: int = _N_IMAGES,
+    rounds: int = _ROUNDS,
+    gain: float = _GAIN,
+) -> IncompletePCA:
     """Find principal components of images some of whose pixels are missing.
 
-    By turns the scores of each image are found from its known pixels, under a normal prior, and the
-    components from the images that these scores fill in. The result does not depend on chance.
+    By expectation maximisation: mean and covariance of the scores of each image follow from its
+    known pixels, then loadings and mean of each pixel from the images that show it. The result does
+    not depend on chance.
 
     Parameters
     ----------
     images : (n, pixels)
-        What stands where the mask is false is not looked at. Of many images 4,000 are used.
+        What stands where the mask is false is not looked at.
     mask : (n, pixels) bool
         True where a pixel is known.
+    rank : int
+        Components, at most.
+    n_images : int
+        Of more images as many are used, spread evenly.
+    rounds : int
+        At most. Many fit what is seen of small images too well to fill in the rest.
+    gain : float
+        Relative fall of the error on known pixels, below which they end.
 
     References
     ----------
-    Tipping & Bishop 1999, "Probabilistic principal component analysis"; Josse & Husson 2012,
-    "Handling missing values in exploratory multivariate data analysis methods".
+    Tipping & Bishop 1999, "Probabilistic principal component analysis"; Ilin & Raiko 2010,
+    "Practical approaches to principal component analysis in the presence of missing values".
     """
-    sample = slice(None, None, -(-len(images) // _N_IMAGES))
-    known = mask[sample]
-    x = np.where(known, images[sample], 0).astype(np.float32)
-    n, n_pixels = x.shape
+    sample = slice(None, None, -(-len(images) // n_images))
+    known = mask[sample].astype(np.float32)
+    x = np.where(mask[sample], images[sample], 0).astype(np.float32)
     counts = known.sum(axis=0)
-    everywhere = np.float32(x.sum(dtype=np.float64) / max(1, counts.sum()))
+    n_known = max(1.0, float(counts.sum(dtype=np.float64)))
+    everywhere = x.sum(dtype=np.float64) / n_known
     mean = np.where(counts > 0, x.sum(axis=0) / np.maximum(counts, 1), everywhere)
     mean = mean.astype(np.float32)
-    x -= mean
-    x *= known
-    rank = max(1, min(_RANK, n // 2, n_pixels // 4))
-    n_known = max(1, int(counts.sum()))
-    # What scores explain of the known pixels that is noise: as many numbers as there are scores.
-    freedom = max(_LEAST_FREEDOM, 1 - rank * n / n_known) * n_known
-    components = np.random.default_rng(0).standard_normal((n_pixels, rank), np.float32)
-    for _ in range(_FIRST_ROUNDS):
-        components = np.linalg.qr(x.T @ (x @ components))[0]
-    filler = _find(x, np.zeros_like(mean), components, float(np.vdot(x, x)) / n_known)
-    for _ in range(_ROUNDS):
-        filled = _scores(filler, x, known) @ filler.components.T
-        filled -= x - filler.mean
-        squares = float(np.vdot(filled, filled))
-        filled *= ~known
-        noise = (squares - float(np.vdot(filled, filled))) / freedom
-        x += filled
-        mean_of_filled = x.mean(axis=0)
-        centred = x - mean_of_filled
-        components = np.linalg.qr(centred.T @ (centred @ filler.components))[0]
-        filler = _find(centred, mean_of_filled, components, noise)
-    return filler._replace(mean=mean + filler.mean)
-
-
-def _find(
-    centred: Float[np.ndarray, "n pixels"],
-    mean: Float[np.ndarray, " pixels"],
-    components: Float[np.ndarray, "pixels rank"],
-    noise: float,
-) -> Filler:
-    """Turn components to their principal axes, and tell what the noise is of the variance there."""
-    rotation = np.linalg.svd(centred @ components, full_matrices=False)[2]
-    components = components @ rotation.T
-    variances = np.mean((centred @ components) ** 2, axis=0)
-    signal = np.maximum(variances - noise, _LEAST_RIDGE * noise + np.finfo(np.float32).tiny)
-    ridge = np.clip(noise / signal, _LEAST_RIDGE, 1 / _LEAST_RIDGE)
-    return Filler(mean, components, ridge.astype(np.float32))
+    centred = (x - mean) * known
+    variance = float(np.vdot(centred, centred)) / n_known
+    least = _LEAST_NOISE * variance + float(np.finfo(np.float32).tiny)
+    pca = fit_pca(centred, max(1, min(rank, len(x) // 2, x.shape[1] // 2)))
+    found = IncompletePCA(mean, pca.components * pca.std, max(least, variance))
+    before = np.inf
+    for _ in range(rounds):
+        found, error = _improve(found, x, known, n_known, least)
+        if before - error < gain * before:
+            break
+        before = error
+    return found
 
 
 def fill_missing(
-    filler: Filler,
+    pca: IncompletePCA,
     images: Num[np.ndarray, "n pixels"],
     mask: Bool[np.ndarray, "n pixels"],
 ) -> Float[np.ndarray, "n pixels"]:
-    """The images with their missing pixels filled in."""
+    """The images with the most probable values in the place of missing pixels."""
     filled = np.empty(images.shape, np.float32)
     for first in range(0, len(images), _BLOCK):
         rows = slice(first, first + _BLOCK)
-        known = mask[rows]
-        scores = _scores(filler, images[rows].astype(np.float32), known)
-        values = scores @ filler.components.T + filler.mean
-        filled[rows] = np.where(known, images[rows], values)
+        known = mask[rows].astype(np.float32)
+        scores, _ = _find_scores(pca, images[rows].astype(np.float32), known)
+        made = scores @ pca.loadings.T + pca.mean
+        filled[rows] = np.where(mask[rows], images[rows], made)
     return filled
 
 
-def _scores(
-    filler: Filler, images: Float[np.ndarray, "n pixels"], known: Bool[np.ndarray, "n pixels"]
-) -> Float[np.ndarray, "n rank"]:
-    """The most probable scores of images, by ridge regression on their known pixels."""
-    mean, components, ridge = filler
-    rank = len(ridge)
+def _find_scores(
+    pca: IncompletePCA, images: Float[np.ndarray, "n pixels"], known: Float[np.ndarray, "n pixels"]
+) -> tuple[Float[np.ndarray, "n rank"], Float[np.ndarray, "n rank rank"]]:
+    """Mean and covariance of the scores of images, given their known pixels."""
+    rank = pca.loadings.shape[1]
+    informed = _unpack(known @ _pairs(pca.loadings), rank) / pca.noise
+    covariances = np.linalg.inv(informed + np.eye(rank, dtype=np.float32))
+    sides = ((images - pca.mean) * known) @ pca.loadings / pca.noise
+    return (covariances @ sides[..., None])[..., 0], covariances
+
+
+def _improve(
+    pca: IncompletePCA,
+    images: Float[np.ndarray, "n pixels"],
+    known: Float[np.ndarray, "n pixels"],
+    n_known: float,
+    least: float,
+) -> tuple[IncompletePCA, float]:
+    """One round, and the mean squared error of the known pixels."""
+    rank = pca.loadings.shape[1]
     upper = np.triu_indices(rank)
-    pairs = components[:, upper[0]] * components[:, upper[1]]
-    found = np.empty((len(images), rank), np.float32)
-    for first in range(0, len(images), _BLOCK):
-        rows = slice(first, first + _BLOCK)
-        seen = known[rows].astype(np.float32)
-        products = seen @ pairs
-        gram = np.empty((len(seen), rank, rank), np.float32)
-        gram[:, upper[0], upper[1]] = products
-        gram[:, upper[1], upper[0]] = products
-        gram += np.diag(ridge)
-        sides = ((images[rows] - mean) * seen) @ components
-        found[rows] = np.linalg.solve(gram, sides[..., None])[..., 0]
-    return found
+    scores, covariances = _find_scores(pca, images, known)
+    spreads = covariances[:, *upper]
+    grams = _unpack(known.T @ (spreads + _pairs(scores)), rank) + _TINY * np.eye(rank)
+    sides = ((images - pca.mean) * known).T @ scores
+    loadings = np.linalg.solve(grams, sides[..., None])[..., 0].astype(np.float32)
+    off = (images - scores @ loadings.T) * known
+    counts = known.sum(axis=0)
+    mean = np.where(counts > 0, off.sum(axis=0) / np.maximum(counts, 1), pca.mean)
+    off -= mean * known
+    error = float(np.vdot(off, off)) / n_known
+    # Pairs of different scores stand once in what is packed, and count twice.
+    twice = np.where(upper[0] == upper[1], 1, 2)
+    unsure = np.sum((known.T @ spreads) * _pairs(loadings) * twice, dtype=np.float64)
+    return IncompletePCA(mean, loadings, max(least, error + float(unsure) / n_known)), error
+
+
+def _pairs(rows: Float[np.ndarray, "n rank"]) -> Float[np.ndarray, "n pairs"]:
+    """Products of any two numbers of a row."""
+    one, other = np.triu_indices(rows.shape[1])
+    return rows[:, one] * rows[:, other]
+
+
+def _unpack(pairs: Float[np.ndarray, "n pairs"], rank: int) -> Float[np.ndarray, "n rank rank"]:
+    """Symmetric matrices of such products."""
+    one, other = np.triu_indices(rank)
+    full = np.empty((len(pairs), rank, rank), pairs.dtype)
+    full[:, one, other] = pairs
+    full[:, other, one] = pairs
+    return full

@@ -158,7 +158,7 @@ def _draw(
     return candidates, candidates.mean(0), spread, start_key
 
 
-def _all_finite(latents: Float[Array, "k dims"]) -> Array:
+def _all_finite(latents: Float[Array, "k dims"]) -> Float[Array, "k dims"]:
     finite = jnp.isfinite(latents).all(axis=1, keepdims=True)
     mean = jnp.where(finite, latents, 0).sum(0) / jnp.maximum(finite.sum(), 1)
     return jnp.where(finite, latents, mean)

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Shaped
 
 from autodecoder.data.pixels import PixelRange
 from autodecoder.errors import DataError
@@ -135,13 +135,3 @@ def describe_missing(
 
 def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
-
-
-def fill_missing(
-    rows: Float[np.ndarray, "n values"],
-) -> tuple[Float[np.ndarray, "n values"], Bool[np.ndarray, "n values"] | None]:
-    """Rows with 0 where they are not a number, and where they are one; None where all are."""
-    known = ~np.isnan(rows)
-    if known.all():
-        return rows, None
-    return np.where(known, rows, rows.dtype.type(0)), known

@@ -257,7 +257,7 @@ class Model:
             mine = None if given is None else given[chosen]
             find = infer_apart if mask is None else infer_latents
             with one_inference:
-                plan = self._plan(config, seed)
+                plan = self.plan(config, seed)
                 parts.append(find(plan, rows, weights=weights, given=mine, watch=watch))
         return join_inferences(parts)
 
@@ -372,7 +372,8 @@ class Model:
             )
         return self.infer(end[None], config=config, seed=seed).latents[0]
 
-    def _plan(self, config: InferConfig, seed: int) -> InferencePlan:
+    def plan(self, config: InferConfig, seed: int) -> InferencePlan:
+        """What the inference of any images by this model needs, see `plan_inference`."""
         # All that plans differ in, but for the configuration that they carry.
         key = (config.starts, config.n_starts, config.n_candidates, seed)
         plan = self._plans.get(key)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Num, Shaped
 
 from autodecoder.data.carriers import as_array
-from autodecoder.data.missing import fill_missing, find_known
+from autodecoder.data.missing import find_known
 from autodecoder.data.pixels import PixelRange, as_images, dark, read_already, to_pixels
 from autodecoder.errors import DataError, DataWarning
 from autodecoder.model.tables import Standardization, as_table, check_table_shape, standardize
@@ -58,10 +58,8 @@ def to_rows(
         weights = find_known(samples, weights)
         return to_pixels(samples, first, weights, pixel_range), weights
     table = as_table("samples", samples, weights=weights, first=first)
-    rows, known = fill_missing(standardize(table, standardization))
-    if weights is None or known is None:
-        return rows, known if weights is None else weights
-    return rows, np.where(known, weights, weights.dtype.type(0))
+    rows = standardize(table, standardization)
+    return np.where(np.isnan(rows), rows.dtype.type(0), rows), find_known(rows, weights)
 
 
 def add_samples(

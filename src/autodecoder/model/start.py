@@ -12,8 +12,7 @@ from autodecoder.config import DecoderConfig, FitConfig, InferConfig, RunConfig
 from autodecoder.config.rules import as_plain, check_positive_int
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.fit import Images, place_images
-from autodecoder.core.infer import infer_latents, plan_inference
-from autodecoder.core.losses import Criterion
+from autodecoder.core.infer import infer_latents
 from autodecoder.core.population import Population, init_population, take_run
 from autodecoder.core.sweep import LearningRates
 from autodecoder.core.training import fresh_training, resume_run, take_training
@@ -249,12 +248,4 @@ def _infer(
     seed: int,
 ) -> Float[np.ndarray, "n dims"]:
     with one_inference:
-        plan = plan_inference(
-            start.decoder,
-            start.latents,
-            scaler=start.scaler,
-            config=InferConfig(),
-            key=jax.random.key(seed),
-            criterion=Criterion(start.loss, start.image_shape),
-        )
-        return infer_latents(plan, rows, weights=weights).latents
+        return infer_latents(start.plan(InferConfig(), seed), rows, weights=weights).latents
