@@ -38,11 +38,11 @@ from autodecoder.config import (
     parse_arch,
 )
 from autodecoder.core.decoders import Decoder, init_decoder
+from autodecoder.core.epoch import LearningRates
 from autodecoder.core.fit import Images, Run, place_images
 from autodecoder.core.latents import fit_pca, project
 from autodecoder.core.population import advance, init_population, take_run
 from autodecoder.core.scaling import scale_pixels
-from autodecoder.core.sweep import LearningRates
 
 #: Principal components; dense, as wide as usual and at the weights of the decoder of convolutions;
 #: that, the same with residual blocks at equal weights, and behind an encoder.

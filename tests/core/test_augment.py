@@ -14,10 +14,10 @@ from tests.core.builders import KEY, digits, rates, run, run_config, start
 from autodecoder.config import AUGMENTATIONS, AugmentConfig, fit_config
 from autodecoder.core.augment import _interpolation, augment_images
 from autodecoder.core.decoders import decode
+from autodecoder.core.epoch import _targets
 from autodecoder.core.fit import Images, advance_run
 from autodecoder.core.losses import measure
 from autodecoder.core.scaling import scale_pixels
-from autodecoder.core.sweep import _targets
 
 RNG = np.random.default_rng(0)
 HEIGHT, WIDTH = 20, 30

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from autodecoder.config import DecoderConfig, FitConfig, RunConfig, fit_config
 from autodecoder.core.decoders import decode
+from autodecoder.core.epoch import LearningRates
 from autodecoder.core.fit import (
     EPOCH_METRICS,
     FRESH_METRICS,
@@ -24,7 +25,6 @@ from autodecoder.core.fit import (
 )
 from autodecoder.core.losses import measure
 from autodecoder.core.scaling import scale_pixels
-from autodecoder.core.sweep import LearningRates
 
 CONFIG = run_config()
 KEEPING = replace(CONFIG, fit=replace(CONFIG.fit, latent_start="normal", drop_last=False))

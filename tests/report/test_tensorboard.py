@@ -32,6 +32,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from autodecoder.config import SearchConfig, StudyConfig, study_config
 from autodecoder.core.decoders import decode, init_decoder
+from autodecoder.core.epoch import LearningRates
 from autodecoder.core.fit import (
     FRESH_METRICS,
     Images,
@@ -42,7 +43,6 @@ from autodecoder.core.fit import (
     take_snapshot,
 )
 from autodecoder.core.scaling import to_unit
-from autodecoder.core.sweep import LearningRates
 from autodecoder.data import Dataset, ImageSet, load_dataset, subset
 from autodecoder.errors import OutputError
 from autodecoder.report.classes import class_colours

@@ -74,7 +74,7 @@ class StudyFlags:
         str | None,
         Parameter(
             group=_FIT,
-            help=f"Named values of the settings from latent_start to drop_last, and of batch_norm: "
+            help=f"Named values of the settings from latent_start to shards, and of batch_norm: "
             f"one of {', '.join(RECIPES)}. A setting given by itself wins. [default: fast]",
         ),
     ] = None
@@ -88,6 +88,7 @@ class StudyFlags:
     clip_norm: Annotated[float | None, flag(_FIT, "fit.clip_norm")] = None
     nesterov: Annotated[bool | None, flag(_FIT, "fit.nesterov")] = None
     drop_last: Annotated[bool | None, flag(_FIT, "fit.drop_last")] = None
+    shards: Annotated[int | None, flag(_FIT, "fit.shards")] = None
     loss: Annotated[str | None, flag(_FIT, "fit.loss")] = None
     use_early_stopping: Annotated[bool | None, flag(_FIT, "early_stopping.enabled")] = None
     use_xla: Annotated[bool | None, flag(_FIT, "use_xla")] = None

@@ -7,7 +7,7 @@ from typing import Any
 from autodecoder.config.plain import list_settings
 
 #: Version of the layout of what is written, of studies and of models. A new setting raises it.
-SCHEMA = 4
+SCHEMA = 5
 
 #: Settings by the layout that they came with, and their meaning before: files of earlier layouts
 #: may lack them.
@@ -39,6 +39,7 @@ _MEANT_BEFORE: Mapping[int, Mapping[str, Any]] = MappingProxyType(
             }
         ),
         4: MappingProxyType({"data.alpha": "white", "data.mask": None, "fit.loss": "mse"}),
+        5: MappingProxyType({"fit.shards": 1}),
     }
 )
 #: Settings whose default changed with a layout: files hold them, commands of earlier days do not.

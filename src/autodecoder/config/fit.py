@@ -37,6 +37,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "clip_norm": 0.3,
                 "nesterov": True,
                 "drop_last": True,
+                "shards": 64,
             }
         ),
         "original": MappingProxyType(
@@ -51,6 +52,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "clip_norm": None,
                 "nesterov": False,
                 "drop_last": True,
+                "shards": 1,
             }
         ),
     }
@@ -128,6 +130,12 @@ class FitConfig:
         "Leave out the images of an epoch that do not fill a batch (others in each epoch).",
         flag="drop_last",
     )
+    shards: int = setting(
+        64,
+        "Equal parts of the images, as they are stored, of which each batch takes equally many; as "
+        "many as divide the batch. 1: any images in any batch.",
+        flag="shards",
+    )
     loss: str = setting(
         "mse",
         "Reconstruction loss, of the fit and of latent inference: mse, the mean squared error; "
@@ -165,6 +173,7 @@ class FitConfig:
                 )
         check_switch("nesterov", self.nesterov)
         check_switch("drop_last", self.drop_last)
+        check_positive_int("shards", self.shards)
         check_choice("loss", self.loss, LOSSES)
         if self.latent_learning_rate is not None:
             check_learning_rate("latent_learning_rate", self.latent_learning_rate)

@@ -2,9 +2,9 @@
 
 Adam on all latents moves each of them at every step: where a step's batch leaves a latent out, its
 gradient is zero, but its first moment carries it on. Done as written, that costs in proportion to
-all latents at every step, for long ones more than the decoder does. In an epoch each latent has a
-gradient at most once, and what happens to it before and after is a sum that can be told beforehand:
-the same path, to about 1e-5 of its length, at a cost in proportion to the batch.
+all latents at every step, for long ones more than the decoder does. But what becomes of a row in
+steps without gradient is a sum that can be told at once, when the row is needed next: the same
+path, to about 1e-5 of its length, at a cost in proportion to the batch.
 """
 
 import math
@@ -126,17 +126,16 @@ def _fade(base: float, length: Float[Array, "..."] | Int[Array, "..."]) -> Float
 
 
 def rest_rows(rows: Rows, rest: Rest) -> Rows:
-    """Let rows rest, all of them for the same steps."""
+    """Let rows rest: all of them for the same steps, or each for its own."""
     values, mean, square = rows
-    stretches = zip(rest.shift, rest.fade_root, rest.eps, strict=True)
+    rest = jax.tree.map(lambda a: a[..., None], rest)
     root = jnp.sqrt(square)
     # In this order a row without moments stays, however large the shift.
-    ways = [shift * (mean / (root * fade + eps)) for shift, fade, eps in stretches]
-    return Rows(
-        values - sum(ways),
-        mean * rest.fade_mean,
-        square * rest.fade_square,
-    )
+    ways = [
+        rest.shift[..., i, :] * (mean / (root * rest.fade_root[..., i, :] + rest.eps[..., i, :]))
+        for i in range(len(_STRETCHES))
+    ]
+    return Rows(values - sum(ways), mean * rest.fade_mean, square * rest.fade_square)
 
 
 def step_rows(

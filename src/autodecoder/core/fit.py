@@ -18,12 +18,12 @@ from autodecoder.brief import brief
 from autodecoder.config import RunConfig
 from autodecoder.core.adam import Moments, adam_start
 from autodecoder.core.decoders import Decoder, init_decoder, part_names, shape_decoder
+from autodecoder.core.epoch import LearningRates, MovingLatents, run_pass, start_moving
 from autodecoder.core.incomplete import fill_missing, fit_incomplete
 from autodecoder.core.latents import fit_pca, pca_scores, start_latents
 from autodecoder.core.losses import Errors
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.som import fit_map, map_places
-from autodecoder.core.sweep import LearningRates, MovingLatents, start_moving, sweep
 from autodecoder.core.watch import RUNNING, Watch, init_watch, watch_epoch
 
 #: Errors of one epoch, in the order in which a history has them.
@@ -232,7 +232,7 @@ def run_epoch(
     """
     epoch_key = jax.random.fold_in(state.key, state.epoch)
     train_key, noise_key, val_key, sample_key = jax.random.split(epoch_key, 4)
-    trained = sweep(
+    trained = run_pass(
         state.decoder,
         state.decoder_moments,
         state.train,
@@ -251,7 +251,7 @@ def run_epoch(
     val = state.val
     if len(images.val):
         keys = (val_key, noise_key)  # a frozen decoder has no noise
-        validated = sweep(
+        validated = run_pass(
             decoder, None, val, images.val, images.val_mask, *keys, state.epoch, rates, config
         )
         val = validated.latents

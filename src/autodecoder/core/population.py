@@ -14,8 +14,8 @@ from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
 from autodecoder.config import RunConfig
 from autodecoder.core.decoders import Decoder
+from autodecoder.core.epoch import LearningRates
 from autodecoder.core.fit import Images, Places, Run, advance_run, init_run
-from autodecoder.core.sweep import LearningRates
 
 _Stacked = TypeVar("_Stacked")
 _UNOPTIMISED = {"xla_backend_optimization_level": 0}

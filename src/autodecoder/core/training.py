@@ -16,8 +16,8 @@ from autodecoder.brief import brief
 from autodecoder.config import RunConfig
 from autodecoder.core.adam import Moments, Rows, adam_start
 from autodecoder.core.decoders import Decoder
+from autodecoder.core.epoch import MovingLatents
 from autodecoder.core.fit import Run, RunState, begin_run
-from autodecoder.core.sweep import MovingLatents
 
 
 class LatentMoments(NamedTuple):

@@ -24,9 +24,9 @@ from autodecoder.config import (
 )
 from autodecoder.config.rules import as_plain, check_choice, check_learning_rate, check_seed
 from autodecoder.core.decoders import own_decoder
+from autodecoder.core.epoch import LearningRates
 from autodecoder.core.fit import Images, take_snapshot
 from autodecoder.core.scaling import SCALINGS
-from autodecoder.core.sweep import LearningRates
 from autodecoder.core.switches import own_switches
 from autodecoder.core.training import take_training
 from autodecoder.core.watch import DIVERGED

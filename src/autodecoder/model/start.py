@@ -11,10 +11,10 @@ from jaxtyping import Array, Bool, Float, Num, Shaped
 from autodecoder.config import DecoderConfig, FitConfig, InferConfig, RunConfig
 from autodecoder.config.rules import as_plain, check_positive_int
 from autodecoder.core.decoders import Decoder
+from autodecoder.core.epoch import LearningRates
 from autodecoder.core.fit import Images, place_images
 from autodecoder.core.infer import infer_latents
 from autodecoder.core.population import Population, init_population, take_run
-from autodecoder.core.sweep import LearningRates
 from autodecoder.core.training import fresh_training, resume_run, take_training
 from autodecoder.data.dataset import fingerprint_arrays
 from autodecoder.data.pixels import PixelRange, as_numbers

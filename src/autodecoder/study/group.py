@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from autodecoder.config import METRICS, RunConfig, StudyConfig
+from autodecoder.core.epoch import LearningRates
 from autodecoder.core.fit import (
     FRESH_METRICS,
     Images,
@@ -26,7 +27,6 @@ from autodecoder.core.fit import (
 )
 from autodecoder.core.losses import criterion_of
 from autodecoder.core.population import Population, init_population, note_metrics, take_run
-from autodecoder.core.sweep import LearningRates
 from autodecoder.core.watch import RUNNING
 from autodecoder.model.driver import Driver
 from autodecoder.study.checkpoint import load_checkpoint, save_checkpoint

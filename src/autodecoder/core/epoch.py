@@ -22,10 +22,8 @@ from autodecoder.core.adam import (
 from autodecoder.core.augment import augment_images
 from autodecoder.core.decoders import Decoder, Parts
 from autodecoder.core.losses import criterion_of, measure, reconstruction_loss
+from autodecoder.core.order import Order, draw_order
 from autodecoder.core.scaling import scale_pixels
-
-#: Beyond so many, bias corrections are long over, and the count stays.
-_MOST_STEPS = 2**31 - 1
 
 
 class LearningRates(NamedTuple):
@@ -52,7 +50,7 @@ def start_moving(latents: Float[Array, "n dims"]) -> MovingLatents:
     return MovingLatents(start_rows(latents), jnp.zeros((), jnp.int32))
 
 
-class Sweep(NamedTuple):
+class Pass(NamedTuple):
     """What a pass leaves: everything that moves, and what was measured on the way."""
 
     decoder: Decoder
@@ -66,7 +64,7 @@ class Sweep(NamedTuple):
     """Mean over the steps of the gradient's L2 norm: each layer's, then the latents'."""
 
 
-def sweep(
+def run_pass(
     decoder: Decoder,
     decoder_moments: Moments,
     latents: MovingLatents,
@@ -77,49 +75,135 @@ def sweep(
     epoch: Int[Array, ""],
     rates: LearningRates,
     config: RunConfig,
-) -> Sweep:
+) -> Pass:
     """Visit the images once, in random order; without moments of its own the decoder is frozen.
-
-    Images and latents are shuffled once into batches. Where the last batch is not full, it is
-    filled up from the one before it; the rows seen already count neither in the loss nor in the
-    metrics, and stay as they are.
 
     Latents move as under an Adam on all of them at every step (`autodecoder.core.adam`).
     """
+    fit, n = config.fit, len(images)
     training = decoder_moments is not None
-    fit = config.fit
-    n = len(images)
-    batch_size = min(fit.batch_size, n)
-    n_batches = n // batch_size if training and fit.drop_last else -(-n // batch_size)
-    order = shuffled(order_key, n)
-    steps = jnp.arange(n_batches)
-    places = jnp.minimum(steps * batch_size, n - batch_size)[:, None] + jnp.arange(batch_size)
-    visited = order[places]
-    shares = _schedule(fit, epoch + steps / n_batches)
-    if training:
-        shares = shares * _warmup(fit, epoch * n_batches + steps, n_batches)
-    done, latent_rates = latents.steps, rates.latents * shares
-    # Idle spans: epoch start to step, step to epoch end, whole epoch for unvisited rows.
-    first = jnp.concatenate([jnp.zeros_like(steps), steps + 1, jnp.zeros(1, jnp.int32)])
-    length = jnp.concatenate([steps, steps[::-1], jnp.full(1, n_batches)])
-    rests = plan_rest(done, first, length, latent_rates)
+    drop_last = training and fit.drop_last
+    order = draw_order(order_key, n, fit.batch_size, fit.shards, drop_last=drop_last)
+    course = plan_course(fit, len(order.images), epoch, latents.steps, rates, training=training)
+    moving = Moving(decoder, decoder_moments, latents.rows, jnp.zeros(n, jnp.int32))
+    moving, seen = visit(moving, order, course.steps, images, mask, noise_key, config)
+    rows = rest_rows(moving.rows, jax.tree.map(lambda a: a[moving.stands], course.after))
+    return Pass(
+        moving.decoder,
+        moving.decoder_moments,
+        MovingLatents(rows, latents.steps + len(order.images)),
+        jax.tree.map(lambda e: e.sum() / seen.counts.sum(), seen.sums),
+        None if seen.norms is None else seen.norms.mean(axis=0),
+    )
 
-    def step(carry: tuple[Decoder, Moments], visit: _Visit):
+
+class Steps(NamedTuple):
+    """What is planned for each step of a pass, or for some in a row."""
+
+    number: Int[Array, " steps"]
+    """From 0, within the pass."""
+    done: Int[Array, " steps"]
+    """Steps of the latents' Adam before."""
+    decoder_rate: Float[Array, " steps"]
+    latent_rate: Float[Array, " steps"]
+    before: Rest
+    """From the start of the pass to the step."""
+
+
+class Course(NamedTuple):
+    """What is planned for a pass."""
+
+    steps: Steps
+    after: Rest
+    """From behind each number of steps, 0 and all included, to the end of the pass."""
+
+
+class Moving(NamedTuple):
+    """Everything that moves in a pass."""
+
+    decoder: Decoder
+    decoder_moments: Moments
+    rows: Rows
+    """The latents'."""
+    stands: Int[Array, " n"]
+    """Steps of the pass that each row is done with: a row that was visited rests after, until the
+    pass ends, and one that was not has rested in none."""
+
+
+class Seen(NamedTuple):
+    """What was measured at each step."""
+
+    sums: dict[str, Float[Array, " steps"]]
+    counts: Float[Array, " steps"]
+    norms: Float[Array, "steps parts"] | None
+
+
+def plan_course(
+    fit: FitConfig,
+    n_steps: int,
+    epoch: Int[Array, ""],
+    done: Int[Array, ""],
+    rates: LearningRates,
+    *,
+    training: bool,
+) -> Course:
+    """What is planned for a pass of `n_steps`, where latents have `done` steps behind them."""
+    numbers = jnp.arange(n_steps)
+    shares = _schedule(fit, epoch + numbers / n_steps)
+    if training:
+        shares = shares * _warmup(fit, epoch * n_steps + numbers, n_steps)
+    latent_rates = rates.latents * shares
+    ends = jnp.arange(n_steps + 1)
+    before = plan_rest(done, jnp.zeros_like(numbers), numbers, latent_rates)
+    after = plan_rest(done, ends, n_steps - ends, latent_rates)
+    steps = Steps(numbers, done + numbers, rates.decoder * shares, latent_rates, before)
+    return Course(steps, after)
+
+
+def visit(
+    moving: Moving,
+    order: Order,
+    steps: Steps,
+    images: Num[Array, "n pixels"],
+    mask: Bool[Array, "n pixels"] | None,
+    noise_key: PRNGKeyArray,
+    config: RunConfig,
+) -> tuple[Moving, Seen]:
+    """Some steps of a pass in a row, all or a part: how a pass is cut is no matter.
+
+    Parameters
+    ----------
+    moving : Moving
+        As the steps before leave it.
+    order : Order
+        Of these steps.
+    steps : Steps
+    images, mask
+        Those that the order numbers.
+    noise_key : key
+        Of the pass.
+    config : RunConfig
+    """
+    fit = config.fit
+    training = moving.decoder_moments is not None
+
+    def step(carry: tuple[Decoder, Moments], visited: tuple[Steps, Order, Rows]):
         decoder, decoder_moments = carry
-        k = visit.step
-        step_key = jax.random.fold_in(noise_key, k) if training else None
-        counts = visit.fresh.astype(jnp.float32)
-        if visit.mask is not None:
-            counts = counts * visit.mask.mean(axis=1, dtype=jnp.float32)
+        now, (chosen, counted), rows = visited
+        key = jax.random.fold_in(noise_key, now.number) if training else None
+        known = None if mask is None else mask[chosen]
+        counts = counted.astype(jnp.float32)
+        if known is not None:
+            counts = counts * known.mean(axis=1, dtype=jnp.float32)
         total = counts.sum()
         batch = _Batch(
-            images=_targets(visit.images, step_key, config),
-            mask=visit.mask,
+            images=_targets(images[chosen], key, config),
+            mask=known,
             counts=counts,
             weights=counts / total,
-            key=step_key,
+            key=key,
         )
-        rows = rest_rows(visit.rows, visit.before)
+        rows = rest_rows(rows, now.before)
         norms = None
         if training:
             gradient = jax.grad(_batch_loss, argnums=(0, 1), has_aux=True)
@@ -130,84 +214,45 @@ def sweep(
                 norms = _norms(parts_gradient, z_gradient)
             if fit.clip_norm is not None:
                 parts_gradient = clip_norm(parts_gradient, fit.clip_norm)
-            rate = rates.decoder * shares[k]
             parts, decoder_moments = adam_step(
                 decoder.trainable(),
                 parts_gradient,
                 decoder_moments,
-                jax.tree.map(lambda scale: rate * scale, tuple(decoder.step_scales(fit))),
+                jax.tree.map(
+                    lambda scale: now.decoder_rate * scale, tuple(decoder.step_scales(fit))
+                ),
                 nesterov=fit.nesterov,
             )
             decoder = decoder.with_trainable(parts)
         else:
             gradient = jax.grad(_batch_loss, argnums=1, has_aux=True)
             z_gradient, sums = gradient(decoder.trainable(), rows.values, decoder, batch, config)
-        rows = step_rows(rows, z_gradient, done + k, latent_rates[k])
-        return (decoder, decoder_moments), (rest_rows(rows, visit.after), sums, total, norms)
+        rows = step_rows(rows, z_gradient, now.done, now.latent_rate)
+        return (decoder, decoder_moments), (rows, Seen(sums, total, norms))
 
-    visits = _Visit(
-        step=steps,
-        images=images[visited],
-        mask=None if mask is None else mask[visited],
-        rows=jax.tree.map(lambda a: a[visited], latents.rows),
-        fresh=places >= steps[:, None] * batch_size,
-        before=jax.tree.map(lambda a: a[:n_batches], rests),
-        after=jax.tree.map(lambda a: a[n_batches:-1], rests),
+    before = jax.tree.map(lambda a: a[order.images], moving.rows)
+    (decoder, decoder_moments), (after, seen) = jax.lax.scan(
+        step, (moving.decoder, moving.decoder_moments), (steps, order, before)
     )
-    (decoder, decoder_moments), (moved, sums, totals, norms) = jax.lax.scan(
-        step, (decoder, decoder_moments), visits
-    )
-    n_seen = min(n, n_batches * batch_size)
-    left_out = rest_rows(
-        jax.tree.map(lambda a: a[order[n_seen:]], latents.rows),
-        jax.tree.map(lambda a: a[-1], rests),
-    )
-    source = jnp.zeros(n, jnp.int32).at[order].set(jnp.arange(n), unique_indices=True)
+    n = len(moving.stands)
+    # Where each image comes in these steps; what fills up a batch is written nowhere.
+    written = jnp.where(order.counted, order.images, n).ravel()
+    place = jnp.full(n, -1).at[written].set(jnp.arange(written.size), mode="drop")
+    came = place >= 0
 
-    def gather(moved: Float[Array, "steps b dims"], late: Float[Array, "late dims"]) -> Array:
-        """Back into the order of the images."""
-        in_order = moved.reshape(-1, moved.shape[-1])
-        n_again = len(in_order) - n_seen  # rows of the last batch that were seen before
-        start = len(in_order) - batch_size
-        parts = (in_order[:start], in_order[start + n_again :], late)
-        return jnp.concatenate(parts)[source]
+    def put_back(moved: Float[Array, "steps b dims"], rows: Float[Array, "n dims"]) -> Array:
+        return jnp.where(came[:, None], moved.reshape(-1, moved.shape[-1])[place], rows)
 
-    rows = jax.tree.map(gather, moved, left_out)
-    return Sweep(
-        decoder,
-        decoder_moments,
-        MovingLatents(rows, jnp.minimum(done, _MOST_STEPS - n_batches) + n_batches),
-        jax.tree.map(lambda e: e.sum() / totals.sum(), sums),
-        None if norms is None else norms.mean(axis=0),
-    )
-
-
-def shuffled(key: PRNGKeyArray, n: int) -> Int[Array, " n"]:
-    """The numbers from 0 to `n` - 1 in random order, by one sort."""
-    return jnp.argsort(jax.random.bits(key, (n,)))
-
-
-class _Visit(NamedTuple):
-    """What a step gets of everything, in a pass stacked along a first axis."""
-
-    step: Int[Array, "*steps"]
-    images: Num[Array, "*steps b pixels"]
-    mask: Bool[Array, "*steps b pixels"] | None
-    rows: Rows
-    """As they stand at the start of the pass."""
-    fresh: Bool[Array, "*steps b"]
-    """False for rows that an earlier step has seen."""
-    before: Rest
-    """From the start of the pass to the step."""
-    after: Rest
-    """From behind the step to the end of the pass."""
+    rows = jax.tree.map(put_back, after, moving.rows)
+    stands = jnp.where(came, steps.number[place // order.images.shape[1]] + 1, moving.stands)
+    return Moving(decoder, decoder_moments, rows, stands), seen
 
 
 class _Batch(NamedTuple):
     images: Float[Array, "b pixels"]
     mask: Bool[Array, "b pixels"] | None
     counts: Float[Array, " b"]
-    """Share of its pixels that are known; 0 for rows that were seen before."""
+    """Share of its pixels that are known; 0 where an image fills up the batch."""
     weights: Float[Array, " b"]
     """The same, so that they sum to 1."""
     key: PRNGKeyArray | None

@@ -11,16 +11,17 @@ import pytest
 from tests.core.builders import digits, rates, run_config, start
 
 from autodecoder.config import RunConfig
-from autodecoder.core import sweep as sweeps
+from autodecoder.core import epoch as epochs
 from autodecoder.core.adam import adam_start
 from autodecoder.core.decoders import decode
+from autodecoder.core.epoch import start_moving
+from autodecoder.core.order import draw_order
 from autodecoder.core.scaling import scale_pixels
-from autodecoder.core.sweep import shuffled, start_moving
 
 KEY = jax.random.key(5)
 STEP = rates(3e-3, 5e-2)
 N_EPOCHS = 3
-sweep = jax.jit(sweeps.sweep, static_argnames="config")
+run_pass = jax.jit(epochs.run_pass, static_argnames="config")
 
 
 def loss(layers, z, decoder, x, weights) -> jax.Array:
@@ -33,7 +34,7 @@ def gradients(layers, z, decoder, x, weights) -> Any:
     return jax.grad(loss, argnums=(0, 1))(layers, z, decoder, x, weights)
 
 
-def dense_sweeps(config: RunConfig, images: jax.Array, training: bool) -> Any:
+def dense_passes(config: RunConfig, images: jax.Array, training: bool) -> Any:
     """Decoder, latents and the state of their Adam after all epochs."""
     decoder = start(config).state.decoder
     adam: Any = optax.scale_by_adam(eps=1e-7)
@@ -46,10 +47,11 @@ def dense_sweeps(config: RunConfig, images: jax.Array, training: bool) -> Any:
     dropped = training and config.fit.drop_last
     n_batches = n // size if dropped else -(-n // size)
     for epoch in range(N_EPOCHS):
-        order = np.asarray(shuffled(jax.random.fold_in(KEY, epoch), n))
-        np.testing.assert_array_equal(np.sort(order), np.arange(n))
+        order = draw_order(
+            jax.random.fold_in(KEY, epoch), n, size, config.fit.shards, drop_last=dropped
+        )
         for k in range(n_batches):
-            rows = order[k * size : (k + 1) * size]
+            rows = np.asarray(order.images[k])[order.counted[k]]
             weights = jnp.full(len(rows), 1 / len(rows))
             x = scale_pixels(images[rows], "standard")
             of_layers, of_z = gradients(layers, latents[rows], decoder, x, weights)
@@ -82,14 +84,14 @@ def test_a_pass_is_dense_adam(n: int, training: bool, drop_last: bool) -> None:
     fit = replace(run_config().fit, schedule="linear", drop_last=drop_last)
     config = run_config(fit=fit)
     images = digits().train[:n]
-    layers, values, state = dense_sweeps(config, images, training)
+    layers, values, state = dense_passes(config, images, training)
     decoder = start(config).state.decoder
     moments = adam_start(decoder.trainable()) if training else None
     latents = start_moving(latents_before(n))
     for epoch in range(N_EPOCHS):
         key = jax.random.fold_in(KEY, epoch)
         now = jnp.asarray(epoch)
-        done = sweep(decoder, moments, latents, images, None, key, KEY, now, STEP, config)
+        done = run_pass(decoder, moments, latents, images, None, key, KEY, now, STEP, config)
         decoder, moments, latents = done.decoder, done.decoder_moments, done.latents
     moved = np.abs(values - latents_before(n)).mean()
     assert moved > 0.1
@@ -106,6 +108,48 @@ def test_a_pass_is_dense_adam(n: int, training: bool, drop_last: bool) -> None:
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
+def test_a_pass_may_be_cut_anywhere() -> None:
+    config = run_config()
+    images = digits().train[:450]
+    n_steps = 4
+    order = draw_order(KEY, 450, 100, 4, drop_last=True)
+    decoder = start(config).state.decoder
+    latents = start_moving(latents_before(450))
+    now = jnp.asarray(0)
+    course = epochs.plan_course(config.fit, n_steps, now, latents.steps, STEP, training=True)
+    visit = jax.jit(epochs.visit, static_argnames="config")
+    begun = epochs.Moving(
+        decoder, adam_start(decoder.trainable()), latents.rows, jnp.zeros(450, jnp.int32)
+    )
+
+    def go(moving: Any, first: int, last: int) -> tuple[Any, Any]:
+        steps, some = jax.tree.map(lambda a: a[first:last], (course.steps, order))
+        return visit(moving, some, steps, images, None, KEY, config)
+
+    whole, seen = go(begun, 0, n_steps)
+    half, first = go(begun, 0, 1)
+    moved, rest = go(half, 1, n_steps)
+    joined = jax.tree.map(lambda *parts: jnp.concatenate(parts), first, rest)
+    for ours, theirs in zip(
+        jax.tree.leaves((moved, joined)), jax.tree.leaves((whole, seen)), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    stands = np.asarray(whole.stands)
+    assert sorted(set(stands.tolist())) == [0, 1, 2, 3, 4]
+    assert (stands == 0).sum() == 50
+    # Images may lie elsewhere, if the order numbers them so: here the last first.
+    turned, _ = visit(
+        begun._replace(rows=jax.tree.map(lambda a: a[::-1], begun.rows)),
+        order._replace(images=449 - order.images),
+        course.steps,
+        images[::-1],
+        None,
+        KEY,
+        config,
+    )
+    np.testing.assert_array_equal(turned.rows.values[::-1], whole.rows.values)
+
+
 def test_what_hides_behind_a_mask_moves_nothing() -> None:
     config = run_config(fit=replace(run_config().fit, drop_last=False))
     images = digits().train[:250]  # the last batch is filled up
@@ -115,7 +159,7 @@ def test_what_hides_behind_a_mask_moves_nothing() -> None:
     def one_pass(images: jax.Array, mask: jax.Array | None) -> Any:
         moments, latents = adam_start(decoder.trainable()), start_moving(latents_before(250))
         now = jnp.asarray(0)
-        return sweep(decoder, moments, latents, images, mask, KEY, KEY, now, STEP, config)
+        return run_pass(decoder, moments, latents, images, mask, KEY, KEY, now, STEP, config)
 
     done = one_pass(images, mask)
     other = one_pass(jnp.where(mask, images, 255 - images), mask)
@@ -133,7 +177,7 @@ def test_metrics_are_means_over_the_known_pixels() -> None:
     mask = jax.random.bernoulli(jax.random.key(2), 0.6, images.shape)
     decoder, latents = start(config).state.decoder, latents_before(60)
     now = jnp.asarray(0)
-    done = sweep(
+    done = run_pass(
         decoder, None, start_moving(latents), images, mask, KEY, KEY, now, STEP, config=config
     )
     apart = np.asarray(decode(decoder, latents) - scale_pixels(images, "standard"))

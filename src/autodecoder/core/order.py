@@ -1,0 +1,66 @@
+"""Which images each step of an epoch sees."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
+
+
+class Order(NamedTuple):
+    """Images by their numbers, batch by batch."""
+
+    images: Int[Array, "steps b"]
+    counted: Bool[np.ndarray, "steps b"]
+    """False where an image of the batch before fills up the last one: no image counts twice."""
+
+
+def draw_order(
+    key: PRNGKeyArray, n: int, batch_size: int, n_shards: int, *, drop_last: bool
+) -> Order:
+    """A random order of `n` images, each of which comes once.
+
+    Images are cut, in the order in which they are stored, into shards of equal size (to within
+    one). A batch takes equally many of each, in a random order of the shard's own. The order
+    follows from the arguments alone: not from where the shards lie, nor from how many devices
+    there are.
+
+    Parameters
+    ----------
+    key : key
+    n : int
+    batch_size : int
+        With fewer images than that all of them are one batch.
+    n_shards : int
+        As many of them are made as divide the batch too. 1: any image may come at any step.
+    drop_last : bool
+        Leave out the images that do not fill a batch.
+
+    References
+    ----------
+    Meng et al. 2019, "Convergence analysis of distributed stochastic gradient descent with
+    shuffling".
+    """
+    size = min(batch_size, n)
+    n_shards = math.gcd(n_shards, size)
+    share = size // n_shards
+    n_batches = n // size if drop_last else -(-n // size)
+    first, last = np.arange(n_shards) * n // n_shards, np.arange(1, n_shards + 1) * n // n_shards
+    lengths = (last - first)[:, None]
+    within = np.arange(-(-n // n_shards))
+    bits = jax.random.bits(key, (n_shards, len(within)))
+    # The place behind the end of a shorter shard comes last, as the sort is stable.
+    shuffled = jnp.argsort(jnp.where(within < lengths, bits, np.uint32(2**32 - 1)), axis=1)
+    place = np.arange(n_batches * share)
+    counted = place < lengths
+    taken = np.where(counted, place, place - share)
+    images = jnp.take_along_axis(shuffled + first[:, None], taken, axis=1)
+    return Order(_by_batches(images, share), _by_batches(counted, share))
+
+
+def _by_batches(of_shards: Any, share: int) -> Any:
+    """From a row for each shard to one for each batch, shard after shard."""
+    n_shards = len(of_shards)
+    return of_shards.reshape(n_shards, -1, share).swapaxes(0, 1).reshape(-1, n_shards * share)
