@@ -127,6 +127,7 @@ def test_a_study_gets_its_pictures(
         assert_is_a_picture(path)
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_as_svg_too_where_asked_for(tmp_path: Path) -> None:
     dataset, result = noise(), study(tmp_path, n_trials=1)
     asked = replace(result, config=replace(result.config, log=LogConfig(svg=True)))
@@ -214,6 +215,7 @@ def test_pictures_are_written_over_older_ones(tmp_path: Path) -> None:
     assert_is_a_picture(tmp_path / "report" / "loss_curves.png")
 
 
+@pytest.mark.slow
 def test_pictures_of_an_earlier_best_trial_do_not_stay(tmp_path: Path) -> None:
     """Once its latents had two dimensions and the rates were several; now neither."""
     dataset, report = noise(), tmp_path / "report"
@@ -233,6 +235,7 @@ def test_pictures_of_an_earlier_best_trial_do_not_stay(tmp_path: Path) -> None:
     assert {path.name for path in report.iterdir()} == others
 
 
+@pytest.mark.slow
 def test_what_an_earlier_version_drew_of_its_run_stays(tmp_path: Path) -> None:
     dataset, result = noise(), study(tmp_path, n_trials=1)
     show(result, dataset)
