@@ -368,9 +368,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             samples,
             decoder=self._decoder(start),
             latent_dims=None if self.decoder is None or start else int(self.latent_dims),
-            fit=fit_config(
-                self.recipe, num_epochs=end, batch_size=min(int(self.batch_size), len(samples))
-            ),
+            fit=fit_config(self.recipe, num_epochs=end, batch_size=int(self.batch_size)),
             learning_rate=float(_or(self.learning_rate, learning_rate_for(self.recipe, arch))),
             scaler=None if self.scaler == "auto" and start else self._choose_scaler(samples),
             pixel_range=None if self.pixel_range is None else parse_range(self.pixel_range),

@@ -10,12 +10,11 @@ from autodecoder.config.rules import (
     check_choice,
     check_count,
     check_learning_rate,
-    check_positive_int,
     number,
     one_of,
     positive_up_to,
 )
-from autodecoder.config.setting import check_settings, recipe_values, setting
+from autodecoder.config.setting import Settings, recipe_values, setting
 from autodecoder.errors import ConfigError
 
 LATENT_STARTS = ("zeros", "normal", "pca", "som", "auto")
@@ -38,22 +37,13 @@ _above_zero = number(lambda v: 0 < v <= _WIDEST, f"must be above 0 and at most {
 
 
 @dataclass(frozen=True)
-class FitConfig:
+class FitConfig(Settings):
     """The joint fit of decoder and latents, without the values that a search varies freely."""
 
     num_epochs: int = setting(
-        300,
-        "Passes over the training images.",
-        original="epochs",
-        check=positive_up_to(1_000_000),
+        300, "Passes over the training images.", original="epochs", check=positive_up_to(1_000_000)
     )
-    batch_size: int = setting(
-        128,
-        "Images a step.",
-        original="batch size",
-        check=check_positive_int,
-        tunable=True,
-    )
+    batch_size: int = setting(128, "Images a step.", original="batch size", tunable=True)
     latent_start: str = setting(
         "auto",
         "Start of the latents: zeros; normal, draws of standard deviation 0.1; pca, principal "
@@ -108,7 +98,6 @@ class FitConfig:
         500,
         "Inputs up to which a layer of the decoder takes the full step; that of a layer with more "
         "is smaller in proportion.",
-        check=check_positive_int,
         recipe={"original": None},
         tunable=True,
         since=(3, None),
@@ -143,9 +132,6 @@ class FitConfig:
         check=one_of(LOSSES),
         since=(4, "mse"),
     )
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     def start_for(self, latent_dims: int) -> str:
         """Where latents of a length start: `latent_start`, unless that is `auto`.

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from autodecoder.config.rules import (
     check_count,
     check_learning_rate,
-    check_positive_int,
     not_negative,
     number,
     one_of,
     some_of,
 )
-from autodecoder.config.setting import check_settings, setting
+from autodecoder.config.setting import Settings, setting
 from autodecoder.errors import ConfigError
 
 INFER_METHODS = ("auto", "lm", "lbfgs", "adam")
@@ -36,7 +35,7 @@ def _check_prior(name: str, value: float) -> None:
 
 
 @dataclass(frozen=True)
-class InferConfig:
+class InferConfig(Settings):
     """Latent inference: how latents of unseen images are found under a frozen decoder."""
 
     method: str = setting(
@@ -60,25 +59,19 @@ class InferConfig:
         since=(3, ["nearest"]),
     )
     n_starts: int = setting(
-        1,
-        "How many of each of the nearest, grid and random starts.",
-        flag=None,
-        check=check_positive_int,
-        since=(3, 1),
+        1, "How many of each of the nearest, grid and random starts.", flag=None, since=(3, 1)
     )
     n_candidates: int | None = setting(
         None,
         "How many training latents are decoded in the search for starts; by default 16,000, or all "
         "where there are fewer, or as many as have 67 million pixels.",
         flag=None,
-        check=check_positive_int,
     )
     n_steps: int | None = setting(
         None,
         f"Steps at most; by default {_STEPS['lm']} of lm, {_STEPS['lbfgs']} of lbfgs, and "
         f"{_STEPS['adam']} of adam, which takes all of them.",
         flag=None,
-        check=check_positive_int,
     )
     tolerance: float = setting(
         1e-5,
@@ -114,11 +107,7 @@ class InferConfig:
         "Images placed at once, be there as many or not: a bound on memory; 1 places single images "
         f"fastest. By default {_BLOCK_SIZE}, on an accelerator {_ACCELERATOR_BLOCK_SIZE:,}.",
         flag=None,
-        check=check_positive_int,
     )
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     def check_dims(self, latent_dims: int) -> None:
         """Check that latents of a length can start where they are told to."""

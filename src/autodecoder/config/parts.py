@@ -7,7 +7,6 @@ from autodecoder.config.arch import OWN, Arch, arch_widths, read_arch, read_plai
 from autodecoder.config.notation import check_range, check_size, parse_range, parse_size
 from autodecoder.config.rules import (
     check_count,
-    check_positive_int,
     not_negative,
     number,
     one_of,
@@ -15,7 +14,7 @@ from autodecoder.config.rules import (
     positive_up_to,
     some_of,
 )
-from autodecoder.config.setting import check_settings, setting
+from autodecoder.config.setting import Settings, setting
 from autodecoder.config.sources import DATASETS, split_source
 from autodecoder.errors import ConfigError
 
@@ -42,7 +41,7 @@ _strength = number(lambda v: 0 < v < 1, "must lie between 0 and 1")
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Settings):
     """Which images, how many of them, and how their pixels are scaled."""
 
     dataset: str = setting(
@@ -131,12 +130,9 @@ class DataConfig:
         check=one_of(SCALERS),
     )
 
-    def __post_init__(self) -> None:
-        check_settings(self)
-
 
 @dataclass(frozen=True)
-class DecoderConfig:
+class DecoderConfig(Settings):
     """The decoder: its kind, its widths from the latents to the last hidden layer, and the rest."""
 
     arch: tuple[int, ...] | Arch | str = setting(
@@ -182,7 +178,6 @@ class DecoderConfig:
         8,
         "Groups of channels that group normalisation takes together; must divide each width.",
         flag=None,
-        check=check_positive_int,
         since=(3, 8),
     )
     use_bias: bool = setting(True, "Biases in dense layers.", original="use bias", tunable=True)
@@ -195,7 +190,7 @@ class DecoderConfig:
     )
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         object.__setattr__(self, "arch", read_arch(self.arch))
         if self.arch == ():
             raise ConfigError("arch must name at least one hidden layer, for example 500-500.")
@@ -232,8 +227,10 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
+class AugmentConfig(Settings):
     """Random changes of the training images, drawn anew at every visit; none unless enabled."""
+
+    _within = "augment."
 
     enabled: tuple[str, ...] = setting(
         (),
@@ -259,17 +256,16 @@ class AugmentConfig:
         0.2, "Largest shift along each side, as a share of its length.", flag=None, check=_strength
     )
 
-    def __post_init__(self) -> None:
-        check_settings(self, "augment.")
-
 
 @dataclass(frozen=True)
-class EarlyStoppingConfig:
+class EarlyStoppingConfig(Settings):
     """When a run ends before its last epoch: the rule of Keras' `EarlyStopping`.
 
     From `start_epoch` on, epochs without an improvement of the objective by more than `min_delta`
     are counted; the run ends when there are as many in a row as its patience.
     """
+
+    _within = "early_stopping."
 
     enabled: bool = setting(
         False,
@@ -298,12 +294,9 @@ class EarlyStoppingConfig:
         check=check_count,
     )
 
-    def __post_init__(self) -> None:
-        check_settings(self, "early_stopping.")
-
 
 @dataclass(frozen=True)
-class LogConfig:
+class LogConfig(Settings):
     """What is written while a study runs, and how often; without influence on its results."""
 
     tensorboard: bool = setting(True, "Write TensorBoard files.", free=True)
@@ -337,7 +330,6 @@ class LogConfig:
         20,
         "Epochs between checkpoints, more where writing would take over a tenth of the time; at "
         "least every 60 seconds one is written in any case.",
-        check=check_positive_int,
         free=True,
     )
     save_best_model: bool = setting(
@@ -346,6 +338,3 @@ class LogConfig:
         "all in best/.",
         original="save best model",
     )
-
-    def __post_init__(self) -> None:
-        check_settings(self)

@@ -15,12 +15,11 @@ from autodecoder.config.rules import (
     check_choice,
     check_learning_rate,
     check_number,
-    check_positive_int,
     check_switch,
     one_of,
     positive_up_to,
 )
-from autodecoder.config.setting import check_settings, own_settings, setting, take_plain
+from autodecoder.config.setting import Settings, own_settings, setting, take_plain
 from autodecoder.errors import ConfigError
 from autodecoder.text import told
 
@@ -62,7 +61,7 @@ Values = tuple[Any, ...] | Range
 
 
 @dataclass(frozen=True)
-class SearchConfig:
+class SearchConfig(Settings):
     """What a study varies, and how its trials are chosen."""
 
     space: Mapping[str, Values] = setting(
@@ -89,12 +88,11 @@ class SearchConfig:
         64,
         "Most executions that share one program; the other trials wait for their turn, or for "
         "another process.",
-        check=check_positive_int,
         free=True,
     )
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         if self.max_trials is None and self.sampler != "grid":
             raise ConfigError(f"max_trials must be given for the sampler {self.sampler}.")
         if "learning_rate" not in self.space:

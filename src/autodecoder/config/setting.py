@@ -6,35 +6,54 @@ from functools import cache
 from os import PathLike
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, get_args
+from typing import Any, ClassVar, ParamSpec, get_args
 
-from autodecoder.config.rules import as_plain, check_switch
+from autodecoder.config.rules import as_plain, check_positive_int, check_switch
 from autodecoder.errors import ConfigError
 from autodecoder.paths import user_path
 from autodecoder.text import told
 
+P = ParamSpec("P")
+
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: what `setting` declares of it, and where it stands."""
+    """One setting: what its field declares."""
 
     default: Any
+    """Its value, also by the recipe `fast`; a callable makes it."""
     meaning: str
-    flag: str | None
-    """Its name on the command line, without hyphens."""
-    original: str
-    group: str
-    called: str
-    check: Callable[[str, Any], Any] | None
-    read: Callable[[Any], Any] | None
-    recipe: Mapping[str, Any]
-    tunable: bool
-    traced: bool
-    free: bool
-    since: tuple[int, Any] | None
-    default_since: int
+    """What `--help` and the table of settings say of it."""
+    flag: str | None = ""
+    """Its name on the command line, without hyphens: by default that of the field; `None` if it
+    stands in files only."""
+    original: str = ""
+    """What the original calls it; empty if it has none of the kind."""
+    group: str = ""
+    """Title under which `--help` shows it, by default that of its part."""
+    called: str = ""
+    """Its name in errors, by default that of the field."""
+    check: Callable[[str, Any], Any] | None = None
+    """Raises a `ConfigError` for its name and a value that breaks its rule. By default a switch is
+    true or false, and a whole number positive. `None` is not checked where the type allows it."""
+    read: Callable[[Any], Any] | None = None
+    """Makes the value of what files and flags hold, where that is in a notation of its own."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """Its values by the other recipes; without any, recipes leave it alone."""
+    tunable: bool = False
+    """Whether a search may vary it; of decoder and fit."""
+    traced: bool = False
+    """Whether trials that differ in it alone share a program."""
+    free: bool = False
+    """Whether it may change when a study goes on, since it does not touch what is done already."""
+    since: tuple[int, Any] | None = None
+    """Layout of files that it came with, and the plain value that says what was done before."""
+    default_since: int = 0
+    """Layout of files that its default came with, if that was another one before."""
+
+    # What follows from where it stands.
     path: str = ""
-    """Where it stands in `StudyConfig` and in a TOML file, for example `decoder.latent_dims`."""
+    """In `StudyConfig` and in a TOML file, for example `decoder.latent_dims`."""
     kind: Any = None
     """Type of its values, but for `None`."""
     optional: bool = False
@@ -42,113 +61,58 @@ class Setting:
 
     @property
     def changed(self) -> int:
-        """Layout of files before which a command without it meant another value."""
+        """Layout of files before which a command that does not name it meant another value."""
         return max(self.default_since, 0 if self.since is None else self.since[0])
 
 
-def setting(
-    default: Any,
-    meaning: str,
-    *,
-    flag: str | None = "",
-    original: str = "",
-    group: str = "",
-    called: str = "",
-    check: Callable[[str, Any], Any] | None = None,
-    read: Callable[[Any], Any] | None = None,
-    recipe: Mapping[str, Any] | None = None,
-    tunable: bool = False,
-    traced: bool = False,
-    free: bool = False,
-    since: tuple[int, Any] | None = None,
-    default_since: int = 0,
-) -> Any:
-    """Declare a setting: a field of a configuration.
+def _as_field(declare: Callable[P, Setting]) -> Callable[P, Any]:
+    def make(*args: P.args, **kwargs: P.kwargs) -> Any:
+        about = declare(*args, **kwargs)
+        if callable(about.default):
+            return field(default_factory=about.default, metadata={"setting": about})
+        return field(default=about.default, metadata={"setting": about})
 
-    Parameters
-    ----------
-    default
-        Its value, also by the recipe `fast`; a callable makes it.
-    meaning : str
-        What `--help` and the table of settings say of it.
-    flag : str, optional
-        Its name on the command line, by default that of the field; `None` if it has none.
-    original : str
-        What the original calls it; empty if it has none of the kind.
-    group : str
-        Title under which `--help` shows it, by default that of its part.
-    called : str
-        Its name in errors, by default that of the field.
-    check : callable, optional
-        Raises a `ConfigError` for a name and a value that breaks the rule; `None` is not checked
-        where the type allows it, and a switch needs no check of its own.
-    read : callable, optional
-        Makes the value of what a file or a flag holds, where that is a notation of its own.
-    recipe : mapping, optional
-        Its values by the other recipes.
-    tunable : bool
-        Whether a search may vary it; of the decoder and the fit.
-    traced : bool
-        Whether trials that differ in nothing else share a program.
-    free : bool
-        Whether it may change when a study goes on, since it does not touch what is done already.
-    since : (layout, value), optional
-        Layout of files that it came with, and the plain value that stands for what was done before.
-    default_since : int
-        Layout of files with which its default became what it is.
-    """
-    about = Setting(
-        default=default() if callable(default) else default,
-        meaning=meaning,
-        flag=flag,
-        original=original,
-        group=group,
-        called=called,
-        check=check_switch if isinstance(default, bool) else check,
-        read=read,
-        recipe=recipe or {},
-        tunable=tunable,
-        traced=traced,
-        free=free,
-        since=since,
-        default_since=default_since,
-    )
-    if callable(default):
-        return field(default_factory=default, metadata={"setting": about})
-    return field(default=default, metadata={"setting": about})
+    return make
+
+
+#: Declare a setting: a field of `Settings`, described by the arguments of `Setting`.
+setting = _as_field(Setting)
 
 
 def part(kind: type, group: str) -> Any:
-    """A field that holds a configuration; `--help` shows its settings in a group."""
+    """A field that holds the settings of a part; `--help` shows them in a group."""
     return field(default_factory=kind, metadata={"group": group})
 
 
 def parts_of(kind: type) -> Mapping[str, Any]:
-    """The configurations among the fields of a configuration, by name."""
+    """The types of the parts among the fields of settings, by name."""
     return {f.name: f.type for f in fields(kind) if "group" in f.metadata}
 
 
 @cache
 def own_settings(kind: type) -> Mapping[str, Setting]:
-    """The settings among the fields of a configuration, by name."""
-    return {f.name: _named(f) for f in fields(kind) if "setting" in f.metadata}
+    """The settings among the fields of `kind`, by name."""
+    return {f.name: _complete(f) for f in fields(kind) if "setting" in f.metadata}
 
 
-def _named(f: Any) -> Setting:
+def _complete(f: Any) -> Setting:
     about = f.metadata["setting"]
     kinds = get_args(f.type) if isinstance(f.type, UnionType) else (f.type,)
     others = [kind for kind in kinds if kind is not NoneType]
+    kind = others[0] if len(others) == 1 else f.type
     return replace(
         about,
+        default=about.default() if callable(about.default) else about.default,
         flag=f.name if about.flag == "" else about.flag,
+        check=about.check or {bool: check_switch, int: check_positive_int}.get(kind),
         path=f.name,
-        kind=others[0] if len(others) == 1 else f.type,
+        kind=kind,
         optional=NoneType in kinds,
     )
 
 
 def all_settings(kind: type, prefix: str = "", group: str = "") -> Iterator[Setting]:
-    """The settings of a configuration and of its parts, in their order."""
+    """The settings of `kind` and of its parts, in their order."""
     own, parts = own_settings(kind), parts_of(kind)
     for f in fields(kind):
         if f.name in own:
@@ -159,7 +123,7 @@ def all_settings(kind: type, prefix: str = "", group: str = "") -> Iterator[Sett
 
 
 def recipe_values(kind: type, recipe: str) -> dict[str, Any]:
-    """What a recipe says of the settings of a configuration."""
+    """What a recipe says of the settings of `kind`."""
     own = own_settings(kind).items()
     return {name: s.recipe.get(recipe, s.default) for name, s in own if s.recipe}
 
@@ -170,25 +134,23 @@ def take_plain(config: Any) -> None:
         object.__setattr__(config, f.name, as_plain(getattr(config, f.name)))
 
 
-def check_settings(config: Any, within: str = "") -> None:
-    """Have a configuration hold plain numbers and paths, and check each by its setting's rule.
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one stage. They hold plain numbers and whole paths, and each is checked by its
+    own rule when they are made."""
 
-    Errors call a setting as it says, else by its name, after `within`.
+    _within: ClassVar[str] = ""
+    """What errors say before the name of a setting."""
 
-    Raises
-    ------
-    ConfigError
-        If a value breaks it.
-    """
-    take_plain(config)
-    for name, about in own_settings(type(config)).items():
-        value = getattr(config, name)
-        if value is None and about.optional:
-            continue
-        called = about.called or within + name
-        if about.kind is Path:
-            if not isinstance(value, str | bytes | PathLike):
-                raise ConfigError(f"{called} must be a path, got {told(value)}.")
-            object.__setattr__(config, name, user_path(value, called))
-        if about.check is not None:
-            about.check(called, value)
+    def __post_init__(self) -> None:
+        take_plain(self)
+        for name, about in own_settings(type(self)).items():
+            value, called = getattr(self, name), about.called or self._within + name
+            if value is None and about.optional:
+                continue
+            if about.kind is Path:
+                if not isinstance(value, str | bytes | PathLike):
+                    raise ConfigError(f"{called} must be a path, got {told(value)}.")
+                object.__setattr__(self, name, user_path(value, called))
+            if about.check is not None:
+                about.check(called, value)

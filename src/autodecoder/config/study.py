@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +17,7 @@ from autodecoder.config.parts import (
 )
 from autodecoder.config.rules import check_seed, one_of, positive_up_to
 from autodecoder.config.search import Range, SearchConfig, apply_values
-from autodecoder.config.setting import check_settings, part, setting
+from autodecoder.config.setting import Settings, part, parts_of, setting
 from autodecoder.errors import ConfigError
 from autodecoder.text import told
 
@@ -79,7 +79,7 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
-class StudyConfig:
+class StudyConfig(Settings):
     """One study: the trials to run, how often each, and the metric that ranks them."""
 
     data: DataConfig = part(DataConfig, "Images")
@@ -122,11 +122,11 @@ class StudyConfig:
     )
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            kind, value = f.default_factory, getattr(self, f.name)
-            if isinstance(kind, type) and not isinstance(value, kind):
-                raise ConfigError(f"{f.name} must be a {kind.__name__}, got {told(value)}.")
-        check_settings(self)
+        for name, kind in parts_of(type(self)).items():
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise ConfigError(f"{name} must be a {kind.__name__}, got {told(value)}.")
+        super().__post_init__()
         check_loss(self.fit.loss, self.data.scaler)
         term = self.metric.removeprefix("val_")
         if term in LOSSES and term != self.fit.loss:
