@@ -60,6 +60,16 @@ class Range:
 Values = tuple[Any, ...] | Range
 
 
+def _check_table(name: str, values: Any) -> None:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{name} must be a table of settings, got {told(values)}.")
+
+
+def _read_space(values: Any) -> dict[str, Values]:
+    _check_table("search.space", values)
+    return {name: read_values(name, given) for name, given in values.items()}
+
+
 @dataclass(frozen=True)
 class SearchConfig(Settings):
     """What a study varies, and how its trials are chosen."""
@@ -70,7 +80,9 @@ class SearchConfig(Settings):
         "(without the last part a range, for a sampler that draws). Repeatable.",
         flag="tune",
         original="learning rate",
-        read=lambda given: _read_space(given),
+        called="search.space",
+        check=_check_table,
+        read=_read_space,
     )
     sampler: str = setting(
         "grid",
@@ -271,12 +283,6 @@ def read_value(name: str, value: Any) -> Any:
         raise ConfigError(
             f"each value of {name} must be {_KINDS_TOLD[kind]}, got {told(value)}."
         ) from None
-
-
-def _read_space(values: Any) -> dict[str, Values]:
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"search.space must be a table of settings, got {told(values)}.")
-    return {name: read_values(name, given) for name, given in values.items()}
 
 
 _KINDS_TOLD = {bool: "true or false", str: "a word", int: "a whole number", float: "a number"}
