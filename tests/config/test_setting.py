@@ -79,7 +79,7 @@ def test_nothing_is_known_of_other_settings() -> None:
 @pytest.mark.parametrize("path", SETTINGS)
 def test_every_setting_is_checked_also_from_python(path: str) -> None:
     part, _, name = path.rpartition(".")
-    kind = parts_of(StudyConfig)[part] if part else StudyConfig
+    kind: Any = parts_of(StudyConfig)[part] if part else StudyConfig
     called = own_settings(kind)[name].called or name
     with pytest.raises(ConfigError, match=rf"{called}\b.* must be .*got <object"):
         kind(**{name: object()})
