@@ -30,8 +30,8 @@ GROUPS = {
 def flag(setting: Setting) -> tuple[str, Any, Any]:
     """Name, type and default of a setting's flag, which is `None` or () where it is not given.
 
-    A switch gets its `--no…`, a whole number is no 2.6; lists are repeated flags, and notations of
-    settings' own are text.
+    A switch gets its `--no…`, and a whole number is no 2.6. A flag of several values may be
+    repeated. Values with a notation of their own are text here.
     """
     assert setting.flag is not None  # settings without one live in a file
     kind, options = setting.kind, {}
@@ -47,8 +47,8 @@ def flag(setting: Setting) -> tuple[str, Any, Any]:
     )
     if several:
         return setting.flag, Annotated[tuple[str, ...], about], ()
-    text = kind if kind in (bool, int, float, Path) else str
-    return setting.flag, Annotated[text | None, about], None
+    held = kind if kind in (bool, int, float, Path) else str
+    return setting.flag, Annotated[held | None, about], None
 
 
 def read_path(_type: object, tokens: Sequence[Token]) -> Path:

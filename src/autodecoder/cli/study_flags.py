@@ -40,14 +40,13 @@ GRID = ", ".join(f"{rate:g}" for rate in LEARNING_RATE_GRID)
 #: More runs than this are not begun without --yes.
 _MANY_RUNS = 1000
 
-
 _SETTINGS = [setting for setting in list_settings() if setting.flag is not None]
 _BY_RECIPE = ", ".join(setting.path.rpartition(".")[2] for setting in _SETTINGS if setting.recipe)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _OtherFlags:
-    """Those of no setting."""
+    """Flags that stand for no setting."""
 
     recipe: Annotated[
         str | None,
@@ -113,7 +112,7 @@ _ALL_FLAGS: Any = make_dataclass(
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class StudyFlags(_ALL_FLAGS):
-    """All of them but for the learning rate's; `None` and () are not given."""
+    """All flags but `--lr`; `None` and () are not given."""
 
 
 class Asked(NamedTuple):
@@ -135,6 +134,7 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
         If a value breaks its rule, or two of them go ill together.
     """
     values = {setting.path: getattr(flags, str(setting.flag)) for setting in _SETTINGS}
+    # What is searched is put together below.
     given = nest({**values, "search.space": None, "recipe": flags.recipe})
     settings = merge({} if flags.config is None else read_toml(flags.config), given)
     if flags.out is not None and not flags.reset_training:

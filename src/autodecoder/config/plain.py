@@ -129,19 +129,15 @@ def _read(path: str, setting: Setting, value: Any) -> Any:
     if setting.read is not None:
         return setting.read(value)
     if setting.kind is Path:
-        return _path(path, value)
+        if not isinstance(value, str | Path):
+            raise ConfigError(f"{path} must be a path in quotes, got {told(value)}.")
+        return user_path(value, path)
     if setting.kind == tuple[str, ...]:
         return _words(path, value)
     if setting.kind is float and type(value) is int:
         # So that 0 and 0.0 are the same study; what no float holds is refused as it is.
         return float(value) if abs(value) < 2**1000 else value
     return value
-
-
-def _path(name: str, value: Any) -> Path:
-    if isinstance(value, str | Path):
-        return user_path(value, name)
-    raise ConfigError(f"{name} must be a path in quotes, got {told(value)}.")
 
 
 def _words(path: str, value: Any) -> tuple[str, ...]:

@@ -41,15 +41,6 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
         raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {told(value)}{hint}")
 
 
-def check_choices(name: str, values: tuple[str, ...], choices: Iterable[str]) -> None:
-    if not isinstance(values, tuple):
-        raise ConfigError(f"{name} must be a tuple of names, got {told(values)}.")
-    for value in values:
-        check_choice(name, value, choices)
-    if len(set(values)) < len(values):
-        raise ConfigError(f"each {name} must be named once, got {', '.join(values)}.")
-
-
 def check_switch(name: str, value: Any) -> None:
     if not isinstance(value, bool):
         raise ConfigError(f"{name} must be true or false, got {told(value)}.")
@@ -104,8 +95,17 @@ def one_of(choices: Iterable[str]) -> Callable[[str, Any], None]:
 
 
 def some_of(choices: Iterable[str]) -> Callable[[str, Any], None]:
-    """A check of a tuple of words."""
-    return lambda name, value: check_choices(name, value, choices)
+    """A check of a tuple of words, each of which is there once."""
+
+    def check(name: str, values: Any) -> None:
+        if not isinstance(values, tuple):
+            raise ConfigError(f"{name} must be a tuple of names, got {told(values)}.")
+        for value in values:
+            check_choice(name, value, choices)
+        if len(set(values)) < len(values):
+            raise ConfigError(f"each {name} must be named once, got {', '.join(values)}.")
+
+    return check
 
 
 def positive_up_to(most: int) -> Callable[[str, Any], None]:

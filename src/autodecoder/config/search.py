@@ -37,9 +37,10 @@ TRACED = ("learning_rate", *(name for name, about in _VARIED.items() if about.tr
 #: Short names accepted on the command line.
 TUNABLE_ALIASES = MappingProxyType(
     {"lr": "learning_rate"}
-    | {about.flag: name for name, about in _VARIED.items() if about.flag not in (None, name)}
+    | {about.flag: name for name, about in _VARIED.items() if about.flag and about.flag != name}
 )
 _KINDS = {"learning_rate": float, **{name: about.kind for name, about in _VARIED.items()}}
+_KINDS_TOLD = {bool: "true or false", str: "a word", int: "a whole number", float: "a number"}
 #: More values than this in one list are taken for a slip of the pen.
 _MOST_VALUES = 10_000
 
@@ -285,7 +286,6 @@ def read_value(name: str, value: Any) -> Any:
         ) from None
 
 
-_KINDS_TOLD = {bool: "true or false", str: "a word", int: "a whole number", float: "a number"}
 _SWITCH_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 

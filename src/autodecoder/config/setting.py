@@ -1,4 +1,4 @@
-"""How a setting is declared. What it says of itself is said once; all else follows from it."""
+"""How a setting is declared, once, and how other modules read the declarations."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -136,8 +136,11 @@ def take_plain(config: Any) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of one stage. They hold plain numbers and whole paths, and each is checked by its
-    own rule when they are made."""
+    """The settings of one stage: a base of dataclasses.
+
+    When they are made, numbers become Python's, `~` in paths is expanded, and each value is checked
+    by its own rule.
+    """
 
     _within: ClassVar[str] = ""
     """What errors say before the name of a setting."""
