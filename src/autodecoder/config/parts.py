@@ -7,10 +7,10 @@ from autodecoder.config.arch import OWN, Arch, arch_widths, read_arch, read_plai
 from autodecoder.config.notation import check_range, check_size, parse_range, parse_size
 from autodecoder.config.rules import (
     check_count,
+    fraction,
     not_negative,
     number,
     one_of,
-    part_of,
     positive_up_to,
     some_of,
 )
@@ -93,7 +93,7 @@ class DataConfig(Settings):
         0.2,
         "Share of your own images to hold out for validation, by class, drawn by the seed; where "
         "there are no validation images already. 0 is for none: nothing is validated.",
-        check=part_of,
+        check=fraction,
         since=(3, 0.2),
     )
     split_by: Path | None = setting(
@@ -185,7 +185,7 @@ class DecoderConfig(Settings):
         0.0,
         "Share of units dropped in training; 0 is none.",
         original="dropout regularization rate",
-        check=part_of,
+        check=fraction,
         tunable=True,
     )
 

@@ -10,6 +10,9 @@ import numpy as np
 from autodecoder.errors import ConfigError
 from autodecoder.text import told
 
+#: Raises a `ConfigError` for a setting's name and a value that breaks its rule.
+Check = Callable[[str, Any], Any]
+
 # Normal numbers of single precision, in which all training runs.
 _FLOAT32_LEAST, _FLOAT32_MOST = 1.2e-38, 3.4e38
 
@@ -89,12 +92,12 @@ def check_learning_rate(name: str, value: Any) -> None:
         raise ConfigError(f"{name} must be a number of single precision, got {told(value)}.")
 
 
-def one_of(choices: Iterable[str]) -> Callable[[str, Any], None]:
+def one_of(choices: Iterable[str]) -> Check:
     """A check of a word."""
     return lambda name, value: check_choice(name, value, choices)
 
 
-def some_of(choices: Iterable[str]) -> Callable[[str, Any], None]:
+def some_of(choices: Iterable[str]) -> Check:
     """A check of a tuple of words, each of which is there once."""
 
     def check(name: str, values: Any) -> None:
@@ -108,12 +111,12 @@ def some_of(choices: Iterable[str]) -> Callable[[str, Any], None]:
     return check
 
 
-def positive_up_to(most: int) -> Callable[[str, Any], None]:
+def positive_up_to(most: int) -> Check:
     """A check of a whole number."""
     return lambda name, value: check_positive_int(name, value, most)
 
 
-def number(holds: Callable[[Any], bool], rule: str) -> Callable[[str, Any], None]:
+def number(holds: Callable[[Any], bool], rule: str) -> Check:
     """A check of a finite number by a rule, told as it continues the number's name."""
 
     def check(name: str, value: Any) -> None:
@@ -125,5 +128,4 @@ def number(holds: Callable[[Any], bool], rule: str) -> Callable[[str, Any], None
 
 
 not_negative = number(lambda value: value >= 0, "must not be negative")
-#: A share of something of which some is left.
-part_of = number(lambda value: 0 <= value < 1, "must be at least 0 and below 1")
+fraction = number(lambda value: 0 <= value < 1, "must be at least 0 and below 1")

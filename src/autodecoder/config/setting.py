@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, ClassVar, ParamSpec, get_args
 
-from autodecoder.config.rules import as_plain, check_positive_int, check_switch
+from autodecoder.config.rules import Check, as_plain, check_positive_int, check_switch
 from autodecoder.errors import ConfigError
 from autodecoder.paths import user_path
 from autodecoder.text import told
@@ -33,9 +33,9 @@ class Setting:
     """Title under which `--help` shows it, by default that of its part."""
     called: str = ""
     """Its name in errors, by default that of the field."""
-    check: Callable[[str, Any], Any] | None = None
-    """Raises a `ConfigError` for its name and a value that breaks its rule. By default a switch is
-    true or false, and a whole number positive. `None` is not checked where the type allows it."""
+    check: Check | None = None
+    """Its rule. By default a switch is true or false, and a whole number is positive. `None` is not
+    checked where the type allows it."""
     read: Callable[[Any], Any] | None = None
     """Makes the value of what files and flags hold, where that is in a notation of its own."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
