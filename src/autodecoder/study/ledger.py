@@ -96,7 +96,6 @@ class Ledger:
         self._claimed: dict[str, FrozenTrial] = {}
         self._where = describe(folder / "study.db", storage)
         self._hidden = secrets_of(storage)
-        logging.getLogger("optuna").setLevel(logging.WARNING)
         sweep_worker_locks(folder)
         self._lock = hold_worker_lock(folder, self._worker)
         try:
