@@ -146,12 +146,6 @@ def _shown(tensors: Mapping[str, np.ndarray]) -> Shown | None:
     return Shown(decoder, **{name: tensors[_SHOWN + name] for name in names})
 
 
-def has_ended(folder: Path) -> bool:
-    """Whether an execution has a final outcome."""
-    outcome = load_outcome(folder)
-    return outcome is not None and outcome.ended
-
-
 def drop_outcome(folder: Path) -> None:
     """Remove an outcome."""
     with contextlib.suppress(FileNotFoundError):
