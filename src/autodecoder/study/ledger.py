@@ -149,15 +149,9 @@ class Ledger:
     def finish(self, trial: Trial) -> None:
         """Record the score of a trial, or that it failed."""
         with self._errors():
-            executions = [
-                {"best": e.best if e.best_epoch else None, "epoch": e.best_epoch, "ended": e.status}
-                for e in trial.executions
-            ]
-            frozen = self._claimed[trial.trial_id]
-            self._storage.set_trial_user_attr(frozen._trial_id, "executions", executions)
             complete = trial.state == COMPLETE
             self._study.tell(
-                frozen.number,
+                self._claimed[trial.trial_id].number,
                 trial.score if complete else None,
                 TrialState.COMPLETE if complete else TrialState.FAIL,
             )
