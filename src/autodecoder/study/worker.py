@@ -177,7 +177,7 @@ class Worker:
         self._open = {claim.trial_id: claim for claim in claims}
         for claim in claims:
             sweep_temporary(self._folder / "trials" / claim.trial_id)
-            write_trial(self._folder, self._unfinished(claim), {"cell": claim.cell})
+            write_trial(self._folder, self._unfinished(claim))
         infos = run_infos(self._folder, claims, config, n)
         left = [info for info in infos if self._ended(info.folder) is None]
         for claim in claims:
@@ -200,7 +200,7 @@ class Worker:
             self._seconds |= {slot.info.folder: slot.seconds for slot in group.slots}
             self._keep_unfinished(group)
             for claim in self._open.values():
-                write_trial(self._folder, self._unfinished(claim), {"cell": claim.cell})
+                write_trial(self._folder, self._unfinished(claim))
         return stopped
 
     def _is_recorded(self, claim: Claim, ledger: Ledger) -> bool:
@@ -266,7 +266,7 @@ class Worker:
                 drop_outcome(folder)
 
     def _record(self, trial: Trial, claim: Claim, ledger: Ledger) -> None:
-        write_trial(self._folder, trial, {"cell": claim.cell})
+        write_trial(self._folder, trial)
         for observer in self._observers:
             observer.end_trial(trial, self._folder / "trials" / trial.trial_id)
         ledger.finish(trial)
