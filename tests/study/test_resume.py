@@ -220,7 +220,7 @@ def test_one_that_waits_ends_with_the_others(digits: Dataset, whole: Study, tmp_
                 for claim in claims:
                     (trial,) = [t for t in whole.trials if t.values == claim.values]
                     trial = replace(trial, trial_id=claim.trial_id, number=claim.number)
-                    write_trial(tmp_path, trial, {"cell": claim.cell})
+                    write_trial(tmp_path, trial)
                     ledger.finish(trial)
 
         stop = {"should_stop": lambda: bool(stages), "report": lambda p: stages.append(p.stage)}
