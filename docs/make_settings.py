@@ -1,7 +1,12 @@
 """Write docs/settings.md, the table of all settings, from the settings themselves."""
 
+from collections.abc import Callable, Iterator
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
+from autodecoder import AutoDecoder, fit_model, load_dataset
+from autodecoder.cli.reconstruct import reconstruct
 from autodecoder.config import TUNABLE, Range, Setting, format_arch, list_settings
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -49,11 +54,65 @@ trials), `--reset_training` (the original's *reset training*: remove the study i
 though no other files), `--wait` (for other processes that run the same study) and `--yes`.
 """
 
+IN_PYTHON = """
+## Defaults in Python
+
+`StudyConfig` and its parts have the defaults of the table. Functions and commands that take a
+setting as an argument of their own have them too, except those below (a test compares them all).
+`fit_config("original")` sets the recipe's values of the fit. `fit_model` does not know the recipe:
+give it `decoder=DecoderConfig(batch_norm=True)` and `learning_rate=1e-3` beside these values.
+`AutoDecoder(recipe="original")` sets them by itself.
+
+| setting | of | default | why |
+|---|---|---|---|
+"""
+
+#: What takes settings by themselves, beside a study.
+TAKERS: dict[str, Callable[..., Any]] = {
+    "fit_model": fit_model,
+    "load_dataset": load_dataset,
+    "AutoDecoder": AutoDecoder,
+    "autodecoder reconstruct": reconstruct,
+}
+#: Settings that they call otherwise.
+OTHER_NAMES = {"learning_rate": "search.space", "random_state": "seed"}
+_ONE_FIT = "A single fit searches nothing: `learning_rate` follows from the kind of decoder and "
+#: Why a default is another one there, by taker and setting.
+REASONS = {
+    ("fit_model", "decoder.latent_dims"): "For a decoder of your own, of which 2 is the default.",
+    ("fit_model", "search.space"): f"{_ONE_FIT}recipe `fast` ([recipes](recipes.md)).",
+    ("fit_model", "data.scaler"): "standard, or the scaler of `start`.",
+    ("load_dataset", "data.examples_frac"): "Loading a data set means all of it.",
+    ("AutoDecoder", "data.scaler"): "standard for pixels, standardize for other features.",
+    ("AutoDecoder", "fit.num_epochs"): "As many as make 5,000 steps, from 20 to 500.",
+    ("AutoDecoder", "search.space"): f"{_ONE_FIT}`recipe` ([recipes](recipes.md)).",
+    ("AutoDecoder", "decoder.batch_norm"): "It follows from `recipe`, as in a study.",
+    ("AutoDecoder", "seed"): "`random_state` is drawn where it is not given, as in scikit-learn.",
+}
+
 
 def page() -> str:
     """The whole page."""
     names = ", ".join(f"`{name}`" for name in TUNABLE)
-    return HEAD.replace("TUNABLE", names) + "".join(map(_row, list_settings())) + TAIL
+    rows = "".join(map(_row, list_settings()))
+    others = "".join(
+        f"| `{path}` | `{taker}` | {shown} | {REASONS[taker, path]} |\n"
+        for taker, path, shown in other_defaults()
+    )
+    return HEAD.replace("TUNABLE", names) + rows + TAIL + IN_PYTHON + others
+
+
+def other_defaults() -> Iterator[tuple[str, str, str]]:
+    """Where the default of a setting is another than a study's: taker, path and default."""
+    settings = {setting.path.rpartition(".")[2]: setting for setting in list_settings()}
+    by_path = {setting.path: setting for setting in settings.values()}
+    for taker, function in TAKERS.items():
+        for name, parameter in signature(function).parameters.items():
+            setting = by_path.get(OTHER_NAMES.get(name, ""), settings.get(name))
+            if setting is None or parameter.default is parameter.empty:
+                continue
+            if (shown := _shown(parameter.default)) != _default(setting):
+                yield taker, setting.path, shown
 
 
 def _row(setting: Setting) -> str:
@@ -70,14 +129,15 @@ def _default(setting: Setting) -> str:
         rates = default["learning_rate"]
         assert not isinstance(rates, Range)
         return "learning_rate " + ", ".join(f"{rate:g}" for rate in rates)
+    return _shown(format_arch(default) if setting.path == "decoder.arch" else default)
+
+
+def _shown(default: Any) -> str:
     if default is None or default == ():
         return "none"
-    if isinstance(default, tuple):
-        is_arch = setting.path == "decoder.arch"
-        return format_arch(default) if is_arch else ", ".join(default)
     if isinstance(default, bool):
         return "yes" if default else "no"
-    return str(default)
+    return ", ".join(default) if isinstance(default, tuple) else str(default)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ NOISE = noise()
 STUDY = study(Path("/somewhere") / ("x" * 300))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shown", "part"),
     [
@@ -52,6 +53,7 @@ def test_what_is_equal_stays_so() -> None:
     assert Standardization(1, 2) == (1, 2)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 def test_importing_says_nothing_in_a_notebook_without_widgets() -> None:
     program = """if True:
         import sys, types

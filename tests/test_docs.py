@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import importlib.util
+import inspect
 import math
 import re
 import shlex
@@ -61,6 +62,19 @@ def test_the_table_of_settings_is_fresh() -> None:
     assert written == module.page(), "make reference"
     for setting in list_settings():
         assert f"| `{setting.path}` |" in written
+
+
+def test_defaults_that_differ_are_told_with_a_reason() -> None:
+    module = load_script("make_settings")
+    found = {(taker, path) for taker, path, _ in module.other_defaults()}
+    assert found == set(module.REASONS)
+    taken = {
+        name
+        for taker in module.TAKERS.values()
+        for name in inspect.signature(taker).parameters
+        if name in {setting.path.rpartition(".")[2] for setting in list_settings()}
+    }
+    assert len(taken) > 20, "compared"
 
 
 def test_the_reference_of_the_commands_is_fresh(make_cli: ModuleType) -> None:

@@ -319,6 +319,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
 # Defaults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["fast", "original"])
 def test_defaults_are_those_of_the_command_line(recipe: str) -> None:
     X = np.random.default_rng(0).random((130, 6))

@@ -148,6 +148,7 @@ def assert_refused(path: Path, content: bytes, what: object) -> None:
         pytest.fail(f"read although damaged: {what}")
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_is_noticed(path: Path, whole: bytes) -> None:
     """In the arrays, their names, shapes and dtypes, the plain values and the checksum itself."""
     for position in range(len(whole)):

@@ -21,11 +21,9 @@ FLOORS = {
     "data": 1,
     "core": 2,
     "study": 3,
-    "scale": 3,
     "model": 2.5,  # a study saves models
     "estimator": 4,
     "report": 4,
-    "compare": 4,
     "explorer": 5,
     "cli": 6,
     "__main__": 6.5,

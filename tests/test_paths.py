@@ -60,6 +60,7 @@ def test_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         user_path("~/x", "out")
 
 
+@pytest.mark.slow
 def test_python_takes_paths_as_the_command_line_does(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

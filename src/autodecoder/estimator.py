@@ -15,13 +15,13 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from autodecoder.config import (
     ACTIVATIONS,
     OWN,
-    RECIPE_BATCH_NORM,
     RECIPES,
     DecoderConfig,
     fit_config,
     learning_rate_for,
     parse_range,
     read_arch,
+    recipe_values,
 )
 from autodecoder.config.rules import as_plain, check_positive_int
 from autodecoder.core.infer import Inference
@@ -344,11 +344,12 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """A decoder of the user's own, but that of a model goes on; or one to be drawn."""
         if self.decoder is not None:
             return self.decoder if start is None else None
+        by_recipe = recipe_values(DecoderConfig, self.recipe)
         return DecoderConfig(
             arch=read_arch(self.arch),
             latent_dims=int(self.latent_dims),
             activation=self.activation,
-            batch_norm=bool(_or(self.batch_norm, RECIPE_BATCH_NORM[self.recipe])),
+            batch_norm=bool(_or(self.batch_norm, by_recipe["batch_norm"])),
             dropout_rate=float(self.dropout_rate),
         )
 
@@ -367,9 +368,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             samples,
             decoder=self._decoder(start),
             latent_dims=None if self.decoder is None or start else int(self.latent_dims),
-            fit=fit_config(
-                self.recipe, num_epochs=end, batch_size=min(int(self.batch_size), len(samples))
-            ),
+            fit=fit_config(self.recipe, num_epochs=end, batch_size=int(self.batch_size)),
             learning_rate=float(_or(self.learning_rate, learning_rate_for(self.recipe, arch))),
             scaler=None if self.scaler == "auto" and start else self._choose_scaler(samples),
             pixel_range=None if self.pixel_range is None else parse_range(self.pixel_range),

@@ -25,13 +25,13 @@ def legible(value: Any, most: int = _MOST_OF_NAME) -> str:
     return shorten(printable(" ".join(shorten(str(value), 4 * most).split())), most)
 
 
-def told(value: Any, most: int = _MOST_OF_NAME) -> str:
-    """The `repr` of a value, of at most `most` characters: for messages that say what was got."""
+def told(value: Any) -> str:
+    """The `repr` of a value, cut where it is long: for messages that say what was got."""
     try:
         text = repr(value)
     except RecursionError:
         text = f"a {type(value).__name__} nested too deeply"
-    return shorten(text, most)
+    return shorten(text, _MOST_OF_NAME)
 
 
 def printable(text: str, kept: str = "") -> str:

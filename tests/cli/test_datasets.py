@@ -118,6 +118,7 @@ def test_wrong_words(flags: list[str], message: str, capsys: pytest.CaptureFixtu
 FLAGS = (*QUICK[:2], "--examples_frac=0", "--executions_per_trial=1", "--lr=1e-2", "--seed=1")
 
 
+@pytest.mark.slow
 def test_files_of_12_bits_are_trained_on_and_encoded_by_their_range(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

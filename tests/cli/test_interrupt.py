@@ -35,6 +35,7 @@ def wait_for(process: subprocess.Popen[str], folder: Path, pattern: str) -> None
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_an_interrupted_study_goes_on_to_the_same_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -64,6 +64,7 @@ def test_pages_and_pictures_of_it(
     assert "mask must come with dataset" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_reconstruct_and_encode_use_the_masks_of_a_file(place: Path, study: Path) -> None:
     """Of an .npz, of floats that are not a number, and by a flag: all alike."""
     images, known = np.load(place / "images.npy"), np.load(place / "mask.npy")
@@ -83,6 +84,7 @@ def test_reconstruct_and_encode_use_the_masks_of_a_file(place: Path, study: Path
     np.testing.assert_array_equal(made[0], made[2])
 
 
+@pytest.mark.slow
 def test_alpha_of_the_training_is_alpha_of_what_is_reconstructed(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +112,7 @@ def test_alpha_of_the_training_is_alpha_of_what_is_reconstructed(
         np.testing.assert_allclose(np.load(place / f"{name}.npy"), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_pixels_that_no_image_shows_are_warned_of(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,6 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_the_home_folder_is_found_where_the_shell_leaves_it(
     home: Path, models: Path, monkeypatch: pytest.MonkeyPatch
@@ -124,6 +125,7 @@ def test_a_variable_and_a_file_that_name_one(
     assert "AUTODECODER_DATA cannot be ~nosuchuser/x" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the current folder cannot be removed there")
 def test_the_current_folder_is_gone(
     models: Path,

@@ -28,6 +28,7 @@ except autodecoder.ConfigError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variable", "name"),
     [

@@ -71,6 +71,7 @@ def test_of_a_study_without_a_kept_model_the_page_shows_its_best_run(
     assert "  report/index.html" in grid[1].splitlines()
 
 
+@pytest.mark.slow
 def test_a_page_is_written_anew(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = kept / "report" / "index.html"
     before = page.read_text(encoding="utf-8")
@@ -91,6 +92,7 @@ def test_a_model_has_a_page(kept: Path, tmp_path: Path, capsys: pytest.CaptureFi
     load_model(kept / "best")
 
 
+@pytest.mark.slow
 def test_pictures_that_were_lost_are_drawn_anew(
     kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,6 +107,7 @@ def test_pictures_that_were_lost_are_drawn_anew(
     assert "as they lie there" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_without_the_images_of_the_training_pages_say_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -192,6 +195,7 @@ def test_a_published_data_set_is_not_looked_for_where_a_model_says(
     assert asked[0].data_dir is None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
 @pytest.mark.usefixtures("no_pictures")
 def test_ones_own_images_are_opened_again(
@@ -264,6 +268,7 @@ def test_a_page_is_not_written_through_a_link(
     assert (tmp_path / "other" / "index.html").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["_\x1b[31m\x07\ud800\u202e", "$\\frac$" * 100_000])
 def test_a_page_of_a_model_with_odd_names(
     kept: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
@@ -289,6 +294,7 @@ def test_images_of_another_shape_are_not_shown(
     assert "images of another shape" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems know no such names")
 def test_images_in_a_folder_whose_name_is_no_utf_8(

@@ -44,6 +44,7 @@ any_encoding = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @any_encoding
 @pytest.mark.usefixtures("no_pictures")
 def test_a_study_runs_on_any_terminal(
@@ -59,6 +60,7 @@ def test_a_study_runs_on_any_terminal(
     assert load_study(tmp_path / "study").best_trial is not None
 
 
+@pytest.mark.slow
 @any_encoding
 def test_every_command_ends_well_on_any_terminal(
     encoding: str, models: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

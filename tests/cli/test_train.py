@@ -123,6 +123,7 @@ def test_the_folder_holds_what_is_promised(grid: tuple[Path, str]) -> None:
     assert not list(folder.rglob("checkpoint-*"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_one_learning_rate_equals_its_cell_of_the_grid(
     grid: tuple[Path, str], tmp_path: Path
@@ -147,6 +148,7 @@ def test_the_same_command_again_runs_nothing_again(
     assert table(capsys.readouterr().out) == table(out)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_other_settings_join_the_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tune = ("--tune=latent_lr=0.001,0.1", "--tune", "activation=leaky_relu")
@@ -163,6 +165,7 @@ def test_other_settings_join_the_search(tmp_path: Path, capsys: pytest.CaptureFi
     assert trials[0].score < trials[1].score
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_samplers_draw_from_ranges(
@@ -216,6 +219,7 @@ def test_ten_failures_in_a_row_end_the_search(
 # Seeds, folders, and the same command again
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_the_seed_drawn_is_recorded_and_repeats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -15,6 +15,7 @@ def _alone(no_pictures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_search_ends_with_the_command_that_trains_at_its_best(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tests.compilation import compiled_quickly
 
 from autodecoder.config import DecoderConfig, RunConfig, WatchConfig, fit_config
 from autodecoder.core.epoch import LearningRates
@@ -78,8 +77,7 @@ def populate(
     steps = np.repeat(np.asarray(learning_rates, np.float32), n_executions)
     # Two copies: a population is consumed when it is moved on, its rates with it.
     both = LearningRates(jnp.array(steps), jnp.array(steps))
-    with compiled_quickly():
-        return init_population(KEY, executions, both, digits(), None, config)
+    return init_population(KEY, executions, both, digits(), None, config)
 
 
 def move_all(

@@ -202,6 +202,7 @@ COLOURED = run_config(
 )
 
 
+@pytest.mark.slow
 def test_the_loss_falls_under_augmentation(colours: Images) -> None:
     history = run(8, COLOURED, images=colours).history
     assert history["loss"][-1] < 0.8 * history["loss"][0]

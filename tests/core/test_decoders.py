@@ -86,6 +86,7 @@ def test_what_every_decoder_promises(arch: Any, shape: tuple[int, int, int], nor
     assert 0 < min(jax.tree.leaves(scales)) < 1
 
 
+@pytest.mark.slow
 @every_kind
 def test_a_gradient_reaches_every_array(arch: Any, shape: tuple[int, int, int], norm: str) -> None:
     decoder = moved(make(arch, shape, norm))
@@ -124,6 +125,7 @@ def test_residual_blocks_start_as_if_they_were_not_there() -> None:
     np.testing.assert_allclose(decode(plain, latents), decode(blocks, latents), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "activation"), [(16, "gelu"), (256, "gelu"), (64, "relu")])
 def test_variance_is_kept_from_the_latents_to_the_image(width: int, activation: str) -> None:
     """Whatever the width; before each activation, and before that of the output."""

@@ -128,6 +128,7 @@ def test_history_holds_every_name_with_blanks_for_what_is_to_come() -> None:
         assert np.isfinite(values).tolist() == [True] * done + [False] * (2 - done) + [False] * 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
 def test_a_schedule_that_falls_ends_at_rest(schedule: str) -> None:
     falling = replace(CONFIG, fit=replace(CONFIG.fit, schedule=schedule))
@@ -151,6 +152,7 @@ def test_dropout_draws_anew_and_repeats_by_key() -> None:
     assert with_dropout["loss"][1] > run(2, CONFIG).history["loss"][1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scaler", ["standard", "zero_one", "identity"])
 def test_every_scaling_learns(scaler: str) -> None:
     history = run(8, replace(CONFIG, scaler=scaler)).history
@@ -228,6 +230,7 @@ def test_wide_layers_take_smaller_steps() -> None:
     assert shares == [1, 0.5, 0.5]
 
 
+@pytest.mark.slow
 def test_a_long_gradient_is_scaled_to_the_norm() -> None:
     """What Adam has seen after one step tells the gradient that it was given."""
 

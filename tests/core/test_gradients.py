@@ -5,6 +5,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from tests.compilation import compiled_quickly
 from tests.core.builders import KEY, digits, rates, run, run_config, start
 
@@ -82,6 +83,7 @@ def test_gradient_norms_are_means_over_the_steps() -> None:
     assert min(expected[2:]) > 0
 
 
+@pytest.mark.slow
 def test_tracking_gradients_leaves_the_course_as_it_is() -> None:
     with compiled_quickly(False):
         plain, tracked = run(7, PLAIN), run(7, TRACKING)

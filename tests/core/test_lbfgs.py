@@ -23,7 +23,14 @@ def go_on(problem: Problem, search: LimitedSearch, until: Any) -> LimitedSearch:
     return jax.jit(advance_lbfgs)(problem, search, until, TOLERANCE)
 
 
-@pytest.mark.parametrize(("dims", "prior"), [(1, 0.0), (5, 0.0), (20, 1e-3)])
+@pytest.mark.parametrize(
+    ("dims", "prior"),
+    [
+        pytest.param(1, 0.0, marks=pytest.mark.slow),
+        (5, 0.0),
+        pytest.param(20, 1e-3, marks=pytest.mark.slow),
+    ],
+)
 def test_minima_are_those_of_scipy(dims: int, prior: float) -> None:
     problem = make_problem(dims, prior=prior)
     start = 0.1 * jax.random.normal(jax.random.key(3), (N, dims))

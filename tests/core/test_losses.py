@@ -73,6 +73,7 @@ def test_pyramids_tell_a_shift_of_the_whole_from_an_edge() -> None:
     assert reconstruction_loss(edges, black, LAPLACIAN) > 0.29
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", [Criterion(), BCE, LAPLACIAN])
 def test_an_expansion_has_the_slope_of_the_loss(criterion: Criterion) -> None:
     keys = jax.random.split(jax.random.key(0), 4)

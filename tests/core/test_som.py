@@ -45,6 +45,7 @@ def _node(nodes: np.ndarray, places: np.ndarray) -> np.ndarray:
     return np.sum((places[:, None] - nodes) ** 2, axis=-1).argmin(1)
 
 
+@pytest.mark.slow
 def test_the_classes_of_digits_clump() -> None:
     data = load_dataset("digits")
     images, labels = data.train.flat, np.asarray(data.train.labels)

@@ -65,6 +65,7 @@ def test_one_image_with_a_mask_is_compared_where_it_is_seen(decoder: Decoder) ->
     np.testing.assert_array_equal(nearest(known, target, mask, 1)[0, 0], CANDIDATES[7])
 
 
+@pytest.mark.slow
 def test_all_kinds_of_starts_stand_side_by_side(decoder: Decoder) -> None:
     config = InferConfig(starts=("zeros", "random", "grid", "learned", "nearest"), n_starts=2)
     starts = prepare_starts(decoder, CANDIDATES, jax.random.key(4), config)

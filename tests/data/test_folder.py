@@ -77,6 +77,8 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
         (("training_set", "test_set"), "test_set"),
         (("train2017", "val2017"), "val2017"),
         (("TRAIN", "TEST", "DEV"), "DEV"),
+        (("seg_train", "seg_test"), "seg_test"),
+        (("images-train", "images-val", "images-test"), "images-val"),
     ],
 )
 def test_a_published_split(tmp_path: Path, parts: tuple[str, ...], used: str) -> None:
@@ -90,7 +92,14 @@ def test_a_published_split(tmp_path: Path, parts: tuple[str, ...], used: str) ->
 
 
 @pytest.mark.parametrize(
-    "names", [("train", "bus"), ("test", "val"), ("train", "test", "bus"), ("evaluate", "set")]
+    "names",
+    [
+        ("train", "bus"),
+        ("test", "val"),
+        ("train", "test", "bus"),
+        ("evaluate", "set"),
+        ("a_1", "a_2"),
+    ],
 )
 def test_classes_that_are_named_like_parts(
     tmp_path: Path, names: tuple[str, ...], caplog: pytest.LogCaptureFixture

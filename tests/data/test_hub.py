@@ -126,6 +126,8 @@ def test_what_save_to_disk_wrote(hub: Any, tmp_path: Path, name: str) -> None:
     assert data.name == name
     assert (len(data.train), len(data.val)) == (10, 2)
     assert data.class_names == ("even", "odd")
+    with pytest.raises(DataError, match=rf"must be hf:\S*{name}: .* has neither"):
+        load_dataset(f"hf:{tmp_path / name}:some")
     hub.DatasetDict(Train=rows, Test=rows.select(range(4))).save_to_disk(tmp_path / "both")
     data = load_dataset(f"hf:{tmp_path / 'both'}")
     assert (len(data.train), len(data.val)) == (12, 4)
@@ -211,6 +213,8 @@ def test_configuration_and_revision_are_handed_on(monkeypatch: pytest.MonkeyPatc
             raise OSError("no network")
 
     monkeypatch.setitem(sys.modules, "datasets", Library())
+    with pytest.raises(DataError, match=rf"is a file; hf:\S*{Path(__file__).parent.name} loads"):
+        load_dataset(f"hf:{__file__}")
     for place, asked in (
         ("mnist", ("mnist", None, None)),
         ("org/some:plain_text", ("org/some", "plain_text", None)),

@@ -105,9 +105,9 @@ def test_groups_may_have_any_names(tmp_path: Path) -> None:
         ("name,part,group\n" + PARTS.replace("\n", ",x\n"), "one part, but has x in both"),
         (GROUPS.replace("y", "x").replace("z", "x"), "must have two groups at least"),
         (GROUPS.replace(",y", ","), "line 2 must have a group, got none"),
-        (PARTS.encode("latin-1"), "cannot read .*no table in UTF-8"),
-        (b"\xff\xfe\x00", "cannot read .*no table in UTF-8"),
-        (b"\x00\xd8" * 9, "cannot read .*no table in UTF-8"),
+        (PARTS.encode("latin-1"), r"not encoded in UTF-8 \(line 4 is not\); save it in UTF-8"),
+        (PARTS.encode("utf-16-le"), "is encoded in UTF-16; save it in UTF-8"),
+        (b"\xff\xfe\x00", "cannot read .*no table of text"),
     ],
 )
 def test_mistakes_are_told(tmp_path: Path, content: str | bytes, message: str) -> None:

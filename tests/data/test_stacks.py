@@ -285,6 +285,7 @@ def test_what_is_not_understood_is_told(tmp_path: Path, caplog: pytest.LogCaptur
     [
         (np.arange(20) % 3)[:, None],
         (np.arange(20) % 3).astype(float),
+        (np.arange(20) % 3).astype(np.float16),
         np.eye(3)[np.arange(20) % 3],
         np.array([b"0", b"1", b"2"])[np.arange(20) % 3],
         (np.arange(20) % 3)[None].astype(np.uint8),

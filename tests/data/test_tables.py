@@ -23,6 +23,9 @@ from autodecoder.errors import DataError
         ("a,b\n,2\n3,\n", ["a", "b"], [[np.nan, 2], [3, np.nan]]),
         ("\n\na,b\n\n1,2\n", ["a", "b"], [[1, 2]]),
         ("a\n1,5\n2\n", ["a"], [[1.5], [2]]),
+        ("# made by me\n# a,b\n#3,4\n1,2\n# end, so\n", ["a", "b"], [[1, 2]]),
+        ("# made by me\n1 2\n", [], [[1, 2]]),
+        ("# once\n1\n#2\n3\n", [], [[1], [3]]),
     ],
 )
 @pytest.mark.parametrize("mark", ["utf-8", "utf-8-sig"])
@@ -39,6 +42,7 @@ def test_what_stands_between_numbers(
     ("content", "message"),
     [
         (b"a,b\n1,2\n\n1\n", r"some\.csv: line 4 must have 2 columns, got 1"),
+        (b"# a,b\n1,2\n\n1\n", r"some\.csv: line 4 must have 2 columns, got 1"),
         (b"a\n1\n1,2\n", r"line 3 must have 1 column, got 2"),
         (b"1,2\n3\n", r"line 2 must have 2 columns, got 1"),
         (b"0.1,0.2\n0.3\n", r"line 2 must have 2 columns, got 1"),

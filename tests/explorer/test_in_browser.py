@@ -489,6 +489,7 @@ def test_nothing_is_wider_than_the_page(explore: Any, width: int) -> None:
     assert image["y"] + image["height"] < map_["y"] + map_["height"]
 
 
+@pytest.mark.slow
 def test_a_server_that_has_gone_is_told(explore: Any) -> None:
     page = explore(make_model(), told="ERR_FAILED")
     page.route("**/draw", lambda route: route.abort())

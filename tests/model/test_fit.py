@@ -72,6 +72,7 @@ def test_it_is_the_fit_of_a_study(digits: Dataset, tmp_path: Path) -> None:
     np.testing.assert_array_equal(model.val_labels, digits.val.labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["floats", "without channels", "flat", "not contiguous"])
 def test_images_of_other_forms_give_the_same_model(form: str, digits: Dataset) -> None:
     images = digits.train.images[:200]

@@ -91,6 +91,7 @@ def test_a_fit_in_two_parts_is_the_whole_fit(
     np.testing.assert_array_equal(model.labels, given["labels"])
 
 
+@pytest.mark.slow
 def test_without_a_schedule_lengths_add_up(given: dict[str, Any]) -> None:
     images = given["images"]
     fits = [fit_config("original", num_epochs=n, batch_size=50) for n in (2, 4)]
@@ -144,6 +145,7 @@ def test_latents_may_be_ones_own(half: Model, given: dict[str, Any]) -> None:
         np.testing.assert_allclose(model.val_latents, val_latents, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_features_go_on_in_their_units() -> None:
     X = np.asarray(load_iris(return_X_y=True)[0]) * [1, 1000, 1e-6, 1]
     fits = [replace(FIT, num_epochs=n) for n in (20, 24)]

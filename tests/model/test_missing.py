@@ -50,6 +50,7 @@ def test_what_no_image_shows_whole_is_reconstructed_whole(
     assert np.isfinite(model.history["val_loss"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", ["not a number", "masked", "a frame", "noise behind a mask"])
 def test_however_pixels_are_missing_the_fit_is_the_same(
     model: Model, images: np.ndarray, known: np.ndarray, held: str
@@ -76,6 +77,7 @@ def test_however_pixels_are_missing_the_fit_is_the_same(
         assert fingerprints[0] == fingerprints[1]
 
 
+@pytest.mark.slow
 def test_a_mask_that_hides_nothing_changes_nothing(images: np.ndarray) -> None:
     fit = fit_config("fast", num_epochs=1, batch_size=50)
     plain = fit_model(images[:100], decoder=DECODER, fit=fit)
@@ -170,6 +172,7 @@ def test_frames_with_missing_values_are_alike(fitted: AutoDecoder) -> None:
         fitted.transform(np.where([[False], [True]], np.nan, floats))
 
 
+@pytest.mark.slow
 def test_pixels_of_a_frame_stay_whole_numbers(images: np.ndarray, known: np.ndarray) -> None:
     frame = pd.DataFrame(images.reshape(N, 64)[:100]).astype("UInt8")
     frame = frame.mask(~known.reshape(N, 64)[:100])
@@ -177,6 +180,7 @@ def test_pixels_of_a_frame_stay_whole_numbers(images: np.ndarray, known: np.ndar
     assert found.inverse_transform(found.transform(frame)).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_feature_that_no_sample_has_decodes_to_0(
     iris: tuple[np.ndarray, np.ndarray], tmp_path: Any
 ) -> None:

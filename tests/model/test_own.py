@@ -92,6 +92,7 @@ def test_its_arrays_are_trained_and_its_constants_are_not(fitted: tuple[Any, Mod
     np.testing.assert_allclose(model.decode(model.latents[:5]), (outputs + 1) / 2, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lm", "lbfgs", "adam"])
 def test_latents_are_inferred_by_every_method(
     method: str, fitted: tuple[Any, Model], images: np.ndarray
@@ -158,6 +159,7 @@ def test_a_key_is_for_training() -> None:
     assert "key" not in inspect.signature(coordinates()).parameters
 
 
+@pytest.mark.slow
 def test_layers_of_equinox_serve() -> None:
     """Their activations are functions among the leaves."""
 

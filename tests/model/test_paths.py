@@ -90,6 +90,7 @@ def test_what_is_no_way_is_told() -> None:
 # The density
 
 
+@pytest.mark.slow
 def test_as_many_components_as_there_are_clusters() -> None:
     clusters = np.concatenate([CLOUD + 30 * k for k in range(4)])
     assert Density(clusters).n_components == 4

@@ -65,6 +65,7 @@ def test_pictures_do_not_depend_on_the_users_settings(tmp_path: Path) -> None:
     plt.close(mine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variables", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
 def test_pictures_do_not_depend_on_the_environment(
     tmp_path: Path, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch

@@ -15,8 +15,7 @@ from autodecoder.core.decoders import init_decoder
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
-from autodecoder.files import read_tensors, write_tensors
-from autodecoder.report import write_pictures, write_study_page
+from autodecoder.report import write_pictures
 from autodecoder.study import Execution, Outcome, Shown, Study, Trial
 from autodecoder.study.checkpoint import save_outcome
 from autodecoder.study.records import execution_folder
@@ -127,6 +126,7 @@ def test_a_study_gets_its_pictures(
         assert_is_a_picture(path)
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_as_svg_too_where_asked_for(tmp_path: Path) -> None:
     dataset, result = noise(), study(tmp_path, n_trials=1)
     asked = replace(result, config=replace(result.config, log=LogConfig(svg=True)))
@@ -214,6 +214,7 @@ def test_pictures_are_written_over_older_ones(tmp_path: Path) -> None:
     assert_is_a_picture(tmp_path / "report" / "loss_curves.png")
 
 
+@pytest.mark.slow
 def test_pictures_of_an_earlier_best_trial_do_not_stay(tmp_path: Path) -> None:
     """Once its latents had two dimensions and the rates were several; now neither."""
     dataset, report = noise(), tmp_path / "report"
@@ -231,20 +232,6 @@ def test_pictures_of_an_earlier_best_trial_do_not_stay(tmp_path: Path) -> None:
     assert {path.stem for path in written} == set(ALWAYS)
     assert write_pictures(replace(after, trials=()), dataset) == []
     assert {path.name for path in report.iterdir()} == others
-
-
-def test_what_an_earlier_version_drew_of_its_run_stays(tmp_path: Path) -> None:
-    dataset, result = noise(), study(tmp_path, n_trials=1)
-    show(result, dataset)
-    drawn = {path.name for path in write_pictures(result, dataset)}
-    best = result.trials[0]
-    path = execution_folder(tmp_path, best.trial_id, 1) / "outcome.safetensors"
-    tensors, about = read_tensors(path)
-    del tensors["shown/val_loss"]
-    write_tensors(path, tensors, about)
-    assert [path.stem for path in write_pictures(result, dataset)] == ["loss_curves"]
-    assert {path.name for path in (tmp_path / "report").iterdir()} == drawn
-    assert "An earlier version" in write_study_page(result).read_text(encoding="utf-8")
 
 
 def test_a_picture_that_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

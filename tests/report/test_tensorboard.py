@@ -372,12 +372,13 @@ def test_reconstructions_stand_below_their_originals(dataset, fitted, run) -> No
         ("train", dataset.train, state.train.values),
         ("validation", dataset.val, state.val.values),
     ):
-        # Two rows of ten, each of originals and reconstructions, of 64 pixels and margins.
+        # Two rows of ten, each of originals and reconstructions, of 64 pixels and gaps of 5.
         pixels = picture(events, f"reconstructions/{tag}")
-        assert pixels.shape == (2 * 2 * 68, 10 * 68, 3)
-        tiles = pixels[..., 0].reshape(2, 2, 68, 10, 68).transpose(0, 3, 1, 2, 4)
-        assert (tiles[..., :2, :] == 255).all()
-        tiles = tiles.reshape(20, 2, 68, 68)[..., 2:66:8, 2:66:8]
+        assert pixels.shape == (2 * (2 * 69 + 5) - 2 * 5, 10 * 69 - 5, 3)
+        padded = np.pad(pixels[..., 0], ((0, 2 * 5), (0, 5)), constant_values=255)
+        columns = padded.reshape(2, 143, 10, 69).swapaxes(1, 2).reshape(20, 143, 69)
+        assert (columns[:, 64:69] == 255).all()
+        tiles = columns[:, :138].reshape(20, 2, 69, 69)[..., :64:8, :64:8]
         first = [np.flatnonzero(images.labels == k)[:2] for k in range(10)]
         shown = np.concatenate([[one[turn] for one in first] for turn in (0, 1)])
         np.testing.assert_array_equal(tiles[:, 0], images.images[shown, ..., 0])
@@ -395,8 +396,8 @@ def test_reconstructions_keep_their_colours(tmp_path) -> None:
     latents = np.random.default_rng(0).normal(size=(7, 2))
     writer.snapshot(run, fresh_snapshot(CONFIG, dataset, latents, latents), last=False)
     pixels = picture(read(tmp_path), "reconstructions/train")
-    assert pixels.shape == (2 * 68, 7 * 68, 3)
-    np.testing.assert_array_equal(pixels[2:66:2, 70:134:2], images.images[1])
+    assert pixels.shape == (2 * 69 - 5, 7 * 69 - 5, 3)
+    np.testing.assert_array_equal(pixels[:64:2, 69:133:2], images.images[1])
 
 
 # Which epochs
@@ -436,7 +437,7 @@ def test_a_diverged_run_is_logged_to_its_end(dataset, fitted, run) -> None:
     events = read(run.folder)
     assert events.Tags()["histograms"] == []
     assert (picture(events, "latent_space/train")[:, :512] == 255).all()
-    reconstructed = picture(events, "reconstructions/train")[68 + 2 : 68 + 66, 2:66]
+    reconstructed = picture(events, "reconstructions/train")[69:133, :64]
     assert (reconstructed == 0).all()
 
 

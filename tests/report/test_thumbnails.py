@@ -14,7 +14,7 @@ from autodecoder.report.images import write_samples
 from autodecoder.report.model_pictures import draw_decoded, draw_fit
 from autodecoder.report.pictures import draw_figure
 from autodecoder.report.sheets import plot_reconstructions
-from autodecoder.report.tensorboard import _mosaic
+from autodecoder.report.tensorboard import _pair
 from autodecoder.report.thumbnails import shrink
 
 SHAPES = [(1, 30_000, 1), (30_000, 1, 1), (200, 300, 3), (8, 8, 33), (1, 1, 1)]
@@ -47,7 +47,7 @@ def test_still_pictures(shape: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_those_of_tensorboard(shape: tuple[int, int, int]) -> None:
     images = noise(10, shape)
-    grid = _mosaic(images, images)
+    grid = _pair(images, images)
     assert grid.size < 2_000_000
 
 

@@ -58,7 +58,7 @@ def write_small_study(folder: Path) -> list[Trial]:
         trial(*begun, number=0, state=UNFINISHED, **{**VALUES, "arch": (4,)}),
     ]
     for each in trials:
-        write_trial(folder, each, {"cell": each.number})
+        write_trial(folder, each)
     return trials
 
 

@@ -181,7 +181,7 @@ def outcome(shown: bool = True) -> Outcome:
     return Outcome(history, "finished", 1.5, pictures if shown else None, "fresh")
 
 
-def test_what_an_earlier_version_kept_to_show_is_known_as_such(tmp_path: Path) -> None:
+def test_an_outcome_counts_without_all_that_is_to_be_shown(tmp_path: Path) -> None:
     save_outcome(tmp_path, outcome())
     path = tmp_path / "outcome.safetensors"
     tensors, about = read_tensors(path)
@@ -191,7 +191,6 @@ def test_what_an_earlier_version_kept_to_show_is_known_as_such(tmp_path: Path) -
     assert found is not None
     assert found.ended
     assert found.shown is None
-    assert found.earlier
 
 
 @pytest.mark.parametrize("shown", [True, False])

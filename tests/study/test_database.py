@@ -1,6 +1,7 @@
 """The storage: PostgreSQL for real, and one sentence where a database cannot be used."""
 
 import contextlib
+import logging
 import os
 import re
 import sqlite3
@@ -37,6 +38,14 @@ def assert_one_sentence(error: StorageError) -> None:
     assert "\n" not in text
     assert "Traceback" not in text
     assert SECRET not in text
+
+
+def test_optuna_logs_as_its_user_says_once_the_storage_is_done_with() -> None:
+    logger = logging.getLogger("optuna")
+    before = logger.level
+    with storage_errors("there"):
+        assert logger.level == logging.WARNING
+    assert logger.level == before != logging.WARNING
 
 
 @pytest.mark.parametrize(

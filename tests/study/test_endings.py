@@ -30,6 +30,7 @@ from autodecoder.study import load_study, run_study
 N_RUNS = 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpoint_every", [1, 5])
 def test_diverging_trials_come_last_and_harm_no_other(
     digits: Dataset,
@@ -96,6 +97,7 @@ def test_after_ten_failures_in_a_row_the_search_is_given_up(
         run_study(config, digits, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_trial_too_large_for_memory_fails_and_the_others_go_on(
     digits: Dataset, tmp_path: Path
 ) -> None:
@@ -114,6 +116,7 @@ def test_a_trial_too_large_for_memory_fails_and_the_others_go_on(
         run_study(replace(config, search=SearchConfig(space)), digits, tmp_path / "huge")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_users_compile")
 def test_runs_that_stop_early_are_left_behind(
     digits: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture

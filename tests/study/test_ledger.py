@@ -39,14 +39,14 @@ def end(ledger: Ledger, folder: Path, claim: Claim, score: float) -> None:
     run = execution(score, status="finished" if complete else "diverged")
     state = COMPLETE if complete else FAILED
     trial = Trial(claim.trial_id, claim.number, claim.values, (run, run), state)
-    write_trial(folder, trial, {"cell": claim.cell})
+    write_trial(folder, trial)
     ledger.finish(trial)
 
 
 def begin(folder: Path, claim: Claim) -> None:
     """Leave what a process leaves that has begun a trial."""
     trial = Trial(claim.trial_id, claim.number, claim.values, (), UNFINISHED)
-    write_trial(folder, trial, {"cell": claim.cell})
+    write_trial(folder, trial)
 
 
 def search_to_its_end(folder: Path, settings: StudyConfig, claims_each: int = 10**6) -> list[dict]:
@@ -290,7 +290,6 @@ def test_a_new_storage_learns_from_the_folder(tmp_path: Path) -> None:
         claims = [claim for _ in range(4) for claim in ledger.claim()]
     (same,) = (claim for claim in claims if claim.trial_id == first[0].trial_id)
     assert same.values == first[0].values
-    assert same.cell == first[0].cell
     assert not {first[1].trial_id, second[0].trial_id} & {claim.trial_id for claim in claims}
     assert len(claims) == 4
     cells = {(c.values["learning_rate"], c.values["latent_dims"]) for c in claims}

@@ -125,6 +125,7 @@ def test_without_locks_one_process_at_a_time_runs_a_study(tmp_path: Path) -> Non
     assert time.monotonic() - start < 10
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_locks")
 def test_without_locks_a_study_goes_on_where_it_was_cut_off(
     digits: Dataset, whole: Study, tmp_path: Path, caplog: pytest.LogCaptureFixture

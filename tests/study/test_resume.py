@@ -156,6 +156,7 @@ def test_killed_ten_times_on_mnist_it_ends_the_same(shared_data: Path, tmp_path:
     assert_finished_files(folder, n_executions=1)
 
 
+@pytest.mark.slow
 def test_processes_share_a_study_and_take_over_from_a_dead_one(
     digits: Dataset, images: Path, tmp_path: Path
 ) -> None:
@@ -181,6 +182,7 @@ def test_processes_share_a_study_and_take_over_from_a_dead_one(
     assert_finished_files(folder, n_executions=1)
 
 
+@pytest.mark.slow
 def test_one_that_waits_takes_over_when_the_other_dies(
     digits: Dataset, images: Path, whole: Study, tmp_path: Path
 ) -> None:
@@ -218,7 +220,7 @@ def test_one_that_waits_ends_with_the_others(digits: Dataset, whole: Study, tmp_
                 for claim in claims:
                     (trial,) = [t for t in whole.trials if t.values == claim.values]
                     trial = replace(trial, trial_id=claim.trial_id, number=claim.number)
-                    write_trial(tmp_path, trial, {"cell": claim.cell})
+                    write_trial(tmp_path, trial)
                     ledger.finish(trial)
 
         stop = {"should_stop": lambda: bool(stages), "report": lambda p: stages.append(p.stage)}
@@ -267,6 +269,7 @@ def test_a_process_that_fails_leaves_the_study_to_the_others(
     assert not (tmp_path / "alone").exists()
 
 
+@pytest.mark.slow
 def test_a_trial_whose_end_the_storage_has_missed_is_not_run_again(
     whole: Study, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

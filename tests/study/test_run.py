@@ -216,6 +216,7 @@ def n_programs(function: Any) -> int:
     return function._cache_size()
 
 
+@pytest.mark.slow
 def test_twelve_runs_of_one_shape_compile_once(
     whole: Study, digits: Dataset, tmp_path: Path
 ) -> None:
@@ -230,6 +231,7 @@ def test_twelve_runs_of_one_shape_compile_once(
         assert [b - a for a, b in zip(before, after, strict=True)] == [expected] * 2
 
 
+@pytest.mark.slow
 def test_each_shape_is_one_group(whole: Study, digits: Dataset, tmp_path: Path) -> None:
     space = {"learning_rate": RATES, "latent_dims": (2, 4)}
     run_study(CONFIG, digits, tmp_path / "two")
@@ -262,6 +264,7 @@ def test_other_names_of_metrics(alias: str, metric: str) -> None:
     assert replace(CONFIG, objective=alias).metric == metric
 
 
+@pytest.mark.slow
 def test_without_optimisations_the_numbers_are_nearly_the_same(
     whole: Study, digits: Dataset, tmp_path: Path
 ) -> None:
@@ -274,6 +277,7 @@ def test_without_optimisations_the_numbers_are_nearly_the_same(
             np.testing.assert_allclose(execution.history[metric], values, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_batch_larger_than_the_data_is_all_of_them(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -294,6 +298,7 @@ def test_a_batch_larger_than_the_data_is_all_of_them(
     assert "batch_size 432 exceeds" in caplog.text
 
 
+@pytest.mark.slow
 def test_fresh_validation_on_the_way_is_noted_and_changes_nothing(
     whole: Study, digits: Dataset, tmp_path: Path
 ) -> None:

@@ -76,6 +76,7 @@ def explore(
     import numpy as np
 
     from autodecoder.cli.console import console, handling
+    from autodecoder.data.decode import quiet_pillow
     from autodecoder.explorer import Explorer, Shelf, create_app, listen, open_server
 
     with contextlib.ExitStack() as stack:
@@ -96,7 +97,7 @@ def explore(
         server = open_server(app, listening)
         stack.pop_all()  # from here on it is the server's
     address = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
-    with contextlib.suppress(KeyboardInterrupt):
+    with quiet_pillow(), contextlib.suppress(KeyboardInterrupt):
         threading.Thread(target=explorer.warm_up, daemon=True).start()
         console.print(f"{address}  (Ctrl-C ends it)", highlight=False)
         if open_:

@@ -1,12 +1,12 @@
 """Flags of the command line, described by the settings that they stand for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter, Token
 
-from autodecoder.config import Setting, format_arch, list_settings
+from autodecoder.config import Setting, format_arch
 from autodecoder.errors import ConfigError
 from autodecoder.paths import user_path
 
@@ -20,22 +20,35 @@ Json = Annotated[
     ),
 ]
 
-SETTINGS = {setting.path: setting for setting in list_settings()}
+#: Groups of flags by their titles, in their order.
+GROUPS = {
+    title: Group(title, sort_key=key)
+    for key, title in enumerate(("Images", "Decoder", "Joint fit", "Search", "Log", "Output"))
+}
 
 
-def flag(group: Group, path: str, **options: Any) -> Parameter:
-    """The flag of a setting; a switch gets its `--no…`, a whole number is no 2.6."""
-    setting = SETTINGS[path]
+def flag(setting: Setting) -> tuple[str, Any, Any]:
+    """Name, type and default of a setting's flag, which is `None` or () where it is not given.
+
+    A switch gets its `--no…`, and a whole number is no 2.6. A flag of several values may be
+    repeated. Values with a notation of their own are text here.
+    """
     assert setting.flag is not None  # settings without one live in a file
-    if isinstance(setting.default, bool):
-        options.setdefault("negative", f"--no{setting.flag}")
-    if type(setting.default) is int or path in _WHOLE:
-        options.setdefault("converter", whole_number)
-    if path in ("data.data_dir", "data.split_by", "data.mask"):
-        options.setdefault("converter", read_path)
-    if setting.default == () or path == "search.space":
+    kind, options = setting.kind, {}
+    if kind is bool:
+        options["negative"] = f"--no{setting.flag}"
+    if kind in _CONVERTERS:
+        options["converter"] = _CONVERTERS[kind]
+    several = kind == tuple[str, ...] or isinstance(setting.default, Mapping)
+    if several:
         options["show_default"] = False
-    return Parameter(group=group, help=f"{setting.meaning}{_default(setting)}", **options)
+    about = Parameter(
+        group=GROUPS[setting.group], help=f"{setting.meaning}{_default(setting)}", **options
+    )
+    if several:
+        return setting.flag, Annotated[tuple[str, ...], about], ()
+    held = kind if kind in (bool, int, float, Path) else str
+    return setting.flag, Annotated[held | None, about], None
 
 
 def read_path(_type: object, tokens: Sequence[Token]) -> Path:
@@ -73,15 +86,10 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-#: Whole numbers whose default says nothing of their kind.
-_WHOLE = ("search.max_trials",)
-#: Their meaning tells what happens without them.
-_SILENT = ("search.space", "seed")
-
-
 def _default(setting: Setting) -> str:
     default = setting.default
-    if setting.path in _SILENT or default is None or default == ():
+    drawn = setting.path == "seed"  # by the command line, where it is not given
+    if drawn or default is None or default == () or isinstance(default, Mapping):
         return ""
     if isinstance(default, tuple):
         default = format_arch(default)
@@ -98,3 +106,6 @@ def whole_number(_type: object, tokens: Sequence[Token]) -> int:
     except ValueError:
         name = (token.keyword or "").lstrip("-")
         raise ConfigError(f"{name} must be a whole number, got {token.value!r}.") from None
+
+
+_CONVERTERS = {int: whole_number, Path: read_path}

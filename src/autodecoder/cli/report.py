@@ -57,7 +57,8 @@ def report(
     with aside(json_):
         if out is None:
             refuse_link(folder, "report")
-        if (folder / "decoder.safetensors").is_file():
+        arrays = ("decoder.safetensors", "latents.safetensors")
+        if any((folder / name).exists() for name in arrays):
             target = folder / "report" / "index.html" if out is None else out
             path = _of_model(folder, target, umap, named)
         else:

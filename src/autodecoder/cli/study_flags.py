@@ -6,21 +6,23 @@ import os
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
-from autodecoder.cli.flags import SETTINGS, flag, merge, nest, path_flag
+from autodecoder.cli.flags import GROUPS, flag, merge, nest, path_flag
 from autodecoder.config import (
     FREE_SETTINGS,
     LEARNING_RATE_GRID,
     RECIPES,
     SCHEMA,
+    DataConfig,
     StudyConfig,
     format_arch,
     kept_settings,
+    list_settings,
     parse_tune,
     read_toml,
     split_hub,
@@ -28,85 +30,32 @@ from autodecoder.config import (
     study_config,
     to_dict,
 )
+from autodecoder.config.setting import own_settings
 from autodecoder.errors import ConfigError
 from autodecoder.paths import user_path
 from autodecoder.text import count
 
-_DATA = Group("Images", sort_key=1)
-_DECODER = Group("Decoder", sort_key=2)
-_FIT = Group("Joint fit", sort_key=3)
-SEARCH = Group("Search", sort_key=4)
-_LOG = Group("Log", sort_key=5)
-OUTPUT = Group("Output", sort_key=6)
+SEARCH, OUTPUT = GROUPS["Search"], GROUPS["Output"]
 GRID = ", ".join(f"{rate:g}" for rate in LEARNING_RATE_GRID)
 #: More runs than this are not begun without --yes.
 _MANY_RUNS = 1000
 
+_SETTINGS = [setting for setting in list_settings() if setting.flag is not None]
+_BY_RECIPE = ", ".join(setting.path.rpartition(".")[2] for setting in _SETTINGS if setting.recipe)
 
-@Parameter(name="*")
+
 @dataclass(frozen=True, kw_only=True)
-class StudyFlags:
-    """All of them but for the learning rate's; `None` and () are not given."""
+class _OtherFlags:
+    """Flags that stand for no setting."""
 
-    dataset: Annotated[str | None, flag(_DATA, "data.dataset")] = None
-    data_dir: Annotated[Path | None, flag(_DATA, "data.data_dir")] = None
-    examples_frac: Annotated[float | None, flag(_DATA, "data.examples_frac")] = None
-    image_size: Annotated[str | None, flag(_DATA, "data.image_size")] = None
-    colour: Annotated[str | None, flag(_DATA, "data.colour")] = None
-    range: Annotated[str | None, flag(_DATA, "data.pixel_range")] = None
-    val_fraction: Annotated[float | None, flag(_DATA, "data.val_fraction")] = None
-    split_by: Annotated[Path | None, flag(_DATA, "data.split_by")] = None
-    mask: Annotated[Path | None, flag(_DATA, "data.mask")] = None
-    alpha: Annotated[str | None, flag(_DATA, "data.alpha")] = None
-    strict: Annotated[bool | None, flag(_DATA, "data.strict")] = None
-    scaler: Annotated[str | None, flag(_DATA, "data.scaler")] = None
-    augmentation: Annotated[tuple[str, ...], flag(_DATA, "augment.enabled")] = ()
-    arch: Annotated[str | None, flag(_DECODER, "decoder.arch")] = None
-    latent_dims: Annotated[int | None, flag(_DECODER, "decoder.latent_dims")] = None
-    activation: Annotated[str | None, flag(_DECODER, "decoder.activation")] = None
-    batch_norm: Annotated[bool | None, flag(_DECODER, "decoder.batch_norm")] = None
-    norm: Annotated[str | None, flag(_DECODER, "decoder.norm")] = None
-    use_bias: Annotated[bool | None, flag(_DECODER, "decoder.use_bias")] = None
-    dropout_rate: Annotated[float | None, flag(_DECODER, "decoder.dropout_rate")] = None
-    num_epochs: Annotated[int | None, flag(_FIT, "fit.num_epochs")] = None
-    batch_size: Annotated[int | None, flag(_FIT, "fit.batch_size")] = None
     recipe: Annotated[
         str | None,
         Parameter(
-            group=_FIT,
-            help=f"Named values of the settings from latent_start to shards, and of batch_norm: "
-            f"one of {', '.join(RECIPES)}. A setting given by itself wins. [default: fast]",
+            group=GROUPS["Joint fit"],
+            help=f"Named values of {_BY_RECIPE}: one of {', '.join(RECIPES)}. A setting given by "
+            "itself wins. [default: fast]",
         ),
     ] = None
-    latent_start: Annotated[str | None, flag(_FIT, "fit.latent_start")] = None
-    latent_spread: Annotated[float | None, flag(_FIT, "fit.latent_spread")] = None
-    bias_spread: Annotated[float | None, flag(_FIT, "fit.bias_spread")] = None
-    latent_lr: Annotated[float | None, flag(_FIT, "fit.latent_learning_rate")] = None
-    schedule: Annotated[str | None, flag(_FIT, "fit.schedule")] = None
-    warmup_steps: Annotated[int | None, flag(_FIT, "fit.warmup_steps")] = None
-    base_width: Annotated[int | None, flag(_FIT, "fit.base_width")] = None
-    clip_norm: Annotated[float | None, flag(_FIT, "fit.clip_norm")] = None
-    nesterov: Annotated[bool | None, flag(_FIT, "fit.nesterov")] = None
-    drop_last: Annotated[bool | None, flag(_FIT, "fit.drop_last")] = None
-    shards: Annotated[int | None, flag(_FIT, "fit.shards")] = None
-    loss: Annotated[str | None, flag(_FIT, "fit.loss")] = None
-    use_early_stopping: Annotated[bool | None, flag(_FIT, "early_stopping.enabled")] = None
-    use_xla: Annotated[bool | None, flag(_FIT, "use_xla")] = None
-    objective: Annotated[str | None, flag(SEARCH, "objective")] = None
-    executions_per_trial: Annotated[int | None, flag(SEARCH, "executions_per_trial")] = None
-    tune: Annotated[tuple[str, ...], flag(SEARCH, "search.space")] = ()
-    sampler: Annotated[str | None, flag(SEARCH, "search.sampler")] = None
-    max_trials: Annotated[int | None, flag(SEARCH, "search.max_trials")] = None
-    runs_at_once: Annotated[int | None, flag(SEARCH, "search.runs_at_once")] = None
-    seed: Annotated[int | None, flag(SEARCH, "seed")] = None
-    tensorboard: Annotated[bool | None, flag(_LOG, "log.tensorboard")] = None
-    tracker: Annotated[tuple[str, ...], flag(_LOG, "log.trackers")] = ()
-    histogram_freq: Annotated[int | None, flag(_LOG, "log.histogram_freq")] = None
-    visualize_freq: Annotated[int | None, flag(_LOG, "log.visualize_freq")] = None
-    fresh_every: Annotated[int | None, flag(_LOG, "infer.fresh_every")] = None
-    checkpoint_every: Annotated[int | None, flag(_LOG, "log.checkpoint_every")] = None
-    svg: Annotated[bool | None, flag(_LOG, "log.svg")] = None
-    save_best_model: Annotated[bool | None, flag(_LOG, "log.save_best_model")] = None
     config: Annotated[
         Path | None,
         path_flag(group=OUTPUT, help="TOML file of settings, which flags win over."),
@@ -155,12 +104,15 @@ class StudyFlags:
     ] = False
 
 
-#: Settings by path, with the flag that each has here; what is searched is put together otherwise.
-_PATHS = {
-    setting.path: setting.flag
-    for setting in SETTINGS.values()
-    if setting.flag is not None and setting.path != "search.space"
-}
+_ALL_FLAGS: Any = make_dataclass(
+    "_ALL_FLAGS", map(flag, _SETTINGS), bases=(_OtherFlags,), frozen=True, kw_only=True
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class StudyFlags(_ALL_FLAGS):
+    """All flags but `--lr`; `None` and () are not given."""
 
 
 class Asked(NamedTuple):
@@ -181,12 +133,9 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
     ConfigError
         If a value breaks its rule, or two of them go ill together.
     """
-    given = nest(
-        {
-            **{path: getattr(flags, name) for path, name in _PATHS.items()},
-            "recipe": flags.recipe,
-        }
-    )
+    values = {setting.path: getattr(flags, str(setting.flag)) for setting in _SETTINGS}
+    # What is searched is put together below.
+    given = nest({**values, "search.space": None, "recipe": flags.recipe})
     settings = merge({} if flags.config is None else read_toml(flags.config), given)
     if flags.out is not None and not flags.reset_training:
         settings = merge(_kept(flags.out), settings)
@@ -200,10 +149,10 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
     settings = merge(settings, nest({"search.space": space}))
     study = study_config(settings)
     study = replace(study, data=replace(study.data, dataset=_absolute(study.data.dataset)))
-    for name in ("split_by", "mask"):
+    for name, setting in own_settings(DataConfig).items():
         path = getattr(study.data, name)
-        if path is not None:
-            whole = Path(os.path.abspath(user_path(path, name)))  # noqa: PTH100 (as below)
+        if setting.kind is Path and not setting.free and path is not None:
+            whole = Path(os.path.abspath(path))  # noqa: PTH100 (as below)
             study = replace(study, data=replace(study.data, **{name: whole}))
     folder = flags.out or Path("runs") / _name(study, "seed" in settings)
     if "seed" not in settings:

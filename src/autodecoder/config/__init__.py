@@ -19,7 +19,6 @@ from autodecoder.config.earlier import SCHEMA, complete_settings, kept_settings
 from autodecoder.config.fit import (
     LATENT_STARTS,
     LOSSES,
-    RECIPE_BATCH_NORM,
     RECIPES,
     SCHEDULES,
     FitConfig,
@@ -44,7 +43,6 @@ from autodecoder.config.parts import (
 )
 from autodecoder.config.plain import (
     FREE_SETTINGS,
-    Setting,
     differences,
     list_settings,
     read_toml,
@@ -64,6 +62,7 @@ from autodecoder.config.search import (
     parse_tune,
     read_value,
 )
+from autodecoder.config.setting import Setting, recipe_values
 from autodecoder.config.sources import DATASETS, OWN_SOURCES, split_hub, split_source
 from autodecoder.config.study import (
     METRIC_ALIASES,
@@ -93,7 +92,6 @@ __all__ = [
     "OWN",
     "OWN_SOURCES",
     "RECIPES",
-    "RECIPE_BATCH_NORM",
     "SAMPLERS",
     "SCALERS",
     "SCHEDULES",
@@ -135,6 +133,7 @@ __all__ = [
     "read_arch",
     "read_toml",
     "read_value",
+    "recipe_values",
     "split_hub",
     "split_source",
     "study_config",

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 from autodecoder.config.rules import as_plain, check_choice, check_positive_int
@@ -96,6 +97,24 @@ def read_arch(arch: Any) -> tuple[int, ...] | Arch:
     if isinstance(arch, Arch):
         return arch
     return parse_arch(arch) if isinstance(arch, str) else _check_widths(arch)
+
+
+def read_plain_arch(value: Any) -> tuple[int, ...] | Arch:
+    """An architecture as a file, a flag or a search holds it: text, whole numbers, or as it is.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
+    if isinstance(value, Arch):
+        return value
+    try:
+        return parse_arch(value) if isinstance(value, str) else tuple(map(index, value))
+    except TypeError:
+        raise ConfigError(
+            f"each value of arch must be layer widths like 500-500, got {told(value)}."
+        ) from None
 
 
 def format_arch(arch: tuple[int, ...] | Arch | str) -> str:

@@ -10,56 +10,18 @@ from autodecoder.config.rules import (
     check_choice,
     check_count,
     check_learning_rate,
-    check_number,
-    check_positive_int,
-    check_switch,
-    setting,
-    take_plain,
+    number,
+    one_of,
+    positive_up_to,
 )
+from autodecoder.config.setting import Settings, recipe_values, setting
 from autodecoder.errors import ConfigError
 
 LATENT_STARTS = ("zeros", "normal", "pca", "som", "auto")
 SCHEDULES = ("constant", "cosine", "linear")
 LOSSES = ("mse", "bce", "laplacian")
 
-#: A recipe is a named set of values of `FitConfig`, and of what follows.
-RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "fast": MappingProxyType(
-            {
-                "latent_start": "auto",
-                "latent_spread": None,
-                "bias_spread": 0.5,
-                "latent_learning_rate": 0.05,
-                "schedule": "linear",
-                "warmup_steps": 500,
-                "base_width": 500,
-                "clip_norm": 0.3,
-                "nesterov": True,
-                "drop_last": True,
-                "shards": 64,
-            }
-        ),
-        "original": MappingProxyType(
-            {
-                "latent_start": "zeros",
-                "latent_spread": 1.0,
-                "bias_spread": 0.0,
-                "latent_learning_rate": None,
-                "schedule": "constant",
-                "warmup_steps": 0,
-                "base_width": None,
-                "clip_norm": None,
-                "nesterov": False,
-                "drop_last": True,
-                "shards": 1,
-            }
-        ),
-    }
-)
-#: What a recipe names outside of the joint fit: whether the decoder has batch normalisation, whose
-#: noise costs `fast` a tenth of its error; and see `learning_rate_for`.
-RECIPE_BATCH_NORM: Mapping[str, bool] = MappingProxyType({"fast": False, "original": True})
+#: Recipes, with the learning rate of each, see `learning_rate_for`.
 _LEARNING_RATES: Mapping[str, float] = MappingProxyType({"fast": 5e-3, "original": 1e-3})
 #: Of recipe `fast` for the kinds of decoders that bear more (docs/recipes.md).
 _LEARNING_RATES_OF_KINDS: Mapping[str, float] = MappingProxyType({"conv": 1e-2, "resconv": 1e-2})
@@ -71,112 +33,113 @@ _AUTO_MAP_DIMS = 2
 _MAP_SPREAD = 10.0
 _PCA_SPREAD = 3.0
 _WIDEST = 1e6
+_above_zero = number(lambda v: 0 < v <= _WIDEST, f"must be above 0 and at most {_WIDEST:g}")
 
 
 @dataclass(frozen=True)
-class FitConfig:
+class FitConfig(Settings):
     """The joint fit of decoder and latents, without the values that a search varies freely."""
 
     num_epochs: int = setting(
-        300, "Passes over the training images.", flag="num_epochs", original="epochs"
+        300, "Passes over the training images.", original="epochs", check=positive_up_to(1_000_000)
     )
-    batch_size: int = setting(128, "Images a step.", flag="batch_size", original="batch size")
+    batch_size: int = setting(128, "Images a step.", original="batch size", tunable=True)
     latent_start: str = setting(
         "auto",
         "Start of the latents: zeros; normal, draws of standard deviation 0.1; pca, principal "
         "component scores of the images; som, places on a self-organising map of them, of up to 3 "
         "dimensions; auto, som up to 2 dimensions and else pca.",
-        flag="latent_start",
+        check=one_of(LATENT_STARTS),
+        recipe={"original": "zeros"},
+        tunable=True,
     )
     latent_spread: float | None = setting(
         None,
         "Root mean square of the latents that start by pca, by default 3, or som, 10.",
-        flag="latent_spread",
+        check=_above_zero,
+        recipe={"original": 1.0},
+        tunable=True,
+        since=(3, 1.0),
     )
     bias_spread: float = setting(
         0.5,
         "Hidden biases start uniform between plus and minus this, over the root of the layer's "
         "inputs; 0: at zero.",
-        flag="bias_spread",
+        check=number(lambda v: 0 <= v <= _WIDEST, f"must lie between 0 and {_WIDEST:g}"),
+        recipe={"original": 0.0},
+        tunable=True,
+        since=(3, 0.0),
     )
     latent_learning_rate: float | None = setting(
-        0.05, "Step size of the latents, if not that of the decoder.", flag="latent_lr"
+        0.05,
+        "Step size of the latents, if not that of the decoder.",
+        flag="latent_lr",
+        check=check_learning_rate,
+        recipe={"original": None},
+        tunable=True,
+        traced=True,
     )
     schedule: str = setting(
         "linear",
         "Course of the step sizes: constant; cosine or linear, falling to 0 over the fit.",
-        flag="schedule",
+        check=one_of(SCHEDULES),
+        recipe={"original": "constant"},
+        tunable=True,
     )
     warmup_steps: int = setting(
         500,
         "Steps over which the step sizes rise to their full values; at most a fifth of the fit.",
-        flag="warmup_steps",
+        check=check_count,
+        recipe={"original": 0},
+        tunable=True,
+        since=(3, 0),
     )
     base_width: int | None = setting(
         500,
         "Inputs up to which a layer of the decoder takes the full step; that of a layer with more "
         "is smaller in proportion.",
-        flag="base_width",
+        recipe={"original": None},
+        tunable=True,
+        since=(3, None),
     )
     clip_norm: float | None = setting(
         0.3,
         "Largest L2 norm of the decoder's gradient, all layers together; one that is longer is "
         "scaled down to it.",
-        flag="clip_norm",
+        check=_above_zero,
+        recipe={"original": None},
+        tunable=True,
+        since=(3, None),
     )
-    nesterov: bool = setting(True, "Nesterov's momentum in the decoder's Adam.", flag="nesterov")
+    nesterov: bool = setting(
+        True,
+        "Nesterov's momentum in the decoder's Adam.",
+        recipe={"original": False},
+        tunable=True,
+        since=(3, False),
+    )
     drop_last: bool = setting(
         True,
         "Leave out the images of an epoch that do not fill a batch (others in each epoch).",
-        flag="drop_last",
+        recipe={"original": True},
+        tunable=True,
     )
     shards: int = setting(
         64,
         "Equal parts of the images, as they are stored, of which each batch takes equally many; as "
         "many as divide the batch. 1: any images in any batch.",
-        flag="shards",
+        recipe={"original": 1},
+        tunable=True,
+        since=(5, 1),
     )
     loss: str = setting(
         "mse",
         "Reconstruction loss, of the fit and of latent inference: mse, the mean squared error; "
         "bce, the binary cross entropy, for the scaler zero_one; laplacian, the L1 distance of "
         "Laplacian pyramids, which keeps edges.",
-        flag="loss",
+        check=one_of(LOSSES),
+        since=(4, "mse"),
     )
-
-    def __post_init__(self) -> None:
-        take_plain(self)
-        check_positive_int("num_epochs", self.num_epochs, most=1_000_000)
-        check_positive_int("batch_size", self.batch_size)
-        check_choice("latent_start", self.latent_start, LATENT_STARTS)
-        check_choice("schedule", self.schedule, SCHEDULES)
-        if self.latent_spread is not None:
-            check_number("latent_spread", self.latent_spread)
-            if not 0 < self.latent_spread <= _WIDEST:
-                raise ConfigError(
-                    f"latent_spread must be above 0 and at most {_WIDEST:g}, "
-                    f"got {self.latent_spread}."
-                )
-        check_number("bias_spread", self.bias_spread)
-        if not 0 <= self.bias_spread <= _WIDEST:
-            raise ConfigError(
-                f"bias_spread must lie between 0 and {_WIDEST:g}, got {self.bias_spread}."
-            )
-        check_count("warmup_steps", self.warmup_steps)
-        if self.base_width is not None:
-            check_positive_int("base_width", self.base_width)
-        if self.clip_norm is not None:
-            check_number("clip_norm", self.clip_norm)
-            if not 0 < self.clip_norm <= _WIDEST:
-                raise ConfigError(
-                    f"clip_norm must be above 0 and at most {_WIDEST:g}, got {self.clip_norm}."
-                )
-        check_switch("nesterov", self.nesterov)
-        check_switch("drop_last", self.drop_last)
-        check_positive_int("shards", self.shards)
-        check_choice("loss", self.loss, LOSSES)
-        if self.latent_learning_rate is not None:
-            check_learning_rate("latent_learning_rate", self.latent_learning_rate)
 
     def start_for(self, latent_dims: int) -> str:
         """Where latents of a length start: `latent_start`, unless that is `auto`.
@@ -200,6 +163,12 @@ class FitConfig:
         if self.latent_spread is not None:
             return self.latent_spread
         return _MAP_SPREAD if self.start_for(latent_dims) == "som" else _PCA_SPREAD
+
+
+#: What each recipe says of the settings of the fit.
+RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {name: MappingProxyType(recipe_values(FitConfig, name)) for name in _LEARNING_RATES}
+)
 
 
 def check_loss(loss: str, scaler: str) -> None:

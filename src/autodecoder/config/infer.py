@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 
 from autodecoder.config.rules import (
-    check_choice,
-    check_choices,
     check_count,
     check_learning_rate,
-    check_number,
-    check_positive_int,
-    setting,
-    take_plain,
+    not_negative,
+    number,
+    one_of,
+    some_of,
 )
+from autodecoder.config.setting import Settings, setting
 from autodecoder.errors import ConfigError
 
 INFER_METHODS = ("auto", "lm", "lbfgs", "adam")
@@ -30,8 +29,13 @@ _ACCELERATOR_BLOCK_SIZE = 2048
 _STRONGEST_PRIOR = 1e12
 
 
+def _check_prior(name: str, value: float) -> None:
+    not_negative(name, value)
+    number(lambda v: v <= _STRONGEST_PRIOR, f"must be at most {_STRONGEST_PRIOR:g}")(name, value)
+
+
 @dataclass(frozen=True)
-class InferConfig:
+class InferConfig(Settings):
     """Latent inference: how latents of unseen images are found under a frozen decoder."""
 
     method: str = setting(
@@ -39,64 +43,71 @@ class InferConfig:
         "Solver: lm, Levenberg-Marquardt with quasi-Newton updates; lbfgs, limited-memory "
         f"quasi-Newton; adam; auto, lm up to {_LM_DIMS} dimensions, then lbfgs; adam for the loss "
         "laplacian.",
+        flag=None,
+        called="infer.method",
+        check=one_of(INFER_METHODS),
+        since=(3, "adam"),
     )
     starts: tuple[str, ...] = setting(
         ("nearest",),
         "Where the search starts: nearest, at the decoded candidate nearest to the image; grid, "
         "the nearest of a grid of decoded points, for 2 dimensions; learned, a linear regression "
         "from images to latents; zeros; random. Several race, and the best goes on.",
+        flag=None,
+        called="infer.starts",
+        check=some_of(INFER_STARTS),
+        since=(3, ["nearest"]),
     )
-    n_starts: int = setting(1, "How many of each of the nearest, grid and random starts.")
+    n_starts: int = setting(
+        1, "How many of each of the nearest, grid and random starts.", flag=None, since=(3, 1)
+    )
     n_candidates: int | None = setting(
         None,
         "How many training latents are decoded in the search for starts; by default 16,000, or all "
         "where there are fewer, or as many as have 67 million pixels.",
+        flag=None,
     )
     n_steps: int | None = setting(
         None,
         f"Steps at most; by default {_STEPS['lm']} of lm, {_STEPS['lbfgs']} of lbfgs, and "
         f"{_STEPS['adam']} of adam, which takes all of them.",
+        flag=None,
     )
     tolerance: float = setting(
-        1e-5, "An image has converged when a step promises less than this share of its loss."
+        1e-5,
+        "An image has converged when a step promises less than this share of its loss.",
+        flag=None,
+        called="infer.tolerance",
+        check=not_negative,
+        since=(3, 0.0),
     )
     step_size: float = setting(
-        0.2, "First step of Adam's cosine decay, in standard deviations of the candidates."
+        0.2,
+        "First step of Adam's cosine decay, in standard deviations of the candidates.",
+        flag=None,
+        check=check_learning_rate,
     )
     prior: float = setting(
         0.0,
         "Strength of a Gaussian prior on the latents: what is added to the loss, times the mean "
         "squared distance from the candidates' mean in their standard deviations.",
+        flag=None,
+        called="infer.prior",
+        check=_check_prior,
+        since=(3, 0.0),
     )
     fresh_every: int = setting(
         0,
         "Epochs between fresh validations of a run under way; 0: after the last epoch only.",
-        flag="fresh_every",
+        check=check_count,
+        since=(3, 0),
     )
     block_size: int | None = setting(
         None,
         "Images placed at once, be there as many or not: a bound on memory; 1 places single images "
         f"fastest. By default {_BLOCK_SIZE}, on an accelerator {_ACCELERATOR_BLOCK_SIZE:,}.",
+        flag=None,
     )
-
-    def __post_init__(self) -> None:
-        take_plain(self)
-        check_choice("infer.method", self.method, INFER_METHODS)
-        check_choices("infer.starts", self.starts, INFER_STARTS)
-        check_positive_int("n_starts", self.n_starts)
-        for name in ("n_candidates", "n_steps", "block_size"):
-            if getattr(self, name) is not None:
-                check_positive_int(name, getattr(self, name))
-        for name in ("tolerance", "prior"):
-            check_number(f"infer.{name}", getattr(self, name))
-            if getattr(self, name) < 0:
-                raise ConfigError(f"infer.{name} must not be negative, got {getattr(self, name)}.")
-        if self.prior > _STRONGEST_PRIOR:
-            raise ConfigError(
-                f"infer.prior must be at most {_STRONGEST_PRIOR:g}, got {self.prior}."
-            )
-        check_learning_rate("step_size", self.step_size)
-        check_count("fresh_every", self.fresh_every)
 
     def check_dims(self, latent_dims: int) -> None:
         """Check that latents of a length can start where they are told to."""

@@ -27,20 +27,20 @@ def parse_size(value: Any) -> tuple[int, int]:
         parts = re.fullmatch(r"\s*([0-9]{1,9})(?:\s*[x×]\s*([0-9]{1,9}))?\s*", value)
         if parts is not None:
             height, width = int(parts[1]), int(parts[2] or parts[1])
-            return check_size((height, width))
+            return check_size("image_size", (height, width))
     elif isinstance(value, list | tuple):
-        return check_size(tuple(value))
-    return check_size((value, value))
+        return check_size("image_size", tuple(value))
+    return check_size("image_size", (value, value))
 
 
-def check_size(size: Any) -> tuple[int, int]:
+def check_size(name: str, size: Any) -> tuple[int, int]:
     """Refuse what is no height and width of at least 1; returns it otherwise."""
     if not isinstance(size, tuple) or len(size) != 2 or any(type(n) is not int for n in size):
         shown = size[0] if isinstance(size, tuple) and len(set(map(repr, size))) == 1 else size
-        raise ConfigError(f"image_size must be N or HEIGHTxWIDTH, got {told(shown)}.")
+        raise ConfigError(f"{name} must be N or HEIGHTxWIDTH, got {told(shown)}.")
     if not all(1 <= n <= _LONGEST_SIDE for n in size):
         raise ConfigError(
-            f"image_size must lie between 1 and {_LONGEST_SIDE}, got {size[0]}x{size[1]}."
+            f"{name} must lie between 1 and {_LONGEST_SIDE}, got {size[0]}x{size[1]}."
         )
     return size
 
@@ -65,15 +65,15 @@ def parse_range(value: Any) -> tuple[float, float]:
         raise ConfigError(
             f"range must be LOW:HIGH, two numbers, for example 0:4095, got {told(value)}."
         ) from None
-    return check_range((low, high))
+    return check_range("range", (low, high))
 
 
-def check_range(pixel_range: Any) -> tuple[float, float]:
+def check_range(name: str, pixel_range: Any) -> tuple[float, float]:
     """Refuse what is no pair of finite numbers that rise; returns it otherwise."""
     if not isinstance(pixel_range, tuple) or len(pixel_range) != 2:
-        raise ConfigError(f"range must be two numbers, LOW and HIGH, got {told(pixel_range)}.")
+        raise ConfigError(f"{name} must be two numbers, LOW and HIGH, got {told(pixel_range)}.")
     for end in pixel_range:
-        check_number("each end of range", end)
+        check_number(f"each end of {name}", end)
     if not pixel_range[0] < pixel_range[1]:
-        raise ConfigError(f"range must rise, got {pixel_range[0]:g}:{pixel_range[1]:g}.")
+        raise ConfigError(f"{name} must rise, got {pixel_range[0]:g}:{pixel_range[1]:g}.")
     return pixel_range

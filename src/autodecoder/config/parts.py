@@ -3,21 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from autodecoder.config.arch import OWN, Arch, arch_widths, read_arch
-from autodecoder.config.notation import check_range, check_size
+from autodecoder.config.arch import OWN, Arch, arch_widths, read_arch, read_plain_arch
+from autodecoder.config.notation import check_range, check_size, parse_range, parse_size
 from autodecoder.config.rules import (
-    check_choice,
-    check_choices,
     check_count,
-    check_number,
-    check_positive_int,
-    check_switch,
-    setting,
-    take_plain,
+    fraction,
+    not_negative,
+    number,
+    one_of,
+    positive_up_to,
+    some_of,
 )
+from autodecoder.config.setting import Settings, setting
 from autodecoder.config.sources import DATASETS, split_source
 from autodecoder.errors import ConfigError
-from autodecoder.paths import user_path
 
 COLOURS = ("auto", "grey", "rgb")
 ALPHAS = ("white", "mask")
@@ -38,116 +37,102 @@ ACTIVATIONS = (
 )
 AUGMENTATIONS = ("brightness", "contrast", "zoom", "translation")
 TRACKERS = ("gradients",)
+_strength = number(lambda v: 0 < v < 1, "must lie between 0 and 1")
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Settings):
     """Which images, how many of them, and how their pixels are scaled."""
 
     dataset: str = setting(
         "digits",
         f"One of {', '.join(DATASETS)}; or images of your own (docs/datasets.md): folder:PATH of "
         "image files, npz:PATH or npy:PATH of arrays, hf:NAME of a Hugging Face data set.",
-        flag="dataset",
         original="dataset",
+        check=lambda _, dataset: split_source(dataset),
     )
     data_dir: Path | None = setting(
         None,
         "Folder that holds the published files, or whose subfolder of the data set's name does. "
         "Else $AUTODECODER_DATA and the cache are searched, then the files are downloaded.",
-        flag="data_dir",
+        free=True,
     )
     examples_frac: float = setting(
         0.5,
         "Share of the training and of the validation images to use, by class; 0 and 1 both mean "
         "all.",
-        flag="examples_frac",
         original="examples frac",
+        check=number(lambda v: 0 <= v <= 1, "must lie between 0 and 1 (both ends mean all images)"),
     )
     image_size: tuple[int, int] | None = setting(
         None,
         "Size to bring images to, N or HEIGHTxWIDTH: cropped around the centre, then scaled. For "
         "folder: and hf:, whose images must else be of one size.",
-        flag="image_size",
+        check=check_size,
+        read=parse_size,
+        since=(3, None),
     )
     colour: str = setting(
         "auto",
         "Channels of the images of folder: and hf:. One of auto, which is grey if all of them are, "
         "grey and rgb.",
-        flag="colour",
+        check=one_of(COLOURS),
+        since=(3, "auto"),
     )
     pixel_range: tuple[float, float] | None = setting(
         None,
         "Values of black and of white in images of your own, LOW:HIGH, where they are not those of "
         "the type: 0:1 for bytes that are 0 or 1, 0:4095 for 12 bits stored in 16.",
         flag="range",
+        called="range",
+        check=check_range,
+        read=parse_range,
+        since=(3, None),
     )
     val_fraction: float = setting(
         0.2,
         "Share of your own images to hold out for validation, by class, drawn by the seed; where "
         "there are no validation images already. 0 is for none: nothing is validated.",
-        flag="val_fraction",
+        check=fraction,
+        since=(3, 0.2),
     )
     split_by: Path | None = setting(
         None,
         "Table of the names of your own images (paths below the folder, or rows, from 0), with a "
         "column of parts, train or val, or of groups that stay together when val_fraction is held "
         "out (docs/datasets.md).",
-        flag="split_by",
+        since=(3, None),
     )
     mask: Path | None = setting(
         None,
         "Which pixels of the images of npy: and npz: are known: an .npy, or an .npz with an array "
         "mask, of booleans, for every image or one for all. Missing pixels count nowhere "
         "(docs/datasets.md).",
-        flag="mask",
+        since=(4, None),
     )
     alpha: str = setting(
         "white",
         "Transparent pixels of images of your own: white, shown on white; or mask, missing where "
         "they are more transparent than not.",
-        flag="alpha",
+        check=one_of(ALPHAS),
+        since=(4, "white"),
     )
     strict: bool = setting(
         False,
         "Stop at image files that cannot be read, instead of leaving them out with a warning.",
-        flag="strict",
+        free=True,
+        since=(3, False),
     )
     scaler: str = setting(
         "standard",
         "Pixel scaling: standard is [-1, 1] with output tanh, zero_one [0, 1] with sigmoid, "
         "identity 0 to 255 and linear.",
-        flag="scaler",
+        check=one_of(SCALERS),
     )
-
-    def __post_init__(self) -> None:
-        take_plain(self)
-        split_source(self.dataset)
-        if self.data_dir is not None:
-            object.__setattr__(self, "data_dir", user_path(self.data_dir, "data_dir"))
-        if self.image_size is not None:
-            check_size(self.image_size)
-        check_choice("colour", self.colour, COLOURS)
-        if self.pixel_range is not None:
-            check_range(self.pixel_range)
-        check_number("val_fraction", self.val_fraction)
-        if not 0 <= self.val_fraction < 1:
-            raise ConfigError(
-                f"val_fraction must be at least 0 and below 1, got {self.val_fraction}."
-            )
-        check_choice("alpha", self.alpha, ALPHAS)
-        check_switch("strict", self.strict)
-        check_choice("scaler", self.scaler, SCALERS)
-        check_number("examples_frac", self.examples_frac)
-        if not 0 <= self.examples_frac <= 1:
-            raise ConfigError(
-                f"examples_frac must lie between 0 and 1 (both ends mean all images), "
-                f"got {self.examples_frac}."
-            )
 
 
 @dataclass(frozen=True)
-class DecoderConfig:
+class DecoderConfig(Settings):
     """The decoder: its kind, its widths from the latents to the last hidden layer, and the rest."""
 
     arch: tuple[int, ...] | Arch | str = setting(
@@ -155,55 +140,64 @@ class DecoderConfig:
         "Widths of the hidden layers, from latents to image, joined by hyphens; conv:64-32-16 of "
         "convolutions, the channels at each doubling of a grid; resconv:64-32-16 with a residual "
         "block at each; conv:256/64-32-16 with a dense layer before.",
-        flag="arch",
         original="architecture",
+        read=read_plain_arch,
+        tunable=True,
     )
     latent_dims: int = setting(
-        2, "Length of each latent vector.", flag="latent_dims", original="latent dims"
+        2,
+        "Length of each latent vector.",
+        original="latent dims",
+        check=positive_up_to(100_000),
+        tunable=True,
     )
     activation: str = setting(
         "leaky_relu",
         f"One of {', '.join(ACTIVATIONS)}.",
-        flag="activation",
         original="activation",
+        check=one_of(ACTIVATIONS),
+        tunable=True,
     )
     batch_norm: bool = setting(
         False,
         "Batch normalisation of the hidden layers; on by default in recipe original.",
-        flag="batch_norm",
         original="batchnorm",
+        recipe={"original": True},  # its noise costs `fast` a tenth of its error
+        tunable=True,
+        default_since=3,
     )
     norm: str | None = setting(
         None,
         "Normalisation of the hidden layers: none, group (of the channels of each image by itself) "
         "or batch; by default as batch_norm says.",
-        flag="norm",
+        check=one_of(NORMS),
+        tunable=True,
+        since=(3, None),
     )
     norm_groups: int = setting(
-        8, "Groups of channels that group normalisation takes together; must divide each width."
+        8,
+        "Groups of channels that group normalisation takes together; must divide each width.",
+        flag=None,
+        since=(3, 8),
     )
-    use_bias: bool = setting(True, "Biases in dense layers.", flag="use_bias", original="use bias")
+    use_bias: bool = setting(True, "Biases in dense layers.", original="use bias", tunable=True)
     dropout_rate: float = setting(
         0.0,
         "Share of units dropped in training; 0 is none.",
-        flag="dropout_rate",
         original="dropout regularization rate",
+        check=fraction,
+        tunable=True,
     )
 
     def __post_init__(self) -> None:
-        take_plain(self)
+        super().__post_init__()
         object.__setattr__(self, "arch", read_arch(self.arch))
         if self.arch == ():
             raise ConfigError("arch must name at least one hidden layer, for example 500-500.")
-        check_positive_int("latent_dims", self.latent_dims, most=100_000)
-        check_choice("activation", self.activation, ACTIVATIONS)
-        check_switch("batch_norm", self.batch_norm)
         if self.norm is not None:
-            check_choice("norm", self.norm, NORMS)
             if self.batch_norm and self.norm != "batch":
                 raise ConfigError(f"norm must be batch with batch_norm, got {self.norm}.")
             object.__setattr__(self, "batch_norm", self.norm == "batch")
-        check_positive_int("norm_groups", self.norm_groups)
         if self.normalisation == "group":
             for width in arch_widths(self.arch):
                 if width % self.norm_groups:
@@ -211,12 +205,6 @@ class DecoderConfig:
                         f"norm_groups must divide each width of arch, got {self.norm_groups} "
                         f"groups and a width of {width}."
                     )
-        check_switch("use_bias", self.use_bias)
-        check_number("dropout_rate", self.dropout_rate)
-        if not 0 <= self.dropout_rate < 1:
-            raise ConfigError(
-                f"dropout_rate must be at least 0 and below 1, got {self.dropout_rate}."
-            )
 
     def check_drawn(self) -> None:
         """Refuse a decoder of the user's own, which no settings describe.
@@ -239,40 +227,45 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
+class AugmentConfig(Settings):
     """Random changes of the training images, drawn anew at every visit; none unless enabled."""
+
+    _within = "augment."
 
     enabled: tuple[str, ...] = setting(
         (),
         f"Augmentations of the training images: some of {', '.join(AUGMENTATIONS)}. Repeatable.",
         flag="augmentation",
         original="augmentations",
+        called="augmentation",
+        check=some_of(AUGMENTATIONS),
     )
-    brightness: float = setting(0.2, "Largest shift, as a share of the pixel range.")
+    brightness: float = setting(
+        0.2, "Largest shift, as a share of the pixel range.", flag=None, check=_strength
+    )
     contrast: float = setting(
-        0.1, "Largest change of the factor 1 on the distance from the image's mean."
+        0.1,
+        "Largest change of the factor 1 on the distance from the image's mean.",
+        flag=None,
+        check=_strength,
     )
-    zoom: float = setting(0.2, "Largest change of the side lengths, as a share of them.")
-    translation: float = setting(0.2, "Largest shift along each side, as a share of its length.")
-
-    def __post_init__(self) -> None:
-        take_plain(self)
-        check_choices("augmentation", self.enabled, AUGMENTATIONS)
-        for name in AUGMENTATIONS:
-            check_number(f"augment.{name}", getattr(self, name))
-            if not 0 < getattr(self, name) < 1:
-                raise ConfigError(
-                    f"augment.{name} must lie between 0 and 1, got {getattr(self, name)}."
-                )
+    zoom: float = setting(
+        0.2, "Largest change of the side lengths, as a share of them.", flag=None, check=_strength
+    )
+    translation: float = setting(
+        0.2, "Largest shift along each side, as a share of its length.", flag=None, check=_strength
+    )
 
 
 @dataclass(frozen=True)
-class EarlyStoppingConfig:
+class EarlyStoppingConfig(Settings):
     """When a run ends before its last epoch: the rule of Keras' `EarlyStopping`.
 
     From `start_epoch` on, epochs without an improvement of the objective by more than `min_delta`
     are counted; the run ends when there are as many in a row as its patience.
     """
+
+    _within = "early_stopping."
 
     enabled: bool = setting(
         False,
@@ -280,82 +273,68 @@ class EarlyStoppingConfig:
         flag="use_early_stopping",
         original="early stopping",
     )
-    min_delta: float = setting(1e-4, "Least change of the objective that counts as improvement.")
+    min_delta: float = setting(
+        1e-4,
+        "Least change of the objective that counts as improvement.",
+        flag=None,
+        check=not_negative,
+    )
     patience: float | None = setting(
         None,
         "Epochs without improvement after which a run ends, as a share of num_epochs; by default "
         "0.1 for a training objective, 0.2 for a validation one.",
+        flag=None,
+        check=number(lambda v: 0 < v <= 1, "is a share of num_epochs and must lie between 0 and 1"),
     )
     start_epoch: int | None = setting(
         None,
         "Epoch from which on they are counted; by default 50 for a training objective, 100 for a "
         "validation one.",
+        flag=None,
+        check=check_count,
     )
-
-    def __post_init__(self) -> None:
-        take_plain(self)
-        check_switch("early_stopping.enabled", self.enabled)
-        check_number("early_stopping.min_delta", self.min_delta)
-        if self.min_delta < 0:
-            raise ConfigError(
-                f"early_stopping.min_delta must not be negative, got {self.min_delta}."
-            )
-        if self.patience is not None:
-            check_number("early_stopping.patience", self.patience)
-            if not 0 < self.patience <= 1:
-                raise ConfigError(
-                    "early_stopping.patience is a share of num_epochs and must lie between 0 and "
-                    f"1, got {self.patience}."
-                )
-        if self.start_epoch is not None:
-            check_count("early_stopping.start_epoch", self.start_epoch)
 
 
 @dataclass(frozen=True)
-class LogConfig:
+class LogConfig(Settings):
     """What is written while a study runs, and how often; without influence on its results."""
 
-    tensorboard: bool = setting(True, "Write TensorBoard files.", flag="tensorboard")
+    tensorboard: bool = setting(True, "Write TensorBoard files.", free=True)
     trackers: tuple[str, ...] = setting(
         (),
         "What to track besides: gradients, the L2 norms of the gradients of every layer and of "
         "the latents. Repeatable.",
         flag="tracker",
         original="trackers",
+        called="tracker",
+        check=some_of(TRACKERS),
     )
     histogram_freq: int = setting(
         20,
         "Epochs between histograms of weights and latents; 0 for none.",
-        flag="histogram_freq",
         original="histogram freq",
+        check=check_count,
+        free=True,
     )
     visualize_freq: int = setting(
         20,
         "Epochs between pictures of the latent space and of reconstructions; 0 for none.",
-        flag="visualize_freq",
         original="visualize after epochs",
+        check=check_count,
+        free=True,
     )
-    svg: bool = setting(False, "Write the pictures as SVG too, beside PNG.", flag="svg")
+    svg: bool = setting(
+        False, "Write the pictures as SVG too, beside PNG.", free=True, since=(3, False)
+    )
     checkpoint_every: int = setting(
         20,
         "Epochs between checkpoints, more where writing would take over a tenth of the time; at "
         "least every 60 seconds one is written in any case.",
-        flag="checkpoint_every",
+        free=True,
     )
     save_best_model: bool = setting(
         False,
         "Keep each execution's decoder and latents of the objective's best epoch, and the best of "
         "all in best/.",
-        flag="save_best_model",
         original="save best model",
     )
-
-    def __post_init__(self) -> None:
-        take_plain(self)
-        check_switch("tensorboard", self.tensorboard)
-        check_choices("tracker", self.trackers, TRACKERS)
-        check_count("histogram_freq", self.histogram_freq)
-        check_count("visualize_freq", self.visualize_freq)
-        check_switch("svg", self.svg)
-        check_positive_int("checkpoint_every", self.checkpoint_every)
-        check_switch("save_best_model", self.save_best_model)

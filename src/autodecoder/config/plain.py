@@ -2,53 +2,29 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from autodecoder.config.arch import Arch
-from autodecoder.config.fit import RECIPE_BATCH_NORM, RECIPES
-from autodecoder.config.notation import parse_range, parse_size
+from autodecoder.config.fit import RECIPES
 from autodecoder.config.rules import check_choice
-from autodecoder.config.search import read_value, read_values
+from autodecoder.config.setting import Setting, all_settings, own_settings, parts_of, recipe_values
 from autodecoder.config.study import StudyConfig
 from autodecoder.encoding import decode_text
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.paths import user_path
 from autodecoder.text import told
 
-#: Settings that may change when a study goes on, since they do not touch what is done already; of
-#: trials there may only be more.
-FREE_SETTINGS = (
-    "data.data_dir",
-    "data.strict",
-    "log.checkpoint_every",
-    "log.histogram_freq",
-    "log.svg",
-    "log.tensorboard",
-    "log.visualize_freq",
-    "search.max_trials",
-    "search.runs_at_once",
-)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting: where it stands in `StudyConfig` and in a TOML file, and what it means."""
-
-    path: str
-    """For example `decoder.latent_dims`."""
-    default: Any
-    meaning: str
-    flag: str | None
-    """Its name on the command line, without hyphens."""
-    original: str
-    """What the original calls it; empty if it has none of the kind."""
-
 
 def list_settings() -> tuple[Setting, ...]:
     """Every setting of a study, in the order in which `StudyConfig` has them."""
-    return tuple(_settings(StudyConfig, ""))
+    return tuple(all_settings(StudyConfig))
+
+
+_PARTS = parts_of(StudyConfig)
+#: Settings that may change when a study goes on; of trials there may only be more.
+FREE_SETTINGS = tuple(setting.path for setting in list_settings() if setting.free)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -59,8 +35,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 def study_config(values: Mapping[str, Any]) -> StudyConfig:
     """Build a `StudyConfig` from nested plain values; what is missing keeps its default.
 
-    `recipe`, beside the parts, names values for those settings of the fit that are not given, and
-    whether the decoder has batch normalisation.
+    `recipe`, beside the parts, names values for settings that are not given.
 
     Raises
     ------
@@ -77,16 +52,16 @@ def study_config(values: Mapping[str, Any]) -> StudyConfig:
     values = dict(values)
     recipe = values.pop("recipe", "fast")
     check_choice("recipe", recipe, RECIPES)
-    fit = values.get("fit", {})
-    if isinstance(fit, Mapping):
-        values["fit"] = {**RECIPES[recipe], **fit}
-    decoder = values.get("decoder", {})
-    if isinstance(decoder, Mapping):
-        norm = decoder.get("norm")
-        if norm == "batch" and decoder.get("batch_norm") is False:
+    decoder = values.get("decoder")
+    if isinstance(decoder, Mapping) and decoder.get("norm") is not None:
+        by_batch = decoder["norm"] == "batch"
+        if by_batch and decoder.get("batch_norm") is False:
             raise ConfigError("norm must not be batch without batch_norm; name one of them.")
-        batch_norm = RECIPE_BATCH_NORM[recipe] if norm is None else norm == "batch"
-        values["decoder"] = {"batch_norm": batch_norm, **decoder}
+        values["decoder"] = {"batch_norm": by_batch, **decoder}
+    for name, kind in _PARTS.items():
+        given = values.get(name, {})
+        if isinstance(given, Mapping):
+            values[name] = {**recipe_values(kind, recipe), **given}
     return _build(StudyConfig, values, "")
 
 
@@ -107,9 +82,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"config must be a TOML file, but {path} is not: {error}.") from error
     # Told here, since flags would replace what is no table instead of adding to it.
-    for f in fields(StudyConfig):
-        if is_dataclass(_default(f)) and not isinstance(content.get(f.name, {}), dict):
-            raise ConfigError(f"{f.name} must be a table of settings, got {told(content[f.name])}.")
+    for name in _PARTS:
+        if not isinstance(content.get(name, {}), dict):
+            raise ConfigError(f"{name} must be a table of settings, got {told(content[name])}.")
     return content
 
 
@@ -131,60 +106,38 @@ def _flatten(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]
             yield prefix + name, value
 
 
-def _settings(kind: type, prefix: str) -> Iterator[Setting]:
-    for f in fields(kind):
-        default = _default(f)
-        if is_dataclass(default):
-            yield from _settings(type(default), f"{prefix}{f.name}.")
-        else:
-            about = f.metadata
-            yield Setting(
-                prefix + f.name, default, about["meaning"], about["flag"], about["original"]
-            )
-
-
-def _default(f: Field) -> Any:
-    if f.default_factory is not MISSING:
-        return f.default_factory()
-    return f.default
-
-
 def _build(kind: type, values: Any, prefix: str) -> Any:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{prefix.rstrip('.')} must be a table of settings, got {told(values)}.")
-    known = {f.name: f for f in fields(kind)}
+    own, parts = own_settings(kind), parts_of(kind)
     arguments = {}
     for name, value in values.items():
-        if name not in known:
-            choices = (*known, "recipe") if kind is StudyConfig else tuple(known)
-            check_choice(f"a setting{f' of {prefix[:-1]}' if prefix else ''}", name, choices)
-        default = _default(known[name])
-        if is_dataclass(default):
-            arguments[name] = _build(type(default), value, f"{prefix}{name}.")
-        elif name == "space":
-            arguments[name] = _space(value)
-        elif name == "arch":
-            arguments[name] = read_value(name, value)
-        elif name in ("data_dir", "split_by", "mask"):
-            arguments[name] = _path(f"{prefix}{name}", value)
-        elif name == "image_size":
-            arguments[name] = None if value is None else parse_size(value)
-        elif name == "pixel_range":
-            arguments[name] = None if value is None else parse_range(value)
-        elif isinstance(default, tuple):
-            arguments[name] = _words(prefix + name, value)
-        elif type(value) is int and float in (known[name].type, *get_args(known[name].type)):
-            # So that 0 and 0.0 are the same study; what no float holds is refused as it is.
-            arguments[name] = float(value) if abs(value) < 2**1000 else value
+        if name in parts:
+            arguments[name] = _build(parts[name], value, f"{prefix}{name}.")
+        elif name in own:
+            arguments[name] = _read(prefix + name, own[name], value)
         else:
-            arguments[name] = value
+            choices = (*parts, *own, *(("recipe",) if parts else ()))
+            check_choice(f"a setting{f' of {prefix[:-1]}' if prefix else ''}", name, choices)
     return kind(**arguments)
 
 
-def _path(name: str, value: Any) -> Path | None:
-    if value is None or isinstance(value, str | Path):
-        return None if value is None else user_path(value, name)
-    raise ConfigError(f"{name} must be a path in quotes, got {told(value)}.")
+def _read(path: str, setting: Setting, value: Any) -> Any:
+    """The value of a setting that a file holds."""
+    if value is None and setting.optional:
+        return None
+    if setting.read is not None:
+        return setting.read(value)
+    if setting.kind is Path:
+        if not isinstance(value, str | Path):
+            raise ConfigError(f"{path} must be a path in quotes, got {told(value)}.")
+        return user_path(value, path)
+    if setting.kind == tuple[str, ...]:
+        return _words(path, value)
+    if setting.kind is float and type(value) is int:
+        # So that 0 and 0.0 are the same study; what no float holds is refused as it is.
+        return float(value) if abs(value) < 2**1000 else value
+    return value
 
 
 def _words(path: str, value: Any) -> tuple[str, ...]:
@@ -192,12 +145,6 @@ def _words(path: str, value: Any) -> tuple[str, ...]:
     if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
         raise ConfigError(f"{path} must be a list of words, got {told(value)}.")
     return tuple(words)
-
-
-def _space(values: Any) -> dict[str, Any]:
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"search.space must be a table of settings, got {told(values)}.")
-    return {name: read_values(name, given) for name, given in values.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -2,8 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import field, fields
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,20 +10,11 @@ import numpy as np
 from autodecoder.errors import ConfigError
 from autodecoder.text import told
 
+#: Raises a `ConfigError` for a setting's name and a value that breaks its rule.
+Check = Callable[[str, Any], Any]
+
 # Normal numbers of single precision, in which all training runs.
 _FLOAT32_LEAST, _FLOAT32_MOST = 1.2e-38, 3.4e38
-
-
-def setting(default: Any, meaning: str, *, flag: str | None = None, original: str = "") -> Any:
-    """A field of a configuration, with what `--help` and the table of settings say of it.
-
-    A callable `default` makes the value. `flag` is its name on the command line, if it has one;
-    `original` what the original calls it.
-    """
-    about = {"meaning": meaning, "flag": flag, "original": original}
-    if callable(default):
-        return field(default_factory=default, metadata=about)
-    return field(default=default, metadata=about)
 
 
 def as_plain(value: Any) -> Any:
@@ -46,27 +36,12 @@ def _as_tuples(value: Any) -> Any:
     return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
-def take_plain(config: Any) -> None:
-    """Have a frozen dataclass hold Python's numbers where it was given NumPy's."""
-    for f in fields(config):
-        object.__setattr__(config, f.name, as_plain(getattr(config, f.name)))
-
-
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
     choices = tuple(choices)
     if value not in choices:
         near = difflib.get_close_matches(str(value), choices, n=1)
         hint = f"; did you mean {near[0]}?" if near else "."
         raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {told(value)}{hint}")
-
-
-def check_choices(name: str, values: tuple[str, ...], choices: Iterable[str]) -> None:
-    if not isinstance(values, tuple):
-        raise ConfigError(f"{name} must be a tuple of names, got {told(values)}.")
-    for value in values:
-        check_choice(name, value, choices)
-    if len(set(values)) < len(values):
-        raise ConfigError(f"each {name} must be named once, got {', '.join(values)}.")
 
 
 def check_switch(name: str, value: Any) -> None:
@@ -115,3 +90,42 @@ def check_learning_rate(name: str, value: Any) -> None:
         raise ConfigError(f"{name} must be greater than 0, got {told(value)}.")
     if not _FLOAT32_LEAST <= value <= _FLOAT32_MOST:
         raise ConfigError(f"{name} must be a number of single precision, got {told(value)}.")
+
+
+def one_of(choices: Iterable[str]) -> Check:
+    """A check of a word."""
+    return lambda name, value: check_choice(name, value, choices)
+
+
+def some_of(choices: Iterable[str]) -> Check:
+    """A check of a tuple of words, each of which is there once."""
+
+    def check(name: str, values: Any) -> None:
+        if not isinstance(values, tuple):
+            raise ConfigError(f"{name} must be a tuple of names, got {told(values)}.")
+        for value in values:
+            check_choice(name, value, choices)
+        if len(set(values)) < len(values):
+            raise ConfigError(f"each {name} must be named once, got {', '.join(values)}.")
+
+    return check
+
+
+def positive_up_to(most: int) -> Check:
+    """A check of a whole number."""
+    return lambda name, value: check_positive_int(name, value, most)
+
+
+def number(holds: Callable[[Any], bool], rule: str) -> Check:
+    """A check of a finite number by a rule, told as it continues the number's name."""
+
+    def check(name: str, value: Any) -> None:
+        check_number(name, value)
+        if not holds(value):
+            raise ConfigError(f"{name} {rule}, got {value}.")
+
+    return check
+
+
+not_negative = number(lambda value: value >= 0, "must not be negative")
+fraction = number(lambda value: 0 <= value < 1, "must be at least 0 and below 1")

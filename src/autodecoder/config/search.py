@@ -5,22 +5,21 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from operator import index
 from types import MappingProxyType
 from typing import Any
 
-from autodecoder.config.arch import Arch, format_arch, parse_arch
+from autodecoder.config.arch import Arch, format_arch
 from autodecoder.config.fit import FitConfig
 from autodecoder.config.parts import DecoderConfig
 from autodecoder.config.rules import (
     check_choice,
     check_learning_rate,
     check_number,
-    check_positive_int,
     check_switch,
-    setting,
-    take_plain,
+    one_of,
+    positive_up_to,
 )
+from autodecoder.config.setting import Settings, own_settings, setting, take_plain
 from autodecoder.errors import ConfigError
 from autodecoder.text import told
 
@@ -29,37 +28,19 @@ SAMPLERS = ("grid", "random", "tpe")
 #: The learning rates searched when none is given.
 LEARNING_RATE_GRID = (1e-4, 1e-3, 1e-2, 1e-1)
 
-#: Settings that a search may vary.
-TUNABLE = (
-    "learning_rate",
-    "latent_learning_rate",
-    "latent_dims",
-    "arch",
-    "activation",
-    "batch_norm",
-    "norm",
-    "use_bias",
-    "dropout_rate",
-    "batch_size",
-    "latent_start",
-    "latent_spread",
-    "bias_spread",
-    "schedule",
-    "warmup_steps",
-    "base_width",
-    "clip_norm",
-    "nesterov",
-    "drop_last",
-)
+_SETTINGS = {**own_settings(DecoderConfig), **own_settings(FitConfig)}
+_VARIED = {name: about for name, about in _SETTINGS.items() if about.tunable}
+#: What a search may vary: learning rates, which it alone knows, and settings.
+TUNABLE = ("learning_rate", *_VARIED)
 #: Those of them that are traced: trials that differ in nothing else share a program.
-TRACED = ("learning_rate", "latent_learning_rate")
+TRACED = ("learning_rate", *(name for name, about in _VARIED.items() if about.traced))
 #: Short names accepted on the command line.
-TUNABLE_ALIASES = MappingProxyType({"lr": "learning_rate", "latent_lr": "latent_learning_rate"})
-
-_WHOLE = ("latent_dims", "batch_size", "warmup_steps", "base_width")
-_NUMBERS = (*_WHOLE, *TRACED, "dropout_rate", "latent_spread", "bias_spread", "clip_norm")
-_WORDS = ("activation", "norm", "latent_start", "schedule")
-_SWITCHES = ("batch_norm", "use_bias", "nesterov", "drop_last")
+TUNABLE_ALIASES = MappingProxyType(
+    {"lr": "learning_rate"}
+    | {about.flag: name for name, about in _VARIED.items() if about.flag and about.flag != name}
+)
+_KINDS = {"learning_rate": float, **{name: about.kind for name, about in _VARIED.items()}}
+_KINDS_TOLD = {bool: "true or false", str: "a word", int: "a whole number", float: "a number"}
 #: More values than this in one list are taken for a slip of the pen.
 _MOST_VALUES = 10_000
 
@@ -80,8 +61,18 @@ class Range:
 Values = tuple[Any, ...] | Range
 
 
+def _check_table(name: str, values: Any) -> None:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{name} must be a table of settings, got {told(values)}.")
+
+
+def _read_space(values: Any) -> dict[str, Values]:
+    _check_table("search.space", values)
+    return {name: read_values(name, given) for name, given in values.items()}
+
+
 @dataclass(frozen=True)
-class SearchConfig:
+class SearchConfig(Settings):
     """What a study varies, and how its trials are chosen."""
 
     space: Mapping[str, Values] = setting(
@@ -90,31 +81,33 @@ class SearchConfig:
         "(without the last part a range, for a sampler that draws). Repeatable.",
         flag="tune",
         original="learning rate",
+        called="search.space",
+        check=_check_table,
+        read=_read_space,
     )
     sampler: str = setting(
         "grid",
         "Choice of trials: grid runs every combination; random and tpe (Bergstra et al. 2011) "
         "draw max_trials of them.",
-        flag="sampler",
+        check=one_of(SAMPLERS),
     )
     max_trials: int | None = setting(
-        None, "How many trials at most; all of the grid by default.", flag="max_trials"
+        None,
+        "How many trials at most; all of the grid by default.",
+        check=positive_up_to(1_000_000),
+        free=True,
     )
     runs_at_once: int = setting(
         64,
         "Most executions that share one program; the other trials wait for their turn, or for "
         "another process.",
-        flag="runs_at_once",
+        free=True,
     )
 
     def __post_init__(self) -> None:
-        take_plain(self)
-        check_choice("sampler", self.sampler, SAMPLERS)
-        if self.max_trials is not None:
-            check_positive_int("max_trials", self.max_trials, most=1_000_000)
-        elif self.sampler != "grid":
+        super().__post_init__()
+        if self.max_trials is None and self.sampler != "grid":
             raise ConfigError(f"max_trials must be given for the sampler {self.sampler}.")
-        check_positive_int("runs_at_once", self.runs_at_once)
         if "learning_rate" not in self.space:
             raise ConfigError("the search space must hold learning_rate, if only one value of it.")
         for name, values in self.space.items():
@@ -233,7 +226,7 @@ def _range(name: str, low: Any, high: Any, log: Any) -> Range:
 
 
 def _check_number(name: str) -> None:
-    if name not in _NUMBERS:
+    if _KINDS[name] not in (int, float):
         raise ConfigError(f"{name} is no number and cannot be searched in a range.")
 
 
@@ -269,35 +262,28 @@ def _read_range(name: str, log: bool, ends: list[str], text: str) -> Values:
 
 def read_value(name: str, value: Any) -> Any:
     """One value of a searched setting, from text or as it is."""
+    about = _VARIED.get(name)
+    if about is not None and about.read is not None:
+        return about.read(value)
+    kind = _KINDS[name]
     text = value.strip() if isinstance(value, str) else value
     try:
-        if name == "arch":
-            if isinstance(text, Arch):
-                return text
-            return parse_arch(text) if isinstance(text, str) else tuple(map(index, text))
-        if name in _WORDS and not isinstance(text, str):
-            raise ValueError
-        if name in _SWITCHES:
+        if kind is bool:
             return text if isinstance(text, bool) else _SWITCH_WORDS[text.lower()]
-        if name in _NUMBERS and not isinstance(text, bool):
-            number = Decimal(text) if isinstance(text, str) else text
-            if isinstance(number, Decimal) and abs(number.adjusted()) > 400:
-                raise ValueError
-            if name in _WHOLE:
-                if number != int(number):
-                    raise ValueError
-                return int(number)
-            return float(number)
-        if name in _NUMBERS:
+        if isinstance(text, bool) or (kind is str and not isinstance(text, str)):
             raise ValueError
-    except ConfigError:
-        raise
+        if kind is str:
+            return text
+        number = Decimal(text) if isinstance(text, str) else text
+        if isinstance(number, Decimal) and abs(number.adjusted()) > 400:
+            raise ValueError
+        if kind is int and number != int(number):
+            raise ValueError
+        return kind(number)
     except (ValueError, TypeError, AttributeError, KeyError, InvalidOperation, OverflowError):
-        kinds = {"arch": "layer widths like 500-500", **dict.fromkeys(_WORDS, "a word")}
-        kinds |= dict.fromkeys(_SWITCHES, "true or false") | dict.fromkeys(_WHOLE, "a whole number")
-        kind = kinds.get(name, "a number")
-        raise ConfigError(f"each value of {name} must be {kind}, got {told(value)}.") from None
-    return text
+        raise ConfigError(
+            f"each value of {name} must be {_KINDS_TOLD[kind]}, got {told(value)}."
+        ) from None
 
 
 _SWITCH_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -343,7 +329,7 @@ def apply_values(
 
 def _whole_ends(name: str, values: Values) -> Values:
     """A range of whole numbers with ends that are, too: 2 for 2.0."""
-    if isinstance(values, Range) and name in _WHOLE:
+    if isinstance(values, Range) and _KINDS[name] is int:
         return Range(read_value(name, values.low), read_value(name, values.high), values.log)
     return values
 

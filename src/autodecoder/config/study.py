@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -15,15 +15,9 @@ from autodecoder.config.parts import (
     EarlyStoppingConfig,
     LogConfig,
 )
-from autodecoder.config.rules import (
-    check_choice,
-    check_positive_int,
-    check_seed,
-    check_switch,
-    setting,
-    take_plain,
-)
+from autodecoder.config.rules import check_seed, one_of, positive_up_to
 from autodecoder.config.search import Range, SearchConfig, apply_values
+from autodecoder.config.setting import Settings, part, parts_of, setting
 from autodecoder.errors import ConfigError
 from autodecoder.text import told
 
@@ -85,53 +79,54 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
-class StudyConfig:
+class StudyConfig(Settings):
     """One study: the trials to run, how often each, and the metric that ranks them."""
 
-    data: DataConfig = field(default_factory=DataConfig)
-    decoder: DecoderConfig = field(default_factory=DecoderConfig)
-    fit: FitConfig = field(default_factory=FitConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    infer: InferConfig = field(default_factory=InferConfig)
-    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
-    search: SearchConfig = field(default_factory=SearchConfig)
-    log: LogConfig = field(default_factory=LogConfig)
+    data: DataConfig = part(DataConfig, "Images")
+    decoder: DecoderConfig = part(DecoderConfig, "Decoder")
+    fit: FitConfig = part(FitConfig, "Joint fit")
+    augment: AugmentConfig = part(AugmentConfig, "Images")
+    infer: InferConfig = part(InferConfig, "Log")
+    early_stopping: EarlyStoppingConfig = part(EarlyStoppingConfig, "Joint fit")
+    search: SearchConfig = part(SearchConfig, "Search")
+    log: LogConfig = part(LogConfig, "Log")
     objective: str | None = setting(
         None,
         f"Metric that ranks the trials: one of {', '.join((*OBJECTIVES, *METRIC_ALIASES))}; by "
         "default val_loss, or loss where there are no validation images.",
-        flag="objective",
         original="objective",
+        group="Search",
+        check=one_of((*OBJECTIVES, *METRIC_ALIASES)),
     )
     executions_per_trial: int = setting(
-        3, "Runs of each trial.", flag="executions_per_trial", original="executions per trial"
+        3,
+        "Runs of each trial.",
+        original="executions per trial",
+        group="Search",
+        check=positive_up_to(10_000),
     )
     seed: int = setting(
         0,
         "Whole number from which everything random follows; the command line draws and records "
         "one where none is given.",
-        flag="seed",
         original="random seed",
+        group="Search",
+        check=check_seed,
     )
     use_xla: bool = setting(
         True,
         "Let XLA optimise the program; without that, on a CPU, it runs some times slower, for "
         "debugging.",
-        flag="use_xla",
         original="use xla",
+        group="Joint fit",
     )
 
     def __post_init__(self) -> None:
-        for part in fields(self):
-            kind, value = part.default_factory, getattr(self, part.name)
-            if isinstance(kind, type) and not isinstance(value, kind):
-                raise ConfigError(f"{part.name} must be a {kind.__name__}, got {told(value)}.")
-        take_plain(self)
-        if self.objective is not None:
-            check_choice("objective", self.objective, (*OBJECTIVES, *METRIC_ALIASES))
-        check_positive_int("executions_per_trial", self.executions_per_trial, most=10_000)
-        check_seed("seed", self.seed)
-        check_switch("use_xla", self.use_xla)
+        for name, kind in parts_of(type(self)).items():
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise ConfigError(f"{name} must be a {kind.__name__}, got {told(value)}.")
+        super().__post_init__()
         check_loss(self.fit.loss, self.data.scaler)
         term = self.metric.removeprefix("val_")
         if term in LOSSES and term != self.fit.loss:

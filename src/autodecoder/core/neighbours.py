@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from autodecoder.core.decoders import Decoder, decode
+from autodecoder.core.latents import fit_pca
 
 #: Principal components that distances are measured along, found in so many of the images.
 _SKETCH_RANK = 96
@@ -103,13 +104,8 @@ def _argmin(distances: Float[Array, "b k"]) -> Int[Array, " b"]:
 
 
 def _sketch(images: Float[Array, "k pixels"]) -> Sketch:
-    mean = images.mean(0)
-    sample = np.asarray(images[:_SKETCH_IMAGES] - mean)
-    values, vectors = np.linalg.eigh(sample @ sample.T)
-    leading = slice(-min(_SKETCH_RANK, len(sample)), None)
-    # Of images that are all alike no component matters.
-    scale = np.sqrt(np.maximum(values[leading], max(1e-12 * values[-1], 1e-30)))
-    basis = jnp.asarray(sample.T @ (vectors[:, leading] / scale))
+    pca = fit_pca(np.asarray(images[:_SKETCH_IMAGES]), _SKETCH_RANK)
+    mean, basis = jnp.asarray(pca.mean), jnp.asarray(pca.components)
     return Sketch(mean, basis, _encode(images, mean, basis))
 
 

@@ -19,6 +19,17 @@ def bars_may_be_text() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def quiet(logger: logging.Logger, level: int) -> Iterator[None]:
+    """Keep a library from logging what is below a level, until the block ends."""
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def cache_dir() -> Path:
     """The user's cache folder of this package, which need not exist.
 
@@ -61,19 +72,19 @@ def download(urls: tuple[str, ...], md5: str, target: Path, *, progress: bool) -
 
     with bars_may_be_text():
         import pooch
-    pooch.get_logger().setLevel(logging.ERROR)
     failures = []
     for url in urls:
         try:
-            pooch.retrieve(
-                url,
-                known_hash=f"md5:{md5}",
-                fname=target.name,
-                path=target.parent,
-                downloader=pooch.HTTPDownloader(  # pyright: ignore[reportArgumentType]
-                    progressbar=progress, timeout=30
-                ),
-            )
+            with quiet(pooch.get_logger(), logging.ERROR):
+                pooch.retrieve(
+                    url,
+                    known_hash=f"md5:{md5}",
+                    fname=target.name,
+                    path=target.parent,
+                    downloader=pooch.HTTPDownloader(  # pyright: ignore[reportArgumentType]
+                        progressbar=progress, timeout=30
+                    ),
+                )
         except (requests.RequestException, ValueError) as error:
             failures.append(f"{url} ({_reason(error)})")
         except OSError as error:

@@ -154,7 +154,7 @@ def _alone(walk: Walk, part: Path) -> Listing | None:
 def _parts(root: Path, whole: Listing) -> tuple[str | None, str | None]:
     """The folders of training and of validation images, if the folder has such parts."""
     names = list(whole.classes)
-    roles = {name: _role(name) for name in names}
+    roles = _roles(names)
     train = [name for name in names if roles[name] in TRAIN]
     val = [name for name in names if roles[name] in HELD_OUT]
     if len(names) == 1 and train + val:
@@ -183,6 +183,14 @@ def _holds_folders(listing: Listing, name: str) -> bool:
         len(found.path.relative_to(listing.root / name).parts) > 1
         for found in listing.classes[name]
     )
+
+
+def _roles(names: list[str]) -> dict[str, str]:
+    """What tells folders apart: of `seg_train` and `seg_test`, `train` and `test`."""
+    words = [re.findall("[a-z]+", name.casefold()) for name in names]
+    while len(names) > 1 and all(len(own) > 1 and own[0] == words[0][0] for own in words):
+        words = [own[1:] for own in words]
+    return {name: _role("".join(own)) for name, own in zip(names, words, strict=True)}
 
 
 def _role(name: str) -> str:

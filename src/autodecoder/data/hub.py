@@ -83,10 +83,12 @@ def _load(datasets: Any, place: str, progress: bool) -> dict[str, Any]:
     before = datasets.is_progress_bar_enabled()
     (datasets.enable_progress_bars if progress else datasets.disable_progress_bars)()
     try:
-        if of_name is None and any((Path(name) / saved).is_file() for saved in _SAVED):
+        if _is_saved(place, name, of_name or revision):
             loaded = datasets.load_from_disk(name)
         else:
             loaded = datasets.load_dataset(name, of_name, revision=revision)
+    except DataError:
+        raise
     except Exception as error:  # of many libraries: of the network, of files, of formats
         reason = (" ".join(str(error).split())[:300] or type(error).__name__).rstrip(".")
         hint = ""
@@ -96,6 +98,21 @@ def _load(datasets: Any, place: str, progress: bool) -> dict[str, Any]:
     finally:
         (datasets.enable_progress_bars if before else datasets.disable_progress_bars)()
     return dict(loaded.items()) if isinstance(loaded, Mapping) else {"train": loaded}
+
+
+def _is_saved(place: str, name: str, part: str | None) -> bool:
+    """Whether it is a folder that `save_to_disk` wrote, which has no parts to name."""
+    folder = Path(name)
+    if folder.is_file():
+        raise DataError(f"hf:{place} is a file; hf:{folder.parent} loads those of its folder.")
+    if not any((folder / saved).is_file() for saved in _SAVED):
+        return False
+    if part:
+        raise DataError(
+            f"hf:{place} must be hf:{name}: what save_to_disk wrote has neither configurations nor "
+            "revisions."
+        )
+    return True
 
 
 def _choose_splits(splits: Mapping[str, Any], place: str) -> tuple[str, str | None]:

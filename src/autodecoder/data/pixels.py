@@ -278,7 +278,7 @@ def as_labels(name: str, labels: Any, n: int) -> Int32[np.ndarray, " n"]:
 def are_whole(values: Float[np.ndarray, "..."]) -> bool:
     """Whether floats are whole numbers, without doubt which."""
     # Below 2**53, since larger floats stand for several whole numbers.
-    return bool(((values == np.rint(values)) & (abs(values) < 2**53)).all())
+    return bool(((values == np.rint(values)) & (abs(values.astype(float)) < 2**53)).all())
 
 
 def as_numbers(

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from autodecoder.data.words import HELD_OUT
 from autodecoder.data.words import TRAIN as TRAIN_WORDS
+from autodecoder.encoding import decode_text
 from autodecoder.errors import DataError
 from autodecoder.text import count
 
@@ -153,7 +154,8 @@ def _read_rows(path: Path) -> list[_Line]:
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
         is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-        text = content[:_LARGEST].decode("utf-16" if is_utf16 else "utf-8-sig")
+        content = content[:_LARGEST]
+        text = content.decode("utf-16") if is_utf16 else decode_text(content, path)
         first = text.lstrip().partition("\n")[0]
         delimiter = next((d for d in (",", ";", "\t") if d in first), ",")
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -161,7 +163,7 @@ def _read_rows(path: Path) -> list[_Line]:
     except (OSError, ValueError, csv.Error) as error:
         if isinstance(error, DataError):
             raise
-        reason = getattr(error, "strerror", None) or "it is no table in UTF-8"
+        reason = getattr(error, "strerror", None) or "it is no table of text"
         raise DataError(f"split_by cannot read {path}: {reason}.") from error
     if not rows:
         raise DataError(f"split_by must be a table of names and parts, but {path} is empty.")

@@ -20,10 +20,14 @@ _GROUPS = re.compile(
     r"\s*[-+]?\d{1,3}(?:([.,])\d{3}(?:\1\d{3})*(?!\1)[.,]\d+|([.,])\d{3}(?:\2\d{3})+"
     r"|(['’\s])\d{3}(?:\3\d{3})*(?:[.,]\d+)?)\s*\Z"
 )
+#: A comment; NumPy's savetxt writes the names of columns as one.
+_COMMENT = re.compile(r"(?:(?<=\n)|\A)#[ \t]*([^\r\n]*)")
 
 
 def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarray, "n columns"]]:
     """Read numbers, a row a line; a first line that holds other words names the columns.
+
+    Lines that begin with # are passed over, but for names of columns, as of NumPy's savetxt.
 
     Numbers stand between commas; or between semicolons, tabs or blanks, and then their decimal
     point may be a comma. Which it is is told by the first line of numbers.
@@ -44,8 +48,10 @@ def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarra
         text = decode_text(path.read_bytes(), path)
         # Written by Excel; a line that is left empty keeps the count.
         text = re.sub(r"\Asep=.(?=\r?\n)", "", text)
+        comments = "\n".join(_COMMENT.findall(text))
+        text = _COMMENT.sub("", text)
         delimiter = _delimiter(text)
-        lines = _split(text, delimiter)
+        lines, commented = _split(text, delimiter), _split(comments, delimiter)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except csv.Error as error:
@@ -54,6 +60,9 @@ def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarra
     header: list[str] = []
     if lines and not _are_numbers(lines[0][1], number):
         header = [name.strip() for name in lines.pop(0)[1]]
+    elif lines and (width := len(lines[0][1])) > 1:
+        words = [fields for _, fields in commented if not _are_numbers(fields, number)]
+        header = next(([name.strip() for name in w] for w in words if len(w) == width), [])
     if not lines:
         raise DataError(f"{path} holds no line of numbers.")
     width = len(header) or len(lines[0][1])

@@ -247,7 +247,6 @@ class Model:
                 )
             if not np.isfinite(given).all():
                 raise DataError("given holds values that are not finite.")
-        limit_programs()
         parts = []
         for start in range(0, max(1, len(images)), _INFERRED_AT_ONCE):
             chosen = slice(start, start + _INFERRED_AT_ONCE)
@@ -378,6 +377,7 @@ class Model:
         key = (config.starts, config.n_starts, config.n_candidates, seed)
         plan = self._plans.get(key)
         if plan is None:
+            limit_programs()
             plan = plan_inference(
                 self.decoder,
                 self.latents,

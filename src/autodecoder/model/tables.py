@@ -85,7 +85,6 @@ def check_table_shape(name: str, shape: tuple[int, ...], n_features: int | None 
 def as_table(
     name: str,
     values: Any,
-    n_features: int | None = None,
     *,
     weights: Shaped[np.ndarray, "n features"] | None = None,
     first: int = 0,
@@ -100,7 +99,7 @@ def as_table(
         If they are of another shape or infinite.
     """
     table = as_numbers(name, values, np.float64)
-    check_table_shape(name, table.shape, n_features)
+    check_table_shape(name, table.shape)
     if weights is not None:
         table = np.where(weights > 0, table, np.nan)
     good = ~np.isinf(table).any(axis=1)

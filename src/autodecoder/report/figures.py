@@ -20,6 +20,7 @@ from autodecoder.report.classes import (
     widen_by_legend,
 )
 from autodecoder.report.drawing import default_style, limit_to_view
+from autodecoder.report.thumbnails import mosaic
 from autodecoder.study import Trial
 
 MOST_CURVES = 10
@@ -245,12 +246,9 @@ def plot_plane(
     `view` is the left, right, bottom and top of the plane.
     """
     gap = max(1, round(0.08 * max(images.shape[2:4])))
-    images = np.pad(images, [(0, 0)] * 2 + [(0, gap)] * 2 + [(0, 0)], constant_values=255)
-    rows, columns, height, width, channels = images.shape
-    whole = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
-    # Of other numbers of channels, the first is shown; in colours, since the size of matplotlib's
-    # scale of greys is a setting of the user's.
-    coloured = np.broadcast_to(whole if channels == 3 else whole[..., :1], (*whole.shape[:2], 3))
+    whole = mosaic(images.reshape(-1, *images.shape[2:]), images.shape[1], gap)
+    # In colours, since the size of matplotlib's scale of greys is a setting of the user's.
+    coloured = np.broadcast_to(whole, (*whole.shape[:2], 3))
     figure = Figure(figsize=(7, 7), layout="constrained")
     axes = figure.subplots()
     axes.imshow(coloured, extent=(view[0], view[1], view[2], view[3]), aspect="auto")

@@ -6,7 +6,6 @@ import math
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Num, UInt8
@@ -16,6 +15,7 @@ from autodecoder.errors import ConfigError
 from autodecoder.files import new_folder, whole_file, write_file
 from autodecoder.model import Model
 from autodecoder.report.placed import Writable, begin_array, lines, number
+from autodecoder.report.thumbnails import enlarge, mosaic
 
 #: Samples decoded and written at once.
 _PIECE = 2000
@@ -27,7 +27,6 @@ _SHOWN_SIDE = 64
 _GAP = 2
 #: Milliseconds a frame.
 _FRAME = 120
-_WHITE = 255
 
 
 def write_samples(
@@ -68,9 +67,9 @@ def write_samples(
     elif kind == ".png":
         images = _to_bytes(np.concatenate(list(pieces)))
         per_row = n if in_row else _per_row(n, *images.shape[1:3])
-        _save(path, [_grid(_enlarge(images), per_row)])
+        _save(path, [mosaic(enlarge(images, _SHOWN_SIDE), per_row, _GAP)])
     elif kind == ".gif":
-        _save(path, list(_enlarge(_to_bytes(np.concatenate(list(pieces))))))
+        _save(path, list(enlarge(_to_bytes(np.concatenate(list(pieces))), _SHOWN_SIDE)))
     else:
         _write_arrays(pieces, (n, *model.sample_shape), latents, kind, path)
 
@@ -116,7 +115,7 @@ def check_kind(model: Model, path: Path, n: int) -> str:
     if kind in (".png", ".gif"):
         if n < 1:
             raise ConfigError(f"a {kind} must show one image or more, got {n}.")
-        factor = _factor(height, width)
+        factor = max(1, _SHOWN_SIDE // max(height, width))
         n_pixels = n * (height * factor + _GAP) * (width * factor + _GAP)
         if n_pixels > _MOST_PIXELS:
             raise ConfigError(
@@ -173,29 +172,6 @@ def _to_bytes(images: Float[np.ndarray, "n height width channels"]) -> UInt8[np.
 def _per_row(n: int, height: int, width: int) -> int:
     """So many images side by side that the picture is about as wide as high."""
     return min(n, max(1, math.ceil(math.sqrt(n * height / width))))
-
-
-def _factor(height: int, width: int) -> int:
-    return max(1, _SHOWN_SIDE // max(height, width))
-
-
-def _enlarge(images: Num[np.ndarray, "n height width channels"]) -> Any:
-    """Each pixel becomes a square."""
-    factor = _factor(*images.shape[1:3])
-    return images.repeat(factor, axis=1).repeat(factor, axis=2)
-
-
-def _grid(
-    images: UInt8[np.ndarray, "n height width channels"], per_row: int
-) -> UInt8[np.ndarray, "rows columns channels"]:
-    """Images side by side, with a white gap between them."""
-    n, height, width, channels = images.shape
-    n_rows = -(-n // per_row)
-    tiles = np.full((n_rows * per_row, height + _GAP, width + _GAP, channels), _WHITE, np.uint8)
-    tiles[:n, :height, :width] = images
-    tiles = tiles.reshape(n_rows, per_row, *tiles.shape[1:]).swapaxes(1, 2)
-    whole = tiles.reshape(n_rows * (height + _GAP), per_row * (width + _GAP), channels)
-    return whole[:-_GAP, :-_GAP]
 
 
 def _save(path: Path, images: list[UInt8[np.ndarray, "height width channels"]]) -> None:

@@ -93,12 +93,7 @@ def write_study_page(study: Study, *, umap: bool = False) -> Path:
         **_curves(pack_curves([t for t in study.trials if any(e.epochs for e in t.executions)])),
     }
     if model is None:
-        context["plane_text"] = (
-            "An earlier version has kept the best run in a layout that is not read any more: its "
-            "plane needs the study anew, by --reset_training."
-            if study.shown_by_earlier
-            else "Of this study no run is kept whose plane could be shown."
-        )
+        context["plane_text"] = "Of this study no run is kept whose plane could be shown."
     else:
         context |= _of_model(model, film)
         pictures += [_umap(model)] if umap else []

@@ -27,7 +27,6 @@ TITLES = {
     "latent_plane": "What the latent plane decodes to",
     "interpolations": "From image to image",
 }
-_OF_A_RUN = tuple(TITLES)[2:]
 
 
 def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
@@ -52,11 +51,9 @@ def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
     folder = study.folder / "report"
     suffixes = (".png", ".svg") if study.config.log.svg else (".png",)
     wanted = {f"{name}{suffix}" for name in figures for suffix in suffixes}
-    # What an earlier version drew of its best run cannot be drawn again.
-    kept = () if not study.shown_by_earlier else _OF_A_RUN
     for name in TITLES:
         for suffix in (".png", ".svg"):
-            if f"{name}{suffix}" not in wanted and name not in kept:
+            if f"{name}{suffix}" not in wanted:
                 _remove(folder / f"{name}{suffix}")
     return [
         save_figure(figure, folder / f"{name}{suffix}")

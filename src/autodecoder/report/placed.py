@@ -14,12 +14,10 @@ from autodecoder.config import InferConfig
 from autodecoder.core.infer import Inference
 from autodecoder.core.losses import Errors
 from autodecoder.data.given import LATENT
-from autodecoder.data.missing import find_known
-from autodecoder.data.pixels import as_mask, to_pixels, to_weights
+from autodecoder.data.pixels import as_mask, to_weights
 from autodecoder.files import whole_file
 from autodecoder.model import Model
-from autodecoder.model.samples import check_samples
-from autodecoder.model.tables import as_table
+from autodecoder.model.samples import check_samples, to_rows
 
 #: Samples read, placed and written at once.
 _PIECE = 2000
@@ -61,11 +59,7 @@ def check_given(model: Model, samples: Any, mask: Any, config: InferConfig, seed
     given = Given(samples, mask)
     for part in given.parts:
         weights = None if mask is None else to_weights(mask[part], part.start)
-        if model.standardization is not None:
-            as_table("samples", samples[part], weights=weights, first=part.start)
-        else:
-            weights = find_known(samples[part], weights)
-            to_pixels(samples[part], part.start, weights, model.pixel_range)
+        to_rows(samples[part], part.start, weights, model.standardization, model.pixel_range)
     model.infer(samples[:0], config=config, seed=seed)
     return given
 

@@ -67,13 +67,11 @@ def component_plane(latents: Float[np.ndarray, "n dims"], across: int, up: int) 
     return Plane(centre, axes[[across, up]], names)
 
 
-def principal_scores(
-    latents: Float[np.ndarray, "n dims"], most: int = 4
-) -> Float[np.ndarray, "n components"]:
-    """Latents in their leading principal components."""
+def principal_scores(latents: Float[np.ndarray, "n dims"]) -> Float[np.ndarray, "n components"]:
+    """Latents in their four leading principal components."""
     centre, axes = _principal(latents)
     with np.errstate(invalid="ignore"):
-        return (latents - centre) @ axes[:most].T
+        return (latents - centre) @ axes[:4].T
 
 
 def _principal(

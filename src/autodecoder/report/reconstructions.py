@@ -11,10 +11,10 @@ from autodecoder.config import InferConfig
 from autodecoder.core.infer import Inference
 from autodecoder.core.losses import Errors
 from autodecoder.core.starts import start_names
-from autodecoder.data.missing import find_known
-from autodecoder.data.pixels import to_pixels, to_weights
+from autodecoder.data.pixels import to_weights
 from autodecoder.files import new_folder, whole_file
 from autodecoder.model import Model
+from autodecoder.model.samples import to_rows
 from autodecoder.report.pictures import save_figure
 from autodecoder.report.placed import Given, begin_array, check_given, lines, number, placed
 from autodecoder.report.sheets import plot_reconstructions
@@ -101,11 +101,9 @@ def _draw(model: Model, given: Given, made: np.ndarray, path: Path) -> None:
     """The first images, what of them was seen, and their reconstructions."""
     n = len(made)
     hidden = None if given.mask is None else to_weights(given.mask[:n])
-    weights = find_known(given.samples[:n], hidden)
-    pixels = to_pixels(given.samples[:n], weights=weights, pixel_range=model.pixel_range)
-    pixels = pixels.reshape(made.shape)
+    pixels, weights = to_rows(given.samples[:n], 0, hidden, None, model.pixel_range)
     figure = plot_reconstructions(
-        np.rint(pixels).astype(np.uint8),
+        np.rint(pixels).astype(np.uint8).reshape(made.shape),
         np.rint(255 * np.nan_to_num(made)).astype(np.uint8),
         title="images",
         mask=None if weights is None else weights.reshape(made.shape) > 0,

@@ -1,12 +1,14 @@
 """Figures of images side by side: reconstructions, and ways from one image to another."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, UInt8
 from matplotlib.figure import Figure
 
 from autodecoder.report.classes import literal
 from autodecoder.report.drawing import default_style
-from autodecoder.report.thumbnails import show_known, shrink
+from autodecoder.report.thumbnails import sheet, show_known, shrink
 
 #: Longest side in pixels of an image beside others.
 _LARGEST = 256
@@ -31,37 +33,7 @@ def plot_reconstructions(
         if not has_originals:
             del stacks[0]
             order = "images (missing pixels in a blue pattern) above reconstructions"
-    coloured = [np.broadcast_to(s, (*s.shape[:3], 3)) for s in stacks]
-    per_row = min(10, len(originals))
-    sheet = _sheet(np.stack(coloured, axis=1), per_row)
-    figure = Figure(figsize=_size(sheet, per_row), layout="constrained")
-    figure.suptitle(literal(f"{title}: {order}"), fontsize=11)
-    axes = figure.subplots()
-    axes.set_axis_off()
-    axes.imshow(sheet)
-    return figure
-
-
-def _sheet(columns: UInt8[np.ndarray, "n stacks height width 3"], per_row: int) -> np.ndarray:
-    """Columns of images side by side, so many to a row, on white."""
-    n, n_stacks, height, width, _ = columns.shape
-    gap = max(1, round(0.08 * max(height, width)))
-    n_rows = -(-n // per_row)
-    rows = n_rows * n_stacks * (height + gap) + (n_rows - 1) * gap
-    sheet = np.full((rows, per_row * (width + gap) - gap, 3), 255, np.uint8)
-    for k, column in enumerate(columns):
-        left = (k % per_row) * (width + gap)
-        top = (k // per_row) * (n_stacks * (height + gap) + gap)
-        for image in column:
-            sheet[top : top + height, left : left + width] = image
-            top += height + gap
-    return sheet[:-gap]
-
-
-def _size(sheet: np.ndarray, per_row: int) -> tuple[float, float]:
-    """Of a figure, in inches: an inch an image, but neither a line nor a tower of thin ones."""
-    height = per_row * sheet.shape[0] / sheet.shape[1]
-    return float(per_row), float(np.clip(height, 0.8, 14)) + 0.4
+    return _draw(stacks, min(10, len(originals)), f"{title}: {order}")
 
 
 @default_style()
@@ -69,12 +41,19 @@ def plot_interpolations(
     images: UInt8[np.ndarray, "rows steps height width channels"], *, title: str
 ) -> Figure:
     """Images on the way from one to another, a row a way."""
-    n_steps = images.shape[1]
     shown = shrink(images.reshape(-1, *images.shape[2:]), _LARGEST)
-    sheet = _sheet(np.broadcast_to(shown, (*shown.shape[:3], 3))[:, None], n_steps)
-    figure = Figure(figsize=_size(sheet, n_steps), layout="constrained")
+    return _draw([shown], images.shape[1], title)
+
+
+def _draw(
+    stacks: Sequence[UInt8[np.ndarray, "n height width channels"]], per_row: int, title: str
+) -> Figure:
+    """An inch an image, but neither a line nor a tower of thin ones."""
+    pixels = sheet(stacks, per_row)
+    height = float(np.clip(per_row * pixels.shape[0] / pixels.shape[1], 0.8, 14)) + 0.4
+    figure = Figure(figsize=(per_row, height), layout="constrained")
     figure.suptitle(literal(title), fontsize=11)
     axes = figure.subplots()
     axes.set_axis_off()
-    axes.imshow(sheet)
+    axes.imshow(pixels)
     return figure

@@ -1,4 +1,6 @@
-"""Images as small as pictures of many show them, so that these stay files of a sane size."""
+"""Many images in one picture: small enough for a file of a sane size, and side by side."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -38,3 +40,33 @@ def show_known(
     known = shrink(np.where(mask, np.uint8(255), np.uint8(0)), longest) > 127
     rows, columns = np.indices(known.shape[1:3])
     return np.where(known, shrink(images, longest), _HIDDEN[(rows + columns) % 2])
+
+
+def enlarge(
+    images: UInt8[np.ndarray, "n height width channels"], longest: int
+) -> UInt8[np.ndarray, "n rows columns channels"]:
+    """Images whose pixels are squares, as large as fit into that length of the longer side."""
+    factor = max(1, longest // max(images.shape[1:3]))
+    return images.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def mosaic(
+    images: UInt8[np.ndarray, "n height width channels"], per_row: int, gap: int
+) -> UInt8[np.ndarray, "rows columns channels"]:
+    """Images side by side, so many to a row, with white gaps between them."""
+    margins = ((0, -len(images) % per_row), (0, gap), (0, gap), (0, 0))
+    tiles = np.pad(images, margins, constant_values=255)
+    _, height, width, channels = tiles.shape
+    rows = tiles.reshape(-1, per_row, height, width, channels).swapaxes(1, 2)
+    return rows.reshape(-1, per_row * width, channels)[:-gap, :-gap]
+
+
+def sheet(
+    stacks: Sequence[UInt8[np.ndarray, "n height width channels"]], per_row: int
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Images of the first stack, below each those of the others; so many to a row, on white."""
+    # In colours, since the size of matplotlib's scale of greys is a setting of the user's.
+    columns = np.stack([np.broadcast_to(s, (*s.shape[:3], 3)) for s in stacks], axis=1)
+    gap = max(1, round(0.08 * max(columns.shape[2:4])))
+    spaced = np.pad(columns, ((0, 0), (0, 0), (0, gap), (0, 0), (0, 0)), constant_values=255)
+    return mosaic(spaced.reshape(len(columns), -1, *spaced.shape[3:]), per_row, gap)[:-gap]

@@ -90,8 +90,6 @@ class Outcome:
     """`None` for a run that diverged."""
     protocol: str
     """Where the validation latents come from: `fresh`, or `co-trained` if unfinished."""
-    earlier: bool = False
-    """Whether what is shown was kept by an earlier version, whose layout is not read."""
 
     @property
     def ended(self) -> bool:
@@ -127,14 +125,12 @@ def load_outcome(folder: Path) -> Outcome | None:
         return None
     try:
         tensors, about = read_tensors(folder / _OUTCOME)
-        shown = _shown(tensors)
         return Outcome(
             history={name: tensors[_HISTORY + name] for name in about["order"]},
             status=about["status"],
             seconds=about["seconds"],
-            shown=shown,
+            shown=_shown(tensors),
             protocol=about["protocol"],
-            earlier=shown is None and any(name.startswith(_SHOWN) for name in tensors),
         )
     except (DataError, KeyError, TypeError) as error:
         _log.warning("%s", error)
@@ -142,18 +138,12 @@ def load_outcome(folder: Path) -> Outcome | None:
 
 
 def _shown(tensors: Mapping[str, np.ndarray]) -> Shown | None:
-    """`None` where there is none, or that of an earlier layout."""
+    """`None` where not all of it is there."""
     names = [field.name for field in fields(Shown) if field.name != "decoder"]
     if any(_SHOWN + name not in tensors for name in names):
         return None
     decoder = {k.removeprefix(_DECODER): v for k, v in tensors.items() if k.startswith(_DECODER)}
     return Shown(decoder, **{name: tensors[_SHOWN + name] for name in names})
-
-
-def has_ended(folder: Path) -> bool:
-    """Whether an execution has a final outcome."""
-    outcome = load_outcome(folder)
-    return outcome is not None and outcome.ended
 
 
 def drop_outcome(folder: Path) -> None:

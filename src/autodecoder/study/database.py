@@ -1,6 +1,7 @@
 """The database behind a study's storage: reaching it, and saying what went wrong."""
 
 import contextlib
+import logging
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -12,6 +13,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from autodecoder.data.download import quiet
 from autodecoder.errors import AutodecoderError, StorageError
 from autodecoder.files import has_locks
 from autodecoder.paths import user_path
@@ -70,9 +72,11 @@ def secrets_of(storage: str | None) -> set[str]:
 
 @contextlib.contextmanager
 def storage_errors(where: str, hidden: Collection[str] = ()) -> Iterator[None]:
-    """Tell what goes wrong with the storage at `where` in a sentence, without what is hidden."""
+    """Tell what goes wrong with the storage at `where` in a sentence, without what is hidden; of
+    what goes well, Optuna logs nothing."""
     try:
-        yield
+        with quiet(logging.getLogger("optuna"), logging.WARNING):
+            yield
     except AutodecoderError:
         raise
     except (

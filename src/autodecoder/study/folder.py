@@ -57,6 +57,8 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     schema, versions = about.get("schema"), about.get("versions")
     if not isinstance(schema, int):
         raise DataError(f"{path} is no study's; name another folder.")
+    if "study" not in about and "decoder" in about:
+        raise DataError(f"{folder} is the folder of a model, not that of a study.")
     if not _EARLIEST <= schema <= SCHEMA:
         written = versions.get("autodecoder") if isinstance(versions, dict) else "unknown"
         newer = schema > SCHEMA

@@ -6,6 +6,7 @@ recognised at once, and taken over where it stopped.
 """
 
 import contextlib
+import itertools
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
@@ -52,8 +53,6 @@ class Claim:
     trial_id: str
     number: int
     values: Mapping[str, Any]
-    cell: int | None = None
-    """Its place among the trials known from the start."""
 
 
 class Ledger:
@@ -96,7 +95,6 @@ class Ledger:
         self._claimed: dict[str, FrozenTrial] = {}
         self._where = describe(folder / "study.db", storage)
         self._hidden = secrets_of(storage)
-        logging.getLogger("optuna").setLevel(logging.WARNING)
         sweep_worker_locks(folder)
         self._lock = hold_worker_lock(folder, self._worker)
         try:
@@ -150,15 +148,9 @@ class Ledger:
     def finish(self, trial: Trial) -> None:
         """Record the score of a trial, or that it failed."""
         with self._errors():
-            executions = [
-                {"best": e.best if e.best_epoch else None, "epoch": e.best_epoch, "ended": e.status}
-                for e in trial.executions
-            ]
-            frozen = self._claimed[trial.trial_id]
-            self._storage.set_trial_user_attr(frozen._trial_id, "executions", executions)
             complete = trial.state == COMPLETE
             self._study.tell(
-                frozen.number,
+                self._claimed[trial.trial_id].number,
                 trial.score if complete else None,
                 TrialState.COMPLETE if complete else TrialState.FAIL,
             )
@@ -198,24 +190,23 @@ class Ledger:
         planned = planned_trials(self._config)
         if planned is None:
             return
-        there = {trial.user_attrs.get("cell") for trial in self._trials()}
-        missing = [cell for cell in range(len(planned)) if cell not in there]
+        there = {frozenset(trial.params.items()) for trial in self._trials()}
+        missing = [cell for cell in planned if frozenset(cell.items()) not in there]
         # Trials of one shape stand together; within it, in the order of the grid.
-        shapes: dict[RunConfig, list[int]] = {}
+        shapes: dict[RunConfig, list[Mapping[str, Any]]] = {}
         for cell in missing:
-            shapes.setdefault(self._shape(to_values(planned[cell])), []).append(cell)
-        for cell in (cell for cells in shapes.values() for cell in cells):
-            attributes = {"id": secrets.token_hex(4), "cell": cell}
-            self._add_waiting(planned[cell], attributes)
+            shapes.setdefault(self._shape(to_values(cell)), []).append(cell)
+        for cell in itertools.chain.from_iterable(shapes.values()):
+            self._add_waiting(cell, secrets.token_hex(4))
 
-    def _add_waiting(self, parameters: Mapping[str, Any], attributes: dict[str, Any]) -> None:
+    def _add_waiting(self, parameters: Mapping[str, Any], trial_id: str) -> None:
         """Put a trial into the queue, its values noted already: then taking it costs little."""
         self._study.add_trial(
             create_trial(
                 state=TrialState.WAITING,
                 params=dict(parameters),
                 distributions=self._space,
-                user_attrs=attributes,
+                user_attrs={"id": trial_id},
             )
         )
 
@@ -249,8 +240,7 @@ class Ledger:
         for name, value in (("id", trial_id), ("worker", self._worker), ("group", group)):
             if trial.user_attrs.get(name) != value:
                 self._storage.set_trial_user_attr(trial._trial_id, name, value)
-        cell = trial.user_attrs.get("cell")
-        return Claim(trial_id, trial.number, self._values_of(trial), cell)
+        return Claim(trial_id, trial.number, self._values_of(trial))
 
     def _values_of(self, trial: FrozenTrial) -> dict[str, Any]:
         parameters = trial.params
@@ -292,9 +282,8 @@ class Ledger:
                 raise DataError(f"{name} is damaged: its values are not those that are searched.")
         for content in sorted(lost, key=lambda content: content["number"]):
             state = {COMPLETE: TrialState.COMPLETE, FAILED: TrialState.FAIL}.get(content["state"])
-            attributes = {"id": content["id"], "cell": content.get("cell")}
             if state is None:
-                self._add_waiting(content["values"], attributes)
+                self._add_waiting(content["values"], content["id"])
                 continue
             self._study.add_trial(
                 create_trial(
@@ -302,7 +291,7 @@ class Ledger:
                     value=content["score"] if state is TrialState.COMPLETE else None,
                     params=content["values"],
                     distributions=self._space,
-                    user_attrs=attributes,
+                    user_attrs={"id": content["id"]},
                 )
             )
         if lost:

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def execution_folder(folder: Path, trial_id: str, execution: int) -> Path:
     return folder / "trials" / trial_id / f"execution-{execution}"
 
 
-def write_trial(folder: Path, trial: Trial, extra: Mapping[str, Any] | None = None) -> None:
+def write_trial(folder: Path, trial: Trial) -> None:
     """Write `trial.json` and every execution's `history.csv`.
 
     Raises
@@ -53,7 +53,6 @@ def write_trial(folder: Path, trial: Trial, extra: Mapping[str, Any] | None = No
         "score": _finite(trial.score),
         "spread": _finite(trial.spread),
         "executions": [_describe_execution(execution) for execution in trial.executions],
-        **(extra or {}),
     }
     write_json(folder / "trials" / trial.trial_id / "trial.json", content)
 

@@ -83,16 +83,6 @@ class Study:
                     return trial, k, outcome
         return None
 
-    @property
-    def shown_by_earlier(self) -> bool:
-        """Whether an earlier version has kept the best run, in a layout that is not read."""
-        folders = (
-            execution_folder(self.folder, trial.trial_id, k)
-            for trial in self.trials[:1]
-            for k in range(len(trial.executions))
-        )
-        return any(found is not None and found.earlier for found in map(load_outcome, folders))
-
     def best_model(self) -> Model | None:
         """The model in `best`, of the objective's best epoch, or else `shown_model`.
 

@@ -29,7 +29,6 @@ from autodecoder.study.checkpoint import (
     Outcome,
     drop_checkpoints,
     drop_outcome,
-    has_ended,
     load_outcome,
     save_outcome,
 )
@@ -178,9 +177,9 @@ class Worker:
         self._open = {claim.trial_id: claim for claim in claims}
         for claim in claims:
             sweep_temporary(self._folder / "trials" / claim.trial_id)
-            write_trial(self._folder, self._unfinished(claim), {"cell": claim.cell})
+            write_trial(self._folder, self._unfinished(claim))
         infos = run_infos(self._folder, claims, config, n)
-        left = [info for info in infos if not has_ended(info.folder)]
+        left = [info for info in infos if self._ended(info.folder) is None]
         for claim in claims:
             self._finish_if_done(claim, ledger)
         if not left:
@@ -201,7 +200,7 @@ class Worker:
             self._seconds |= {slot.info.folder: slot.seconds for slot in group.slots}
             self._keep_unfinished(group)
             for claim in self._open.values():
-                write_trial(self._folder, self._unfinished(claim), {"cell": claim.cell})
+                write_trial(self._folder, self._unfinished(claim))
         return stopped
 
     def _is_recorded(self, claim: Claim, ledger: Ledger) -> bool:
@@ -252,15 +251,11 @@ class Worker:
             execution_folder(self._folder, claim.trial_id, k)
             for k in range(self._config.executions_per_trial)
         ]
-        outcomes = [load_outcome(folder) for folder in folders]
-        executions = tuple(
-            Execution(o.history, self._config.metric, o.status, o.seconds)
-            for o in outcomes
-            if o is not None and o.ended
-        )
+        ended = [self._ended(folder) for folder in folders]
+        executions = [execution for execution in ended if execution is not None]
         if len(executions) < len(folders):
             return
-        trial = Trial(claim.trial_id, claim.number, claim.values, executions, COMPLETE)
+        trial = Trial(claim.trial_id, claim.number, claim.values, tuple(executions), COMPLETE)
         if not np.isfinite(trial.score):
             trial = replace(trial, state=FAILED)
         self._record(trial, claim, ledger)
@@ -271,7 +266,7 @@ class Worker:
                 drop_outcome(folder)
 
     def _record(self, trial: Trial, claim: Claim, ledger: Ledger) -> None:
-        write_trial(self._folder, trial, {"cell": claim.cell})
+        write_trial(self._folder, trial)
         for observer in self._observers:
             observer.end_trial(trial, self._folder / "trials" / trial.trial_id)
         ledger.finish(trial)
@@ -303,20 +298,22 @@ class Worker:
         executions = []
         for k in range(self._config.executions_per_trial):
             folder = execution_folder(self._folder, claim.trial_id, k)
-            outcome = load_outcome(folder)
-            if outcome is not None and outcome.ended:
-                execution = Execution(
-                    outcome.history, self._config.metric, outcome.status, outcome.seconds
-                )
-            else:
-                execution = Execution(
+            execution = self._ended(folder)
+            if execution is None:
+                history, seconds = (
                     read_history(folder, self._config),
-                    self._config.metric,
-                    UNFINISHED,
                     self._seconds.get(folder, 0.0),
                 )
+                execution = Execution(history, self._config.metric, UNFINISHED, seconds)
             executions.append(execution)
         return Trial(claim.trial_id, claim.number, claim.values, tuple(executions), UNFINISHED)
+
+    def _ended(self, folder: Path) -> Execution | None:
+        """An execution that has a final outcome."""
+        outcome = load_outcome(folder)
+        if outcome is None or not outcome.ended:
+            return None
+        return Execution(outcome.history, self._config.metric, outcome.status, outcome.seconds)
 
     def _save_model(self, snapshot: Snapshot, info: RunInfo) -> None:
         model = make_model(snapshot, info, self._dataset, self._config)
