@@ -87,6 +87,7 @@ FLAGS = {
     "fit.clip_norm": ("--clip_norm=2", 2.0),
     "fit.nesterov": ("--nonesterov", False),
     "fit.drop_last": ("--nodrop_last", False),
+    "fit.shards": ("--shards=4", 4),
     "fit.loss": ("--loss=laplacian", "laplacian"),
     "early_stopping.enabled": ("--use_early_stopping", True),
     "use_xla": ("--nouse_xla", False),
