@@ -39,7 +39,7 @@ from autodecoder.config import (
 )
 from autodecoder.core.decoders import Decoder, init_decoder
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images, Run, place_images
+from autodecoder.core.fit import Images, Run, find_starts
 from autodecoder.core.latents import fit_pca, project
 from autodecoder.core.population import advance, init_population, take_run
 from autodecoder.core.scaling import scale_pixels
@@ -206,7 +206,7 @@ def fitted(
     fit = replace(fit, latent_learning_rate=None)  # traced
     config = RunConfig(decoder, fit, "standard", task.shape, watch=WatchConfig("loss"))
     key, first = jax.random.key(seed), np.zeros(1, np.uint32)
-    places = place_images(images, config)
+    places = find_starts(images, config)
     state = init_population(key, first, rates, images, places, config)
     for epoch in range(1, task.epochs + 1):
         state = advance(state, images, 0, 1, epoch, config=config, side_by_side=False)

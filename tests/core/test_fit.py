@@ -19,9 +19,9 @@ from autodecoder.core.fit import (
     LATENT_STATISTICS,
     Images,
     advance_run,
+    find_starts,
     history_names,
     init_run,
-    place_images,
 )
 from autodecoder.core.losses import measure
 from autodecoder.core.scaling import scale_pixels
@@ -166,7 +166,7 @@ def test_the_fast_recipe_comes_further(dims: int, batch_norm: bool) -> None:
     ends = {}
     for recipe, rate in (("fast", 6e-3), ("original", 1e-3)):
         config = replace(CONFIG, decoder=decoder, fit=fit_config(recipe, num_epochs=20))
-        begun = init_run(KEY, digits(), place_images(digits(), config), config)
+        begun = init_run(KEY, digits(), find_starts(digits(), config), config)
         latents = fit_config(recipe).latent_learning_rate or rate
         both = LearningRates(jnp.float32(rate), jnp.float32(latents))
         moved = jax.jit(advance_run, static_argnames="config")(begun, both, digits(), 20, config)
@@ -178,12 +178,12 @@ def test_the_fast_recipe_comes_further(dims: int, batch_norm: bool) -> None:
 def test_a_run_starts_where_the_fit_says() -> None:
     for name in ("som", "pca"):
         config = replace(CONFIG, fit=FitConfig(latent_start=name, latent_spread=5.0))
-        places = place_images(digits(), config)
+        places = find_starts(digits(), config)
         assert places is not None
         state = init_run(KEY, digits(), places, config).state
         np.testing.assert_array_equal(state.train.values, 5 * places[0])
         np.testing.assert_array_equal(state.val.values, 5 * places[1])
-    assert place_images(digits(), CONFIG) is None
+    assert find_starts(digits(), CONFIG) is None
 
 
 @pytest.mark.parametrize("dims", [2, 16])
@@ -195,7 +195,7 @@ def test_starts_do_not_depend_on_the_threads_of_numpy(dims: int) -> None:
     found = []
     for n_threads in (1, 2):
         with threadpool_limits(n_threads, user_api="blas"):
-            found.append(place_images(images, config))
+            found.append(find_starts(images, config))
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -1,4 +1,4 @@
-"""The limited-memory search finds the minima that an independent one finds, row by row."""
+"""The limited-memory state finds the minima that an independent one finds, row by row."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,17 +10,17 @@ import pytest
 import scipy.optimize
 from tests.core.test_solvers import TOLERANCE, N, make_problem
 
-from autodecoder.core.lbfgs import LimitedSearch, advance_lbfgs, begin_lbfgs
-from autodecoder.core.solvers import Problem, end_search, objective
+from autodecoder.core.lbfgs import LbfgsState, advance_lbfgs, begin_lbfgs
+from autodecoder.core.solvers import Problem, end_solver, objective
 
 
-def solve(problem: Problem, start: jax.Array, n_steps: int) -> LimitedSearch:
+def solve(problem: Problem, start: jax.Array, n_steps: int) -> LbfgsState:
     begun = jax.jit(begin_lbfgs)(problem, start, TOLERANCE)
     return go_on(problem, begun, n_steps)
 
 
-def go_on(problem: Problem, search: LimitedSearch, until: Any) -> LimitedSearch:
-    return jax.jit(advance_lbfgs)(problem, search, until, TOLERANCE)
+def go_on(problem: Problem, state: LbfgsState, until: Any) -> LbfgsState:
+    return jax.jit(advance_lbfgs)(problem, state, until, TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_the_last_step_is_taken_only_where_it_helps() -> None:
     problem = make_problem(8)
     start = jax.random.normal(jax.random.key(6), (N, 8))
     found = solve(problem, start, 500)
-    ended = end_search(problem, found)
+    ended = end_solver(problem, found)
     assert (ended.value <= found.value).all()
     np.testing.assert_allclose(ended.value, objective(problem, ended.latents), rtol=1e-5)
 

@@ -13,13 +13,13 @@ from autodecoder.config import DecoderConfig
 from autodecoder.core.decoders import Decoder, decode, init_decoder
 from autodecoder.core.solvers import (
     Problem,
-    Search,
+    SolverState,
     adam,
-    advance_search,
-    begin_search,
-    end_search,
+    advance_lm,
+    begin_lm,
+    end_solver,
     objective,
-    renew_search,
+    renew_lm,
 )
 
 N, PIXELS = 24, 30
@@ -45,12 +45,12 @@ def make_problem(dims: int, *, noise: float = 0.1, prior: float = 0.0, **changes
     return replace(problem, **changes)
 
 
-def solve(problem: Problem, start: jax.Array, n_steps: int = 60) -> Search:
-    return go_on(problem, jax.jit(begin_search)(problem, start, TOLERANCE), n_steps)
+def solve(problem: Problem, start: jax.Array, n_steps: int = 60) -> SolverState:
+    return go_on(problem, jax.jit(begin_lm)(problem, start, TOLERANCE), n_steps)
 
 
-def go_on(problem: Problem, search: Search, until: int | jax.Array) -> Search:
-    return jax.jit(advance_search)(problem, search, until, TOLERANCE)
+def go_on(problem: Problem, state: SolverState, until: int | jax.Array) -> SolverState:
+    return jax.jit(advance_lm)(problem, state, until, TOLERANCE)
 
 
 # Of many dimensions some hardly matter: a prior holds the minima in place.
@@ -118,7 +118,7 @@ def test_each_row_goes_as_far_as_it_may() -> None:
     problem = make_problem(3)
     start = jax.random.normal(jax.random.key(6), (N, 3))
     until = jnp.arange(N) % 4
-    found = go_on(problem, begin_search(problem, start, TOLERANCE), until)
+    found = go_on(problem, begin_lm(problem, start, TOLERANCE), until)
     np.testing.assert_array_equal(found.steps, until)
     for n in range(4):
         alike = solve(problem, start, n)
@@ -128,12 +128,12 @@ def test_each_row_goes_as_far_as_it_may() -> None:
 def test_a_renewed_search_has_the_hessian_of_where_it_is() -> None:
     problem = make_problem(3, noise=0.0)
     part = solve(problem, jax.random.normal(jax.random.key(6), (N, 3)), 8)
-    renewed = renew_search(problem, part, 0.0)
+    renewed = renew_lm(problem, part, 0.0)
     np.testing.assert_array_equal(renewed.latents, part.latents)
     np.testing.assert_array_equal(renewed.steps, part.steps)
     np.testing.assert_array_equal(renewed.reference, renewed.value)
     assert (part.reference > part.value).all()
-    begun = begin_search(problem, part.latents, 0.0)
+    begun = begin_lm(problem, part.latents, 0.0)
     np.testing.assert_allclose(renewed.hessian, begun.hessian)
 
 
@@ -153,10 +153,10 @@ def test_the_last_step_is_taken_where_it_lowers_the_objective() -> None:
     problem = make_problem(3)
     away = 0.1 * jax.random.normal(jax.random.key(6), (N, 3))
     start = solve(problem, away).latents + away
-    begun = begin_search(problem, start, 1e-3)
-    found = jax.jit(advance_search)(problem, begun, 40, 1e-3)
+    begun = begin_lm(problem, start, 1e-3)
+    found = jax.jit(advance_lm)(problem, begun, 40, 1e-3)
     assert found.converged.sum() > N / 2
-    ended = end_search(problem, found)
+    ended = end_solver(problem, found)
     np.testing.assert_allclose(ended.value, objective(problem, ended.latents), rtol=1e-5)
     gained = found.value - ended.value
     assert (gained >= 0).all()
@@ -192,12 +192,12 @@ def test_the_first_hessian_is_that_of_gauss_and_newton() -> None:
     for dims in (3, 7):
         problem = make_problem(dims, prior=0.02)
         start = jax.random.normal(jax.random.key(9), (N, dims))
-        search = begin_search(problem, start, 0.0)
+        state = begin_lm(problem, start, 0.0)
         jacobian = jax.vmap(jax.jacobian(lambda z, p=problem: decode(p.decoder, z[None])[0]))(start)
         gram = jnp.einsum("bpd,bp,bpe->bde", jacobian, problem.weights, jacobian)
-        np.testing.assert_allclose(search.hessian, gram + 0.02 * jnp.eye(dims), atol=1e-6)
+        np.testing.assert_allclose(state.hessian, gram + 0.02 * jnp.eye(dims), atol=1e-6)
         slope = jax.grad(lambda z, p=problem: objective(p, z).sum())(start)
-        np.testing.assert_allclose(search.gradient, slope / 2, atol=1e-6)
+        np.testing.assert_allclose(state.gradient, slope / 2, atol=1e-6)
 
 
 def test_hessians_approach_the_true_ones() -> None:
@@ -205,9 +205,9 @@ def test_hessians_approach_the_true_ones() -> None:
     # must be nearer to it.
     problem = make_problem(2, noise=0.5, prior=0.01)
     start = 0.1 * jax.random.normal(jax.random.key(3), (N, 2))
-    begun = begin_search(problem, start, 1e-10)
-    found = jax.jit(advance_search)(problem, begun, 60, 1e-10)
-    gauss_newton = begin_search(problem, found.latents, 0.0).hessian
+    begun = begin_lm(problem, start, 1e-10)
+    found = jax.jit(advance_lm)(problem, begun, 60, 1e-10)
+    gauss_newton = begin_lm(problem, found.latents, 0.0).hessian
     hessians = jax.vmap(jax.hessian(lambda z, row: objective(_row(problem, row), z[None])[0]))
     true = hessians(found.latents, jnp.arange(N)) / 2
 

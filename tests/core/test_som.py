@@ -5,7 +5,7 @@ import pytest
 from tests.core.builders import digits
 
 from autodecoder.core.latents import fit_pca, pca_scores
-from autodecoder.core.som import fit_map, map_places
+from autodecoder.core.som import fit_map, map_positions
 from autodecoder.data import load_dataset
 
 
@@ -20,7 +20,7 @@ def residual(places: np.ndarray, images: np.ndarray) -> float:
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_like_images_lie_nearer_to_each_other_than_by_principal_components(dims: int) -> None:
     images = np.asarray(digits().train)
-    places = map_places(fit_map(images, dims), images)
+    places = map_positions(fit_map(images, dims), images)
     assert places.shape == (len(images), dims)
     pixels = np.asarray(images, np.float32)
     scores = pca_scores(fit_pca(images, dims), images)
@@ -30,13 +30,13 @@ def test_like_images_lie_nearer_to_each_other_than_by_principal_components(dims:
 def test_places_are_those_of_the_nearest_nodes_and_spread_evenly() -> None:
     images, others = map(np.asarray, digits()[:2])
     som = fit_map(images, 2)
-    np.testing.assert_allclose(som.places.mean(0), 0, atol=1e-5)
-    np.testing.assert_allclose(som.places.std(0), 1, rtol=1e-4)
+    np.testing.assert_allclose(som.positions.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(som.positions.std(0), 1, rtol=1e-4)
     decoded = som.codes @ som.pca.components.T + som.pca.mean
     apart = np.sum((np.asarray(others, np.float32)[:, None] - decoded) ** 2, axis=-1)
     np.testing.assert_allclose(
         np.take_along_axis(apart, apart.argmin(1)[:, None], 1)[:, 0],
-        apart[np.arange(len(others)), _node(som.places, map_places(som, others))],
+        apart[np.arange(len(others)), _node(som.positions, map_positions(som, others))],
         rtol=1e-3,
     )
 
@@ -49,7 +49,7 @@ def _node(nodes: np.ndarray, places: np.ndarray) -> np.ndarray:
 def test_the_classes_of_digits_clump() -> None:
     data = load_dataset("digits")
     images, labels = data.train.flat, np.asarray(data.train.labels)
-    places = map_places(fit_map(images, 2), images)
+    places = map_positions(fit_map(images, 2), images)
     apart = np.sum((places[:, None] - places) ** 2, axis=-1)
     np.fill_diagonal(apart, np.inf)
     assert np.mean(labels[apart.argmin(1)] == labels) > 0.85
@@ -63,5 +63,5 @@ def test_the_classes_of_digits_clump() -> None:
 @pytest.mark.parametrize("dims", [1, 2])
 def test_few_and_equal_images_have_places(images: np.ndarray, dims: int) -> None:
     pixels = images.astype(np.uint8)
-    places = map_places(fit_map(pixels, dims), pixels)
+    places = map_positions(fit_map(pixels, dims), pixels)
     assert np.isfinite(places).all()

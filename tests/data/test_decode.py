@@ -17,7 +17,7 @@ from tests.data.builders import flip
 from tests.data.pictures import RED, WHITE, animation, bomb, plain, quarters, save
 from tests.data.tiffs import tiff
 
-from autodecoder.data.decode import UnreadableImage, decode, quiet_pillow, read_head
+from autodecoder.data.decode import UnreadableImage, decode_image, quiet_pillow, read_head
 from autodecoder.data.samples import Seen
 
 
@@ -38,7 +38,7 @@ def pixels_of(
     ends = floats(pixel_range)
     head = read_head(found, size, ends)
     out = np.zeros((*(size or head[:2]), channels), np.uint8)
-    decode(found, size, out, ends)
+    decode_image(found, size, out, ends)
     return out
 
 
@@ -54,7 +54,7 @@ def seen_in(content: bytes, pixel_range: tuple[float, float] | None = None) -> S
     file = io.BytesIO(content)
     ends = floats(pixel_range)
     out = np.zeros((*read_head(file, None, ends)[:2], 3), np.uint8)
-    return decode(file, None, out, ends)
+    return decode_image(file, None, out, ends)
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -580,7 +580,7 @@ def test_huge_images_are_refused_by_their_header(tmp_path: Path, width: int) -> 
         with pytest.raises(UnreadableImage, match="larger than 50 megapixels"):
             read_head(path, size)
         with pytest.raises(UnreadableImage, match="larger than 50 megapixels"):
-            decode(path, size, np.zeros((8, 8, 1), np.uint8))
+            decode_image(path, size, np.zeros((8, 8, 1), np.uint8))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2e6
@@ -624,6 +624,6 @@ def test_damaged_files_are_read_or_refused(kind: str, data: st.DataObject) -> No
         try:
             head = read_head(io.BytesIO(content), (4, 6))
             assert head.height > 0
-            decode(io.BytesIO(content), (4, 6), np.zeros((4, 6, 1), np.uint8))
+            decode_image(io.BytesIO(content), (4, 6), np.zeros((4, 6, 1), np.uint8))
         except UnreadableImage:
             pass

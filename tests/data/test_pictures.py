@@ -57,8 +57,8 @@ def test_a_share_is_that_of_the_whole_but_nothing_else_is_decoded(
     decoded = []
     from autodecoder.data import pictures
 
-    real = pictures.decode
-    monkeypatch.setattr(pictures, "decode", lambda *args: decoded.append(1) or real(*args))
+    real = pictures.decode_image
+    monkeypatch.setattr(pictures, "decode_image", lambda *args: decoded.append(1) or real(*args))
     part = load_dataset(f"folder:{pets}", seed=3, examples_frac=0.5)
     assert_same(part, subset(whole, 0.5, seed=3))
     assert len(decoded) == len(part.train) + len(part.val) == 8

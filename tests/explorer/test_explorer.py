@@ -351,7 +351,7 @@ def test_files_are_read_before_pillow_has_loaded_their_readers(kind: str) -> Non
     buffer = io.BytesIO()
     Image.fromarray(np.full((4, 4), 7, np.uint8)).save(buffer, kind)
     code = (
-        "import io, sys, numpy as np; from autodecoder.data.decode import decode; "
+        "import io, sys, numpy as np; from autodecoder.data.decode import decode_image; "
         "decode(io.BytesIO(sys.stdin.buffer.read()), None, np.empty((4, 4, 1), np.uint8))"
     )
     done = subprocess.run(
@@ -374,8 +374,8 @@ def test_one_file_is_decoded_at_a_time(
         at_once -= 1
         return decode(*arguments)
 
-    decode = explorer_module.decode
-    monkeypatch.setattr(explorer_module, "decode", slowly)
+    decode = explorer_module.decode_image
+    monkeypatch.setattr(explorer_module, "decode_image", slowly)
     buffer = io.BytesIO()
     Image.fromarray(images[0, ..., 0]).save(buffer, "PNG")
     explorers = [Explorer(model, {}), Explorer(model, {})]

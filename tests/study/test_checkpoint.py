@@ -12,7 +12,7 @@ import pytest
 from tests.study.builders import CONFIG, assert_same_history, assert_same_shown, execution
 
 from autodecoder.config import StudyConfig
-from autodecoder.core.fit import Images, Run, init_run, place_images
+from autodecoder.core.fit import Images, Run, find_starts, init_run
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.files import read_tensors, sweep_temporary, write_tensors
 from autodecoder.study.checkpoint import (
@@ -32,7 +32,7 @@ def shapes(config: StudyConfig = CONFIG) -> Run:
     images = Images(jnp.zeros((9, 4), jnp.uint8), jnp.zeros((5, 4), jnp.uint8))
     run_config = config.run_config({"learning_rate": 1e-3}, (2, 2, 1))
     return jax.eval_shape(
-        lambda: init_run(jax.random.key(0), images, place_images(images, run_config), run_config)
+        lambda: init_run(jax.random.key(0), images, find_starts(images, run_config), run_config)
     )
 
 

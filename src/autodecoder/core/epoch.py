@@ -192,7 +192,7 @@ def visit(
         now, (chosen, counted), rows = visited
         key = jax.random.fold_in(noise_key, now.number) if training else None
         known = None if mask is None else mask[chosen]
-        counts = counted.astype(jnp.float32)
+        counts = jnp.asarray(counted, jnp.float32)
         if known is not None:
             counts = counts * known.mean(axis=1, dtype=jnp.float32)
         total = counts.sum()

@@ -23,7 +23,7 @@ from autodecoder.core.incomplete import fill_missing, fit_incomplete
 from autodecoder.core.latents import fit_pca, pca_scores, start_latents
 from autodecoder.core.losses import Errors
 from autodecoder.core.scaling import SCALINGS
-from autodecoder.core.som import fit_map, map_places
+from autodecoder.core.som import fit_map, map_positions
 from autodecoder.core.watch import RUNNING, Watch, init_watch, watch_epoch
 
 #: Errors of one epoch, in the order in which a history has them.
@@ -49,7 +49,9 @@ class Images(NamedTuple):
 
 
 #: Where the latents of training and validation images start.
-Places = tuple[Float[Array | np.ndarray, "n_train dims"], Float[Array | np.ndarray, "n_val dims"]]
+LatentStarts = tuple[
+    Float[Array | np.ndarray, "n_train dims"], Float[Array | np.ndarray, "n_val dims"]
+]
 
 
 class RunState(eqx.Module):
@@ -106,7 +108,7 @@ def _gradient_names(config: RunConfig) -> tuple[str, ...]:
     return tuple(f"gradient_norm_{name}" for name in (*part_names(decoder), "latents"))
 
 
-def place_images(images: Images, config: RunConfig) -> Places | None:
+def find_starts(images: Images, config: RunConfig) -> LatentStarts | None:
     """Where the latents of training and validation images start, if that follows from the images.
 
     That is for the starts `pca` and `som`; all runs share it. Only training images decide. Missing
@@ -125,7 +127,7 @@ def place_images(images: Images, config: RunConfig) -> Places | None:
             pca = fit_pca(train, n_components=dims)
             return pca_scores(pca, train), pca_scores(pca, val)
         som = fit_map(train, dims)
-        return map_places(som, train), map_places(som, val)
+        return map_positions(som, train), map_positions(som, val)
 
 
 def _complete(
@@ -145,7 +147,7 @@ def _complete(
 def init_run(
     key: PRNGKeyArray,
     images: Images,
-    places: Places | None,
+    starts: LatentStarts | None,
     config: RunConfig,
     decoder: Decoder | None = None,
 ) -> Run:
@@ -156,8 +158,8 @@ def init_run(
     key : key
         Everything random in the run follows from it.
     images : Images
-    places : Places, optional
-        From `place_images`.
+    starts : LatentStarts, optional
+        From `find_starts`.
     config : RunConfig
     decoder : Decoder, optional
         What it starts with; by default one is drawn.
@@ -166,12 +168,12 @@ def init_run(
     fit, dims = config.fit, config.decoder.latent_dims
     if decoder is None:
         activation = SCALINGS[config.scaler].output_activation
-        spreads = fit.bias_spread, 1.0 if places is None else fit.spread_for(dims)
+        spreads = fit.bias_spread, 1.0 if starts is None else fit.spread_for(dims)
         shape = config.image_shape
         decoder = init_decoder(decoder_key, config.decoder, shape, activation, *spreads)
-    train_places, val_places = (None, None) if places is None else places
-    train = start_latents(train_key, fit, (len(images.train), dims), train_places)
-    val = start_latents(val_key, fit, (len(images.val), dims), val_places)
+    train_starts, val_starts = (None, None) if starts is None else starts
+    train = start_latents(train_key, fit, (len(images.train), dims), train_starts)
+    val = start_latents(val_key, fit, (len(images.val), dims), val_starts)
     state = RunState(
         decoder=decoder,
         decoder_moments=adam_start(decoder.trainable()),

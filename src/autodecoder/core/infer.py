@@ -13,17 +13,17 @@ from autodecoder.brief import brief
 from autodecoder.config import InferConfig
 from autodecoder.core.blocks import by_blocks, take
 from autodecoder.core.decoders import Decoder
-from autodecoder.core.lbfgs import MEMORY, LimitedSearch, advance_lbfgs, begin_lbfgs
+from autodecoder.core.lbfgs import MEMORY, LbfgsState, advance_lbfgs, begin_lbfgs
 from autodecoder.core.losses import SQUARED, Criterion, Errors, measure
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.core.solvers import (
     Problem,
-    Search,
+    SolverState,
     adam,
-    advance_search,
-    begin_search,
-    end_search,
-    renew_search,
+    advance_lm,
+    begin_lm,
+    end_solver,
+    renew_lm,
 )
 from autodecoder.core.starts import Starts, place_starts, prepare_starts, start_names
 from autodecoder.errors import ConfigError
@@ -36,8 +36,8 @@ _KEPT_ENTRIES = 2**25
 #: A dimension in which candidates spread less than by this share of the widest has no spread.
 _FLAT = 1e-6
 
-Watch = Callable[[Float[np.ndarray, "n dims"]], None]
-_Search = Search | LimitedSearch
+OnLatents = Callable[[Float[np.ndarray, "n dims"]], None]
+_State = SolverState | LbfgsState
 
 
 class Task(eqx.Module):
@@ -170,7 +170,7 @@ def infer_latents(
     *,
     weights: Shaped[Array | np.ndarray, "n pixels"] | None = None,
     given: Float[Array | np.ndarray, "n m dims"] | None = None,
-    watch: Watch | None = None,
+    watch: OnLatents | None = None,
 ) -> Inference:
     """Find for each image the latent whose reconstruction is nearest to it.
 
@@ -189,7 +189,7 @@ def infer_latents(
     given : (n, m, latent_dims), optional
         Further starts, the last ones in number.
     watch : callable, optional
-        Told the latents of the images under way, `(n, latent_dims)`, where the search ends; of
+        Told the latents of the images under way, `(n, latent_dims)`, where the solver ends; of
         `lm`, which then takes its steps one by one, also where it starts and after each step.
 
     Raises
@@ -223,7 +223,7 @@ def infer_latents(
 
 
 class _Found(NamedTuple):
-    """How a search ended: arrays of a block on the device, or all of them on the host."""
+    """How a solver ended: arrays of a block on the device, or all of them on the host."""
 
     latents: Any
     steps: Any
@@ -240,7 +240,7 @@ def _on_accelerator() -> bool:
 
 
 def _find_by_steps(
-    plan: InferencePlan, size: int, n_starts: int, images, weights, given, *, watch: Watch
+    plan: InferencePlan, size: int, n_starts: int, images, weights, given, *, watch: OnLatents
 ) -> _Found:
     """By quasi-Newton steps: those that have converged are left behind on the way, so that the
     slow ones do not hold up the others. On an accelerator they are not: to send what all images
@@ -248,41 +248,41 @@ def _find_by_steps(
     n_steps, task = plan.n_steps, plan.task
     whole = _on_accelerator() and watch is _look_away
     everyone = np.arange(len(images))
-    search, start = by_blocks(
+    state, start = by_blocks(
         lambda rows: _begin(plan, *take(rows, images, weights, given)),
         everyone,
         max(1, size // n_starts),
     )
 
-    def go_on(function: Callable[..., _Search], chosen: np.ndarray, *rest: Any) -> None:
+    def go_on(function: Callable[..., _State], chosen: np.ndarray, *rest: Any) -> None:
         by_blocks(
-            lambda rows: function(task, *take(rows, images, weights, search, *rest)),
+            lambda rows: function(task, *take(rows, images, weights, state, *rest)),
             np.flatnonzero(chosen),
             size,
-            search,
+            state,
         )
 
     taken = _RACE_STEPS if n_starts > 1 else 0
-    watch(search.latents.copy())
+    watch(state.latents.copy())
     while True:
-        left = (search.steps < n_steps) & np.isfinite(search.value)
-        if (moving := left & ~search.stopped).any():
+        left = (state.steps < n_steps) & np.isfinite(state.value)
+        if (moving := left & ~state.stopped).any():
             more = n_steps if whole else max(2, taken // 2) if watch is _look_away else 1
-            go_on(_advance, moving, np.minimum(search.steps + more, n_steps))
+            go_on(_advance, moving, np.minimum(state.steps + more, n_steps))
             taken += more
-            watch(search.latents.copy())
-        elif (misled := left & ~search.converged).any():
+            watch(state.latents.copy())
+        elif (misled := left & ~state.converged).any():
             go_on(_renew, misled)
             taken = 0
         else:
             break
-    go_on(_end, search.converged)
-    watch(search.latents.copy())
-    return _Found(search.latents, search.steps, search.converged, start)
+    go_on(_end, state.converged)
+    watch(state.latents.copy())
+    return _Found(state.latents, state.steps, state.converged, start)
 
 
 def _find_by_adam(
-    plan: InferencePlan, size: int, n_starts: int, images, weights, given, *, watch: Watch
+    plan: InferencePlan, size: int, n_starts: int, images, weights, given, *, watch: OnLatents
 ) -> _Found:
     found = by_blocks(
         lambda rows: _run_adam(plan, *take(rows, images, weights, given)),
@@ -307,15 +307,15 @@ def _measured(task: Task, size: int, found: _Found, images, weights) -> Inferenc
 @jax.jit
 def _begin(
     plan: InferencePlan, images: Array, weights: Array | None, given: Array | None
-) -> tuple[_Search, Int[Array, " b"]]:
+) -> tuple[_State, Int[Array, " b"]]:
     """Place the starts of a block, and let those of an image race where there are several."""
-    problem, places, n_starts = _place(plan, images, weights, given)
+    problem, starts, n_starts = _begin_at_starts(plan, images, weights, given)
     tolerance = plan.task.tolerance
-    begin = begin_search if plan.method == "lm" else begin_lbfgs
-    search = begin(problem, places, tolerance)
+    begin = begin_lm if plan.method == "lm" else begin_lbfgs
+    state = begin(problem, starts, tolerance)
     if n_starts > 1:
-        search = _go_on(problem, search, min(_RACE_STEPS, plan.n_steps), tolerance)
-    return _keep_best(search, search.value, n_starts)
+        state = _go_on(problem, state, min(_RACE_STEPS, plan.n_steps), tolerance)
+    return _keep_best(state, state.value, n_starts)
 
 
 @jax.jit
@@ -323,34 +323,34 @@ def _advance(
     task: Task,
     images: Array,
     weights: Array | None,
-    search: _Search,
+    state: _State,
     until: Int[Array, " b"],
-) -> _Search:
-    return _go_on(_problem(task, images, weights), search, until, task.tolerance)
+) -> _State:
+    return _go_on(_problem(task, images, weights), state, until, task.tolerance)
 
 
-def _go_on(problem: Problem, search: _Search, until: Any, tolerance: Float[Array, ""]) -> _Search:
-    if isinstance(search, LimitedSearch):
-        return advance_lbfgs(problem, search, until, tolerance)
-    return advance_search(problem, search, until, tolerance)
-
-
-@jax.jit
-def _renew(task: Task, images: Array, weights: Array | None, search: Search) -> Search:
-    return renew_search(_problem(task, images, weights), search, task.tolerance)
+def _go_on(problem: Problem, state: _State, until: Any, tolerance: Float[Array, ""]) -> _State:
+    if isinstance(state, LbfgsState):
+        return advance_lbfgs(problem, state, until, tolerance)
+    return advance_lm(problem, state, until, tolerance)
 
 
 @jax.jit
-def _end(task: Task, images: Array, weights: Array | None, search: _Search) -> _Search:
-    return end_search(_problem(task, images, weights), search)
+def _renew(task: Task, images: Array, weights: Array | None, state: SolverState) -> SolverState:
+    return renew_lm(_problem(task, images, weights), state, task.tolerance)
+
+
+@jax.jit
+def _end(task: Task, images: Array, weights: Array | None, state: _State) -> _State:
+    return end_solver(_problem(task, images, weights), state)
 
 
 @jax.jit
 def _run_adam(
     plan: InferencePlan, images: Array, weights: Array | None, given: Array | None
 ) -> _Found:
-    problem, places, n_starts = _place(plan, images, weights, given)
-    latents, values = adam(problem, places, plan.n_steps, plan.config.step_size * plan.spread)
+    problem, starts, n_starts = _begin_at_starts(plan, images, weights, given)
+    latents, values = adam(problem, starts, plan.n_steps, plan.config.step_size * plan.spread)
     latents, best = _keep_best(latents, values, n_starts)
     return _Found(latents, jnp.full_like(best, plan.n_steps), jnp.zeros_like(best, bool), best)
 
@@ -361,19 +361,19 @@ def _measure(task: Task, images: Array, weights: Array | None, latents: Array) -
     return measure(outputs, scale_pixels(images, task.scaler), task.scaler, weights)
 
 
-def _place(
+def _begin_at_starts(
     plan: InferencePlan, images: Array, weights: Array | None, given: Array | None
 ) -> tuple[Problem, Float[Array, "b_starts dims"], int]:
     """A problem with a row for each start of each image, those starts, and how many there are."""
     targets = scale_pixels(images, plan.scaler)
-    places = place_starts(plan.starts, targets, weights, plan.config)
+    starts = place_starts(plan.starts, targets, weights, plan.config)
     if given is not None:
-        places = jnp.concatenate([places, given], axis=1)
-    n_starts, dims = places.shape[1:]
+        starts = jnp.concatenate([starts, given], axis=1)
+    n_starts, dims = starts.shape[1:]
     if n_starts > 1:
         images = jnp.repeat(images, n_starts, axis=0)
         weights = None if weights is None else jnp.repeat(weights, n_starts, axis=0)
-    return _problem(plan.task, images, weights), places.reshape(-1, dims), n_starts
+    return _problem(plan.task, images, weights), starts.reshape(-1, dims), n_starts
 
 
 def _keep_best(results: Any, values: Array, n_starts: int) -> tuple[Any, Int[Array, " b"]]:

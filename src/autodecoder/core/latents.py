@@ -90,7 +90,7 @@ def start_latents(
     key: PRNGKeyArray,
     fit: FitConfig,
     shape: tuple[int, int],
-    places: Float[Array | np.ndarray, "n dims"] | None,
+    starts: Float[Array | np.ndarray, "n dims"] | None,
 ) -> Float[Array, "n dims"]:
     """Latents before the first step.
 
@@ -100,9 +100,9 @@ def start_latents(
         Used by the start `normal`.
     fit : FitConfig
         Its `latent_start`: `zeros`; `normal`, standard deviation 0.1; `pca` (as in
-        Bojanowski et al. 2018) and `som`, the places given times their spread.
+        Bojanowski et al. 2018) and `som`, the starts given times their spread.
     shape : (n, latent_dims)
-    places : (n, latent_dims), optional
+    starts : (n, latent_dims), optional
         Of mean square 1; needed by `pca` and `som`.
     """
     start = fit.start_for(shape[1])
@@ -110,8 +110,8 @@ def start_latents(
         return jnp.zeros(shape)
     if start == "normal":
         return _NORMAL_STD * jax.random.normal(key, shape)
-    assert places is not None  # the caller finds them for these starts
-    return fit.spread_for(shape[1]) * jnp.asarray(places)
+    assert starts is not None  # the caller finds them for these starts
+    return fit.spread_for(shape[1]) * jnp.asarray(starts)
 
 
 def _blocks(images: Num[np.ndarray, "n pixels"]) -> Iterator[Float[np.ndarray, "b pixels"]]:

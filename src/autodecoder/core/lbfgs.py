@@ -1,4 +1,4 @@
-"""Limited-memory quasi-Newton search for long latents: every image its own."""
+"""Limited-memory quasi-Newton steps for long latents: every image its own."""
 
 from typing import NamedTuple
 
@@ -13,8 +13,8 @@ from autodecoder.core.solvers import NOISE, Problem, choose, differentiate
 MEMORY = 10
 
 
-class LimitedSearch(NamedTuple):
-    """How far the search for the latents of some images has come."""
+class LbfgsState(NamedTuple):
+    """How far a solver has come with the latents of some images."""
 
     latents: Float[Array, "b dims"]
     value: Float[Array, " b"]
@@ -37,9 +37,9 @@ class LimitedSearch(NamedTuple):
 
 def begin_lbfgs(
     problem: Problem, latents: Float[Array, "b dims"], tolerance: float | Float[Array, ""]
-) -> LimitedSearch:
-    """A search before its first step, which is the best one down the gradient by the model of Gauss
-    and Newton: to find it takes one forward-mode pass."""
+) -> LbfgsState:
+    """The state before the first step, which is the best one down the gradient by the model of
+    Gauss and Newton: to find it takes one forward-mode pass."""
     value, gradient = differentiate(problem, latents)
     n, dims = latents.shape
     outputs, slopes = jax.jvp(problem.decoder.decode, (latents,), (gradient,))
@@ -48,7 +48,7 @@ def begin_lbfgs(
     curvature += jnp.sum(problem.precision * gradient**2, axis=1)
     bent = curvature > 0
     remembered = jnp.zeros((n, MEMORY, dims))
-    search = LimitedSearch(
+    state = LbfgsState(
         latents=latents,
         value=value,
         gradient=gradient,
@@ -62,15 +62,15 @@ def begin_lbfgs(
         converged=jnp.zeros(n, bool),
         stopped=~jnp.isfinite(value),
     )
-    return _plan_step(search, tolerance)
+    return _plan_step(state, tolerance)
 
 
 def advance_lbfgs(
     problem: Problem,
-    search: LimitedSearch,
+    state: LbfgsState,
     until: int | Int[Array, ""] | Int[Array, " b"],
     tolerance: float | Float[Array, ""],
-) -> LimitedSearch:
+) -> LbfgsState:
     """Take quasi-Newton steps until each image has stopped or has taken `until` of them.
 
     The inverse Hessian follows from the last steps and the changes of the gradient along them, by
@@ -87,59 +87,59 @@ def advance_lbfgs(
     algorithm 7.4.
     """
 
-    def goes_on(search: LimitedSearch) -> Bool[Array, " b"]:
-        return ~search.stopped & (search.steps < until)
+    def goes_on(state: LbfgsState) -> Bool[Array, " b"]:
+        return ~state.stopped & (state.steps < until)
 
-    def step(search: LimitedSearch) -> LimitedSearch:
-        moving = goes_on(search)
-        tried = search.latents + search.change
+    def step(state: LbfgsState) -> LbfgsState:
+        moving = goes_on(state)
+        tried = state.latents + state.change
         value, gradient = differentiate(problem, tried)
-        accepted = moving & (value < search.value)
-        bend = gradient - search.gradient
-        curvature = jnp.sum(search.change * bend, axis=1)
-        learned = moving & jnp.isfinite(curvature) & (curvature > NOISE * search.value)
-        shorter = jnp.where(moving, search.share / 2, search.share)
+        accepted = moving & (value < state.value)
+        bend = gradient - state.gradient
+        curvature = jnp.sum(state.change * bend, axis=1)
+        learned = moving & jnp.isfinite(curvature) & (curvature > NOISE * state.value)
+        shorter = jnp.where(moving, state.share / 2, state.share)
         return _plan_step(
-            search._replace(
-                latents=choose(accepted, tried, search.latents),
-                value=jnp.where(accepted, value, search.value),
-                gradient=choose(accepted, gradient, search.gradient),
-                moves=choose(learned, _remember(search.moves, search.change), search.moves),
-                bends=choose(learned, _remember(search.bends, bend), search.bends),
-                scale=jnp.where(learned, curvature / jnp.sum(bend**2, axis=1), search.scale),
-                share=jnp.where(accepted, jnp.minimum(1, 2 * search.share), shorter),
-                steps=search.steps + moving,
+            state._replace(
+                latents=choose(accepted, tried, state.latents),
+                value=jnp.where(accepted, value, state.value),
+                gradient=choose(accepted, gradient, state.gradient),
+                moves=choose(learned, _remember(state.moves, state.change), state.moves),
+                bends=choose(learned, _remember(state.bends, bend), state.bends),
+                scale=jnp.where(learned, curvature / jnp.sum(bend**2, axis=1), state.scale),
+                share=jnp.where(accepted, jnp.minimum(1, 2 * state.share), shorter),
+                steps=state.steps + moving,
             ),
             tolerance,
         )
 
-    return jax.lax.while_loop(lambda search: goes_on(search).any(), step, search)
+    return jax.lax.while_loop(lambda state: goes_on(state).any(), step, state)
 
 
-def _plan_step(search: LimitedSearch, tolerance: float | Float[Array, ""]) -> LimitedSearch:
+def _plan_step(state: LbfgsState, tolerance: float | Float[Array, ""]) -> LbfgsState:
     """The next step, unless it promises too little."""
-    direction = _direction(search)
-    slope = jnp.sum(direction * search.gradient, axis=1)
-    promised = search.share * (search.share - 2) * slope
-    stops = ~search.stopped & ~(promised > tolerance * search.value)
-    return search._replace(
-        change=search.share[:, None] * direction,
+    direction = _direction(state)
+    slope = jnp.sum(direction * state.gradient, axis=1)
+    promised = state.share * (state.share - 2) * slope
+    stops = ~state.stopped & ~(promised > tolerance * state.value)
+    return state._replace(
+        change=state.share[:, None] * direction,
         promised=promised,
-        converged=search.converged | stops,
-        stopped=search.stopped | stops,
+        converged=state.converged | stops,
+        stopped=state.stopped | stops,
     )
 
 
-def _direction(search: LimitedSearch) -> Float[Array, "b dims"]:
+def _direction(state: LbfgsState) -> Float[Array, "b dims"]:
     """The full step: minus the inverse Hessian times the gradient, by two loops over the memory."""
-    curvatures = jnp.sum(search.moves * search.bends, axis=2)
+    curvatures = jnp.sum(state.moves * state.bends, axis=2)
     weights = jnp.where(curvatures > 0, 1 / jnp.where(curvatures > 0, curvatures, 1), 0)
-    pairs = [(search.moves[:, i], search.bends[:, i], weights[:, i]) for i in range(MEMORY)]
-    direction, lengths = -search.gradient, []
+    pairs = [(state.moves[:, i], state.bends[:, i], weights[:, i]) for i in range(MEMORY)]
+    direction, lengths = -state.gradient, []
     for move, bend, weight in reversed(pairs):
         lengths.append(weight * jnp.sum(move * direction, axis=1))
         direction -= lengths[-1][:, None] * bend
-    direction *= search.scale[:, None]
+    direction *= state.scale[:, None]
     for (move, bend, weight), length in zip(pairs, reversed(lengths), strict=True):
         length -= weight * jnp.sum(bend * direction, axis=1)
         direction += length[:, None] * move

@@ -15,7 +15,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 from autodecoder.config import RunConfig
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images, Places, Run, advance_run, init_run
+from autodecoder.core.fit import Images, LatentStarts, Run, advance_run, init_run
 
 _Stacked = TypeVar("_Stacked")
 _UNOPTIMISED = {"xla_backend_optimization_level": 0}
@@ -36,7 +36,7 @@ def init_population(
     executions: UInt32[np.ndarray, " runs"],
     rates: LearningRates,
     images: Images,
-    places: Places | None,
+    starts: LatentStarts | None,
     config: RunConfig,
     decoder: Decoder | None = None,
 ) -> Population:
@@ -48,13 +48,13 @@ def init_population(
         Of all; each run has the `execution_key` of its number.
     executions : (runs,) uint32
     rates : LearningRates of (runs,)
-    images, places, config, decoder
+    images, starts, config, decoder
         Shared by all runs, as in `init_run`.
     """
 
     # It runs once: to compile it with optimisations takes longer than to do without.
     init = _init if optimises_always() else init_quickly
-    return init(key, executions, rates, images, places, config, decoder)
+    return init(key, executions, rates, images, starts, config, decoder)
 
 
 def _init_population(
@@ -62,12 +62,12 @@ def _init_population(
     executions: UInt32[Array, " runs"],
     rates: LearningRates,
     images: Images,
-    places: Places | None,
+    starts: LatentStarts | None,
     config: RunConfig,
     decoder: Decoder | None,
 ) -> Population:
     def init(execution: UInt32[Array, ""]) -> Run:
-        return init_run(execution_key(key, execution), images, places, config, decoder)
+        return init_run(execution_key(key, execution), images, starts, config, decoder)
 
     return Population(jax.lax.map(init, executions), rates)
 

@@ -44,8 +44,8 @@ class Problem(eqx.Module):
     criterion: Criterion = eqx.field(static=True, default=SQUARED)
 
 
-class Search(NamedTuple):
-    """How far the search for the latents of some images has come."""
+class SolverState(NamedTuple):
+    """How far a solver has come with the latents of some images."""
 
     latents: Float[Array, "b dims"]
     value: Float[Array, " b"]
@@ -73,13 +73,13 @@ def objective(problem: Problem, latents: Float[Array, "b dims"]) -> Float[Array,
     return loss + jnp.sum(problem.precision * (latents - problem.centre) ** 2, axis=1)
 
 
-def begin_search(
+def begin_lm(
     problem: Problem, latents: Float[Array, "b dims"], tolerance: float | Float[Array, ""]
-) -> Search:
-    """A search before its first step: its Hessian is that of Gauss and Newton, JᵀJ."""
+) -> SolverState:
+    """The state before the first step: its Hessian is that of Gauss and Newton, JᵀJ."""
     value, gradient, gram = _linearise(problem, latents)
     largest = jnp.max(jnp.diagonal(gram, axis1=1, axis2=2), axis=1)
-    search = Search(
+    state = SolverState(
         latents=latents,
         value=value,
         gradient=gradient,
@@ -93,20 +93,22 @@ def begin_search(
         converged=jnp.zeros(len(latents), bool),
         stopped=~jnp.isfinite(value),
     )
-    return _plan_step(search, tolerance)
+    return _plan_step(state, tolerance)
 
 
-def renew_search(problem: Problem, search: Search, tolerance: float | Float[Array, ""]) -> Search:
-    """The search from where it is, with a new JᵀJ."""
-    return begin_search(problem, search.latents, tolerance)._replace(steps=search.steps)
+def renew_lm(
+    problem: Problem, state: SolverState, tolerance: float | Float[Array, ""]
+) -> SolverState:
+    """The state from where it is, with a new JᵀJ."""
+    return begin_lm(problem, state.latents, tolerance)._replace(steps=state.steps)
 
 
-def advance_search(
+def advance_lm(
     problem: Problem,
-    search: Search,
+    state: SolverState,
     until: int | Int[Array, ""] | Int[Array, " b"],
     tolerance: float | Float[Array, ""],
-) -> Search:
+) -> SolverState:
     """Take damped quasi-Newton steps until each image has stopped or has taken `until` of them.
 
     The steps are those of Levenberg and Marquardt, each image with its own damping by Nielsen's
@@ -117,9 +119,9 @@ def advance_search(
     JᵀJ leaves out and which counts where the best reconstruction is far from the image.
 
     An image stops when its quadratic model promises to lower the objective by less than a share
-    `tolerance`; then it moves no more, whatever the others do, and `end_search` takes that last
+    `tolerance`; then it moves no more, whatever the others do, and `end_solver` takes that last
     step. It has converged unless the objective has more than halved since JᵀJ was formed: a model
-    from so far away may be wrong, and `renew_search` gives a new one.
+    from so far away may be wrong, and `renew_lm` gives a new one.
 
     References
     ----------
@@ -128,52 +130,52 @@ def advance_search(
     nonlinear least squares". Powell 1978; Nocedal & Wright 2006, procedure 18.2, for the safeguard.
     """
 
-    def goes_on(search: Search) -> Bool[Array, " b"]:
-        return ~search.stopped & (search.steps < until)
+    def goes_on(state: SolverState) -> Bool[Array, " b"]:
+        return ~state.stopped & (state.steps < until)
 
-    def step(search: Search) -> Search:
-        moving = goes_on(search)
-        damping, change = search.damping, search.change
-        tried = search.latents + change
+    def step(state: SolverState) -> SolverState:
+        moving = goes_on(state)
+        damping, change = state.damping, state.change
+        tried = state.latents + change
         value, gradient = differentiate(problem, tried)
-        accepted = moving & (value < search.value)
+        accepted = moving & (value < state.value)
         rejected = moving & ~accepted
-        gain = (search.value - value) / search.promised
+        gain = (state.value - value) / state.promised
         eased = damping * jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3)
-        raised = jnp.where(rejected, damping * search.growth, damping)
+        raised = jnp.where(rejected, damping * state.growth, damping)
         # A step that is rejected teaches as well.
-        least = NOISE * search.value
-        hessian = _update(search.hessian, change, gradient - search.gradient, least)
+        least = NOISE * state.value
+        hessian = _update(state.hessian, change, gradient - state.gradient, least)
         return _plan_step(
-            search._replace(
-                latents=choose(accepted, tried, search.latents),
-                value=jnp.where(accepted, value, search.value),
-                gradient=choose(accepted, gradient, search.gradient),
-                hessian=choose(moving, hessian, search.hessian),
+            state._replace(
+                latents=choose(accepted, tried, state.latents),
+                value=jnp.where(accepted, value, state.value),
+                gradient=choose(accepted, gradient, state.gradient),
+                hessian=choose(moving, hessian, state.hessian),
                 damping=jnp.where(accepted, jnp.maximum(eased, _LEAST_DAMPING), raised),
                 growth=jnp.where(
-                    accepted, 2.0, jnp.where(rejected, 2 * search.growth, search.growth)
+                    accepted, 2.0, jnp.where(rejected, 2 * state.growth, state.growth)
                 ),
-                steps=search.steps + moving,
+                steps=state.steps + moving,
             ),
             tolerance,
         )
 
-    return jax.lax.while_loop(lambda search: goes_on(search).any(), step, search)
+    return jax.lax.while_loop(lambda state: goes_on(state).any(), step, state)
 
 
-def end_search(problem: Problem, search: Any) -> Any:
-    """Take the step at which each image converged, if it lowers the objective, of any search.
+def end_solver(problem: Problem, state: Any) -> Any:
+    """Take the step at which each image converged, if it lowers the objective, of any state.
 
     That needs no gradient, which is most of what other steps cost.
     """
-    tried = search.latents + search.change
+    tried = state.latents + state.change
     value = objective(problem, tried)
-    better = search.converged & (value < search.value)
-    return search._replace(
-        latents=choose(better, tried, search.latents),
-        value=jnp.where(better, value, search.value),
-        steps=search.steps + better,
+    better = state.converged & (value < state.value)
+    return state._replace(
+        latents=choose(better, tried, state.latents),
+        value=jnp.where(better, value, state.value),
+        steps=state.steps + better,
     )
 
 
@@ -215,18 +217,18 @@ def adam(
     return jnp.where(better[:, None], last, best), jnp.where(better, values, best_value)
 
 
-def _plan_step(search: Search, tolerance: float | Float[Array, ""]) -> Search:
+def _plan_step(state: SolverState, tolerance: float | Float[Array, ""]) -> SolverState:
     """The next step, unless it promises too little."""
-    damping, going = search.damping, ~search.stopped
-    change = _solve(search.hessian, damping, search.gradient)
-    promised = jnp.sum(change * (damping[:, None] * change - search.gradient), axis=1)
-    stops = going & (promised <= tolerance * search.value)
-    converges = stops & (search.value >= _TRUSTED_SHARE * search.reference)
-    return search._replace(
+    damping, going = state.damping, ~state.stopped
+    change = _solve(state.hessian, damping, state.gradient)
+    promised = jnp.sum(change * (damping[:, None] * change - state.gradient), axis=1)
+    stops = going & (promised <= tolerance * state.value)
+    converges = stops & (state.value >= _TRUSTED_SHARE * state.reference)
+    return state._replace(
         change=change,
         promised=promised,
-        converged=search.converged | converges,
-        stopped=search.stopped | stops,
+        converged=state.converged | converges,
+        stopped=state.stopped | stops,
     )
 
 

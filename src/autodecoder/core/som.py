@@ -1,4 +1,4 @@
-"""Self-organising map: places on a plane for images, such that like images lie near each other."""
+"""Self-organising map: positions on a plane, such that like images lie near each other."""
 
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ class Map(NamedTuple):
     pca: PCA
     codes: Float[np.ndarray, "nodes rank"]
     """Principal component scores of the nodes' images."""
-    places: Float[np.ndarray, "nodes dims"]
+    positions: Float[np.ndarray, "nodes dims"]
     """Of the nodes: a grid around 0, of unit variance in each dimension."""
 
 
@@ -52,13 +52,13 @@ def fit_map(images: Num[np.ndarray, "n pixels"], dims: int) -> Map:
     """
     sample = images[:: -(-len(images) // _N_IMAGES)]
     pca = fit_pca(sample, _RANK)
-    codes, places = _fit(project(pca, sample), pca.std[:dims], dims)
-    return Map(pca, codes, places)
+    codes, positions = _fit(project(pca, sample), pca.std[:dims], dims)
+    return Map(pca, codes, positions)
 
 
-def map_places(som: Map, images: Num[np.ndarray, "n pixels"]) -> Float[np.ndarray, "n dims"]:
-    """The place of the node that is nearest to each image."""
-    return som.places[_nearest(project(som.pca, images), som.codes)]
+def map_positions(som: Map, images: Num[np.ndarray, "n pixels"]) -> Float[np.ndarray, "n dims"]:
+    """The position of the node that is nearest to each image."""
+    return som.positions[_nearest(project(som.pca, images), som.codes)]
 
 
 def _fit(
@@ -67,10 +67,10 @@ def _fit(
     side = max(2, round(min(_N_NODES, len(codes)) ** (1 / dims)))
     steps = np.arange(side, dtype=np.float32) - (side - 1) / 2
     grid = np.stack(np.meshgrid(*[steps] * dims, indexing="ij"), axis=-1).reshape(-1, dims)
-    places = grid / np.sqrt(np.float32((side**2 - 1) / 12))
+    positions = grid / np.sqrt(np.float32((side**2 - 1) / 12))
     apart = np.sum((grid[:, None] - grid) ** 2, axis=-1)
     nodes = np.zeros((len(grid), codes.shape[1]), np.float32)
-    nodes[:, :dims] = places * std
+    nodes[:, :dims] = positions * std
     # From the first width of the neighbourhood to the last, by equal ratios.
     for width in np.geomspace(_FIRST_WIDTH * side, _LAST_WIDTH, _N_ITERATIONS, dtype=np.float32):
         near = np.exp(-apart / (2 * width**2))
@@ -82,7 +82,7 @@ def _fit(
         # A node with no image far and wide stays where it was.
         reached = weight > _TINY
         nodes[reached] = (near[:, owning] @ sums)[reached] / weight[reached, None]
-    return nodes, places
+    return nodes, positions
 
 
 def _nearest(

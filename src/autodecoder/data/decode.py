@@ -105,7 +105,7 @@ def read_head(
         return Head(*((width, height) if turned else (height, width)), grey)
 
 
-def decode(
+def decode_image(
     source: Path | io.BytesIO,
     size: tuple[int, int] | None,
     out: UInt8[np.ndarray, "height width channels"],

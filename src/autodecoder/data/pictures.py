@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from autodecoder.config import DataConfig
 from autodecoder.data.dataset import Dataset, ImageSet
-from autodecoder.data.decode import Head, UnreadableImage, decode, quiet_pillow, read_head
+from autodecoder.data.decode import Head, UnreadableImage, decode_image, quiet_pillow, read_head
 from autodecoder.data.faults import find_faults
 from autodecoder.data.folder import Listing, describe_files, list_images
 from autodecoder.data.notes import describe_use
@@ -144,7 +144,7 @@ def read_as(
             )
         own = None if known is None else known[i]
         to_size = (height, width) if is_other else None
-        seen.append(decode(paths[i], to_size, images[i], pixel_range, own))
+        seen.append(decode_image(paths[i], to_size, images[i], pixel_range, own))
 
     with quiet_pillow():
         failures = _in_threads(fill, pictures, "images" if progress else None)
@@ -305,7 +305,7 @@ def _decode(
     def fill(i: int) -> None:
         own = None if known is None else known[i]
         source = pictures.source(i)
-        seen.append(decode(source, config.image_size, images[i], config.pixel_range, own))
+        seen.append(decode_image(source, config.image_size, images[i], config.pixel_range, own))
         read[i] = True
 
     failed = _in_threads(fill, pictures, "images" if progress else None)

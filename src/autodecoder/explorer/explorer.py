@@ -17,7 +17,7 @@ from autodecoder.brief import brief
 from autodecoder.config import InferConfig
 from autodecoder.config.rules import check_seed
 from autodecoder.core.infer import Inference
-from autodecoder.data.decode import UnreadableImage, decode, read_head
+from autodecoder.data.decode import UnreadableImage, decode_image, read_head
 from autodecoder.data.missing import find_known
 from autodecoder.data.pixels import PixelRange, as_mask, to_pixels, to_weights
 from autodecoder.errors import AutodecoderError, DataError
@@ -331,7 +331,7 @@ def _fit_into(
     size."""
     size = (pixels.shape[0], pixels.shape[1])
     same = read_head(io.BytesIO(content), size, pixel_range)[:2] == size
-    decode(io.BytesIO(content), None if same else size, pixels, pixel_range)
+    decode_image(io.BytesIO(content), None if same else size, pixels, pixel_range)
 
 
 def _numbers(values: Any, kinds: Set[type] = frozenset({int, float})) -> np.ndarray:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Num, Shaped
 
-from autodecoder.core.infer import Inference, InferencePlan, Watch, infer_latents
+from autodecoder.core.infer import Inference, InferencePlan, OnLatents, infer_latents
 
 
 def infer_apart(
@@ -15,7 +15,7 @@ def infer_apart(
     *,
     weights: Shaped[np.ndarray, "n values"] | None,
     given: Float[np.ndarray, "n m dims"] | None,
-    watch: Watch | None,
+    watch: OnLatents | None,
 ) -> Inference:
     """Infer whole samples without weights, and the others with theirs, see `infer_latents`.
 

@@ -18,7 +18,7 @@ from autodecoder.core.decoders import Decoder, decode
 from autodecoder.core.infer import (
     Inference,
     InferencePlan,
-    Watch,
+    OnLatents,
     infer_latents,
     plan_inference,
 )
@@ -229,7 +229,7 @@ class Model:
         config: InferConfig | None,
         given: Any,
         seed: int,
-        watch: Watch | None,
+        watch: OnLatents | None,
     ) -> Inference:
         config = InferConfig() if config is None else config
         seed = as_plain(seed)

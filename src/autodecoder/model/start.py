@@ -12,7 +12,7 @@ from autodecoder.config import DecoderConfig, FitConfig, InferConfig, RunConfig
 from autodecoder.config.rules import as_plain, check_positive_int
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images, place_images
+from autodecoder.core.fit import Images, find_starts
 from autodecoder.core.infer import infer_latents
 from autodecoder.core.population import Population, init_population, take_run
 from autodecoder.core.training import fresh_training, resume_run, take_training
@@ -202,8 +202,8 @@ def begin(
         none = np.zeros((0, config.decoder.latent_dims), np.float32)
         given, val = (none if of_part is None else of_part for of_part in latents)
         fitted, first = (none, none), np.zeros(1, np.uint32)
-        places = place_images(images, config) if latents[0] is None else (given, val)
-        population = init_population(key, first, rates, images, places, config, own)
+        starts = find_starts(images, config) if latents[0] is None else (given, val)
+        population = init_population(key, first, rates, images, starts, config, own)
         if latents[0] is None:
             return population
         state = take_run(population.runs, 0).state
@@ -221,21 +221,21 @@ def begin(
         decoder = start.decoder
         history = {name: np.asarray(values)[:done] for name, values in start.history.items()}
         fitted = (start.latents, start.val_latents)
-    places = []
+    starts = []
     for rows, mask, known, of_part, moments in (
         (images.train, images.train_mask, fitted[0], latents[0], training.train),
         (images.val, images.val_mask, fitted[1], latents[1], training.val),
     ):
         if of_part is not None:
-            places.append((of_part, moments.forget()))
+            starts.append((of_part, moments.forget()))
             continue
         part = known[: len(rows)]
         if start is not None and len(rows) > len(known):
             further = slice(len(known), None)
             weights = None if mask is None else mask[further]
             part = np.concatenate([part, _infer(start, rows[further], weights, seed)])
-        places.append((part, moments))
-    (train, train_moments), (val, val_moments) = places
+        starts.append((part, moments))
+    (train, train_moments), (val, val_moments) = starts
     training = training._replace(train=train_moments, val=val_moments)
     run = resume_run(decoder, train, val, training, history, config)
     return Population(jax.tree.map(lambda array: array[None], run), rates)

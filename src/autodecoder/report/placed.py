@@ -32,7 +32,7 @@ class Writable(Protocol):
     def write(self, content: bytes, /) -> Any: ...
 
 
-class Given(NamedTuple):
+class Samples(NamedTuple):
     """Samples that fit a model, on disk still where they are mapped."""
 
     samples: np.ndarray
@@ -45,7 +45,9 @@ class Given(NamedTuple):
         return [slice(start, min(start + _PIECE, n)) for start in range(0, n, _PIECE)]
 
 
-def check_given(model: Model, samples: Any, mask: Any, config: InferConfig, seed: int) -> Given:
+def checked_samples(
+    model: Model, samples: Any, mask: Any, config: InferConfig, seed: int
+) -> Samples:
     """Tell what is wrong with samples, mask and settings before anything is written.
 
     Raises
@@ -56,7 +58,7 @@ def check_given(model: Model, samples: Any, mask: Any, config: InferConfig, seed
     samples = check_samples(samples, model.image_shape, model.standardization)
     if mask is not None:
         mask = as_mask(mask, len(samples), model.image_shape)
-    given = Given(samples, mask)
+    given = Samples(samples, mask)
     for part in given.parts:
         weights = None if mask is None else to_weights(mask[part], part.start)
         to_rows(samples[part], part.start, weights, model.standardization, model.pixel_range)
@@ -65,7 +67,7 @@ def check_given(model: Model, samples: Any, mask: Any, config: InferConfig, seed
 
 
 def placed(
-    model: Model, given: Given, config: InferConfig, seed: int
+    model: Model, given: Samples, config: InferConfig, seed: int
 ) -> Iterator[tuple[slice, Inference]]:
     """Piece by piece, which samples and what `Model.infer` finds of them."""
     for part in given.parts:
@@ -113,7 +115,7 @@ def write_latents(
     OutputError
         If the file cannot be written.
     """
-    given = check_given(model, samples, mask, config, seed)
+    given = checked_samples(model, samples, mask, config, seed)
     n, dims = len(given.samples), model.latent_dims
     errors = Errors(*(np.empty(n, np.float32) for _ in Errors._fields))
     converged = np.zeros(n, bool)

@@ -16,7 +16,7 @@ from autodecoder.files import new_folder, whole_file
 from autodecoder.model import Model
 from autodecoder.model.samples import to_rows
 from autodecoder.report.pictures import save_figure
-from autodecoder.report.placed import Given, begin_array, check_given, lines, number, placed
+from autodecoder.report.placed import Samples, begin_array, checked_samples, lines, number, placed
 from autodecoder.report.sheets import plot_reconstructions
 
 #: Images in the picture.
@@ -68,7 +68,7 @@ def write_reconstructions(
     OutputError
         If the folder holds other files, or cannot be written.
     """
-    given = check_given(model, images, mask, config, seed)
+    given = checked_samples(model, images, mask, config, seed)
     n, shape = len(given.samples), model.sample_shape
     starts = start_names(config)
     new_folder(folder)
@@ -97,7 +97,7 @@ def write_reconstructions(
     return errors
 
 
-def _draw(model: Model, given: Given, made: np.ndarray, path: Path) -> None:
+def _draw(model: Model, given: Samples, made: np.ndarray, path: Path) -> None:
     """The first images, what of them was seen, and their reconstructions."""
     n = len(made)
     hidden = None if given.mask is None else to_weights(given.mask[:n])

@@ -21,8 +21,8 @@ from autodecoder.core.fit import (
     Images,
     Run,
     Snapshot,
+    find_starts,
     history_names,
-    place_images,
     take_snapshot,
 )
 from autodecoder.core.losses import criterion_of
@@ -167,8 +167,8 @@ class Group:
         key = jax.random.key(self._config.seed)
         executions = np.asarray([info.execution for info in infos], np.uint32)
         rates = learning_rates(self._config, infos)
-        places = place_images(self._images, self._run_config)
-        population = init_population(key, executions, rates, self._images, places, self._run_config)
+        starts = find_starts(self._images, self._run_config)
+        population = init_population(key, executions, rates, self._images, starts, self._run_config)
         self.driver = Driver(
             self._restore(population),
             self._images,
@@ -196,9 +196,9 @@ class Group:
     def _next_due(self, epoch: int) -> int:
         log = self._config.log
         fresh_every = self._config.infer.fresh_every
-        steps = (*_snapshot_steps(self._config), log.checkpoint_every, fresh_every)
-        steps = [step for step in steps if step]
-        return min([self._run_config.fit.num_epochs, *(epoch - epoch % s + s for s in steps)])
+        periods = (*_snapshot_periods(self._config), log.checkpoint_every, fresh_every)
+        periods = [period for period in periods if period]
+        return min([self._run_config.fit.num_epochs, *(epoch - epoch % s + s for s in periods)])
 
     def _tell(self) -> None:
         histories = {
@@ -217,7 +217,9 @@ class Group:
                 slot.recorded = slot.epoch
             if len(self._images.val):
                 self._validate(i, slot)
-            due = slot.ended or any(slot.epoch % s == 0 for s in _snapshot_steps(self._config) if s)
+            due = slot.ended or any(
+                slot.epoch % s == 0 for s in _snapshot_periods(self._config) if s
+            )
             if self._observers and due and slot.epoch > slot.shown:
                 snapshot = take_snapshot(self.driver.take(i).state)
                 for observer in self._observers:
@@ -328,7 +330,7 @@ def unfinished(config: StudyConfig, slot: Slot, run: Run) -> Execution:
     return Execution(history, config.metric, UNFINISHED, slot.seconds)
 
 
-def _snapshot_steps(config: StudyConfig) -> tuple[int, int]:
+def _snapshot_periods(config: StudyConfig) -> tuple[int, int]:
     return config.log.histogram_freq, config.log.visualize_freq
 
 

@@ -37,7 +37,7 @@ def upsample(
 
 
 def _interleave(shares: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
-    """Sum the shares of four taps into twice as many places along an axis."""
+    """Sum the shares of four taps into twice as many pixels along an axis."""
     first, second, third, fourth = jnp.split(shares, 4, _TAPS)
     even = second + _shift(fourth, axis, 1)
     odd = third + _shift(first, axis, -1)

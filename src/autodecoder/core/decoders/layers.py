@@ -45,7 +45,7 @@ class Layer(NamedTuple):
     """Trainable arrays of one layer; absent parts are `None`."""
 
     weight: Float[Array, "inputs *kernel outputs"]
-    bias: Float[Array, "*places outputs"] | None
+    bias: Float[Array, "*spatial outputs"] | None
     norm_scale: Float[Array, " outputs"] | None
     norm_offset: Float[Array, " outputs"] | None
 
@@ -152,7 +152,7 @@ def dense(layer: Layer, inputs: Float[Array, "n inputs"]) -> Float[Array, "n out
     return add_bias(inputs @ layer.weight, layer)
 
 
-def add_bias(outputs: Float[Array, "*places outputs"], layer: Layer) -> Array:
+def add_bias(outputs: Float[Array, "*spatial outputs"], layer: Layer) -> Array:
     return outputs if layer.bias is None else outputs + layer.bias
 
 
@@ -215,11 +215,11 @@ class LayeredDecoder(Decoder):
 
 def finish(
     layer: Layer,
-    outputs: Float[Array, "*places outputs"],
+    outputs: Float[Array, "*spatial outputs"],
     fixed: Statistics | None,
     mode: Mode,
     number: int,
-) -> tuple[Float[Array, "*places outputs"], Statistics | None]:
+) -> tuple[Float[Array, "*spatial outputs"], Statistics | None]:
     """Normalise, activate and drop out, with the statistics that were used."""
     config, used = mode.config, None
     if layer.norm_scale is not None:
@@ -241,15 +241,15 @@ def finish(
     return outputs, used
 
 
-def _statistics(outputs: Float[Array, "*places outputs"]) -> Statistics:
+def _statistics(outputs: Float[Array, "*spatial outputs"]) -> Statistics:
     axes = tuple(range(outputs.ndim - 1))
     return Statistics(jnp.mean(outputs, axis=axes), jnp.var(outputs, axis=axes))
 
 
-def _group_norm(outputs: Float[Array, "n *places channels"], n_groups: int) -> Array:
+def _group_norm(outputs: Float[Array, "n *spatial channels"], n_groups: int) -> Array:
     """Each group of channels of each sample by its own mean and variance (Wu & He 2018)."""
-    n, *places, channels = outputs.shape
-    grouped = outputs.reshape(n, *places, n_groups, channels // n_groups)
+    n, *spatial, channels = outputs.shape
+    grouped = outputs.reshape(n, *spatial, n_groups, channels // n_groups)
     axes = (*range(1, grouped.ndim - 2), grouped.ndim - 1)
     mean = jnp.mean(grouped, axis=axes, keepdims=True)
     variance = jnp.var(grouped, axis=axes, keepdims=True)

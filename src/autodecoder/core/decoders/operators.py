@@ -87,16 +87,16 @@ def count_multiplications(operators: Sequence[Operator]) -> int:
     return _count(operators, 1)[0]
 
 
-def _count(operators: Sequence[Operator], places: int) -> tuple[int, int]:
-    """Those of operators, and the places of an image behind them, from the places before them."""
+def _count(operators: Sequence[Operator], pixels: int) -> tuple[int, int]:
+    """Those of operators, and the pixels of an image behind them, from the pixels before them."""
     total = 0
     for step in operators:
         if isinstance(step, Residual):
-            total += _count(step.operators, places)[0]
+            total += _count(step.operators, pixels)[0]
         elif isinstance(step, Dense | Upsample | Convolve):
-            total += places * step.weight.size
+            total += pixels * step.weight.size
         if isinstance(step, Unflatten | Crop):
-            places = step.height * step.width
+            pixels = step.height * step.width
         elif isinstance(step, Upsample):
-            places *= 4
-    return total, places
+            pixels *= 4
+    return total, pixels
