@@ -352,7 +352,7 @@ def test_files_are_read_before_pillow_has_loaded_their_readers(kind: str) -> Non
     Image.fromarray(np.full((4, 4), 7, np.uint8)).save(buffer, kind)
     code = (
         "import io, sys, numpy as np; from autodecoder.data.decode import decode_image; "
-        "decode(io.BytesIO(sys.stdin.buffer.read()), None, np.empty((4, 4, 1), np.uint8))"
+        "decode_image(io.BytesIO(sys.stdin.buffer.read()), None, np.empty((4, 4, 1), np.uint8))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], input=buffer.getvalue(), capture_output=True, check=False
