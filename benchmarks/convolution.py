@@ -206,8 +206,8 @@ def fitted(
     fit = replace(fit, latent_learning_rate=None)  # traced
     config = RunConfig(decoder, fit, "standard", task.shape, watch=WatchConfig("loss"))
     key, first = jax.random.key(seed), np.zeros(1, np.uint32)
-    places = find_starts(images, config)
-    state = init_population(key, first, rates, images, places, config)
+    starts = find_starts(images, config)
+    state = init_population(key, first, rates, images, starts, config)
     for epoch in range(1, task.epochs + 1):
         state = advance(state, images, 0, 1, epoch, config=config, side_by_side=False)
         loss = float(state.runs.history["loss"][0, epoch - 1])

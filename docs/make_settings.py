@@ -58,7 +58,8 @@ IN_PYTHON = """
 ## Defaults in Python
 
 `StudyConfig` and its parts have the defaults of the table. Functions and commands that take a
-setting as an argument of their own have them too, except those below (a test compares them all).
+setting as an argument of their own have them too, except those below (a test compares
+`fit_model`, `load_dataset`, `AutoDecoder` and `autodecoder reconstruct`).
 `fit_config("original")` sets the recipe's values of the fit. `fit_model` does not know the recipe:
 give it `decoder=DecoderConfig(batch_norm=True)` and `learning_rate=1e-3` beside these values.
 `AutoDecoder(recipe="original")` sets them by itself.
@@ -79,7 +80,10 @@ OTHER_NAMES = {"learning_rate": "search.space", "random_state": "seed"}
 _ONE_FIT = "A single fit searches nothing: `learning_rate` follows from the kind of decoder and "
 #: Why a default is another one there, by taker and setting.
 REASONS = {
-    ("fit_model", "decoder.latent_dims"): "For a decoder of your own, of which 2 is the default.",
+    (
+        "fit_model",
+        "decoder.latent_dims",
+    ): "For a decoder of your own only: 2 by default.",
     ("fit_model", "search.space"): f"{_ONE_FIT}recipe `fast` ([recipes](recipes.md)).",
     ("fit_model", "data.scaler"): "standard, or the scaler of `start`.",
     ("load_dataset", "data.examples_frac"): "Loading a data set means all of it.",

@@ -21,7 +21,8 @@ _EMITTERS = "xla_cpu_use_fusion_emitters"
 def compiled_quickly(quickly: bool = True) -> Iterator[None]:
     """Compile with little optimisation; or as users do, whatever holds around.
 
-    What was compiled otherwise before is forgotten, and so is what was compiled meanwhile.
+    What was compiled otherwise before is forgotten, and so is what was compiled meanwhile; where it
+    holds already, nothing is.
     """
     before = jax.config.values[_NAME]
     if before == quickly:

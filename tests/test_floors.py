@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "autodecoder"
 FLOORS = {
     "_version": 0,
     "brief": 0,
+    "quiet": 0,
     "text": -1,  # errors shorten their messages
     "errors": 0,
     "encoding": 0.2,

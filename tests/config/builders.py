@@ -78,6 +78,7 @@ LISTS = {
     "clip_norm": _values(st.floats(1e-3, 1e3)),
     "nesterov": _values(st.booleans()),
     "drop_last": _values(st.booleans()),
+    "shards": _values(st.integers(1, 100)),
 }
 RANGES = {
     "learning_rate": _ranges(1e-30, 1e30),
@@ -150,6 +151,7 @@ studies = st.builds(
         nesterov=st.booleans(),
         schedule=st.sampled_from(SCHEDULES),
         drop_last=st.booleans(),
+        shards=st.integers(1, 100),
         loss=st.sampled_from(("mse", "laplacian")),
     ),
     augment=st.builds(

@@ -152,7 +152,6 @@ def test_dropout_draws_anew_and_repeats_by_key() -> None:
     assert with_dropout["loss"][1] > run(2, CONFIG).history["loss"][1]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scaler", ["standard", "zero_one", "identity"])
 def test_every_scaling_learns(scaler: str) -> None:
     history = run(8, replace(CONFIG, scaler=scaler)).history
@@ -178,11 +177,11 @@ def test_the_fast_recipe_comes_further(dims: int, batch_norm: bool) -> None:
 def test_a_run_starts_where_the_fit_says() -> None:
     for name in ("som", "pca"):
         config = replace(CONFIG, fit=FitConfig(latent_start=name, latent_spread=5.0))
-        places = find_starts(digits(), config)
-        assert places is not None
-        state = init_run(KEY, digits(), places, config).state
-        np.testing.assert_array_equal(state.train.values, 5 * places[0])
-        np.testing.assert_array_equal(state.val.values, 5 * places[1])
+        starts = find_starts(digits(), config)
+        assert starts is not None
+        state = init_run(KEY, digits(), starts, config).state
+        np.testing.assert_array_equal(state.train.values, 5 * starts[0])
+        np.testing.assert_array_equal(state.val.values, 5 * starts[1])
     assert find_starts(digits(), CONFIG) is None
 
 
@@ -230,7 +229,6 @@ def test_wide_layers_take_smaller_steps() -> None:
     assert shares == [1, 0.5, 0.5]
 
 
-@pytest.mark.slow
 def test_a_long_gradient_is_scaled_to_the_norm() -> None:
     """What Adam has seen after one step tells the gradient that it was given."""
 

@@ -9,9 +9,9 @@ from autodecoder.core.som import fit_map, map_positions
 from autodecoder.data import load_dataset
 
 
-def residual(places: np.ndarray, images: np.ndarray) -> float:
+def residual(positions: np.ndarray, images: np.ndarray) -> float:
     """Mean squared distance of an image from the mean of the eight that lie nearest to it."""
-    apart = np.sum((places[:, None] - places) ** 2, axis=-1)
+    apart = np.sum((positions[:, None] - positions) ** 2, axis=-1)
     np.fill_diagonal(apart, np.inf)
     near = np.argsort(apart, axis=1)[:, :8]
     return float(np.mean((images[near].mean(1) - images) ** 2))
@@ -20,11 +20,11 @@ def residual(places: np.ndarray, images: np.ndarray) -> float:
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_like_images_lie_nearer_to_each_other_than_by_principal_components(dims: int) -> None:
     images = np.asarray(digits().train)
-    places = map_positions(fit_map(images, dims), images)
-    assert places.shape == (len(images), dims)
+    positions = map_positions(fit_map(images, dims), images)
+    assert positions.shape == (len(images), dims)
     pixels = np.asarray(images, np.float32)
     scores = pca_scores(fit_pca(images, dims), images)
-    assert residual(places, pixels) < 0.8 * residual(scores, pixels)
+    assert residual(positions, pixels) < 0.8 * residual(scores, pixels)
 
 
 def test_places_are_those_of_the_nearest_nodes_and_spread_evenly() -> None:
@@ -41,16 +41,16 @@ def test_places_are_those_of_the_nearest_nodes_and_spread_evenly() -> None:
     )
 
 
-def _node(nodes: np.ndarray, places: np.ndarray) -> np.ndarray:
-    return np.sum((places[:, None] - nodes) ** 2, axis=-1).argmin(1)
+def _node(nodes: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    return np.sum((positions[:, None] - nodes) ** 2, axis=-1).argmin(1)
 
 
 @pytest.mark.slow
 def test_the_classes_of_digits_clump() -> None:
     data = load_dataset("digits")
     images, labels = data.train.flat, np.asarray(data.train.labels)
-    places = map_positions(fit_map(images, 2), images)
-    apart = np.sum((places[:, None] - places) ** 2, axis=-1)
+    positions = map_positions(fit_map(images, 2), images)
+    apart = np.sum((positions[:, None] - positions) ** 2, axis=-1)
     np.fill_diagonal(apart, np.inf)
     assert np.mean(labels[apart.argmin(1)] == labels) > 0.85
 
@@ -63,5 +63,5 @@ def test_the_classes_of_digits_clump() -> None:
 @pytest.mark.parametrize("dims", [1, 2])
 def test_few_and_equal_images_have_places(images: np.ndarray, dims: int) -> None:
     pixels = images.astype(np.uint8)
-    places = map_positions(fit_map(pixels, dims), pixels)
-    assert np.isfinite(places).all()
+    positions = map_positions(fit_map(pixels, dims), pixels)
+    assert np.isfinite(positions).all()

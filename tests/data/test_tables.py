@@ -25,6 +25,8 @@ from autodecoder.errors import DataError
         ("a\n1,5\n2\n", ["a"], [[1.5], [2]]),
         ("# made by me\n# a,b\n#3,4\n1,2\n# end, so\n", ["a", "b"], [[1, 2]]),
         ("# made by me\n1 2\n", [], [[1, 2]]),
+        ("# in Rome, Italy\n# a,b\n1,2\n# c,d\n", ["a", "b"], [[1, 2]]),
+        ('# 5" wide\n# a,b\n1,2\n', ["a", "b"], [[1, 2]]),
         ("# once\n1\n#2\n3\n", [], [[1], [3]]),
     ],
 )

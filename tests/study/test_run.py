@@ -231,7 +231,6 @@ def test_twelve_runs_of_one_shape_compile_once(
         assert [b - a for a, b in zip(before, after, strict=True)] == [expected] * 2
 
 
-@pytest.mark.slow
 def test_each_shape_is_one_group(whole: Study, digits: Dataset, tmp_path: Path) -> None:
     space = {"learning_rate": RATES, "latent_dims": (2, 4)}
     run_study(CONFIG, digits, tmp_path / "two")

@@ -93,3 +93,9 @@ def test_a_sampler_that_learns_plans_nothing() -> None:
     assert planned_trials(searching(SPACE, sampler="tpe", max_trials=5)) is None
     config = replace(CONFIG, seed=2**32 - 1)
     assert make_sampler(config, 5) is not make_sampler(config, 5)
+
+
+@pytest.mark.parametrize("name", ["shards", "warmup_steps", "base_width"])
+def test_every_whole_number_is_drawn_as_one(name: str) -> None:
+    drawn = searching({"learning_rate": RATES, name: Range(1, 64)}, sampler="random", max_trials=5)
+    assert all(type(values[name]) is int for values in values_of(drawn))

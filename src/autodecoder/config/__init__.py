@@ -59,6 +59,7 @@ from autodecoder.config.search import (
     SearchConfig,
     Values,
     format_value,
+    is_whole,
     parse_tune,
     read_value,
 )
@@ -123,6 +124,7 @@ __all__ = [
     "fit_config",
     "format_arch",
     "format_value",
+    "is_whole",
     "kept_settings",
     "learning_rate_for",
     "list_settings",

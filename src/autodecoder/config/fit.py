@@ -47,8 +47,8 @@ class FitConfig(Settings):
     latent_start: str = setting(
         "auto",
         "Start of the latents: zeros; normal, draws of standard deviation 0.1; pca, principal "
-        "component scores of the images; som, places on a self-organising map of them, of up to 3 "
-        "dimensions; auto, som up to 2 dimensions and else pca.",
+        "component scores of the images; som, positions on a self-organising map of them, of up to "
+        "3 dimensions; auto, som up to 2 dimensions and else pca.",
         check=one_of(LATENT_STARTS),
         recipe={"original": "zeros"},
         tunable=True,
@@ -126,8 +126,8 @@ class FitConfig(Settings):
     )
     shards: int = setting(
         64,
-        "Equal parts of the images, as they are stored, of which each batch takes equally many; as "
-        "many as divide the batch. 1: any images in any batch.",
+        "Equal parts into which the images are cut, as they are stored: each batch takes equally "
+        "many of each. As many are made as divide the batch size. 1: plain shuffling.",
         recipe={"original": 1},
         tunable=True,
         since=(5, 1),

@@ -41,6 +41,13 @@ TUNABLE_ALIASES = MappingProxyType(
 )
 _KINDS = {"learning_rate": float, **{name: about.kind for name, about in _VARIED.items()}}
 _KINDS_TOLD = {bool: "true or false", str: "a word", int: "a whole number", float: "a number"}
+
+
+def is_whole(name: str) -> bool:
+    """Whether the values of a searched setting are whole numbers."""
+    return _KINDS[name] is int
+
+
 #: More values than this in one list are taken for a slip of the pen.
 _MOST_VALUES = 10_000
 
@@ -262,6 +269,7 @@ def _read_range(name: str, log: bool, ends: list[str], text: str) -> Values:
 
 def read_value(name: str, value: Any) -> Any:
     """One value of a searched setting, from text or as it is."""
+    check_choice("a setting to tune", name, TUNABLE)
     about = _VARIED.get(name)
     if about is not None and about.read is not None:
         return about.read(value)

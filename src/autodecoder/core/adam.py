@@ -2,9 +2,9 @@
 
 Adam on all latents moves each of them at every step: where a step's batch leaves a latent out, its
 gradient is zero, but its first moment carries it on. Done as written, that costs in proportion to
-all latents at every step, for long ones more than the decoder does. But what becomes of a row in
-steps without gradient is a sum that can be told at once, when the row is needed next: the same
-path, to about 1e-5 of its length, at a cost in proportion to the batch.
+all latents at every step, for long ones more than the decoder does. But the way
+of a row over steps without gradient is a sum that can be evaluated at once, when the row is needed
+next: the same path, to about 1e-5 of its length, at a cost in proportion to the batch.
 """
 
 import math
@@ -75,8 +75,9 @@ class Rest(NamedTuple):
     shift: Float[Array, "*steps stretches"]
     """Sums of the step sizes, each with its bias correction and its share of the first moment."""
     fade_root: Float[Array, "*steps stretches"]
-    """Of the root of the second moment, on average over the shift."""
+    """Decay of the root of the second moment, averaged over the shift."""
     eps: Float[Array, "*steps stretches"]
+    """Adam's epsilon, before bias correction."""
     fade_mean: Float[Array, "*steps"]
     fade_square: Float[Array, "*steps"]
 

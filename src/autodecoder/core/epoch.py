@@ -38,7 +38,7 @@ class MovingLatents(NamedTuple):
 
     rows: Rows
     steps: Int[Array, ""]
-    """Steps made."""
+    """Steps made: fewer than 2³¹."""
 
     @property
     def values(self) -> Float[Array, "*runs n dims"]:
@@ -115,19 +115,19 @@ class Course(NamedTuple):
 
     steps: Steps
     after: Rest
-    """From behind each number of steps, 0 and all included, to the end of the pass."""
+    """From after each number of steps, from none to all, to the end of the pass."""
 
 
 class Moving(NamedTuple):
-    """Everything that moves in a pass."""
+    """All that a pass changes."""
 
     decoder: Decoder
     decoder_moments: Moments
     rows: Rows
     """The latents'."""
     stands: Int[Array, " n"]
-    """Steps of the pass that each row is done with: a row that was visited rests after, until the
-    pass ends, and one that was not has rested in none."""
+    """Steps of the pass that each row includes: 0 before its visit, and `k + 1` after it at step
+    `k`. What is missing to the end of the pass it then catches up on at once."""
 
 
 class Seen(NamedTuple):
@@ -169,7 +169,10 @@ def visit(
     noise_key: PRNGKeyArray,
     config: RunConfig,
 ) -> tuple[Moving, Seen]:
-    """Some steps of a pass in a row, all or a part: how a pass is cut is no matter.
+    """Take steps of a pass, all of them or some in a row.
+
+    How a pass is cut does not matter, but for the statistics of batch normalisation in a step that
+    images of the step before fill up: those have moved by then where the pass is cut between.
 
     Parameters
     ----------

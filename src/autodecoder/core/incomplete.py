@@ -7,10 +7,11 @@ from jaxtyping import Bool, Float, Num
 
 from autodecoder.core.latents import fit_pca
 
-#: Components that fill in, at most, and images that they are found from, spread evenly.
+#: Components, at most, and images that they are estimated from, spread evenly.
 _RANK = 32
 _N_IMAGES = 4000
-#: Rounds of expectation maximisation, at most, and the gain of the error below which they end.
+#: Iterations of expectation maximisation, at most; they end where the error falls by less, as a
+#: share of it.
 _ROUNDS, _GAIN = 8, 1e-3
 #: Rows at once.
 _BLOCK = 1000
@@ -55,9 +56,9 @@ def fit_incomplete(
     n_images : int
         Of more images as many are used, spread evenly.
     rounds : int
-        At most. Many fit what is seen of small images too well to fill in the rest.
+        Iterations, at most. Many fit what is seen of small images too well to fill in the rest.
     gain : float
-        Relative fall of the error on known pixels, below which they end.
+        They end where the error on known pixels falls by a smaller share than this.
 
     References
     ----------
@@ -95,10 +96,10 @@ def fill_missing(
     filled = np.empty(images.shape, np.float32)
     for first in range(0, len(images), _BLOCK):
         rows = slice(first, first + _BLOCK)
-        known = mask[rows].astype(np.float32)
-        scores, _ = _find_scores(pca, images[rows].astype(np.float32), known)
-        made = scores @ pca.loadings.T + pca.mean
-        filled[rows] = np.where(mask[rows], images[rows], made)
+        known = mask[rows]
+        seen = np.where(known, images[rows], 0).astype(np.float32)
+        scores, _ = _find_scores(pca, seen, known.astype(np.float32))
+        filled[rows] = np.where(known, seen, scores @ pca.loadings.T + pca.mean)
     return filled
 
 

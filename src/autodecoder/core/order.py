@@ -8,13 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
+#: Images of a shard, at least: of shorter ones some would be left out in many epochs, others never.
+_LEAST = 16
+
 
 class Order(NamedTuple):
-    """Images by their numbers, batch by batch."""
+    """The images of each batch."""
 
     images: Int[Array, "steps b"]
     counted: Bool[np.ndarray, "steps b"]
-    """False where an image of the batch before fills up the last one: no image counts twice."""
+    """False for images of the batch before that fill up the last one: they weigh 0."""
 
 
 def draw_order(
@@ -34,7 +37,8 @@ def draw_order(
     batch_size : int
         With fewer images than that all of them are one batch.
     n_shards : int
-        As many of them are made as divide the batch too. 1: any image may come at any step.
+        Wanted. The greatest common divisor with the batch size is used, or a divisor of that where
+        a shard would have fewer than 16 images. 1: a plain shuffle.
     drop_last : bool
         Leave out the images that do not fill a batch.
 
@@ -44,18 +48,19 @@ def draw_order(
     shuffling".
     """
     size = min(batch_size, n)
-    n_shards = math.gcd(n_shards, size)
+    common = math.gcd(n_shards, size)
+    n_shards = max(d for d in range(1, common + 1) if common % d == 0 and d <= max(1, n // _LEAST))
     share = size // n_shards
     n_batches = n // size if drop_last else -(-n // size)
     first, last = np.arange(n_shards) * n // n_shards, np.arange(1, n_shards + 1) * n // n_shards
     lengths = (last - first)[:, None]
     within = np.arange(-(-n // n_shards))
     bits = jax.random.bits(key, (n_shards, len(within)))
-    # The place behind the end of a shorter shard comes last, as the sort is stable.
+    # Shorter shards are padded; the padding comes last, as the sort is stable.
     shuffled = jnp.argsort(jnp.where(within < lengths, bits, np.uint32(2**32 - 1)), axis=1)
-    place = np.arange(n_batches * share)
-    counted = place < lengths
-    taken = np.where(counted, place, place - share)
+    position = np.arange(n_batches * share)
+    counted = position < lengths
+    taken = np.where(counted, position, position - share)
     images = jnp.take_along_axis(shuffled + first[:, None], taken, axis=1)
     return Order(_by_batches(images, share), _by_batches(counted, share))
 

@@ -86,7 +86,7 @@ def read_head(
     ----------
     source : path or file in memory
     size : (height, width) or None
-        What `decode` will be asked for: a large JPEG can be decoded in part.
+        What `decode_image` will be asked for: a large JPEG can be decoded in part.
     pixel_range : (low, high) or None
         Likewise.
 

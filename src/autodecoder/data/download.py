@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from autodecoder.errors import DataError, OutputError
+from autodecoder.quiet import quiet
 
 
 @contextmanager
@@ -17,17 +18,6 @@ def bars_may_be_text() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="IProgress not found")
         yield
-
-
-@contextmanager
-def quiet(logger: logging.Logger, level: int) -> Iterator[None]:
-    """Keep a library from logging what is below a level, until the block ends."""
-    before = logger.level
-    logger.setLevel(level)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def cache_dir() -> Path:

@@ -103,7 +103,8 @@ def _load(datasets: Any, place: str, progress: bool) -> dict[str, Any]:
 def _is_saved(place: str, name: str, part: str | None) -> bool:
     """Whether it is a folder that `save_to_disk` wrote, which has no parts to name."""
     folder = Path(name)
-    if folder.is_file():
+    # A file that happens to be named like a data set of the hub is no matter.
+    if folder.is_file() and (folder.suffix or len(folder.parts) > 1):
         raise DataError(f"hf:{place} is a file; hf:{folder.parent} loads those of its folder.")
     if not any((folder / saved).is_file() for saved in _SAVED):
         return False

@@ -21,6 +21,8 @@ _GROUPS = re.compile(
     r"|(['’\s])\d{3}(?:\3\d{3})*(?:[.,]\d+)?)\s*\Z"
 )
 #: A comment; NumPy's savetxt writes the names of columns as one.
+#: Comments and empty lines above all others.
+_ABOVE = re.compile(r"(?:[ \t]*(?:#[^\r\n]*)?(?:\r?\n|\r|\Z))*")
 _COMMENT = re.compile(r"(?:(?<=\n)|\A)#[ \t]*([^\r\n]*)")
 
 
@@ -48,10 +50,11 @@ def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarra
         text = decode_text(path.read_bytes(), path)
         # Written by Excel; a line that is left empty keeps the count.
         text = re.sub(r"\Asep=.(?=\r?\n)", "", text)
-        comments = "\n".join(_COMMENT.findall(text))
+        above = _COMMENT.findall(_ABOVE.match(text)[0])  # pyright: ignore[reportOptionalSubscript]
         text = _COMMENT.sub("", text)
         delimiter = _delimiter(text)
-        lines, commented = _split(text, delimiter), _split(comments, delimiter)
+        lines = _split(text, delimiter)
+        commented = [fields for line in above for _, fields in _split(line, delimiter)]
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except csv.Error as error:
@@ -61,8 +64,9 @@ def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarra
     if lines and not _are_numbers(lines[0][1], number):
         header = [name.strip() for name in lines.pop(0)[1]]
     elif lines and (width := len(lines[0][1])) > 1:
-        words = [fields for _, fields in commented if not _are_numbers(fields, number)]
-        header = next(([name.strip() for name in w] for w in words if len(w) == width), [])
+        words = [fields for fields in commented if not _are_numbers(fields, number)]
+        if words and len(words[-1]) == width:
+            header = [name.strip() for name in words[-1]]
     if not lines:
         raise DataError(f"{path} holds no line of numbers.")
     width = len(header) or len(lines[0][1])

@@ -372,7 +372,7 @@ class Model:
         return self.infer(end[None], config=config, seed=seed).latents[0]
 
     def plan(self, config: InferConfig, seed: int) -> InferencePlan:
-        """What the inference of any images by this model needs, see `plan_inference`."""
+        """What inference by this model needs, made once (`plan_inference`); `seed`: of starts."""
         # All that plans differ in, but for the configuration that they carry.
         key = (config.starts, config.n_starts, config.n_candidates, seed)
         plan = self._plans.get(key)

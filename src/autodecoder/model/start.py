@@ -221,21 +221,21 @@ def begin(
         decoder = start.decoder
         history = {name: np.asarray(values)[:done] for name, values in start.history.items()}
         fitted = (start.latents, start.val_latents)
-    starts = []
+    parts = []
     for rows, mask, known, of_part, moments in (
         (images.train, images.train_mask, fitted[0], latents[0], training.train),
         (images.val, images.val_mask, fitted[1], latents[1], training.val),
     ):
         if of_part is not None:
-            starts.append((of_part, moments.forget()))
+            parts.append((of_part, moments.forget()))
             continue
         part = known[: len(rows)]
         if start is not None and len(rows) > len(known):
             further = slice(len(known), None)
             weights = None if mask is None else mask[further]
             part = np.concatenate([part, _infer(start, rows[further], weights, seed)])
-        starts.append((part, moments))
-    (train, train_moments), (val, val_moments) = starts
+        parts.append((part, moments))
+    (train, train_moments), (val, val_moments) = parts
     training = training._replace(train=train_moments, val=val_moments)
     run = resume_run(decoder, train, val, training, history, config)
     return Population(jax.tree.map(lambda array: array[None], run), rates)

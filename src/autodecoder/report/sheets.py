@@ -46,7 +46,7 @@ def plot_interpolations(
 
 
 def _draw(
-    stacks: Sequence[UInt8[np.ndarray, "n height width channels"]], per_row: int, title: str
+    stacks: Sequence[UInt8[np.ndarray, "n height width _"]], per_row: int, title: str
 ) -> Figure:
     """An inch an image, but neither a line nor a tower of thin ones."""
     pixels = sheet(stacks, per_row)

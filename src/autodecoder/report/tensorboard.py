@@ -298,9 +298,9 @@ def _draw_points(clouds: Sequence[_Cloud]) -> UInt8[np.ndarray, "side side 3"]:
     side = _SIDE // (2 if len(clouds[0][0]) > _MANY_POINTS else 4)
     canvas = np.full((side, side, 3), 255, np.uint8)
     for points, colours in clouds:
-        places = (points - low) * (side / (high - low))
-        inside = ((places >= 0) & (places < side)).all(axis=1)
-        x, y = places[inside].astype(int).T
+        pixels = (points - low) * (side / (high - low))
+        inside = ((pixels >= 0) & (pixels < side)).all(axis=1)
+        x, y = pixels[inside].astype(int).T
         canvas[side - 1 - y, x] = colours[inside]
     return enlarge(canvas[None], _SIDE)[0]
 

@@ -62,9 +62,10 @@ def mosaic(
 
 
 def sheet(
-    stacks: Sequence[UInt8[np.ndarray, "n height width channels"]], per_row: int
+    stacks: Sequence[UInt8[np.ndarray, "n height width _"]], per_row: int
 ) -> UInt8[np.ndarray, "rows columns 3"]:
-    """Images of the first stack, below each those of the others; so many to a row, on white."""
+    """Images of the first stack, below each those of the others; so many to a row, on white. Stacks
+    may be grey or in colours."""
     # In colours, since the size of matplotlib's scale of greys is a setting of the user's.
     columns = np.stack([np.broadcast_to(s, (*s.shape[:3], 3)) for s in stacks], axis=1)
     gap = max(1, round(0.08 * max(columns.shape[2:4])))

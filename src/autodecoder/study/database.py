@@ -13,10 +13,10 @@ from optuna.storages import RDBStorage
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from autodecoder.data.download import quiet
 from autodecoder.errors import AutodecoderError, StorageError
 from autodecoder.files import has_locks
 from autodecoder.paths import user_path
+from autodecoder.quiet import quiet
 
 _SECONDS_TO_CONNECT = 10
 

@@ -74,7 +74,7 @@ def read_about(folder: Path) -> dict[str, Any] | None:
         about["settings"] = complete_settings(about.get("settings"), schema, whole=True)
     except ValueError as error:
         raise DataError(f"{path} is damaged: {error}.") from error
-    return about if schema == SCHEMA else {**about, "schema": SCHEMA, "began": schema}
+    return about if schema == SCHEMA else {"began": schema, **about, "schema": SCHEMA}
 
 
 def refuse_foreign(folder: Path) -> None:

@@ -191,13 +191,13 @@ class Ledger:
         if planned is None:
             return
         there = {frozenset(trial.params.items()) for trial in self._trials()}
-        missing = [cell for cell in planned if frozenset(cell.items()) not in there]
-        # Trials of one shape stand together; within it, in the order of the grid.
+        missing = [one for one in planned if frozenset(one.items()) not in there]
+        # Trials of one shape are adjacent; within a shape they keep the planned order.
         shapes: dict[RunConfig, list[Mapping[str, Any]]] = {}
-        for cell in missing:
-            shapes.setdefault(self._shape(to_values(cell)), []).append(cell)
-        for cell in itertools.chain.from_iterable(shapes.values()):
-            self._add_waiting(cell, secrets.token_hex(4))
+        for parameters in missing:
+            shapes.setdefault(self._shape(to_values(parameters)), []).append(parameters)
+        for parameters in itertools.chain.from_iterable(shapes.values()):
+            self._add_waiting(parameters, secrets.token_hex(4))
 
     def _add_waiting(self, parameters: Mapping[str, Any], trial_id: str) -> None:
         """Put a trial into the queue, its values noted already: then taking it costs little."""

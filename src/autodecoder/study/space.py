@@ -14,7 +14,7 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from autodecoder.config import Arch, Range, StudyConfig, Values, format_arch, read_value
+from autodecoder.config import Arch, Range, StudyConfig, Values, format_arch, is_whole, read_value
 
 #: Draws for each trial wanted, until so many different ones are found.
 _DRAWS = 100
@@ -28,7 +28,7 @@ def distributions(config: StudyConfig) -> dict[str, BaseDistribution]:
 def _distribution(name: str, values: Values) -> BaseDistribution:
     if isinstance(values, tuple):
         return CategoricalDistribution([to_parameter(value) for value in values])
-    if name in ("latent_dims", "batch_size"):
+    if is_whole(name):
         return IntDistribution(round(values.low), round(values.high), log=values.log)
     return FloatDistribution(values.low, values.high, log=values.log)
 
