@@ -12,7 +12,8 @@
 #   editable from /autodecoder, so edits on the host take effect and results in runs/ stay on the
 #   host. A folder mounted anywhere else is there to work with, but its code is not what runs.
 #   Without -v the image's own copy runs.
-# -v autodecoder-data:/root/.cache/autodecoder keeps downloaded data sets; digits needs no download.
+# -e XDG_CACHE_HOME=/cache -v autodecoder-cache:/cache keeps downloaded data sets and compiled programs;
+#   digits needs no download.
 # --network host shows TensorBoard on the host's own ports.
 #
 # The shell is root's, which can write to a mounted folder whoever owns it; new files there then

@@ -77,7 +77,7 @@ class Rest(NamedTuple):
     fade_root: Float[Array, "*steps stretches"]
     """Decay of the root of the second moment, averaged over the shift."""
     eps: Float[Array, "*steps stretches"]
-    """Adam's epsilon, before bias correction."""
+    """Adam's epsilon, times the root of the second moment's bias correction."""
     fade_mean: Float[Array, "*steps"]
     fade_square: Float[Array, "*steps"]
 

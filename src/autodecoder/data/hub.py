@@ -80,15 +80,14 @@ def read_hub(place: str, config: DataConfig, *, seed: int, progress: bool) -> Da
 def _load(datasets: Any, place: str, progress: bool) -> dict[str, Any]:
     """The splits of a data set, by their names."""
     name, of_name, revision = split_hub(place)
+    is_saved = _is_saved(place, name, of_name or revision)
     before = datasets.is_progress_bar_enabled()
     (datasets.enable_progress_bars if progress else datasets.disable_progress_bars)()
     try:
-        if _is_saved(place, name, of_name or revision):
+        if is_saved:
             loaded = datasets.load_from_disk(name)
         else:
             loaded = datasets.load_dataset(name, of_name, revision=revision)
-    except DataError:
-        raise
     except Exception as error:  # of many libraries: of the network, of files, of formats
         reason = (" ".join(str(error).split())[:300] or type(error).__name__).rstrip(".")
         hint = ""

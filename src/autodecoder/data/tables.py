@@ -20,9 +20,9 @@ _GROUPS = re.compile(
     r"\s*[-+]?\d{1,3}(?:([.,])\d{3}(?:\1\d{3})*(?!\1)[.,]\d+|([.,])\d{3}(?:\2\d{3})+"
     r"|(['’\s])\d{3}(?:\3\d{3})*(?:[.,]\d+)?)\s*\Z"
 )
-#: A comment; NumPy's savetxt writes the names of columns as one.
 #: Comments and empty lines above all others.
 _ABOVE = re.compile(r"(?:[ \t]*(?:#[^\r\n]*)?(?:\r?\n|\r|\Z))*")
+#: A comment; NumPy's savetxt writes the names of columns as one.
 _COMMENT = re.compile(r"(?:(?<=\n)|\A)#[ \t]*([^\r\n]*)")
 
 

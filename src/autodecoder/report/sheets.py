@@ -48,7 +48,7 @@ def plot_interpolations(
 def _draw(
     stacks: Sequence[UInt8[np.ndarray, "n height width _"]], per_row: int, title: str
 ) -> Figure:
-    """An inch an image, but neither a line nor a tower of thin ones."""
+    """A figure of stacked images: an inch wide for each of a row, and 0.8 to 14 inches high."""
     pixels = sheet(stacks, per_row)
     height = float(np.clip(per_row * pixels.shape[0] / pixels.shape[1], 0.8, 14)) + 0.4
     figure = Figure(figsize=(per_row, height), layout="constrained")

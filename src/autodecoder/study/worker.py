@@ -102,6 +102,7 @@ class Worker:
         self._open: dict[str, Claim] = {}
         self._ledger: Ledger | None = None
         self._seconds: dict[Path, float] = {}
+        self._known: dict[Path, Execution] = {}  # what `_ended` has read
         """Spent on executions that have not ended."""
 
     def run(self, storage: str | None, reset: bool, wait: bool) -> None:
@@ -300,20 +301,22 @@ class Worker:
             folder = execution_folder(self._folder, claim.trial_id, k)
             execution = self._ended(folder)
             if execution is None:
-                history, seconds = (
-                    read_history(folder, self._config),
-                    self._seconds.get(folder, 0.0),
-                )
+                history = read_history(folder, self._config)
+                seconds = self._seconds.get(folder, 0.0)
                 execution = Execution(history, self._config.metric, UNFINISHED, seconds)
             executions.append(execution)
         return Trial(claim.trial_id, claim.number, claim.values, tuple(executions), UNFINISHED)
 
     def _ended(self, folder: Path) -> Execution | None:
         """An execution that has a final outcome."""
-        outcome = load_outcome(folder)
-        if outcome is None or not outcome.ended:
-            return None
-        return Execution(outcome.history, self._config.metric, outcome.status, outcome.seconds)
+        if folder not in self._known:
+            outcome = load_outcome(folder)
+            if outcome is None or not outcome.ended:
+                return None
+            self._known[folder] = Execution(
+                outcome.history, self._config.metric, outcome.status, outcome.seconds
+            )
+        return self._known[folder]
 
     def _save_model(self, snapshot: Snapshot, info: RunInfo) -> None:
         model = make_model(snapshot, info, self._dataset, self._config)
