@@ -1,4 +1,6 @@
 # Every target sets up what it needs: Python 3.11 or newer with venv and make are enough.
+# The suite starts hundreds of processes: what they compile of their modules is kept for the next.
+export PYTHONDONTWRITEBYTECODE =
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

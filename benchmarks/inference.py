@@ -24,7 +24,7 @@ DEFAULT = ad.InferConfig()
 ADAM = ad.InferConfig(method="adam")
 #: Several times the budget of the default, and starts from everywhere.
 THOROUGH = ad.InferConfig(
-    starts=("nearest", "learned", "zeros", "random"),
+    starts=("nearest", "zeros", "random"),
     n_starts=6,
     n_steps=300,
     tolerance=1e-6,
@@ -153,7 +153,6 @@ def lengths(options: argparse.Namespace) -> None:
     columns = {
         "lm": replace(DEFAULT, method="lm"),
         "lbfgs": replace(DEFAULT, method="lbfgs"),
-        "lbfgs, from the ridge regression": replace(DEFAULT, method="lbfgs", starts=("learned",)),
         "Adam, 500 steps": ADAM,
         "Adam, first step 0.05": replace(ADAM, step_size=0.05),
     }

@@ -147,12 +147,6 @@ def test_arch_never_fails_otherwise(text: str) -> None:
         (lambda: InferConfig(prior=math.inf), r"infer\.prior must be a finite number, got inf"),
         (lambda: InferConfig(fresh_every=-1), "fresh_every must be a whole number, 0 or more"),
         (lambda: StudyConfig(infer=InferConfig(starts=())), "must name at least one start"),
-        (
-            lambda: StudyConfig(
-                infer=InferConfig(starts=("grid",)), decoder=DecoderConfig(latent_dims=3)
-            ),
-            "grid is for latents of 2 dimensions, got 3",
-        ),
         (lambda: InferConfig(step_size=-0.1), "step_size must be greater than 0, got -0.1"),
         # EarlyStoppingConfig
         (

@@ -21,7 +21,7 @@ from autodecoder.core.starts import start_names
 CONFIG = InferConfig(n_candidates=300, block_size=64)
 ADAM = replace(CONFIG, method="adam")
 LBFGS = replace(CONFIG, method="lbfgs")
-ALL_STARTS = ("nearest", "grid", "learned", "zeros", "random")
+ALL_STARTS = ("nearest", "zeros", "random")
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def test_one_by_one_equals_all_at_once(trained, config: InferConfig) -> None:
     ("dims", "config"),
     [
         (5, CONFIG),
-        (16, replace(CONFIG, starts=("learned", "random", "nearest"), n_starts=2)),
+        (16, replace(CONFIG, starts=("random", "nearest"), n_starts=2)),
         (16, replace(ADAM, n_steps=50)),
         (30, replace(LBFGS, starts=("nearest", "random"))),
         (2, replace(CONFIG, block_size=17)),
@@ -213,7 +213,7 @@ def test_the_winner_is_named(trained) -> None:
     state, images = trained
     config = replace(CONFIG, starts=ALL_STARTS, n_starts=2)
     names = start_names(config)
-    assert names == ("nearest", "nearest", "grid", "grid", "learned", "zeros", "random", "random")
+    assert names == ("nearest", "nearest", "zeros", "random", "random")
     truth = place(state, images.val).latents[:, None]
     found = place(state, images.val, config, given=jnp.asarray(truth))
     assert found.start.min() >= 0
@@ -330,7 +330,7 @@ def test_a_dimension_that_no_training_image_uses_is_no_hindrance(trained) -> Non
 
 def test_a_training_latent_that_is_not_finite_spoils_nothing(trained) -> None:
     decoder, latents, images = drawn(3, 20)
-    config = replace(CONFIG, starts=ALL_STARTS[:1] + ALL_STARTS[2:], n_candidates=200)
+    config = replace(CONFIG, starts=ALL_STARTS, n_candidates=200)
     found = infer_latents(plan_for(decoder, latents.at[7, 1].set(jnp.nan), config), images)
     assert np.isfinite(found.errors.loss).all()
     whole = infer_latents(plan_for(decoder, latents, config), images)

@@ -119,3 +119,11 @@ def test_every_setting_has_a_meaning_in_earlier_files() -> None:
 @pytest.mark.parametrize("settings", [None, 5, "x", []])
 def test_settings_that_are_none_are_left_to_the_reader(settings: object) -> None:
     assert complete_settings(settings, 2, whole=True) == settings
+
+
+def test_starts_that_went_are_the_nearest() -> None:
+    settings = to_dict(StudyConfig())
+    settings["infer"]["starts"] = ["grid", "learned", "zeros"]
+    completed = complete_settings(settings, SCHEMA, whole=True)
+    assert completed["infer"]["starts"] == ["nearest", "zeros"]
+    assert settings["infer"]["starts"][0] == "grid", "what was read is left as it was"

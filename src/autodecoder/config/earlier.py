@@ -6,6 +6,8 @@ from typing import Any
 from autodecoder.config.plain import list_settings
 
 _SETTINGS = list_settings()
+#: Starts of inference that earlier versions had beside `nearest`, which takes their place.
+_GONE_STARTS = ("grid", "learned")
 #: Version of the layout of what is written, of studies and of models: that of the newest setting.
 SCHEMA = max(setting.since[0] for setting in _SETTINGS if setting.since is not None)
 
@@ -49,6 +51,10 @@ def complete_settings(settings: Any, schema: int, *, whole: bool) -> Any:
         if setting.since is None or setting.since[0] <= schema:
             raise ValueError(f"it lacks the setting {setting.path}")
         holder[name] = setting.since[1]
+    infer = completed.get("infer")
+    if isinstance(infer, dict) and isinstance(infer.get("starts"), list):
+        kept = ["nearest" if start in _GONE_STARTS else start for start in infer["starts"]]
+        infer["starts"] = list(dict.fromkeys(kept))
     return completed
 
 

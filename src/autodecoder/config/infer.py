@@ -11,10 +11,9 @@ from autodecoder.config.rules import (
     some_of,
 )
 from autodecoder.config.setting import Settings, setting
-from autodecoder.errors import ConfigError
 
 INFER_METHODS = ("auto", "lm", "lbfgs", "adam")
-INFER_STARTS = ("nearest", "grid", "learned", "zeros", "random")
+INFER_STARTS = ("nearest", "zeros", "random")
 
 #: Dimensions up to which a Hessian for each image pays; and defaults by method.
 _LM_DIMS = 128
@@ -50,16 +49,15 @@ class InferConfig(Settings):
     )
     starts: tuple[str, ...] = setting(
         ("nearest",),
-        "Where the search starts: nearest, at the decoded candidate nearest to the image; grid, "
-        "the nearest of a grid of decoded points, for 2 dimensions; learned, a linear regression "
-        "from images to latents; zeros; random. Several race, and the best goes on.",
+        "Where the search starts: nearest, at the decoded candidate nearest to the image; zeros; "
+        "random. Several race, and the best goes on.",
         flag=None,
         called="infer.starts",
         check=some_of(INFER_STARTS),
         since=(3, ["nearest"]),
     )
     n_starts: int = setting(
-        1, "How many of each of the nearest, grid and random starts.", flag=None, since=(3, 1)
+        1, "How many of each of the nearest and random starts.", flag=None, since=(3, 1)
     )
     n_candidates: int | None = setting(
         None,
@@ -108,13 +106,6 @@ class InferConfig(Settings):
         f"fastest. By default {_BLOCK_SIZE}, on an accelerator {_ACCELERATOR_BLOCK_SIZE:,}.",
         flag=None,
     )
-
-    def check_dims(self, latent_dims: int) -> None:
-        """Check that latents of a length can start where they are told to."""
-        if "grid" in self.starts and latent_dims != 2:
-            raise ConfigError(
-                f"infer.starts: grid is for latents of 2 dimensions, got {latent_dims}."
-            )
 
     def method_for(self, latent_dims: int, loss: str = "mse") -> str:
         """The solver for latents of a length, under a reconstruction loss."""

@@ -139,7 +139,6 @@ class StudyConfig(Settings):
         for values in itertools.islice(self.search.combinations(), _CELLS_CHECKED):
             decoder, fit = self.parts(values)
             decoder.check_drawn()
-            self.infer.check_dims(decoder.latent_dims)
             if fit.start_for(decoder.latent_dims) in ("pca", "som"):
                 idle.discard("latent_spread")
             if decoder.use_bias:

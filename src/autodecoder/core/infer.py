@@ -131,10 +131,8 @@ def plan_inference(
     Raises
     ------
     ConfigError
-        If latents of this length cannot start where the configuration says, or if it asks for more
-        candidates than there are.
+        If the configuration asks for more candidates than there are.
     """
-    config.check_dims(known.shape[1])
     n_candidates = config.count_candidates(len(known), decoder.n_outputs)
     candidates, mean, spread, start_key = _draw(key, jnp.asarray(known), n_candidates)
     starts = prepare_starts(decoder, candidates, start_key, config)

@@ -63,18 +63,11 @@ def nearest(
     return known.latents[jax.lax.top_k(-distances, n)[1]]
 
 
-def nearest_images(
-    known: Decoded, targets: Float[Array, "b pixels"], weights: Shaped[Array, "b pixels"] | None
-) -> Float[Array, "b pixels"]:
-    """The decoded images of the nearest latents."""
-    return known.images[_argmin(_distances(known, targets, weights))]
-
-
 def _distances(
     known: Decoded,
     targets: Float[Array, "b pixels"],
     weights: Shaped[Array, "b pixels"] | None,
-    n: int = 1,
+    n: int,
 ) -> Float[Array, "b k"]:
     """Squared distances to candidates, `n` or more, but for a term that is the same for each."""
     # ‖x - c‖² = ‖x‖² - 2 x·c + ‖c‖²: one matrix product, and a second one under weights.
