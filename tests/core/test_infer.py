@@ -82,7 +82,8 @@ def test_the_default_finds_the_best_minimum_of_nearly_all_images(trained, defaul
     errors = scale_pixels(images.val, "standard")[:, None] - decoded
     nearest = jnp.mean(errors**2, axis=-1).min(1)
     assert (loss <= nearest + 1e-6).all()
-    assert loss.mean() < 0.97 * nearest.mean()
+    gain = (nearest.mean() - loss.mean()) / (nearest.mean() - best.mean())
+    assert gain > 0.9, "of what can be gained over the nearest candidate"
     assert loss.mean() < 1.01 * best.mean()
     assert np.mean(loss < 1.01 * best) > 0.93
     assert default.converged.mean() > 0.95

@@ -1,7 +1,6 @@
 """The joint fit from arrays to a model: one run, no files."""
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Shaped
 
 from autodecoder.config import (
     OWN,
@@ -30,31 +28,14 @@ from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.switches import own_switches
 from autodecoder.core.training import take_training
 from autodecoder.core.watch import DIVERGED
-from autodecoder.data.carriers import as_array
-from autodecoder.data.dataset import fingerprint_arrays
-from autodecoder.data.missing import (
-    MISSING_AND_AUGMENTED,
-    check_some_known,
-    tell_unseen,
-    to_known,
-)
-from autodecoder.data.names import as_names
-from autodecoder.data.pixels import PixelRange, as_labels, as_mask, check_channels_last, dark
-from autodecoder.errors import ConfigError, DataError, DataWarning
+from autodecoder.data.missing import MISSING_AND_AUGMENTED
+from autodecoder.data.pixels import PixelRange
+from autodecoder.errors import ConfigError
 from autodecoder.model.driver import Driver
+from autodecoder.model.fit_data import check_own_latents, follow, read_fit_data
 from autodecoder.model.model import Model
 from autodecoder.model.programs import limit_programs
-from autodecoder.model.samples import check_samples, to_rows
-from autodecoder.model.start import (
-    begin,
-    check_epochs,
-    check_images,
-    check_latents,
-    check_settings,
-    keep_known,
-    named_by,
-)
-from autodecoder.model.tables import as_table, fit_standardization
+from autodecoder.model.start import begin, check_epochs, check_settings, named_by
 
 #: Told the number of epochs done, and the metrics of the last one.
 Callback = Callable[[int, dict[str, float]], None]
@@ -192,63 +173,27 @@ def fit_model(
         raise ConfigError("augmentation is for pixels, and needs another scaler than standardize.")
     if pixel_range is not None and scaler == "standardize":
         raise ConfigError("pixel_range is for pixels: choose another scaler than standardize.")
-    if start is None:
-        samples, shape = _read(images, scaler, pixel_range)
-        standardization = None
-    else:
-        shape, standardization = start.image_shape, start.standardization
-        samples = check_samples(images, shape, standardization, "images")
-    mask = _read_mask(mask, len(samples), shape)
-    if start is None and scaler == "standardize":
-        standardization = fit_standardization(as_table("samples", samples, weights=mask))
-    rows, known = to_rows(samples, 0, mask, standardization, pixel_range)
-    known = _check_known(known, "images" if standardization is None else "samples")
-    if known is not None and augment.enabled:
+    data = read_fit_data(
+        (images, val_images),
+        (mask, val_mask),
+        (labels, val_labels),
+        (names, val_names),
+        scaler=scaler,
+        pixel_range=pixel_range,
+        start=start,
+    )
+    if data.train.known is not None and augment.enabled:
         raise ConfigError(MISSING_AND_AUGMENTED)
-    if known is not None and (unseen := tell_unseen(known)) is not None:
-        if standardization is not None:  # constant zeros then, see `fit_standardization`
-            known = known | ~known.any(axis=0)
-        warnings.warn(f"{unseen}.", DataWarning, stacklevel=3)
-    val_rows, val_known = np.zeros((0, rows.shape[1]), rows.dtype), None
-    if val_images is not None:
-        more = check_samples(val_images, shape, standardization, "val_images")
-        val_mask = _read_mask(val_mask, len(more), shape)
-        val_rows, val_known = to_rows(more, 0, val_mask, standardization, pixel_range)
-        val_known = _check_known(val_known, "val_images")
-    elif val_mask is not None:
-        raise DataError("val_mask must come with val_images.")
-    labels = None if labels is None else as_labels("labels", labels, len(rows))
-    if val_labels is not None:
-        val_labels = as_labels("val_labels", val_labels, len(val_rows))
-    names = None if names is None else as_names("names", names, len(rows))
-    val_names = None if val_names is None else as_names("val_names", val_names, len(val_rows))
     own = None
     if not drawn:
-        own = own_decoder(decoder, 2 if latent_dims is None else latent_dims, rows.shape[1])
+        n_values = data.train.rows.shape[1]
+        own = own_decoder(decoder, 2 if latent_dims is None else latent_dims, n_values)
         decoder = own.config
-    dims = decoder.latent_dims
-    if latents is not None:
-        latents = check_latents("latents", latents, len(rows), dims)
-    if val_latents is not None:
-        val_latents = check_latents("val_latents", val_latents, len(val_rows), dims)
-    if latents is not None and val_latents is None and len(val_rows):
-        raise DataError("val_latents must be given with latents, where there are val_images.")
-    if val_latents is not None and latents is None and start is None:
-        raise DataError("latents must be given with val_latents.")
-    if start is not None and latents is None:
-        check_images(
-            start,
-            (rows, known),
-            (val_rows if val_latents is None else val_rows[:0], val_known),
-        )
-        n = (len(rows), len(start.latents))
-        labels = keep_known("labels", labels, start.labels, *n)
-        names = keep_known("names", names, start.names, *n)
-    if start is not None and val_latents is None:
-        n = (len(val_rows), len(start.val_latents))
-        val_labels = keep_known("val_labels", val_labels, start.val_labels, *n)
-        val_names = keep_known("val_names", val_names, start.val_names, *n)
-    batch_size = min(fit.batch_size, len(rows))
+    placed = check_own_latents((latents, val_latents), data, decoder.latent_dims, start)
+    if start is not None:
+        data = follow(start, data, placed)
+    train, val = data.train, data.val
+    batch_size = min(fit.batch_size, len(train.rows))
     if decoder.normalisation == "batch" and batch_size == 1:
         raise ConfigError(
             "batch_norm compares the images of a batch, and needs two images and a batch_size of 2."
@@ -257,7 +202,7 @@ def fit_model(
         decoder=decoder,
         fit=replace(fit, latent_learning_rate=None, batch_size=batch_size),
         scaler=scaler,
-        image_shape=shape,
+        image_shape=data.shape,
         augment=augment,
         watch=WatchConfig("loss"),
     )
@@ -265,11 +210,11 @@ def fit_model(
     rates = LearningRates(*(jnp.full(1, r, jnp.float32) for r in (learning_rate, latent_rate)))
     # Copied, since on a CPU jax would share the memory of arrays that the caller may change.
     on_device = Images(
-        *(jnp.array(part) for part in (rows, val_rows)),
-        *(None if part is None else jnp.array(part) for part in (known, val_known)),
+        *(jnp.array(part.rows) for part in (train, val)),
+        *(None if part.known is None else jnp.array(part.known) for part in (train, val)),
     )
     limit_programs()
-    begun = begin(start, on_device, (latents, val_latents), rates, config, seed, own)
+    begun = begin(start, on_device, placed, rates, config, seed, own)
     driver = Driver(begun, on_device, config)
     while driver.epochs[0] < until:
         driver.move(lambda _: until)
@@ -286,35 +231,24 @@ def fit_model(
     run = driver.take(0)
     end = take_snapshot(run.state)
     history = {name: np.asarray(values)[:until] for name, values in run.history.items()}
-    none = np.zeros(0, np.int64)
     return Model(
         decoder=end.decoder,
         scaler=scaler,
-        image_shape=shape,
+        image_shape=data.shape,
         latents=np.asarray(end.train_latents),
         val_latents=np.asarray(end.val_latents),
-        labels=labels,
-        val_labels=val_labels,
+        labels=train.labels,
+        val_labels=val.labels,
         history={name: values for name, values in history.items() if np.isfinite(values).any()},
-        standardization=standardization,
+        standardization=data.standardization,
         pixel_range=pixel_range,
         loss=fit.loss,
-        names=names,
-        val_names=val_names,
+        names=train.names,
+        val_names=val.names,
         training=take_training(run.state),
         about={
             **({} if start is None else named_by(start)),
-            "data_fingerprint": fingerprint_arrays(
-                (
-                    part.reshape(-1, *shape),
-                    none if of_part is None else of_part,
-                    None if seen is None else seen.reshape(-1, *shape),
-                )
-                for part, of_part, seen in (
-                    (rows, labels, known),
-                    (val_rows, val_labels, val_known),
-                )
-            ),
+            "data_fingerprint": data.fingerprint(),
             "epoch": until,
             "values": {"learning_rate": learning_rate},
             "settings": {
@@ -325,42 +259,3 @@ def fit_model(
             },
         },
     )
-
-
-def _read(
-    images: Any, scaler: str, pixel_range: PixelRange | None
-) -> tuple[Shaped[np.ndarray, "n ..."], tuple[int, int, int]]:
-    """Training samples as an array, and what one of them looks like."""
-    name = "samples" if scaler == "standardize" else "images"
-    array = as_array(name, images, may_miss=True)
-    if scaler == "standardize":
-        array = as_table(name, array)
-    elif array.ndim not in (2, 3, 4):
-        raise DataError(
-            "images must be (n, height, width, channels), (n, height, width) or (n, pixels), "
-            f"got {tuple(array.shape)}."
-        )
-    if math.prod(array.shape) == 0:
-        raise DataError(
-            f"{name} must hold one sample of one value at least, got {tuple(array.shape)}."
-        )
-    if scaler == "standardize":
-        return array, (1, array.shape[1], 1)
-    check_channels_last("images", array.shape)
-    if pixel_range is None and (what := dark(array)):
-        warnings.warn(f"images {what}.", DataWarning, stacklevel=3)
-    sides = array.shape[1:]
-    shape = (1, *sides, 1) if array.ndim == 2 else (*sides, 1) if array.ndim == 3 else sides
-    return array, shape
-
-
-def _read_mask(
-    mask: Any, n: int, shape: tuple[int, int, int]
-) -> Bool[np.ndarray, "n values"] | None:
-    return None if mask is None else to_known(as_mask(mask, n, shape))
-
-
-def _check_known(known: Any, name: str) -> Bool[np.ndarray, "n values"] | None:
-    """What is known of each sample; None where all is."""
-    check_some_known(known, name)
-    return None if known is None or known.all() else known

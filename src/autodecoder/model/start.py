@@ -215,7 +215,7 @@ def begin(
                 "start has no training state (save_model keeps it with training=True): the fit "
                 "goes on with fresh moments of Adam and a new order of the images.",
                 DataWarning,
-                stacklevel=5,
+                stacklevel=4,
             )
             training = fresh_training(start.decoder, 0, 0, key, done)
         decoder = start.decoder
