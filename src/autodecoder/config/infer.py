@@ -11,6 +11,7 @@ from autodecoder.config.rules import (
     some_of,
 )
 from autodecoder.config.setting import Settings, setting
+from autodecoder.errors import ConfigError
 
 INFER_METHODS = ("auto", "lm", "lbfgs", "adam")
 INFER_STARTS = ("nearest", "zeros", "random")
