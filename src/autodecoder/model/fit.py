@@ -28,7 +28,6 @@ from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.switches import own_switches
 from autodecoder.core.training import take_training
 from autodecoder.core.watch import DIVERGED
-from autodecoder.data.missing import MISSING_AND_AUGMENTED
 from autodecoder.data.pixels import PixelRange
 from autodecoder.errors import ConfigError
 from autodecoder.model.driver import Driver
@@ -180,10 +179,9 @@ def fit_model(
         (names, val_names),
         scaler=scaler,
         pixel_range=pixel_range,
+        augmented=bool(augment.enabled),
         start=start,
     )
-    if data.train.known is not None and augment.enabled:
-        raise ConfigError(MISSING_AND_AUGMENTED)
     own = None
     if not drawn:
         n_values = data.train.rows.shape[1]

@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float, Int32, Num, Shaped
 
 from autodecoder.data.carriers import as_array
 from autodecoder.data.dataset import fingerprint_arrays
-from autodecoder.data.missing import check_some_known, tell_unseen, to_known
+from autodecoder.data.missing import MISSING_AND_AUGMENTED, check_some_known, tell_unseen, to_known
 from autodecoder.data.names import as_names
 from autodecoder.data.pixels import PixelRange, as_labels, as_mask, check_channels_last, dark
-from autodecoder.errors import DataError, DataWarning
+from autodecoder.errors import ConfigError, DataError, DataWarning
 from autodecoder.model.model import Model
 from autodecoder.model.samples import check_samples, to_rows
 from autodecoder.model.start import check_images, check_latents, keep_known
@@ -58,13 +58,14 @@ def read_fit_data(
     *,
     scaler: str,
     pixel_range: PixelRange | None,
+    augmented: bool,
     start: Model | None,
 ) -> FitData:
     """Read the training and the validation samples, each `None` where there is nothing.
 
     Raises
     ------
-    DataError
+    ConfigError, DataError
         See `fit_model`.
     """
     if start is None:
@@ -78,6 +79,8 @@ def read_fit_data(
         standardization = fit_standardization(as_table("samples", images, weights=mask))
     rows, known = to_rows(images, 0, mask, standardization, pixel_range)
     known = _check_known(known, "images" if standardization is None else "samples")
+    if known is not None and augmented:
+        raise ConfigError(MISSING_AND_AUGMENTED)
     if known is not None and (unseen := tell_unseen(known)) is not None:
         if standardization is not None:  # constant zeros then, see `fit_standardization`
             known = known | ~known.any(axis=0)
