@@ -151,8 +151,8 @@ show(model.sample(10, seed=0).images, "new images")
 plane = latent_plane(model.latents)
 view = plane_view(model, plane)
 grid = plane_grid(plane, view, 16)
-decoded = model.decode(grid.reshape(-1, 2)).reshape(16, 16, *model.image_shape)
-plot_plane(decoded, view, plane.names)
+decoded = np.rint(255 * model.decode(grid.reshape(-1, 2))).astype(np.uint8)
+plot_plane(decoded.reshape(16, 16, *model.image_shape), view, plane.names)
 
 # %% [markdown]
 # A page that decodes below the pointer, and that can be sent to someone:
