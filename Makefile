@@ -1,5 +1,7 @@
 # Every target sets up what it needs: Python 3.11 or newer with venv and make are enough.
-# The suite starts hundreds of processes: what they compile of their modules is kept for the next.
+
+# Python keeps compiled modules even where the environment forbids it: the suite starts hundreds of
+# processes, which use them again.
 export PYTHONDONTWRITEBYTECODE =
 PYTHON ?= python3
 VENV := .venv

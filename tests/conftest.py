@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jaxtyping
 import pytest
+from tests.annotations import unchecked
 
 # Programs compiled once serve all tests and the processes that they start.
 _PROGRAMS = tempfile.TemporaryDirectory(prefix="autodecoder-programs-", ignore_cleanup_errors=True)
@@ -45,9 +46,8 @@ def _few_programs() -> Iterator[None]:
 def as_shipped() -> Iterator[None]:
     """Without the type checks of the tests, which users do not have, and which would come before
     the errors that users see."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with unchecked():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ def make_cli() -> ModuleType:
     return load_script("make_cli")
 
 
-#: How a flag is shown is asked of the parser's help, which tells it since then.
+#: The pages follow the help of cyclopts 5; version 4 tells less of its flags.
 told_by_the_parser = pytest.mark.skipif(
     int(version("cyclopts").split(".")[0]) < 5,
     reason="the reference is written with cyclopts 5 or newer",

@@ -4,14 +4,23 @@ import contextlib
 import io
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.annotations import unchecked
 from tests.cli.builders import QUICK, train
 from tests.compilation import compiled_quickly
 
 import autodecoder as ad
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _as_users_run() -> Iterator[None]:
+    """The floors below have their annotations checked in tests of their own."""
+    with unchecked():
+        yield
 
 
 @pytest.fixture

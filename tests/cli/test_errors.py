@@ -99,7 +99,6 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-@pytest.mark.usefixtures("as_shipped")
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -143,7 +142,6 @@ def test_a_bad_file_of_settings_is_one_sentence(
     assert re.search(words, err), err
 
 
-@pytest.mark.usefixtures("as_shipped")
 @pytest.mark.parametrize("text", ["decoder = 5", "[decoder]\nactivation = 5", "seed = 1.5"])
 def test_a_flag_does_not_hide_what_is_wrong_in_the_file(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -183,7 +181,6 @@ def test_an_output_folder_that_cannot_be_written(
         ('{"schema": 2, "settings": {"seed": "x"}}', "config.json is damaged"),
     ],
 )
-@pytest.mark.usefixtures("as_shipped")
 def test_a_study_that_cannot_be_read_is_left_as_it_is(
     grid: tuple[Path, str],
     tmp_path: Path,

@@ -108,7 +108,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.usefixtures("no_pictures", "as_shipped")
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize(
     ("dataset", "rates", "executions"),
     [

@@ -283,7 +283,7 @@ def test_a_changed_setting_is_refused_with_the_difference(
 ) -> None:
     folder, _ = grid
 
-    def times() -> dict[Path, int]:  # that of a lock is when somebody looked
+    def times() -> dict[Path, int]:  # but of locks, which a reader touches
         files = (path for path in folder.rglob("*") if path.is_file())
         return {p: p.stat().st_mtime_ns for p in files if not p.name.endswith(".lock")}
 

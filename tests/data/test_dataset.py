@@ -1,9 +1,7 @@
 import hashlib
 import struct
-from collections.abc import Iterator
 from dataclasses import FrozenInstanceError, replace
 
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -12,15 +10,6 @@ from autodecoder.errors import DataError
 
 IMAGES = ImageSet(np.arange(24, dtype=np.uint8).reshape(2, 2, 3, 2), np.array([1, 0]))
 DATASET = Dataset("tiny", IMAGES, IMAGES.take(np.array([1])), ("cat", "dog"))
-
-
-@pytest.fixture
-def as_without_type_checks() -> Iterator[None]:
-    """Users run without the check of annotations, which would step in first."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 def test_flat_rows_are_whole_images_in_pixel_order() -> None:
@@ -53,7 +42,7 @@ def test_sets_are_frozen() -> None:
     ],
 )
 def test_images_and_labels_must_pair_up(
-    as_without_type_checks: None, n_images: int, n_labels: int, message: str
+    as_shipped: None, n_images: int, n_labels: int, message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
         ImageSet(np.zeros((n_images, 2, 2, 1), np.uint8), np.zeros(n_labels, int))
@@ -68,7 +57,7 @@ def test_only_the_validation_set_may_be_empty() -> None:
         replace(DATASET, train=none)
 
 
-def test_names_stay_with_their_images(as_without_type_checks: None) -> None:
+def test_names_stay_with_their_images(as_shipped: None) -> None:
     named = ImageSet(IMAGES.images, IMAGES.labels, np.array(["b/1.png", "a/2.png"], object))
     assert IMAGES.names is None
     assert IMAGES.take(np.array([1])).names is None
@@ -127,7 +116,7 @@ def test_fingerprint_tells_contents_apart(other: Dataset) -> None:
     assert other.fingerprint != DATASET.fingerprint
 
 
-@pytest.mark.usefixtures("as_without_type_checks")
+@pytest.mark.usefixtures("as_shipped")
 def test_images_of_another_type_or_shape_are_refused() -> None:
     labels = np.zeros(4, np.int32)
     for images in (np.zeros((4, 2, 2, 1)), np.zeros((4, 2, 2), np.uint8)):

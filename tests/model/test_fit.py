@@ -1,5 +1,7 @@
 """From arrays to a model: the same fit as a study's, on images and on features."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -209,3 +211,24 @@ def test_labels_of_any_whole_type_and_names(digits: Dataset) -> None:
         assert model.names is not None
         assert model.names.tolist() == kept
         assert model.val_names is None
+
+
+WARNED = """
+import warnings
+import numpy as np
+import autodecoder as ad
+images = np.eye(8, dtype=np.uint8)[None].repeat(3, axis=0)
+for options in ({}, {"mask": np.eye(8, dtype=bool), "pixel_range": (0, 1)}):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            ad.fit_model(images, labels=[1], **options)
+        except ad.DataError:
+            print([warning.filename for warning in told])
+"""
+
+
+def test_warnings_point_to_the_caller() -> None:
+    # In a process of its own, since the checks of annotations add calls here.
+    done = subprocess.run([sys.executable, "-c", WARNED], capture_output=True, text=True)
+    assert done.stdout == 2 * "['<string>']\n", done.stderr

@@ -121,9 +121,17 @@ def test_settings_that_are_none_are_left_to_the_reader(settings: object) -> None
     assert complete_settings(settings, 2, whole=True) == settings
 
 
-def test_starts_that_went_are_the_nearest() -> None:
+@pytest.mark.parametrize(
+    ("stored", "meant"),
+    [
+        (["grid", "learned", "zeros"], ["nearest", "zeros"]),
+        (["zeros", "nearest", "grid"], ["zeros", "nearest"]),
+        (["nearest", "nearest"], ["nearest", "nearest"]),  # told by its rule
+        ([["x"], {}], [["x"], {}]),
+    ],
+)
+def test_starts_that_went_are_the_nearest(stored: list[Any], meant: list[Any]) -> None:
     settings = to_dict(StudyConfig())
-    settings["infer"]["starts"] = ["grid", "learned", "zeros"]
-    completed = complete_settings(settings, SCHEMA, whole=True)
-    assert completed["infer"]["starts"] == ["nearest", "zeros"]
-    assert settings["infer"]["starts"][0] == "grid", "what was read is left as it was"
+    settings["infer"]["starts"] = stored
+    assert complete_settings(settings, SCHEMA, whole=True)["infer"]["starts"] == meant
+    assert settings["infer"]["starts"] is stored, "what was read is left as it was"

@@ -1,4 +1,5 @@
-"""Settings in files of earlier versions: what is missing there means what was done back then."""
+"""Settings in files of earlier versions: what is missing means what was done then, and values that
+are gone are replaced."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -53,9 +54,14 @@ def complete_settings(settings: Any, schema: int, *, whole: bool) -> Any:
         holder[name] = setting.since[1]
     infer = completed.get("infer")
     if isinstance(infer, dict) and isinstance(infer.get("starts"), list):
-        kept = ["nearest" if start in _GONE_STARTS else start for start in infer["starts"]]
-        infer["starts"] = list(dict.fromkeys(kept))
+        infer["starts"] = _without_gone(infer["starts"])
     return completed
+
+
+def _without_gone(starts: list[Any]) -> list[Any]:
+    """Starts of an earlier version, `nearest` once in the place of those that went."""
+    kept = [start for start in starts if start not in _GONE_STARTS]
+    return kept if len(kept) == len(starts) or "nearest" in kept else ["nearest", *kept]
 
 
 def kept_settings(settings: Mapping[str, Any], schema: int) -> dict[str, Any]:

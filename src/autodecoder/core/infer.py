@@ -131,7 +131,8 @@ def plan_inference(
     Raises
     ------
     ConfigError
-        If the configuration asks for more candidates than there are.
+        If the configuration asks for more candidates than there are latents, or for more nearest
+        starts than candidates.
     """
     n_candidates = config.count_candidates(len(known), decoder.n_outputs)
     candidates, mean, spread, start_key = _draw(key, jnp.asarray(known), n_candidates)

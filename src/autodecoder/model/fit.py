@@ -31,7 +31,7 @@ from autodecoder.core.watch import DIVERGED
 from autodecoder.data.pixels import PixelRange
 from autodecoder.errors import ConfigError
 from autodecoder.model.driver import Driver
-from autodecoder.model.fit_data import check_own_latents, follow, read_fit_data
+from autodecoder.model.fit_data import check_own_latents, match_start, read_fit_data
 from autodecoder.model.model import Model
 from autodecoder.model.programs import limit_programs
 from autodecoder.model.start import begin, check_epochs, check_settings, named_by
@@ -189,7 +189,7 @@ def fit_model(
         decoder = own.config
     placed = check_own_latents((latents, val_latents), data, decoder.latent_dims, start)
     if start is not None:
-        data = follow(start, data, placed)
+        data = match_start(start, data, placed)
     train, val = data.train, data.val
     batch_size = min(fit.batch_size, len(train.rows))
     if decoder.normalisation == "batch" and batch_size == 1:

@@ -1,11 +1,11 @@
-"""What a fit is data, read and checked: samples, what is known of them, and what each owns."""
+"""The input of a fit, read and checked: samples, which values are known, labels, names, latents."""
 
 import math
 import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int32, Num, Shaped
+from jaxtyping import Bool, Int32, Num, Shaped
 
 from autodecoder.data.carriers import as_array
 from autodecoder.data.dataset import fingerprint_arrays
@@ -15,7 +15,7 @@ from autodecoder.data.pixels import PixelRange, as_labels, as_mask, check_channe
 from autodecoder.errors import ConfigError, DataError, DataWarning
 from autodecoder.model.model import Model
 from autodecoder.model.samples import check_samples, to_rows
-from autodecoder.model.start import check_images, check_latents, keep_known
+from autodecoder.model.start import Latents, check_images, check_latents, keep_known
 from autodecoder.model.tables import Standardization, as_table, fit_standardization
 
 
@@ -30,7 +30,7 @@ class Part(NamedTuple):
 
 
 class FitData(NamedTuple):
-    """The samples of a fit, and what they are alike in."""
+    """Training and validation samples of a fit, the shape of one, and their standardization."""
 
     train: Part
     val: Part
@@ -38,7 +38,7 @@ class FitData(NamedTuple):
     standardization: Standardization | None
 
     def fingerprint(self) -> str:
-        """That of the data."""
+        """Of samples, labels and which values are known."""
         none = np.zeros(0, np.int64)
         return fingerprint_arrays(
             (
@@ -61,7 +61,10 @@ def read_fit_data(
     augmented: bool,
     start: Model | None,
 ) -> FitData:
-    """Read the training and the validation samples, each `None` where there is nothing.
+    """Read what `fit_model` is given.
+
+    Each argument is a pair, of training and of validation samples; all but the training samples may
+    be `None`. Warnings point to the caller of `fit_model`.
 
     Raises
     ------
@@ -100,7 +103,7 @@ def read_fit_data(
 
 def check_own_latents(
     latents: tuple[Any, Any], data: FitData, dims: int, start: Model | None
-) -> tuple[Float[np.ndarray, "n dims"] | None, Float[np.ndarray, "m dims"] | None]:
+) -> Latents:
     """Latents of one's own of training and validation samples, `None` where there are none.
 
     Raises
@@ -122,16 +125,15 @@ def check_own_latents(
     return train, val
 
 
-def follow(
-    start: Model, data: FitData, latents: tuple[np.ndarray | None, np.ndarray | None]
-) -> FitData:
-    """What is given to go on from a model: where its latents go on too, the samples must begin with
-    its own, and keep their labels and names.
+def match_start(start: Model, data: FitData, latents: Latents) -> FitData:
+    """Check the data against the model that a fit goes on from, and take over its labels and names.
+
+    A part with latents of its own may hold other samples.
 
     Raises
     ------
     DataError
-        If they do not begin with them.
+        If samples, labels or names do not begin with those of the model.
     """
     train, val = data.train, data.val
     if latents[0] is None:
