@@ -1,8 +1,4 @@
 # Every target sets up what it needs: Python 3.11 or newer with venv and make are enough.
-
-# Python keeps compiled modules even where the environment forbids it: the suite starts hundreds of
-# processes, which use them again.
-export PYTHONDONTWRITEBYTECODE =
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -47,6 +43,10 @@ demo: $(VENV)/installed
 	rm -rf runs/demo
 	$(BIN)/python train.py --dataset digits --examples_frac 0 --num_epochs 100 \
 		--executions_per_trial 2 --objective fresh_val_loss --seed 1 --save_best_model --out runs/demo
+
+# Compiled modules are kept even where the environment forbids it: the suite starts hundreds of
+# processes, which use them again.
+test test-slow test-oldest: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile

@@ -5,18 +5,28 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int32, Num, Shaped
+from jaxtyping import Bool, Float, Int32, Num, Shaped
 
 from autodecoder.data.carriers import as_array
 from autodecoder.data.dataset import fingerprint_arrays
 from autodecoder.data.missing import MISSING_AND_AUGMENTED, check_some_known, tell_unseen, to_known
 from autodecoder.data.names import as_names
-from autodecoder.data.pixels import PixelRange, as_labels, as_mask, check_channels_last, dark
+from autodecoder.data.pixels import (
+    PixelRange,
+    as_labels,
+    as_mask,
+    as_numbers,
+    check_channels_last,
+    dark,
+)
 from autodecoder.errors import ConfigError, DataError, DataWarning
 from autodecoder.model.model import Model
 from autodecoder.model.samples import check_samples, to_rows
-from autodecoder.model.start import Latents, check_images, check_latents, keep_known
+from autodecoder.model.start import Latents
 from autodecoder.model.tables import Standardization, as_table, fit_standardization
+
+#: Labels or names.
+_Owned = Shaped[np.ndarray, " _"] | None
 
 
 class Part(NamedTuple):
@@ -112,12 +122,11 @@ def check_own_latents(
         If they are of another number or length, not finite, or for one part only where both need
         them.
     """
-    train, val = (
-        None if of_part is None else check_latents(name, of_part, len(part.rows), dims)
-        for name, of_part, part in zip(
-            ("latents", "val_latents"), latents, (data.train, data.val), strict=True
-        )
-    )
+    train, val = latents
+    if train is not None:
+        train = _check_latents("latents", train, len(data.train.rows), dims)
+    if val is not None:
+        val = _check_latents("val_latents", val, len(data.val.rows), dims)
     if train is not None and val is None and len(data.val.rows):
         raise DataError("val_latents must be given with latents, where there are val_images.")
     if val is not None and train is None and start is None:
@@ -137,20 +146,82 @@ def match_start(start: Model, data: FitData, latents: Latents) -> FitData:
     """
     train, val = data.train, data.val
     if latents[0] is None:
-        beside = val.rows if latents[1] is None else val.rows[:0]
-        check_images(start, (train.rows, train.known), (beside, val.known))
+        beside = val if latents[1] is None else val._replace(rows=val.rows[:0])
+        _check_images(start, data._replace(val=beside))
         n = (len(train.rows), len(start.latents))
         train = train._replace(
-            labels=keep_known("labels", train.labels, start.labels, *n),
-            names=keep_known("names", train.names, start.names, *n),
+            labels=_keep_known("labels", train.labels, start.labels, *n),
+            names=_keep_known("names", train.names, start.names, *n),
         )
     if latents[1] is None:
         n = (len(val.rows), len(start.val_latents))
         val = val._replace(
-            labels=keep_known("val_labels", val.labels, start.val_labels, *n),
-            names=keep_known("val_names", val.names, start.val_names, *n),
+            labels=_keep_known("val_labels", val.labels, start.val_labels, *n),
+            names=_keep_known("val_names", val.names, start.val_names, *n),
         )
     return data._replace(train=train, val=val)
+
+
+def _check_latents(name: str, latents: Any, n: int, dims: int) -> Float[np.ndarray, "n dims"]:
+    """`n` latents of one's own, of length `dims`, all finite."""
+    latents = as_numbers(name, latents)
+    if latents.shape != (n, dims):
+        raise DataError(f"{name} must be ({n}, {dims}), got {tuple(latents.shape)}.")
+    if not np.isfinite(latents).all():
+        bad = int(np.argmin(np.isfinite(latents).all(axis=1)))
+        raise DataError(f"{name} must be finite, but row {bad} is not (counted from 0).")
+    return latents
+
+
+def _check_images(start: Model, data: FitData) -> None:
+    """Whether training and validation images begin with those that a model was fitted to.
+
+    By the fingerprint of its data; where its validation images are not given, by number only.
+    """
+    n, n_val = len(start.latents), len(start.val_latents)
+    n_given, n_val_given = len(data.train.rows), len(data.val.rows)
+    if n_given < n:
+        raise DataError(
+            f"images must begin with the {n} that start was fitted to, but there are {n_given}: "
+            "put them before the further ones, or give latents for those you have."
+        )
+    if 0 < n_val_given < n_val:
+        raise DataError(
+            f"val_images must begin with the {n_val} of start, but there are {n_val_given}: give "
+            "val_latents for those you have."
+        )
+    told = start.about.get("data_fingerprint")
+    if told is None or (n_val and not n_val_given):
+        return
+    own = data._replace(
+        train=_first(data.train, n, start.labels), val=_first(data.val, n_val, start.val_labels)
+    )
+    if own.fingerprint() != told:
+        both = "images and val_images" if n_val else "images"
+        raise DataError(
+            f"{both} must begin with those that start was fitted to, in their order and as pixels "
+            "of the same type, but their fingerprint is another; for others give latents."
+        )
+
+
+def _first(part: Part, n: int, labels: _Owned) -> Part:
+    """The first samples of a part, with the labels of a model's."""
+    known = None if part.known is None or part.known[:n].all() else part.known[:n]
+    return Part(part.rows[:n], known, labels, None)
+
+
+def _keep_known(name: str, given: _Owned, own: _Owned, n: int, n_own: int) -> _Owned:
+    """Labels, or names, of `n` images that begin with the `n_own` of a model: its own, if none are
+    given and there are no further images.
+    """
+    if given is None:
+        return own if n == n_own else None
+    if own is not None and n >= n_own and not np.array_equal(given[:n_own], own):
+        raise DataError(
+            f"{name} must begin with those of start, but that of image "
+            f"{np.argmin(given[:n_own] == own)} is another (counted from 0)."
+        )
+    return given
 
 
 def _with_owned(prefix: str, rows: Any, known: Any, labels: Any, names: Any) -> Part:

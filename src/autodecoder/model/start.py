@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Num, Shaped
+from jaxtyping import Array, Float, Num, Shaped
 
 from autodecoder.config import DecoderConfig, FitConfig, InferConfig, RunConfig
 from autodecoder.config.rules import as_plain, check_positive_int
@@ -16,17 +16,13 @@ from autodecoder.core.fit import Images, find_starts
 from autodecoder.core.infer import infer_latents
 from autodecoder.core.population import Population, init_population, take_run
 from autodecoder.core.training import fresh_training, resume_run, take_training
-from autodecoder.data.dataset import fingerprint_arrays
-from autodecoder.data.pixels import PixelRange, as_numbers
-from autodecoder.errors import ConfigError, DataError, DataWarning
+from autodecoder.data.pixels import PixelRange
+from autodecoder.errors import ConfigError, DataWarning
 from autodecoder.model.model import Model
 from autodecoder.model.programs import one_inference
 
 #: Latents of training and of validation images; `None` where the fit's own settings say them.
 Latents = tuple[Float[np.ndarray, "_ dims"] | None, Float[np.ndarray, "_ dims"] | None]
-#: Rows, and which of their values are known; `None` where all are.
-_Seen = tuple[Num[np.ndarray, "_ values"], Bool[np.ndarray, "_ values"] | None]
-_Known = Shaped[np.ndarray, " _"] | None
 
 
 def check_settings(
@@ -85,86 +81,6 @@ def check_epochs(until: Any, fit: FitConfig, start: Model | None) -> int:
     return until
 
 
-def check_latents(name: str, latents: Any, n: int, dims: int) -> Float[np.ndarray, "n dims"]:
-    """Latents of one's own.
-
-    Raises
-    ------
-    DataError
-        If they are others than `n` of length `dims`, or not finite.
-    """
-    latents = as_numbers(name, latents)
-    if latents.shape != (n, dims):
-        raise DataError(f"{name} must be ({n}, {dims}), got {tuple(latents.shape)}.")
-    if not np.isfinite(latents).all():
-        bad = int(np.argmin(np.isfinite(latents).all(axis=1)))
-        raise DataError(f"{name} must be finite, but row {bad} is not (counted from 0).")
-    return latents
-
-
-def check_images(start: Model, train: _Seen, val: _Seen) -> None:
-    """Whether training and validation images begin with those that a model was fitted to.
-
-    By the fingerprint of its data; where its validation images are not given, by number only. Of
-    each part the rows, and what is known of them, or `None` where all is.
-
-    Raises
-    ------
-    DataError
-        If they do not.
-    """
-    n, n_val = len(start.latents), len(start.val_latents)
-    if len(train[0]) < n:
-        raise DataError(
-            f"images must begin with the {n} that start was fitted to, but there are "
-            f"{len(train[0])}: put them before the further ones, or give latents for those you "
-            "have."
-        )
-    if 0 < len(val[0]) < n_val:
-        raise DataError(
-            f"val_images must begin with the {n_val} of start, but there are {len(val[0])}: give "
-            "val_latents for those you have."
-        )
-    told = start.about.get("data_fingerprint")
-    if told is None or (n_val and not len(val[0])):
-        return
-    parts = []
-    for (rows, known), k, labels in ((train, n, start.labels), (val, n_val, start.val_labels)):
-        seen = None if known is None or known[:k].all() else known[:k]
-        parts.append(
-            (
-                rows[:k].reshape(-1, *start.image_shape),
-                np.zeros(0, np.int64) if labels is None else labels,
-                None if seen is None else seen.reshape(-1, *start.image_shape),
-            )
-        )
-    if fingerprint_arrays(parts) != told:
-        both = "images and val_images" if n_val else "images"
-        raise DataError(
-            f"{both} must begin with those that start was fitted to, in their order and as pixels "
-            "of the same type, but their fingerprint is another; for others give latents."
-        )
-
-
-def keep_known(name: str, given: _Known, own: _Known, n: int, n_own: int) -> _Known:
-    """Labels, or names, of `n` images that begin with the `n_own` of a model: its own, if none are
-    given and there are no further images.
-
-    Raises
-    ------
-    DataError
-        If some are given that do not begin with the model's.
-    """
-    if given is None:
-        return own if n == n_own else None
-    if own is not None and n >= n_own and not np.array_equal(given[:n_own], own):
-        raise DataError(
-            f"{name} must begin with those of start, but that of image "
-            f"{np.argmin(given[:n_own] == own)} is another (counted from 0)."
-        )
-    return given
-
-
 def named_by(start: Model) -> dict[str, Any]:
     """What a model knows of its data set that holds for further images, too."""
     return {name: start.about[name] for name in ("dataset", "class_names") if name in start.about}
@@ -184,7 +100,7 @@ def begin(
     Parameters
     ----------
     start : Model, optional
-        Of `check_images`.
+        Of `match_start`.
     images : Images
     latents : pair of (n, latent_dims), optional
         Where the user says so, of training and validation images. Else those of the model, and

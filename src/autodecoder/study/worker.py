@@ -102,8 +102,9 @@ class Worker:
         self._open: dict[str, Claim] = {}
         self._ledger: Ledger | None = None
         self._seconds: dict[Path, float] = {}
-        self._known: dict[Path, Execution] = {}  # what `_ended` has read
         """Spent on executions that have not ended."""
+        self._known: dict[Path, Execution] = {}
+        """Those that have ended, as read from their folders."""
 
     def run(self, storage: str | None, reset: bool, wait: bool) -> None:
         refuse_foreign(self._folder)
