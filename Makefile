@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install install-locked lock demo test test-slow test-oldest check format bench docs notebook reference clean
+.PHONY: help install install-locked lock demo test test-thorough test-slow test-oldest check format bench docs notebook reference clean
 
 help:
 	@echo "make demo           train on real digits: search the learning rate, draw the pictures"
 	@echo "make test           install what the tests need and run them"
+	@echo "make test-thorough  variations and long ways of what those test once"
 	@echo "make test-slow      the longer tests, on MNIST, Fashion-MNIST and CIFAR where present"
 	@echo "make test-oldest    the tests with the oldest releases that pyproject.toml allows"
 	@echo "make check          lint and type-check"
@@ -46,10 +47,13 @@ demo: $(VENV)/installed
 
 # Compiled modules are kept even where the environment forbids it: the suite starts hundreds of
 # processes, which use them again.
-test test-slow test-oldest: export PYTHONDONTWRITEBYTECODE =
+test test-thorough test-slow test-oldest: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not thorough" --numprocesses 2 --dist loadfile
+
+test-thorough: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "thorough and not slow" --numprocesses 2 --dist loadfile
 
 # With programs compiled as users' are; the quick tests compile theirs with little optimisation.
 test-slow: $(VENV)/installed-dev

@@ -9,10 +9,15 @@ import jaxtyping
 import pytest
 from tests.annotations import unchecked
 
-# Programs compiled once serve all tests and the processes that they start.
-_PROGRAMS = tempfile.TemporaryDirectory(prefix="autodecoder-programs-", ignore_cleanup_errors=True)
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+# Programs compiled once serve all tests, whichever process runs them, and the processes that they
+# start. With a bound on its size jax locks the folder, so that none reads what another writes.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _PROGRAMS = tempfile.TemporaryDirectory(
+        prefix="autodecoder-programs-", ignore_cleanup_errors=True
+    )
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**31)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.02"
 # They are compiled with little optimisation, in a quarter of the time (see `tests.compilation`).
 # `make test-slow` has the environment say otherwise.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")

@@ -33,6 +33,7 @@ def fitted(digits: tuple[np.ndarray, np.ndarray]) -> AutoDecoder:
     return AutoDecoder(**SMALL | {"num_epochs": 200}).fit(digits[0][:400])
 
 
+@pytest.mark.thorough
 def test_what_training_gives_the_estimator_keeps(
     fitted: AutoDecoder, digits: tuple[np.ndarray, np.ndarray]
 ) -> None:
@@ -71,6 +72,7 @@ def test_latents_of_training_samples_are_found_again(
     np.testing.assert_array_equal(AutoDecoder(**fitted.get_params()).fit_transform(X), inferred)
 
 
+@pytest.mark.thorough
 def test_names_of_columns_come_out(digits: tuple[np.ndarray, np.ndarray]) -> None:
     frame = pd.DataFrame(digits[0][:60], columns=[f"pixel {k}" for k in range(64)])
     estimator = AutoDecoder(**SMALL).set_output(transform="pandas").fit(frame)
@@ -100,6 +102,7 @@ def test_its_model_can_be_saved(
     np.testing.assert_array_equal(load_model(tmp_path).infer(X).latents, fitted.transform(X))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dims", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_in_a_pipeline_it_tells_more_than_principal_components(
     dims: int, digits: tuple[np.ndarray, np.ndarray]
@@ -125,7 +128,14 @@ def test_a_grid_search_finds_that_more_dimensions_lose_less(
 # Images
 
 
-@pytest.mark.parametrize("kind", ["channels", "flat uint8", "lists"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "channels",
+        pytest.param("flat uint8", marks=pytest.mark.thorough),
+        pytest.param("lists", marks=pytest.mark.thorough),
+    ],
+)
 def test_images_of_every_form_are_pixels(kind: str, digits: tuple[np.ndarray, np.ndarray]) -> None:
     images = digits[0][:60].reshape(-1, 8, 8)
     X: Any = {
@@ -141,6 +151,7 @@ def test_images_of_every_form_are_pixels(kind: str, digits: tuple[np.ndarray, np
     assert back.max() <= 1
 
 
+@pytest.mark.thorough
 def test_flat_floats_are_pixels_where_one_says_so(digits: tuple[np.ndarray, np.ndarray]) -> None:
     X = digits[0][:60] / 16
     assert AutoDecoder(**SMALL).fit(X).model_.scaler == "standardize"
@@ -153,6 +164,7 @@ def test_flat_floats_are_pixels_where_one_says_so(digits: tuple[np.ndarray, np.n
 # Going on
 
 
+@pytest.mark.thorough
 def test_further_samples_are_taken_in_once(
     fitted: AutoDecoder, digits: tuple[np.ndarray, np.ndarray], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -214,6 +226,7 @@ def images(digits: tuple[np.ndarray, np.ndarray]) -> AutoDecoder:
 # Awkward samples and parameters
 
 
+@pytest.mark.thorough
 def test_one_sample_is_enough() -> None:
     X = np.array([[1.0, 5.0, -3.0]])
     estimator = AutoDecoder(**SMALL).fit(X)
@@ -230,6 +243,7 @@ def test_constant_columns_come_back() -> None:
     assert constant.score(np.full((5, 64), 2.5)) > -0.01
 
 
+@pytest.mark.thorough
 def test_there_may_be_fewer_samples_than_latent_dimensions() -> None:
     X = np.random.default_rng(0).normal(size=(5, 8))
     assert AutoDecoder(12, **SMALL).fit(X).transform(X).shape == (5, 12)
@@ -293,6 +307,7 @@ def test_before_the_fit_there_is_nothing() -> None:
             getattr(AutoDecoder(), method)(np.zeros((2, 2)))
 
 
+@pytest.mark.thorough
 def test_whole_numbers_are_pixels_where_pixels_are_meant() -> None:
     images = np.random.default_rng(0).integers(0, 256, size=(20, 4, 4))
     kept = [AutoDecoder(**SMALL).fit(x) for x in (images, images.astype(np.uint8))]
@@ -337,7 +352,7 @@ def test_defaults_are_those_of_the_functions() -> None:
     assert model.about["settings"]["decoder"] == to_dict(DecoderConfig())
 
 
-@pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("batch_norm", [True, pytest.param(False, marks=pytest.mark.thorough)])
 def test_batch_normalisation_that_is_asked_for_wins_over_the_recipe(batch_norm: bool) -> None:
     X = np.random.default_rng(0).random((20, 6))
     for recipe, rate in (("fast", 5e-3), ("original", 1e-3)):
@@ -363,6 +378,7 @@ def test_whatever_holds_the_numbers_the_result_is_the_same() -> None:
             assert list(vars(estimator)["feature_names_in_"]) == list(frame.columns)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("type_", ["uint8", "UInt8", "polars", "tensor", "arrow"])
 def test_bytes_are_pixels_whatever_holds_them(type_: str) -> None:
     X = np.random.default_rng(0).integers(0, 256, (20, 16)).astype(np.uint8)
@@ -380,6 +396,7 @@ def test_bytes_are_pixels_whatever_holds_them(type_: str) -> None:
     assert AutoDecoder(**SMALL | {"num_epochs": 2}).fit(held).model_.scaler == "standard"
 
 
+@pytest.mark.thorough
 def test_values_of_black_and_white_are_named_and_kept(tmp_path: Any) -> None:
     X = np.random.default_rng(0).integers(0, 2, (20, 16))
     with pytest.warns(UserWarning, match=r"only 0 and 1, .* pixel_range=\(0, 1\)"):

@@ -127,6 +127,7 @@ def test_other_images_are_refused(
         model.infer(convert(images))
 
 
+@pytest.mark.thorough
 def test_weights_of_any_size_and_dtype_weigh_alike(model: Model) -> None:
     rng = np.random.default_rng(3)
     # Nothing that the decoder draws, so that the losses are far above rounding.
@@ -142,6 +143,7 @@ def test_weights_of_any_size_and_dtype_weigh_alike(model: Model) -> None:
     np.testing.assert_allclose(of_bits.errors.loss, alike.errors.loss, rtol=1e-4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("changed", [{"prior": 50.0}, {"tolerance": 1.0}, {"method": "adam"}])
 def test_a_plan_that_serves_again_knows_its_new_settings(
     model: Model, images: np.ndarray, changed: dict[str, Any]
@@ -304,6 +306,7 @@ def test_a_full_disk_is_told(model: Model, images: np.ndarray, tmp_path: Path) -
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.thorough
 def test_hidden_pixels_may_be_anything(model: Model, images: np.ndarray) -> None:
     seen = np.random.default_rng(0).random(images.shape) < 0.7
     expected = model.infer(images, seen).latents
@@ -343,6 +346,7 @@ def test_what_is_no_array_of_numbers_is_refused(
         model.infer(**{"images": images, **arguments})
 
 
+@pytest.mark.thorough
 def test_as_many_starts_as_candidates_under_a_mask(model: Model) -> None:
     rng = np.random.default_rng(0)
     many = replace(model, latents=rng.normal(size=(5000, 3)).astype(np.float32))
@@ -406,6 +410,7 @@ def test_the_same_images_as_other_kinds_of_array(
         np.testing.assert_allclose(model.infer(near).latents, expected, atol=1e-3)
 
 
+@pytest.mark.thorough
 def test_channels_first_are_told_by_inference() -> None:
     rng = np.random.default_rng(0)
     fit, decoder = fit_config("fast", num_epochs=2), DecoderConfig(arch=(4,))

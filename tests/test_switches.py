@@ -62,6 +62,7 @@ def test_a_model_is_the_same_under_every_switch(tmp_path: Path) -> None:
         assert_same(numbers(tmp_path / "switched"), want)
 
 
+@pytest.mark.thorough
 def test_a_model_opens_under_the_switches_of_another_process(tmp_path: Path) -> None:
     model = fitted()
     ad.save_model(model, tmp_path)

@@ -80,6 +80,7 @@ def test_it_answers_and_ends_on_request(kept: Path) -> None:
     assert err == ""
 
 
+@pytest.mark.thorough
 @posix
 def test_it_answers_under_names_that_it_is_given(kept: Path) -> None:
     process, address, _ = explore(kept, "--name=maps.example.org", "--name=other.example.org")
@@ -107,6 +108,7 @@ def test_it_ends_at_once_while_it_compiles(kept: Path) -> None:
         assert process.returncode == 0, err
 
 
+@pytest.mark.thorough
 @posix
 def test_a_study_is_explored_by_its_best_run(grid: tuple[Path, str]) -> None:
     process, address, said = explore(grid[0])
@@ -120,6 +122,7 @@ def test_a_study_is_explored_by_its_best_run(grid: tuple[Path, str]) -> None:
         process.communicate()
 
 
+@pytest.mark.thorough
 @posix
 def test_where_its_images_are_not_at_hand_it_says_so(kept: Path, tmp_path: Path) -> None:
     model = load_model(kept)

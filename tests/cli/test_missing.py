@@ -47,6 +47,7 @@ def test_train_says_how_much_is_missing(
     assert load_study(study).config.data.mask == place / "mask.npy"
 
 
+@pytest.mark.thorough
 def test_pages_and_pictures_of_it(
     place: Path, study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

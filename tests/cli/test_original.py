@@ -114,7 +114,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("mnist", LEARNING_RATES, 1),
         pytest.param("cifar10", [1e-3], 3, marks=pytest.mark.slow),
-        ("cifar100", [1e-4], 1),
+        pytest.param("cifar100", [1e-4], 1, marks=pytest.mark.thorough),
         pytest.param("fmnist", LEARNING_RATES[:1], 10, marks=pytest.mark.slow),
     ],
 )

@@ -63,6 +63,7 @@ def test_the_user_may_name_the_folder(tmp_path: Path) -> None:
     assert not (cache / "autodecoder" / "programs").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("content", [b"", b"broken"])
 def test_programs_that_cannot_be_read_are_made_anew(content: bytes, tmp_path: Path) -> None:
     environment = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path)}
@@ -88,6 +89,7 @@ def test_programs_that_cannot_be_written_are_told_of_once(tmp_path: Path) -> Non
     assert told.count("\n") == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
 def test_a_program_half_kept_does_not_keep_others_out(tmp_path: Path) -> None:
     """As a process leaves it that is killed meanwhile: jax would warn of each program for ever."""
@@ -99,7 +101,14 @@ def test_a_program_half_kept_does_not_keep_others_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
-@pytest.mark.parametrize("code", ["ENOSYS", "ENOLCK", "EWOULDBLOCK"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ENOSYS",
+        pytest.param("ENOLCK", marks=pytest.mark.thorough),
+        pytest.param("EWOULDBLOCK", marks=pytest.mark.thorough),
+    ],
+)
 def test_a_cache_that_cannot_be_locked_is_left_alone(tmp_path: Path, code: str) -> None:
     """Else jax waits ten seconds for the lock at every program."""
     (tmp_path / "sitecustomize.py").write_text(

@@ -230,6 +230,7 @@ def test_ones_own_images_are_opened_again(
     assert "not as it was at the training" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME names the cache on Linux")
 @pytest.mark.usefixtures("no_pictures")
 def test_images_split_by_a_table_are_named_with_it(
@@ -283,6 +284,7 @@ def test_a_page_of_a_model_with_odd_names(
     assert (model / "report" / "index.html").stat().st_size < 3_000_000
 
 
+@pytest.mark.thorough
 def test_images_of_another_shape_are_not_shown(
     kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -150,6 +150,7 @@ def test_files_do_not_take_the_place_of_closed_streams() -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.thorough
 @full
 @pytest.mark.usefixtures("no_pictures")
 def test_a_full_disk_under_the_log_costs_the_log_alone(

@@ -183,6 +183,7 @@ def test_samplers_draw_from_ranges(
     assert f"; 2 trials by {sampler}; 1 execution each" in out
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("no_pictures")
 def test_a_search_may_go_on_with_more_trials(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -237,6 +238,7 @@ def test_the_seed_drawn_is_recorded_and_repeats(
     assert settings(Path("drawn"))["seed"] != seed
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("no_pictures")
 def test_the_default_folder_lies_below_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -254,7 +256,9 @@ def test_the_default_folder_lies_below_runs(
 
 
 @pytest.mark.usefixtures("no_pictures")
-@pytest.mark.parametrize("flag", ["--reset_training", "--reset-training"])
+@pytest.mark.parametrize(
+    "flag", ["--reset_training", pytest.param("--reset-training", marks=pytest.mark.thorough)]
+)
 def test_a_reset_starts_over(tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str) -> None:
     folder = tmp_path / "study"
     assert train(*ONE, "--seed=1", "--out", folder) == 0
@@ -335,6 +339,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "study"
 
 
+@pytest.mark.thorough
 def test_the_gradient_tracker_adds_columns(watched: Path) -> None:
     study = load_study(watched)
     for trial in study.trials:
@@ -396,6 +401,7 @@ def test_tensorboard_files_can_be_left_out(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("events.out.*")) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("no_pictures")
 def test_trials_may_be_kept_in_another_database(tmp_path: Path) -> None:
     """And another study may share it."""

@@ -71,6 +71,7 @@ def test_studies_are_told_to_programs(capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(capsys.readouterr().out) == {"studies": [one, one], "settings": {}}
 
 
+@pytest.mark.thorough
 def test_a_search_without_a_score_has_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     frail = ["--scaler=identity", "--nobatch_norm", "--tune=lr=1e30"]
     flags = [*frail, *QUICK, "--out=bad", "--json"]

@@ -130,6 +130,7 @@ def test_what_cannot_be_tuned_is_refused(text: str, message: str) -> None:
         parse_tune(text)
 
 
+@pytest.mark.thorough
 @given(
     st.sampled_from([*TUNABLE, "lr", "latent_lr"]),
     st.text("0123456789.:,-+_eElogintrufa ∞ ", max_size=20) | st.text(max_size=8),

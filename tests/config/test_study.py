@@ -100,6 +100,7 @@ def test_the_best_epoch_is_kept_where_it_is_known_in_time(
 # What shares a program
 
 
+@pytest.mark.thorough
 @given(
     st.fixed_dictionaries({name: st.floats(1e-6, 1.0) for name in TRACED}),
     st.integers(0, 2**32 - 1),

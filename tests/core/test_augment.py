@@ -57,6 +57,7 @@ def interpolate(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np
     return np.reshape(changed, shape).transpose(0, 2, 3, 1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [1, 5, 8, 28])
 def test_no_zoom_and_no_shift_is_the_identity(size: int) -> None:
     matrices = _interpolation(size, jnp.ones(3), jnp.zeros(3))
@@ -209,6 +210,7 @@ def test_the_loss_falls_under_augmentation(colours: Images) -> None:
     assert history["val_loss"][-1] < 0.8 * history["val_loss"][0]
 
 
+@pytest.mark.thorough
 def test_training_images_are_augmented_and_validation_images_are_not(colours: Images) -> None:
     """Nothing moves: the metrics of validation are those of the images as they are."""
     state, history = start(COLOURED, colours).state, run(3, COLOURED, rates(0.0), colours).history

@@ -19,9 +19,9 @@ KEY = jax.random.key(0)
 CASES: list[tuple[Any, tuple[int, int, int], str]] = [
     ((16, 8), (5, 3, 1), "group"),
     ("conv:16-8", (9, 6, 3), "none"),
-    ("conv:24/16-8", (7, 12, 4), "batch"),
+    pytest.param("conv:24/16-8", (7, 12, 4), "batch", marks=pytest.mark.thorough),
     ("resconv:8/16-8", (8, 4, 1), "group"),
-    ("resconv:8", (3, 4, 3), "batch"),
+    pytest.param("resconv:8", (3, 4, 3), "batch", marks=pytest.mark.thorough),
 ]
 every_kind = pytest.mark.parametrize(("arch", "shape", "norm"), CASES)
 

@@ -73,8 +73,10 @@ def latents_before(n: int) -> jax.Array:
 @pytest.mark.parametrize(
     ("n", "training", "drop_last"),
     [
-        (450, True, True),  # four batches, and fifty images left out
-        (450, True, False),  # the last batch is filled up
+        pytest.param(
+            450, True, True, marks=pytest.mark.thorough
+        ),  # four batches, and fifty images left out
+        pytest.param(450, True, False, marks=pytest.mark.thorough),  # the last batch is filled up
         (450, False, True),
         (300, True, True),  # all batches are full
         (60, True, True),  # fewer images than a batch
@@ -150,6 +152,7 @@ def test_a_pass_may_be_cut_anywhere() -> None:
     np.testing.assert_array_equal(turned.rows.values[::-1], whole.rows.values)
 
 
+@pytest.mark.thorough
 def test_what_hides_behind_a_mask_moves_nothing() -> None:
     config = run_config(fit=replace(run_config().fit, drop_last=False))
     images = digits().train[:250]  # the last batch is filled up

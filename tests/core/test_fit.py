@@ -30,7 +30,7 @@ CONFIG = run_config()
 KEEPING = replace(CONFIG, fit=replace(CONFIG.fit, latent_start="normal", drop_last=False))
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("batch_norm", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_losses_fall_and_everything_moves(batch_norm: bool) -> None:
     config = replace(CONFIG, decoder=replace(CONFIG.decoder, batch_norm=batch_norm))
     before, (after, history, *_) = start(config).state, run(8, config)
@@ -68,6 +68,7 @@ def test_validation_images_never_touch_the_decoder() -> None:
     assert (ours.val.values != theirs.val.values).any()
 
 
+@pytest.mark.thorough
 def test_momentum_moves_latents_outside_the_batch() -> None:
     """Dense Adam: with 5 batches, a latent moves at each step after its own visit too."""
     before, after = start(KEEPING).state, run(1, KEEPING, rates(0.0, 1e-2)).state
@@ -145,6 +146,7 @@ def test_latents_have_a_step_size_of_their_own() -> None:
     assert jnp.abs(fast.train.values).mean() > 100 * jnp.abs(slow.train.values).mean()
 
 
+@pytest.mark.thorough
 def test_dropout_draws_anew_and_repeats_by_key() -> None:
     config = replace(CONFIG, decoder=replace(CONFIG.decoder, dropout_rate=0.3))
     with_dropout, repeated = run(2, config).history, run(2, config).history
@@ -152,7 +154,14 @@ def test_dropout_draws_anew_and_repeats_by_key() -> None:
     assert with_dropout["loss"][1] > run(2, CONFIG).history["loss"][1]
 
 
-@pytest.mark.parametrize("scaler", ["standard", "zero_one", "identity"])
+@pytest.mark.parametrize(
+    "scaler",
+    [
+        "standard",
+        pytest.param("zero_one", marks=pytest.mark.thorough),
+        pytest.param("identity", marks=pytest.mark.thorough),
+    ],
+)
 def test_every_scaling_learns(scaler: str) -> None:
     history = run(8, replace(CONFIG, scaler=scaler)).history
     assert history["psnr"][-1] > history["psnr"][0] + 0.3
@@ -229,6 +238,7 @@ def test_wide_layers_take_smaller_steps() -> None:
     assert shares == [1, 0.5, 0.5]
 
 
+@pytest.mark.thorough
 def test_a_long_gradient_is_scaled_to_the_norm() -> None:
     """What Adam has seen after one step tells the gradient that it was given."""
 
@@ -244,6 +254,7 @@ def test_a_long_gradient_is_scaled_to_the_norm() -> None:
             np.testing.assert_allclose(clipped, min(1, most / norm) * part, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.thorough
 def test_nesterov_changes_the_steps_of_the_decoder() -> None:
     plain = run(2, CONFIG).history["loss"]
     ahead = run(2, replace(CONFIG, fit=replace(CONFIG.fit, nesterov=True))).history["loss"]

@@ -72,6 +72,7 @@ def test_gradient_norms_of_one_batch_equal_those_by_hand() -> None:
         np.testing.assert_allclose(history[f"gradient_norm_{part}"][0], norm(gradient), rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_gradient_norms_are_means_over_the_steps() -> None:
     """Every batch is the same: one image, repeated, and nothing moves in between."""
     one = digits()._replace(train=jnp.tile(digits().train[:1], (N_TRAIN, 1)))

@@ -98,6 +98,7 @@ def test_losses_are_those_of_the_latents(trained, default) -> None:
     np.testing.assert_allclose(default.errors.loss, losses, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_lbfgs_comes_to_the_same(trained, default) -> None:
     found = place(trained[0], trained[1].val, LBFGS)
     assert found.converged.mean() > 0.99
@@ -112,6 +113,7 @@ def test_adam_comes_to_the_same(trained, default) -> None:
     assert not slow.converged.any()
 
 
+@pytest.mark.thorough
 def test_from_far_away_several_starts_find_what_one_does_not(trained, best) -> None:
     """Random latents, ten standard deviations away from all that the decoder knows."""
     state, images = trained
@@ -124,6 +126,7 @@ def test_from_far_away_several_starts_find_what_one_does_not(trained, best) -> N
     assert np.mean(found.errors.loss < 1.01 * best) > 0.93
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("tolerance", [1e-5, 1e-2, 1.0])
 def test_no_image_ends_worse_than_it_starts(trained, tolerance: float) -> None:
     """From plateaus too, where a model promises little of a long step."""
@@ -146,6 +149,7 @@ def test_the_decoder_keeps_its_bits(trained) -> None:
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, starts=ALL_STARTS, n_starts=2)])
 def test_one_by_one_equals_all_at_once(trained, config: InferConfig) -> None:
     state, images = trained
@@ -181,6 +185,7 @@ def test_longer_latents_too_depend_on_no_neighbour(dims: int, config: InferConfi
         np.testing.assert_array_equal(part.errors.loss, together.errors.loss[chosen])
 
 
+@pytest.mark.thorough
 def test_the_size_of_blocks_is_no_matter(trained, default, monkeypatch) -> None:
     small = place(trained[0], trained[1].val, replace(CONFIG, block_size=17))
     np.testing.assert_allclose(small.errors.loss, default.errors.loss, atol=1e-5)
@@ -210,6 +215,7 @@ def test_what_the_decoder_draws_is_found_again(trained) -> None:
     assert float(np.quantile(found.errors.loss, 0.9)) < 1e-3
 
 
+@pytest.mark.thorough
 def test_the_winner_is_named(trained) -> None:
     state, images = trained
     config = replace(CONFIG, starts=ALL_STARTS, n_starts=2)
@@ -236,7 +242,14 @@ def test_hidden_pixels_do_not_count_in_a_start(trained, start: str) -> None:
     np.testing.assert_array_equal(found.latents, same.latents)
 
 
-@pytest.mark.parametrize("method", ["lm", "lbfgs", "adam"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "lm",
+        pytest.param("lbfgs", marks=pytest.mark.thorough),
+        pytest.param("adam", marks=pytest.mark.thorough),
+    ],
+)
 def test_hidden_pixels_do_not_count(trained, method: str) -> None:
     state, images = trained
     rng = np.random.default_rng(0)
@@ -266,6 +279,7 @@ def test_weights_weigh(trained) -> None:
     np.testing.assert_allclose(even.errors.loss, ones.errors.loss, rtol=1e-4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, starts=ALL_STARTS), LBFGS, ADAM])
 def test_an_image_of_which_all_is_hidden_is_marked(trained, config: InferConfig) -> None:
     state, images = trained
@@ -303,6 +317,7 @@ def test_a_prior_draws_latents_to_the_mean(trained, default) -> None:
     assert np.isfinite(strongest.errors.loss).all()
 
 
+@pytest.mark.thorough
 def test_what_has_converged_stays_where_it_is(trained) -> None:
     """From far away a model of the loss may promise little where there is much to gain."""
     state, images = trained
@@ -316,6 +331,7 @@ def test_what_has_converged_stays_where_it_is(trained) -> None:
     assert np.mean(gained[found.converged] < 0.01) > 0.95
 
 
+@pytest.mark.thorough
 def test_a_dimension_that_no_training_image_uses_is_no_hindrance(trained) -> None:
     decoder, latents, images = drawn(3, 20)
     latents = latents.at[:, 1].set(0.5)
@@ -329,6 +345,7 @@ def test_a_dimension_that_no_training_image_uses_is_no_hindrance(trained) -> Non
     assert np.isfinite(infer_latents(alike, images).errors.loss).all()
 
 
+@pytest.mark.thorough
 def test_a_training_latent_that_is_not_finite_spoils_nothing(trained) -> None:
     decoder, latents, images = drawn(3, 20)
     config = replace(CONFIG, starts=ALL_STARTS, n_candidates=200)
@@ -338,6 +355,7 @@ def test_a_training_latent_that_is_not_finite_spoils_nothing(trained) -> None:
     assert found.errors.loss.mean() < 1.1 * whole.errors.loss.mean()
 
 
+@pytest.mark.thorough
 def test_a_decoder_that_has_collapsed_places_images_all_the_same() -> None:
     config = DecoderConfig(arch=(8,), batch_norm=False)
     decoder = init_decoder(jax.random.key(0), config, (32, 32, 1), "tanh")
@@ -351,6 +369,7 @@ def test_a_decoder_that_has_collapsed_places_images_all_the_same() -> None:
     assert np.isfinite(found.errors.loss).all()
 
 
+@pytest.mark.thorough
 def test_very_long_latents_are_placed() -> None:
     decoder, latents, images = drawn(130, 9)
     config = replace(CONFIG, n_candidates=100, starts=("nearest", "random"), n_starts=2)
@@ -382,7 +401,7 @@ def test_the_solver_follows_from_the_length_of_latents(dims: int, method: str) -
     assert InferConfig(method="lm").method_for(dims, "laplacian") == "lm"
 
 
-@pytest.mark.parametrize("method", ["lm", "lbfgs"])
+@pytest.mark.parametrize("method", [pytest.param("lm", marks=pytest.mark.thorough), "lbfgs"])
 def test_cross_entropy_is_minimised_by_the_same_methods(method: str) -> None:
     decoder, latents, images = drawn(3, 20)
     decoder = replace(decoder, output_activation="sigmoid")

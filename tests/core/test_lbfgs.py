@@ -62,6 +62,7 @@ def test_minima_are_those_of_scipy(dims: int, prior: float) -> None:
     assert np.mean(np.asarray(found.value[:12]) <= 1.002 * from_start) >= 0.75
 
 
+@pytest.mark.thorough
 def test_what_is_exact_is_found() -> None:
     problem = make_problem(30, noise=0.0)
     truth = jax.random.normal(jax.random.split(jax.random.key(2), 3)[0], (N, 30))
@@ -95,6 +96,7 @@ def test_the_unit_of_the_latents_is_no_matter(unit: float) -> None:
     np.testing.assert_allclose(np.median(same.value), np.median(found.value), rtol=1e-2)
 
 
+@pytest.mark.thorough
 def test_going_on_equals_going_through() -> None:
     problem = make_problem(8)
     start = jax.random.normal(jax.random.key(6), (N, 8))
@@ -104,6 +106,7 @@ def test_going_on_equals_going_through() -> None:
     np.testing.assert_array_equal(whole.steps, through.steps)
 
 
+@pytest.mark.thorough
 def test_each_row_goes_as_far_as_it_may_and_then_rests() -> None:
     problem = make_problem(8)
     start = jax.random.normal(jax.random.key(6), (N, 8))

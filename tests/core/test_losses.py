@@ -64,6 +64,7 @@ def test_cross_entropy_against_hand_computed_values() -> None:
     )
 
 
+@pytest.mark.thorough
 def test_pyramids_tell_a_shift_of_the_whole_from_an_edge() -> None:
     flat = jnp.full((1, 64), 0.3)
     black = jnp.zeros((1, 64))

@@ -32,6 +32,7 @@ def train(rates: tuple[float, ...], until: int = 6, *, side_by_side: bool = Fals
     return move_all(populate(rates, WATCHED, 2), until, WATCHED, side_by_side=side_by_side)
 
 
+@pytest.mark.thorough
 def test_a_cell_equals_its_solo_run() -> None:
     grid, solo = train(RATES), train(RATES[1:])
     for k in range(2):
@@ -73,6 +74,7 @@ def test_only_the_runs_named_are_moved() -> None:
         assert_same_bits(before[i], run_arrays(population, i))
 
 
+@pytest.mark.thorough
 def test_side_by_side_equals_one_after_another() -> None:
     # At small steps: rounding differs between the two programs, and training amplifies it.
     looped, vmapped = (

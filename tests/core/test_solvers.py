@@ -114,6 +114,7 @@ def test_going_on_equals_going_through() -> None:
     np.testing.assert_array_equal(whole.steps, through.steps)
 
 
+@pytest.mark.thorough
 def test_each_row_goes_as_far_as_it_may() -> None:
     problem = make_problem(3)
     start = jax.random.normal(jax.random.key(6), (N, 3))
@@ -137,6 +138,7 @@ def test_a_renewed_search_has_the_hessian_of_where_it_is() -> None:
     np.testing.assert_allclose(renewed.hessian, begun.hessian)
 
 
+@pytest.mark.thorough
 def test_a_value_that_has_fallen_far_needs_a_new_hessian_to_converge() -> None:
     problem = make_problem(2)
     start = 2 * jax.random.normal(jax.random.key(6), (N, 2))
@@ -149,6 +151,7 @@ def test_a_value_that_has_fallen_far_needs_a_new_hessian_to_converge() -> None:
     np.testing.assert_array_equal(found.converged, ~fell)
 
 
+@pytest.mark.thorough
 def test_the_last_step_is_taken_where_it_lowers_the_objective() -> None:
     problem = make_problem(3)
     away = 0.1 * jax.random.normal(jax.random.key(6), (N, 3))
@@ -188,6 +191,7 @@ def test_adam_ends_near_the_same_minima() -> None:
     np.testing.assert_allclose(value, objective(problem, latents), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_the_first_hessian_is_that_of_gauss_and_newton() -> None:
     for dims in (3, 7):
         problem = make_problem(dims, prior=0.02)
@@ -200,6 +204,7 @@ def test_the_first_hessian_is_that_of_gauss_and_newton() -> None:
         np.testing.assert_allclose(state.gradient, slope / 2, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_hessians_approach_the_true_ones() -> None:
     # At the minimum of a problem with large residuals JᵀJ is not the Hessian: what the steps learn
     # must be nearer to it.
@@ -222,6 +227,7 @@ def _row(problem: Problem, row: jax.Array) -> Problem:
     return replace(problem, targets=problem.targets[row][None], weights=problem.weights[row][None])
 
 
+@pytest.mark.thorough
 def test_many_dimensions_take_few_steps() -> None:
     # JᵀJ of the start does not serve to the end; what is learned does.
     problem = make_problem(25, noise=0.3, prior=1e-4)

@@ -36,6 +36,7 @@ def test_nearest_candidates_are_the_nearest(
     np.testing.assert_array_equal(found, np.asarray(candidates)[order])
 
 
+@pytest.mark.thorough
 def test_among_many_a_sketch_finds_what_is_as_near() -> None:
     config = DecoderConfig(arch=(32, 64), batch_norm=False)
     decoder = init_decoder(jax.random.key(6), config, (1, 1000, 1), "tanh")

@@ -30,7 +30,11 @@ STEADY, SLOW, WILD, BROKEN = range(4)
 RATES = (1e-3, 1e-5, 2e-1, float("nan"))
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["loop", "side by side"])
+@pytest.fixture(
+    scope="module",
+    params=[False, pytest.param(True, marks=pytest.mark.thorough)],
+    ids=["loop", "side by side"],
+)
 def side_by_side(request: pytest.FixtureRequest) -> bool:
     return request.param
 

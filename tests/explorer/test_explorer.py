@@ -313,6 +313,7 @@ def test_models_of_all_kinds_are_explored(model: Model) -> None:
         assert "two latents" in refused(client, "/draw", {"n": 2, "seed": 0})
 
 
+@pytest.mark.thorough
 def test_rows_of_a_table_are_placed_too() -> None:
     by = Standardization(np.array([1.0, -5, 1e6, 0]), np.array([1.0, 2, 1e5, 1]))
     model = replace(make_model(shape=(1, 4, 1), scaler="standardize"), standardization=by)
@@ -345,6 +346,7 @@ def test_a_port_in_use_is_told(taken: int) -> None:
         listen("203.0.113.1")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM"])
 def test_files_are_read_before_pillow_has_loaded_their_readers(kind: str) -> None:
     """In a process of its own: once loaded, readers stay."""

@@ -125,6 +125,7 @@ def test_the_map_is_never_blank(explore: Any) -> None:
         assert (pixels(page, "#map") != 255).any()
 
 
+@pytest.mark.thorough
 def test_points_outside_of_the_plane_are_told(explore: Any) -> None:
     model = make_model(3, n=3000)
     model.latents[1500, 2] = 300
@@ -138,6 +139,7 @@ def test_points_outside_of_the_plane_are_told(explore: Any) -> None:
     assert told.inner_text().endswith(": 1 training.")
 
 
+@pytest.mark.thorough
 def test_pins_and_the_way_between_them(explore: Any) -> None:
     model = make_model()
     page = explore(model)
@@ -175,6 +177,7 @@ def test_pins_and_the_way_between_them(explore: Any) -> None:
     assert page.locator("#between").is_hidden()
 
 
+@pytest.mark.thorough
 def test_a_drag_pins_nothing(explore: Any) -> None:
     page = explore(make_model())
     move(page, 0.2, 0.2)
@@ -207,6 +210,7 @@ def test_a_validation_image_is_placed_before_ones_eyes(explore: Any) -> None:
     assert np.abs(image.astype(int) - pixels(page, "#rebuilt")).mean() < 30
 
 
+@pytest.mark.thorough
 def test_what_is_hidden_is_filled_in(explore: Any) -> None:
     model = make_model()
     page = explore(model)
@@ -248,6 +252,7 @@ def test_a_drawing_is_placed(explore: Any) -> None:
     assert page.evaluate("() => Math.max(...window.explorer.easel.values)") < 200
 
 
+@pytest.mark.thorough
 def test_a_file_is_placed(explore: Any, tmp_path: Path) -> None:
     model = make_model(shape=(6, 5, 3))
     page = explore(model, told="400")
@@ -328,6 +333,7 @@ def dark(page: Any) -> list:
     return np.argwhere(pixels(page, "#map").min(axis=2) < 200).tolist()
 
 
+@pytest.mark.thorough
 def test_two_fingers_zoom(explore: Any) -> None:
     page = explore(make_model())
     page.evaluate(
@@ -397,6 +403,7 @@ def test_longer_latents_have_sliders_and_planes(explore: Any) -> None:
     assert_shown(page, model)
 
 
+@pytest.mark.thorough
 def test_what_is_seen_is_saved(explore: Any) -> None:
     model = make_model()
     page = explore(model)
@@ -425,6 +432,7 @@ def test_the_plane_of_decoded_images(explore: Any, monkeypatch: pytest.MonkeyPat
     page.wait_for_function(f"() => ({white})() < 0.5")
 
 
+@pytest.mark.thorough
 def test_decoded_images_are_kept_until_the_view_rests(explore: Any) -> None:
     page = explore(make_model())
     page.evaluate(
@@ -462,6 +470,7 @@ def test_models_of_all_kinds(explore: Any, model: Model) -> None:
     assert page.locator("#draw").is_disabled() == (len(model.latents) < 2)
 
 
+@pytest.mark.thorough
 def test_rows_of_a_table(explore: Any) -> None:
     by = Standardization(np.array([1.0, -5, 1e6, 0]), np.array([1.0, 2, 1e5, 1]))
     model = replace(make_model(shape=(1, 4, 1), scaler="standardize"), standardization=by)
@@ -476,7 +485,7 @@ def test_rows_of_a_table(explore: Any) -> None:
     page.locator("#pins .pin").wait_for()
 
 
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("width", [pytest.param(1440, marks=pytest.mark.thorough), 390])
 def test_nothing_is_wider_than_the_page(explore: Any, width: int) -> None:
     page = explore(make_model(20, class_names=["a rather long name of a class"] * 3), width)
     page.click("#any")
@@ -516,6 +525,7 @@ def test_a_server_that_answers_again_at_a_move_is_told(
     page.locator("#message").wait_for(state="hidden")
 
 
+@pytest.mark.thorough
 def test_several_ask_at_once(explore: Any) -> None:
     model = make_model()
     page = explore(model)

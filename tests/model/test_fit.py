@@ -41,6 +41,7 @@ def iris() -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(found[0]), np.asarray(found[1])
 
 
+@pytest.mark.thorough
 def test_it_is_the_fit_of_a_study(digits: Dataset, tmp_path: Path) -> None:
     config = StudyConfig(
         data=DataConfig(examples_frac=1.0),
@@ -91,7 +92,15 @@ def test_images_of_other_forms_give_the_same_model(form: str, digits: Dataset) -
     assert models[1].val_latents.shape == (0, 2)
 
 
-@pytest.mark.parametrize("start", ["zeros", "normal", "pca", "som"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        "zeros",
+        pytest.param("normal", marks=pytest.mark.thorough),
+        pytest.param("pca", marks=pytest.mark.thorough),
+        "som",
+    ],
+)
 def test_without_validation_images_a_fit_goes_its_way(start: str, digits: Dataset) -> None:
     fit = replace(FIT, latent_start=start)
     model = fit_model(digits.train.images[:100], decoder=DECODER, fit=fit)
@@ -99,6 +108,7 @@ def test_without_validation_images_a_fit_goes_its_way(start: str, digits: Datase
     assert not [name for name in model.history if name.startswith("val_")]
 
 
+@pytest.mark.thorough
 def test_features_come_back_in_their_units(iris: tuple[np.ndarray, np.ndarray]) -> None:
     X = iris[0] * [1, 1000, 1e-6, 1] + [0, -5e5, 0, 7]
     fit = fit_config("fast", num_epochs=60, batch_size=30)
@@ -176,6 +186,7 @@ def test_what_cannot_be_fitted_is_told(images: Any, options: dict[str, Any], mes
         fit_model(images, **{"decoder": DECODER, "fit": FIT, **options})
 
 
+@pytest.mark.thorough
 def test_a_loss_beyond_all_numbers_is_told(digits: Dataset) -> None:
     with pytest.raises(ConfigError, match=r"no longer finite .* learning_rate must be smaller"):
         fit_model(
@@ -187,6 +198,7 @@ def test_a_loss_beyond_all_numbers_is_told(digits: Dataset) -> None:
         )
 
 
+@pytest.mark.thorough
 def test_the_caller_may_change_the_images_meanwhile(digits: Dataset) -> None:
     images = np.repeat(digits.train.images[:256], 4, axis=0)
     expected = fit_model(images, decoder=DECODER, fit=FIT).latents

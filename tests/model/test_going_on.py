@@ -114,6 +114,7 @@ def test_without_its_moments_a_fit_goes_on_and_says_so(
     assert (model.latents != whole.latents).any()
 
 
+@pytest.mark.thorough
 def test_further_images_are_placed_and_trained_along(
     whole: Model, digits: Dataset, given: dict[str, Any]
 ) -> None:
@@ -133,6 +134,7 @@ def test_further_images_are_placed_and_trained_along(
     assert errors[200:].mean() < 1.2 * errors[:200].mean()
 
 
+@pytest.mark.thorough
 def test_latents_may_be_ones_own(half: Model, given: dict[str, Any]) -> None:
     rng = np.random.default_rng(0)
     latents, val_latents = rng.normal(size=(200, 2)), rng.normal(size=(40, 2))

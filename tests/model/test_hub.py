@@ -94,6 +94,7 @@ def test_a_model_that_is_pushed_comes_back_bit_for_bit(hub: Hub, model: Model) -
     assert_same(model, from_pretrained(NAME))
 
 
+@pytest.mark.thorough
 def test_a_push_is_one_commit_and_leaves_other_files(pushed: Hub) -> None:
     repository = pushed.repositories[NAME]
     repository.commit({"notes.txt": b"mine"}, "by hand")

@@ -86,6 +86,7 @@ def test_a_mask_that_hides_nothing_changes_nothing(images: np.ndarray) -> None:
     assert plain.about["data_fingerprint"] == masked.about["data_fingerprint"]
 
 
+@pytest.mark.thorough
 def test_a_pixel_that_no_image_shows_is_warned_of(images: np.ndarray, known: np.ndarray) -> None:
     hidden = known.copy()
     hidden[:, 3, 4:6] = False
@@ -139,6 +140,7 @@ def fitted(iris: tuple[np.ndarray, np.ndarray]) -> AutoDecoder:
     return AutoDecoder(arch="32-32", num_epochs=100, batch_size=30, random_state=0).fit(iris[1])
 
 
+@pytest.mark.thorough
 def test_a_table_with_missing_values_comes_back_whole(
     fitted: AutoDecoder, iris: tuple[np.ndarray, np.ndarray]
 ) -> None:

@@ -66,8 +66,12 @@ def test_every_activation_can_be_written() -> None:
     assert set(ACTIVATIONS) <= exporter._ACTIVATIONS.keys()
 
 
-@pytest.mark.parametrize("use_bias", [True, False], ids=["bias", "no bias"])
-@pytest.mark.parametrize("batch_norm", [True, False], ids=["norm", "no norm"])
+@pytest.mark.parametrize(
+    "use_bias", [True, pytest.param(False, marks=pytest.mark.thorough)], ids=["bias", "no bias"]
+)
+@pytest.mark.parametrize(
+    "batch_norm", [True, pytest.param(False, marks=pytest.mark.thorough)], ids=["norm", "no norm"]
+)
 @pytest.mark.parametrize("scaler", SCALERS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_it_decodes_as_decoder_and_scaling_do(

@@ -47,6 +47,7 @@ def test_programs_are_kept_where_there_is_room(monkeypatch: pytest.MonkeyPatch) 
     assert _n_programs() == before + 1
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("few_regions")
 def test_every_fit_of_another_shape_lets_the_others_go() -> None:
     for latent_dims in (1, 2):

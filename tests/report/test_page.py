@@ -130,9 +130,7 @@ def settle(page: Any) -> None:
 @pytest.mark.parametrize(
     "activation",
     [
-        name
-        if name in ("leaky_relu", "gelu", "mish")
-        else pytest.param(name, marks=pytest.mark.slow)
+        name if name == "leaky_relu" else pytest.param(name, marks=pytest.mark.slow)
         for name in ACTIVATIONS
     ],
 )
@@ -147,10 +145,10 @@ def test_the_page_decodes_as_python_does(show: Any, activation: str) -> None:
     "model",
     [
         make_model(scaler="zero_one", use_bias=False),
-        make_model(scaler="identity", shape=(4, 4, 3)),
-        make_model(1),
-        make_model(300, n=40),
-        make_model(shape=(3, 4, 5)),
+        pytest.param(make_model(scaler="identity", shape=(4, 4, 3)), marks=pytest.mark.thorough),
+        pytest.param(make_model(1), marks=pytest.mark.thorough),
+        pytest.param(make_model(300, n=40), marks=pytest.mark.thorough),
+        pytest.param(make_model(shape=(3, 4, 5)), marks=pytest.mark.thorough),
         make_model(arch="conv:8/16-8", shape=(7, 5, 3)),
         make_model(arch="resconv:16-8", norm="group", shape=(8, 8, 1), activation="gelu"),
         make_model(arch=(16, 24), norm="group"),

@@ -109,7 +109,7 @@ def assert_is_a_picture(path: Path) -> None:
     ("n_trials", "latent_dims", "channels", "names"),
     [
         (2, 2, 3, ALWAYS + SEVERAL_RATES + TWO_DIMS),
-        (2, 6, 1, ALWAYS + SEVERAL_RATES + MORE_DIMS),
+        pytest.param(2, 6, 1, ALWAYS + SEVERAL_RATES + MORE_DIMS, marks=pytest.mark.thorough),
         (1, 1, 1, ALWAYS),
     ],
 )
@@ -154,12 +154,14 @@ def test_any_objective_can_be_drawn(tmp_path: Path, metric: str) -> None:
         assert_is_a_picture(path)
 
 
+@pytest.mark.thorough
 def test_there_may_be_fewer_validation_images_than_are_shown(tmp_path: Path) -> None:
     dataset, result = noise(n_val=3), study(tmp_path, n_trials=1)
     show(result, dataset)
     assert len(write_pictures(result, dataset)) == 9
 
 
+@pytest.mark.thorough
 def test_a_trial_with_latent_dims_of_its_own_is_drawn_by_them(tmp_path: Path) -> None:
     """The pictures follow the best trial, not the study's default."""
     dataset, result = noise(), study(tmp_path, n_trials=1, latent_dims=2)
@@ -171,6 +173,7 @@ def test_a_trial_with_latent_dims_of_its_own_is_drawn_by_them(tmp_path: Path) ->
     assert {path.stem for path in write_pictures(result, dataset)} == {*ALWAYS, *MORE_DIMS}
 
 
+@pytest.mark.thorough
 def test_a_best_run_that_diverged_after_a_good_epoch_can_be_drawn(tmp_path: Path) -> None:
     dataset, result = noise(), study(tmp_path, n_trials=1)
     lost = np.full((N_TRAIN, 2), np.nan, np.float32)
@@ -253,6 +256,7 @@ def test_a_name_that_is_taken_by_a_folder(tmp_path: Path) -> None:
     assert [*tmp_path.rglob("*.tmp")] == []
 
 
+@pytest.mark.thorough
 def test_a_folder_whose_name_is_taken_by_a_file(tmp_path: Path) -> None:
     (tmp_path / "report").write_text("precious")
     with pytest.raises(OutputError, match="cannot be written"):

@@ -315,6 +315,7 @@ def latent_pictures(train: np.ndarray, val: np.ndarray, folder: Path, n_classes:
     return picture(events, "latent_space/train"), picture(events, "latent_space/validation")
 
 
+@pytest.mark.thorough
 def test_the_second_dimension_points_upward_and_validation_lies_over_grey(tmp_path) -> None:
     corners = np.array([[-1, -1], [1, 1]])
     train, val = latent_pictures(corners, corners[:1] / 2, tmp_path)
@@ -332,6 +333,7 @@ def test_the_second_dimension_points_upward_and_validation_lies_over_grey(tmp_pa
     np.testing.assert_allclose(place(val, (200, 200, 200)), (0.5, 0.5), atol=0.01)
 
 
+@pytest.mark.thorough
 def test_a_stray_does_not_shrink_the_latent_space(tmp_path) -> None:
     latents = np.random.default_rng(0).uniform(-1, 1, size=(5000, 2))
     latents[0] = 1e6
@@ -340,6 +342,7 @@ def test_a_stray_does_not_shrink_the_latent_space(tmp_path) -> None:
     assert min(np.ptp(rows), np.ptp(columns)) > 400
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("n_classes", [1, 2, 11, 100, 300])
 def test_any_number_of_classes_has_colours(tmp_path, n_classes: int) -> None:
     latents = np.random.default_rng(0).normal(size=(900, 2))
@@ -348,6 +351,7 @@ def test_any_number_of_classes_has_colours(tmp_path, n_classes: int) -> None:
     assert len(colours_in(train)) > min(n_classes, 200)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "latents",
     [

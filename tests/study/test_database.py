@@ -249,6 +249,7 @@ def test_a_study_in_postgresql(
     assert anew.about["study"] != part.about["study"]
 
 
+@pytest.mark.thorough
 def test_an_outage_of_postgresql_loses_nothing(
     whole: Study, digits: Dataset, tmp_path: Path, postgres: Server
 ) -> None:

@@ -52,6 +52,7 @@ def test_what_is_missing_means_what_it_meant(name: str, expected: dict[str, Any]
     assert [trial.state for trial in study.trials] == ["complete"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "flags"),
     [

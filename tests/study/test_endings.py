@@ -61,6 +61,7 @@ def test_diverging_trials_come_last_and_harm_no_other(
     assert_finished_files(tmp_path / "mixed", n_executions=1)
 
 
+@pytest.mark.thorough
 def test_a_study_of_diverging_trials_only_has_nothing_to_show(
     digits: Dataset, tmp_path: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_run_that_diverges_after_a_good_epoch_has_a_score_but_no_decoder(
     assert result.shown_run() is None
 
 
+@pytest.mark.thorough
 def test_after_ten_failures_in_a_row_the_search_is_given_up(
     digits: Dataset, tmp_path: Path
 ) -> None:

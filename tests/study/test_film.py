@@ -36,6 +36,7 @@ def test_a_film_holds_the_latents_of_the_best_execution(digits: Dataset, tmp_pat
     assert 'id="film" min="0" max="3"' in page
 
 
+@pytest.mark.thorough
 def test_a_film_goes_on_after_a_stop(digits: Dataset, tmp_path: Path) -> None:
     stop = stop_when(lambda progress: progress.epoch >= 12)
     run_study(FILMED, digits, tmp_path, observers=[FilmWriter()], **stop)
@@ -70,6 +71,7 @@ def test_damaged_frames_are_left_out(digits: Dataset, tmp_path: Path) -> None:
     write_study_page(study)
 
 
+@pytest.mark.thorough
 def test_a_page_tells_of_pictures_that_are_not_there(digits: Dataset, tmp_path: Path) -> None:
     study = run_study(FILMED, digits, tmp_path)
     folder = tmp_path / "report"

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tests.study.builders import (
     CONFIG,
     EPOCHS,
@@ -56,6 +57,7 @@ def test_interrupted_it_keeps_the_epochs_done_and_goes_on_to_the_same_end(
     assert_finished_files(tmp_path)
 
 
+@pytest.mark.thorough
 def test_interrupted_again_and_again_it_ends_the_same(
     whole: Study, digits: Dataset, tmp_path: Path
 ) -> None:
@@ -104,6 +106,7 @@ def test_interrupted_before_the_first_epoch_there_is_nothing_to_show(
     assert_same_study(run_study(CONFIG, digits, tmp_path), whole)
 
 
+@pytest.mark.thorough
 def test_interrupted_while_validating_the_fit_is_whole(
     whole: Study, digits: Dataset, tmp_path: Path
 ) -> None:

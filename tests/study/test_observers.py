@@ -65,6 +65,7 @@ def test_a_maximised_objective_puts_the_highest_first(keeping: Study) -> None:
     assert trial.executions[k].best == max(e.best for e in trial.executions)
 
 
+@pytest.mark.thorough
 def test_observers_and_keeping_models_have_no_influence(keeping: Study, plain: Study) -> None:
     norms = ["gradient_norm_layer_1", "gradient_norm_output", "gradient_norm_latents"]
     for name, execution in all_runs(plain).items():
@@ -75,6 +76,7 @@ def test_observers_and_keeping_models_have_no_influence(keeping: Study, plain: S
     assert list(keeping.histories)[-3:] == norms
 
 
+@pytest.mark.thorough
 def test_observers_are_told_everything_once(keeping: Study, recorder: Recorder) -> None:
     runs = sorted((trial.trial_id, k) for trial in keeping.trials for k in range(2))
     assert sorted(recorder.begun) == [(*run, 0) for run in runs]
@@ -93,6 +95,7 @@ def test_observers_are_told_everything_once(keeping: Study, recorder: Recorder) 
                 np.testing.assert_array_equal(np.array(values, np.float32), expected)
 
 
+@pytest.mark.thorough
 def test_every_execution_keeps_its_model_of_its_best_epoch(
     keeping: Study, recorder: Recorder
 ) -> None:
@@ -113,6 +116,7 @@ def test_every_execution_keeps_its_model_of_its_best_epoch(
                 jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
+@pytest.mark.thorough
 def test_the_best_model_of_all_is_found_in_the_folder(keeping: Study, digits: Dataset) -> None:
     best = keeping.best_trial
     assert best is not None

@@ -122,6 +122,7 @@ def kill_again_and_again(
     assert {trial.trial_id for trial in load_study(folder).trials} == ids
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("n_kills", [2, pytest.param(7, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_it_ends_the_same(
     whole: Study, images: Path, tmp_path: Path, n_kills: int
@@ -317,6 +318,7 @@ def test_what_a_process_left_that_was_killed_in_the_end_is_cleared(
     assert_finished_files(folder)
 
 
+@pytest.mark.thorough
 def test_starting_over_runs_everything_anew(digits: Dataset, whole: Study, tmp_path: Path) -> None:
     part = run_study(CONFIG, digits, tmp_path, **reached(4))
     recorder = Recorder()
@@ -330,6 +332,7 @@ def test_starting_over_runs_everything_anew(digits: Dataset, whole: Study, tmp_p
 # Damaged
 
 
+@pytest.mark.thorough
 def test_a_damaged_storage_is_moved_away_and_the_study_goes_on(
     digits: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -154,6 +154,7 @@ def test_the_same_seed_repeats_every_bit(whole: Study, digits: Dataset, tmp_path
     assert_same_shown(one[2].shown, other[2].shown)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mapped", [False, True], ids=["array", "map"])
 def test_the_caller_may_change_the_images_meanwhile(
     whole: Study, digits: Dataset, tmp_path: Path, mapped: bool
@@ -175,6 +176,7 @@ def test_the_caller_may_change_the_images_meanwhile(
     assert_same_study(run_study(CONFIG, dataset, tmp_path / "study", report=change), whole)
 
 
+@pytest.mark.thorough
 def test_another_seed_gives_other_runs(whole: Study, digits: Dataset, tmp_path: Path) -> None:
     other = run_study(replace(CONFIG, seed=6), digits, tmp_path)
     losses = [by_rate(s, 1e-3).executions[0].history["loss"] for s in (whole, other)]
@@ -190,6 +192,7 @@ def test_a_grid_cell_equals_its_solo_study(whole: Study, digits: Dataset, tmp_pa
         assert_same_history(one.history, other.history)
 
 
+@pytest.mark.thorough
 def test_the_order_of_trials_has_no_influence(
     whole: Study, digits: Dataset, tmp_path: Path
 ) -> None:
@@ -231,6 +234,7 @@ def test_twelve_runs_of_one_shape_compile_once(
         assert [b - a for a, b in zip(before, after, strict=True)] == [expected] * 2
 
 
+@pytest.mark.thorough
 def test_each_shape_is_one_group(whole: Study, digits: Dataset, tmp_path: Path) -> None:
     space = {"learning_rate": RATES, "latent_dims": (2, 4)}
     run_study(CONFIG, digits, tmp_path / "two")

@@ -59,6 +59,7 @@ def test_trials_are_ranked_by_the_training_loss(alone: Dataset, tmp_path: Path) 
     assert "<th>val_loss</th>" not in page
 
 
+@pytest.mark.thorough
 def test_early_stopping_watches_the_training_loss(alone: Dataset, tmp_path: Path) -> None:
     rule = EarlyStoppingConfig(enabled=True, min_delta=100.0, patience=0.1, start_epoch=3)
     config = replace(searching(CONFIG, 1e-2), early_stopping=rule)
@@ -67,6 +68,7 @@ def test_early_stopping_watches_the_training_loss(alone: Dataset, tmp_path: Path
     assert ended == [("stopped early", 6)] * 2, "two epochs after the first that counts"
 
 
+@pytest.mark.thorough
 def test_an_interrupted_study_goes_on(alone: Dataset, tmp_path: Path) -> None:
     config = searching(CONFIG, 1e-2)
     whole = run_study(config, alone, tmp_path / "whole")
@@ -102,6 +104,7 @@ def test_all_of_a_file_are_trained_on(tmp_path: Path) -> None:
     assert (len(dataset.train), len(dataset.val)) == (40, 0)
 
 
+@pytest.mark.thorough
 def test_a_study_tells_which_image_is_which(digits: Dataset, tmp_path: Path) -> None:
     config = searching(replace(CONFIG, executions_per_trial=1), 1e-2)
     study = run_study(config, digits, tmp_path)
