@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from cyclopts import Parameter
 
@@ -94,6 +94,22 @@ class _OtherFlags:
             "and take over those of a process that dies.",
         ),
     ] = False
+    devices: Annotated[
+        int | Literal["all"] | None,
+        Parameter(
+            group=OUTPUT,
+            show_default=False,
+            help="Devices of this machine to use, or all; 1 by default. As many runs as there are "
+            "move at once; the devices that are left share the images of each.",
+        ),
+    ] = None
+    mesh: Annotated[
+        str | None,
+        Parameter(
+            group=OUTPUT,
+            help="Says instead how many devices share images and runs, for example data=4,runs=2.",
+        ),
+    ] = None
     yes: Annotated[
         bool,
         Parameter(
@@ -123,6 +139,8 @@ class Asked(NamedTuple):
     storage: str | None
     reset: bool
     wait: bool = False
+    devices: int | Literal["all"] | None = None
+    mesh: str | None = None
 
 
 def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
@@ -164,7 +182,9 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
             f"{count(study.executions_per_trial, 'execution')}, {n_runs:,} runs in all; give --yes "
             "to begin it."
         )
-    return Asked(study, folder, flags.storage, flags.reset_training, flags.wait)
+    return Asked(
+        study, folder, flags.storage, flags.reset_training, flags.wait, flags.devices, flags.mesh
+    )
 
 
 def _default_space(settings: dict[str, Any]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
     from autodecoder.study import load_study, load_study_data, run_study
     from autodecoder.study.results import UNFINISHED
 
-    config, folder, storage, reset, wait = asked
+    config, folder, storage, reset, wait, devices, mesh = asked
     keep_programs()
     with logged():
         dataset = load_study_data(config, progress=STDERR.isatty())
@@ -126,6 +126,8 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
                     storage=storage,
                     reset=reset,
                     wait=wait,
+                    devices=devices,
+                    mesh=mesh,
                     observers=observers,
                     report=report,
                     should_stop=should_stop,

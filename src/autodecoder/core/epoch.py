@@ -21,6 +21,7 @@ from autodecoder.core.adam import (
 )
 from autodecoder.core.augment import augment_images
 from autodecoder.core.decoders import Decoder, Parts
+from autodecoder.core.layout import RowLayout
 from autodecoder.core.losses import criterion_of, measure, reconstruction_loss
 from autodecoder.core.order import Order, draw_order
 from autodecoder.core.scaling import scale_pixels
@@ -75,18 +76,24 @@ def run_pass(
     epoch: Int[Array, ""],
     rates: LearningRates,
     config: RunConfig,
+    layout: RowLayout | None = None,
 ) -> Pass:
     """Visit the images once, in random order; without moments of its own the decoder is frozen.
 
-    Latents move as under an Adam on all of them at every step (`autodecoder.core.adam`).
+    Latents move as under an Adam on all of them at every step (`autodecoder.core.adam`). Images,
+    mask and latents lie as `layout` says, by default together.
     """
-    fit, n = config.fit, len(images)
+    layout = RowLayout(len(images)) if layout is None else layout
+    fit, n = config.fit, layout.n
     training = decoder_moments is not None
     drop_last = training and fit.drop_last
-    order = draw_order(order_key, n, fit.batch_size, fit.shards, drop_last=drop_last)
+    n_parts = layout.n_parts
+    order = draw_order(
+        order_key, n, fit.batch_size, fit.shards, drop_last=drop_last, n_parts=n_parts
+    )
     course = plan_course(fit, len(order.images), epoch, latents.steps, rates, training=training)
-    moving = Moving(decoder, decoder_moments, latents.rows, jnp.zeros(n, jnp.int32))
-    moving, seen = visit(moving, order, course.steps, images, mask, noise_key, config)
+    moving = Moving(decoder, decoder_moments, latents.rows, jnp.zeros(layout.total, jnp.int32))
+    moving, seen = visit(moving, order, course.steps, images, mask, noise_key, config, layout)
     rows = rest_rows(moving.rows, jax.tree.map(lambda a: a[moving.stands], course.after))
     return Pass(
         moving.decoder,
@@ -168,6 +175,7 @@ def visit(
     mask: Bool[Array, "n pixels"] | None,
     noise_key: PRNGKeyArray,
     config: RunConfig,
+    layout: RowLayout | None = None,
 ) -> tuple[Moving, Seen]:
     """Take steps of a pass, all of them or some in a row.
 
@@ -186,21 +194,25 @@ def visit(
     noise_key : key
         Of the pass.
     config : RunConfig
+    layout : RowLayout, optional
+        How images, mask and rows lie; by default together.
     """
     fit = config.fit
+    layout = RowLayout(len(images)) if layout is None else layout
+    take = layout.local(lambda rows, chosen: rows[chosen], (0, 0), 0)
     training = moving.decoder_moments is not None
 
     def step(carry: tuple[Decoder, Moments], visited: tuple[Steps, Order, Rows]):
         decoder, decoder_moments = carry
         now, (chosen, counted), rows = visited
         key = jax.random.fold_in(noise_key, now.number) if training else None
-        known = None if mask is None else mask[chosen]
+        known = None if mask is None else take(mask, chosen)
         counts = jnp.asarray(counted, jnp.float32)
         if known is not None:
             counts = counts * known.mean(axis=1, dtype=jnp.float32)
         total = counts.sum()
         batch = _Batch(
-            images=_targets(images[chosen], key, config),
+            images=_targets(take(images, chosen), key, config),
             mask=known,
             counts=counts,
             weights=counts / total,
@@ -233,22 +245,39 @@ def visit(
         rows = step_rows(rows, z_gradient, now.done, now.latent_rate)
         return (decoder, decoder_moments), (rows, Seen(sums, total, norms))
 
-    before = jax.tree.map(lambda a: a[order.images], moving.rows)
+    take_all = layout.local(lambda rows, chosen: jax.tree.map(lambda a: a[chosen], rows), (0, 1), 1)
+    before = take_all(moving.rows, jnp.asarray(order.images))
     (decoder, decoder_moments), (after, seen) = jax.lax.scan(
         step, (moving.decoder, moving.decoder_moments), (steps, order, before)
     )
-    n = len(moving.stands)
+    numbers = jnp.broadcast_to(steps.number[:, None], order.images.shape)
+    put_back = layout.local(_put_back, (0, 0, 1, 1, 1, 1), 0)
+    rows, stands = put_back(
+        moving.rows, moving.stands, after, numbers, order.images, jnp.asarray(order.counted)
+    )
+    return Moving(decoder, decoder_moments, rows, stands), seen
+
+
+def _put_back(
+    rows: Rows,
+    stands: Int[Array, " n"],
+    moved: Rows,
+    numbers: Int[Array, "steps b"],
+    images: Int[Array, "steps b"],
+    counted: Bool[Array, "steps b"],
+) -> tuple[Rows, Int[Array, " n"]]:
+    """Rows and where they stand, after those of some batches have moved."""
+    n = len(stands)
     # Where each image comes in these steps; what fills up a batch is written nowhere.
-    written = jnp.where(order.counted, order.images, n).ravel()
+    written = jnp.where(counted, images, n).ravel()
     place = jnp.full(n, -1).at[written].set(jnp.arange(written.size), mode="drop")
     came = place >= 0
 
-    def put_back(moved: Float[Array, "steps b dims"], rows: Float[Array, "n dims"]) -> Array:
+    def put(moved: Float[Array, "steps b dims"], rows: Float[Array, "n dims"]) -> Array:
         return jnp.where(came[:, None], moved.reshape(-1, moved.shape[-1])[place], rows)
 
-    rows = jax.tree.map(put_back, after, moving.rows)
-    stands = jnp.where(came, steps.number[place // order.images.shape[1]] + 1, moving.stands)
-    return Moving(decoder, decoder_moments, rows, stands), seen
+    stands = jnp.where(came, numbers.ravel()[place] + 1, stands)
+    return jax.tree.map(put, moved, rows), stands
 
 
 class _Batch(NamedTuple):

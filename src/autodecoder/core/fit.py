@@ -5,7 +5,8 @@ training images, which moves decoder and latents, and one over the validation im
 co-trained protocol, which moves their latents only.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,6 +22,7 @@ from autodecoder.core.decoders import Decoder, init_decoder, part_names, shape_d
 from autodecoder.core.epoch import LearningRates, MovingLatents, run_pass, start_moving
 from autodecoder.core.incomplete import fill_missing, fit_incomplete
 from autodecoder.core.latents import fit_pca, pca_scores, start_latents
+from autodecoder.core.layout import Layout, RowLayout
 from autodecoder.core.losses import Errors
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.som import fit_map, map_positions
@@ -194,7 +196,12 @@ def begin_run(state: RunState, config: RunConfig) -> Run:
 
 
 def advance_run(
-    run: Run, rates: LearningRates, images: Images, until: int | Int[Array, ""], config: RunConfig
+    run: Run,
+    rates: LearningRates,
+    images: Images,
+    until: int | Int[Array, ""],
+    config: RunConfig,
+    layout: Layout | None = None,
 ) -> Run:
     """Move a run on to an epoch, unless it ends before, by divergence or early stopping.
 
@@ -206,7 +213,7 @@ def advance_run(
         return (run.state.epoch < until) & (run.watch.status == RUNNING)
 
     def one_epoch(run: Run) -> Run:
-        state, metrics = run_epoch(run.state, rates, images, config)
+        state, metrics = run_epoch(run.state, rates, images, config, layout)
         history = run.history | {
             name: run.history[name].at[state.epoch - 1].set(value)
             for name, value in metrics.items()
@@ -221,7 +228,11 @@ def advance_run(
 
 
 def run_epoch(
-    state: RunState, rates: LearningRates, images: Images, config: RunConfig
+    state: RunState,
+    rates: LearningRates,
+    images: Images,
+    config: RunConfig,
+    layout: Layout | None = None,
 ) -> tuple[RunState, dict[str, Float[Array, ""]]]:
     """One pass over the training images, then one over the validation images.
 
@@ -232,6 +243,10 @@ def run_epoch(
         A value for each of `history_names` but those of the fresh protocol, and those of
         validation where there are no validation images.
     """
+    if layout is None:
+        train_rows, val_rows = RowLayout(len(images.train)), RowLayout(len(images.val))
+    else:
+        train_rows, val_rows = layout.train, layout.val
     epoch_key = jax.random.fold_in(state.key, state.epoch)
     train_key, noise_key, val_key, sample_key = jax.random.split(epoch_key, 4)
     trained = run_pass(
@@ -245,30 +260,44 @@ def run_epoch(
         state.epoch,
         rates,
         config,
+        train_rows,
     )
     decoder, train = trained.decoder, trained.latents
     if config.decoder.normalisation == "batch":
-        decoder = decoder.calibrate(_sample(sample_key, train.values))
-    metrics = trained.metrics | _statistics("", train.values)
+        decoder = decoder.calibrate(_sample(sample_key, train.values, train_rows))
+    metrics = trained.metrics | _statistics("", train.values, train_rows)
     val = state.val
     if len(images.val):
-        keys = (val_key, noise_key)  # a frozen decoder has no noise
         validated = run_pass(
-            decoder, None, val, images.val, images.val_mask, *keys, state.epoch, rates, config
+            decoder,
+            None,
+            val,
+            images.val,
+            images.val_mask,
+            val_key,
+            noise_key,  # a frozen decoder has no noise
+            state.epoch,
+            rates,
+            config,
+            val_rows,
         )
         val = validated.latents
         metrics |= {f"val_{name}": value for name, value in validated.metrics.items()}
-        metrics |= _statistics("val_", val.values)
+        metrics |= _statistics("val_", val.values, val_rows)
     if trained.gradient_norms is not None:
         metrics |= zip(_gradient_names(config), trained.gradient_norms, strict=True)
     state = RunState(decoder, trained.decoder_moments, train, val, state.key, state.epoch + 1)
     return state, metrics
 
 
-def _statistics(prefix: str, latents: Float[Array, "n dims"]) -> dict[str, Float[Array, ""]]:
+def _statistics(
+    prefix: str, latents: Float[Array, "n dims"], layout: RowLayout
+) -> dict[str, Float[Array, ""]]:
+    is_row = layout.is_row()
+    where = None if is_row is None else is_row[:, None]
     return {
-        f"{prefix}latent_mean": jnp.mean(latents),
-        f"{prefix}latent_variance": jnp.var(latents),
+        f"{prefix}latent_mean": jnp.mean(latents, where=where),
+        f"{prefix}latent_variance": jnp.var(latents, where=where),
     }
 
 
@@ -277,9 +306,40 @@ def take_snapshot(state: RunState) -> Snapshot:
     return Snapshot(state.decoder, state.train.values, state.val.values, state.epoch)
 
 
-def _sample(key: PRNGKeyArray, latents: Float[Array, "n dims"]) -> Float[Array, "m dims"]:
+def _sample(
+    key: PRNGKeyArray, latents: Float[Array, "n dims"], layout: RowLayout
+) -> Float[Array, "m dims"]:
     """Some latents at random where there are many, all of them where there are few."""
-    n = len(latents)
-    if n <= _STATISTICS_SAMPLE:
-        return latents
-    return latents[jax.random.randint(key, (_STATISTICS_SAMPLE,), 0, n)]
+    n = layout.n
+    if n > _STATISTICS_SAMPLE:
+        return layout.take(latents, jax.random.randint(key, (_STATISTICS_SAMPLE,), 0, n))
+    return latents if layout.n_parts == 1 else layout.take(latents, np.arange(n))
+
+
+def map_rows(
+    run: Run, train: Callable[[Any], Any], val: Callable[[Any], Any], other: Callable[[Any], Any]
+) -> Run:
+    """Change the arrays of a run, or of stacked runs: those with a row for each training image,
+    those with one for each validation image, and all others."""
+
+    def moving(latents: MovingLatents, of_rows: Callable[[Any], Any]) -> MovingLatents:
+        return MovingLatents(jax.tree.map(of_rows, latents.rows), other(latents.steps))
+
+    state, best = run.state, run.best
+    changed = RunState(
+        jax.tree.map(other, state.decoder),
+        jax.tree.map(other, state.decoder_moments),
+        moving(state.train, train),
+        moving(state.val, val),
+        other(state.key),
+        other(state.epoch),
+    )
+    if best is not None:
+        best = Snapshot(
+            jax.tree.map(other, best.decoder),
+            train(best.train_latents),
+            val(best.val_latents),
+            other(best.epoch),
+        )
+    history, watch = jax.tree.map(other, (run.history, run.watch))
+    return Run(changed, history, watch, best)

@@ -16,12 +16,19 @@ class Order(NamedTuple):
     """The images of each batch."""
 
     images: Int[Array, "steps b"]
+    """Counted within the part of the set where they lie (see `layout`)."""
     counted: Bool[np.ndarray, "steps b"]
     """False for images of the batch before that fill up the last one: they weigh 0."""
 
 
 def draw_order(
-    key: PRNGKeyArray, n: int, batch_size: int, n_shards: int, *, drop_last: bool
+    key: PRNGKeyArray,
+    n: int,
+    batch_size: int,
+    n_shards: int,
+    *,
+    drop_last: bool,
+    n_parts: int = 1,
 ) -> Order:
     """A random order of `n` images, each of which comes once.
 
@@ -37,10 +44,12 @@ def draw_order(
     batch_size : int
         With fewer images than that all of them are one batch.
     n_shards : int
-        Wanted. The greatest common divisor with the batch size is used, or a divisor of that where
-        a shard would have fewer than 16 images. 1: a plain shuffle.
+        Wanted, see `count_shards`. 1: a plain shuffle.
     drop_last : bool
         Leave out the images that do not fill a batch.
+    n_parts : int
+        Parts, of equally many shards each, in which the images lie: a divisor of the number of
+        shards. The images of a batch come part by part.
 
     References
     ----------
@@ -48,8 +57,7 @@ def draw_order(
     shuffling".
     """
     size = min(batch_size, n)
-    common = math.gcd(n_shards, size)
-    n_shards = max(d for d in range(1, common + 1) if common % d == 0 and d <= max(1, n // _LEAST))
+    n_shards = count_shards(n, batch_size, n_shards)
     share = size // n_shards
     n_batches = n // size if drop_last else -(-n // size)
     first, last = np.arange(n_shards) * n // n_shards, np.arange(1, n_shards + 1) * n // n_shards
@@ -61,8 +69,20 @@ def draw_order(
     position = np.arange(n_batches * share)
     counted = position < lengths
     taken = np.where(counted, position, position - share)
-    images = jnp.take_along_axis(shuffled + first[:, None], taken, axis=1)
+    # From the first image of the part that the shard lies in.
+    within_part = first - np.repeat(first[:: n_shards // n_parts], n_shards // n_parts)
+    images = jnp.take_along_axis(shuffled + within_part[:, None], taken, axis=1)
     return Order(_by_batches(images, share), _by_batches(counted, share))
+
+
+def count_shards(n: int, batch_size: int, n_shards: int) -> int:
+    """How many shards `n` images are cut into.
+
+    The greatest common divisor of the number wanted and the batch size, or a divisor of that where
+    a shard would have fewer than 16 images.
+    """
+    common = math.gcd(n_shards, min(batch_size, n))
+    return max(d for d in range(1, common + 1) if common % d == 0 and d <= max(1, n // _LEAST))
 
 
 def _by_batches(of_shards: Any, share: int) -> Any:

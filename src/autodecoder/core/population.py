@@ -5,17 +5,27 @@ an accelerator the runs move side by side (`vmap`); on a CPU, where that gains n
 another in a loop inside the program.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
 from autodecoder.config import RunConfig
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images, LatentStarts, Run, advance_run, init_run
+from autodecoder.core.fit import (
+    Images,
+    LatentStarts,
+    Run,
+    advance_run,
+    init_run,
+    map_rows,
+)
+from autodecoder.core.layout import DATA, RUNS, Layout, RowLayout
+from autodecoder.core.watch import STOPPED
 
 _Stacked = TypeVar("_Stacked")
 _UNOPTIMISED = {"xla_backend_optimization_level": 0}
@@ -90,41 +100,113 @@ def _advance(
     *,
     config: RunConfig,
     side_by_side: bool,
+    layout: Layout | None = None,
 ) -> Population:
     """Move runs `first` to `first + count - 1` on to epoch `until`, each unless it ends before.
 
     All three numbers are traced: the caller may portion the work as it likes, by time for
     instance, without a new compilation and without influence on any run's result. With
     `side_by_side` all runs move together, whatever `first` and `count` say. A run that has
-    diverged or stopped early is frozen: side by side it is masked, else passed over.
+    diverged or stopped early is frozen: side by side it is masked, else passed over. On several
+    devices, as `layout` says, all runs move, too: those of a device one after another, or side by
+    side.
 
     The population passed in is consumed: its memory serves the result.
     """
 
-    def one(run: Run, rates: LearningRates) -> Run:
-        return advance_run(run, rates, images, until, config)
+    def move(
+        population: Population,
+        images: Images,
+        first: int | Array,
+        count: int | Array,
+        until: int | Array,
+    ) -> Run:
+        def one(run: Run, rates: LearningRates) -> Run:
+            return advance_run(run, rates, images, until, config, layout)
 
-    runs, rates = population
-    if side_by_side:
-        return Population(jax.vmap(one)(runs, rates), rates)
+        def visit(i: int | Array, runs: Run) -> Run:
+            moved = one(take_run(runs, i), take_run(rates, i))
+            return jax.tree.map(lambda all_, new: all_.at[i].set(new), runs, moved)
 
-    def visit(i: int | Array, runs: Run) -> Run:
-        moved = one(take_run(runs, i), take_run(rates, i))
-        return jax.tree.map(lambda all_, new: all_.at[i].set(new), runs, moved)
+        runs, rates = population
+        if side_by_side:
+            return jax.vmap(one)(runs, rates)
+        return jax.lax.fori_loop(first, first + count, visit, runs)
 
-    return Population(jax.lax.fori_loop(first, first + count, visit, runs), rates)
+    if layout is None:
+        runs = move(population, images, first, count, until)
+    else:
+        n_here = len(population) // layout.n_runs
+        runs = layout.over_runs(move, 4)(population, images, 0, n_here, until)
+        runs = _laid_out(runs, layout, jax.lax.with_sharding_constraint)
+    return Population(runs, population.rates)
 
 
 advance = jax.jit(
-    _advance, static_argnames=("config", "side_by_side"), donate_argnames="population"
+    _advance, static_argnames=("config", "side_by_side", "layout"), donate_argnames="population"
 )
 #: The same, compiled without optimisations: slower, to find out whether one of them is at fault.
 advance_unoptimised = jax.jit(
     _advance,
-    static_argnames=("config", "side_by_side"),
+    static_argnames=("config", "side_by_side", "layout"),
     donate_argnames="population",
     compiler_options=_UNOPTIMISED,
 )
+
+
+def pad_runs(population: Population, n: int) -> Population:
+    """The same with `n` copies of its last run behind it, which have ended."""
+    if not n:
+        return population
+    n_runs = len(population)
+    runs, rates = select_runs(population, jnp.minimum(jnp.arange(n_runs + n), n_runs - 1))
+    watch = runs.watch._replace(status=runs.watch.status.at[n_runs:].set(STOPPED))
+    return Population(runs._replace(watch=watch), rates)
+
+
+def place_population(population: Population, layout: Layout) -> Population:
+    """Runs that lie together, laid out over devices."""
+    runs = map_rows(population.runs, layout.train.cut, layout.val.cut, lambda a: a)
+    rates = jax.device_put(population.rates, layout.sharding(RUNS))
+    return Population(_laid_out(runs, layout, jax.device_put), rates)
+
+
+def _laid_out(runs: Run, layout: Layout, put: Callable[[Any, Any], Array]) -> Run:
+    def over(rows: RowLayout) -> Callable[[Any], Array]:
+        return lambda a: put(a, layout.sharding(RUNS, DATA if rows.n_parts > 1 else None))
+
+    return map_rows(
+        runs, over(layout.train), over(layout.val), lambda a: put(a, layout.sharding(RUNS))
+    )
+
+
+def place_images(images: Images, layout: Layout) -> Images:
+    """Images laid out over devices."""
+
+    def place(pixels: Any, rows: RowLayout) -> Any:
+        if pixels is None:
+            return None
+        return jax.device_put(rows.cut(pixels), layout.sharding(DATA if rows.n_parts > 1 else None))
+
+    train, val = layout.train, layout.val
+    return Images(
+        place(images.train, train),
+        place(images.val, val),
+        place(images.train_mask, train),
+        place(images.val_mask, val),
+    )
+
+
+def gather_run(run: Run, layout: Layout) -> Run:
+    """A run that is laid out, on one device, with its rows together again."""
+    first = layout.mesh.devices.flat[0]
+
+    def together(rows: RowLayout) -> Callable[[Any], Array]:
+        return lambda a: jax.device_put(rows.join(a), first)
+
+    return map_rows(
+        run, together(layout.train), together(layout.val), lambda a: jax.device_put(a, first)
+    )
 
 
 def note_metrics(

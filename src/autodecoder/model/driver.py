@@ -4,7 +4,7 @@ Between portions the caller looks up. How the work is portioned has no influence
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +17,17 @@ from autodecoder.core.population import (
     Population,
     advance,
     advance_unoptimised,
+    gather_run,
+    note_metrics,
     optimises_always,
+    pad_runs,
+    place_images,
+    place_population,
     select_runs,
     take_run,
 )
 from autodecoder.core.watch import RUNNING
+from autodecoder.model.devices import Devices, choose_devices
 
 #: How long the program runs before the caller looks up.
 _PORTION_SECONDS = 0.5
@@ -39,20 +45,32 @@ class Driver:
         Of all runs.
     optimised : bool
         Whether XLA optimises the program, where it can do without.
+    devices : Devices, optional
+        By default one.
     """
 
     population: Population
+    """Its first runs are those given; on several devices there may be copies of the last behind
+    them, which stay as they are."""
     epochs: Int[np.ndarray, " runs"]
     """Epochs that each run has done."""
     statuses: Int[np.ndarray, " runs"]
     """How each run stands, see `core.watch`."""
 
     def __init__(
-        self, population: Population, images: Images, config: RunConfig, *, optimised: bool = True
+        self,
+        population: Population,
+        images: Images,
+        config: RunConfig,
+        *,
+        optimised: bool = True,
+        devices: Devices | None = None,
     ) -> None:
-        self.population = population
-        self._images = images
+        self._given = images
         self._config = config
+        self._devices = devices or choose_devices()
+        self._layout = None
+        self._place(population)
         self._program = advance if optimised or optimises_always() else advance_unoptimised
         self._pace = _PORTION_SECONDS  # seconds an epoch of one run takes; at first a guess
         self._advance(0, 1, 0)  # compiles, outside the time of the epochs
@@ -76,9 +94,10 @@ class Driver:
         epoch = int(self.epochs[active].min())
         behind = active[self.epochs[active] == epoch]
         affordable = max(1, int(_PORTION_SECONDS / self._pace))
-        first, count = 0, len(self.population)
+        first, count = 0, len(self.epochs)
         until = min(epoch + max(1, affordable // len(active)), limit(epoch))
-        if not side_by_side() and not affordable >= len(active) == len(behind):
+        apart = self._layout is None and not side_by_side()
+        if apart and not affordable >= len(active) == len(behind):
             moved = behind[:affordable]
             first, count, until = int(moved[0]), int(moved[-1] - moved[0]) + 1, epoch + 1
         before, start = self.epochs, time.perf_counter()
@@ -89,14 +108,43 @@ class Driver:
         self._pace = max(seconds / gained.sum(), 1e-9)
         return gained * self._pace
 
+    def histories(self) -> dict[str, Float[np.ndarray, "runs epochs"]]:
+        """What is recorded of the runs so far."""
+        recorded = self.population.runs.history.items()
+        return {name: np.asarray(rows)[: self._n] for name, rows in recorded}
+
+    def note(self, i: int, epoch: int, metrics: Mapping[str, np.float32]) -> None:
+        """Enter what was found out about a run elsewhere into its history."""
+        self.population = note_metrics(self.population, i, epoch, metrics)
+
     def take(self, i: int) -> Run:
-        """One of the runs."""
-        return take_run(self.population.runs, i)
+        """One of the runs, with its rows together again where they lie apart."""
+        run = take_run(self.population.runs, i)
+        return run if self._layout is None else gather_run(run, self._layout)
 
     def select(self, indices: Sequence[int]) -> None:
         """Go on with some of the runs."""
-        self.population = select_runs(self.population, jnp.asarray(indices))
+        if self._layout is None:
+            self._place(select_runs(self.population, jnp.asarray(indices)))
+        else:
+            runs = [self.take(i) for i in indices]
+            rates = jax.tree.map(lambda a: np.asarray(a)[list(indices)], self.population.rates)
+            self._place(Population(jax.tree.map(lambda *a: jnp.stack(a), *runs), rates))
         self._advance(0, 1, 0)
+
+    def _place(self, population: Population) -> None:
+        """Lay runs out over the devices, and the images."""
+        self._n = len(population)
+        sizes = len(self._given.train), len(self._given.val)
+        layout = self._devices.lay_out(self._n, sizes, self._config)
+        self.population = population
+        if layout is None:
+            self._images = self._given
+        else:
+            padded = pad_runs(population, -self._n % layout.n_runs)
+            self.population = place_population(padded, layout)
+            self._images = place_images(self._given, layout)
+        self._layout = layout
 
     def _advance(self, first: int, count: int, until: int) -> None:
         self.population = self._program(
@@ -107,11 +155,12 @@ class Driver:
             until,
             config=self._config,
             side_by_side=side_by_side(),
+            layout=self._layout,
         )
         jax.block_until_ready(self.population)
         # Copied, as the next portion takes the memory.
-        self.epochs = np.array(self.population.runs.state.epoch)
-        self.statuses = np.array(self.population.runs.watch.status)
+        self.epochs = np.array(self.population.runs.state.epoch)[: self._n]
+        self.statuses = np.array(self.population.runs.watch.status)[: self._n]
 
 
 def side_by_side() -> bool:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -30,6 +30,7 @@ from autodecoder.core.training import take_training
 from autodecoder.core.watch import DIVERGED
 from autodecoder.data.pixels import PixelRange
 from autodecoder.errors import ConfigError
+from autodecoder.model.devices import choose_devices
 from autodecoder.model.driver import Driver
 from autodecoder.model.fit_data import check_own_latents, match_start, read_fit_data
 from autodecoder.model.model import Model
@@ -63,6 +64,7 @@ def fit_model(
     latents: Any = None,
     val_latents: Any = None,
     until: int | None = None,
+    devices: int | Literal["all"] | None = None,
     callback: Callback | None = None,
 ) -> Model:
     """Train a decoder and one latent vector per image together: a single run, in memory.
@@ -125,6 +127,9 @@ def fit_model(
         latents of `start`; then these may be other images than those of `start`.
     until : int, optional
         Epoch to stop at, by default `num_epochs`: a fit that `start` goes on with later.
+    devices : int or "all", optional
+        Devices that share the images of each batch, 1 by default. Which images a step sees does
+        not depend on how many there are; sums are rounded in another order.
     callback : callable, optional
         Called about every half second with the epoch, counted from 1, and its metrics by name.
 
@@ -168,6 +173,7 @@ def fit_model(
     check_choice("scaler", scaler, SCALINGS)
     check_learning_rate("learning_rate", learning_rate)
     until = check_epochs(until, fit, start)
+    chosen = choose_devices(devices)
     if scaler == "standardize" and augment.enabled:
         raise ConfigError("augmentation is for pixels, and needs another scaler than standardize.")
     if pixel_range is not None and scaler == "standardize":
@@ -213,7 +219,7 @@ def fit_model(
     )
     limit_programs()
     begun = begin(start, on_device, placed, rates, config, seed, own)
-    driver = Driver(begun, on_device, config)
+    driver = Driver(begun, on_device, config, devices=chosen)
     while driver.epochs[0] < until:
         driver.move(lambda _: until)
         epoch = int(driver.epochs[0])
@@ -223,8 +229,7 @@ def fit_model(
                 f"smaller, got {learning_rate:g}."
             )
         if callback is not None:
-            recorded = driver.population.runs.history.items()
-            last = {name: float(np.asarray(values)[0, epoch - 1]) for name, values in recorded}
+            last = {name: float(rows[0, epoch - 1]) for name, rows in driver.histories().items()}
             callback(epoch, {name: value for name, value in last.items() if math.isfinite(value)})
     run = driver.take(0)
     end = take_snapshot(run.state)

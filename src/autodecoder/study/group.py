@@ -26,8 +26,9 @@ from autodecoder.core.fit import (
     take_snapshot,
 )
 from autodecoder.core.losses import criterion_of
-from autodecoder.core.population import Population, init_population, note_metrics, take_run
+from autodecoder.core.population import Population, init_population, take_run
 from autodecoder.core.watch import RUNNING
+from autodecoder.model.devices import Devices
 from autodecoder.model.driver import Driver
 from autodecoder.study.checkpoint import load_checkpoint, save_checkpoint
 from autodecoder.study.ledger import Claim
@@ -96,6 +97,7 @@ class Group:
     images : Images
     infos : sequence of RunInfo
         The runs; they share one `RunConfig`.
+    devices : Devices
     observers : sequence of Observer
     report, should_stop : callable
         As in `run_study`.
@@ -111,6 +113,7 @@ class Group:
         images: Images,
         infos: Sequence[RunInfo],
         *,
+        devices: Devices,
         observers: Sequence[Observer],
         report: Callable[[Progress], None],
         should_stop: Callable[[], bool],
@@ -121,6 +124,7 @@ class Group:
         self._config = config
         self._images = images
         self._run_config = infos[0].config
+        self._devices = devices
         self._observers = observers
         self._report = report
         self._should_stop = should_stop
@@ -174,6 +178,7 @@ class Group:
             self._images,
             self._run_config,
             optimised=self._config.use_xla,
+            devices=self._devices,
         )
         for slot in self.slots:
             for observer in self._observers:
@@ -201,9 +206,7 @@ class Group:
         return min([self._run_config.fit.num_epochs, *(epoch - epoch % s + s for s in periods)])
 
     def _tell(self) -> None:
-        histories = {
-            name: np.asarray(rows) for name, rows in self.driver.population.runs.history.items()
-        }
+        histories = self.driver.histories()
         for i, slot in enumerate(self.slots):
             if slot.epoch > slot.recorded:
                 news = slice(slot.recorded, slot.epoch)
@@ -247,7 +250,7 @@ class Group:
         metrics = fresh_metrics(
             validate_fresh(run, self._images, self._config, criterion_of(self._run_config))
         )
-        self.driver.population = note_metrics(self.driver.population, i, slot.epoch, metrics)
+        self.driver.note(i, slot.epoch, metrics)
         slot.validated = slot.epoch
         for observer in self._observers:
             observer.record(slot.info, slot.epoch, {n: np.array([v]) for n, v in metrics.items()})

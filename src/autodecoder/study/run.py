@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import jax
 
@@ -13,6 +14,7 @@ from autodecoder.errors import (
     MemoryLimitError,
     is_out_of_memory,
 )
+from autodecoder.model.devices import choose_devices
 from autodecoder.paths import user_path
 from autodecoder.study.group import Progress
 from autodecoder.study.observer import Observer
@@ -29,6 +31,8 @@ def run_study(
     storage: str | None = None,
     reset: bool = False,
     wait: bool = False,
+    devices: int | Literal["all"] | None = None,
+    mesh: str | None = None,
     observers: Sequence[Observer] = (),
     report: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -53,6 +57,12 @@ def run_study(
     wait : bool
         Where other processes have all trials that are left, wait for their end, and take over the
         trials of one that dies; by default the study is returned as it is by then.
+    devices : int or "all", optional
+        Devices of this process to use, 1 by default. Runs come first: as many as there are move at
+        once, and what is left of the devices shares the images of each run.
+    mesh : str, optional
+        Such as `data=4,runs=2`, instead: eight devices, four of which share the images of a run,
+        twice.
     observers : sequence of Observer
         Told of every run.
     report : callable
@@ -68,8 +78,8 @@ def run_study(
     Raises
     ------
     ConfigError
-        If the folder holds a study of other settings, there are too few training images, or no
-        validation images for the objective.
+        If the folder holds a study of other settings, there are too few training images, no
+        validation images for the objective, or fewer devices than asked for.
     MemoryLimitError
         If the device has too little memory.
     OutputError
@@ -83,7 +93,8 @@ def run_study(
     config = config.with_objective(len(dataset.val))
     config.infer.count_candidates(len(dataset.train), math.prod(dataset.image_shape))
     try:
-        worker = Worker(config, dataset, folder, observers, report, should_stop)
+        chosen = choose_devices(devices, mesh)
+        worker = Worker(config, dataset, folder, chosen, observers, report, should_stop)
         worker.run(storage, reset, wait)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not is_out_of_memory(error):

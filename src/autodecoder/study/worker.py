@@ -24,6 +24,7 @@ from autodecoder.errors import (
 )
 from autodecoder.files import refuse_link, sweep_temporary
 from autodecoder.model import load_model, save_model
+from autodecoder.model.devices import Devices
 from autodecoder.model.programs import limit_programs
 from autodecoder.study.checkpoint import (
     Outcome,
@@ -82,6 +83,7 @@ class Worker:
         config: StudyConfig,
         dataset: Dataset,
         folder: Path,
+        devices: Devices,
         observers: Sequence[Observer],
         report: Callable[[Progress], None],
         should_stop: Callable[[], bool],
@@ -89,6 +91,7 @@ class Worker:
         self._config = config
         self._dataset = dataset
         self._folder = folder
+        self._devices = devices
         self._observers = observers
         self._report = report
         self._should_stop = should_stop
@@ -191,6 +194,7 @@ class Worker:
             self._config,
             self._images,
             left,
+            devices=self._devices,
             observers=self._observers,
             report=self._report,
             should_stop=self._should_stop,
