@@ -86,10 +86,10 @@ def choose_devices(devices: int | Literal["all"] | None = None, mesh: str | None
 
 
 def _read_table(mesh: str) -> tuple[int, int]:
-    found = dict.fromkeys(_AXES, 1)
+    found: dict[str, int] = {}
     for part in mesh.split(","):
         name, _, number = part.strip().partition("=")
-        if name not in _AXES or not number.isdecimal() or not int(number):
+        if name not in _AXES or name in found or not number.isdecimal() or not int(number):
             raise ConfigError(f"mesh must be like data=4,runs=2, got {mesh!r}.")
         found[name] = int(number)
-    return found["runs"], found["data"]
+    return found.get("runs", 1), found.get("data", 1)

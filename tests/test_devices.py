@@ -1,0 +1,150 @@
+"""Fits and studies over several devices of a process: the same runs as on one.
+
+A process has as many devices of a CPU as it asks for when it starts.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autodecoder import DecoderConfig, FitConfig, fit_model, load_dataset, load_study
+from autodecoder.errors import ConfigError
+from autodecoder.model.devices import choose_devices
+
+N = 8
+
+
+def run(*command: str | Path, devices: int = N) -> str:
+    """What a process with so many devices prints."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+    done = subprocess.run(
+        [sys.executable, *command],
+        env={**os.environ, "XLA_FLAGS": flags},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+FITS = """
+import json, sys
+import numpy as np
+import autodecoder as ad
+
+digits = ad.load_dataset("digits", examples_frac=0.4)
+images, val = digits.train.images[:301], digits.val.images[:101]
+arch, dims, norm, loss, masked = json.loads(sys.argv[1])
+config = ad.DecoderConfig(arch=arch, latent_dims=dims, norm=norm, norm_groups=4)
+fit = ad.FitConfig(num_epochs=3, batch_size=64, loss=loss)
+mask = np.random.default_rng(0).random(images.shape) < 0.7 if masked else None
+for devices in map(int, sys.argv[2:]):
+    model = ad.fit_model(
+        images, decoder=config, fit=fit, learning_rate=1e-2, val_images=val, devices=devices,
+        mask=mask, scaler="zero_one" if loss == "bce" else None,
+    )
+    last = [model.history[name][-1] for name in ("loss", "val_loss", "latent_variance")]
+    print(json.dumps([*map(float, last), float(np.abs(model.latents).sum())]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("case", "counts"),
+    [
+        (((32,), 16, "batch", "mse", True), "18"),
+        pytest.param(((32,), 2, "none", "mse", False), "1248", marks=pytest.mark.thorough),
+        pytest.param(("conv:8-4", 4, "group", "bce", False), "1248", marks=pytest.mark.thorough),
+    ],
+)
+def test_a_fit_is_the_same_on_any_number_of_devices(case: tuple[Any, ...], counts: str) -> None:
+    """Parts of 301 and 101 images are filled up; the latter has fewer shards than devices."""
+    printed = run("-c", FITS, json.dumps(case), *counts).splitlines()
+    one, *several = (json.loads(line) for line in printed)
+    assert len(several) == len(counts) - 1
+    for other in several:
+        np.testing.assert_allclose(other, one, rtol=2e-4)
+
+
+STUDY = """
+import json, sys
+from dataclasses import replace
+import autodecoder as ad
+from autodecoder.config import DataConfig, SearchConfig, StudyConfig, LogConfig
+from autodecoder.study import load_study_data, run_study
+
+folder, table, until = json.loads(sys.argv[1])
+config = StudyConfig(
+    data=DataConfig("digits", examples_frac=0.3),
+    decoder=ad.DecoderConfig(arch=(16,)),
+    fit=ad.FitConfig(num_epochs=6),
+    search=SearchConfig({"learning_rate": (1e-3, 1e-2, 1e-1)}),
+    log=replace(LogConfig(), checkpoint_every=2),
+    executions_per_trial=1,
+)
+reached = [0]
+run_study(
+    config, load_study_data(config), folder, mesh=table,
+    report=lambda progress: reached.__setitem__(0, progress.epoch),
+    should_stop=lambda: reached[0] >= until,
+)
+"""
+
+
+def ends(folder: Path) -> dict[float, float]:
+    return {
+        trial.learning_rate: trial.executions[0].last("fresh_val_loss")
+        for trial in load_study(folder).trials
+        if trial.state == "complete"
+    }
+
+
+@pytest.mark.thorough
+def test_a_study_goes_on_with_another_number_of_devices(tmp_path: Path) -> None:
+    """Runs over devices, which three do not fill; then rows too; then all on one device."""
+    folder = str(tmp_path / "several")
+    run("-c", STUDY, json.dumps([str(tmp_path / "one"), None, 99]), devices=1)
+    run("-c", STUDY, json.dumps([folder, "runs=2", 2]))
+    run("-c", STUDY, json.dumps([folder, "data=4,runs=2", 4]))
+    assert not ends(tmp_path / "several")
+    run("-c", STUDY, json.dumps([folder, None, 99]), devices=1)
+    found, wanted = ends(tmp_path / "several"), ends(tmp_path / "one")
+    assert len(wanted) == 3
+    assert found.keys() == wanted.keys()
+    for rate, value in wanted.items():
+        assert found[rate] == pytest.approx(value, rel=1e-3)
+
+
+@pytest.mark.usefixtures("as_shipped")
+@pytest.mark.parametrize(
+    ("devices", "mesh", "message"),
+    [
+        (0, None, "devices must be a number from 1 on, or all, got 0"),
+        ("some", None, "devices must be a number from 1 on, or all, got 'some'"),
+        (99, None, "99 devices asked for, but jax finds 1: cpu"),
+        (None, "data=2", "2 devices asked for, but jax finds 1"),
+        (None, "rows=2", "mesh must be like data=4,runs=2, got 'rows=2'"),
+        (None, "data=0", "mesh must be like"),
+        (None, "", "mesh must be like"),
+        (None, "data=2,data=3", "mesh must be like"),
+        (3, "data=2", "mesh data=2 is for 2 devices, but devices says 3"),
+        ("all", "data=2,runs=2", "is for 4 devices, but devices says all, which is 1"),
+    ],
+)
+def test_devices_that_there_are_not(devices: Any, mesh: str | None, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        choose_devices(devices, mesh)
+
+
+def test_one_device_is_the_default() -> None:
+    assert len(choose_devices().chosen) == len(choose_devices("all").chosen) == 1
+    images = load_dataset("digits", examples_frac=0.1).train.images
+    config, fit = DecoderConfig(arch=(8,)), FitConfig(num_epochs=1)
+    with pytest.raises(ConfigError, match="2 devices asked for"):
+        fit_model(images, decoder=config, fit=fit, devices=2)
