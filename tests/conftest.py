@@ -10,14 +10,13 @@ import pytest
 from tests.annotations import unchecked
 
 # Programs compiled once serve all tests, whichever process runs them, and the processes that they
-# start. With a bound on its size jax locks the folder, so that none reads what another writes.
+# start.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     _PROGRAMS = tempfile.TemporaryDirectory(
         prefix="autodecoder-programs-", ignore_cleanup_errors=True
     )
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
-os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**31)
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.02"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
 # They are compiled with little optimisation, in a quarter of the time (see `tests.compilation`).
 # `make test-slow` has the environment say otherwise.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
@@ -26,6 +25,35 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 jaxtyping.install_import_hook("autodecoder", "beartype.beartype")
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all tests of a file, and all of the command line's, which share studies."""
+    for item in items:
+        folder, name = item.path.parent.name, item.path.stem
+        item.add_marker(pytest.mark.xdist_group(folder if folder == "cli" else f"{folder}/{name}"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _programs_whole_or_absent() -> Iterator[None]:
+    """Another worker must not read a program that is half written."""
+    from jax._src.lru_cache import LRUCache
+
+    before = LRUCache.put
+
+    def put(self: LRUCache, key: str, value: bytes) -> None:
+        if self.eviction_enabled:  # by a lock, then
+            before(self, key, value)
+            return
+        path = Path(str(self.path)) / f"{key}-cache"
+        if not path.exists():
+            part = path.with_suffix(f".{os.getpid()}")
+            part.write_bytes(value)
+            part.replace(path)
+
+    LRUCache.put = put
+    yield
+    LRUCache.put = before
 
 
 @pytest.fixture(scope="module")

@@ -344,6 +344,7 @@ def test_defaults_are_those_of_the_command_line(recipe: str) -> None:
     assert settings["fit"] == to_dict(asked.fit)
 
 
+@pytest.mark.thorough
 def test_defaults_are_those_of_the_functions() -> None:
     X = np.random.default_rng(0).random((130, 6))
     model = AutoDecoder(num_epochs=1, scaler="standardize").fit(X).model_
@@ -352,6 +353,7 @@ def test_defaults_are_those_of_the_functions() -> None:
     assert model.about["settings"]["decoder"] == to_dict(DecoderConfig())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("batch_norm", [True, pytest.param(False, marks=pytest.mark.thorough)])
 def test_batch_normalisation_that_is_asked_for_wins_over_the_recipe(batch_norm: bool) -> None:
     X = np.random.default_rng(0).random((20, 6))

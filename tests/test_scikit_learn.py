@@ -18,9 +18,7 @@ CHOSEN = (
     "check_estimators_unfitted",
     "check_fit2d_1sample",
     "check_n_features_in",
-    "check_estimators_partial_fit_n_features",
     "check_transformer_general",
-    "check_methods_subset_invariance",
 )
 
 

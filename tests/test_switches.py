@@ -115,6 +115,7 @@ def test_a_process_that_is_forked_off_does_not_wait_for_ever() -> None:
             ended.get(30)
 
 
+@pytest.mark.thorough
 def test_a_guard_against_transfers_is_named(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "autodecoder", "train", "--dataset=digits", "--lr=1e-2", "--seed=1"],

@@ -185,6 +185,7 @@ def test_python_itself_does_not_complain_of_it() -> None:
     assert done.stderr == "error: standard output could not be written: No space left on device.\n"
 
 
+@pytest.mark.thorough
 @full
 def test_a_result_is_whole_though_messages_cannot_be_written(models: Path) -> None:
     program = [sys.executable, "-m", "autodecoder", "info", models / "digits", "--json"]

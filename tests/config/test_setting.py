@@ -144,6 +144,7 @@ def help_of(command):
 """
 
 
+@pytest.mark.thorough
 def test_a_field_is_all_that_a_new_setting_takes(tmp_path: Path) -> None:
     source = Path(autodecoder.__file__).parent
     copy = tmp_path / "autodecoder"

@@ -15,7 +15,10 @@ def plan(done: jax.Array, first: int, length: int, rates: jax.Array) -> Rest:
     return plan_rest(done, jnp.asarray(first), jnp.asarray(length), rates)
 
 
-@pytest.mark.parametrize("n_steps", [6, 50, 400])
+@pytest.mark.parametrize(
+    "n_steps",
+    [6, 50, pytest.param(400, marks=pytest.mark.thorough)],
+)
 @pytest.mark.parametrize(("scale", "error"), [(1e-6, 1e-2), (1e-2, 2e-4)])  # near Adam's epsilon
 def test_resting_rows_move_as_under_dense_adam(n_steps: int, scale: float, error: float) -> None:
     """Three epochs, in each of which every row has one gradient, at a step of its own."""

@@ -87,6 +87,7 @@ def test_interpolation_is_that_of_scipy(size: int, strength: float) -> None:
     np.testing.assert_allclose(matrices.sum(2), 1, atol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("enabled", [("zoom",), ("translation",), ("zoom", "translation")])
 def test_images_are_zoomed_and_shifted_within_their_strength(enabled: tuple[str, ...]) -> None:
     """Slopes tell how each image was changed; then any other image must be changed so."""
@@ -178,6 +179,7 @@ def program(augmentations: AugmentConfig) -> str:
     return move.lower(start(config), rates(1e-2), digits(), 1, config).as_text()
 
 
+@pytest.mark.thorough
 def test_what_is_not_enabled_leaves_no_trace_in_the_program() -> None:
     none = program(AugmentConfig())
     assert program(AugmentConfig(brightness=0.7, zoom=0.9)) == none

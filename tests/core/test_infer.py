@@ -106,6 +106,7 @@ def test_lbfgs_comes_to_the_same(trained, default) -> None:
     assert ratio < 1.005, ratio
 
 
+@pytest.mark.thorough
 def test_adam_comes_to_the_same(trained, default) -> None:
     slow = place(trained[0], trained[1].val, ADAM)
     assert abs(slow.errors.loss.mean() / default.errors.loss.mean() - 1) < 0.02

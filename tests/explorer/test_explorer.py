@@ -224,6 +224,7 @@ def test_what_makes_no_sense_is_refused(client: Any, path: str, body: Any, messa
     assert message in refused(client, path, body)
 
 
+@pytest.mark.thorough
 def test_a_picture_too_large_to_decode_is_refused(client: Any) -> None:
     content = io.BytesIO()
     Image.new("1", (30_000, 30_000)).save(content, "PNG")

@@ -39,6 +39,7 @@ def _n_programs() -> int:
     return advance._cache_size()  # pyright: ignore[reportAttributeAccessIssue]
 
 
+@pytest.mark.thorough
 def test_programs_are_kept_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "_left", 10**9)  # whatever other tests of the process have taken
     _fit(1)

@@ -53,6 +53,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in written}
 
 
+@pytest.mark.thorough
 def test_pictures_do_not_depend_on_the_users_settings(tmp_path: Path) -> None:
     want = files(tmp_path / "plain")
     mine, _ = plt.subplots()

@@ -198,6 +198,7 @@ def test_moving_changes_the_image_and_a_click_keeps_it(show: Any) -> None:
     assert page.locator("#pins canvas").count() == 0
 
 
+@pytest.mark.thorough
 def test_curves_tell_their_values(show: Any) -> None:
     losses = np.array([0.8, 0.4, 0.2], np.float32)
     history = {"loss": losses, "fresh_val_loss": np.array([np.nan] * 2 + [0.2], np.float32)}
@@ -220,6 +221,7 @@ def test_curves_tell_their_values(show: Any) -> None:
     assert page.locator("[data-value]").inner_text() == "0.4"
 
 
+@pytest.mark.thorough
 def test_few_values_are_joined_and_those_that_are_not_positive_left_out(show: Any) -> None:
     history = {
         "val_loss": np.array([0.5] * 4, np.float32),
@@ -242,6 +244,7 @@ def heights(page: Any) -> list[list[float]]:
     return [[(330 - float(place.split()[1])) / 318 for place in each] for each in drawn]
 
 
+@pytest.mark.thorough
 def test_values_above_the_scale_are_cut_off_and_not_pressed_down(show: Any) -> None:
     losses = np.array([1e30, 4, 2, 0.5, 0.1], np.float32)
     page = show(replace(make_model(), history={"loss": losses}))
@@ -263,6 +266,7 @@ def test_values_above_the_scale_are_cut_off_and_not_pressed_down(show: Any) -> N
     assert labels.count() < 12
 
 
+@pytest.mark.thorough
 def test_curves_that_lie_above_the_scale_are_told(show: Any) -> None:
     history = dict.fromkeys(("loss", "val_loss"), np.array([0.8, 0.4], np.float32))
     page = show(replace(make_model(), history=history))
@@ -421,6 +425,7 @@ def test_the_keyboard_is_enough(show: Any) -> None:
     assert page.locator("#pins canvas").count() == 0
 
 
+@pytest.mark.thorough
 def test_classes_and_layers_come_and_go(show: Any) -> None:
     page = show(make_model(class_names=["cats", "</script><b>", "dogs & more"]))
     assert page.title() == "Digits <1>"

@@ -563,6 +563,7 @@ def test_a_trial_that_never_ran_is_a_failure_without_metrics(dataset, tmp_path) 
     assert ended.status == Status.Value("STATUS_FAILURE")
 
 
+@pytest.mark.thorough
 def test_the_hparams_tab_has_a_row_a_trial(dataset, fitted, tmp_path) -> None:
     config = replace(CONFIG, augment=replace(CONFIG.augment, enabled=("zoom", "contrast")))
     space = {"learning_rate": (1e-1, 1e-2), "arch": ((500, 1000), (500, 500)), "use_bias": (True,)}

@@ -92,6 +92,7 @@ def test_interrupted_with_a_fresh_objective_trials_have_no_score_yet(
     assert shown[2].protocol == "co-trained"
 
 
+@pytest.mark.thorough
 def test_interrupted_before_the_first_epoch_there_is_nothing_to_show(
     whole: Study, digits: Dataset, tmp_path: Path
 ) -> None:

@@ -255,6 +255,7 @@ def test_each_shape_is_one_group(whole: Study, digits: Dataset, tmp_path: Path) 
             assert_same_history(one.history, other.history)
 
 
+@pytest.mark.thorough
 def test_a_fresh_objective_is_scored_by_its_one_value(digits: Dataset, tmp_path: Path) -> None:
     result = run_study(replace(CONFIG, objective="fresh_val_loss"), digits, tmp_path)
     assert result.best_trial is not None
