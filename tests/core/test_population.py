@@ -22,7 +22,8 @@ from autodecoder.core.population import (
     take_run,
 )
 
-pytestmark = pytest.mark.usefixtures("as_users_compile")
+#: For programs that are compared with another one bit for bit.
+between_programs = pytest.mark.usefixtures("as_users_compile")
 
 RATES = (1e-3, 1e-2)
 
@@ -32,6 +33,7 @@ def train(rates: tuple[float, ...], until: int = 6, *, side_by_side: bool = Fals
     return move_all(populate(rates, WATCHED, 2), until, WATCHED, side_by_side=side_by_side)
 
 
+@between_programs
 @pytest.mark.thorough
 def test_a_cell_equals_its_solo_run() -> None:
     grid, solo = train(RATES), train(RATES[1:])
@@ -74,6 +76,7 @@ def test_only_the_runs_named_are_moved() -> None:
         assert_same_bits(before[i], run_arrays(population, i))
 
 
+@between_programs
 @pytest.mark.thorough
 def test_side_by_side_equals_one_after_another() -> None:
     # At small steps: rounding differs between the two programs, and training amplifies it.
@@ -107,6 +110,8 @@ def test_one_shape_compiles_once(side_by_side: bool) -> None:
     assert advance._cache_size() == before  # pyright: ignore[reportAttributeAccessIssue]
 
 
+@between_programs
+@pytest.mark.thorough
 def test_compaction_leaves_the_further_course_as_it_is() -> None:
     whole, compact = train(RATES, 9), train(RATES, 4)
     compact = move_all(select_runs(compact, jnp.array([0, 3])), 9, WATCHED)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -299,9 +299,10 @@ def test_a_failure_is_told_without_its_details(
     assert "ZeroDivisionError" in caplog.text
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 @pytest.mark.slow
-def test_models_of_all_kinds_are_explored(model: Model) -> None:
+def test_models_of_all_kinds_are_explored(make: Callable[[], Model]) -> None:
+    model = make()
     client = create_app(Explorer(model, {}), title="any").test_client()
     assert client.get("/").status_code == 200
     n = math.prod(model.image_shape)

@@ -457,9 +457,10 @@ def test_decoded_images_are_kept_until_the_view_rests(explore: Any) -> None:
     assert page.evaluate("() => window.drawn") < 3, "not at every step"
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 @pytest.mark.slow
-def test_models_of_all_kinds(explore: Any, model: Model) -> None:
+def test_models_of_all_kinds(explore: Any, make: Callable[[], Model]) -> None:
+    model = make()
     page = explore(model)
     move(page, 0.3, 0.3)
     page.mouse.down()
