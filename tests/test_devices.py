@@ -72,6 +72,49 @@ def test_a_fit_is_the_same_on_any_number_of_devices(case: tuple[Any, ...], count
         np.testing.assert_allclose(other, one, rtol=2e-4)
 
 
+TRAFFIC = """
+import json, re, sys
+import jax, jax.numpy as jnp, numpy as np
+import autodecoder as ad
+from autodecoder.config import AugmentConfig, RunConfig, WatchConfig
+from autodecoder.core.epoch import LearningRates
+from autodecoder.core.fit import Images
+from autodecoder.core.population import advance, init_population, place_images, place_population
+from autodecoder.model.devices import choose_devices
+
+fit = ad.FitConfig(num_epochs=2, batch_size=64, latent_start="normal")
+config = RunConfig(
+    decoder=ad.DecoderConfig(arch=(32, 32)), fit=fit, scaler="standard", image_shape=(8, 8, 1),
+    augment=AugmentConfig(), watch=WatchConfig("loss"),
+)
+images = Images(*(jnp.ones((n, 64), jnp.uint8) for n in (640, 320)))
+rates = LearningRates(*(jnp.ones(2) for _ in "ab"))
+runs = np.arange(2, dtype=np.uint32)
+population = init_population(jax.random.key(0), runs, rates, images, None, config)
+layout = choose_devices(8).lay_out(2, (640, 320), config)
+placed = place_population(population, layout), place_images(images, layout)
+program = advance.lower(*placed, 0, 2, 1, config=config, side_by_side=False, layout=layout)
+moved = []
+for line in program.compile().as_text().splitlines():
+    kind = re.search(r" (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)", line)
+    if kind and "= " in line and "(" in line:
+        shapes = re.findall(r"f32\\[([\\d,]*)\\]", line.split("= ")[1].split(kind[1] + "(")[0])
+        counts = [int(np.prod([int(n) for n in s.split(",") if n])) for s in shapes]
+        moved.append((kind[1], sum(counts)))
+n_trained = sum(a.size for a in jax.tree.leaves(population.runs.state.decoder.trainable())) // 2
+print(json.dumps([dict(layout.mesh.shape), n_trained, moved]))
+"""
+
+
+def test_what_travels_in_a_step_is_the_gradient_of_the_decoder() -> None:
+    table, n_trained, moved = json.loads(run("-c", TRAFFIC))
+    assert table == {"runs": 2, "data": 4}
+    assert {kind for kind, _ in moved} == {"all-reduce"}, "rows stay where they are"
+    *small, largest = sorted(n for _, n in moved)
+    assert n_trained <= largest <= n_trained + 8
+    assert sum(small) < 50
+
+
 STUDY = """
 import json, sys
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """Latent inference: the latents of unseen images under a frozen decoder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, Shaped
 
 from autodecoder.brief import brief
 from autodecoder.config import InferConfig
-from autodecoder.core.blocks import by_blocks, take
+from autodecoder.core.blocks import Device, by_blocks, take
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.lbfgs import MEMORY, LbfgsState, advance_lbfgs, begin_lbfgs
 from autodecoder.core.losses import SQUARED, Criterion, Errors, measure
@@ -170,6 +170,7 @@ def infer_latents(
     weights: Shaped[Array | np.ndarray, "n pixels"] | None = None,
     given: Float[Array | np.ndarray, "n m dims"] | None = None,
     watch: OnLatents | None = None,
+    devices: Sequence[Device] = (None,),
 ) -> Inference:
     """Find for each image the latent whose reconstruction is nearest to it.
 
@@ -190,6 +191,8 @@ def infer_latents(
     watch : callable, optional
         Told the latents of the images under way, `(n, latent_dims)`, where the solver ends; of
         `lm`, which then takes its steps one by one, also where it starts and after each step.
+    devices : sequence of Device
+        Blocks of images go to them in turn, which changes no result.
 
     Raises
     ------
@@ -211,14 +214,18 @@ def infer_latents(
     kept = {"lm": dims**2, "lbfgs": 2 * MEMORY * dims, "adam": dims}[method]
     size = min(block_size, max(1, _PASSED_ENTRIES // (passes * images.shape[1])))
     at_once = max(size, _KEPT_ENTRIES // kept)
+    plans = {device: plan if device is None else jax.device_put(plan, device) for device in devices}
     find = _find_by_adam if method == "adam" else _find_by_steps
     parts = []
     for first in range(0, len(images), at_once):
         rows = slice(first, first + at_once)
         x, w, m = (None if values is None else values[rows] for values in (images, weights, given))
-        found = find(plan, size, n_starts, x, w, m, watch=watch or _look_away)
-        parts.append(_measured(plan.task, size, found, x, w))
+        found = find(plans, size, n_starts, x, w, m, watch=watch or _look_away)
+        parts.append(_measured(plans, size, found, x, w))
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+
+
+_Plans = Mapping[Device, InferencePlan]
 
 
 class _Found(NamedTuple):
@@ -239,26 +246,31 @@ def _on_accelerator() -> bool:
 
 
 def _find_by_steps(
-    plan: InferencePlan, size: int, n_starts: int, images, weights, given, *, watch: OnLatents
+    plans: _Plans, size: int, n_starts: int, images, weights, given, *, watch: OnLatents
 ) -> _Found:
     """By quasi-Newton steps: those that have converged are left behind on the way, so that the
     slow ones do not hold up the others. On an accelerator they are not: to send what all images
     keep to and fro takes longer than the steps do."""
-    n_steps, task = plan.n_steps, plan.task
+    n_steps = next(iter(plans.values())).n_steps
+    tasks = {device: plan.task for device, plan in plans.items()}
     whole = _on_accelerator() and watch is _look_away
     everyone = np.arange(len(images))
     state, start = by_blocks(
-        lambda rows: _begin(plan, *take(rows, images, weights, given)),
+        lambda rows, device: _begin(plans[device], *take(rows, device, images, weights, given)),
         everyone,
         max(1, size // n_starts),
+        devices=tuple(plans),
     )
 
     def go_on(function: Callable[..., _State], chosen: np.ndarray, *rest: Any) -> None:
         by_blocks(
-            lambda rows: function(task, *take(rows, images, weights, state, *rest)),
+            lambda rows, device: function(
+                tasks[device], *take(rows, device, images, weights, state, *rest)
+            ),
             np.flatnonzero(chosen),
             size,
             state,
+            devices=tuple(plans),
         )
 
     taken = _RACE_STEPS if n_starts > 1 else 0
@@ -281,22 +293,26 @@ def _find_by_steps(
 
 
 def _find_by_adam(
-    plan: InferencePlan, size: int, n_starts: int, images, weights, given, *, watch: OnLatents
+    plans: _Plans, size: int, n_starts: int, images, weights, given, *, watch: OnLatents
 ) -> _Found:
     found = by_blocks(
-        lambda rows: _run_adam(plan, *take(rows, images, weights, given)),
+        lambda rows, device: _run_adam(plans[device], *take(rows, device, images, weights, given)),
         np.arange(len(images)),
         max(1, size // n_starts),
+        devices=tuple(plans),
     )
     watch(found.latents.copy())
     return found
 
 
-def _measured(task: Task, size: int, found: _Found, images, weights) -> Inference:
+def _measured(plans: _Plans, size: int, found: _Found, images, weights) -> Inference:
     errors: Errors = by_blocks(
-        lambda rows: _measure(task, *take(rows, images, weights, found.latents)),
+        lambda rows, device: _measure(
+            plans[device].task, *take(rows, device, images, weights, found.latents)
+        ),
         np.arange(len(images)),
         size,
+        devices=tuple(plans),
     )
     counts = np.isfinite(errors.loss)
     start = np.where(counts, found.start, -1)

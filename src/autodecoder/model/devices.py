@@ -29,6 +29,11 @@ class Devices:
     chosen: tuple[Any, ...]
     table: tuple[int, int] | None = None
 
+    @property
+    def in_turn(self) -> tuple[Any, ...]:
+        """Those that blocks of images go to in turn; of one, nothing is said."""
+        return self.chosen if len(self.chosen) > 1 else (None,)
+
     def lay_out(self, n_runs: int, sizes: tuple[int, int], config: RunConfig) -> Layout | None:
         """Where so many runs lie, on `(n_train, n_val)` images; nothing for one device.
 

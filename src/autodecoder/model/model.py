@@ -124,7 +124,7 @@ class Model:
             raise DataError(f"latents must be (n, {self.latent_dims}), got {tuple(latents.shape)}.")
         images = np.empty((len(latents), math.prod(self.sample_shape)), np.float32)
         by_blocks(
-            lambda rows: self._decode(latents[rows]),
+            lambda rows, _: self._decode(latents[rows]),
             np.arange(len(latents)),
             _DECODED_AT_ONCE,
             images,

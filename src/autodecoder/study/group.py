@@ -248,7 +248,13 @@ class Group:
             return
         run = self.driver.take(i)
         metrics = fresh_metrics(
-            validate_fresh(run, self._images, self._config, criterion_of(self._run_config))
+            validate_fresh(
+                run,
+                self._images,
+                self._config,
+                criterion_of(self._run_config),
+                self._devices,
+            )
         )
         self.driver.note(i, slot.epoch, metrics)
         slot.validated = slot.epoch

@@ -13,6 +13,7 @@ from autodecoder.core.losses import Criterion
 from autodecoder.core.scaling import to_unit
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data import Dataset
+from autodecoder.model.devices import Devices
 from autodecoder.model.programs import one_inference
 from autodecoder.study.results import Shown
 
@@ -21,10 +22,10 @@ _N_SHOWN = 20
 
 
 def validate_fresh(
-    run: Run, images: Images, config: StudyConfig, criterion: Criterion
+    run: Run, images: Images, config: StudyConfig, criterion: Criterion, devices: Devices
 ) -> Inference:
     """Fresh validation: latents of the validation images, inferred on the decoder as it is, from
-    what is known of them."""
+    what is known of them, on all devices."""
     state = run.state
     with one_inference:
         plan = plan_inference(
@@ -35,7 +36,7 @@ def validate_fresh(
             key=jax.random.fold_in(state.key, config.fit.num_epochs),
             criterion=criterion,
         )
-        return infer_latents(plan, images.val, weights=images.val_mask)
+        return infer_latents(plan, images.val, weights=images.val_mask, devices=devices.in_turn)
 
 
 def fresh_metrics(inference: Inference) -> dict[str, np.float32]:

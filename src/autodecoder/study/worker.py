@@ -233,7 +233,9 @@ class Worker:
             inference = None
             if len(self._images.val):
                 criterion = criterion_of(info.config)
-                inference = validate_fresh(run, self._images, self._config, criterion)
+                inference = validate_fresh(
+                    run, self._images, self._config, criterion, self._devices
+                )
                 for name, value in fresh_metrics(inference).items():
                     history[name][-1] = value
             shown = show_run(take_snapshot(run.state), inference, self._dataset)
