@@ -27,6 +27,7 @@ jaxtyping.install_import_hook("autodecoder", "beartype.beartype")
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker runs all tests of a file, and all of the command line's, which share studies."""
     for item in items:
