@@ -50,10 +50,10 @@ demo: $(VENV)/installed
 test test-thorough test-slow test-oldest: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow and not thorough" --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "not slow and not thorough" --numprocesses 2
 
 test-thorough: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "thorough and not slow" --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "thorough and not slow" --numprocesses 2
 
 # With programs compiled as users' are; the quick tests compile theirs with little optimisation.
 test-slow: $(VENV)/installed-dev
@@ -68,7 +68,7 @@ test-oldest: | $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct \
 		--editable '.[dev]'
 	$(OLDEST)/bin/python -m pytest -m "not slow" -W ignore::DeprecationWarning \
-		--numprocesses 2 --dist loadgroup
+		--numprocesses 2
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import pytest
@@ -27,11 +28,17 @@ jaxtyping.install_import_hook("autodecoder", "beartype.beartype")
 ROOT = Path(__file__).parent.parent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)  # of xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """One worker runs all tests of a file, and all of the command line's, which share studies."""
-    for item in items:
-        folder, name = item.path.parent.name, item.path.stem
-        item.add_marker(pytest.mark.xdist_group(folder if folder == "cli" else f"{folder}/{name}"))
+    from xdist.scheduler import LoadFileScheduling
+
+    class Groups(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "tests/cli" if file.startswith("tests/cli/") else file
+
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
