@@ -2,8 +2,8 @@
 
     python benchmarks/photographs.py FOLDER
 
-A temple and a flower, 427 × 640 each; tiles overlap by three quarters. Those of the right quarter of
-a photograph are `val/`, and share no pixel with those of the rest, `train/`.
+A temple and a flower, 427 × 640 each; tiles overlap by three quarters. Those of the right quarter
+of a photograph are `val/`, and share no pixel with those of the rest, `train/`.
 """
 
 import argparse
