@@ -106,6 +106,7 @@ print(json.dumps([dict(layout.mesh.shape), n_trained, moved]))
 """
 
 
+@pytest.mark.thorough
 def test_what_travels_in_a_step_is_the_gradient_of_the_decoder() -> None:
     table, n_trained, moved = json.loads(run("-c", TRAFFIC))
     assert table == {"runs": 2, "data": 4}
@@ -119,15 +120,16 @@ STUDY = """
 import json, sys
 from dataclasses import replace
 import autodecoder as ad
-from autodecoder.config import DataConfig, SearchConfig, StudyConfig, LogConfig
+from autodecoder.config import DataConfig, EarlyStoppingConfig, SearchConfig, StudyConfig, LogConfig
 from autodecoder.study import load_study_data, run_study
 
-folder, table, until = json.loads(sys.argv[1])
+folder, table, until, rates = json.loads(sys.argv[1])
 config = StudyConfig(
     data=DataConfig("digits", examples_frac=0.3),
     decoder=ad.DecoderConfig(arch=(16,)),
     fit=ad.FitConfig(num_epochs=6),
-    search=SearchConfig({"learning_rate": (1e-3, 1e-2, 1e-1)}),
+    early_stopping=EarlyStoppingConfig(len(rates) > 3, min_delta=0.02, patience=0.2, start_epoch=0),
+    search=SearchConfig({"learning_rate": tuple(rates)}),
     log=replace(LogConfig(), checkpoint_every=2),
     executions_per_trial=1,
 )
@@ -138,6 +140,9 @@ run_study(
     should_stop=lambda: reached[0] >= until,
 )
 """
+
+
+RATES = [1e-3, 1e-2, 1e-1]
 
 
 def ends(folder: Path) -> dict[float, float]:
@@ -152,16 +157,32 @@ def ends(folder: Path) -> dict[float, float]:
 def test_a_study_goes_on_with_another_number_of_devices(tmp_path: Path) -> None:
     """Runs over devices, which three do not fill; then rows too; then all on one device."""
     folder = str(tmp_path / "several")
-    run("-c", STUDY, json.dumps([str(tmp_path / "one"), None, 99]), devices=1)
-    run("-c", STUDY, json.dumps([folder, "runs=2", 2]))
-    run("-c", STUDY, json.dumps([folder, "data=4,runs=2", 4]))
+    run("-c", STUDY, json.dumps([str(tmp_path / "one"), None, 99, RATES]), devices=1)
+    run("-c", STUDY, json.dumps([folder, "runs=2", 2, RATES]))
+    run("-c", STUDY, json.dumps([folder, "data=4,runs=2", 4, RATES]))
     assert not ends(tmp_path / "several")
-    run("-c", STUDY, json.dumps([folder, None, 99]), devices=1)
+    run("-c", STUDY, json.dumps([folder, None, 99, RATES]), devices=1)
     found, wanted = ends(tmp_path / "several"), ends(tmp_path / "one")
     assert len(wanted) == 3
     assert found.keys() == wanted.keys()
     for rate, value in wanted.items():
         assert found[rate] == pytest.approx(value, rel=1e-3)
+
+
+@pytest.mark.thorough
+def test_runs_that_end_early_make_room(tmp_path: Path) -> None:
+    """Three of four end at once, which leaves one run for eight devices."""
+    rates = [1e-5, 2e-5, 1e-2, 3e-5]
+    for name, table, devices in (("one", None, 1), ("several", "data=2,runs=2", N)):
+        run("-c", STUDY, json.dumps([str(tmp_path / name), table, 99, rates]), devices=devices)
+    wanted = ends(tmp_path / "one")
+    lengths = [
+        {trial.learning_rate: trial.executions[0].epochs for trial in load_study(folder).trials}
+        for folder in (tmp_path / "one", tmp_path / "several")
+    ]
+    assert lengths[0] == lengths[1]
+    assert sorted(lengths[0].values())[-1] == 6 > sorted(lengths[0].values())[-2]
+    assert ends(tmp_path / "several") == pytest.approx(wanted, rel=1e-3)
 
 
 @pytest.mark.usefixtures("as_shipped")

@@ -359,6 +359,7 @@ def test_without_the_tracker_there_are_none(grid: tuple[Path, str]) -> None:
     assert not any("gradient" in name for name in load_study(grid[0]).histories.columns)
 
 
+@pytest.mark.thorough
 def test_augmentations_change_what_is_learnt(watched: Path, grid: tuple[Path, str]) -> None:
     assert settings(watched)["augment"]["enabled"] == ["translation", "brightness"]
     plain, changed = (trial_at(folder, 1e-2).executions[0].history for folder in (grid[0], watched))

@@ -29,7 +29,10 @@ from autodecoder.errors import ConfigError
 
 SETTINGS = {setting.path: setting for setting in list_settings()}
 #: Flags of the command line that are no settings.
-NO_SETTINGS = {"recipe", "config", "out", "storage", "reset_training", "wait", "yes"}
+NO_SETTINGS = {
+    *("recipe", "config", "out", "storage", "reset_training", "wait", "yes"),
+    *("devices", "mesh"),
+}
 
 
 def name_of(setting: Setting) -> str:

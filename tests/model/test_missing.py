@@ -161,6 +161,7 @@ def test_a_table_with_missing_values_comes_back_whole(
     np.testing.assert_array_equal(latents[whole], fitted.transform(X[whole]))
 
 
+@pytest.mark.thorough
 def test_frames_with_missing_values_are_alike(fitted: AutoDecoder) -> None:
     ints = np.array([[5, 3000, 1, 0], [6, 2900, 4, 1]])
     missing = np.array([[0, 1, 0, 0], [0, 0, 0, 1]], bool)

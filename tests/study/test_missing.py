@@ -73,6 +73,7 @@ def test_pictures_say_what_is_missing(study: Study, dataset: Dataset) -> None:
     assert not is_blue[9:17].any(), "reconstructions are whole"
 
 
+@pytest.mark.thorough
 def test_another_mask_is_another_data_set(
     study: Study, config: StudyConfig, dataset: Dataset, place: Path, tmp_path: Path
 ) -> None:

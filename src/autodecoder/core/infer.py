@@ -25,7 +25,13 @@ from autodecoder.core.solvers import (
     end_solver,
     renew_lm,
 )
-from autodecoder.core.starts import Starts, place_starts, prepare_starts, start_names
+from autodecoder.core.starts import (
+    Starts,
+    draw_candidates,
+    place_starts,
+    prepare_starts,
+    start_names,
+)
 from autodecoder.errors import ConfigError
 
 #: Steps after which the best of several starts goes on alone.
@@ -33,8 +39,6 @@ _RACE_STEPS = 3
 #: Pixels of all passes of a block at a time, and numbers that all images under way keep, at most.
 _PASSED_ENTRIES = 2**24
 _KEPT_ENTRIES = 2**25
-#: A dimension in which candidates spread less than by this share of the widest has no spread.
-_FLAT = 1e-6
 
 OnLatents = Callable[[Float[np.ndarray, "n dims"]], None]
 _State = SolverState | LbfgsState
@@ -135,32 +139,9 @@ def plan_inference(
         starts than candidates.
     """
     n_candidates = config.count_candidates(len(known), decoder.n_outputs)
-    candidates, mean, spread, start_key = _draw(key, jnp.asarray(known), n_candidates)
+    candidates, mean, spread, start_key = draw_candidates(key, jnp.asarray(known), n_candidates)
     starts = prepare_starts(decoder, candidates, start_key, config)
     return InferencePlan(decoder, starts, mean, spread, scaler, config, criterion)
-
-
-@jax.jit(static_argnames="n")
-def _draw(
-    key: PRNGKeyArray, known: Float[Array, "k dims"], n: int
-) -> tuple[Float[Array, "n dims"], Float[Array, " dims"], Float[Array, " dims"], PRNGKeyArray]:
-    """Some latents, their mean and spread as a plan has them, and a key for what else is random."""
-    draw_key, start_key = jax.random.split(key)
-    if n == 0:
-        dims = known.shape[1]
-        return jnp.zeros((0, dims)), jnp.zeros(dims), jnp.ones(dims), start_key
-    candidates = _all_finite(known[jax.random.permutation(draw_key, len(known))[:n]])
-    spread = candidates.std(0)
-    widest = spread.max()
-    unit = jnp.where(widest > _FLAT * jnp.abs(candidates).max(), widest, 1)
-    spread = jnp.where(spread > _FLAT * unit, spread, unit)
-    return candidates, candidates.mean(0), spread, start_key
-
-
-def _all_finite(latents: Float[Array, "k dims"]) -> Float[Array, "k dims"]:
-    finite = jnp.isfinite(latents).all(axis=1, keepdims=True)
-    mean = jnp.where(finite, latents, 0).sum(0) / jnp.maximum(finite.sum(), 1)
-    return jnp.where(finite, latents, mean)
 
 
 def infer_latents(

@@ -10,6 +10,9 @@ from autodecoder.config import InferConfig
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.neighbours import Decoded, decode_known, nearest
 
+#: A dimension in which candidates spread less than by this share of the widest has no spread.
+_FLAT = 1e-6
+
 
 class Starts(NamedTuple):
     """What starts are taken from; the same for every image."""
@@ -17,6 +20,30 @@ class Starts(NamedTuple):
     candidates: Decoded | None
     fixed: Float[Array, "m dims"]
     """Zeros and random draws."""
+
+
+@jax.jit(static_argnames="n")
+def draw_candidates(
+    key: PRNGKeyArray, known: Float[Array, "k dims"], n: int
+) -> tuple[Float[Array, "n dims"], Float[Array, " dims"], Float[Array, " dims"], PRNGKeyArray]:
+    """Some latents, their mean and spread as an `InferencePlan` has them, and a key for what else
+    is random."""
+    draw_key, start_key = jax.random.split(key)
+    if n == 0:
+        dims = known.shape[1]
+        return jnp.zeros((0, dims)), jnp.zeros(dims), jnp.ones(dims), start_key
+    candidates = _all_finite(known[jax.random.permutation(draw_key, len(known))[:n]])
+    spread = candidates.std(0)
+    widest = spread.max()
+    unit = jnp.where(widest > _FLAT * jnp.abs(candidates).max(), widest, 1)
+    spread = jnp.where(spread > _FLAT * unit, spread, unit)
+    return candidates, candidates.mean(0), spread, start_key
+
+
+def _all_finite(latents: Float[Array, "k dims"]) -> Float[Array, "k dims"]:
+    finite = jnp.isfinite(latents).all(axis=1, keepdims=True)
+    mean = jnp.where(finite, latents, 0).sum(0) / jnp.maximum(finite.sum(), 1)
+    return jnp.where(finite, latents, mean)
 
 
 def prepare_starts(

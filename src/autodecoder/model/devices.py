@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from autodecoder.config import RunConfig
 from autodecoder.core.layout import Layout, lay_out
@@ -33,6 +35,17 @@ class Devices:
     def in_turn(self) -> tuple[Any, ...]:
         """Those that blocks of images go to in turn; of one, nothing is said."""
         return self.chosen if len(self.chosen) > 1 else (None,)
+
+    def own(self, array: np.ndarray) -> Any:
+        """A copy of images on the device; for several of them, which each take some, on the host.
+
+        Copied, since jax would share the memory of arrays that the caller may change; those that
+        are mapped, as they are large, are shared all the same.
+        """
+        mapped = isinstance(array, np.memmap)
+        if len(self.chosen) > 1:
+            return array if mapped else np.array(array)
+        return jnp.asarray(array) if mapped else jnp.array(array)
 
     def lay_out(self, n_runs: int, sizes: tuple[int, int], config: RunConfig) -> Layout | None:
         """Where so many runs lie, on `(n_train, n_val)` images; nothing for one device.

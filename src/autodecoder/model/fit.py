@@ -212,14 +212,13 @@ def fit_model(
     )
     latent_rate = fit.latent_learning_rate or learning_rate
     rates = LearningRates(*(jnp.full(1, r, jnp.float32) for r in (learning_rate, latent_rate)))
-    # Copied, since on a CPU jax would share the memory of arrays that the caller may change.
-    on_device = Images(
-        *(jnp.array(part.rows) for part in (train, val)),
-        *(None if part.known is None else jnp.array(part.known) for part in (train, val)),
+    held = Images(
+        *(chosen.own(part.rows) for part in (train, val)),
+        *(None if part.known is None else chosen.own(part.known) for part in (train, val)),
     )
     limit_programs()
-    begun = begin(start, on_device, placed, rates, config, seed, own)
-    driver = Driver(begun, on_device, config, devices=chosen)
+    begun = begin(start, held, placed, rates, config, seed, own)
+    driver = Driver(begun, held, config, devices=chosen)
     while driver.epochs[0] < until:
         driver.move(lambda _: until)
         epoch = int(driver.epochs[0])

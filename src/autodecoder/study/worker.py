@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from autodecoder.config import StudyConfig
@@ -69,12 +68,6 @@ _log = logging.getLogger(__name__)
 _SECONDS_TO_LOOK = 0.5
 
 
-def _own(images: np.ndarray) -> jax.Array:
-    """Images on the device; on a CPU, jax would share memory that the caller may change. Those that
-    are mapped, as they are large, are shared all the same."""
-    return jnp.asarray(images) if isinstance(images, np.memmap) else jnp.array(images)
-
-
 class Worker:
     """One process at work on a study."""
 
@@ -96,9 +89,9 @@ class Worker:
         self._report = report
         self._should_stop = should_stop
         self._images = Images(
-            *(_own(part.flat) for part in (dataset.train, dataset.val)),
+            *(devices.own(part.flat) for part in (dataset.train, dataset.val)),
             *(
-                None if part.flat_mask is None else _own(part.flat_mask)
+                None if part.flat_mask is None else devices.own(part.flat_mask)
                 for part in (dataset.train, dataset.val)
             ),
         )
