@@ -16,7 +16,7 @@ from autodecoder.errors import ConfigError
 
 KEY = jax.random.key(0)
 #: Architecture, image and normalisation.
-CASES: list[tuple[Any, tuple[int, int, int], str]] = [
+CASES: list[Any] = [
     ((16, 8), (5, 3, 1), "group"),
     ("conv:16-8", (9, 6, 3), "none"),
     pytest.param("conv:24/16-8", (7, 12, 4), "batch", marks=pytest.mark.thorough),
