@@ -192,6 +192,7 @@ def test_runs_that_end_early_make_room(tmp_path: Path) -> None:
         (0, None, "devices must be a number from 1 on, or all, got 0"),
         ("some", None, "devices must be a number from 1 on, or all, got 'some'"),
         (99, None, "99 devices asked for, but jax finds 1: cpu"),
+        ("99", None, "99 devices asked for, but jax finds 1: cpu"),
         (None, "data=2", "2 devices asked for, but jax finds 1"),
         (None, "rows=2", "mesh must be like data=4,runs=2, got 'rows=2'"),
         (None, "data=0", "mesh must be like"),

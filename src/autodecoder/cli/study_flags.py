@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
@@ -95,7 +95,7 @@ class _OtherFlags:
         ),
     ] = False
     devices: Annotated[
-        int | Literal["all"] | None,
+        str | None,
         Parameter(
             group=OUTPUT,
             show_default=False,
@@ -139,7 +139,7 @@ class Asked(NamedTuple):
     storage: str | None
     reset: bool
     wait: bool = False
-    devices: int | Literal["all"] | None = None
+    devices: str | None = None
     mesh: str | None = None
 
 

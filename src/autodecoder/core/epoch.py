@@ -1,6 +1,6 @@
 """One pass over a set of images: in training decoder and latents move, else the latents alone."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -199,7 +199,7 @@ def visit(
     """
     fit = config.fit
     layout = RowLayout(len(images)) if layout is None else layout
-    take = layout.local(lambda rows, chosen: rows[chosen], (0, 0), 0)
+    take = layout.local(_take, (0, 0), 0)
     training = moving.decoder_moments is not None
 
     def step(carry: tuple[Decoder, Moments], visited: tuple[Steps, Order, Rows]):
@@ -245,8 +245,7 @@ def visit(
         rows = step_rows(rows, z_gradient, now.done, now.latent_rate)
         return (decoder, decoder_moments), (rows, Seen(sums, total, norms))
 
-    take_all = layout.local(lambda rows, chosen: jax.tree.map(lambda a: a[chosen], rows), (0, 1), 1)
-    before = take_all(moving.rows, jnp.asarray(order.images))
+    before = layout.local(_take, (0, 1), 1)(moving.rows, jnp.asarray(order.images))
     (decoder, decoder_moments), (after, seen) = jax.lax.scan(
         step, (moving.decoder, moving.decoder_moments), (steps, order, before)
     )
@@ -256,6 +255,10 @@ def visit(
         moving.rows, moving.stands, after, numbers, order.images, jnp.asarray(order.counted)
     )
     return Moving(decoder, decoder_moments, rows, stands), seen
+
+
+def _take(rows: Any, chosen: Int[Array, "..."]) -> Any:
+    return jax.tree.map(lambda a: a[chosen], rows)
 
 
 def _put_back(

@@ -40,8 +40,7 @@ _STATISTICS_SAMPLE = 8192
 
 
 class Images(NamedTuple):
-    """Training and validation images, resident on the device as they are stored: uint8, or float32
-    of the same range."""
+    """Training and validation images, as they are stored: uint8, or float32 of the same range."""
 
     train: Num[Array, "n_train pixels"]
     val: Num[Array, "n_val pixels"]

@@ -197,8 +197,8 @@ def place_images(images: Images, layout: Layout) -> Images:
     )
 
 
-def gather_run(run: Run, layout: Layout) -> Run:
-    """A run that is laid out, on one device, with its rows together again."""
+def gather_runs(run: Run, layout: Layout) -> Run:
+    """A run that is laid out, or stacked runs, on one device, with their rows together again."""
     first = layout.mesh.devices.flat[0]
 
     def together(rows: RowLayout) -> Callable[[Any], Array]:

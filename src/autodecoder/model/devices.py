@@ -1,7 +1,7 @@
 """Which devices a fit or a study uses, and as what table."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,13 +67,13 @@ class Devices:
         return lay_out(self.chosen, n_runs, sizes, (n_train, n_val), self.table)
 
 
-def choose_devices(devices: int | Literal["all"] | None = None, mesh: str | None = None) -> Devices:
+def choose_devices(devices: int | str | None = None, mesh: str | None = None) -> Devices:
     """The devices asked for.
 
     Parameters
     ----------
     devices : int or "all", optional
-        How many; 1 by default, or as many as `mesh` needs.
+        How many, also as text; 1 by default, or as many as `mesh` needs.
     mesh : str, optional
         Such as `data=4,runs=2`: eight devices, four of which share the images of a run, twice.
 
@@ -87,6 +87,8 @@ def choose_devices(devices: int | Literal["all"] | None = None, mesh: str | None
     wanted = 1 if table is None else table[0] * table[1]
     if devices is not None:
         n = len(there) if devices == "all" else devices
+        if isinstance(n, str) and n.isdecimal():
+            n = int(n)
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ConfigError(f"devices must be a number from 1 on, or all, got {devices!r}.")
         if table is not None and n != wanted:

@@ -17,7 +17,7 @@ from autodecoder.core.population import (
     Population,
     advance,
     advance_unoptimised,
-    gather_run,
+    gather_runs,
     note_metrics,
     optimises_always,
     pad_runs,
@@ -69,7 +69,7 @@ class Driver:
         self._given = images
         self._config = config
         self._devices = devices or choose_devices()
-        self._layout = None
+        self._images, self._layout = images, None
         self._place(population)
         self._program = advance if optimised or optimises_always() else advance_unoptimised
         self._pace = _PORTION_SECONDS  # seconds an epoch of one run takes; at first a guess
@@ -120,31 +120,26 @@ class Driver:
     def take(self, i: int) -> Run:
         """One of the runs, with its rows together again where they lie apart."""
         run = take_run(self.population.runs, i)
-        return run if self._layout is None else gather_run(run, self._layout)
+        return run if self._layout is None else gather_runs(run, self._layout)
 
     def select(self, indices: Sequence[int]) -> None:
         """Go on with some of the runs."""
-        if self._layout is None:
-            self._place(select_runs(self.population, jnp.asarray(indices)))
-        else:
-            runs = [self.take(i) for i in indices]
-            rates = jax.tree.map(lambda a: np.asarray(a)[list(indices)], self.population.rates)
-            self._place(Population(jax.tree.map(lambda *a: jnp.stack(a), *runs), rates))
+        runs, rates = self.population
+        if self._layout is not None:
+            runs, rates = gather_runs(runs, self._layout), jax.tree.map(np.asarray, rates)
+        self._place(select_runs(Population(runs, rates), jnp.asarray(indices)))
         self._advance(0, 1, 0)
 
     def _place(self, population: Population) -> None:
-        """Lay runs out over the devices, and the images."""
+        """Lay runs out over the devices, and the images where these lie otherwise so far."""
         self._n = len(population)
         sizes = len(self._given.train), len(self._given.val)
         layout = self._devices.lay_out(self._n, sizes, self._config)
-        self.population = population
-        if layout is None:
-            self._images = self._given
-        else:
-            padded = pad_runs(population, -self._n % layout.n_runs)
-            self.population = place_population(padded, layout)
-            self._images = place_images(self._given, layout)
-        self._layout = layout
+        if layout != self._layout:
+            self._images = self._given if layout is None else place_images(self._given, layout)
+        if layout is not None:
+            population = place_population(pad_runs(population, -self._n % layout.n_runs), layout)
+        self.population, self._layout = population, layout
 
     def _advance(self, first: int, count: int, until: int) -> None:
         self.population = self._program(

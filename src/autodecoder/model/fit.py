@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -64,7 +64,7 @@ def fit_model(
     latents: Any = None,
     val_latents: Any = None,
     until: int | None = None,
-    devices: int | Literal["all"] | None = None,
+    devices: int | str | None = None,
     callback: Callback | None = None,
 ) -> Model:
     """Train a decoder and one latent vector per image together: a single run, in memory.

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import jax
 
@@ -31,7 +30,7 @@ def run_study(
     storage: str | None = None,
     reset: bool = False,
     wait: bool = False,
-    devices: int | Literal["all"] | None = None,
+    devices: int | str | None = None,
     mesh: str | None = None,
     observers: Sequence[Observer] = (),
     report: Callable[[Progress], None] = lambda _: None,
