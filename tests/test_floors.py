@@ -43,6 +43,7 @@ HEAVY = {
     "cyclopts": ("cli",),
     "pooch": ("data",),
     "optuna": ("study",),
+    "ray": ("study",),
     "sqlalchemy": ("study",),
     "datasets": ("data",),
     "onnx": ("model",),

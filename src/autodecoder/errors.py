@@ -46,6 +46,10 @@ class SearchError(AutodecoderError):
     """A search is aborted, since trial after trial has failed."""
 
 
+class EngineError(AutodecoderError):
+    """The engine of a study cannot be had, or loses its workers again and again."""
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether Python or a device of jax had too little memory."""
     if isinstance(error, MemoryError):

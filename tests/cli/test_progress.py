@@ -57,6 +57,22 @@ def test_they_come_every_so_often(
     assert lines[0] == "epoch 60/1000  loss 0.5000  val_loss 0.5000  about 8 min left"
 
 
+@pytest.mark.usefixtures("soon")
+def test_groups_that_run_at_once_have_names(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.study_progress() as report:
+        for group, epoch in ((0, 1), (1, 1), (0, 2)):
+            report(Progress("fit", epoch, 3, epoch, 3, 0.5, group=group))
+        report(Progress("end", group=0))
+        report(Progress("fit", 2, 3, 2, 3, 0.25, group=1))
+    lines = [line.partition("  about ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "epoch 1/3  loss 0.5000",
+        "group 2  epoch 1/3  loss 0.5000",
+        "group 1  epoch 2/3  loss 0.5000",
+        "epoch 2/3  loss 0.2500",
+    ]
+
+
 @pytest.mark.usefixtures("soon", "no_pictures")
 def test_a_study_tells_of_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = (*QUICK, "--lr=1e-2", "--seed=1")

@@ -31,7 +31,7 @@ SETTINGS = {setting.path: setting for setting in list_settings()}
 #: Flags of the command line that are no settings.
 NO_SETTINGS = {
     *("recipe", "config", "out", "storage", "reset_training", "wait", "yes"),
-    *("devices", "mesh"),
+    *("devices", "mesh", "engine", "workers", "worker_cores", "ray_address"),
 }
 
 

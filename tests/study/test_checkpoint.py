@@ -17,13 +17,15 @@ from autodecoder.core.tree import tree_to_arrays
 from autodecoder.files import read_tensors, sweep_temporary, write_tensors
 from autodecoder.study.checkpoint import (
     Outcome,
+    Saved,
     drop_checkpoints,
     drop_outcome,
-    load_checkpoint,
     load_outcome,
-    save_checkpoint,
+    read_checkpoints,
+    restore_run,
     save_outcome,
 )
+from autodecoder.study.checkpoint import save_checkpoint as save
 from autodecoder.study.results import Shown
 
 
@@ -55,6 +57,14 @@ def assert_same_run(one: Run, other: Run) -> None:
     assert list(arrays) == list(others)
     for name, array in arrays.items():
         np.testing.assert_array_equal(array, others[name], strict=True)
+
+
+def save_checkpoint(folder: Path, run: Run, seconds: float) -> None:
+    save(folder, Saved(int(run.state.epoch), seconds, tree_to_arrays(run)))
+
+
+def load_checkpoint(folder: Path, like: Run) -> tuple[Run, float] | None:
+    return restore_run(like, read_checkpoints(folder))
 
 
 @pytest.fixture(scope="module")

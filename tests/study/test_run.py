@@ -130,7 +130,8 @@ def test_the_table_on_disk_holds_the_same_numbers(whole: Study) -> None:
 
 def test_progress_grows_to_the_total(undisturbed: tuple[Study, list[Progress]]) -> None:
     reports = undisturbed[1]
-    assert [*dict.fromkeys(r.stage for r in reports)] == ["compile", "fit", "fresh validation"]
+    stages = ["compile", "fit", "fresh validation", "end"]
+    assert [*dict.fromkeys(r.stage for r in reports)] == stages
     fit = [report for report in reports if report.stage == "fit"]
     done = [report.done for report in fit]
     assert done == sorted(set(done)), "strictly growing"

@@ -4,9 +4,9 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
 from autodecoder.cli.console import console
@@ -22,14 +22,21 @@ _STAGES = {"wait": "waiting for another process", "compile": "compiling"}
 def study_progress() -> Iterator[Callable[[Progress], None]]:
     """Show how far a study has come; yields the function to tell it."""
     if not _has_bar():
-        lines = _Lines()
-        yield lambda progress: lines.tell(
-            "  ".join(filter(None, _texts(progress))), progress.done, progress.total
-        )
+        lines, groups = _Lines(), dict[int, None]()
+
+        def tell(progress: Progress) -> None:
+            if progress.stage == "end":
+                groups.pop(progress.group, None)
+                return
+            groups[progress.group] = None
+            text = "  ".join(filter(None, (_name(progress, groups), *_texts(progress))))
+            lines.tell(text, progress.done, progress.total, progress.group)
+
+        yield tell
         return
     bar = ProgressBar(
         SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
-        TextColumn("{task.description}"),
+        TextColumn("{task.fields[name]}{task.description}"),
         BarColumn(bar_width=16),
         TextColumn("{task.fields[metrics]}"),
         TimeRemainingColumn(),
@@ -38,18 +45,32 @@ def study_progress() -> Iterator[Callable[[Progress], None]]:
         transient=True,
     )
     with bar:
-        task = bar.add_task("compiling", total=None, metrics="")
+        tasks: dict[int, TaskID] = {}
 
         def report(progress: Progress) -> None:
             text, metrics = _texts(progress)
-            if progress.stage in _STAGES:
-                bar.reset(task, description=text, total=None, metrics=metrics)
+            if progress.stage == "end":
+                if progress.group in tasks:
+                    bar.remove_task(tasks.pop(progress.group))
                 return
-            bar.update(task, description=text, completed=progress.done, total=progress.total)
+            if progress.group not in tasks:
+                tasks[progress.group] = bar.add_task(text, total=None, metrics="", name="")
+            task = tasks[progress.group]
+            name = f"{_name(progress, tasks)}  ".lstrip()
+            if progress.stage in _STAGES:
+                bar.reset(task, description=text, total=None, metrics=metrics, name=name)
+                return
+            total = progress.total
+            bar.update(task, description=text, completed=progress.done, total=total, name=name)
             if progress.stage == "fit":
                 bar.update(task, metrics=metrics)
 
         yield report
+
+
+def _name(progress: Progress, groups: Mapping[int, object]) -> str:
+    """Which group it is, where several run at once."""
+    return f"group {progress.group + 1}" if len(groups) > 1 else ""
 
 
 @contextlib.contextmanager
@@ -88,20 +109,23 @@ class _Lines:
 
     def __init__(self) -> None:
         self._last = time.monotonic()
-        self._begin = (self._last, 0)
-        """When the first news of what is under way came, and how many were done then."""
-        self._news = (0, 0)
-        """How many were done at the last news, and of how many."""
+        self._last_of: dict[int, float] = {}
+        """When the last line of each group was written."""
+        self._begin: dict[int, tuple[float, int]] = {}
+        """When the first news of what a group does came, and how many were done then."""
+        self._news: dict[int, tuple[int, int]] = {}
+        """How many were done at its last news, and of how many."""
 
-    def tell(self, text: str, done: int, total: int) -> None:
+    def tell(self, text: str, done: int, total: int, group: int = 0) -> None:
         now = time.monotonic()
-        if total != self._news[1] or done < self._news[0]:
-            self._begin = (now, done)
-        self._news = (done, total)
-        if now - self._last < SECONDS_BETWEEN_LINES:
+        before, of = self._news.get(group, (0, 0))
+        if total != of or done < before:
+            self._begin[group] = (now, done)
+        self._news[group] = (done, total)
+        if now - self._last_of.get(group, self._last) < SECONDS_BETWEEN_LINES:
             return
-        self._last = now
-        since, before = self._begin
+        self._last = self._last_of[group] = now
+        since, before = self._begin.get(group, (now, done))
         left = ""
         if done > before:
             left = f"  about {_duration((now - since) * (total - done) / (done - before))} left"

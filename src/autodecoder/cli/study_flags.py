@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
@@ -39,6 +40,9 @@ SEARCH, OUTPUT = GROUPS["Search"], GROUPS["Output"]
 GRID = ", ".join(f"{rate:g}" for rate in LEARNING_RATE_GRID)
 #: More runs than this are not begun without --yes.
 _MANY_RUNS = 1000
+
+#: Flags that say on what a study runs.
+WHERE = ("devices", "mesh", "engine", "workers", "worker_cores", "ray_address")
 
 _SETTINGS = [setting for setting in list_settings() if setting.flag is not None]
 _BY_RECIPE = ", ".join(setting.path.rpartition(".")[2] for setting in _SETTINGS if setting.recipe)
@@ -110,6 +114,38 @@ class _OtherFlags:
             help="Says instead how many devices share images and runs, for example data=4,runs=2.",
         ),
     ] = None
+    engine: Annotated[
+        str | None,
+        Parameter(
+            group=OUTPUT,
+            help="Where trials run: local, one group of one shape after the other; processes, "
+            "which share the cores or GPUs of this machine; ray, on a cluster. [default: local]",
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        Parameter(
+            group=OUTPUT,
+            help="Groups that run at once with the engines processes and ray; by default as many "
+            "as there are cores or GPUs for.",
+        ),
+    ] = None
+    worker_cores: Annotated[
+        int | None,
+        Parameter(
+            group=OUTPUT,
+            help="CPU cores of each group; by default 1 on a cluster, and on one machine its share "
+            "of all.",
+        ),
+    ] = None
+    ray_address: Annotated[
+        str | None,
+        Parameter(
+            group=OUTPUT,
+            help="Cluster for the engine ray: HOST:PORT, or auto, the one that this machine is "
+            "part of; by default a new one of this machine alone.",
+        ),
+    ] = None
     yes: Annotated[
         bool,
         Parameter(
@@ -139,8 +175,8 @@ class Asked(NamedTuple):
     storage: str | None
     reset: bool
     wait: bool = False
-    devices: str | None = None
-    mesh: str | None = None
+    where: Mapping[str, Any] = MappingProxyType({})
+    """Arguments of `run_study` that say on what the study runs."""
 
 
 def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
@@ -182,9 +218,8 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
             f"{count(study.executions_per_trial, 'execution')}, {n_runs:,} runs in all; give --yes "
             "to begin it."
         )
-    return Asked(
-        study, folder, flags.storage, flags.reset_training, flags.wait, flags.devices, flags.mesh
-    )
+    where = {name: getattr(flags, name) for name in WHERE if getattr(flags, name) is not None}
+    return Asked(study, folder, flags.storage, flags.reset_training, flags.wait, where)
 
 
 def _default_space(settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`autodecoder train` and `autodecoder tune`: from flags to a study that is run and shown."""
 
+import os
 import shlex
 from dataclasses import fields
 from pathlib import Path
@@ -101,7 +102,10 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
     from autodecoder.study import load_study, load_study_data, run_study
     from autodecoder.study.results import UNFINISHED
 
-    config, folder, storage, reset, wait, devices, mesh = asked
+    config, folder, storage, reset, wait, where = asked
+    if where.get("engine", "local") != "local":
+        # Workers have the GPUs: this process would take three quarters of each one's memory.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     keep_programs()
     with logged():
         dataset = load_study_data(config, progress=STDERR.isatty())
@@ -126,8 +130,7 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
                     storage=storage,
                     reset=reset,
                     wait=wait,
-                    devices=devices,
-                    mesh=mesh,
+                    **where,
                     observers=observers,
                     report=report,
                     should_stop=should_stop,

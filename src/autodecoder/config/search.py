@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any
@@ -78,6 +78,10 @@ def _read_space(values: Any) -> dict[str, Values]:
     return {name: read_values(name, given) for name, given in values.items()}
 
 
+def _remade(given: dict[str, Any]) -> "SearchConfig":
+    return SearchConfig(**given)
+
+
 @dataclass(frozen=True)
 class SearchConfig(Settings):
     """What a study varies, and how its trials are chosen."""
@@ -136,6 +140,11 @@ class SearchConfig(Settings):
             check_learning_rate("learning_rate", rate)
         space = {name: _whole_ends(name, values) for name, values in self.space.items()}
         object.__setattr__(self, "space", MappingProxyType(space))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A table that cannot be changed cannot be pickled either: it is made again."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        return _remade, ({**given, "space": dict(self.space)},)
 
     def _check_range(self, name: str, values: Range) -> None:
         if self.sampler == "grid":

@@ -84,25 +84,44 @@ def choose_devices(devices: int | str | None = None, mesh: str | None = None) ->
     """
     table = None if mesh is None else _read_table(mesh)
     there = jax.local_devices()
-    wanted = 1 if table is None else table[0] * table[1]
-    if devices is not None:
-        n = len(there) if devices == "all" else devices
-        if isinstance(n, str) and n.isdecimal():
-            n = int(n)
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ConfigError(f"devices must be a number from 1 on, or all, got {devices!r}.")
-        if table is not None and n != wanted:
+    wanted = count_devices(devices, mesh)
+    if wanted is None:
+        wanted = len(there)
+        if table is not None and wanted != table[0] * table[1]:
             raise ConfigError(
-                f"mesh {mesh} is for {count(wanted, 'device')}, but devices says {devices}"
-                + (f", which is {n}." if devices == "all" else ".")
+                f"mesh {mesh} is for {count(table[0] * table[1], 'device')}, but devices says all, "
+                f"which is {wanted}."
             )
-        wanted = n
     if wanted > len(there):
         raise ConfigError(
             f"{count(wanted, 'device')} asked for, but jax finds {len(there)}: "
             f"{', '.join(sorted({device.device_kind for device in there}))}."
         )
     return Devices(tuple(there[:wanted]), table)
+
+
+def count_devices(devices: int | str | None = None, mesh: str | None = None) -> int | None:
+    """How many devices are asked for; nothing for all of them.
+
+    Raises
+    ------
+    ConfigError
+        If that is no number, or not that of the mesh.
+    """
+    table = None if mesh is None else _read_table(mesh)
+    wanted = 1 if table is None else table[0] * table[1]
+    if devices is None:
+        return wanted
+    if devices == "all":
+        return None
+    n = int(devices) if isinstance(devices, str) and devices.isdecimal() else devices
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ConfigError(f"devices must be a number from 1 on, or all, got {devices!r}.")
+    if table is not None and n != wanted:
+        raise ConfigError(
+            f"mesh {mesh} is for {count(wanted, 'device')}, but devices says {devices}."
+        )
+    return n
 
 
 def _read_table(mesh: str) -> tuple[int, int]:

@@ -6,8 +6,8 @@ with bars_may_be_text():
     import optuna  # noqa: F401  (the first to import it)
 
 from autodecoder.study.checkpoint import Outcome
+from autodecoder.study.events import Progress
 from autodecoder.study.folder import read_about
-from autodecoder.study.group import Progress
 from autodecoder.study.images import load_study_data
 from autodecoder.study.observer import Observer, RunInfo
 from autodecoder.study.results import Execution, Shown, Trial

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from autodecoder.brief import brief
 from autodecoder.core.fit import Run
-from autodecoder.core.tree import arrays_to_tree, tree_to_arrays
+from autodecoder.core.tree import arrays_to_tree
 from autodecoder.errors import DataError
 from autodecoder.files import read_tensors, write_tensors
 from autodecoder.study.results import UNFINISHED, Shown
@@ -20,48 +20,67 @@ _log = logging.getLogger(__name__)
 
 #: Checkpoints kept of each run; the older ones are for the case that the newest is damaged.
 _N_KEPT = 2
+_INSTEAD = "the one before it is taken, or the run starts over"
 _OUTCOME = "outcome.safetensors"
 _HISTORY, _SHOWN, _DECODER = "history/", "shown/", "shown/decoder/"
 
 
-def save_checkpoint(folder: Path, run: Run, seconds: float) -> None:
-    """Write a run so that it goes on from here bit for bit, and drop its oldest checkpoint.
+@dataclass(frozen=True)
+class Saved:
+    """A run as it is saved: it goes on from there bit for bit."""
+
+    epoch: int
+    seconds: float
+    """Spent on its epochs."""
+    arrays: Mapping[str, np.ndarray]
+    """Of the `Run`, by name."""
+
+
+def save_checkpoint(folder: Path, saved: Saved) -> None:
+    """Write a run under way, and drop its oldest checkpoint.
 
     Raises
     ------
     OutputError
         If it cannot be written; earlier checkpoints survive.
     """
-    epoch = int(run.state.epoch)
-    path = folder / f"checkpoint-{epoch:07d}.safetensors"
-    write_tensors(path, tree_to_arrays(run), {"epoch": epoch, "seconds": seconds})
+    path = folder / f"checkpoint-{saved.epoch:07d}.safetensors"
+    write_tensors(path, saved.arrays, {"epoch": saved.epoch, "seconds": saved.seconds})
     for path in _checkpoints(folder)[_N_KEPT:]:
         path.unlink(missing_ok=True)
 
 
-def load_checkpoint(folder: Path, like: Run) -> tuple[Run, float] | None:
-    """The newest sound checkpoint of a run, and the seconds spent until then; `None` without one.
+def read_checkpoints(folder: Path) -> Iterator[Saved]:
+    """The sound checkpoints of a run, newest first.
 
-    A damaged one is reported to the log, and the one before it is taken.
-
-    Parameters
-    ----------
-    folder : Path
-    like : Run
-        Of arrays or of their shapes: what the run must look like.
+    A damaged one is reported to the log, and removed.
     """
     for path in _checkpoints(folder):
         try:
             tensors, about = read_tensors(path)
-            return arrays_to_tree(like, tensors), float(about["seconds"])
-        except (DataError, KeyError, ValueError) as error:
-            _log.warning(
-                "the checkpoint %s cannot be used (%s); the one before it is taken, or the run "
-                "starts over",
-                path,
-                error,
-            )
+            yield Saved(int(about["epoch"]), float(about["seconds"]), tensors)
+        except (DataError, KeyError, TypeError, ValueError) as error:
+            _log.warning(f"the checkpoint %s cannot be used (%s); {_INSTEAD}", path, error)
             path.unlink(missing_ok=True)
+
+
+def restore_run(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, float] | None:
+    """The run of the first checkpoint that fits, and the seconds spent until then.
+
+    Parameters
+    ----------
+    like : Run
+        Of arrays or of their shapes: what the run must look like.
+    checkpoints : iterable of Saved
+        Newest first.
+    """
+    for saved in checkpoints:
+        try:
+            return arrays_to_tree(like, saved.arrays), saved.seconds
+        except ValueError as error:
+            _log.warning(
+                f"the checkpoint of epoch %d does not fit (%s); {_INSTEAD}", saved.epoch, error
+            )
     return None
 
 

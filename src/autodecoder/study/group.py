@@ -1,14 +1,13 @@
 """Running claimed trials of one shape: one population, moved on in portions of half a second.
 
-Between portions the host looks up: it records metrics, shows snapshots, writes checkpoints, drops
-runs that have ended, and asks whether to stop. How the work is portioned has no influence on a
-result.
+Between portions the host looks up: it tells metrics, snapshots and checkpoints, drops runs that
+have ended, and asks whether to stop. How the work is portioned has no influence on a result.
 """
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
@@ -20,21 +19,35 @@ from autodecoder.core.fit import (
     FRESH_METRICS,
     Images,
     Run,
-    Snapshot,
     find_starts,
     history_names,
     take_snapshot,
 )
+from autodecoder.core.infer import Inference
 from autodecoder.core.losses import criterion_of
 from autodecoder.core.population import Population, init_population, take_run
+from autodecoder.core.tree import tree_to_arrays
+from autodecoder.core.watch import DIVERGED as RUN_DIVERGED
 from autodecoder.core.watch import RUNNING
+from autodecoder.core.watch import STOPPED as RUN_STOPPED
 from autodecoder.model.devices import Devices
 from autodecoder.model.driver import Driver
-from autodecoder.study.checkpoint import load_checkpoint, save_checkpoint
+from autodecoder.study.checkpoint import Saved, restore_run
+from autodecoder.study.events import (
+    Began,
+    BestSoFar,
+    Checkpoint,
+    Ended,
+    Event,
+    Left,
+    Progress,
+    Recorded,
+    Snapped,
+)
 from autodecoder.study.ledger import Claim
-from autodecoder.study.observer import Observer, RunInfo
-from autodecoder.study.records import execution_folder, write_history
-from autodecoder.study.results import UNFINISHED, Execution
+from autodecoder.study.observer import RunInfo
+from autodecoder.study.records import execution_folder
+from autodecoder.study.results import DIVERGED, FINISHED, STOPPED, UNFINISHED, Execution
 from autodecoder.study.validate import fresh_metrics, validate_fresh
 
 _log = logging.getLogger(__name__)
@@ -46,25 +59,18 @@ _CHECKPOINT_PAUSE = 10.0
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a group of trials has come."""
+class Job:
+    """A group to be run."""
 
-    stage: str
-    """`compile`, `fit`, `fresh validation`, or `wait` for other processes."""
-    done: int
-    total: int
-    """Epochs of all runs together while fitting, runs while validating."""
-    epoch: int = 0
-    """Epochs that every run under way has done."""
-    num_epochs: int = 0
-    loss: float = float("nan")
-    """Training loss of the run that has the least of it."""
-    val_loss: float = float("nan")
-    """Co-trained validation loss, likewise."""
+    config: StudyConfig
+    infos: tuple[RunInfo, ...]
+    """They share one `RunConfig`."""
+    is_observed: bool
+    """Whether anybody looks at snapshots."""
 
 
 @dataclass(eq=False)
-class Slot:
+class _Slot:
     """The host's notes on one run of a population."""
 
     info: RunInfo
@@ -72,15 +78,15 @@ class Slot:
     status: int = RUNNING
     seconds: float = 0.0
     recorded: int = 0
-    """Last epoch that the observers know of."""
+    """Last epoch that has been told."""
     shown: int = 0
-    """Last epoch whose snapshot they have seen."""
+    """Last epoch whose snapshot has been told."""
     validated: int = 0
     """Last epoch whose fresh validation is noted."""
     saved: int = 0
     """Epoch of the last checkpoint."""
     settled: bool = False
-    """Whether its result is written, and nothing is left to do."""
+    """Whether its end has been told, and nothing is left to do."""
 
     @property
     def ended(self) -> bool:
@@ -93,102 +99,92 @@ class Group:
 
     Parameters
     ----------
-    config : StudyConfig
+    job : Job
     images : Images
-    infos : sequence of RunInfo
-        The runs; they share one `RunConfig`.
     devices : Devices
-    observers : sequence of Observer
-    report, should_stop : callable
+    checkpoints : callable
+        Given a run, what there is of it on disk, newest first.
+    should_stop : callable
         As in `run_study`.
-    settle : callable
-        What to do with a run that has ended: given its slot and itself.
-    keep : callable
-        What to do with the state of a run at the best epoch so far by a fresh objective.
     """
 
     def __init__(
         self,
-        config: StudyConfig,
+        job: Job,
         images: Images,
-        infos: Sequence[RunInfo],
         *,
         devices: Devices,
-        observers: Sequence[Observer],
-        report: Callable[[Progress], None],
+        checkpoints: Callable[[RunInfo], Iterable[Saved]],
         should_stop: Callable[[], bool],
-        settle: Callable[[Slot, Run], None],
-        keep: Callable[[Snapshot, RunInfo], None],
     ) -> None:
-        self.slots = [Slot(info) for info in infos]
-        self._config = config
+        self._slots = [_Slot(info) for info in job.infos]
+        self._config = job.config
+        self._is_observed = job.is_observed
         self._images = images
-        self._run_config = infos[0].config
+        self._run_config = job.infos[0].config
         self._devices = devices
-        self._observers = observers
-        self._report = report
+        self._checkpoints = checkpoints
         self._should_stop = should_stop
-        self._settle_run = settle
-        self._keep = keep
-        self._total = len(infos) * self._run_config.fit.num_epochs
+        self._total = len(job.infos) * self._run_config.fit.num_epochs
         self._done = 0  # epochs of runs that are no longer in the population
-        self._start()
 
-    def run(self) -> bool:
-        """Move all runs to their ends; returns whether it was told to stop before."""
+    def run(self) -> Iterator[Event]:
+        """Move all runs to their ends, or on until it is told to stop."""
+        yield from self._start()
         epochs = self._run_config.fit.num_epochs
-        epoch = min(slot.epoch for slot in self.slots)
-        self._report(Progress("fit", self._n_done(), self._total, epoch, epochs))
+        epoch = min(slot.epoch for slot in self._slots)
+        yield Progress("fit", self._n_done(), self._total, epoch, epochs)
         last_saved, saving = time.monotonic(), 0.0
-        while not all(slot.ended for slot in self.slots):
+        while not all(slot.ended for slot in self._slots):
             if self._should_stop():
-                return self._stop()
-            seconds, driver = self.driver.move(self._next_due), self.driver
-            news = zip(self.slots, seconds, driver.epochs, driver.statuses, strict=True)
+                yield from self._stop()
+                return
+            seconds, driver = self._driver.move(self._next_due), self._driver
+            news = zip(self._slots, seconds, driver.epochs, driver.statuses, strict=True)
             for slot, spent, epoch, status in news:
                 slot.seconds += float(spent)
                 slot.epoch, slot.status = int(epoch), int(status)
-            self._tell()
+            yield from self._tell()
             pause = time.monotonic() - last_saved
             if pause >= _CHECKPOINT_PAUSE * saving and self._is_checkpoint_due(pause):
                 start = time.monotonic()
-                self._save()
+                yield from self._save()
                 last_saved = time.monotonic()
                 saving = last_saved - start
             # Runs at their last epoch do not count: the others are about to be there, too.
-            n_early = sum(slot.status != RUNNING for slot in self.slots)
-            if n_early > len(self.slots) / 2 and not all(slot.ended for slot in self.slots):
-                self._settle_ended()
+            n_early = sum(slot.status != RUNNING for slot in self._slots)
+            if n_early > len(self._slots) / 2 and not all(slot.ended for slot in self._slots):
+                yield from self._settle_ended()
                 self._compact()
-        self._save()  # what follows takes its time
-        self._settle_ended()
-        return self._stop() if self._should_stop() else False
+        yield from self._save()  # what follows takes its time
+        yield from self._settle_ended()
+        if self._should_stop():
+            yield from self._stop()
 
-    def _start(self) -> None:
+    def _start(self) -> Iterator[Event]:
         """Compile, and bring every run to its last checkpoint."""
-        self._report(Progress("compile", 0, 1))
-        infos = [slot.info for slot in self.slots]
+        yield Progress("compile", 0, 1)
+        infos = [slot.info for slot in self._slots]
         key = jax.random.key(self._config.seed)
         executions = np.asarray([info.execution for info in infos], np.uint32)
         rates = learning_rates(self._config, infos)
         starts = find_starts(self._images, self._run_config)
         population = init_population(key, executions, rates, self._images, starts, self._run_config)
-        self.driver = Driver(
+        self._driver = Driver(
             self._restore(population),
             self._images,
             self._run_config,
             optimised=self._config.use_xla,
             devices=self._devices,
         )
-        for slot in self.slots:
-            for observer in self._observers:
-                observer.begin_run(slot.info, slot.epoch)
+        for slot in self._slots:
+            yield Began(slot.info, slot.epoch)
 
     def _restore(self, population: Population) -> Population:
         runs, rates = population
         like = jax.eval_shape(lambda: take_run(runs, 0))
-        for i, slot in enumerate(self.slots):
-            found = load_checkpoint(slot.info.folder, like)
+        for i, slot in enumerate(self._slots):
+            found = restore_run(like, self._checkpoints(slot.info))
             if found is None:
                 continue
             saved, slot.seconds = found
@@ -205,9 +201,9 @@ class Group:
         periods = [period for period in periods if period]
         return min([self._run_config.fit.num_epochs, *(epoch - epoch % s + s for s in periods)])
 
-    def _tell(self) -> None:
-        histories = self.driver.histories()
-        for i, slot in enumerate(self.slots):
+    def _tell(self) -> Iterator[Event]:
+        histories = self._driver.histories()
+        for i, slot in enumerate(self._slots):
             if slot.epoch > slot.recorded:
                 news = slice(slot.recorded, slot.epoch)
                 metrics = {
@@ -215,98 +211,125 @@ class Group:
                     for name, rows in histories.items()
                     if name not in FRESH_METRICS and (len(self._images.val) or name[:4] != "val_")
                 }
-                for observer in self._observers:
-                    observer.record(slot.info, slot.recorded + 1, metrics)
+                yield Recorded(slot.info, slot.recorded + 1, metrics)
                 slot.recorded = slot.epoch
             if len(self._images.val):
-                self._validate(i, slot)
+                yield from self._validate(i, slot)
             due = slot.ended or any(
                 slot.epoch % s == 0 for s in _snapshot_periods(self._config) if s
             )
-            if self._observers and due and slot.epoch > slot.shown:
-                snapshot = take_snapshot(self.driver.take(i).state)
-                for observer in self._observers:
-                    observer.snapshot(slot.info, snapshot, slot.ended)
+            if self._is_observed and due and slot.epoch > slot.shown:
+                snapshot = take_snapshot(self._driver.take(i).state)
+                yield Snapped(slot.info, snapshot, slot.ended)
                 slot.shown = slot.epoch
-        epochs = [slot.epoch for slot in self.slots]
-        self._report(
-            Progress(
-                "fit",
-                self._n_done(),
-                self._total,
-                epoch=min(slot.epoch for slot in self.slots),
-                num_epochs=self._run_config.fit.num_epochs,
-                loss=_least(histories["loss"], epochs),
-                val_loss=_least(histories["val_loss"], epochs),
-            )
+        epochs = [slot.epoch for slot in self._slots]
+        yield Progress(
+            "fit",
+            self._n_done(),
+            self._total,
+            epoch=min(slot.epoch for slot in self._slots),
+            num_epochs=self._run_config.fit.num_epochs,
+            loss=_least(histories["loss"], epochs),
+            val_loss=_least(histories["val_loss"], epochs),
         )
 
-    def _validate(self, i: int, slot: Slot) -> None:
+    def _validate(self, i: int, slot: _Slot) -> Iterator[Event]:
         """Evaluate a run under way by the fresh protocol, where that is due."""
         every = self._config.infer.fresh_every
         if not every or slot.ended or slot.epoch % every or slot.epoch == slot.validated:
             return
-        run = self.driver.take(i)
-        metrics = fresh_metrics(
-            validate_fresh(
-                run,
-                self._images,
-                self._config,
-                criterion_of(self._run_config),
-                self._devices,
-            )
-        )
-        self.driver.note(i, slot.epoch, metrics)
+        run = self._driver.take(i)
+        metrics = fresh_metrics(self._infer(run))
+        self._driver.note(i, slot.epoch, metrics)
         slot.validated = slot.epoch
-        for observer in self._observers:
-            observer.record(slot.info, slot.epoch, {n: np.array([v]) for n, v in metrics.items()})
+        yield Recorded(slot.info, slot.epoch, {n: np.array([v]) for n, v in metrics.items()})
         kept = self._config.log.save_best_model and self._config.metric in FRESH_METRICS
-        if kept and unfinished(self._config, slot, self.driver.take(i)).best_epoch == slot.epoch:
-            self._keep(take_snapshot(run.state), slot.info)
+        if kept and self._execution(slot, self._driver.take(i)).best_epoch == slot.epoch:
+            yield BestSoFar(slot.info, take_snapshot(run.state))
+
+    def _infer(self, run: Run) -> Inference:
+        criterion = criterion_of(self._run_config)
+        return validate_fresh(run, self._images, self._config, criterion, self._devices)
 
     def _n_done(self) -> int:
-        return self._done + sum(slot.epoch for slot in self.slots)
+        return self._done + sum(slot.epoch for slot in self._slots)
 
     def _is_checkpoint_due(self, pause: float) -> bool:
         if pause >= CHECKPOINT_SECONDS:
             return True
-        active = [slot for slot in self.slots if not slot.ended]
+        active = [slot for slot in self._slots if not slot.ended]
         every = self._config.log.checkpoint_every
         return any(slot.epoch // every > slot.saved // every for slot in active) and (
             len({slot.epoch for slot in active}) == 1
         )
 
-    def _save(self) -> None:
-        """Write a checkpoint, and the history, of every run that has moved since its last one."""
-        for i, slot in enumerate(self.slots):
+    def _save(self) -> Iterator[Event]:
+        """A checkpoint of every run that has moved since its last one."""
+        for i, slot in enumerate(self._slots):
             if slot.epoch > slot.saved and not slot.settled:
-                run = self.driver.take(i)
-                save_checkpoint(slot.info.folder, run, slot.seconds)
-                write_history(slot.info.folder, unfinished(self._config, slot, run))
+                run = self._driver.take(i)
+                saved = Saved(slot.epoch, slot.seconds, tree_to_arrays(run))
+                yield Checkpoint(slot.info, saved, self._execution(slot, run))
                 slot.saved = slot.epoch
 
-    def _settle_ended(self) -> None:
-        for i, slot in enumerate(self.slots):
+    def _settle_ended(self) -> Iterator[Event]:
+        for i, slot in enumerate(self._slots):
             if slot.ended and not slot.settled and not self._should_stop():
-                self._report(Progress("fresh validation", i, len(self.slots)))
-                self._settle_run(slot, self.driver.take(i))
+                yield Progress("fresh validation", i, len(self._slots))
+                yield self._settle(slot, self._driver.take(i))
                 slot.settled = True
+
+    def _settle(self, slot: _Slot, run: Run) -> Ended:
+        """Validate a run that has ended."""
+        statuses = {RUN_DIVERGED: DIVERGED, RUN_STOPPED: STOPPED}
+        execution = replace(self._execution(slot, run), status=statuses.get(slot.status, FINISHED))
+        if execution.status == DIVERGED:
+            return Ended(slot.info, execution, None, None, None)
+        inference = None
+        if len(self._images.val):
+            inference = self._infer(run)
+            for name, value in fresh_metrics(inference).items():
+                execution.history[name][-1] = value
+        last = best = take_snapshot(run.state)
+        if run.best is not None:
+            best = run.best
+        elif execution.best_epoch != slot.epoch:
+            best = None  # told already
+        kept = best if self._config.log.save_best_model else None
+        return Ended(slot.info, execution, last, inference, kept)
 
     def _compact(self) -> None:
         """Go on without the runs that are settled."""
-        left = [i for i, slot in enumerate(self.slots) if not slot.settled]
-        n_gone = len(self.slots) - len(left)
-        _log.info("%d of %d runs have ended; the others go on", n_gone, len(self.slots))
+        left = [i for i, slot in enumerate(self._slots) if not slot.settled]
+        n_gone = len(self._slots) - len(left)
+        _log.info("%d of %d runs have ended; the others go on", n_gone, len(self._slots))
         self._done += n_gone * self._run_config.fit.num_epochs
-        self.slots = [self.slots[i] for i in left]
-        self.driver.select(left)
+        self._slots = [self._slots[i] for i in left]
+        self._driver.select(left)
 
-    def _stop(self) -> bool:
-        self._save()
-        for slot in self.slots:
-            for observer in self._observers if not slot.settled else ():
-                observer.end_run(slot.info)
-        return True
+    def _stop(self) -> Iterator[Event]:
+        yield from self._save()
+        candidates = [
+            (float(self._driver.take(i).watch.best), i)
+            for i, slot in enumerate(self._slots)
+            if slot.epoch and not slot.settled and slot.status != RUN_DIVERGED
+        ]
+        best, i = min(candidates, default=(np.inf, 0))
+        if np.isfinite(best):
+            slot, run = self._slots[i], self._driver.take(i)
+            execution = self._execution(slot, run)
+            yield Ended(slot.info, execution, take_snapshot(run.state), None, None)
+        for slot in self._slots:
+            if not slot.settled:
+                yield Left(slot.info)
+
+    def _execution(self, slot: _Slot, run: Run) -> Execution:
+        """A run under way as an execution."""
+        recorded = {name: np.asarray(rows)[: slot.epoch] for name, rows in run.history.items()}
+        blank = np.full(slot.epoch, np.nan, np.float32)  # where the fresh protocol has no value yet
+        names = dict.fromkeys((*METRICS, *history_names(slot.info.config)))
+        history = {name: recorded.get(name, blank).copy() for name in names}
+        return Execution(history, self._config.metric, UNFINISHED, slot.seconds)
 
 
 def run_infos(folder: Path, claims: Sequence[Claim], config: RunConfig, n: int) -> list[RunInfo]:
@@ -328,15 +351,6 @@ def learning_rates(config: StudyConfig, infos: Sequence[RunInfo]) -> LearningRat
         latents.append(rate if own is None else own)
     rates = (np.asarray(part, np.float32) for part in (decoder, latents))
     return LearningRates(*map(jax.device_put, rates))
-
-
-def unfinished(config: StudyConfig, slot: Slot, run: Run) -> Execution:
-    """A run under way as an execution."""
-    recorded = {name: np.asarray(rows)[: slot.epoch] for name, rows in run.history.items()}
-    blank = np.full(slot.epoch, np.nan, np.float32)  # where the fresh protocol has no value yet
-    names = dict.fromkeys((*METRICS, *history_names(slot.info.config)))
-    history = {name: recorded.get(name, blank).copy() for name in names}
-    return Execution(history, config.metric, UNFINISHED, slot.seconds)
 
 
 def _snapshot_periods(config: StudyConfig) -> tuple[int, int]:

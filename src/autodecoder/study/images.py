@@ -2,15 +2,40 @@
 
 import logging
 import math
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, UInt8
 
 from autodecoder.config import StudyConfig
+from autodecoder.core.fit import Images
 from autodecoder.data import Dataset, load_configured
 from autodecoder.data.missing import MISSING_AND_AUGMENTED
 from autodecoder.errors import ConfigError
+from autodecoder.model.devices import Devices
 from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
+
+
+class HostImages(NamedTuple):
+    """The images of a study before they are given to devices; see `core.fit.Images`."""
+
+    train: UInt8[np.ndarray, "n_train pixels"]
+    val: UInt8[np.ndarray, "n_val pixels"]
+    train_mask: Bool[np.ndarray, "n_train pixels"] | None = None
+    val_mask: Bool[np.ndarray, "n_val pixels"] | None = None
+
+    def give_to(self, devices: Devices) -> Images:
+        """Copies that lie where runs use them."""
+        masks = (None if mask is None else devices.own(mask) for mask in self[2:])
+        return Images(devices.own(self.train), devices.own(self.val), *masks)
+
+
+def images_of(dataset: Dataset) -> HostImages:
+    """A data set as arrays of rows."""
+    parts = dataset.train, dataset.val
+    return HostImages(*(part.flat for part in parts), *(part.flat_mask for part in parts))
 
 
 def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:

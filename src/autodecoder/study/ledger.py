@@ -121,8 +121,13 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         drop_worker_lock(self._folder, self._worker, self._lock)
 
-    def claim(self) -> list[Claim]:
+    def claim(self, n_groups: int = 1) -> list[Claim]:
         """Take the next trials: those that a process left behind, else new ones of one shape.
+
+        Parameters
+        ----------
+        n_groups : int
+            Groups that run at once: the trials of a shape are shared out among so many.
 
         Returns
         -------
@@ -143,7 +148,7 @@ class Ledger:
                 chosen = chosen[: self._most if group else 1]
                 return [self._sign(t, group or secrets.token_hex(4)) for t in chosen]
             self._check_failures(trials)
-            return self._claim_new(trials)
+            return self._claim_new(trials, n_groups)
 
     def finish(self, trial: Trial) -> None:
         """Record the score of a trial, or that it failed."""
@@ -210,7 +215,7 @@ class Ledger:
             )
         )
 
-    def _claim_new(self, trials: list[FrozenTrial]) -> list[Claim]:
+    def _claim_new(self, trials: list[FrozenTrial], n_groups: int) -> list[Claim]:
         waiting = [t for t in trials if t.state is TrialState.WAITING]
         search = self._config.search
         group = secrets.token_hex(4)
@@ -221,8 +226,15 @@ class Ledger:
             asked = self._study.ask(self._space)  # one alone: the next follows from its result
             return [self._sign(self._storage.get_trial(asked._trial_id), group)]
         shape = self._shape(to_values(waiting[0].params))
+        most = self._most
+        if n_groups > 1:
+            # Shapes first, since each is compiled anew in each group; those under way count, so
+            # that the first group of a shape does not take more than the last.
+            shapes = [self._shape_of(t) for t in trials if not t.state.is_finished()]
+            n_parts = -(-n_groups // len(set(shapes)))
+            most = min(most, -(-shapes.count(shape) // n_parts))
         claims = []
-        for trial in waiting[: self._most]:
+        for trial in waiting[:most]:
             if self._shape(to_values(trial.params)) != shape:
                 break
             # Not by `ask`, which reads all trials for each: that takes minutes for hundreds.
@@ -232,6 +244,10 @@ class Ledger:
 
     def _shape(self, values: Mapping[str, Any]) -> RunConfig:
         return self._config.run_config(values, self._image_shape)
+
+    def _shape_of(self, trial: FrozenTrial) -> RunConfig | None:
+        known = set(trial.params) == set(self._space)
+        return self._shape(to_values(trial.params)) if known else None
 
     def _sign(self, trial: FrozenTrial, group: str) -> Claim:
         """Put this process' name to a trial."""

@@ -1,5 +1,6 @@
 """Running a study: claim trials, run them as populations, keep what comes of them."""
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,9 +14,10 @@ from autodecoder.errors import (
     MemoryLimitError,
     is_out_of_memory,
 )
-from autodecoder.model.devices import choose_devices
 from autodecoder.paths import user_path
-from autodecoder.study.group import Progress
+from autodecoder.study.engines import EngineConfig, make_engine
+from autodecoder.study.events import Progress
+from autodecoder.study.images import images_of
 from autodecoder.study.observer import Observer
 from autodecoder.study.saved import Study, load_study
 from autodecoder.study.worker import Worker
@@ -32,6 +34,10 @@ def run_study(
     wait: bool = False,
     devices: int | str | None = None,
     mesh: str | None = None,
+    engine: str = "local",
+    workers: int | None = None,
+    worker_cores: int | None = None,
+    ray_address: str | None = None,
     observers: Sequence[Observer] = (),
     report: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -62,6 +68,19 @@ def run_study(
     mesh : str, optional
         Such as `data=4,runs=2`, instead: eight devices, four of which share the images of a run,
         twice.
+    engine : str
+        Where trials run: `local`, in this process, one group of one shape after the other;
+        `processes`, in others of this machine, which share its cores or GPUs; `ray`, on a cluster.
+        With the other two, several groups run at once, each on devices of its own.
+    workers : int, optional
+        Groups at once, by default as many as there are cores or GPUs for.
+    worker_cores : int, optional
+        CPU cores of each group, by default 1 on a cluster, and on one machine its share of all.
+        Sums are in an order that depends on their number: results have the same bits where it is
+        the same.
+    ray_address : str, optional
+        Of the cluster: `HOST:PORT`, or `auto`, the one that this machine belongs to; by default a
+        new one of this machine alone.
     observers : sequence of Observer
         Told of every run.
     report : callable
@@ -76,6 +95,8 @@ def run_study(
 
     Raises
     ------
+    EngineError
+        If the cluster does not answer, or workers end again and again.
     ConfigError
         If the folder holds a study of other settings, there are too few training images, no
         validation images for the objective, or fewer devices than asked for.
@@ -92,9 +113,12 @@ def run_study(
     config = config.with_objective(len(dataset.val))
     config.infer.count_candidates(len(dataset.train), math.prod(dataset.image_shape))
     try:
-        chosen = choose_devices(devices, mesh)
-        worker = Worker(config, dataset, folder, chosen, observers, report, should_stop)
-        worker.run(storage, reset, wait)
+        should_stop = _for_good(should_stop)
+        where = EngineConfig(engine, workers, worker_cores, ray_address)
+        chosen = make_engine(where, images_of(dataset), devices, mesh, should_stop)
+        with contextlib.closing(chosen):
+            worker = Worker(config, dataset, folder, chosen, observers, report, should_stop)
+            worker.run(storage, reset, wait)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -103,3 +127,15 @@ def run_study(
             "examples_frac."
         ) from error
     return load_study(folder)
+
+
+def _for_good(should_stop: Callable[[], bool]) -> Callable[[], bool]:
+    """A study that has been told to stop stops, whatever is said later."""
+    told = False
+
+    def ask() -> bool:
+        nonlocal told
+        told = told or should_stop()
+        return told
+
+    return ask

@@ -7,32 +7,35 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from autodecoder.config import StudyConfig
-from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot, take_snapshot
-from autodecoder.core.losses import criterion_of
-from autodecoder.core.watch import DIVERGED as RUN_DIVERGED
-from autodecoder.core.watch import STOPPED as RUN_STOPPED
+from autodecoder.core.fit import FRESH_METRICS, Snapshot
 from autodecoder.data import Dataset
-from autodecoder.errors import (
-    OutputError,
-    StorageError,
-    is_out_of_memory,
-)
+from autodecoder.errors import EngineError, OutputError, StorageError, is_out_of_memory
 from autodecoder.files import refuse_link, sweep_temporary
 from autodecoder.model import load_model, save_model
-from autodecoder.model.devices import Devices
-from autodecoder.model.programs import limit_programs
 from autodecoder.study.checkpoint import (
     Outcome,
     drop_checkpoints,
     drop_outcome,
     load_outcome,
+    read_checkpoints,
+    save_checkpoint,
     save_outcome,
 )
 from autodecoder.study.database import describe
+from autodecoder.study.engines import Engine, Failed, Finished, Lost, Told
+from autodecoder.study.events import (
+    Began,
+    BestSoFar,
+    Checkpoint,
+    Ended,
+    Left,
+    Progress,
+    Recorded,
+    Snapped,
+)
 from autodecoder.study.folder import (
     check_storage,
     clear_folder,
@@ -43,40 +46,56 @@ from autodecoder.study.folder import (
     refuse_foreign,
     sweep_folder,
 )
-from autodecoder.study.group import Group, Progress, Slot, run_infos, unfinished
+from autodecoder.study.group import Job, run_infos
 from autodecoder.study.ledger import Claim, Ledger, delete_study
 from autodecoder.study.locks import is_anyone_alive, study_lock
 from autodecoder.study.models import make_model
 from autodecoder.study.observer import Observer, RunInfo
-from autodecoder.study.records import execution_folder, read_history, read_trials, write_trial
+from autodecoder.study.records import (
+    execution_folder,
+    read_history,
+    read_trials,
+    write_history,
+    write_trial,
+)
 from autodecoder.study.results import (
     COMPLETE,
-    DIVERGED,
     FAILED,
-    FINISHED,
-    STOPPED,
     UNFINISHED,
     Execution,
     Trial,
 )
 from autodecoder.study.saved import Study, load_study, write_histories
-from autodecoder.study.validate import fresh_metrics, show_run, validate_fresh
+from autodecoder.study.validate import show_run
 
 _log = logging.getLogger(__name__)
 
 #: How often a process that waits looks whether others have died, or it is told to stop.
 _SECONDS_TO_LOOK = 0.5
+#: Abort when the worker of a group is lost this many times, without a checkpoint in between.
+_MOST_LOSSES = 3
 
 
 class Worker:
-    """One process at work on a study."""
+    """The process that owns a study, or one of several: it claims trials, has an engine run them,
+    and writes what they tell.
+
+    Parameters
+    ----------
+    config : StudyConfig
+    dataset : Dataset
+    folder : Path
+    engine : Engine
+    observers, report, should_stop
+        As in `run_study`.
+    """
 
     def __init__(
         self,
         config: StudyConfig,
         dataset: Dataset,
         folder: Path,
-        devices: Devices,
+        engine: Engine,
         observers: Sequence[Observer],
         report: Callable[[Progress], None],
         should_stop: Callable[[], bool],
@@ -84,17 +103,15 @@ class Worker:
         self._config = config
         self._dataset = dataset
         self._folder = folder
-        self._devices = devices
+        self._engine = engine
         self._observers = observers
         self._report = report
         self._should_stop = should_stop
-        self._images = Images(
-            *(devices.own(part.flat) for part in (dataset.train, dataset.val)),
-            *(
-                None if part.flat_mask is None else devices.own(part.flat_mask)
-                for part in (dataset.train, dataset.val)
-            ),
-        )
+        self._groups: dict[int, list[Claim]] = {}
+        """The trials of each group under way."""
+        self._losses: dict[str, int] = {}
+        """How often in a row the worker of a trial was lost."""
+        self._n_groups = 0
         self._open: dict[str, Claim] = {}
         self._ledger: Ledger | None = None
         self._seconds: dict[Path, float] = {}
@@ -148,31 +165,34 @@ class Worker:
                 sweep_folder(self._folder)
 
     def _run_trials(self, ledger: Ledger, wait: bool) -> None:
-        while not self._should_stop():
-            claims = ledger.claim()
-            if not claims:
-                if not wait or ledger.is_done():
-                    break
-                self._report(Progress("wait", 0, 0))
+        is_empty = False  # whether the last look found nothing to claim
+        while True:
+            while (
+                not is_empty
+                and len(self._engine.running) < self._engine.most
+                and not self._should_stop()
+            ):
+                claims = ledger.claim(self._engine.most)
+                is_empty = not claims
+                if claims:
+                    self._begin_group(claims, ledger)
+            if not self._engine.running:
+                if self._should_stop() or not wait or ledger.is_done():
+                    return
+                self._report(Progress("wait"))
                 time.sleep(_SECONDS_TO_LOOK)
+                is_empty = False
                 continue
-            try:
-                if self._run_group(claims, ledger):
-                    break
-            except (MemoryError, jax.errors.JaxRuntimeError) as error:
-                # A single trial that is too large fails; of several, fewer at once may do.
-                # Where another process is at work, it may be the one that holds the memory.
-                alone = len(claims) == 1 and ledger.has_others(claims) and ledger.is_alone()
-                if not (alone and is_out_of_memory(error)):
-                    raise
-                self._fail(claims[0], ledger)
+            for group, told in self._engine.events():
+                self._take(group, told, ledger)
+                is_empty = is_empty and group in self._groups
 
-    def _run_group(self, claims: list[Claim], ledger: Ledger) -> bool:
-        """Run trials of one shape; returns whether it was told to stop."""
+    def _begin_group(self, claims: list[Claim], ledger: Ledger) -> None:
+        """Have the engine run trials of one shape, as far as they have not ended."""
         n = self._config.executions_per_trial
         config = self._config.run_config(claims[0].values, self._dataset.image_shape)
         claims = [claim for claim in claims if not self._is_recorded(claim, ledger)]
-        self._open = {claim.trial_id: claim for claim in claims}
+        self._open |= {claim.trial_id: claim for claim in claims}
         for claim in claims:
             sweep_temporary(self._folder / "trials" / claim.trial_id)
             write_trial(self._folder, self._unfinished(claim))
@@ -180,27 +200,68 @@ class Worker:
         left = [info for info in infos if self._ended(info.folder) is None]
         for claim in claims:
             self._finish_if_done(claim, ledger)
-        if not left:
-            return False
-        limit_programs()
-        group = Group(
-            self._config,
-            self._images,
-            left,
-            devices=self._devices,
-            observers=self._observers,
-            report=self._report,
-            should_stop=self._should_stop,
-            settle=lambda slot, run: self._settle(slot, run, ledger),
-            keep=self._save_model,
-        )
-        stopped = group.run()
-        if stopped:
-            self._seconds |= {slot.info.folder: slot.seconds for slot in group.slots}
-            self._keep_unfinished(group)
-            for claim in self._open.values():
+        if left:
+            job = Job(self._config, tuple(left), is_observed=bool(self._observers))
+            self._groups[self._n_groups] = claims
+            self._engine.start(self._n_groups, job, lambda info: read_checkpoints(info.folder))
+            self._n_groups += 1
+
+    def _take(self, group: int, told: Told, ledger: Ledger) -> None:
+        """Do what is to be done about something that a group has told."""
+        if isinstance(told, Progress):
+            self._report(replace(told, group=group))
+        elif isinstance(told, Checkpoint):
+            self._seconds[told.info.folder] = told.saved.seconds
+            self._losses.pop(told.info.trial_id, None)
+            save_checkpoint(told.info.folder, told.saved)
+            write_history(told.info.folder, told.execution)
+        elif isinstance(told, BestSoFar):
+            self._save_model(told.snapshot, told.info)
+        elif isinstance(told, Ended):
+            self._settle(told, ledger)
+        elif isinstance(told, Finished | Failed | Lost):
+            self._report(Progress("end", group=group))
+            self._end_group(self._groups.pop(group), told, ledger)
+        else:
+            self._tell_observers(told)
+
+    def _tell_observers(self, told: Began | Recorded | Snapped | Left) -> None:
+        for observer in self._observers:
+            match told:
+                case Began(info, epoch):
+                    observer.begin_run(info, epoch)
+                case Recorded(info, epoch, metrics):
+                    observer.record(info, epoch, metrics)
+                case Snapped(info, snapshot, last):
+                    observer.snapshot(info, snapshot, last)
+                case Left(info):
+                    observer.end_run(info)
+
+    def _end_group(
+        self, claims: list[Claim], told: Finished | Failed | Lost, ledger: Ledger
+    ) -> None:
+        """Nothing more comes of a group: its trials have ended, or are to be taken up again."""
+        left = [claim for claim in claims if claim.trial_id in self._open]
+        if isinstance(told, Failed):
+            # A single trial that is too large fails; of several, fewer at once may do.
+            # Where another process is at work, it may be the one that holds the memory.
+            alone = len(claims) == 1 and ledger.has_others(claims) and ledger.is_alone()
+            if not (alone and not self._groups and is_out_of_memory(told.error)):
+                raise told.error
+            self._fail(claims[0], ledger)
+        elif isinstance(told, Lost) and left and not self._should_stop():
+            for claim in left:
+                self._losses[claim.trial_id] = self._losses.get(claim.trial_id, 0) + 1
+            if max(self._losses.values()) >= _MOST_LOSSES:
+                raise EngineError(
+                    f"{told.reason}; so did {_MOST_LOSSES - 1} before it, without a checkpoint in "
+                    "between: there may be too little memory; lower runs_at_once or workers."
+                )
+            _log.warning("%s; its runs go on from their last checkpoints", told.reason)
+            self._begin_group(left, ledger)
+        else:
+            for claim in left:
                 write_trial(self._folder, self._unfinished(claim))
-        return stopped
 
     def _is_recorded(self, claim: Claim, ledger: Ledger) -> bool:
         """Whether a trial has ended, by its files; the storage, which missed it, is told."""
@@ -213,36 +274,24 @@ class Worker:
                 self._seconds[folder] = execution.seconds
         return False
 
-    def _settle(self, slot: Slot, run: Run, ledger: Ledger) -> None:
-        """Validate a run that has ended, and write what it was."""
-        info = slot.info
-        execution = unfinished(self._config, slot, run)
-        history = dict(execution.history)
+    def _settle(self, ended: Ended, ledger: Ledger) -> None:
+        """Write what a run was that has ended; or of one under way, where the study is told to
+        stop, what pictures need, for a study that has nothing better."""
+        info, execution = ended.info, ended.execution
         shown = None
-        if slot.status == RUN_DIVERGED:
-            status = DIVERGED
-        else:
-            status = STOPPED if slot.status == RUN_STOPPED else FINISHED
-            inference = None
-            if len(self._images.val):
-                criterion = criterion_of(info.config)
-                inference = validate_fresh(
-                    run, self._images, self._config, criterion, self._devices
-                )
-                for name, value in fresh_metrics(inference).items():
-                    history[name][-1] = value
-            shown = show_run(take_snapshot(run.state), inference, self._dataset)
-        if self._config.log.save_best_model and status != DIVERGED:
-            ended = Execution(history, self._config.metric, status)
-            if run.best is not None:
-                self._save_model(run.best, info)
-            elif ended.best_epoch == slot.epoch:  # else its best epoch's lies there already
-                self._save_model(take_snapshot(run.state), info)
-        save_outcome(info.folder, Outcome(history, status, slot.seconds, shown, "fresh"))
-        fresh = {name: history[name][-1:] for name in FRESH_METRICS}
+        if ended.snapshot is not None:
+            shown = show_run(ended.snapshot, ended.inference, self._dataset)
+        if ended.best is not None:
+            self._save_model(ended.best, info)
+        protocol = "co-trained" if execution.status == UNFINISHED else "fresh"
+        outcome = Outcome(execution.history, execution.status, execution.seconds, shown, protocol)
+        save_outcome(info.folder, outcome)
+        if not outcome.ended:
+            return
+        fresh = {name: execution.history[name][-1:] for name in FRESH_METRICS}
         for observer in self._observers:
-            if len(self._images.val):
-                observer.record(info, slot.epoch, fresh)
+            if len(self._dataset.val):
+                observer.record(info, execution.epochs, fresh)
             observer.end_run(info)
         self._finish_if_done(self._open[info.trial_id], ledger)
 
@@ -278,21 +327,6 @@ class Worker:
         self._record(
             replace(self._unfinished(claim), state=FAILED, error="out of memory"), claim, ledger
         )
-
-    def _keep_unfinished(self, group: Group) -> None:
-        """Write what pictures need of the best run so far, for a study that has nothing better."""
-        candidates = [
-            (float(group.driver.take(i).watch.best), i)
-            for i, slot in enumerate(group.slots)
-            if slot.epoch and not slot.settled and slot.status != RUN_DIVERGED
-        ]
-        best, i = min(candidates, default=(np.inf, 0))
-        if np.isfinite(best):
-            slot, run = group.slots[i], group.driver.take(i)
-            shown = show_run(take_snapshot(run.state), None, self._dataset)
-            history = unfinished(self._config, slot, run).history
-            outcome = Outcome(history, UNFINISHED, slot.seconds, shown, "co-trained")
-            save_outcome(slot.info.folder, outcome)
 
     def _unfinished(self, claim: Claim) -> Trial:
         """A trial as far as its executions have come on disk."""

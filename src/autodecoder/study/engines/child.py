@@ -1,0 +1,73 @@
+"""A worker process of the engine `processes`: `python -m autodecoder.study.engines.child`."""
+
+import logging
+import os
+import pickle
+import queue
+import sys
+import threading
+from typing import Any
+
+from autodecoder.study.engines.contract import Failed
+from autodecoder.study.engines.remote import (
+    STOP,
+    Assignment,
+    LogForwarder,
+    Workplace,
+    portable_error,
+)
+
+
+def main() -> None:
+    """Run groups until the input ends."""
+    # What a library prints must not come between the messages.
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def send(message: Any) -> None:
+        try:
+            with lock:
+                pickle.dump(message, out, pickle.HIGHEST_PROTOCOL)
+                out.flush()
+        except BrokenPipeError:
+            os._exit(1)
+
+    log = logging.getLogger("autodecoder")
+    log.addHandler(LogForwarder(send))
+    log.propagate = False
+    log.setLevel(logging.INFO)
+    setup = pickle.load(sys.stdin.buffer)
+    assignments: queue.SimpleQueue[Assignment] = queue.SimpleQueue()
+    stop = threading.Event()
+    threading.Thread(target=_read, args=(assignments, stop), daemon=True).start()
+    workplace, error = None, None
+    try:
+        workplace = Workplace(setup)
+    except Exception as caught:  # told with the first group
+        error = portable_error(caught)
+    while True:
+        assignment = assignments.get()
+        if workplace is None:
+            assert error is not None
+            send(Failed(error))
+            continue
+        for message in workplace.run(assignment, stop.is_set):
+            send(message)
+
+
+def _read(assignments: "queue.SimpleQueue[Assignment]", stop: threading.Event) -> None:
+    """Take messages as they come; the process ends with its input, even in the midst of a group."""
+    try:
+        while True:
+            message = pickle.load(sys.stdin.buffer)
+            if message == STOP:
+                stop.set()
+            else:
+                assignments.put(message)
+    except (EOFError, OSError, pickle.UnpicklingError):
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Which engine a study uses."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from autodecoder.config.rules import check_choice, positive_up_to
+from autodecoder.errors import ConfigError
+from autodecoder.model.devices import choose_devices
+from autodecoder.study.engines.contract import Engine
+from autodecoder.study.engines.local import LocalEngine
+from autodecoder.study.images import HostImages
+
+ENGINES = ("local", "processes", "ray")
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """Which engine, and how much of it; see `run_study`."""
+
+    name: str = "local"
+    workers: int | None = None
+    worker_cores: int | None = None
+    ray_address: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("engine", self.name, ENGINES)
+        for name in ("workers", "worker_cores"):
+            value = getattr(self, name)
+            if value is not None and self.name == "local":
+                raise ConfigError(f"{name} is for the engines processes and ray, not for local.")
+            if value is not None:
+                positive_up_to(100_000)(name, value)
+        if self.ray_address is not None and self.name != "ray":
+            raise ConfigError(f"ray_address is for the engine ray, not for {self.name}.")
+
+
+def make_engine(
+    config: EngineConfig,
+    images: HostImages,
+    devices: int | str | None,
+    mesh: str | None,
+    should_stop: Callable[[], bool],
+) -> Engine:
+    """An engine with the images of a study.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer devices, cores or GPUs than asked for.
+    EngineError
+        If Ray is not installed, or its cluster does not answer.
+    """
+    if config.name == "local":
+        return LocalEngine(images, choose_devices(devices, mesh), should_stop)
+    from autodecoder.study.engines.remote import Setup  # at use, as are the engines themselves
+
+    setup = Setup(images, devices, mesh)
+    if config.name == "processes":
+        from autodecoder.study.engines.processes import ProcessEngine
+
+        return ProcessEngine(setup, should_stop, config.workers, config.worker_cores)
+    from autodecoder.study.engines.cluster import RayEngine
+
+    return RayEngine(setup, should_stop, config.workers, config.worker_cores, config.ray_address)

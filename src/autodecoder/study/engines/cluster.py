@@ -1,0 +1,235 @@
+"""An engine that runs groups on a cluster, by Ray (Moritz et al. 2018).
+
+Images go once into Ray's object store. A group is an actor with the devices that it asks for; its
+events come back as a stream, in order, so that workers need neither a shared disk nor a database.
+Where an actor or its node dies, its group is taken up elsewhere, from its last checkpoint.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from autodecoder.errors import EngineError
+from autodecoder.model.devices import count_devices
+from autodecoder.study.engines.contract import Failed, Lost
+from autodecoder.study.engines.remote import (
+    Assignment,
+    LogForwarder,
+    RemoteEngine,
+    Setup,
+    Workplace,
+    portable_error,
+    versions,
+)
+
+#: How long a cluster may take to answer.
+_SECONDS_TO_CONNECT = 30
+#: Messages of a group on their way; it waits where they are not taken.
+_MOST_ON_THEIR_WAY = 16
+
+
+class RayEngine(RemoteEngine):
+    """Groups on a Ray cluster.
+
+    Parameters
+    ----------
+    setup : Setup
+    should_stop : callable
+    workers : int, optional
+        Most groups at once; by default as many as the cluster has CPUs or GPUs for.
+    worker_cores : int, optional
+        CPUs of each group; 1 by default.
+    address : str, optional
+        Of the cluster, see `run_study`.
+
+    Raises
+    ------
+    EngineError
+        If Ray is not installed, or the cluster does not answer or has no such devices.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        should_stop: Callable[[], bool],
+        workers: int | None = None,
+        worker_cores: int | None = None,
+        address: str | None = None,
+    ) -> None:
+        super().__init__(should_stop)
+        try:
+            import ray
+        except ImportError:
+            raise EngineError("the engine ray needs Ray: pip install 'autodecoder[ray]'.") from None
+        self._ray: Any = ray
+        self._workers = workers
+        self._is_ours = not ray.is_initialized()
+        """Whether the connection to the cluster ends with the engine."""
+        if self._is_ours:
+            _connect(ray, address or os.environ.get("RAY_ADDRESS"))
+        try:
+            n = count_devices(setup.devices, setup.mesh)
+            has_gpus = ray.cluster_resources().get("GPU", 0) > 0
+            self._needs = {"CPU": float(worker_cores or 1), "GPU": float(n or 1) * has_gpus}
+            self._setup = ray.put(setup)
+        except BaseException:
+            self.close()
+            raise
+        self._actors: dict[int, Any] = {}
+
+    @property
+    def most(self) -> int:
+        """See `Engine`. It follows the cluster as nodes join and leave."""
+        there = self._ray.cluster_resources()
+        fits = min(int(there.get(name, 0) // n) for name, n in self._needs.items() if n)
+        return max(1, fits if self._workers is None else min(fits, self._workers))
+
+    def _assign(self, group: int, assignment: Assignment) -> None:
+        variables = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        # The size of XLA's pool of threads, which would be that of the node.
+        variables["NPROC"] = str(int(self._needs["CPU"]))
+        if not self._needs["GPU"]:
+            variables["JAX_PLATFORMS"] = "cpu"
+        options = {
+            "num_cpus": self._needs["CPU"],
+            "num_gpus": self._needs["GPU"],
+            "max_concurrency": 2,  # `stop` while `run` runs
+            "runtime_env": {"env_vars": variables},
+        }
+        actor = self._ray.remote(_Actor).options(**options).remote(self._setup, versions())
+        self._actors[group] = actor
+        stream = actor.run.options(
+            num_returns="streaming", _generator_backpressure_num_objects=_MOST_ON_THEIR_WAY
+        ).remote(assignment)
+        threading.Thread(target=self._follow, args=(group, stream), daemon=True).start()
+
+    def _follow(self, group: int, stream: Any) -> None:
+        """Take a group's messages as they come."""
+        try:
+            for reference in stream:
+                self._told.put((group, self._ray.get(reference)))
+        except self._ray.exceptions.RayTaskError as error:
+            self._told.put((group, Failed(RuntimeError(str(error)))))
+        except self._ray.exceptions.RayError as error:  # the actor, its node or a message is gone
+            first, *_ = str(error).strip().splitlines() or ["no reason given"]
+            self._told.put((group, Lost(f"the worker of group {group + 1} is gone ({first})")))
+        finally:
+            self._actors.pop(group, None)  # the last reference: the actor ends
+
+    def _stop(self) -> None:
+        for actor in list(self._actors.values()):
+            actor.stop.remote()
+
+    def close(self) -> None:
+        """See `Engine`."""
+        with contextlib.suppress(Exception):
+            for actor in list(getattr(self, "_actors", {}).values()):
+                self._ray.kill(actor)
+        if self._is_ours:
+            self._ray.shutdown()
+
+
+class _Actor:
+    """The worker of one group."""
+
+    def __init__(self, setup: Setup, wanted: dict[str, str]) -> None:
+        self._stop = threading.Event()
+        self._error: Exception | None = None
+        self._workplace: Workplace | None = None
+        if versions() != wanted:
+            there, here = (
+                " and ".join(f"{name} {version}" for name, version in found.items())
+                for found in (versions(), wanted)
+            )
+            self._error = EngineError(
+                f"a worker on {os.uname().nodename} has {there}, but this process {here}: install "
+                "the same everywhere."
+            )
+            return
+        try:
+            self._workplace = Workplace(setup)
+        except Exception as error:
+            self._error = portable_error(error)
+
+    def run(self, assignment: Assignment) -> Iterator[Any]:
+        """Run a group; see `Workplace`."""
+        if self._workplace is None:
+            assert self._error is not None
+            yield Failed(self._error)
+            return
+        records: list[Any] = []
+        log = logging.getLogger("autodecoder")
+        log.addHandler(LogForwarder(records.append))
+        log.propagate = False
+        log.setLevel(logging.INFO)
+        for message in self._workplace.run(assignment, self._stop.is_set):
+            while records:
+                yield records.pop(0)
+            yield message
+
+    def stop(self) -> None:
+        """Have the group stop."""
+        self._stop.set()
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    """Connect to a cluster, or start one on this machine."""
+    if address is not None:
+        _check_health(address)
+    try:
+        with warnings.catch_warnings():
+            # Ray forks to start its servers; jax warns of that, though they run no jax.
+            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+                include_dashboard=False if address is None else None,
+            )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise EngineError(_unanswered(address, str(error))) from error
+
+
+def _check_health(address: str) -> None:
+    """Whether a cluster answers at an address, found out in another process: where none does, Ray
+    waits for minutes, and then ends the process that asks."""
+    if address.startswith("ray://"):
+        raise EngineError(
+            f"ray_address must be HOST:PORT or auto, got {address}: events do not come through "
+            "Ray's client; start the study on a node of the cluster, or by ray job submit."
+        )
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise EngineError(f"ray_address must be HOST:PORT or auto, got {address}.")
+        try:
+            socket.create_connection((host, int(port)), timeout=_SECONDS_TO_CONNECT).close()
+        except (OSError, OverflowError) as error:
+            raise EngineError(_unanswered(address, str(error))) from None
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
+    command += [] if address == "auto" else ["--address", address]
+    try:
+        found = subprocess.run(
+            command, timeout=_SECONDS_TO_CONNECT, capture_output=True, text=True, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise EngineError(_unanswered(address, f"not within {_SECONDS_TO_CONNECT} s")) from None
+    if found.returncode:
+        *_, last = found.stderr.strip().splitlines() or ["no reason given"]
+        raise EngineError(_unanswered(address, last))
+
+
+def _unanswered(address: str | None, reason: str) -> str:
+    where = "Ray" if address is None else f"a Ray cluster at {address}"
+    return (
+        f"{where} does not answer ({reason.strip()}): start one by ray start --head, or leave "
+        "ray_address out for one of this machine alone."
+    )

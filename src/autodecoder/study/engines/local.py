@@ -1,0 +1,60 @@
+"""The engine of a study by default: this process, one group after the other."""
+
+from collections.abc import Callable, Iterator
+
+from autodecoder.model.devices import Devices
+from autodecoder.model.programs import limit_programs
+from autodecoder.study.engines.contract import Checkpoints, Failed, Finished, Told
+from autodecoder.study.group import Group, Job
+from autodecoder.study.images import HostImages
+
+
+class LocalEngine:
+    """Groups in this process.
+
+    Parameters
+    ----------
+    images : HostImages
+    devices : Devices
+    should_stop : callable
+    """
+
+    most = 1
+
+    def __init__(
+        self, images: HostImages, devices: Devices, should_stop: Callable[[], bool]
+    ) -> None:
+        self._images = images.give_to(devices)
+        self._devices = devices
+        self._should_stop = should_stop
+        self._waiting: dict[int, Group] = {}
+
+    @property
+    def running(self) -> frozenset[int]:
+        """See `Engine`."""
+        return frozenset(self._waiting)
+
+    def start(self, group: int, job: Job, checkpoints: Checkpoints) -> None:
+        """See `Engine`."""
+        limit_programs()
+        self._waiting[group] = Group(
+            job,
+            self._images,
+            devices=self._devices,
+            checkpoints=checkpoints,
+            should_stop=self._should_stop,
+        )
+
+    def events(self) -> Iterator[tuple[int, Told]]:
+        """See `Engine`."""
+        number, group = self._waiting.popitem()
+        try:
+            for event in group.run():
+                yield number, event
+        except Exception as error:
+            yield number, Failed(error)
+        else:
+            yield number, Finished()
+
+    def close(self) -> None:
+        """See `Engine`."""

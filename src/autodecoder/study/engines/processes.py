@@ -1,0 +1,228 @@
+"""An engine that uses the cores or the GPUs of one machine: a process for each group at once.
+
+Small decoders leave most cores of a CPU idle, as their steps are short; several processes of few
+cores each use them. Each process is a fresh one, and its cores are its own.
+"""
+
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from autodecoder.errors import ConfigError
+from autodecoder.model.devices import count_devices
+from autodecoder.study.engines.contract import Lost
+from autodecoder.study.engines.remote import STOP, Assignment, RemoteEngine, Setup
+from autodecoder.text import count
+
+#: Switches of jax that a worker takes over, as environment variables.
+_SWITCHES = (
+    "jax_platforms",
+    "jax_num_cpu_devices",
+    "jax_compilation_cache_dir",
+    "jax_compilation_cache_max_size",
+    "jax_persistent_cache_min_compile_time_secs",
+)
+
+
+class ProcessEngine(RemoteEngine):
+    """Groups in processes of this machine.
+
+    Parameters
+    ----------
+    setup : Setup
+    should_stop : callable
+    workers : int, optional
+        Processes; by default as many as there are cores, or GPUs for groups.
+    worker_cores : int, optional
+        Of each process, on a machine without GPUs; by default its share of all.
+
+    Raises
+    ------
+    ConfigError
+        If there are more workers than cores or GPUs for them.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        should_stop: Callable[[], bool],
+        workers: int | None = None,
+        worker_cores: int | None = None,
+    ) -> None:
+        super().__init__(should_stop)
+        self._places = _share_out(workers, worker_cores, count_devices(setup.devices, setup.mesh))
+        self._setup = setup
+        self._workers: dict[int, _Process] = {}
+        """By the number of its place."""
+        self._at_work: dict[int, int] = {}
+        """The place of each group."""
+
+    @property
+    def most(self) -> int:
+        """See `Engine`."""
+        return len(self._places)
+
+    def _assign(self, group: int, assignment: Assignment) -> None:
+        busy = {self._at_work[other] for other in self.running if other in self._at_work}
+        place = next(i for i in range(self.most) if i not in busy)
+        worker = self._workers.get(place)
+        if worker is not None and not worker.is_alive():
+            worker.end()
+            worker = None
+        if worker is None:
+            worker = self._workers[place] = _Process(self._places[place], self._setup)
+        self._at_work[group] = place
+        worker.assign(assignment, lambda message: self._told.put((group, message)))
+
+    def _stop(self) -> None:
+        for group in self.running:
+            self._workers[self._at_work[group]].stop()
+
+    def close(self) -> None:
+        """See `Engine`."""
+        for worker in self._workers.values():
+            worker.end()
+
+
+class _Process:
+    """A worker process.
+
+    It reads pickled messages from its standard input, and writes its own to its standard output.
+    When this process ends, however that happens, its input ends, and so does the worker.
+    """
+
+    def __init__(self, place: "_Place", setup: Setup) -> None:
+        environment = {**os.environ, **place.environment, "PYTHONPATH": os.pathsep.join(_path())}
+        for name in _SWITCHES:
+            value = jax.config.values.get(name)
+            if value is not None:
+                environment[name.upper()] = str(value)
+        with _pinned(place.cores):
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "autodecoder.study.engines.child"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,  # an interruption is for this process, which tells it
+            )
+        self._lock = threading.Lock()
+        self._lost: Lost | None = None
+        self._tell: Callable[[Any], None] = lambda _: None
+        self._send(setup)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def is_alive(self) -> bool:
+        """Whether it can be given a group."""
+        return self._lost is None
+
+    def assign(self, assignment: Assignment, tell: Callable[[Any], None]) -> None:
+        """Give it a group, whose messages `tell` is called with."""
+        with self._lock:
+            self._tell = tell
+            if self._lost is not None:
+                tell(self._lost)
+        self._send(assignment)
+
+    def stop(self) -> None:
+        """Tell its group to stop."""
+        self._send(STOP)
+
+    def end(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._reader.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):  # of what it was sent and has not read
+                pipe.close()
+
+    def _send(self, message: Any) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # gone: the reader tells
+            pickle.dump(message, self._process.stdin, pickle.HIGHEST_PROTOCOL)
+            self._process.stdin.flush()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+            while True:
+                message = pickle.load(self._process.stdout)
+                with self._lock:
+                    self._tell(message)
+        code = self._process.wait()
+        reason = f"signal {-code}" if code < 0 else f"exit status {code}"
+        with self._lock:
+            self._lost = Lost(f"worker process {self._process.pid} ended with {reason}")
+            self._tell(self._lost)
+
+
+class _Place(NamedTuple):
+    """What of the machine one worker uses."""
+
+    cores: tuple[int, ...] | None
+    environment: dict[str, str]
+
+
+def _share_out(workers: int | None, worker_cores: int | None, devices: int | None) -> list[_Place]:
+    """The places of so many workers, whose groups use so many devices each."""
+    if jax.default_backend() == "cpu":
+        cores = _own_cores()
+        n = len(cores) // (worker_cores or 1) if workers is None else workers
+        size = worker_cores or max(1, len(cores) // n)
+        if not 0 < n * size <= len(cores):
+            raise ConfigError(
+                f"{count(max(1, n), 'worker')} of {count(size, 'core')} each asked for, but there "
+                f"{'is' if len(cores) == 1 else 'are'} {count(len(cores), 'core')}."
+            )
+        shares = [cores[i * size : (i + 1) * size] for i in range(n)]
+        return [_Place(share, {"NPROC": str(size)}) for share in shares]
+    if worker_cores is not None:
+        raise ConfigError("worker_cores is for machines without GPUs.")
+    if jax.default_backend() not in ("gpu", "cuda"):
+        raise ConfigError(
+            f"engine processes is for CPUs and NVIDIA GPUs, not for {jax.default_backend()}."
+        )
+    there = os.environ.get("CUDA_VISIBLE_DEVICES")
+    ids = there.split(",") if there else [str(i) for i in range(len(jax.local_devices()))]
+    each = len(ids) if devices is None else devices
+    n = max(1, len(ids) // each) if workers is None else workers
+    if n * each > len(ids):
+        raise ConfigError(
+            f"{count(n, 'worker')} of {count(each, 'GPU')} each asked for, but there are "
+            f"{len(ids)}."
+        )
+    shares = [ids[i * each : (i + 1) * each] for i in range(n)]
+    return [_Place(None, {"CUDA_VISIBLE_DEVICES": ",".join(share)}) for share in shares]
+
+
+def _own_cores() -> tuple[int, ...]:
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def _path() -> list[str]:
+    """Where this process looks for modules, which it may have been told in code."""
+    return [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100  (the first may be "")
+
+
+@contextlib.contextmanager
+def _pinned(cores: Sequence[int] | None) -> Iterator[None]:
+    """Run the calling thread, and the processes that it starts, on some cores."""
+    if cores is None or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -1,0 +1,198 @@
+"""What engines share whose groups run elsewhere: messages there and back.
+
+A worker holds the images. It is given one group at a time, with the newest checkpoint of each run,
+and sends the group's events. The process that owns the study reads them from one queue.
+"""
+
+import logging
+import queue
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from autodecoder._version import __version__
+from autodecoder.core.fit import Snapshot
+from autodecoder.core.switches import own_switches
+from autodecoder.errors import AutodecoderError, is_out_of_memory
+from autodecoder.model.devices import Devices, choose_devices
+from autodecoder.model.programs import limit_programs
+from autodecoder.study.checkpoint import Saved
+from autodecoder.study.engines.contract import Checkpoints, Failed, Finished, Lost, Told
+from autodecoder.study.events import BestSoFar, Ended, Snapped
+from autodecoder.study.group import Group, Job
+from autodecoder.study.images import HostImages
+
+#: How long `events` waits for the first of them.
+_SECONDS_TO_WAIT = 0.5
+#: What a worker is sent to have its group stop.
+STOP = "stop"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker needs before its first group."""
+
+    images: HostImages
+    devices: int | str | None
+    mesh: str | None
+    """As in `run_study`, for each group."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A group for a worker."""
+
+    job: Job
+    checkpoints: tuple[Saved | None, ...]
+    """The newest of each run."""
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A record of the worker's log."""
+
+    record: logging.LogRecord
+
+
+class RemoteEngine(ABC):
+    """Groups elsewhere.
+
+    Parameters
+    ----------
+    should_stop : callable
+        As in `run_study`.
+    """
+
+    def __init__(self, should_stop: Callable[[], bool]) -> None:
+        self._should_stop = should_stop
+        self._told: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+        self._running: set[int] = set()
+        self._is_stopped = False
+
+    @property
+    @abstractmethod
+    def most(self) -> int:
+        """See `Engine`."""
+
+    @property
+    def running(self) -> frozenset[int]:
+        """See `Engine`."""
+        return frozenset(self._running)
+
+    def start(self, group: int, job: Job, checkpoints: Checkpoints) -> None:
+        """See `Engine`."""
+        newest = tuple(next(iter(checkpoints(info)), None) for info in job.infos)
+        self._running.add(group)
+        self._assign(group, Assignment(job, newest))
+
+    def events(self) -> Iterator[tuple[int, Told]]:
+        """See `Engine`."""
+        if self._should_stop() and not self._is_stopped:
+            self._stop()
+            self._is_stopped = True
+        try:
+            group, message = self._told.get(timeout=_SECONDS_TO_WAIT)
+        except queue.Empty:
+            return
+        while True:
+            if group in self._running:  # else of a group whose end has been told
+                if isinstance(message, Logged):
+                    logging.getLogger(message.record.name).handle(message.record)
+                else:
+                    if isinstance(message, Finished | Failed | Lost):
+                        self._running.discard(group)
+                    yield group, _map_snapshots(message, jnp.asarray)
+            try:
+                group, message = self._told.get_nowait()
+            except queue.Empty:
+                return
+
+    @abstractmethod
+    def close(self) -> None:
+        """See `Engine`."""
+
+    @abstractmethod
+    def _assign(self, group: int, assignment: Assignment) -> None:
+        """Give a group to a worker that has none."""
+
+    @abstractmethod
+    def _stop(self) -> None:
+        """Tell the groups under way to stop."""
+
+
+class Workplace:
+    """The side of the worker: it runs groups on images that it was given once."""
+
+    def __init__(self, setup: Setup) -> None:
+        with own_switches():
+            self._devices: Devices = choose_devices(setup.devices, setup.mesh)
+            self._images = setup.images.give_to(self._devices)
+
+    def run(self, assignment: Assignment, should_stop: Callable[[], bool]) -> Iterator[Any]:
+        """A group's messages, of NumPy arrays only; the last is `Finished` or `Failed`."""
+        newest = dict(
+            zip((i.folder for i in assignment.job.infos), assignment.checkpoints, strict=True)
+        )
+        try:
+            with own_switches():
+                limit_programs()
+                group = Group(
+                    assignment.job,
+                    self._images,
+                    devices=self._devices,
+                    checkpoints=lambda info: filter(None, [newest[info.folder]]),
+                    should_stop=should_stop,
+                )
+                for event in group.run():
+                    yield _map_snapshots(event, np.asarray)
+        except Exception as error:
+            yield Failed(portable_error(error))
+        else:
+            yield Finished()
+
+
+class LogForwarder(logging.Handler):
+    """Sends the records of this package to the process that owns the study."""
+
+    def __init__(self, send: Callable[[Logged], None]) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send a record, its text made up."""
+        record.msg, record.args = record.getMessage(), None
+        record.exc_info = record.exc_text = None
+        self._send(Logged(record))
+
+
+def portable_error(error: Exception) -> Exception:
+    """An error that another process can read; of one of our own, the same."""
+    if isinstance(error, AutodecoderError):
+        return type(error)(str(error))
+    if is_out_of_memory(error):
+        return MemoryError(str(error))
+    return RuntimeError("".join(traceback.format_exception(error)))
+
+
+def versions() -> dict[str, str]:
+    """What must be the same on both sides."""
+    return {"autodecoder": __version__, "jax": jax.__version__}
+
+
+def _map_snapshots(event: Any, convert: Callable[[Any], Any]) -> Any:
+    """An event whose snapshots hold other kinds of arrays."""
+
+    def mapped(snapshot: Snapshot | None) -> Snapshot | None:
+        return jax.tree.map(convert, snapshot)
+
+    if isinstance(event, Snapped | BestSoFar):
+        return replace(event, snapshot=mapped(event.snapshot))
+    if isinstance(event, Ended):
+        return replace(event, snapshot=mapped(event.snapshot), best=mapped(event.best))
+    return event
