@@ -44,6 +44,9 @@ _MANY_RUNS = 1000
 #: Flags that say on what a study runs.
 WHERE = ("devices", "mesh", "engine", "workers", "worker_cores", "ray_address")
 
+#: Flags of processes that share each fit.
+HOSTS = ("coordinator", "num_processes", "process_id", "watchdog")
+
 _SETTINGS = [setting for setting in list_settings() if setting.flag is not None]
 _BY_RECIPE = ", ".join(setting.path.rpartition(".")[2] for setting in _SETTINGS if setting.recipe)
 
@@ -146,6 +149,37 @@ class _OtherFlags:
             "part of; by default a new one of this machine alone.",
         ),
     ] = None
+    distributed: Annotated[
+        bool,
+        Parameter(
+            group=OUTPUT,
+            show_default=False,
+            help="Several processes share each fit, those of the launcher: SLURM, Open MPI, "
+            "Kubernetes. Each runs the same command.",
+        ),
+    ] = False
+    coordinator: Annotated[
+        str | None,
+        Parameter(
+            group=OUTPUT,
+            help="HOST:PORT of process 0, where there is no launcher; with --num_processes and "
+            "--process_id.",
+        ),
+    ] = None
+    num_processes: Annotated[
+        int | None, Parameter(group=OUTPUT, help="How many processes share each fit.")
+    ] = None
+    process_id: Annotated[
+        int | None, Parameter(group=OUTPUT, help="Which of them this is, counted from 0.")
+    ] = None
+    watchdog: Annotated[
+        float | None,
+        Parameter(
+            group=OUTPUT,
+            help="Seconds after which a process that is not heard of, or a step that does not end, "
+            "ends all of them. [default: 300]",
+        ),
+    ] = None
     yes: Annotated[
         bool,
         Parameter(
@@ -177,6 +211,8 @@ class Asked(NamedTuple):
     wait: bool = False
     where: Mapping[str, Any] = MappingProxyType({})
     """Arguments of `run_study` that say on what the study runs."""
+    together: Mapping[str, Any] | None = None
+    """Arguments of `join_hosts`, where several processes share each fit."""
 
 
 def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
@@ -219,7 +255,20 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
             "to begin it."
         )
     where = {name: getattr(flags, name) for name in WHERE if getattr(flags, name) is not None}
-    return Asked(study, folder, flags.storage, flags.reset_training, flags.wait, where)
+    together = _together(flags)
+    return Asked(study, folder, flags.storage, flags.reset_training, flags.wait, where, together)
+
+
+def _together(flags: StudyFlags) -> dict[str, Any] | None:
+    given = {name: getattr(flags, name) for name in HOSTS if getattr(flags, name) is not None}
+    if not flags.distributed and not given:
+        return None
+    if not flags.distributed and "coordinator" not in given:
+        raise ConfigError(
+            f"{next(iter(given))} is for several processes: give --distributed, or --coordinator."
+        )
+    patience = given.pop("watchdog", None)
+    return given if patience is None else {**given, "patience": patience}
 
 
 def _default_space(settings: dict[str, Any]) -> dict[str, Any]:

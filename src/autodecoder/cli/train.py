@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,10 +17,14 @@ from autodecoder.errors import SearchError
 
 if TYPE_CHECKING:
     from autodecoder.study import Observer, Study
+    from autodecoder.study.hosts import Hosts
 
 #: Flags that `tune` leaves out of the command that trains at the best values: of the search, and
 #: of the folder, which holds the search.
-_LEFT_OUT = ("tune", "sampler", "max_trials", "out", "storage", "reset_training", "wait", "yes")
+_LEFT_OUT = (
+    *("tune", "sampler", "max_trials", "out", "storage", "reset_training", "wait", "yes"),
+    *("distributed", "coordinator", "num_processes", "process_id", "watchdog"),
+)
 
 
 def train(
@@ -67,8 +72,16 @@ def _train(asked: Asked, json_: bool, tuned: StudyFlags | None = None) -> bool:
     from autodecoder.cli.tables import print_best
     from autodecoder.study.locks import living_workers, tell_worker
 
+    hosts = None
+    if asked.together is not None:
+        from autodecoder.study.hosts import join_hosts
+
+        hosts = join_hosts(**asked.together)  # before anything else of jax
+        if not hosts.is_leader:
+            _follow(asked, hosts)
+            return False
     with aside(json_):
-        study, pictures, interrupted, given_up = _run(asked, quiet=json_)
+        study, pictures, interrupted, given_up = _run(asked, hosts, quiet=json_)
     command = None
     if tuned is not None and study.best_trial is not None:
         command = train_command(tuned, study)
@@ -86,7 +99,23 @@ def _train(asked: Asked, json_: bool, tuned: StudyFlags | None = None) -> bool:
     return interrupted
 
 
-def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, SearchError | None]":
+def _follow(asked: Asked, hosts: "Hosts") -> None:
+    """Take part in a study that another process leads, which alone says anything of it."""
+    from autodecoder.cli.programs import keep_programs
+    from autodecoder.study import load_study_data
+    from autodecoder.study.follow import agree_on_settings, follow_study
+
+    for number in (signal.SIGINT, signal.SIGTERM):  # of the launcher, to all: the leader ends them
+        signal.signal(number, signal.SIG_IGN)
+    keep_programs()
+    config = agree_on_settings(asked.config, hosts)
+    dataset = load_study_data(config)
+    follow_study(config, dataset, hosts, mesh=asked.where.get("mesh"))
+
+
+def _run(
+    asked: Asked, hosts: "Hosts | None", *, quiet: bool
+) -> "tuple[Study, list[Path], bool, SearchError | None]":
     """Run a study, and show it unless `quiet`; returns it with its pictures, whether it was
     interrupted, and why it was given up."""
     from autodecoder.cli.console import (
@@ -100,13 +129,16 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
     from autodecoder.cli.tables import print_study
     from autodecoder.report import write_pictures, write_study_page
     from autodecoder.study import load_study, load_study_data, run_study
+    from autodecoder.study.follow import agree_on_settings
     from autodecoder.study.results import UNFINISHED
 
-    config, folder, storage, reset, wait, where = asked
+    config, folder, storage, reset, wait, where, _ = asked
     if where.get("engine", "local") != "local":
         # Workers have the GPUs: this process would take three quarters of each one's memory.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     keep_programs()
+    if hosts is not None:
+        config = agree_on_settings(config, hosts)  # the seed, which draws what is loaded
     with logged():
         dataset = load_study_data(config, progress=STDERR.isatty())
     observers: list[Observer] = []
@@ -130,6 +162,7 @@ def _run(asked: Asked, *, quiet: bool) -> "tuple[Study, list[Path], bool, Search
                     storage=storage,
                     reset=reset,
                     wait=wait,
+                    hosts=hosts,
                     **where,
                     observers=observers,
                     report=report,

@@ -10,6 +10,7 @@ of a batch is left to XLA's partitioner.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -79,7 +80,7 @@ class RowLayout:
 
     def join(self, cut: Any) -> np.ndarray:
         """The inverse of `cut`."""
-        cut = np.asarray(cut)
+        cut = fetch(cut)
         return cut if self.total == self.n else cut[..., self.places(), :]
 
     def local(self, function: Callable[..., Any], axes: Sequence[int], out: int) -> Any:
@@ -161,6 +162,55 @@ class Layout:
             out_specs=P(RUNS),
             axis_names={RUNS},
         )
+
+
+def put(array: Any, sharding: NamedSharding) -> Array:
+    """An array that this process has whole, laid out; other processes do the same for theirs."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(array, sharding)
+    if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(put(jax.random.key_data(array), sharding))
+    array = np.asarray(array)
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def fetch(array: Any) -> np.ndarray:
+    """An array as it lies, whole; all processes that have some of it must call this."""
+    if isinstance(array, jax.Array) and not array.is_fully_addressable:
+        everywhere = NamedSharding(array.sharding.mesh, P())
+        array = _replicate(array, everywhere).addressable_data(0)
+    return np.asarray(array)
+
+
+@partial(jax.jit, static_argnums=1)
+def _replicate(array: Array, everywhere: NamedSharding) -> Array:
+    return jax.lax.with_sharding_constraint(array, everywhere)
+
+
+def fetch_leaf(leaf: Any) -> Any:
+    """Likewise, a random key as a key."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.asarray(fetch(jax.random.key_data(leaf))))
+    return fetch(leaf)
+
+
+def sums_are_right(devices: Sequence[Any]) -> bool:
+    """Whether the sum over devices gives what it must, for short and for long arrays.
+
+    Some releases of collectives for CPUs have given wrong sums without an error, for arrays of some
+    lengths.
+    """
+    mesh = Mesh(np.asarray(devices), (DATA,), axis_types=(AxisType.Auto,))
+    n = len(devices)
+    for size in (8, 2**20):
+        rows = np.arange(n * size, dtype=np.float32).reshape(n, size) % 1021
+        add = jax.shard_map(
+            lambda part: jax.lax.psum(part[0], DATA), mesh=mesh, in_specs=P(DATA), out_specs=P()
+        )
+        found = jax.jit(add)(put(rows, NamedSharding(mesh, P(DATA))))
+        if not np.array_equal(fetch(found), rows.sum(axis=0)):
+            return False
+    return True
 
 
 def lay_out(

@@ -24,7 +24,7 @@ from autodecoder.core.fit import (
     init_run,
     map_rows,
 )
-from autodecoder.core.layout import DATA, RUNS, Layout, RowLayout
+from autodecoder.core.layout import DATA, RUNS, Layout, RowLayout, fetch_leaf, put
 from autodecoder.core.watch import STOPPED
 
 _Stacked = TypeVar("_Stacked")
@@ -167,16 +167,16 @@ def pad_runs(population: Population, n: int) -> Population:
 def place_population(population: Population, layout: Layout) -> Population:
     """Runs that lie together, laid out over devices."""
     runs = map_rows(population.runs, layout.train.cut, layout.val.cut, lambda a: a)
-    rates = jax.device_put(population.rates, layout.sharding(RUNS))
-    return Population(_laid_out(runs, layout, jax.device_put), rates)
+    rates = jax.tree.map(lambda a: put(a, layout.sharding(RUNS)), population.rates)
+    return Population(_laid_out(runs, layout, put), rates)
 
 
-def _laid_out(runs: Run, layout: Layout, put: Callable[[Any, Any], Array]) -> Run:
+def _laid_out(runs: Run, layout: Layout, place: Callable[[Any, Any], Array]) -> Run:
     def over(rows: RowLayout) -> Callable[[Any], Array]:
-        return lambda a: put(a, layout.sharding(RUNS, DATA if rows.n_parts > 1 else None))
+        return lambda a: place(a, layout.sharding(RUNS, DATA if rows.n_parts > 1 else None))
 
     return map_rows(
-        runs, over(layout.train), over(layout.val), lambda a: put(a, layout.sharding(RUNS))
+        runs, over(layout.train), over(layout.val), lambda a: place(a, layout.sharding(RUNS))
     )
 
 
@@ -186,7 +186,7 @@ def place_images(images: Images, layout: Layout) -> Images:
     def place(pixels: Any, rows: RowLayout) -> Any:
         if pixels is None:
             return None
-        return jax.device_put(rows.cut(pixels), layout.sharding(DATA if rows.n_parts > 1 else None))
+        return put(rows.cut(pixels), layout.sharding(DATA if rows.n_parts > 1 else None))
 
     train, val = layout.train, layout.val
     return Images(
@@ -198,14 +198,18 @@ def place_images(images: Images, layout: Layout) -> Images:
 
 
 def gather_runs(run: Run, layout: Layout) -> Run:
-    """A run that is laid out, or stacked runs, on one device, with their rows together again."""
-    first = layout.mesh.devices.flat[0]
+    """A run that is laid out, or stacked runs, on one device of this process, with their rows
+    together again."""
+    first, *_ = (d for d in layout.mesh.devices.flat if d.process_index == jax.process_index())
 
     def together(rows: RowLayout) -> Callable[[Any], Array]:
         return lambda a: jax.device_put(rows.join(a), first)
 
     return map_rows(
-        run, together(layout.train), together(layout.val), lambda a: jax.device_put(a, first)
+        run,
+        together(layout.train),
+        together(layout.val),
+        lambda a: jax.device_put(fetch_leaf(a), first),
     )
 
 
@@ -215,9 +219,14 @@ def note_metrics(
     """Enter what was found out about a run outside of the program into its history."""
     runs, rates = population
     history = runs.history | {
-        name: runs.history[name].at[i, epoch - 1].set(value) for name, value in metrics.items()
+        name: _note(runs.history[name], i, epoch - 1, value) for name, value in metrics.items()
     }
     return Population(runs._replace(history=history), rates)
+
+
+@jax.jit
+def _note(history: Array, i: int | Array, epoch: int | Array, value: Any) -> Array:
+    return history.at[i, epoch].set(value)
 
 
 @jax.jit

@@ -33,8 +33,9 @@ class Devices:
 
     @property
     def in_turn(self) -> tuple[Any, ...]:
-        """Those that blocks of images go to in turn; of one, nothing is said."""
-        return self.chosen if len(self.chosen) > 1 else (None,)
+        """Those of this process, to which blocks of images go in turn; of one, nothing is said."""
+        own = tuple(d for d in self.chosen if d.process_index == jax.process_index())
+        return own if len(self.chosen) > 1 else (None,)
 
     def own(self, array: np.ndarray) -> Any:
         """A copy of images on the device; for several of them, which each take some, on the host.
@@ -64,10 +65,21 @@ class Devices:
                 f"images from each of {count(n_train, 'shard')}; a batch_size that is a multiple "
                 f"of data does, as does a power of two."
             )
-        return lay_out(self.chosen, n_runs, sizes, (n_train, n_val), self.table)
+        layout = lay_out(self.chosen, n_runs, sizes, (n_train, n_val), self.table)
+        is_over_hosts = any(d.process_index != jax.process_index() for d in self.chosen)
+        if is_over_hosts and layout is not None and layout.mesh.size < len(self.chosen):
+            raise ConfigError(
+                f"{count(n_runs, 'run')} in batches of {fit.batch_size} can use {layout.mesh.size} "
+                f"of the {len(self.chosen)} devices of all processes: batches take equally many "
+                f"images from each of {count(n_train, 'shard')}; a batch_size that is a power of "
+                "two can use more."
+            )
+        return layout
 
 
-def choose_devices(devices: int | str | None = None, mesh: str | None = None) -> Devices:
+def choose_devices(
+    devices: int | str | None = None, mesh: str | None = None, *, over_hosts: bool = False
+) -> Devices:
     """The devices asked for.
 
     Parameters
@@ -76,6 +88,8 @@ def choose_devices(devices: int | str | None = None, mesh: str | None = None) ->
         How many, also as text; 1 by default, or as many as `mesh` needs.
     mesh : str, optional
         Such as `data=4,runs=2`: eight devices, four of which share the images of a run, twice.
+    over_hosts : bool
+        Of all processes of `jax.distributed`, of each of which all must be used.
 
     Raises
     ------
@@ -83,7 +97,7 @@ def choose_devices(devices: int | str | None = None, mesh: str | None = None) ->
         If there are fewer devices, or they are no such table.
     """
     table = None if mesh is None else _read_table(mesh)
-    there = jax.local_devices()
+    there = jax.devices() if over_hosts else jax.local_devices()
     wanted = count_devices(devices, mesh)
     if wanted is None:
         wanted = len(there)
@@ -96,6 +110,11 @@ def choose_devices(devices: int | str | None = None, mesh: str | None = None) ->
         raise ConfigError(
             f"{count(wanted, 'device')} asked for, but jax finds {len(there)}: "
             f"{', '.join(sorted({device.device_kind for device in there}))}."
+        )
+    if over_hosts and wanted < len(there):
+        raise ConfigError(
+            f"all {count(len(there), 'device')} of the processes must be used, but "
+            f"{count(wanted, 'device')} {'is' if wanted == 1 else 'are'} asked for."
         )
     return Devices(tuple(there[:wanted]), table)
 

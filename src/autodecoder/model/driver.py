@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from autodecoder.config import RunConfig
 from autodecoder.core.fit import Images, Run
+from autodecoder.core.layout import fetch
 from autodecoder.core.population import (
     Population,
     advance,
@@ -28,6 +29,7 @@ from autodecoder.core.population import (
 )
 from autodecoder.core.watch import RUNNING
 from autodecoder.model.devices import Devices, choose_devices
+from autodecoder.model.team import ALONE, Team
 
 #: How long the program runs before the caller looks up.
 _PORTION_SECONDS = 0.5
@@ -47,6 +49,8 @@ class Driver:
         Whether XLA optimises the program, where it can do without.
     devices : Devices, optional
         By default one.
+    team : Team, optional
+        The processes whose devices these are; each of them has a driver of the same runs.
     """
 
     population: Population
@@ -65,8 +69,10 @@ class Driver:
         *,
         optimised: bool = True,
         devices: Devices | None = None,
+        team: Team = ALONE,
     ) -> None:
         self._given = images
+        self._team = team
         self._config = config
         self._devices = devices or choose_devices()
         self._images, self._layout = images, None
@@ -93,7 +99,7 @@ class Driver:
         active = np.flatnonzero(~self.ended)
         epoch = int(self.epochs[active].min())
         behind = active[self.epochs[active] == epoch]
-        affordable = max(1, int(_PORTION_SECONDS / self._pace))
+        affordable = self._team.agree(max(1, int(_PORTION_SECONDS / self._pace)))
         first, count = 0, len(self.epochs)
         until = min(epoch + max(1, affordable // len(active)), limit(epoch))
         apart = self._layout is None and not side_by_side()
@@ -111,7 +117,7 @@ class Driver:
     def histories(self) -> dict[str, Float[np.ndarray, "runs epochs"]]:
         """What is recorded of the runs so far."""
         recorded = self.population.runs.history.items()
-        return {name: np.asarray(rows)[: self._n] for name, rows in recorded}
+        return {name: fetch(rows)[: self._n] for name, rows in recorded}
 
     def note(self, i: int, epoch: int, metrics: Mapping[str, np.float32]) -> None:
         """Enter what was found out about a run elsewhere into its history."""
@@ -126,7 +132,7 @@ class Driver:
         """Go on with some of the runs."""
         runs, rates = self.population
         if self._layout is not None:
-            runs, rates = gather_runs(runs, self._layout), jax.tree.map(np.asarray, rates)
+            runs, rates = gather_runs(runs, self._layout), jax.tree.map(fetch, rates)
         self._place(select_runs(Population(runs, rates), jnp.asarray(indices)))
         self._advance(0, 1, 0)
 
@@ -142,20 +148,21 @@ class Driver:
         self.population, self._layout = population, layout
 
     def _advance(self, first: int, count: int, until: int) -> None:
-        self.population = self._program(
-            self.population,
-            self._images,
-            first,
-            count,
-            until,
-            config=self._config,
-            side_by_side=side_by_side(),
-            layout=self._layout,
-        )
-        jax.block_until_ready(self.population)
-        # Copied, as the next portion takes the memory.
-        self.epochs = np.array(self.population.runs.state.epoch)[: self._n]
-        self.statuses = np.array(self.population.runs.watch.status)[: self._n]
+        with self._team.step():
+            self.population = self._program(
+                self.population,
+                self._images,
+                first,
+                count,
+                until,
+                config=self._config,
+                side_by_side=side_by_side(),
+                layout=self._layout,
+            )
+            jax.block_until_ready(self.population)
+            # Copied, as the next portion takes the memory.
+            self.epochs = np.array(fetch(self.population.runs.state.epoch))[: self._n]
+            self.statuses = np.array(fetch(self.population.runs.watch.status))[: self._n]
 
 
 def side_by_side() -> bool:

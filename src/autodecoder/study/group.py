@@ -32,6 +32,7 @@ from autodecoder.core.watch import RUNNING
 from autodecoder.core.watch import STOPPED as RUN_STOPPED
 from autodecoder.model.devices import Devices
 from autodecoder.model.driver import Driver
+from autodecoder.model.team import ALONE, Team
 from autodecoder.study.checkpoint import Saved, restore_run
 from autodecoder.study.events import (
     Began,
@@ -106,6 +107,9 @@ class Group:
         Given a run, what there is of it on disk, newest first.
     should_stop : callable
         As in `run_study`.
+    team : Team, optional
+        The processes whose devices these are; each of them has a group of the same job, of which
+        the leader's events are whole.
     """
 
     def __init__(
@@ -116,7 +120,9 @@ class Group:
         devices: Devices,
         checkpoints: Callable[[RunInfo], Iterable[Saved]],
         should_stop: Callable[[], bool],
+        team: Team = ALONE,
     ) -> None:
+        self._team = team
         self._slots = [_Slot(info) for info in job.infos]
         self._config = job.config
         self._is_observed = job.is_observed
@@ -136,7 +142,7 @@ class Group:
         yield Progress("fit", self._n_done(), self._total, epoch, epochs)
         last_saved, saving = time.monotonic(), 0.0
         while not all(slot.ended for slot in self._slots):
-            if self._should_stop():
+            if self._is_told_to_stop():
                 yield from self._stop()
                 return
             seconds, driver = self._driver.move(self._next_due), self._driver
@@ -146,7 +152,8 @@ class Group:
                 slot.epoch, slot.status = int(epoch), int(status)
             yield from self._tell()
             pause = time.monotonic() - last_saved
-            if pause >= _CHECKPOINT_PAUSE * saving and self._is_checkpoint_due(pause):
+            due = pause >= _CHECKPOINT_PAUSE * saving and self._is_checkpoint_due(pause)
+            if self._team.agree(due):
                 start = time.monotonic()
                 yield from self._save()
                 last_saved = time.monotonic()
@@ -158,8 +165,11 @@ class Group:
                 self._compact()
         yield from self._save()  # what follows takes its time
         yield from self._settle_ended()
-        if self._should_stop():
+        if self._is_told_to_stop():
             yield from self._stop()
+
+    def _is_told_to_stop(self) -> bool:
+        return self._team.agree(self._should_stop())
 
     def _start(self) -> Iterator[Event]:
         """Compile, and bring every run to its last checkpoint."""
@@ -176,6 +186,7 @@ class Group:
             self._run_config,
             optimised=self._config.use_xla,
             devices=self._devices,
+            team=self._team,
         )
         for slot in self._slots:
             yield Began(slot.info, slot.epoch)
@@ -239,7 +250,7 @@ class Group:
         if not every or slot.ended or slot.epoch % every or slot.epoch == slot.validated:
             return
         run = self._driver.take(i)
-        metrics = fresh_metrics(self._infer(run))
+        metrics = self._team.agree(fresh_metrics(self._infer(run)) if self._team.is_leader else {})
         self._driver.note(i, slot.epoch, metrics)
         slot.validated = slot.epoch
         yield Recorded(slot.info, slot.epoch, {n: np.array([v]) for n, v in metrics.items()})
@@ -274,9 +285,11 @@ class Group:
 
     def _settle_ended(self) -> Iterator[Event]:
         for i, slot in enumerate(self._slots):
-            if slot.ended and not slot.settled and not self._should_stop():
+            if slot.ended and not slot.settled and not self._is_told_to_stop():
                 yield Progress("fresh validation", i, len(self._slots))
-                yield self._settle(slot, self._driver.take(i))
+                run = self._driver.take(i)
+                if self._team.is_leader:
+                    yield self._settle(slot, run)
                 slot.settled = True
 
     def _settle(self, slot: _Slot, run: Run) -> Ended:

@@ -11,12 +11,15 @@ from autodecoder.config import StudyConfig
 from autodecoder.core.switches import own_switches
 from autodecoder.data import Dataset
 from autodecoder.errors import (
+    ConfigError,
     MemoryLimitError,
     is_out_of_memory,
 )
 from autodecoder.paths import user_path
 from autodecoder.study.engines import EngineConfig, make_engine
 from autodecoder.study.events import Progress
+from autodecoder.study.follow import agree_on_settings
+from autodecoder.study.hosts import Hosts
 from autodecoder.study.images import images_of
 from autodecoder.study.observer import Observer
 from autodecoder.study.saved import Study, load_study
@@ -38,6 +41,7 @@ def run_study(
     workers: int | None = None,
     worker_cores: int | None = None,
     ray_address: str | None = None,
+    hosts: Hosts | None = None,
     observers: Sequence[Observer] = (),
     report: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -81,6 +85,9 @@ def run_study(
     ray_address : str, optional
         Of the cluster: `HOST:PORT`, or `auto`, the one that this machine belongs to; by default a
         new one of this machine alone.
+    hosts : Hosts, optional
+        From `join_hosts`: the processes that share each fit. This one must be process 0; the others
+        call `follow_study`.
     observers : sequence of Observer
         Told of every run.
     report : callable
@@ -110,12 +117,17 @@ def run_study(
         If the storage cannot be used.
     """
     folder = user_path(folder, "folder")
+    if hosts is not None:
+        if not hosts.is_leader:
+            raise ConfigError("run_study is for process 0; the others call follow_study.")
+        config = agree_on_settings(config, hosts)
+        hosts.compare({"data": dataset.fingerprint})
     config = config.with_objective(len(dataset.val))
     config.infer.count_candidates(len(dataset.train), math.prod(dataset.image_shape))
     try:
         should_stop = _for_good(should_stop)
         where = EngineConfig(engine, workers, worker_cores, ray_address)
-        chosen = make_engine(where, images_of(dataset), devices, mesh, should_stop)
+        chosen = make_engine(where, images_of(dataset), devices, mesh, should_stop, hosts)
         with contextlib.closing(chosen):
             worker = Worker(config, dataset, folder, chosen, observers, report, should_stop)
             worker.run(storage, reset, wait)

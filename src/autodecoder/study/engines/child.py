@@ -8,10 +8,9 @@ import sys
 import threading
 from typing import Any
 
-from autodecoder.study.engines.contract import Failed
+from autodecoder.study.engines.contract import Assignment, Failed
 from autodecoder.study.engines.remote import (
     STOP,
-    Assignment,
     LogForwarder,
     Workplace,
     portable_error,

@@ -8,6 +8,7 @@ from autodecoder.errors import ConfigError
 from autodecoder.model.devices import choose_devices
 from autodecoder.study.engines.contract import Engine
 from autodecoder.study.engines.local import LocalEngine
+from autodecoder.study.hosts import Hosts
 from autodecoder.study.images import HostImages
 
 ENGINES = ("local", "processes", "ray")
@@ -40,6 +41,7 @@ def make_engine(
     devices: int | str | None,
     mesh: str | None,
     should_stop: Callable[[], bool],
+    hosts: Hosts | None = None,
 ) -> Engine:
     """An engine with the images of a study.
 
@@ -50,6 +52,11 @@ def make_engine(
     EngineError
         If Ray is not installed, or its cluster does not answer.
     """
+    if hosts is not None:
+        if config.name != "local":
+            raise ConfigError(f"engine {config.name} is not for fits over several processes.")
+        chosen = choose_devices(devices or "all", mesh, over_hosts=True)
+        return LocalEngine(images, chosen, should_stop, hosts)
     if config.name == "local":
         return LocalEngine(images, choose_devices(devices, mesh), should_stop)
     from autodecoder.study.engines.remote import Setup  # at use, as are the engines themselves

@@ -18,9 +18,8 @@ from typing import Any
 
 from autodecoder.errors import EngineError
 from autodecoder.model.devices import count_devices
-from autodecoder.study.engines.contract import Failed, Lost
+from autodecoder.study.engines.contract import Assignment, Failed, Lost
 from autodecoder.study.engines.remote import (
-    Assignment,
     LogForwarder,
     RemoteEngine,
     Setup,

@@ -14,6 +14,26 @@ Checkpoints = Callable[[RunInfo], Iterable[Saved]]
 
 
 @dataclass(frozen=True)
+class Assignment:
+    """A group for a worker that does not see the study's folder."""
+
+    job: Job
+    newest: tuple[Saved | None, ...]
+    """The newest checkpoint of each run."""
+
+    @classmethod
+    def of(cls, job: Job, checkpoints: Checkpoints) -> "Assignment":
+        """With the checkpoints read."""
+        return cls(job, tuple(next(iter(checkpoints(info)), None) for info in job.infos))
+
+    def checkpoints(self, info: RunInfo) -> list[Saved]:
+        """Those of a run."""
+        folders = [run.folder for run in self.job.infos]
+        saved = self.newest[folders.index(info.folder)]
+        return [] if saved is None else [saved]
+
+
+@dataclass(frozen=True)
 class Finished:
     """Nothing more comes of a group: its runs have ended, or it was told to stop."""
 

@@ -17,8 +17,8 @@ import jax
 
 from autodecoder.errors import ConfigError
 from autodecoder.model.devices import count_devices
-from autodecoder.study.engines.contract import Lost
-from autodecoder.study.engines.remote import STOP, Assignment, RemoteEngine, Setup
+from autodecoder.study.engines.contract import Assignment, Lost
+from autodecoder.study.engines.remote import STOP, RemoteEngine, Setup
 from autodecoder.text import count
 
 #: Switches of jax that a worker takes over, as environment variables.

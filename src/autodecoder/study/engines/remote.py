@@ -22,8 +22,7 @@ from autodecoder.core.switches import own_switches
 from autodecoder.errors import AutodecoderError, is_out_of_memory
 from autodecoder.model.devices import Devices, choose_devices
 from autodecoder.model.programs import limit_programs
-from autodecoder.study.checkpoint import Saved
-from autodecoder.study.engines.contract import Checkpoints, Failed, Finished, Lost, Told
+from autodecoder.study.engines.contract import Assignment, Checkpoints, Failed, Finished, Lost, Told
 from autodecoder.study.events import BestSoFar, Ended, Snapped
 from autodecoder.study.group import Group, Job
 from autodecoder.study.images import HostImages
@@ -42,15 +41,6 @@ class Setup:
     devices: int | str | None
     mesh: str | None
     """As in `run_study`, for each group."""
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """A group for a worker."""
-
-    job: Job
-    checkpoints: tuple[Saved | None, ...]
-    """The newest of each run."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +77,8 @@ class RemoteEngine(ABC):
 
     def start(self, group: int, job: Job, checkpoints: Checkpoints) -> None:
         """See `Engine`."""
-        newest = tuple(next(iter(checkpoints(info)), None) for info in job.infos)
         self._running.add(group)
-        self._assign(group, Assignment(job, newest))
+        self._assign(group, Assignment.of(job, checkpoints))
 
     def events(self) -> Iterator[tuple[int, Told]]:
         """See `Engine`."""
@@ -136,9 +125,6 @@ class Workplace:
 
     def run(self, assignment: Assignment, should_stop: Callable[[], bool]) -> Iterator[Any]:
         """A group's messages, of NumPy arrays only; the last is `Finished` or `Failed`."""
-        newest = dict(
-            zip((i.folder for i in assignment.job.infos), assignment.checkpoints, strict=True)
-        )
         try:
             with own_switches():
                 limit_programs()
@@ -146,7 +132,7 @@ class Workplace:
                     assignment.job,
                     self._images,
                     devices=self._devices,
-                    checkpoints=lambda info: filter(None, [newest[info.folder]]),
+                    checkpoints=assignment.checkpoints,
                     should_stop=should_stop,
                 )
                 for event in group.run():

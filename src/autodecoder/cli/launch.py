@@ -1,0 +1,79 @@
+"""`autodecoder launch`: the processes of one fit, on one machine, for those who have no launcher."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from autodecoder.cli.flags import GROUPS
+from autodecoder.errors import ConfigError
+
+#: How long processes may take to end after one of them has failed.
+_SECONDS_TO_END = 15
+_COMMANDS = ("train", "tune")
+
+
+def launch(
+    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    n: Annotated[
+        int, Parameter(group=GROUPS["Output"], name=("-n", "--num_processes"), help="Processes.")
+    ],
+) -> int:
+    """Start the processes of one fit on this machine; each shares the images of every run.
+
+    What follows -- is a command, train or tune, as it would be given alone. Process 0 leads, and
+    says what the command says. Cores are shared out among the processes.
+
+    Example: autodecoder launch -n 4 -- train --dataset mnist --lr 5e-3
+    """
+    if n < 1:
+        raise ConfigError(f"num_processes must be a positive whole number, got {n}.")
+    if not command or command[0] not in _COMMANDS:
+        given = f"got {command[0]}" if command else "got nothing"
+        raise ConfigError(f"after -- must stand train or tune and its flags, {given}.")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    processes = [_start(command, address, n, i) for i in range(n)]
+    try:
+        return _follow(processes)
+    except BaseException:
+        for process in processes:
+            process.kill()
+        raise
+
+
+def _start(command: tuple[str, ...], address: str, n: int, i: int) -> "subprocess.Popen[bytes]":
+    words = [sys.executable, "-m", "autodecoder", *command]
+    words += [f"--coordinator={address}", f"--num_processes={n}", f"--process_id={i}"]
+    out = None if i == 0 else subprocess.DEVNULL
+    environment = dict(os.environ)
+    if hasattr(os, "sched_getaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        share = cores[i * len(cores) // n : (i + 1) * len(cores) // n] or [cores[i % len(cores)]]
+        environment.setdefault("NPROC", str(len(share)))  # the size of XLA's pool of threads
+    return subprocess.Popen(words, stdout=out, env=environment)
+
+
+def _follow(processes: "list[subprocess.Popen[bytes]]") -> int:
+    """Wait for all of them; where one fails, the others end soon or are ended."""
+    while True:
+        try:
+            statuses = [process.poll() for process in processes]
+            if all(status is not None for status in statuses):
+                return processes[0].returncode or max(map(abs, map(int, statuses)))  # type: ignore
+            if any(statuses):
+                for process in processes:
+                    process.wait(_SECONDS_TO_END)
+                continue
+            time.sleep(0.1)
+        except KeyboardInterrupt:  # all have it; process 0 ends the study in order
+            continue
+        except subprocess.TimeoutExpired:
+            for process in processes:
+                process.send_signal(signal.SIGKILL)
