@@ -1,4 +1,4 @@
-"""`autodecoder launch`: the processes of one fit, on one machine, for those who have no launcher."""
+"""`autodecoder launch`: the processes of one fit on one machine, where there is no launcher."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def launch(
     n: Annotated[
         int, Parameter(group=GROUPS["Output"], name=("-n", "--num_processes"), help="Processes.")
     ],
-) -> int:
+) -> None:
     """Start the processes of one fit on this machine; each shares the images of every run.
 
     What follows -- is a command, train or tune, as it would be given alone. Process 0 leads, and
@@ -41,11 +41,13 @@ def launch(
         address = f"127.0.0.1:{free.getsockname()[1]}"
     processes = [_start(command, address, n, i) for i in range(n)]
     try:
-        return _follow(processes)
+        status = _follow(processes)
     except BaseException:
         for process in processes:
             process.kill()
         raise
+    if status:
+        sys.exit(status)
 
 
 def _start(command: tuple[str, ...], address: str, n: int, i: int) -> "subprocess.Popen[bytes]":

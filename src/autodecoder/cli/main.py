@@ -15,6 +15,7 @@ from autodecoder.cli.explore import explore
 from autodecoder.cli.export import export
 from autodecoder.cli.generate import decode, interpolate, sample
 from autodecoder.cli.info import info
+from autodecoder.cli.launch import launch
 from autodecoder.cli.mistyped import explain
 from autodecoder.cli.reconstruct import reconstruct
 from autodecoder.cli.report import report
@@ -40,6 +41,7 @@ app = App(
 )
 app.command(train)
 app.command(tune)
+app.command(launch)
 app.command(runs_app)
 app.command(report)
 app.command(explore)

@@ -268,12 +268,16 @@ def join_hosts(
         raise ConfigError("coordinator, num_processes and process_id go together.")
     if num_processes is not None and not 0 <= (process_id or 0) < num_processes:
         raise ConfigError(f"process_id must be from 0 to {num_processes - 1}, got {process_id}.")
+    # Where they do not meet, jax aborts the process with a stack of calls.
+    timer = threading.Timer(SECONDS_TO_MEET, _give_up, (coordinator,))
+    timer.daemon = True
+    timer.start()
     try:
         jax.distributed.initialize(
             coordinator_address=coordinator,
             num_processes=num_processes,
             process_id=process_id,
-            initialization_timeout=SECONDS_TO_MEET,
+            initialization_timeout=2 * SECONDS_TO_MEET,
             shutdown_timeout_seconds=SECONDS_TO_MEET,
         )
     except ValueError as error:
@@ -286,7 +290,15 @@ def join_hosts(
         raise EngineError(
             f"the processes did not meet at {coordinator or 'the coordinator'}: {first}"
         ) from error
+    finally:
+        timer.cancel()
     return Hosts(patience)
+
+
+def _give_up(coordinator: str | None) -> None:
+    where = f" at {coordinator}" if coordinator else ""
+    os.write(2, f"error: the processes did not meet{where} within {SECONDS_TO_MEET} s.\n".encode())
+    os._exit(EXIT_STATUS)
 
 
 def _own_name(index: int) -> str:
