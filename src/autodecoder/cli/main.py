@@ -16,6 +16,7 @@ from autodecoder.cli.export import export
 from autodecoder.cli.generate import decode, interpolate, sample
 from autodecoder.cli.info import info
 from autodecoder.cli.mistyped import explain
+from autodecoder.cli.pack import pack
 from autodecoder.cli.reconstruct import reconstruct
 from autodecoder.cli.report import report
 from autodecoder.cli.runs import runs_app, tensorboard
@@ -52,6 +53,7 @@ app.command(sample)
 app.command(export)
 app.command(info)
 app.command(datasets)
+app.command(pack)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

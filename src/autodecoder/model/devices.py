@@ -10,6 +10,7 @@ import numpy as np
 from autodecoder.config import RunConfig
 from autodecoder.core.layout import Layout, lay_out
 from autodecoder.core.order import count_shards
+from autodecoder.data.packed import PackedImages
 from autodecoder.errors import ConfigError
 from autodecoder.text import count
 
@@ -36,7 +37,7 @@ class Devices:
         """Those that blocks of images go to in turn; of one, nothing is said."""
         return self.chosen if len(self.chosen) > 1 else (None,)
 
-    def own(self, array: np.ndarray) -> Any:
+    def own(self, array: np.ndarray | PackedImages) -> Any:
         """A copy of images on the device; for several of them, which each take some, on the host.
 
         Copied, since jax would share the memory of arrays that the caller may change; those that
