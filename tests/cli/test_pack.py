@@ -170,11 +170,10 @@ def test_killed_in_the_middle_it_goes_on(
 @pytest.mark.thorough
 def test_killed_again_and_again(source: str, tmp_path: Path) -> None:
     out, whole = tmp_path / "out", tmp_path / "whole"
-    for n in itertools.count(9, 31):
-        if not kill_when(packing(source, out, "--shard_images=2"), out, n):
-            break
+    n_shards = itertools.count(9, 31)
+    while kill_when(packing(source, out, "--shard_images=2"), out, next(n_shards)):
         assert not (out / "manifest.json").exists() or not (out / "unfinished.jsonl").exists()
-    assert n > 100
+    assert next(n_shards) > 100
     assert call("pack", source, out, "--shard_images=2") == 0
     assert call("pack", source, whole, "--shard_images=2") == 0
     assert content(out) == content(whole)

@@ -108,7 +108,8 @@ def test_rows_far_apart_are_read_by_themselves(
 
 def test_a_set_of_images(packed: Packed) -> None:
     """Takes them in the place of an array, and leaves them on the disk."""
-    part = ImageSet(packed.train.images, packed.train.labels, packed.train.names)
+    images: Any = packed.train.images
+    part = ImageSet(images, packed.train.labels, packed.train.names)
     assert len(part) == 21
     assert part.flat.shape == (21, 24)
     np.testing.assert_array_equal(np.asarray(part.flat), PIXELS[:21].reshape(21, -1))

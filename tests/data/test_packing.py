@@ -252,7 +252,8 @@ def test_missing_pixels_have_no_place(tmp_path: Path) -> None:
     name = f"npy:{tmp_path / 'a.npy'}"
     with pytest.raises(DataError, match="a has missing pixels, which packed images have no place"):
         pack_images(DataConfig(dataset=name), tmp_path / "out")
-    for setting in ({"alpha": "mask"}, {"mask": tmp_path / "a.npy"}):
+    settings: list[dict[str, Any]] = [{"alpha": "mask"}, {"mask": tmp_path / "a.npy"}]
+    for setting in settings:
         with pytest.raises(ConfigError, match="cannot be packed"):
             pack_images(DataConfig(dataset=name, **setting), tmp_path / "out")
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped, UInt8
@@ -98,9 +98,13 @@ class ImageSet:
     def take(self, indices: Int[np.ndarray, " k"]) -> "ImageSet":
         names = None if self.names is None else self.names[indices]
         mask = None if self.mask is None else self.mask[indices]
-        packed = isinstance(self.images, PackedImages)
-        images = self.images.select(indices) if packed else self.images[indices]
+        images: Any = self.images
+        images = images.select(indices) if _are_packed(images) else images[indices]
         return ImageSet(images, self.labels[indices], names, mask)
+
+
+def _are_packed(images: Any) -> bool:
+    return isinstance(images, PackedImages)
 
 
 @brief

@@ -253,18 +253,18 @@ class PackWriter:
             raise DataError(
                 f"labels must lie from 0 to {n_classes - 1}, got {labels.min()} to {labels.max()}."
             )
-        kind = None
+        kind, words = None, []
         if names is not None:
             kind = ROWS if names.dtype.kind in "iu" else TEXTS
             if len(names) != len(labels):
                 raise DataError(f"names must be {len(labels)}, one for each image.")
-        if kind == TEXTS:
-            for name in map(str, names.tolist()):
-                if len(name) > LONGEST_NAME or "\n" in name:
-                    raise DataError(
-                        f"names must be of one line and of {LONGEST_NAME} letters or fewer, got "
-                        f"{told(name)}."
-                    )
+            words = names.tolist() if kind == TEXTS else []
+        for word in map(str, words):
+            if len(word) > LONGEST_NAME or "\n" in word:
+                raise DataError(
+                    f"names must be of one line and of {LONGEST_NAME} letters or fewer, got "
+                    f"{told(word)}."
+                )
         others = {shard.names for (of, _), shard in self._known.items() if of == part}
         if others - {kind}:
             raise DataError(

@@ -205,7 +205,7 @@ def _read_into(
     file: BinaryIO, shard: ShardFile, first: int, out: UInt8[np.ndarray, "k pixels"]
 ) -> None:
     """Images of a shard, from one on, to their place."""
-    left = memoryview(out).cast("B")
+    left = out.data.cast("B")
     try:
         file.seek(shard.offset + first * out.shape[1])
         while left:

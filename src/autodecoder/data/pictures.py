@@ -182,7 +182,15 @@ def plan_pictures(
     parts = [PartPlan(part.labels, part.names, decoder.reader(part)) for part in chosen]
     labels = [train.labels] if val is None else [train.labels, val.labels]
     notes = (*notes, *describe_use(labels, class_names, config.examples_frac))
-    return Plan(*(name, shape, class_names, *parts, notes), check=decoder.check, tell=decoder.tell)
+    return Plan(
+        name,
+        shape,
+        class_names,
+        *(parts[0], parts[1]),
+        notes=notes,
+        check=decoder.check,
+        tell=decoder.tell,
+    )
 
 
 def _pictures(listing: Listing, names: Sequence[str], root: Path) -> Pictures:

@@ -67,7 +67,7 @@ def write_array(path: Path, array: np.ndarray) -> str:
         header = np.lib.format.header_data_from_array_1_0(array)
         np.lib.format.write_array_header_1_0(_Hashed(file, digest), header)
         if array.size:
-            content = memoryview(array).cast("B")
+            content = array.data.cast("B")
             for first in range(0, len(content), _PIECE):
                 piece = content[first : first + _PIECE]
                 digest.update(piece)

@@ -36,7 +36,8 @@ _MOST = np.iinfo(np.int64).max
 class _Stack(NamedTuple):
     """Images as they are stored, unread, and which of their pixels are known."""
 
-    images: Shaped[np.ndarray, "n height width channels"]
+    images: Any
+    """(n, height, width, channels), an array or what gives rows as one does."""
     mask: Shaped[np.ndarray, "n ..."] | None
     """One for each image, see `as_mask`."""
     has_alpha: bool
@@ -174,8 +175,8 @@ class _Judge:
             _log.warning("%s: images %s.", self._path, what)
 
 
-def _as_stack(images: Any, name: str) -> Shaped[np.ndarray, "n height width channels"]:
-    """Check shape and dtype; nothing is read."""
+def _as_stack(images: Any, name: str) -> Any:
+    """Check shape and dtype; nothing is read. Returns (n, height, width, channels)."""
     shape = " × ".join(map(str, images.shape))
     if images.ndim not in (3, 4) or images.size == 0:
         raise DataError(
@@ -188,7 +189,7 @@ def _as_stack(images: Any, name: str) -> Shaped[np.ndarray, "n height width chan
 
 
 def _masks(
-    arrays: dict[str, np.ndarray], config: DataConfig, path: Path
+    arrays: dict[str, Any], config: DataConfig, path: Path
 ) -> tuple[dict[str, np.ndarray], Path]:
     """The masks of training and validation images, and the file that they are from."""
     own = {key: arrays[key] for key in ("mask", "val_mask") if key in arrays}
@@ -200,7 +201,7 @@ def _masks(
 
 
 def _with_mask(
-    images: Shaped[np.ndarray, "n height width channels"],
+    images: Any,
     mask: np.ndarray | None,
     config: DataConfig,
     place: Path,

@@ -84,7 +84,8 @@ def _index(path: Path) -> tuple[dict[str, _Member], dict[str, _Member], int]:
             file.seek(0)
             with tarfile.open(fileobj=file, mode="r:") as archive:
                 for member in archive:
-                    archive.members = []  # which it would keep, however many there are
+                    # Which it would keep, however many there are.
+                    archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
                     if not member.isreg():
                         continue
                     folder, _, last = member.name.rpartition("/")
