@@ -200,6 +200,7 @@ def test_a_second_process_is_refused(source: str, tmp_path: Path) -> None:
     check_packed(out)
 
 
+@pytest.mark.thorough
 def test_interrupted_it_goes_on(source: str, tmp_path: Path) -> None:
     process = packing(source, tmp_path / "out", "--shard_images=4")
     while shards(tmp_path / "out") < 3 and process.poll() is None:
@@ -265,34 +266,32 @@ def test_a_folder_that_cannot_be_written(
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_a_study_of_packed_images(
+def test_a_study_of_images_on_the_disk(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Is trained while they stay on the disk; and goes on where they are in memory."""
-    out, flags = tmp_path / "out", (*QUICK, "--lr=1e-2", "--seed=1", "--out=study")
-    assert call("pack", source, out, "--shard_images=70", "--seed=1") == 0
+    assert call("pack", source, tmp_path / "out", "--shard_images=70", "--seed=1") == 0
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(unpacking, "MOST_IN_MEMORY", 0)
-    assert train("--dataset=packed:out", *flags) == 0
+    assert train("--dataset=packed:out", *QUICK, "--lr=1e-2", "--out=study") == 0
     about = json.loads((tmp_path / "study" / "config.json").read_text())
-    assert about["settings"]["data"]["dataset"] == f"packed:{out}"
-    score = load_study(tmp_path / "study").trials[0].score
-    monkeypatch.setattr(unpacking, "MOST_IN_MEMORY", 2**30)
-    assert train("--dataset=packed:out", *flags) == 0
-    assert load_study(tmp_path / "study").trials[0].score == score
+    assert about["settings"]["data"]["dataset"] == f"packed:{tmp_path / 'out'}"
 
 
 @pytest.mark.thorough
 @pytest.mark.usefixtures("no_pictures")
-def test_it_trains_as_the_source_does(source: str, tmp_path: Path) -> None:
+def test_it_trains_as_the_source_does(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In memory and on the disk; and a study that began with one goes on with the other."""
     assert call("pack", source, tmp_path / "out", "--seed=1") == 0
     scores = []
-    for name, dataset in (("packed", f"packed:{tmp_path / 'out'}"), ("source", source)):
-        folder = tmp_path / f"study {name}"
-        flags = (*QUICK, "--lr=1e-2", "--seed=1", f"--out={folder}")
+    for name, most in (("source", 0), ("packed", 0), ("packed", 2**30)):
+        monkeypatch.setattr(unpacking, "MOST_IN_MEMORY", most)
+        dataset = source if name == "source" else f"packed:{tmp_path / 'out'}"
+        flags = (*QUICK, "--lr=1e-2", "--seed=1", f"--out={tmp_path / name}")
         assert train(f"--dataset={dataset}", *flags) == 0
-        scores.append(load_study(folder).trials[0].score)
-    assert scores[0] == scores[1]
+        scores.append(load_study(tmp_path / name).trials[0].score)
+    assert scores[0] == scores[1] == scores[2]
 
 
 @pytest.mark.thorough

@@ -11,10 +11,13 @@ from tests.data.builders import assert_same
 
 from autodecoder.config import DataConfig
 from autodecoder.data import ImageSet, load_dataset, subset, unpacking
+from autodecoder.data.manifest import Head, Manifest, Shard
 from autodecoder.data.pack_writer import PackWriter
 from autodecoder.data.packed import Packed, PackedImages, check_packed, open_packed
 from autodecoder.data.packing import pack_images
+from autodecoder.data.shards import MOST_SHARDS
 from autodecoder.errors import ConfigError, DataError
+from autodecoder.files import format_json
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (25, 3, 4, 2), np.uint8)
 LABELS = np.arange(25) % 3
@@ -267,6 +270,28 @@ def test_a_shard_that_is_not_as_it_was(packed: Packed, change: Any, match: str) 
     assert f"`autodecoder pack SOURCE {packed.folder}`, with the same source" in str(error.value)
 
 
+@pytest.mark.skipif(not hasattr(os, "truncate"), reason="no files with holes here")
+def test_a_file_that_is_mostly_a_hole(packed: Packed) -> None:
+    """It promises more than the memory holds, and takes no room on the disk."""
+    n = 2**40
+    manifest = packed.folder / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["shards"][0]["n"], content["parts"]["train"] = n, n + 11
+    content["image_shape"] = [1, 1, 1]
+    for name, kind in (("train-00000.npy", "|u1"), ("train-00000.labels.npy", "<i4")):
+        shape = (n, 1, 1, 1) if kind == "|u1" else (n,)
+        with (packed.folder / name).open("wb") as file:
+            about = {"descr": kind, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, about)
+            try:
+                file.truncate(file.tell() + n * np.dtype(kind).itemsize)
+            except OSError:
+                pytest.skip("the file system holds no such file")
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"train-00000\.labels\.npy is larger than the memory"):
+        open_packed(packed.folder)
+
+
 @pytest.mark.parametrize("name", ["train-00001.labels.npy", "val-00000.names.npy"])
 def test_labels_and_names_that_are_not_as_they_were(packed: Packed, name: str) -> None:
     shorten(packed.folder / name)
@@ -371,8 +396,21 @@ def test_a_shard_in_the_manifest_twice(packed: Packed) -> None:
 def test_a_manifest_of_a_later_version(packed: Packed) -> None:
     path = packed.folder / "manifest.json"
     path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
-    with pytest.raises(DataError, match="of a later version of autodecoder; update it"):
+    with pytest.raises(DataError, match=r"of a later version of autodecoder \(schema 2\)"):
         open_packed(packed.folder)
+
+
+@pytest.mark.usefixtures("as_shipped")
+def test_the_largest_manifest_can_be_read() -> None:
+    head = Head((3, 4, 2), tuple(f"{k:0400}" for k in range(10_000)), {"made": "here"})
+    shards = [
+        Shard(part, number, 2**40, "0" * 64, "0" * 64, "rows", "0" * 64, 2**40)
+        for part in ("train", "val")
+        for number in range(MOST_SHARDS)
+    ]
+    assert len(format_json(Manifest(head, tuple(shards), "0" * 64).to_plain())) < 2**24
+    with pytest.raises(DataError, match="class_names and source must take 4194304 bytes or fewer"):
+        Head((3, 4, 2), ("a" * 500,) * 10_000, {})
 
 
 @pytest.mark.thorough

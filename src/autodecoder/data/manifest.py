@@ -8,7 +8,7 @@ from typing import Any
 
 from autodecoder.data.shards import MOST_SHARDS, PARTS, ROWS, TEXTS, Files, files_of, place_of
 from autodecoder.errors import DataError
-from autodecoder.files import read_json
+from autodecoder.files import format_json, read_json
 from autodecoder.text import told
 
 NAME = "manifest.json"
@@ -16,6 +16,8 @@ NAME = "manifest.json"
 JOURNAL = "unfinished.jsonl"
 FORMAT = "autodecoder packed images"
 SCHEMA = 1
+#: Bytes of what shards have in common; what is left to the manifest is for the shards.
+_LARGEST_HEAD = 2**22
 #: Sides of images, classes, letters of the name of one, and images, at most.
 _LONGEST_SIDE, MOST_CLASSES, _LONGEST_CLASS, _MOST = 2**20, 2**17, 16_384, 2**48
 
@@ -80,7 +82,7 @@ class Head:
     Raises
     ------
     DataError
-        If a value is of another kind than it must be.
+        If a value is of another kind than it must be, or all are too long.
     """
 
     image_shape: tuple[int, int, int]
@@ -98,6 +100,11 @@ class Head:
         for name in names:
             _check("each class", name, isinstance(name, str) and len(name) <= _LONGEST_CLASS)
         _check("source", self.source, isinstance(self.source, Mapping))
+        size = len(format_json(self.to_plain()))
+        if size > _LARGEST_HEAD:
+            raise DataError(
+                f"class_names and source must take {_LARGEST_HEAD} bytes or fewer, got {size}."
+            )
 
     @property
     def n_pixels(self) -> int:
@@ -175,6 +182,11 @@ def read_manifest(folder: Path) -> Manifest:
             f"{folder} must be a folder that `autodecoder pack SOURCE {folder}` wrote, but {what}."
         )
     content = read_json(path)
+    schema = content.get("schema")
+    if type(schema) is int and schema > SCHEMA:
+        raise DataError(
+            f"{path} is of a later version of autodecoder (schema {schema}): update it."
+        )
     try:
         head, shards = read_head(content), content.get("shards")
         _check("shards", shards, isinstance(shards, list) and len(shards) <= 2 * MOST_SHARDS)
@@ -184,7 +196,9 @@ def read_manifest(folder: Path) -> Manifest:
         parts = {part: manifest.count(part) for part in PARTS}
         _check("parts", content.get("parts"), content.get("parts") == parts)
     except DataError as error:
-        raise DataError(f"{path} is damaged: {error}") from error
+        raise DataError(
+            f"{path} is damaged: {error} Remove {folder}, and pack its source again."
+        ) from error
     return manifest
 
 
@@ -194,12 +208,10 @@ def read_head(content: Mapping[str, Any]) -> Head:
     Raises
     ------
     DataError
-        If it is damaged, or of a later version.
+        If it is damaged.
     """
     _check("format", content.get("format"), content.get("format") == FORMAT)
     schema = content.get("schema")
-    if type(schema) is int and schema > SCHEMA:
-        raise DataError(f"its schema {schema} is of a later version of autodecoder; update it.")
     _check("schema", schema, type(schema) is int and schema == SCHEMA)
     sides, names = content.get("image_shape"), content.get("class_names")
     return Head(

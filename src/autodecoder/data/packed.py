@@ -21,7 +21,7 @@ from autodecoder.data.shards import (
 from autodecoder.errors import DataError
 
 #: Bytes of images that nobody asked for, at most, that are read in passing to the next that is.
-_GAP = 2**14
+_GAP = 2**16
 #: Bytes that are read at once where some of the images between are not asked for.
 _SPAN = 2**22
 

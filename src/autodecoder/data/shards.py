@@ -20,8 +20,8 @@ PARTS = ("train", "val")
 ROWS, TEXTS = "rows", "texts"
 _ENDINGS = {ROWS: ".names.npy", TEXTS: ".names.txt"}
 _FILE = re.compile(r"(train|val)-([0-9]{5})\.npy")
-#: Shards of a part, at most: their numbers have five digits, and the manifest stays a small file.
-MOST_SHARDS = 20_000
+#: Shards of a part, at most, so that the manifest is no larger than `files.read_json` reads.
+MOST_SHARDS = 10_000
 #: Letters of a name, at most.
 LONGEST_NAME = 16_384
 #: Bytes that are read, written or hashed at once.
@@ -137,6 +137,8 @@ def read_array(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
             return np.fromfile(file, dtype, int(np.prod(shape))).reshape(shape)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: it was changed meanwhile.") from error
+    except MemoryError as error:  # of a file that is mostly a hole
+        raise DataError(f"{path} is larger than the memory.") from error
 
 
 def check_array(path: Path, shape: tuple[int, ...], dtype: str) -> int:
