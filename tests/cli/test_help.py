@@ -27,6 +27,7 @@ COMMANDS = (
     ["report"],
     ["explore"],
     ["datasets"],
+    ["pack"],
     ["export"],
 )
 

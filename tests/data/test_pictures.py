@@ -399,9 +399,13 @@ def test_files_for_a_model_are_read_by_its_range(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["digits", "npy:some.npy"])
 def test_conversions_are_refused_where_there_are_none(name: str) -> None:
     kind = name.partition(":")[0]
-    with pytest.raises(ConfigError, match=f"image_size is for folder: and hf:, not for {kind}"):
+    with pytest.raises(
+        ConfigError, match=f"image_size is for folder:, csv:, tar: and hf:, not for {kind}"
+    ):
         load_dataset(name, image_size=8)
-    with pytest.raises(ConfigError, match=f"colour is for folder: and hf:, not for {kind}"):
+    with pytest.raises(
+        ConfigError, match=f"colour is for folder:, csv:, tar: and hf:, not for {kind}"
+    ):
         load_dataset(name, colour="grey")
 
 

@@ -17,6 +17,7 @@ from autodecoder.cli.generate import decode, interpolate, sample
 from autodecoder.cli.info import info
 from autodecoder.cli.launch import launch
 from autodecoder.cli.mistyped import explain
+from autodecoder.cli.pack import pack
 from autodecoder.cli.reconstruct import reconstruct
 from autodecoder.cli.report import report
 from autodecoder.cli.runs import runs_app, tensorboard
@@ -54,6 +55,7 @@ app.command(sample)
 app.command(export)
 app.command(info)
 app.command(datasets)
+app.command(pack)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

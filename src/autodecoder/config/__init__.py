@@ -64,7 +64,13 @@ from autodecoder.config.search import (
     read_value,
 )
 from autodecoder.config.setting import Setting, recipe_values
-from autodecoder.config.sources import DATASETS, OWN_SOURCES, split_hub, split_source
+from autodecoder.config.sources import (
+    DATASETS,
+    ENCODED_SOURCES,
+    OWN_SOURCES,
+    split_hub,
+    split_source,
+)
 from autodecoder.config.study import (
     METRIC_ALIASES,
     METRICS,
@@ -80,6 +86,7 @@ __all__ = [
     "AUGMENTATIONS",
     "COLOURS",
     "DATASETS",
+    "ENCODED_SOURCES",
     "FREE_SETTINGS",
     "INFER_METHODS",
     "INFER_STARTS",

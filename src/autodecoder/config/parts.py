@@ -47,7 +47,9 @@ class DataConfig(Settings):
     dataset: str = setting(
         "digits",
         f"One of {', '.join(DATASETS)}; or images of your own (docs/datasets.md): folder:PATH of "
-        "image files, npz:PATH or npy:PATH of arrays, hf:NAME of a Hugging Face data set.",
+        "image files, csv:FILE that lists them, tar:FILE of a WebDataset; npz:PATH, npy:PATH or "
+        "zarr:PATH of arrays; packed:FOLDER that autodecoder pack wrote; hf:NAME of a Hugging Face "
+        "data set.",
         original="dataset",
         check=lambda _, dataset: split_source(dataset),
     )
@@ -67,15 +69,15 @@ class DataConfig(Settings):
     image_size: tuple[int, int] | None = setting(
         None,
         "Size to bring images to, N or HEIGHTxWIDTH: cropped around the centre, then scaled. For "
-        "folder: and hf:, whose images must else be of one size.",
+        "folder:, csv:, tar: and hf:, whose images must else be of one size.",
         check=check_size,
         read=parse_size,
         since=(3, None),
     )
     colour: str = setting(
         "auto",
-        "Channels of the images of folder: and hf:. One of auto, which is grey if all of them are, "
-        "grey and rgb.",
+        "Channels of the images of folder:, csv:, tar: and hf:. One of auto, which is grey if all "
+        "of them are, grey and rgb.",
         check=one_of(COLOURS),
         since=(3, "auto"),
     )

@@ -9,7 +9,18 @@ from autodecoder.text import told
 
 DATASETS = ("digits", "mnist", "fmnist", "cifar10", "cifar100")
 #: Images of users' own: what the name of a data set begins with, and what follows the colon.
-OWN_SOURCES = {"folder": "PATH", "npz": "PATH", "npy": "PATH", "hf": "NAME"}
+OWN_SOURCES = {
+    "folder": "PATH",
+    "csv": "FILE",
+    "tar": "FILE",
+    "npz": "PATH",
+    "npy": "PATH",
+    "zarr": "PATH",
+    "packed": "FOLDER",
+    "hf": "NAME",
+}
+#: Those of encoded images, which are brought to a size and to a number of channels.
+ENCODED_SOURCES = ("folder", "csv", "tar", "hf")
 
 #: A name of one letter would be a drive of Windows.
 _ON_HUB = re.compile(

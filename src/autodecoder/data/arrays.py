@@ -24,7 +24,7 @@ MOST_UNPACKED = 2**36
 _LONGEST_HEADER = 10_000
 #: Where what a file says of an array is nonsense. The last: encrypted, or packed in a way that is
 #: not known.
-_UNREADABLE = (
+UNREADABLE = (
     *(OSError, ValueError, TypeError, OverflowError, EOFError, MemoryError, RecursionError),
     *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, RuntimeError),
 )
@@ -98,7 +98,7 @@ def open_arrays(
                 return {name: np.atleast_1d(np.load(path, mmap_mode="r", allow_pickle=False))}
             file.seek(0)
             return _open_archive(file, path, name, choose)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         if isinstance(error, DataError):
             raise
         reason = getattr(error, "strerror", None)
@@ -145,6 +145,28 @@ def _memory() -> int:
 def _check_header(file: Any, size: int, name: str, *, exact: bool) -> None:
     """Compare what an array says of its size with the bytes that are there, before memory is taken
     for it or NumPy believes it."""
+    shape, dtype, _, begin = read_header(file)
+    if any(type(side) is not int or side < 0 for side in shape):
+        raise DataError(f"{name} is damaged: its array has the shape {shape}.")
+    if dtype.hasobject:
+        raise DataError(
+            f"{name} holds Python objects, which are never unpickled; save numbers, or of labels "
+            "words: labels.astype(str)."
+        )
+    promised = begin + math.prod(shape) * dtype.itemsize
+    if promised > size or (exact and promised != size):
+        raise DataError(f"{name} is damaged: it promises {promised} bytes, and has {size}.")
+
+
+def read_header(file: Any) -> tuple[tuple[int, ...], np.dtype, bool, int]:
+    """What an .npy file says of its array: shape, type, whether columns come first, and where its
+    numbers begin.
+
+    Raises
+    ------
+    Exception
+        One of `UNREADABLE` where it says nothing of the kind.
+    """
     start = file.read(12)
     if start[:6] != b"\x93NUMPY":
         raise ValueError("no array")
@@ -157,14 +179,5 @@ def _check_header(file: Any, size: int, name: str, *, exact: bool) -> None:
     np.lib.format.read_magic(file)
     read = np.lib.format
     header = read.read_array_header_1_0 if start[6] == 1 else read.read_array_header_2_0
-    shape, _, dtype = header(file)
-    if any(type(side) is not int or side < 0 for side in shape):
-        raise DataError(f"{name} is damaged: its array has the shape {shape}.")
-    if dtype.hasobject:
-        raise DataError(
-            f"{name} holds Python objects, which are never unpickled; save numbers, or of labels "
-            "words: labels.astype(str)."
-        )
-    promised = begin + length + math.prod(shape) * dtype.itemsize
-    if promised > size or (exact and promised != size):
-        raise DataError(f"{name} is damaged: it promises {promised} bytes, and has {size}.")
+    shape, is_fortran, dtype = header(file)
+    return shape, dtype, bool(is_fortran), begin + length

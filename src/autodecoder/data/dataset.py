@@ -5,15 +5,24 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped, UInt8
 
 from autodecoder.brief import brief
+from autodecoder.data.packed import PackedImages
 from autodecoder.errors import DataError
 from autodecoder.text import count
 
 _BLOCK = 4096
+
+if TYPE_CHECKING:
+    # Few programs meet a set so large that it stays on the disk; the others need not ask.
+    _Images = _Rows = np.ndarray
+else:
+    _Images = UInt8[np.ndarray, "n height width channels"] | PackedImages
+    _Rows = UInt8[np.ndarray, "n pixels"] | PackedImages
 
 
 @brief
@@ -24,7 +33,8 @@ class ImageSet:
     Parameters
     ----------
     images : (n, height, width, channels) uint8
-        Pixels from 0 to 255.
+        Pixels from 0 to 255: an array, or, of packed images that are many, `PackedImages`, which
+        are read when they are asked for.
     labels : (n,) integer
         Class of each image, counted from 0.
     names : (n,) str or integer, optional
@@ -41,7 +51,7 @@ class ImageSet:
         shape; if the mask is, or hides all of an image.
     """
 
-    images: UInt8[np.ndarray, "n height width channels"]
+    images: _Images
     labels: Int[np.ndarray, " n"]
     names: Shaped[np.ndarray, " n"] | None = None
     mask: Bool[np.ndarray, "n height width channels"] | None = None
@@ -76,7 +86,7 @@ class ImageSet:
         return len(self.images)
 
     @property
-    def flat(self) -> UInt8[np.ndarray, "n pixels"]:
+    def flat(self) -> _Rows:
         """Each image as one row of pixels."""
         return self.images.reshape(len(self.images), math.prod(self.images.shape[1:]))
 
@@ -88,7 +98,13 @@ class ImageSet:
     def take(self, indices: Int[np.ndarray, " k"]) -> "ImageSet":
         names = None if self.names is None else self.names[indices]
         mask = None if self.mask is None else self.mask[indices]
-        return ImageSet(self.images[indices], self.labels[indices], names, mask)
+        images: Any = self.images
+        images = images.select(indices) if _are_packed(images) else images[indices]
+        return ImageSet(images, self.labels[indices], names, mask)
+
+
+def _are_packed(images: Any) -> bool:
+    return isinstance(images, PackedImages)
 
 
 @brief
@@ -140,7 +156,7 @@ class Dataset:
 
 
 def fingerprint_arrays(
-    parts: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray | None]],
+    parts: Iterable[tuple[np.ndarray | PackedImages, np.ndarray, np.ndarray | None]],
 ) -> str:
     """SHA-256 over the shapes and known values of images, their labels, and their masks if any."""
     digest = hashlib.sha256()

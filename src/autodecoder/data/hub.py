@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from autodecoder.config import DataConfig, split_hub
-from autodecoder.data.dataset import Dataset
 from autodecoder.data.download import bars_may_be_text
-from autodecoder.data.pictures import Pictures, read_pictures
+from autodecoder.data.encoded import Pictures
+from autodecoder.data.pictures import plan_pictures
+from autodecoder.data.plan import Plan
 from autodecoder.data.splits import note_own_validation
 from autodecoder.data.words import HELD_OUT, TRAIN
 from autodecoder.errors import ConfigError, DataError
@@ -29,8 +30,8 @@ _LABELS = (
 _SAVED = ("state.json", "dataset_dict.json")
 
 
-def read_hub(place: str, config: DataConfig, *, seed: int, progress: bool) -> Dataset:
-    """Read the configured share of a data set that Hugging Face's library loads.
+def plan_hub(place: str, config: DataConfig, *, seed: int, progress: bool) -> Plan:
+    """Plan to read the configured share of a data set that Hugging Face's library loads.
 
     `place` is `NAME`, `NAME:CONFIG` and `NAME@REVISION` of its hub, or a folder: of files that
     `datasets.load_dataset` knows, or one that `save_to_disk` wrote. Its column of images is found
@@ -66,7 +67,7 @@ def read_hub(place: str, config: DataConfig, *, seed: int, progress: bool) -> Da
         _pictures(part, images, of, name)
         for part, of, name in zip(rows, numbers, names, strict=True)
     ]
-    return read_pictures(
+    return plan_pictures(
         parts[0],
         parts[1] if val_name else None,
         class_names,

@@ -48,7 +48,7 @@ def _note(data: DataConfig, seed: int, fingerprint: str) -> Path:
         if f.name not in _INDIFFERENT and getattr(data, f.name) != f.default
     }
     kind, place = split_source(data.dataset)
-    if kind in ("folder", "npz", "npy"):
+    if place and kind != "hf":
         values["dataset"] = f"{kind}:{user_path(place).absolute()}"
     for name in ("data_dir", "split_by", "mask"):
         path = getattr(data, name)

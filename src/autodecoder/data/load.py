@@ -4,17 +4,26 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from autodecoder.config import DataConfig, parse_range, parse_size, split_source
+from autodecoder.config import (
+    ENCODED_SOURCES,
+    DataConfig,
+    parse_range,
+    parse_size,
+    split_source,
+)
 from autodecoder.data.catalogue import load_published
 from autodecoder.data.dataset import Dataset
 from autodecoder.data.missing import describe_missing, tell_unseen
 from autodecoder.data.notes import describe_use
 from autodecoder.data.pixels import PixelRange
+from autodecoder.data.plan import Plan, plan_of
 from autodecoder.data.splits import subset
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.paths import user_path
 
 _log = logging.getLogger(__name__)
+_ARRAYS = ("npz", "npy", "zarr")
+_ENCODED = "folder:, csv:, tar: and hf:"
 
 
 def load_dataset(
@@ -39,15 +48,17 @@ def load_dataset(
     ----------
     name : str
         `digits`, which needs no file, `mnist`, `fmnist`, `cifar10`, `cifar100`; or images of your
-        own: `folder:PATH`, `npz:PATH`, `npy:PATH`, `hf:NAME`.
+        own: `folder:PATH`, `csv:FILE`, `tar:FILE`, `npz:PATH`, `npy:PATH`, `zarr:PATH`,
+        `packed:FOLDER`, `hf:NAME`.
     data_dir : path, optional
         Folder that holds the published files, or whose subfolder `name` does. Searched first; then
         the folder that the environment variable `AUTODECODER_DATA` names, then the user's cache,
         into which downloads go.
     image_size : int, str or (height, width), optional
-        Size to bring the images of `folder:` and `hf:` to; without it they must be of one size.
+        Size to bring the images of `folder:`, `csv:`, `tar:` and `hf:` to; without it they must be
+        of one size.
     colour : str
-        `auto`, `grey` or `rgb`: channels of the images of `folder:` and `hf:`.
+        `auto`, `grey` or `rgb`: channels of the images of `folder:`, `csv:`, `tar:` and `hf:`.
     pixel_range : (low, high) or "low:high", optional
         Values of black and of white in images of your own, where they are not those of the type.
     val_fraction : float
@@ -119,7 +130,7 @@ def load_configured(config: DataConfig, *, seed: int, progress: bool = False) ->
     DataError
         If it cannot be had.
     """
-    dataset = _load(config, seed=seed, progress=progress)
+    dataset = plan_configured(config, seed=seed, progress=progress).load()
     unseen = tell_unseen(dataset.train.mask)
     if unseen is not None:
         _log.warning("%s: %s.", dataset.name, unseen)
@@ -127,48 +138,82 @@ def load_configured(config: DataConfig, *, seed: int, progress: bool = False) ->
     return dataset if missing is None else replace(dataset, notes=(*dataset.notes, missing))
 
 
-def _load(config: DataConfig, *, seed: int, progress: bool) -> Dataset:
+def plan_configured(config: DataConfig, *, seed: int, progress: bool = False) -> Plan:
+    """Find the images that a configuration describes, and read no more of them than must be.
+
+    Raises
+    ------
+    ConfigError
+        If a setting does not go with the data set.
+    DataError
+        If it cannot be had.
+    """
     kind, place = split_source(config.dataset)
-    if kind not in ("folder", "hf"):
+    if kind not in ENCODED_SOURCES:
         _refuse_conversion(config, kind)
     if config.mask is not None and kind not in ("npz", "npy"):
         raise ConfigError(f"mask is for npy: and npz:, not for {kind}.")
-    if not place and (config.split_by is not None or config.alpha != "white"):
-        name = "alpha" if config.split_by is None else "split_by"
-        raise ConfigError(f"{name} is for images of your own, not for {kind}.")
+    if not place and config.split_by is not None:
+        raise ConfigError(f"split_by is for images of your own, not for {kind}.")
+    if config.alpha != "white" and kind not in (*ENCODED_SOURCES, *_ARRAYS):
+        own = "image files and arrays" if kind == "packed" else "images of your own"
+        raise ConfigError(f"alpha is for {own}, not for {kind}.")
     for name in ("split_by", "mask"):
         if getattr(config, name) is not None:
             own = _own_path(str(getattr(config, name)), name)
             config = replace(config, **{name: own})
-    path = _own_path(place) if kind in ("folder", "npz", "npy") else Path(place)
-    # Imported at use, since a published data set needs none of it.
-    if kind == "folder":
-        from autodecoder.data.pictures import read_folder
-
-        return read_folder(path, config, seed=seed, progress=progress)
-    if kind == "hf":
-        from autodecoder.data.hub import read_hub
-
-        local = str(_own_path(place)) if place.startswith("~") else place
-        return read_hub(local, config, seed=seed, progress=progress)
-    if kind in ("npz", "npy"):
-        from autodecoder.data.stacks import read_stack
-
-        return read_stack(path, config, seed=seed)
+    if place:
+        return _plan_own(kind, place, config, seed=seed, progress=progress)
     whole = load_published(config.dataset, data_dir=config.data_dir, progress=progress)
     labels = [whole.train.labels, whole.val.labels]
     notes = describe_use(labels, whole.class_names, config.examples_frac)
-    return replace(subset(whole, config.examples_frac, seed=seed), notes=notes)
+    return plan_of(replace(subset(whole, config.examples_frac, seed=seed), notes=notes))
+
+
+def _plan_own(kind: str, place: str, config: DataConfig, *, seed: int, progress: bool) -> Plan:
+    """The plan of images of users' own, by modules that a published data set does without."""
+    path = _own_path(place) if kind != "hf" else Path(place)
+    match kind:
+        case "folder":
+            from autodecoder.data.pictures import plan_folder
+
+            return plan_folder(path, config, seed=seed, progress=progress)
+        case "csv":
+            from autodecoder.data.listed import plan_table
+
+            return plan_table(path, config, seed=seed, progress=progress)
+        case "tar":
+            from autodecoder.data.webdataset import plan_tar
+
+            return plan_tar(path, config, seed=seed, progress=progress)
+        case "hf":
+            from autodecoder.data.hub import plan_hub
+
+            local = str(_own_path(place)) if place.startswith("~") else place
+            return plan_hub(local, config, seed=seed, progress=progress)
+        case "zarr":
+            from autodecoder.data.zarr_array import plan_zarr
+
+            return plan_zarr(path, config, seed=seed)
+        case "packed":
+            from autodecoder.data.unpacking import plan_packed
+
+            return plan_packed(path, config, seed=seed)
+        case _:
+            from autodecoder.data.stacks import plan_stack
+
+            return plan_stack(path, config, seed=seed)
 
 
 def _refuse_conversion(config: DataConfig, kind: str) -> None:
     if config.image_size is not None:
         size = "x".join(map(str, config.image_size))
-        raise ConfigError(f"image_size is for folder: and hf:, not for {kind}, got {size}.")
+        raise ConfigError(f"image_size is for {_ENCODED}, not for {kind}, got {size}.")
     if config.colour != "auto":
-        raise ConfigError(f"colour is for folder: and hf:, not for {kind}, got {config.colour}.")
-    if config.pixel_range is not None and kind not in ("npz", "npy"):
-        raise ConfigError(f"range is for images of your own, not for {kind}.")
+        raise ConfigError(f"colour is for {_ENCODED}, not for {kind}, got {config.colour}.")
+    if config.pixel_range is not None and kind not in _ARRAYS:
+        own = "image files and arrays" if kind == "packed" else "images of your own"
+        raise ConfigError(f"range is for {own}, not for {kind}.")
 
 
 def _own_path(place: str, name: str = "dataset") -> Path:

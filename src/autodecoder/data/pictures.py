@@ -1,23 +1,28 @@
-"""From many encoded images to a `Dataset`: one shape, a split, and those decoded that are used."""
+"""From many encoded images to a `Plan`: one shape, a split, and those decoded that are used."""
 
-import io
-import logging
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, Shaped
-from tqdm import tqdm
+from jaxtyping import Int
 
 from autodecoder.config import DataConfig
-from autodecoder.data.dataset import Dataset, ImageSet
+from autodecoder.data.dataset import ImageSet
 from autodecoder.data.decode import Head, UnreadableImage, decode_image, quiet_pillow, read_head
+from autodecoder.data.encoded import (
+    NAMED,
+    Pictures,
+    in_threads,
+    join,
+    list_failures,
+    of_files,
+    tell_failures,
+    warn_of,
+)
 from autodecoder.data.faults import find_faults
 from autodecoder.data.folder import Listing, describe_files, list_images
 from autodecoder.data.notes import describe_use
+from autodecoder.data.plan import PartPlan, Plan
 from autodecoder.data.samples import Seen
 from autodecoder.data.split_file import read_split
 from autodecoder.data.splits import choose, note_own_validation
@@ -26,39 +31,9 @@ from autodecoder.data.walk import shown
 from autodecoder.errors import DataError
 from autodecoder.text import count
 
-_log = logging.getLogger(__name__)
-#: Images that a thread takes at once.
-_BLOCK = 32
-#: Files that a warning names.
-_NAMED = 3
 
-
-@dataclass(frozen=True)
-class Pictures:
-    """Encoded images, unread, with their classes."""
-
-    labels: Int[np.ndarray, " n"]
-    name: Callable[[int], str]
-    """What errors call an image."""
-    source: Callable[[int], Path | io.BytesIO]
-    """Where its bytes are."""
-    names: Shaped[np.ndarray, " n"]
-    """What a data set calls them: text, or numbers of rows."""
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, indices: Int[np.ndarray, " k"]) -> "Pictures":
-        return Pictures(
-            self.labels[indices],
-            lambda i: self.name(int(indices[i])),
-            lambda i: self.source(int(indices[i])),
-            self.names[indices],
-        )
-
-
-def read_folder(root: Path, config: DataConfig, *, seed: int, progress: bool) -> Dataset:
-    """Read the images below a folder: see `list_images` and `read_pictures`.
+def plan_folder(root: Path, config: DataConfig, *, seed: int, progress: bool) -> Plan:
+    """Plan to read the images below a folder: see `list_images` and `plan_pictures`.
 
     Raises
     ------
@@ -70,10 +45,10 @@ def read_folder(root: Path, config: DataConfig, *, seed: int, progress: bool) ->
     pictures = _pictures(train, names, root)
     val_pictures = None if val is None else _pictures(val, names, root)
     if val_pictures is not None and config.split_by is not None:
-        pictures, val_pictures = _join(pictures, val_pictures), None
+        pictures, val_pictures = join(pictures, val_pictures), None
     if val_pictures is not None:
         note_own_validation(val_pictures, config, shown(root.name))
-    return read_pictures(
+    return plan_pictures(
         pictures,
         val_pictures,
         tuple(shown(name) or "images" for name in names),
@@ -129,7 +104,7 @@ def read_as(
             f"image files have 1 or 3 channels, but images must be (n, {height}, {width}, "
             f"{channels}); give them as an .npy file."
         )
-    pictures = _files(paths, np.zeros(len(paths), np.int32), root)
+    pictures = of_files(paths, np.zeros(len(paths), np.int32), root)
     images = allocate((len(paths), *image_shape))
     known = _allocate_known(len(paths), image_shape, alpha)
     seen: list[Seen] = []
@@ -147,15 +122,15 @@ def read_as(
         seen.append(decode_image(paths[i], to_size, images[i], pixel_range, own))
 
     with quiet_pillow():
-        failures = _in_threads(fill, pictures, "images" if progress else None)
+        failures = in_threads(fill, pictures, "images" if progress else None)
     if failures:
         which = f"{len(failures)} of {len(paths)} image files" if len(paths) > 1 else "image file"
-        raise DataError(f"{which} cannot be used: {_list(failures)}.")
-    _warn(find_faults(seen, pixel_range), shown(root.resolve().name))
+        raise DataError(f"{which} cannot be used: {list_failures(failures)}.")
+    warn_of(find_faults(seen, pixel_range), shown(root.resolve().name))
     return images, pictures.names.tolist(), known
 
 
-def read_pictures(
+def plan_pictures(
     train: Pictures,
     val: Pictures | None,
     class_names: tuple[str, ...],
@@ -165,11 +140,11 @@ def read_pictures(
     seed: int,
     progress: bool,
     notes: Sequence[str] = (),
-) -> Dataset:
-    """Read the configured share of encoded images.
+) -> Plan:
+    """Plan to read the configured share of encoded images.
 
-    Headers are read of all, pixels only of those that `choose` takes. Images that cannot be read
-    are left out with one warning.
+    Headers are read now, of all; pixels when they are asked for, of those that `choose` takes.
+    Images that cannot be read are left out with one warning.
 
     Raises
     ------
@@ -178,7 +153,6 @@ def read_pictures(
         there are too few to hold some out.
     """
     failures: list[tuple[str, str]] = []
-    seen: list[Seen] = []
     names = train.names
     split = None if config.split_by is None else read_split(config.split_by, names)
     with quiet_pillow():
@@ -188,59 +162,42 @@ def read_pictures(
         if val is not None:
             n_found += len(val)
             val, val_heads = _survey(val, config, failures, progress)
-        _check_some(train, failures, name, n_found)
-        if val is not None:
-            _check_some(val, failures, name, n_found)
-        if split is not None:
-            split = split.take(np.flatnonzero(np.isin(names, train.names)))
-        pairs = [(train, heads)] if val is None else [(train, heads), (val, val_heads)]
-        shape = _shape(pairs, config)
-        rows, val_rows = choose(
-            train.labels,
-            None if val is None else val.labels,
-            val_fraction=config.val_fraction,
-            examples_frac=config.examples_frac,
-            seed=seed,
-            class_names=class_names,
-            given=split,
-        )
-        chosen = (train.take(rows), (train if val is None else val).take(val_rows))
-        parts = [_decode(part, shape, config, failures, seen, progress) for part in chosen]
-    if failures:
-        _tell(failures, name, n_found, strict=config.strict)
-    if config.alpha == "mask" and not any(one.has_alpha for one in seen):
-        raise DataError(
-            f"{name}: alpha mask needs images with an alpha channel, but none of {len(seen)} has "
-            "one."
-        )
-    _warn(find_faults(seen, config.pixel_range), name)
+    _check_some(train, failures, name, n_found)
+    if val is not None:
+        _check_some(val, failures, name, n_found)
+    if split is not None:
+        split = split.take(np.flatnonzero(np.isin(names, train.names)))
+    shape = _shape([(train, heads)] if val is None else [(train, heads), (val, val_heads)], config)
+    rows, val_rows = choose(
+        train.labels,
+        None if val is None else val.labels,
+        val_fraction=config.val_fraction,
+        examples_frac=config.examples_frac,
+        seed=seed,
+        class_names=class_names,
+        given=split,
+    )
+    decoder = _Decoder(name, n_found, shape, config, failures, progress)
+    chosen = (train.take(rows), (train if val is None else val).take(val_rows))
+    parts = [PartPlan(part.labels, part.names, decoder.reader(part)) for part in chosen]
     labels = [train.labels] if val is None else [train.labels, val.labels]
     notes = (*notes, *describe_use(labels, class_names, config.examples_frac))
-    return Dataset(name, parts[0], parts[1], class_names, notes)
+    return Plan(
+        name,
+        shape,
+        class_names,
+        *(parts[0], parts[1]),
+        notes=notes,
+        check=decoder.check,
+        tell=decoder.tell,
+    )
 
 
 def _pictures(listing: Listing, names: Sequence[str], root: Path) -> Pictures:
     paths = listing.paths
     labels = [names.index(name) for name in listing.classes]
     counts = [len(files) for files in listing.classes.values()]
-    return _files(paths, np.repeat(np.array(labels, np.int32), counts), root)
-
-
-def _files(paths: Sequence[Path], labels: Int[np.ndarray, " n"], root: Path) -> Pictures:
-    """Files, known by their paths below a folder."""
-    names = np.array([shown(path.relative_to(root)) for path in paths], object)
-    return Pictures(labels, lambda i: names[i], lambda i: paths[i], names)
-
-
-def _join(one: Pictures, other: Pictures) -> Pictures:
-    """The files of both."""
-    n = len(one)
-    return Pictures(
-        np.concatenate([one.labels, other.labels]),
-        lambda i: one.name(i) if i < n else other.name(i - n),
-        lambda i: one.source(i) if i < n else other.source(i - n),
-        np.concatenate([one.names, other.names]),
-    )
+    return of_files(paths, np.repeat(np.array(labels, np.int32), counts), root)
 
 
 def _survey(
@@ -248,11 +205,13 @@ def _survey(
 ) -> tuple[Pictures, list[Head]]:
     """Read all headers; returns the images that have one."""
     heads: list[Head | None] = [None] * len(pictures)
+    once: dict[Head, Head] = {}  # millions of images have few sizes
 
     def read(i: int) -> None:
-        heads[i] = read_head(pictures.source(i), config.image_size, config.pixel_range)
+        head = read_head(pictures.source(i), config.image_size, config.pixel_range)
+        heads[i] = once.setdefault(head, head)
 
-    failures += _in_threads(read, pictures, "headers" if progress else None)
+    failures += in_threads(read, pictures, "headers" if progress else None)
     good = np.flatnonzero([head is not None for head in heads])
     return pictures.take(good), [head for head in heads if head is not None]
 
@@ -263,7 +222,7 @@ def _check_some(
     if len(pictures) == 0:
         raise DataError(
             f"{name} has no image to train on, or none to validate with: of "
-            f"{count(n_found, 'file')} {_list(failures)} cannot be read."
+            f"{count(n_found, 'file')} {list_failures(failures)} cannot be read."
         )
 
 
@@ -289,98 +248,88 @@ def _shape(
     return height, width, 1 if grey else 3
 
 
-def _decode(
-    pictures: Pictures,
-    shape: tuple[int, int, int],
-    config: DataConfig,
-    failures: list[tuple[str, str]],
-    seen: list[Seen],
-    progress: bool,
-) -> ImageSet:
-    """Decode all, each to its place; the gaps that unreadable ones leave are closed."""
-    images = allocate((len(pictures), *shape))
-    known = _allocate_known(len(pictures), shape, config.alpha)
-    read = np.zeros(len(pictures), bool)
+class _Decoder:
+    """Decodes images when they are asked for, and keeps account of what it saw."""
 
-    def fill(i: int) -> None:
-        own = None if known is None else known[i]
-        source = pictures.source(i)
-        seen.append(decode_image(source, config.image_size, images[i], config.pixel_range, own))
-        read[i] = True
+    def __init__(
+        self,
+        name: str,
+        n_found: int,
+        shape: tuple[int, int, int],
+        config: DataConfig,
+        failures: list[tuple[str, str]],
+        progress: bool,
+    ) -> None:
+        self._name = name
+        self._n_found = n_found
+        self._shape = shape
+        self._config = config
+        self._failures = failures
+        self._progress = progress
+        self._seen: list[Seen] = []
+        self._once: dict[Seen, Seen] = {}
 
-    failed = _in_threads(fill, pictures, "images" if progress else None)
-    failures += failed
-    good = np.flatnonzero(read)
-    if len(good) == 0 < len(pictures):
-        raise DataError(f"none of the images can be read: {_list(failed)}.")
-    for to, i in enumerate(good):
-        if to != i:
-            images[to] = images[i]
-    images, mask = images[: len(good)], None
-    if known is not None and not known[good].all():
-        blank = good[~known[good].any(axis=(1, 2))]
-        if len(blank):
-            names = [pictures.name(int(i)) for i in blank[:_NAMED]]
-            more = f" and {len(blank) - _NAMED} more" if len(blank) > _NAMED else ""
+    def reader(self, pictures: Pictures) -> Callable[[Int[np.ndarray, " k"]], ImageSet]:
+        """What reads images of a part."""
+
+        def read(rows: Int[np.ndarray, " k"]) -> ImageSet:
+            with quiet_pillow():
+                return self._decode(pictures.take(rows), is_whole=len(rows) == len(pictures))
+
+        return read
+
+    def check(self) -> None:
+        """With `strict`, refuse a source of which something could not be read so far."""
+        if self._failures and self._config.strict:
+            tell_failures(self._failures, self._name, self._n_found, strict=True)
+
+    def tell(self) -> None:
+        """Warn of what could not be read, and of what looks wrong with the samples that could."""
+        if self._failures:
+            tell_failures(self._failures, self._name, self._n_found, strict=self._config.strict)
+        if self._config.alpha == "mask" and not any(one.has_alpha for one in self._seen):
             raise DataError(
-                f"{', '.join(names)}{more} have no known pixel: with alpha mask, an image must not "
-                "be transparent everywhere."
+                f"{self._name}: alpha mask needs images with an alpha channel, but none of "
+                f"{len(self._seen)} has one."
             )
-        mask = np.broadcast_to(known[good][..., None], images.shape)
-    return ImageSet(images, pictures.labels[good], pictures.names[good], mask)
+        warn_of(find_faults(self._seen, self._config.pixel_range), self._name)
+
+    def _decode(self, pictures: Pictures, *, is_whole: bool) -> ImageSet:
+        """Decode all, each to its place; the gaps that unreadable ones leave are closed."""
+        config = self._config
+        images = allocate((len(pictures), *self._shape))
+        known = _allocate_known(len(pictures), self._shape, config.alpha)
+        read = np.zeros(len(pictures), bool)
+
+        def fill(i: int) -> None:
+            own = None if known is None else known[i]
+            source = pictures.source(i)
+            seen = decode_image(source, config.image_size, images[i], config.pixel_range, own)
+            self._seen.append(self._once.setdefault(seen, seen))
+            read[i] = True
+
+        failed = in_threads(fill, pictures, "images" if self._progress and is_whole else None)
+        self._failures += failed
+        good = np.flatnonzero(read)
+        if len(good) == 0 < len(pictures) and is_whole:
+            raise DataError(f"none of the images can be read: {list_failures(failed)}.")
+        for to, i in enumerate(good):
+            if to != i:
+                images[to] = images[i]
+        images, mask = images[: len(good)], None
+        if known is not None and not known[good].all():
+            blank = good[~known[good].any(axis=(1, 2))]
+            if len(blank):
+                names = [pictures.name(int(i)) for i in blank[:NAMED]]
+                more = f" and {len(blank) - NAMED} more" if len(blank) > NAMED else ""
+                raise DataError(
+                    f"{', '.join(names)}{more} have no known pixel: with alpha mask, an image must "
+                    "not be transparent everywhere."
+                )
+            mask = np.broadcast_to(known[good][..., None], images.shape)
+        return ImageSet(images, pictures.labels[good], pictures.names[good], mask)
 
 
 def _allocate_known(n: int, shape: tuple[int, int, int], alpha: str) -> np.ndarray | None:
     """Where it goes which pixels are known, if alpha tells."""
     return allocate((n, *shape[:2])).view(bool) if alpha == "mask" else None
-
-
-def _in_threads(
-    work: Callable[[int], None], pictures: Pictures, what: str | None
-) -> list[tuple[str, str]]:
-    """Do something for each image, side by side; returns which failed and why, in their order."""
-
-    def do(block: range) -> list[tuple[int, str]]:
-        failed = []
-        for i in block:
-            try:
-                work(i)
-            except UnreadableImage as error:
-                failed.append((i, str(error)))
-        return failed
-
-    n = len(pictures)
-    blocks = [range(first, min(first + _BLOCK, n)) for first in range(0, n, _BLOCK)]
-    failed = []
-    # More threads than processors, since they wait for the disk too.
-    with (
-        ThreadPoolExecutor(min(16, 2 + (os.cpu_count() or 1))) as pool,
-        tqdm(total=n, desc=f"reading {what}", disable=what is None, leave=False) as bar,
-    ):
-        try:
-            futures = {pool.submit(do, block): block for block in blocks}
-            for future in as_completed(futures):
-                failed += future.result()
-                bar.update(len(futures[future]))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    return [(pictures.name(i), reason) for i, reason in sorted(failed)]
-
-
-def _tell(failures: Sequence[tuple[str, str]], name: str, n_found: int, *, strict: bool) -> None:
-    which = f"{len(failures)} of {count(n_found, 'file')} cannot be read: {_list(failures)}"
-    if strict:
-        raise DataError(f"{name}: {which}; without --strict they are left out.")
-    _log.warning("%s: %s; left out.", name, which)
-
-
-def _warn(faults: Sequence[str], name: str) -> None:
-    for fault in faults:
-        _log.warning("%s: %s.", name, fault)
-
-
-def _list(failures: Sequence[tuple[str, str]]) -> str:
-    named = ", ".join(f"{name} ({reason})" for name, reason in failures[:_NAMED])
-    more = len(failures) - _NAMED
-    return f"{named} and {more} more" if more > 0 else named

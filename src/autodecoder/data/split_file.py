@@ -20,7 +20,7 @@ from autodecoder.text import count
 _log = logging.getLogger(__name__)
 TRAIN, VAL, UNUSED = 0, 1, 2
 #: What a first line may call the columns.
-_NAME_COLUMNS = ("name", "names", "file", "filename", "file_name", "path", "image", "index", "row")
+NAME_COLUMNS = ("name", "names", "file", "filename", "file_name", "path", "image", "index", "row")
 _PART_COLUMNS = ("part", "split", "set", "subset", "partition")
 _GROUP_COLUMNS = ("group", "groups", "group_id", "subject", "subject_id", "patient", "patient_id")
 #: Names that an error tells.
@@ -32,7 +32,7 @@ _TRIES, _MOST_TRIED = 20, 20_000
 
 
 #: The number of a line, from 1, and its cells.
-_Line = tuple[int, list[str]]
+Line = tuple[int, list[str]]
 
 
 class _Columns(NamedTuple):
@@ -81,7 +81,7 @@ def read_split(path: Path, names: Sequence[str] | np.ndarray) -> Split:
         If the file cannot be read, lacks an image, names one that is not there or one twice, has an
         empty part, or puts one group into both parts.
     """
-    rows = _read_rows(path)
+    rows = read_lines(path, called="split_by", width=2)
     known = {str(name): i for i, name in enumerate(names)}
     columns = _find_columns(rows, known, path)
     given = [_as_known(row[columns.names], known) for _, row in rows]
@@ -146,11 +146,25 @@ def _distance(held: Float[np.ndarray, " classes"], fraction: float) -> float:
     return float(np.square(held - fraction).sum())
 
 
-def _read_rows(path: Path) -> list[_Line]:
-    """The lines that are not blank, with their numbers from 1."""
+def read_lines(path: Path, *, called: str, width: int) -> list[Line]:
+    """The lines of a table that are not blank, with their numbers from 1.
+
+    Parameters
+    ----------
+    path : Path
+    called : str
+        What it is, for errors.
+    width : int
+        Columns that it has at least.
+
+    Raises
+    ------
+    DataError
+        If it is no table of text, is empty, or its lines differ in length.
+    """
     try:
         if not path.is_file():
-            raise DataError(f"split_by must be a file, but {path} is none.")
+            raise DataError(f"{called} must be a file, but {path} is none.")
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
         is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
@@ -164,21 +178,20 @@ def _read_rows(path: Path) -> list[_Line]:
         if isinstance(error, DataError):
             raise
         reason = getattr(error, "strerror", None) or "it is no table of text"
-        raise DataError(f"split_by cannot read {path}: {reason}.") from error
+        raise DataError(f"{called} cannot read {path}: {reason}.") from error
+    names = "names and parts" if width > 1 else "paths"
     if not rows:
-        raise DataError(f"split_by must be a table of names and parts, but {path} is empty.")
-    width = len(rows[0][1])
+        raise DataError(f"{called} must be a table of {names}, but {path} is empty.")
+    columns = len(rows[0][1])
     for line, row in rows:
-        if len(row) != width or width < 2:
-            wanted = "two columns at least" if width < 2 else f"{width} columns"
-            raise DataError(
-                f"{path}: line {line} must have {wanted}, a name and a part or a group, got "
-                f"{len(row)}."
-            )
+        if len(row) != columns or columns < width:
+            wanted = "two columns at least" if columns < width else count(columns, "column")
+            what = ", a name and a part or a group" if width > 1 else ""
+            raise DataError(f"{path}: line {line} must have {wanted}{what}, got {len(row)}.")
     return rows
 
 
-def _find_columns(rows: list[_Line], known: Mapping[str, int], path: Path) -> _Columns:
+def _find_columns(rows: list[Line], known: Mapping[str, int], path: Path) -> _Columns:
     """Which column holds what; a first line that names the columns is taken away."""
     header: list[str] = []
     if not any(_as_known(cell, known) in known for cell in rows[0][1]):
@@ -188,7 +201,7 @@ def _find_columns(rows: list[_Line], known: Mapping[str, int], path: Path) -> _C
     columns = range(len(rows[0][1]))
     # Names are where some are found, since a table of pandas has its row numbers first.
     hits = [k for k in columns if _as_known(rows[0][1][k], known) in known] or [*columns]
-    names = next((k for k in hits if header and header[k] in _NAME_COLUMNS), hits[0])
+    names = next((k for k in hits if header and header[k] in NAME_COLUMNS), hits[0])
     others = [k for k in columns if k != names]
     parts = _named(header, others, _PART_COLUMNS)
     if parts is None:
@@ -242,7 +255,7 @@ def _check_names(
         raise DataError(f"{path} must name every image, but lacks {_list(missing)}.")
 
 
-def _cells(rows: Sequence[_Line], column: int, what: str, path: Path) -> list[str]:
+def _cells(rows: Sequence[Line], column: int, what: str, path: Path) -> list[str]:
     """A column without a blank."""
     values = [row[column].strip() for _, row in rows]
     if "" in values:
@@ -250,7 +263,7 @@ def _cells(rows: Sequence[_Line], column: int, what: str, path: Path) -> list[st
     return values
 
 
-def _to_parts(rows: Sequence[_Line], values: Sequence[str], path: Path) -> list[int]:
+def _to_parts(rows: Sequence[Line], values: Sequence[str], path: Path) -> list[int]:
     """Parts by number; those of a validation set that is not the first named are not used."""
     words = [value.lower() for value in values]
     present = [word for word in HELD_OUT if word in words]

@@ -1,7 +1,7 @@
 """Data sets of users' own in NumPy files: .npz with labels, .npy as a memory map."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int, Num, Shaped, UInt8
 
 from autodecoder.config import DataConfig
 from autodecoder.data.arrays import open_arrays, open_masks
-from autodecoder.data.dataset import Dataset, ImageSet
+from autodecoder.data.dataset import ImageSet
 from autodecoder.data.missing import (
     WITH_ALPHA,
     check_some_known,
@@ -21,6 +21,7 @@ from autodecoder.data.missing import (
 from autodecoder.data.notes import describe_use
 from autodecoder.data.parts import find_parts
 from autodecoder.data.pixels import are_whole, as_mask, check_channels_last, dark, to_pixels
+from autodecoder.data.plan import PartPlan, Plan
 from autodecoder.data.split_file import read_split
 from autodecoder.data.splits import choose, note_own_validation
 from autodecoder.data.storage import allocate
@@ -35,15 +36,16 @@ _MOST = np.iinfo(np.int64).max
 class _Stack(NamedTuple):
     """Images as they are stored, unread, and which of their pixels are known."""
 
-    images: Shaped[np.ndarray, "n height width channels"]
+    images: Any
+    """(n, height, width, channels), an array or what gives rows as one does."""
     mask: Shaped[np.ndarray, "n ..."] | None
     """One for each image, see `as_mask`."""
     has_alpha: bool
     """Whether the last channel is alpha, which tells what is known."""
 
 
-def read_stack(path: Path, config: DataConfig, *, seed: int) -> Dataset:
-    """Read the configured share of the images in an .npy or an .npz.
+def plan_stack(path: Path, config: DataConfig, *, seed: int) -> Plan:
+    """Plan to read the configured share of the images in an .npy or an .npz.
 
     An .npy is mapped, and the images that are not used are never read; an .npz is read whole. It
     holds `images`, `(n, height, width)` or `(n, height, width, channels)`, see `to_pixels`, which
@@ -72,6 +74,30 @@ def read_stack(path: Path, config: DataConfig, *, seed: int) -> Dataset:
         return names
 
     arrays = open_arrays(path, "images", choose_arrays)
+    return plan_arrays(arrays, names, path, config, seed=seed)
+
+
+def plan_arrays(
+    arrays: dict[str, Any], names: dict[str, str], path: Path, config: DataConfig, *, seed: int
+) -> Plan:
+    """Plan to read what `plan_stack` finds in a file.
+
+    Parameters
+    ----------
+    arrays : dict
+        By the keys of `find_parts`; of images, what gives rows as a NumPy array does.
+    names : dict
+        What the file calls them, for errors.
+    path : Path
+        The file, for errors and for the name of the data set.
+    config : DataConfig
+    seed : int
+
+    Raises
+    ------
+    DataError
+        As of `plan_stack`.
+    """
     masks, place = _masks(arrays, config, path)
     images = _as_stack(arrays["images"], f"{path}: {names.get('images', 'images')}")
     stack = _with_mask(images, masks.get("mask"), config, place)
@@ -107,24 +133,50 @@ def read_stack(path: Path, config: DataConfig, *, seed: int) -> Dataset:
         class_names=class_names,
         given=split,
     )
-    taken, mask = _take(stack, rows, config, path)
-    if config.pixel_range is None and images.dtype.kind in "iu" and (what := dark(taken)):
-        _log.warning("%s: images %s.", path, what)
     if val_images is None:
         val_stack = stack  # also where those there are are not used
     val_labels = labels[0] if val_images is None else labels[1]
-    val_taken, val_mask = _take(val_stack, val_rows, config, path)
-    return Dataset(
+    judge = _Judge(images, config, path)
+
+    def part(stack: _Stack, labels: Any, rows: Any, look: Callable[[Any], None]) -> PartPlan:
+        def read(places: Int[np.ndarray, " k"]) -> ImageSet:
+            chosen = rows[places]
+            taken, mask = _take(stack, chosen, config, path)
+            look(taken)
+            return ImageSet(taken, labels[chosen], chosen, mask)
+
+        return PartPlan(labels[rows], rows, read)
+
+    return Plan(
         path.stem or "images",
-        ImageSet(taken, labels[0][rows], rows, mask),
-        ImageSet(val_taken, val_labels[val_rows], val_rows, val_mask),
+        (*images.shape[1:3], images.shape[3] - (config.alpha == "mask")),
         class_names,
+        part(stack, labels[0], rows, judge.look),
+        part(val_stack, val_labels, val_rows, lambda _: None),
         describe_use(labels, class_names, config.examples_frac),
+        tell=judge.tell,
     )
 
 
-def _as_stack(images: Any, name: str) -> Shaped[np.ndarray, "n height width channels"]:
-    """Check shape and dtype; nothing is read."""
+class _Judge:
+    """Looks whether whole numbers that are read as they are leave black at all."""
+
+    def __init__(self, images: Any, config: DataConfig, path: Path) -> None:
+        self._is_asked = config.pixel_range is None and images.dtype.kind in "iu"
+        self._path = path
+        self._darkest: list[UInt8[np.ndarray, ...]] = []
+
+    def look(self, images: UInt8[np.ndarray, "n height width channels"]) -> None:
+        if self._is_asked and images.size:
+            self._darkest.append(np.array([images.min(), images.max()], np.uint8))
+
+    def tell(self) -> None:
+        if self._darkest and (what := dark(np.concatenate(self._darkest))):
+            _log.warning("%s: images %s.", self._path, what)
+
+
+def _as_stack(images: Any, name: str) -> Any:
+    """Check shape and dtype; nothing is read. Returns (n, height, width, channels)."""
     shape = " × ".join(map(str, images.shape))
     if images.ndim not in (3, 4) or images.size == 0:
         raise DataError(
@@ -137,7 +189,7 @@ def _as_stack(images: Any, name: str) -> Shaped[np.ndarray, "n height width chan
 
 
 def _masks(
-    arrays: dict[str, np.ndarray], config: DataConfig, path: Path
+    arrays: dict[str, Any], config: DataConfig, path: Path
 ) -> tuple[dict[str, np.ndarray], Path]:
     """The masks of training and validation images, and the file that they are from."""
     own = {key: arrays[key] for key in ("mask", "val_mask") if key in arrays}
@@ -149,7 +201,7 @@ def _masks(
 
 
 def _with_mask(
-    images: Shaped[np.ndarray, "n height width channels"],
+    images: Any,
     mask: np.ndarray | None,
     config: DataConfig,
     place: Path,
@@ -239,8 +291,9 @@ def _take(
     *sides, channels = stack.images.shape[1:]
     out = allocate((len(rows), *sides, channels - stack.has_alpha))
     known: np.ndarray | None = None
-    for first in range(0, len(rows), _BLOCK):
-        block = rows[first : first + _BLOCK]
+    size = max(_BLOCK, getattr(stack.images, "rows_at_once", 0))
+    for first in range(0, len(rows), size):
+        block = rows[first : first + size]
         part = slice(first, first + len(block))
         try:
             pixels, of_block = _read(stack, block, 0, config)

@@ -10,6 +10,7 @@ import numpy as np
 from autodecoder.config import RunConfig
 from autodecoder.core.layout import Layout, lay_out
 from autodecoder.core.order import count_shards
+from autodecoder.data.packed import PackedImages
 from autodecoder.errors import ConfigError
 from autodecoder.text import count
 
@@ -37,7 +38,7 @@ class Devices:
         own = tuple(d for d in self.chosen if d.process_index == jax.process_index())
         return own if len(self.chosen) > 1 else (None,)
 
-    def own(self, array: np.ndarray) -> Any:
+    def own(self, array: np.ndarray | PackedImages) -> Any:
         """A copy of images on the device; for several of them, which each take some, on the host.
 
         Copied, since jax would share the memory of arrays that the caller may change; those that

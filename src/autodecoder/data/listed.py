@@ -1,0 +1,81 @@
+"""Image files that a table lists, with a class each: `csv:FILE`."""
+
+from pathlib import Path
+
+import numpy as np
+
+from autodecoder.config import DataConfig
+from autodecoder.data.decode import UnreadableImage
+from autodecoder.data.encoded import Pictures
+from autodecoder.data.labelled import number_classes
+from autodecoder.data.pictures import plan_pictures
+from autodecoder.data.plan import Plan
+from autodecoder.data.split_file import NAME_COLUMNS, Line, read_lines
+from autodecoder.data.walk import shown
+from autodecoder.errors import DataError
+
+_LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category", "target", "y")
+
+
+def plan_table(path: Path, config: DataConfig, *, seed: int, progress: bool) -> Plan:
+    """Plan to read the image files that a table lists, in its order.
+
+    Its columns are divided by commas, semicolons or tabs. The first line names them: `path`, or
+    another usual name, and `label` where there are labels. Without such a line, the paths come
+    first, and the labels, if there are any, second. Paths are relative to the folder of the table.
+
+    Raises
+    ------
+    DataError
+        If the table cannot be read, lists nothing, or a file twice; or as of `plan_pictures`.
+    """
+    lines = read_lines(path, called="the table of images", width=1)
+    column, labels = _find_columns(lines, path)
+    names = [row[column].strip() for _, row in lines]
+    seen: dict[str, int] = {}
+    for (line, _), name in zip(lines, names, strict=True):
+        if not name or "\0" in name:
+            raise DataError(f"{path}: line {line} must have the path of an image, got none.")
+        if name in seen:
+            raise DataError(
+                f"{path} must list each image once, but has {shown(name)} in lines {seen[name]} "
+                f"and {line}."
+            )
+        seen[name] = line
+    values = [None if labels is None else row[labels].strip() or None for _, row in lines]
+    numbers, class_names = number_classes(values)
+    folder = path.parent
+    given = np.array([shown(name) for name in names], object)
+
+    def source(i: int) -> Path:
+        file = folder / names[i]
+        if file.exists() and not file.is_file():  # a pipe would be waited for
+            raise UnreadableImage("no file")
+        return file
+
+    pictures = Pictures(numbers, lambda i: given[i], source, given)
+    return plan_pictures(
+        pictures,
+        None,
+        tuple(map(shown, class_names)),
+        config,
+        name=shown(path.stem) or "images",
+        seed=seed,
+        progress=progress,
+    )
+
+
+def _find_columns(lines: list[Line], path: Path) -> tuple[int, int | None]:
+    """Where paths and labels are; a first line that names the columns is taken away."""
+    header = [cell.strip().lower().replace(" ", "_") for cell in lines[0][1]]
+    column = next((k for k, cell in enumerate(header) if cell in NAME_COLUMNS), None)
+    if column is None:
+        if len(header) > 2:
+            raise DataError(
+                f"{path} must name its {len(header)} columns in the first line, one of them path."
+            )
+        return 0, 1 if len(header) == 2 else None
+    lines.pop(0)
+    if not lines:
+        raise DataError(f"{path} must have a line for each image, but names its columns only.")
+    return column, next((k for k, cell in enumerate(header) if cell in _LABEL_COLUMNS), None)

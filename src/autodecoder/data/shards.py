@@ -1,0 +1,235 @@
+"""Files of packed images: arrays of bytes that NumPy maps, with labels and names beside them."""
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from autodecoder.data.arrays import UNREADABLE, read_header
+from autodecoder.errors import DataError
+from autodecoder.files import whole_file
+
+PARTS = ("train", "val")
+#: How the images of a shard are named: by rows of their source, or by texts.
+ROWS, TEXTS = "rows", "texts"
+_ENDINGS = {ROWS: ".names.npy", TEXTS: ".names.txt"}
+_FILE = re.compile(r"(train|val)-([0-9]{5})\.npy")
+#: Shards of a part, at most, so that the manifest is no larger than `files.read_json` reads.
+MOST_SHARDS = 10_000
+#: Letters of a name, at most.
+LONGEST_NAME = 16_384
+#: Bytes that are read, written or hashed at once.
+_PIECE = 2**22
+
+
+class Files(NamedTuple):
+    """Names of the files of a shard."""
+
+    images: str
+    labels: str
+    names: str | None
+
+    def all(self) -> tuple[str, ...]:
+        return tuple(name for name in self if name is not None)
+
+
+def files_of(part: str, number: int, names: str | None) -> Files:
+    """The files of a shard, by how its images are named."""
+    stem = f"{part}-{number:05d}"
+    of_names = None if names is None else stem + _ENDINGS[names]
+    return Files(f"{stem}.npy", f"{stem}.labels.npy", of_names)
+
+
+def place_of(file: str) -> tuple[str, int] | None:
+    """The part and the number that a shard's name says; `None` if it is none."""
+    found = _FILE.fullmatch(file)
+    return None if found is None else (found[1], int(found[2]))
+
+
+def write_array(path: Path, array: np.ndarray) -> str:
+    """Write an .npy file whole or not at all; returns its SHA-256.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    array = np.ascontiguousarray(array)
+    digest = hashlib.sha256()
+    with whole_file(path) as file:
+        # Not by `np.save`, which does not say why a disk could not be written.
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(_Hashed(file, digest), header)
+        if array.size:
+            content = array.data.cast("B")
+            for first in range(0, len(content), _PIECE):
+                piece = content[first : first + _PIECE]
+                digest.update(piece)
+                file.write(piece)
+    return digest.hexdigest()
+
+
+class _Hashed:
+    """A file that hashes what is written."""
+
+    def __init__(self, file: BinaryIO, digest: Any) -> None:
+        self._file = file
+        self._digest = digest
+
+    def write(self, content: bytes) -> int:
+        self._digest.update(content)
+        return self._file.write(content)
+
+
+def write_names(path: Path, names: Shaped[np.ndarray, " n"]) -> str:
+    """Write names, numbers as .npy and texts as lines; returns the file's SHA-256."""
+    if names.dtype.kind in "iu":
+        return write_array(path, names.astype("<i8"))
+    content = "".join(f"{name}\n" for name in names.tolist()).encode("utf-8", "replace")
+    with whole_file(path) as file:
+        file.write(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_names(path: Path, n: int) -> Shaped[np.ndarray, " n"]:
+    """Read what `write_names` wrote of `n` images.
+
+    Raises
+    ------
+    DataError
+        If it is not of so many.
+    """
+    if path.suffix == ".npy":
+        return read_array(path, (n,), "<i8")
+    try:
+        with open_file(path) as file:
+            most = n * (4 * LONGEST_NAME + 1)
+            if os.fstat(file.fileno()).st_size > most:
+                raise DataError(f"{path} is damaged: it is longer than {n} names can be.")
+            *names, rest = file.read(most).decode().split("\n")
+    except (OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is damaged: it cannot be read as text.") from error
+    if len(names) != n or rest:
+        raise DataError(f"{path} is damaged: it must hold {n} names, got {len(names)}.")
+    return np.array(names, object)
+
+
+def read_array(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Read an .npy file of a known shape and type.
+
+    Raises
+    ------
+    DataError
+        If it is of another one, or its size is not that which its header says.
+    """
+    offset = check_array(path, shape, dtype)
+    try:
+        with open_file(path) as file:
+            file.seek(offset)
+            return np.fromfile(file, dtype, int(np.prod(shape))).reshape(shape)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: it was changed meanwhile.") from error
+    except MemoryError as error:  # of a file that is mostly a hole
+        raise DataError(f"{path} is larger than the memory.") from error
+
+
+def check_array(path: Path, shape: tuple[int, ...], dtype: str) -> int:
+    """Compare header and size of an .npy file with what they must be; returns where its numbers
+    begin.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or cannot be read, is none, or differs.
+    """
+    try:
+        with open_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            found_shape, found, is_fortran, offset = read_header(file)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        raise DataError(
+            f"{path} is missing." if missing else f"{path} cannot be read: {error.strerror}."
+        ) from error
+    except UNREADABLE as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is damaged: it is no .npy file.") from error
+    wanted = np.dtype(dtype)
+    if found_shape != shape or found != wanted or (is_fortran and len(shape) > 1):
+        sides = " × ".join(map(str, found_shape))
+        raise DataError(
+            f"{path} is damaged: it must hold {' × '.join(map(str, shape))} of {wanted}, and says "
+            f"{sides} of {found}."
+        )
+    promised = offset + wanted.itemsize * int(np.prod(shape, dtype=object))
+    if size != promised:
+        raise DataError(f"{path} is damaged: it must have {promised} bytes, and has {size}.")
+    return offset
+
+
+def open_file(path: Path) -> BinaryIO:
+    """A file to be read without a buffer.
+
+    Raises
+    ------
+    DataError
+        If it is a device, a pipe or a folder.
+    OSError
+        If there is none, or it may not be read.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+        raise DataError(f"{path} must be a file, and is none.")
+    return path.open("rb", buffering=0)
+
+
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open_file(path) as file:
+            for piece in _pieces(file):
+                digest.update(piece)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    return digest.hexdigest()
+
+
+def hash_lines(*values: object) -> str:
+    """A SHA-256 over values that JSON or arrays of numbers and texts can hold."""
+    digest = hashlib.sha256()
+    for value in values:
+        if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
+            digest.update(np.ascontiguousarray(value, np.int64).data)
+        elif isinstance(value, np.ndarray):
+            for first in range(0, len(value), _PIECE):
+                part = value[first : first + _PIECE].tolist()
+                digest.update("\n".join(map(str, part)).encode("utf-8", "replace"))
+        else:
+            digest.update(repr(value).encode("utf-8", "replace"))
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def as_label_array(labels: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Labels as they are stored."""
+    return np.asarray(labels, "<i4")
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece

@@ -1,0 +1,83 @@
+"""Packed images as a data set: `packed:FOLDER`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from autodecoder.config import DataConfig
+from autodecoder.data.dataset import ImageSet
+from autodecoder.data.notes import describe_use
+from autodecoder.data.packed import PackedPart, open_packed
+from autodecoder.data.plan import PartPlan, Plan
+from autodecoder.data.split_file import read_split
+from autodecoder.data.splits import choose, note_own_validation
+from autodecoder.data.storage import MOST_IN_MEMORY
+from autodecoder.data.walk import shown
+
+
+def plan_packed(folder: Path, config: DataConfig, *, seed: int) -> Plan:
+    """Plan to read the configured share of packed images.
+
+    Up to 1 GiB of images is read into memory; larger sets stay on the disk, as `PackedImages`.
+
+    Raises
+    ------
+    DataError
+        As of `open_packed`, or if a split does not fit.
+    """
+    packed = open_packed(folder)
+    manifest = packed.manifest
+    name, class_names = shown(folder.resolve().name) or "images", manifest.head.class_names
+    val = packed.val if len(packed.val.labels) else None
+    if val is not None:
+        val = note_own_validation(val, config, name)
+    split = None
+    if config.split_by is not None:
+        names = packed.train.names
+        split = read_split(
+            config.split_by, np.arange(len(packed.train.labels)) if names is None else names
+        )
+    rows, val_rows = choose(
+        packed.train.labels,
+        None if val is None else val.labels,
+        val_fraction=config.val_fraction,
+        examples_frac=config.examples_frac,
+        seed=seed,
+        class_names=class_names,
+        given=split,
+    )
+    train = _select(packed.train, rows)
+    chosen = _select(packed.train if val is None else val, val_rows)
+    is_small = train.images.nbytes + chosen.images.nbytes <= MOST_IN_MEMORY
+    is_whole = len(train.labels) == len(packed.train.labels) and len(chosen.labels) == len(
+        packed.val.labels
+    )
+    labels = [packed.train.labels] if val is None else [packed.train.labels, val.labels]
+    return Plan(
+        name,
+        manifest.head.image_shape,
+        class_names,
+        _part(train, is_small),
+        _part(chosen, is_small),
+        describe_use(labels, class_names, config.examples_frac),
+        # Else it is found from the images themselves.
+        fingerprint=manifest.fingerprint if is_whole and not is_small else None,
+    )
+
+
+def _select(part: PackedPart, rows: Int[np.ndarray, " k"]) -> PackedPart:
+    if len(rows) == len(part.labels):
+        return part
+    names = None if part.names is None else part.names[rows]
+    return PackedPart(part.images.select(rows), part.labels[rows], names)
+
+
+def _part(part: PackedPart, is_small: bool) -> PartPlan:
+    def read(places: Int[np.ndarray, " k"]) -> ImageSet:
+        chosen = _select(part, places)
+        images: Any = np.asarray(chosen.images) if is_small else chosen.images
+        return ImageSet(images, chosen.labels, chosen.names)
+
+    return PartPlan(part.labels, part.names, read)

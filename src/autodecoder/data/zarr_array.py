@@ -1,0 +1,67 @@
+"""Images of an array that zarr stores in chunks: `zarr:PATH`; its library is no requirement."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from autodecoder.config import DataConfig
+from autodecoder.data.plan import Plan
+from autodecoder.data.stacks import plan_arrays
+from autodecoder.errors import ConfigError, DataError
+
+
+class ZarrImages:
+    """Rows of a zarr array, given as NumPy's.
+
+    Parameters
+    ----------
+    array : zarr.Array
+        Of three axes, or of four.
+    """
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+        self.shape = tuple(map(int, array.shape)) + (1,) * (len(array.shape) == 3)
+        self.dtype = np.dtype(array.dtype)
+        self.ndim = len(self.shape)
+        self.size = math.prod(self.shape)
+        self.rows_at_once = int(array.chunks[0]) if array.chunks else 1
+        """Rows of a chunk, which is read and decompressed whole."""
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Int[np.ndarray, " k"]) -> Shaped[np.ndarray, "k ..."]:
+        taken = np.asarray(self._array.oindex[np.asarray(rows)])
+        return taken.reshape(len(rows), *self.shape[1:])
+
+
+def plan_zarr(path: Path, config: DataConfig, *, seed: int) -> Plan:
+    """Plan to read the configured share of the images of a zarr array, (n, height, width) or
+    (n, height, width, channels), as `plan_stack` reads those of an .npy.
+
+    Raises
+    ------
+    ConfigError
+        If zarr is not installed.
+    DataError
+        If it is no array of images, or cannot be read.
+    """
+    try:
+        import zarr  # pyright: ignore[reportMissingImports]  (nobody's requirement)
+    except ImportError as error:
+        raise ConfigError("zarr is not installed; pip install zarr brings it.") from error
+    try:
+        found: Any = zarr.open(str(path), mode="r")
+        is_array = hasattr(found, "chunks")
+        inner = [] if is_array else sorted(map(str, found.array_keys()))
+    except Exception as error:  # of several stores and of their formats
+        reason = (" ".join(str(error).split())[:300] or type(error).__name__).rstrip(".")
+        raise DataError(f"zarr:{path} cannot be opened: {reason}.") from error
+    if not is_array:
+        named = f"zarr:{path / inner[0]} names one" if inner else "and holds none"
+        raise DataError(f"zarr:{path} must be an array, but is a group of arrays; {named}.")
+    return plan_arrays({"images": ZarrImages(found)}, {}, path, config, seed=seed)
