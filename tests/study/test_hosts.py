@@ -151,13 +151,13 @@ def test_one_that_is_killed_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_it_goes_on_with_the_same_losses(alone: Study, tmp_path: Path) -> None:
-    """Two processes until a checkpoint, then three, at the epochs of an undisturbed fit."""
+    """Two processes until a checkpoint, then four, at the epochs of an undisturbed fit."""
     folder = tmp_path / "study"
     processes = start(2, folder, "--num_epochs=5", "--checkpoint_every=1")
     wait_for_checkpoint(folder)
     processes[1].kill()
     ends(processes)
-    study = launch(3, folder, *ONE, "--num_epochs=5")
+    study = launch(4, folder, *ONE, "--num_epochs=5")
     np.testing.assert_allclose(history(study, "loss"), history(alone, "loss"), rtol=1e-3)
 
 

@@ -27,7 +27,7 @@ def launch(
     """Start the processes of one fit on this machine; each shares the images of every run.
 
     What follows -- is a command, train or tune, as it would be given alone. Process 0 leads, and
-    says what the command says. Cores are shared out among the processes.
+    prints the command's output. Cores are shared out among the processes.
 
     Example: autodecoder launch -n 4 -- train --dataset mnist --lr 5e-3
     """
@@ -35,12 +35,16 @@ def launch(
         raise ConfigError(f"num_processes must be a positive whole number, got {n}.")
     if not command or command[0] not in _COMMANDS:
         given = f"got {command[0]}" if command else "got nothing"
-        raise ConfigError(f"after -- must stand train or tune and its flags, {given}.")
+        raise ConfigError(f"the command after -- must be train or tune, {given}.")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    processes = [_start(command, address, n, i) for i in range(n)]
+    processes: list[subprocess.Popen[bytes]] = []
     try:
+        for i in range(n):
+            processes.append(_start(command, address, n, i))
+        # As to the command alone: process 0 saves, and ends the study.
+        signal.signal(signal.SIGTERM, lambda *_: processes[0].terminate())
         status = _follow(processes)
     except BaseException:
         for process in processes:
@@ -54,7 +58,7 @@ def _start(command: tuple[str, ...], address: str, n: int, i: int) -> "subproces
     words = [sys.executable, "-m", "autodecoder", *command]
     words += [f"--coordinator={address}", f"--num_processes={n}", f"--process_id={i}"]
     out = None if i == 0 else subprocess.DEVNULL
-    environment = dict(os.environ)
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     if hasattr(os, "sched_getaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         share = cores[i * len(cores) // n : (i + 1) * len(cores) // n] or [cores[i % len(cores)]]
@@ -68,7 +72,8 @@ def _follow(processes: "list[subprocess.Popen[bytes]]") -> int:
         try:
             statuses = [process.poll() for process in processes]
             if all(status is not None for status in statuses):
-                return processes[0].returncode or max(map(abs, map(int, statuses)))  # type: ignore
+                first = next((status for status in statuses if status), 0) or 0
+                return 128 - first if first < 0 else first
             if any(statuses):
                 for process in processes:
                     process.wait(_SECONDS_TO_END)
@@ -78,4 +83,4 @@ def _follow(processes: "list[subprocess.Popen[bytes]]") -> int:
             continue
         except subprocess.TimeoutExpired:
             for process in processes:
-                process.send_signal(signal.SIGKILL)
+                process.kill()

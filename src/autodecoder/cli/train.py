@@ -1,5 +1,6 @@
 """`autodecoder train` and `autodecoder tune`: from flags to a study that is run and shown."""
 
+import contextlib
 import os
 import shlex
 import signal
@@ -72,15 +73,17 @@ def _train(asked: Asked, json_: bool, tuned: StudyFlags | None = None) -> bool:
     from autodecoder.cli.tables import print_best
     from autodecoder.study.locks import living_workers, tell_worker
 
-    hosts = None
-    if asked.together is not None:
-        from autodecoder.study.hosts import join_hosts
+    with contextlib.ExitStack() as stack:
+        hosts = None
+        if asked.together is not None:
+            from autodecoder.study.hosts import join_hosts
 
-        hosts = join_hosts(**asked.together)  # before anything else of jax
-        if not hosts.is_leader:
-            _follow(asked, hosts)
-            return False
-    with aside(json_):
+            # Before anything else of jax.
+            hosts = stack.enter_context(join_hosts(**asked.together))
+            if not hosts.is_leader:
+                _follow(asked, hosts)
+                return False
+        stack.enter_context(aside(json_))
         study, pictures, interrupted, given_up = _run(asked, hosts, quiet=json_)
     command = None
     if tuned is not None and study.best_trial is not None:

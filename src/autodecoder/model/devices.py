@@ -1,5 +1,6 @@
 """Which devices a fit or a study uses, and as what table."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,13 @@ from autodecoder.data.packed import PackedImages
 from autodecoder.errors import ConfigError
 from autodecoder.text import count
 
+_log = logging.getLogger(__name__)
 _AXES = ("data", "runs")
 
 
 @dataclass(frozen=True)
 class Devices:
-    """Devices of this process, and how runs and images lie over them.
+    """Devices, and how runs and images lie over them.
 
     Parameters
     ----------
@@ -66,15 +68,20 @@ class Devices:
                 f"images from each of {count(n_train, 'shard')}; a batch_size that is a multiple "
                 f"of data does, as does a power of two."
             )
-        layout = lay_out(self.chosen, n_runs, sizes, (n_train, n_val), self.table)
+        shards = n_train, n_val
+        layout = lay_out(self.chosen, n_runs, sizes, shards, self.table)
         is_over_hosts = any(d.process_index != jax.process_index() for d in self.chosen)
-        if is_over_hosts and layout is not None and layout.mesh.size < len(self.chosen):
-            raise ConfigError(
-                f"{count(n_runs, 'run')} in batches of {fit.batch_size} can use {layout.mesh.size} "
-                f"of the {len(self.chosen)} devices of all processes: batches take equally many "
-                f"images from each of {count(n_train, 'shard')}; a batch_size that is a power of "
-                "two can use more."
+        used = 1 if layout is None else layout.mesh.size
+        if is_over_hosts and used < len(self.chosen):
+            # Every process must take part: each device has a run, or a copy of the last one.
+            _log.warning(
+                "%s in batches of %d can use %d of the %d devices of all processes: batches take "
+                "equally many images from each of %s; a batch_size that is a power of two can use "
+                "more",
+                *(count(n_runs, "run"), fit.batch_size, min(n_runs, used), len(self.chosen)),
+                count(n_train, "shard"),
             )
+            return lay_out(self.chosen, n_runs, sizes, shards, (len(self.chosen), 1))
         return layout
 
 

@@ -117,7 +117,8 @@ class Driver:
     def histories(self) -> dict[str, Float[np.ndarray, "runs epochs"]]:
         """What is recorded of the runs so far."""
         recorded = self.population.runs.history.items()
-        return {name: fetch(rows)[: self._n] for name, rows in recorded}
+        with self._team.step():
+            return {name: fetch(rows)[: self._n] for name, rows in recorded}
 
     def note(self, i: int, epoch: int, metrics: Mapping[str, np.float32]) -> None:
         """Enter what was found out about a run elsewhere into its history."""
@@ -125,8 +126,9 @@ class Driver:
 
     def take(self, i: int) -> Run:
         """One of the runs, with its rows together again where they lie apart."""
-        run = take_run(self.population.runs, i)
-        return run if self._layout is None else gather_runs(run, self._layout)
+        with self._team.step():
+            run = take_run(self.population.runs, i)
+            return run if self._layout is None else gather_runs(run, self._layout)
 
     def select(self, indices: Sequence[int]) -> None:
         """Go on with some of the runs."""

@@ -1,4 +1,4 @@
-"""The processes of a study that lead it not: they run the groups that the leader runs."""
+"""Followers: processes that run the leader's groups with it, and write nothing."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -51,7 +51,7 @@ def follow_study(
         If settings, data or releases are not those of process 0.
     """
     config = agree_on_settings(config, hosts)
-    hosts.compare({"data": dataset.fingerprint})
+    hosts.compare({"data": dataset.fingerprint, "mesh": str(mesh)})
     devices = choose_devices("all", mesh, over_hosts=True)
     images = images_of(dataset).give_to(devices)
     while (assignment := hosts.receive()) is not None:
@@ -66,6 +66,7 @@ def follow_study(
         )
         for _ in group.run():
             pass
+    hosts.leave()
 
 
 def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, str]:

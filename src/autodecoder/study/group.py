@@ -160,7 +160,8 @@ class Group:
                 saving = last_saved - start
             # Runs at their last epoch do not count: the others are about to be there, too.
             n_early = sum(slot.status != RUNNING for slot in self._slots)
-            if n_early > len(self._slots) / 2 and not all(slot.ended for slot in self._slots):
+            few = n_early > len(self._slots) / 2 and self._team is ALONE
+            if few and not all(slot.ended for slot in self._slots):
                 yield from self._settle_ended()
                 self._compact()
         yield from self._save()  # what follows takes its time

@@ -4,15 +4,21 @@ All processes run the same programs (`jax.distributed`). Beside the collectives 
 a connection to the leader, process 0. Over it the leader says what comes next, and all say every
 second that they are alive. A collective waits for ever for a process that is gone or stuck. The
 connection shows at once which one that is, and all of them end with its name.
+
+Whatever ends one of them with an error ends all, at once and without the end of a Python program,
+since jax would wait there for processes that are gone.
 """
 
 import contextlib
+import math
 import os
 import queue
 import secrets
 import socket
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
@@ -23,7 +29,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from autodecoder.core.layout import sums_are_right
-from autodecoder.errors import ConfigError, EngineError
+from autodecoder.errors import AutodecoderError, ConfigError, EngineError
 
 _Value = TypeVar("_Value")
 
@@ -34,6 +40,10 @@ _SECONDS_TO_BEAT = 1.0
 #: Exit status of a process that ends because of another one.
 EXIT_STATUS = 3
 _MOST_ADDRESS = 512
+#: How long an error may take to reach the other processes.
+_SECONDS_TO_TELL = 2.0
+#: How long one address may take to answer.
+_SECONDS_TO_REACH = 5.0
 
 
 class Hosts:
@@ -42,14 +52,18 @@ class Hosts:
     Parameters
     ----------
     patience : float
-        Seconds after which a process that is not heard of, or a step that does not end, ends all.
+        Seconds after which a process that is not heard of, or that the others wait for in a step,
+        ends all.
+    coordinator : str, optional
+        `HOST:PORT` of process 0, where it is known.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, coordinator: str | None = None) -> None:
+        self._coordinator = coordinator
         self.index = jax.process_index()
         self.count = jax.process_count()
         self._patience = patience
-        self._lock = threading.Lock()
+        self._locks: dict[int, threading.Lock] = {}
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         """What the leader has said, for this process's main thread."""
         self._since: float | None = None
@@ -73,6 +87,17 @@ class Hosts:
         """See `Team`."""
         return self.index == 0
 
+    def __enter__(self) -> "Hosts":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        is_ours = isinstance(error, AutodecoderError)
+        if not is_ours and not isinstance(error, KeyboardInterrupt):
+            traceback.print_exception(error)
+        self.end(str(error) if is_ours else f"{self._names[self.index]} ended: {error!r}", 2)
+
     def agree(self, value: _Value) -> _Value:
         """See `Team`."""
         if self.is_leader:
@@ -80,7 +105,9 @@ class Hosts:
             return value
         kind, content = self._inbox.get()
         if kind != "value":
-            raise EngineError(f"{self._names[0]} has ended the study; see what it says.")
+            raise EngineError(
+                f"{self._names[0]} has stopped the study; its output gives the reason."
+            )
         return content
 
     def send(self, message: Any) -> None:
@@ -91,6 +118,12 @@ class Hosts:
     def receive(self) -> Any:
         """What the leader sends next; in the other processes."""
         return self._inbox.get()[1]
+
+    def leave(self) -> None:
+        """The study is over: called by all. Afterwards they share nothing any more."""
+        if self.is_leader:
+            self.send(None)
+        jax.distributed.shutdown()
 
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
@@ -135,19 +168,23 @@ class Hosts:
                     )
         return found
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, status: int = EXIT_STATUS) -> None:
         """End all processes, with an error."""
         self._is_over = True
-        if self.is_leader:
-            self._tell_all(("end", reason))
+        # In a thread, as the connection to one that is stuck may take nothing any more.
+        teller = threading.Thread(target=self._tell_all, args=(("end", reason),), daemon=True)
+        teller.start()
+        teller.join(_SECONDS_TO_TELL)
+        sys.stdout.flush()
         os.write(2, f"error: {reason}\n".encode())
-        os._exit(EXIT_STATUS)
+        os._exit(status)
 
     def _connect(self) -> None:
         if self.is_leader:
             key = secrets.token_bytes(16)
             with Listener(("", 0), backlog=self.count, authkey=key) as listener:
-                _share(f"{key.hex()} {listener.address[1]} {' '.join(_addresses())}")
+                addresses = " ".join(_addresses(self._coordinator))
+                _share(f"{key.hex()} {listener.address[1]} {addresses}")
                 thread = threading.Thread(target=self._accept, args=(listener,), daemon=True)
                 thread.start()
                 thread.join(SECONDS_TO_MEET)
@@ -166,12 +203,14 @@ class Hosts:
         self._seen = dict.fromkeys(self._links, now)
         self._waits = dict.fromkeys(self._links)
         for index in self._links:
+            self._locks[index] = threading.Lock()
             threading.Thread(target=self._listen, args=(index,), daemon=True).start()
-        threading.Thread(target=self._beat, daemon=True).start()
+            threading.Thread(target=self._beat, args=(index,), daemon=True).start()
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def _accept(self, listener: Listener) -> None:
         while len(self._links) < self.count - 1:
-            with contextlib.suppress(AuthenticationError, EOFError):
+            with contextlib.suppress(AuthenticationError, EOFError, OSError):
                 link = listener.accept()
                 index, name = link.recv()
                 link.send(self._names[0])
@@ -179,7 +218,7 @@ class Hosts:
                 self._links[index] = link
 
     def _tell(self, index: int, message: Any) -> None:
-        with contextlib.suppress(OSError), self._lock:  # gone: `_listen` says so
+        with contextlib.suppress(OSError), self._locks[index]:  # gone: `_listen` says so
             self._links[index].send(message)
 
     def _tell_all(self, message: Any) -> None:
@@ -207,13 +246,21 @@ class Hosts:
         if not self._is_over:
             self.end(f"{self._names[index]} is gone; {_AGAIN}")
 
-    def _beat(self) -> None:
-        """Say that this process is alive, and look whether the others are."""
+    def _beat(self, index: int) -> None:
+        """Say every second that this process is alive, and how long it has been in a step."""
         while not self._is_over:
             time.sleep(_SECONDS_TO_BEAT)
-            now, since = time.monotonic(), self._since
-            waits = None if since is None else now - since
-            self._tell_all(("beat", waits))
+            self._tell(index, ("beat", self._own_wait()))
+
+    def _own_wait(self) -> float | None:
+        since = self._since
+        return None if since is None else time.monotonic() - since
+
+    def _watch(self) -> None:
+        """Look whether the others are alive; sends nothing, so that nothing can hold it up."""
+        while not self._is_over:
+            time.sleep(_SECONDS_TO_BEAT)
+            now = time.monotonic()
             for index, seen in self._seen.items():
                 if now - seen > self._patience and not self._is_over:
                     self.end(
@@ -221,18 +268,16 @@ class Hosts:
                         f"{_AGAIN}"
                     )
             if self.is_leader and not self._is_over:
-                self._look_for_the_stuck({0: waits, **self._waits})
+                self._look_for_the_stuck({0: self._own_wait(), **self._waits})
 
     def _look_for_the_stuck(self, waits: Mapping[int, float | None]) -> None:
+        """A step that all are in may take its time; one that some do not come to is stuck."""
         longest = max((wait for wait in waits.values() if wait is not None), default=0.0)
-        if longest <= self._patience:
-            return
-        others = [self._names[i] for i, wait in waits.items() if wait is None]
-        who = ", ".join(others) or "all processes together"
-        self.end(
-            f"a step has taken {longest:.0f} s, and {who} {'has' if len(others) == 1 else 'have'} "
-            f"not {'come to it' if others else 'finished it'}; {_AGAIN}"
-        )
+        missing = [self._names[i] for i, wait in waits.items() if wait is None]
+        if longest > self._patience and missing:
+            self.end(
+                f"the others have waited for {', '.join(missing)} for {longest:.0f} s; {_AGAIN}"
+            )
 
 
 _AGAIN = "the same command, on fewer or more processes, goes on from the last checkpoint."
@@ -254,15 +299,21 @@ def join_hosts(
         Kubernetes: those that `jax.distributed` knows).
     num_processes, process_id : int, optional
     patience : float
-        Seconds after which a process that is not heard of, or a step that does not end, ends all.
+        Seconds after which a process that is not heard of, or that the others wait for in a step,
+        ends all.
 
     Raises
     ------
     ConfigError
-        If there is no launcher, or what is given is no such thing.
+        If there is no launcher, or the three arguments do not fit together.
     EngineError
-        If the processes do not find each other within a minute, or cannot add up.
+        If jax cannot join them, or they cannot add up. Where they do not find each other
+        within a minute, the process ends with a message, as jax would abort it.
     """
+    if not (math.isfinite(patience) and patience > 0):
+        raise ConfigError(f"watchdog must be a positive number of seconds, got {patience}.")
+    if num_processes is not None and num_processes < 1:
+        raise ConfigError(f"num_processes must be a positive whole number, got {num_processes}.")
     given = (coordinator, num_processes, process_id)
     if any(value is None for value in given) and any(value is not None for value in given):
         raise ConfigError("coordinator, num_processes and process_id go together.")
@@ -288,11 +339,11 @@ def join_hosts(
     except RuntimeError as error:
         first, *_ = str(error).strip().splitlines() or [""]
         raise EngineError(
-            f"the processes did not meet at {coordinator or 'the coordinator'}: {first}"
+            f"jax cannot join the processes at {coordinator or 'the coordinator'}: {first}"
         ) from error
     finally:
         timer.cancel()
-    return Hosts(patience)
+    return Hosts(patience, coordinator)
 
 
 def _give_up(coordinator: str | None) -> None:
@@ -305,10 +356,10 @@ def _own_name(index: int) -> str:
     return f"process {index} ({os.getpid()} on {socket.gethostname()})"
 
 
-def _addresses() -> list[str]:
-    """Where other processes may reach this one, likeliest first."""
+def _addresses(coordinator: str | None) -> list[str]:
+    """Where other processes may reach process 0, likeliest first."""
     name = socket.gethostname()
-    found = [name]
+    found = [name] if coordinator is None else [coordinator.rpartition(":")[0].strip("[]"), name]
     with contextlib.suppress(OSError):
         found += [str(entry[4][0]) for entry in socket.getaddrinfo(name, None)]
     return [*dict.fromkeys([*found, "127.0.0.1"])]
@@ -316,7 +367,8 @@ def _addresses() -> list[str]:
 
 def _reach(addresses: list[str], port: int, key: bytes) -> Connection:
     for address in addresses:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, EOFError, AuthenticationError):
+            socket.create_connection((address, port), _SECONDS_TO_REACH).close()
             return Client((address, port), authkey=key)
     raise EngineError(
         f"process 0 cannot be reached at any of {', '.join(addresses)}, port {port}: a firewall "

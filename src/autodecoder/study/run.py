@@ -13,6 +13,7 @@ from autodecoder.data import Dataset
 from autodecoder.errors import (
     ConfigError,
     MemoryLimitError,
+    SearchError,
     is_out_of_memory,
 )
 from autodecoder.paths import user_path
@@ -86,8 +87,8 @@ def run_study(
         Of the cluster: `HOST:PORT`, or `auto`, the one that this machine belongs to; by default a
         new one of this machine alone.
     hosts : Hosts, optional
-        From `join_hosts`: the processes that share each fit. This one must be process 0; the others
-        call `follow_study`.
+        From `join_hosts`, as a context manager: the processes that share each fit. This one must be
+        process 0; the others call `follow_study`. Afterwards they are no longer joined.
     observers : sequence of Observer
         Told of every run.
     report : callable
@@ -121,7 +122,7 @@ def run_study(
         if not hosts.is_leader:
             raise ConfigError("run_study is for process 0; the others call follow_study.")
         config = agree_on_settings(config, hosts)
-        hosts.compare({"data": dataset.fingerprint})
+        hosts.compare({"data": dataset.fingerprint, "mesh": str(mesh)})
     config = config.with_objective(len(dataset.val))
     config.infer.count_candidates(len(dataset.train), math.prod(dataset.image_shape))
     try:
@@ -130,7 +131,14 @@ def run_study(
         chosen = make_engine(where, images_of(dataset), devices, mesh, should_stop, hosts)
         with contextlib.closing(chosen):
             worker = Worker(config, dataset, folder, chosen, observers, report, should_stop)
-            worker.run(storage, reset, wait)
+            try:
+                worker.run(storage, reset, wait)
+            except SearchError:  # between two groups, so that the others wait for what comes next
+                if hosts is not None:
+                    hosts.leave()
+                raise
+        if hosts is not None:
+            hosts.leave()
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not is_out_of_memory(error):
             raise

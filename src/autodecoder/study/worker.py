@@ -245,8 +245,8 @@ class Worker:
         if isinstance(told, Failed):
             # A single trial that is too large fails; of several, fewer at once may do.
             # Where another process is at work, it may be the one that holds the memory.
-            alone = len(claims) == 1 and ledger.has_others(claims) and ledger.is_alone()
-            if not (alone and not self._groups and is_out_of_memory(told.error)):
+            alone = len(claims) == 1 and not self._groups and is_out_of_memory(told.error)
+            if not (alone and ledger.has_others(claims) and ledger.is_alone()):
                 raise told.error
             self._fail(claims[0], ledger)
         elif isinstance(told, Lost) and left and not self._should_stop():

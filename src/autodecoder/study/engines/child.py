@@ -43,6 +43,7 @@ def main() -> None:
     workplace, error = None, None
     try:
         workplace = Workplace(setup)
+        del setup  # the images are its own now
     except Exception as caught:  # told with the first group
         error = portable_error(caught)
     while True:
@@ -64,8 +65,11 @@ def _read(assignments: "queue.SimpleQueue[Assignment]", stop: threading.Event) -
                 stop.set()
             else:
                 assignments.put(message)
-    except (EOFError, OSError, pickle.UnpicklingError):
+    except (EOFError, OSError):
         os._exit(0)
+    except Exception as error:  # what came is no message
+        os.write(2, f"worker: {error!r}\n".encode())
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ Where an actor or its node dies, its group is taken up elsewhere, from its last 
 import contextlib
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -82,13 +83,20 @@ class RayEngine(RemoteEngine):
             self.close()
             raise
         self._actors: dict[int, Any] = {}
+        self._heard: set[int] = set()
+        """Groups that have told anything."""
 
     @property
     def most(self) -> int:
         """See `Engine`. It follows the cluster as nodes join and leave."""
-        there = self._ray.cluster_resources()
-        fits = min(int(there.get(name, 0) // n) for name, n in self._needs.items() if n)
-        return max(1, fits if self._workers is None else min(fits, self._workers))
+        fits = 0
+        for node in self._ray.nodes():
+            there = node["Resources"] if node["Alive"] else {}
+            fits += min(int(there.get(name, 0) // n) for name, n in self._needs.items() if n)
+        if not fits:
+            needs = " and ".join(f"{n:g} {name}" for name, n in self._needs.items() if n)
+            raise EngineError(f"no node of the Ray cluster has {needs}, which a group needs.")
+        return fits if self._workers is None else min(fits, self._workers)
 
     def _assign(self, group: int, assignment: Assignment) -> None:
         variables = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
@@ -113,23 +121,31 @@ class RayEngine(RemoteEngine):
         """Take a group's messages as they come."""
         try:
             for reference in stream:
-                self._told.put((group, self._ray.get(reference)))
+                self._put(group, self._ray.get(reference))
+                self._heard.add(group)
+            reason = "ended without a result"  # of no account after a result
         except self._ray.exceptions.RayTaskError as error:
-            self._told.put((group, Failed(RuntimeError(str(error)))))
-        except self._ray.exceptions.RayError as error:  # the actor, its node or a message is gone
-            first, *_ = str(error).strip().splitlines() or ["no reason given"]
-            self._told.put((group, Lost(f"the worker of group {group + 1} is gone ({first})")))
+            self._put(group, Failed(RuntimeError(str(error))))
+            return
+        except Exception as error:  # the actor, its node or a message is gone
+            lines = str(error).strip().splitlines() or [repr(error)]
+            reason = f"is gone ({'; '.join(dict.fromkeys((lines[0], lines[-1])))})"
         finally:
             self._actors.pop(group, None)  # the last reference: the actor ends
+        self._put(group, Lost(f"the worker of group {group + 1} {reason}"))
 
     def _stop(self) -> None:
-        for actor in list(self._actors.values()):
-            actor.stop.remote()
+        for group, actor in list(self._actors.items()):
+            if group in self._heard:
+                actor.stop.remote()
+            else:  # it may wait for a node
+                self._ray.kill(actor)
 
     def close(self) -> None:
         """See `Engine`."""
-        with contextlib.suppress(Exception):
-            for actor in list(getattr(self, "_actors", {}).values()):
+        self._is_closed = True
+        for actor in list(getattr(self, "_actors", {}).values()):
+            with contextlib.suppress(Exception):
                 self._ray.kill(actor)
         if self._is_ours:
             self._ray.shutdown()
@@ -148,7 +164,7 @@ class _Actor:
                 for found in (versions(), wanted)
             )
             self._error = EngineError(
-                f"a worker on {os.uname().nodename} has {there}, but this process {here}: install "
+                f"a worker on {socket.gethostname()} has {there}, but this process {here}: install "
                 "the same everywhere."
             )
             return
@@ -182,6 +198,8 @@ def _connect(ray: Any, address: str | None) -> None:
     """Connect to a cluster, or start one on this machine."""
     if address is not None:
         _check_health(address)
+    # Ray's would end the process at once, where commands save first.
+    at_end = signal.getsignal(signal.SIGTERM)
     try:
         with warnings.catch_warnings():
             # Ray forks to start its servers; jax warns of that, though they run no jax.
@@ -195,6 +213,9 @@ def _connect(ray: Any, address: str | None) -> None:
             )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise EngineError(_unanswered(address, str(error))) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, at_end)
 
 
 def _check_health(address: str) -> None:

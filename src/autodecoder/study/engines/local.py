@@ -65,10 +65,11 @@ class LocalEngine:
             for event in group.run():
                 yield number, event
         except Exception as error:
+            if self._team is not ALONE:
+                raise  # the others are in the midst of the group: all end
             yield number, Failed(error)
         else:
             yield number, Finished()
 
     def close(self) -> None:
         """See `Engine`."""
-        self._team.send(None)

@@ -79,7 +79,7 @@ class ProcessEngine(RemoteEngine):
         if worker is None:
             worker = self._workers[place] = _Process(self._places[place], self._setup)
         self._at_work[group] = place
-        worker.assign(assignment, lambda message: self._told.put((group, message)))
+        worker.assign(assignment, lambda message: self._put(group, message))
 
     def _stop(self) -> None:
         for group in self.running:
@@ -87,6 +87,7 @@ class ProcessEngine(RemoteEngine):
 
     def close(self) -> None:
         """See `Engine`."""
+        self._is_closed = True
         for worker in self._workers.values():
             worker.end()
 
@@ -100,6 +101,7 @@ class _Process:
 
     def __init__(self, place: "_Place", setup: Setup) -> None:
         environment = {**os.environ, **place.environment, "PYTHONPATH": os.pathsep.join(_path())}
+        environment["PYTHONSAFEPATH"] = "1"  # no module of the current folder, but by the path
         for name in _SWITCHES:
             value = jax.config.values.get(name)
             if value is not None:
@@ -152,15 +154,22 @@ class _Process:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+        reason = None
+        try:
             while True:
                 message = pickle.load(self._process.stdout)
                 with self._lock:
                     self._tell(message)
+        except (EOFError, OSError):
+            pass
+        except Exception as error:  # what came is no message
+            reason = f"sent what cannot be read ({error})"
+            self._process.kill()
         code = self._process.wait()
-        reason = f"signal {-code}" if code < 0 else f"exit status {code}"
+        if reason is None:
+            reason = "ended with " + (f"signal {-code}" if code < 0 else f"exit status {code}")
         with self._lock:
-            self._lost = Lost(f"worker process {self._process.pid} ended with {reason}")
+            self._lost = Lost(f"worker process {self._process.pid} {reason}")
             self._tell(self._lost)
 
 

@@ -4,6 +4,7 @@ A worker holds the images. It is given one group at a time, with the newest chec
 and sends the group's events. The process that owns the study reads them from one queue.
 """
 
+import contextlib
 import logging
 import queue
 import traceback
@@ -29,6 +30,8 @@ from autodecoder.study.images import HostImages
 
 #: How long `events` waits for the first of them.
 _SECONDS_TO_WAIT = 0.5
+#: Messages that wait to be taken, at most: then workers wait, too, so that memory does not grow.
+_MOST_WAITING = 64
 #: What a worker is sent to have its group stop.
 STOP = "stop"
 
@@ -61,7 +64,8 @@ class RemoteEngine(ABC):
 
     def __init__(self, should_stop: Callable[[], bool]) -> None:
         self._should_stop = should_stop
-        self._told: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+        self._told: queue.Queue[tuple[int, Any]] = queue.Queue(_MOST_WAITING)
+        self._is_closed = False
         self._running: set[int] = set()
         self._is_stopped = False
 
@@ -100,6 +104,13 @@ class RemoteEngine(ABC):
             try:
                 group, message = self._told.get_nowait()
             except queue.Empty:
+                return
+
+    def _put(self, group: int, message: Any) -> None:
+        """Pass a message on, from any thread; waits where many are not taken yet."""
+        while not self._is_closed:
+            with contextlib.suppress(queue.Full):
+                self._told.put((group, message), timeout=_SECONDS_TO_WAIT)
                 return
 
     @abstractmethod
