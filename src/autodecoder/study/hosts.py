@@ -172,7 +172,9 @@ class Hosts:
         """End all processes, with an error."""
         self._is_over = True
         # In a thread, as the connection to one that is stuck may take nothing any more.
-        teller = threading.Thread(target=self._tell_all, args=(("end", reason),), daemon=True)
+        teller = threading.Thread(
+            target=self._tell_all, args=(("end", (reason, status)),), daemon=True
+        )
         teller.start()
         teller.join(_SECONDS_TO_TELL)
         sys.stdout.flush()
@@ -234,7 +236,7 @@ class Hosts:
                 if kind == "beat":
                     self._waits[index] = content
                 elif kind == "end":
-                    self.end(content)
+                    self.end(*content)
                 elif kind == "about":
                     self._inbox.put((index, content))
                 else:
