@@ -17,10 +17,12 @@ from autodecoder.config.arch import (
 )
 from autodecoder.config.earlier import SCHEMA, complete_settings, kept_settings
 from autodecoder.config.fit import (
+    FIRST_MOMENT_DTYPES,
     LATENT_STARTS,
     LOSSES,
     RECIPES,
     SCHEDULES,
+    SECOND_MOMENTS,
     FitConfig,
     check_loss,
     fit_config,
@@ -80,6 +82,7 @@ __all__ = [
     "AUGMENTATIONS",
     "COLOURS",
     "DATASETS",
+    "FIRST_MOMENT_DTYPES",
     "FREE_SETTINGS",
     "INFER_METHODS",
     "INFER_STARTS",
@@ -97,6 +100,7 @@ __all__ = [
     "SCALERS",
     "SCHEDULES",
     "SCHEMA",
+    "SECOND_MOMENTS",
     "TRACED",
     "TRACKERS",
     "TUNABLE",
