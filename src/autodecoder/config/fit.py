@@ -83,16 +83,16 @@ class FitConfig(Settings):
     )
     latent_second_moment: str = setting(
         "coordinate",
-        "Second moment in the latents' Adam: one for each coordinate; or row, one for each latent, "
-        "the mean over its coordinates (row-wise Adam).",
+        "Second moment in the latents' Adam: coordinate, one for each coordinate; row, one for "
+        "each latent, the mean over its coordinates, as in row-wise Adam.",
         check=one_of(SECOND_MOMENTS),
         tunable=True,
         since=(6, "coordinate"),
     )
     latent_first_moment_dtype: str = setting(
         "float32",
-        "Numbers that hold the first moment in the latents' Adam: float32, or bfloat16, half the "
-        "size. The arithmetic is in float32.",
+        "Type in which the latents' Adam keeps its first moment: float32, or bfloat16, which takes "
+        "half the memory. The arithmetic is in float32.",
         check=one_of(FIRST_MOMENT_DTYPES),
         tunable=True,
         since=(6, "float32"),
