@@ -34,10 +34,11 @@ def gradients(layers, z, decoder, x, weights) -> Any:
     return jax.grad(loss, argnums=(0, 1))(layers, z, decoder, x, weights)
 
 
-def dense_adam(fit: FitConfig) -> Any:
-    """Adam on all latents, perhaps row-wise: by its formulas, as optax has none such."""
+def dense_adam(fit: FitConfig) -> tuple[Any, Any]:
+    """Start and step of an Adam on all latents; row-wise by its formulas, as optax has none."""
     if fit.latent_second_moment == "coordinate":
-        return optax.scale_by_adam(eps=1e-7)
+        adam: Any = optax.scale_by_adam(eps=1e-7)
+        return adam.init, jax.jit(adam.update)
 
     def init(values: jax.Array) -> Any:
         square = jnp.zeros((len(values), 1))
@@ -50,7 +51,7 @@ def dense_adam(fit: FitConfig) -> Any:
         way = mean / (1 - 0.9**count) / (jnp.sqrt(square / (1 - 0.999**count)) + 1e-7)
         return way, optax.ScaleByAdamState(count, mean, square)
 
-    return optax.GradientTransformation(init, update)
+    return init, jax.jit(update)
 
 
 def dense_passes(config: RunConfig, images: jax.Array, training: bool) -> Any:
@@ -60,8 +61,8 @@ def dense_passes(config: RunConfig, images: jax.Array, training: bool) -> Any:
     update = jax.jit(adam.update)
     layers, layers_state = decoder.trainable(), adam.init(decoder.trainable())
     n = len(images)
-    latents, of_latents = latents_before(n), dense_adam(config.fit)
-    latents_state, update_latents = of_latents.init(latents), jax.jit(of_latents.update)
+    latents, (start_adam, update_latents) = latents_before(n), dense_adam(config.fit)
+    latents_state = start_adam(latents)
     size = min(config.fit.batch_size, n)
     dropped = training and config.fit.drop_last
     n_batches = n // size if dropped else -(-n // size)
