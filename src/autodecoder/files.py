@@ -276,6 +276,7 @@ def read_tensors(
 _DTYPES = {
     "F32": "float32",
     "F64": "float64",
+    "BF16": "bfloat16",
     "I32": "int32",
     "I64": "int64",
     "U32": "uint32",

@@ -122,6 +122,14 @@ def test_arch_never_fails_otherwise(text: str) -> None:
             lambda: FitConfig(latent_learning_rate=1e-60),
             "latent_learning_rate must be .*single prec",
         ),
+        (
+            lambda: FitConfig(latent_second_moment="rows"),
+            "latent_second_moment must be one of coordinate, row, got 'rows'; did you mean row?",
+        ),
+        (
+            lambda: FitConfig(latent_first_moment_dtype="float16"),
+            "latent_first_moment_dtype must be one of float32, bfloat16, got 'float16'; did you",
+        ),
         (lambda: fit_config("fastest"), "recipe must be one of fast, original.*, got 'fastest'"),
         # AugmentConfig
         (lambda: AugmentConfig(enabled=("flip",)), "augmentation must be one of .*, got 'flip'"),

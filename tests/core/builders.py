@@ -26,6 +26,8 @@ WATCHED = RunConfig(
     image_shape=(8, 8, 1),
     watch=WatchConfig("val_loss", patience=2, min_delta=1e-2, start_epoch=1, keep_best=True),
 )
+#: Moments of latents that are kept small.
+SMALL_MOMENTS = {"latent_second_moment": "row", "latent_first_moment_dtype": "bfloat16"}
 _init = jax.jit(init_run, static_argnames="config")
 _move = jax.jit(advance_run, static_argnames="config")
 

@@ -1,6 +1,9 @@
 """Rows lie in parts, and come back in order; a step sees the same images however they lie."""
 
+from typing import Any
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,13 +13,14 @@ from autodecoder.core.order import count_shards, draw_order
 KEY = jax.random.key(3)
 
 
+@pytest.mark.parametrize(("dims", "dtype"), [(3, np.float32), (1, np.float32), (3, jnp.bfloat16)])
 @pytest.mark.parametrize(("n", "n_parts"), [(12, 4), (13, 4), (15, 4), (5, 1), (3, 2)])
-def test_rows_are_cut_and_joined(n: int, n_parts: int) -> None:
-    rows = np.arange(2 * n * 3.0).reshape(2, n, 3) + 1
+def test_rows_are_cut_and_joined(n: int, n_parts: int, dims: int, dtype: Any) -> None:
+    rows = (np.arange(2 * n * dims).reshape(2, n, dims) + 1).astype(dtype)
     layout = RowLayout(n, n_parts)
     cut = layout.cut(rows)
-    assert cut.shape == (2, layout.size * n_parts, 3)
-    np.testing.assert_array_equal(layout.join(cut), rows)
+    assert cut.shape == (2, layout.size * n_parts, dims)
+    np.testing.assert_array_equal(layout.join(cut), rows, strict=True)
     is_row = layout.is_row()
     assert (is_row is None) == (n % n_parts == 0)
     if is_row is not None:

@@ -1,11 +1,14 @@
 """A population: every cell equals its solo run, one shape compiles once, no run harms another."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from tests.core.builders import (
     KEY,
+    SMALL_MOMENTS,
     WATCHED,
     assert_same_bits,
     move_all,
@@ -39,6 +42,17 @@ def test_a_cell_equals_its_solo_run() -> None:
     grid, solo = train(RATES), train(RATES[1:])
     for k in range(2):
         assert_same_bits(run_arrays(grid, 2 + k), run_arrays(solo, k))
+
+
+@between_programs
+def test_a_cell_with_small_moments_equals_its_solo_run() -> None:
+    config = replace(WATCHED, fit=replace(WATCHED.fit, **SMALL_MOMENTS))
+    grid, solo = (move_all(populate(some, config), 3, config) for some in (RATES, RATES[1:]))
+    ours = run_arrays(grid, 1)
+    assert_same_bits(ours, run_arrays(solo, 0))
+    for part, n in (("train", 450), ("val", 130)):
+        assert ours[f"state/{part}/rows/square"].shape == (n, 1)
+        assert ours[f"state/{part}/rows/mean"].dtype == jnp.bfloat16
 
 
 def test_an_executions_key_depends_on_its_number_alone() -> None:

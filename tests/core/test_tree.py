@@ -1,12 +1,22 @@
 """Trees as named arrays: what is taken apart comes back whole, and nothing else is accepted."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.core.builders import WATCHED, assert_same_bits, move, populate, rates, run, run_config
+from tests.core.builders import (
+    SMALL_MOMENTS,
+    WATCHED,
+    assert_same_bits,
+    move,
+    populate,
+    rates,
+    run,
+    run_config,
+)
 
 from autodecoder.core.population import take_run
 from autodecoder.core.tree import arrays_to_tree, tree_to_arrays
@@ -36,8 +46,9 @@ def test_round_trip(only_shapes: bool) -> None:
     assert jax.random.bits(back["key"]) == jax.random.bits(TREE["key"])
 
 
-def test_a_run_put_together_again_goes_on_bit_for_bit() -> None:
-    config = run_config()
+@pytest.mark.parametrize("moments", [{}, SMALL_MOMENTS], ids=["as Adam", "small"])
+def test_a_run_put_together_again_goes_on_bit_for_bit(moments: dict[str, str]) -> None:
+    config = run_config(fit=replace(run_config().fit, **moments))
     halfway = run(3, config)
     like = jax.eval_shape(lambda: halfway)
     back = arrays_to_tree(like, tree_to_arrays(halfway))

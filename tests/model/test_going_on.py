@@ -91,6 +91,38 @@ def test_a_fit_in_two_parts_is_the_whole_fit(
     np.testing.assert_array_equal(model.labels, given["labels"])
 
 
+SMALL = replace(FIT, latent_second_moment="row", latent_first_moment_dtype="bfloat16")
+
+
+@pytest.fixture(scope="module")
+def small_half(given: dict[str, Any]) -> Model:
+    """Half of a fit whose latents have small moments."""
+    return fit_model(**given, decoder=DECODER, fit=SMALL, seed=3, until=4)
+
+
+def test_a_fit_with_small_moments_in_two_parts_is_the_whole_fit(
+    small_half: Model, given: dict[str, Any], tmp_path: Path
+) -> None:
+    save_model(small_half, tmp_path, training=True)
+    start = load_model(tmp_path)
+    assert start.training is not None
+    for part, n in ((start.training.train, 200), (start.training.val, 40)):
+        assert (part.mean.dtype, part.mean.shape) == ("bfloat16", (n, 2))
+        assert (part.square.dtype, part.square.shape) == ("float32", (n, 1))
+    model = fit_model(given["images"], fit=SMALL, val_images=given["val_images"], start=start)
+    assert_same(model, fit_model(**given, decoder=DECODER, fit=SMALL, seed=3))
+    assert model.about["settings"]["fit"]["latent_second_moment"] == "row"
+
+
+def test_moments_of_two_forms_are_refused(small_half: Model, tmp_path: Path) -> None:
+    assert small_half.training is not None
+    val = small_half.training.val
+    mixed = small_half.training._replace(val=val._replace(square=np.ones((40, 2), np.float32)))
+    save_model(replace(small_half, training=mixed), tmp_path, training=True)
+    with pytest.raises(DataError, match=r"val/square must be float32\[40, 1\], got float32\[40, 2"):
+        load_model(tmp_path)
+
+
 @pytest.mark.slow
 def test_without_a_schedule_lengths_add_up(given: dict[str, Any]) -> None:
     images = given["images"]

@@ -95,6 +95,18 @@ DAMAGES: list[Callable[[bytes], bytes]] = [
 ]
 
 
+def test_small_moments_come_back_bit_for_bit(tmp_path: Path) -> None:
+    fit = replace(CONFIG.fit, latent_second_moment="row", latent_first_moment_dtype="bfloat16")
+    small = shapes(replace(CONFIG, fit=fit))
+    run = run_at(7, small)
+    save_checkpoint(tmp_path, run, 1.25)
+    found = load_checkpoint(tmp_path, small)
+    assert found is not None
+    assert_same_run(found[0], run)
+    rows = found[0].state.train.rows
+    assert (rows.square.shape, rows.mean.dtype) == ((9, 1), jnp.bfloat16)
+
+
 def test_a_run_comes_back_bit_for_bit(like: Run, tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path, like) is None
     assert load_checkpoint(tmp_path / "nowhere", like) is None

@@ -17,10 +17,12 @@ from autodecoder.config.arch import (
 )
 from autodecoder.config.earlier import SCHEMA, complete_settings, kept_settings
 from autodecoder.config.fit import (
+    FIRST_MOMENT_DTYPES,
     LATENT_STARTS,
     LOSSES,
     RECIPES,
     SCHEDULES,
+    SECOND_MOMENTS,
     FitConfig,
     check_loss,
     fit_config,
@@ -87,6 +89,7 @@ __all__ = [
     "COLOURS",
     "DATASETS",
     "ENCODED_SOURCES",
+    "FIRST_MOMENT_DTYPES",
     "FREE_SETTINGS",
     "INFER_METHODS",
     "INFER_STARTS",
@@ -104,6 +107,7 @@ __all__ = [
     "SCALERS",
     "SCHEDULES",
     "SCHEMA",
+    "SECOND_MOMENTS",
     "TRACED",
     "TRACKERS",
     "TUNABLE",

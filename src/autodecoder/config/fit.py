@@ -20,6 +20,8 @@ from autodecoder.errors import ConfigError
 LATENT_STARTS = ("zeros", "normal", "pca", "som", "auto")
 SCHEDULES = ("constant", "cosine", "linear")
 LOSSES = ("mse", "bce", "laplacian")
+SECOND_MOMENTS = ("coordinate", "row")
+FIRST_MOMENT_DTYPES = ("float32", "bfloat16")
 
 #: Recipes, with the learning rate of each, see `learning_rate_for`.
 _LEARNING_RATES: Mapping[str, float] = MappingProxyType({"fast": 5e-3, "original": 1e-3})
@@ -78,6 +80,22 @@ class FitConfig(Settings):
         recipe={"original": None},
         tunable=True,
         traced=True,
+    )
+    latent_second_moment: str = setting(
+        "coordinate",
+        "Second moment in the latents' Adam: coordinate, one for each coordinate; row, one for "
+        "each latent, the mean over its coordinates, as in row-wise Adam.",
+        check=one_of(SECOND_MOMENTS),
+        tunable=True,
+        since=(6, "coordinate"),
+    )
+    latent_first_moment_dtype: str = setting(
+        "float32",
+        "Type in which the latents' Adam keeps its first moment: float32, or bfloat16, which takes "
+        "half the memory. The arithmetic is in float32.",
+        check=one_of(FIRST_MOMENT_DTYPES),
+        tunable=True,
+        since=(6, "float32"),
     )
     schedule: str = setting(
         "linear",

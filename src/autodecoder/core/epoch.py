@@ -46,9 +46,11 @@ class MovingLatents(NamedTuple):
         return self.rows.values
 
 
-def start_moving(latents: Float[Array, "n dims"]) -> MovingLatents:
-    """Latents before their first step."""
-    return MovingLatents(start_rows(latents), jnp.zeros((), jnp.int32))
+def start_moving(latents: Float[Array, "n dims"], fit: FitConfig | None = None) -> MovingLatents:
+    """Latents before their first step, with moments as the fit keeps them."""
+    fit = FitConfig() if fit is None else fit
+    rows = start_rows(latents, fit.latent_second_moment, fit.latent_first_moment_dtype)
+    return MovingLatents(rows, jnp.zeros((), jnp.int32))
 
 
 class Pass(NamedTuple):

@@ -178,8 +178,8 @@ def init_run(
     state = RunState(
         decoder=decoder,
         decoder_moments=adam_start(decoder.trainable()),
-        train=start_moving(train),
-        val=start_moving(val),
+        train=start_moving(train, fit),
+        val=start_moving(val, fit),
         key=run_key,
         epoch=jnp.zeros((), jnp.int32),
     )

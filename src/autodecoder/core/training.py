@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 
 from autodecoder.brief import brief
-from autodecoder.config import RunConfig
+from autodecoder.config import FitConfig, RunConfig
 from autodecoder.core.adam import Moments, Rows, adam_start
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.epoch import MovingLatents
@@ -21,10 +21,10 @@ from autodecoder.core.fit import Run, RunState, begin_run
 
 
 class LatentMoments(NamedTuple):
-    """Adam's moments of latents."""
+    """Adam's moments of latents, as `Rows` keep them."""
 
     mean: Float[np.ndarray, "n dims"]
-    square: Float[np.ndarray, "n dims"]
+    square: Float[np.ndarray, "n _"]
     steps: Int[np.ndarray, ""]
     """Steps made."""
 
@@ -64,15 +64,28 @@ def take_training(state: RunState) -> Training:
 
 
 def fresh_training(
-    decoder: Decoder, n_train: int, n_val: int, key: PRNGKeyArray, epoch: int
+    decoder: Decoder,
+    n_train: int,
+    n_val: int,
+    key: PRNGKeyArray,
+    epoch: int,
+    second_moment: str = "coordinate",
+    first_moment_dtype: str = "float32",
 ) -> Training:
     """Training after some epochs of which only decoder and latents are known: no moments."""
-    zero, dims = np.zeros((), np.int32), decoder.config.latent_dims
-    train, val = (np.zeros((n, dims), np.float32) for n in (n_train, n_val))
+    dims = decoder.config.latent_dims
+
+    def moments(n: int) -> LatentMoments:
+        return LatentMoments(
+            np.zeros((n, dims), jnp.dtype(first_moment_dtype)),
+            np.zeros((n, dims if second_moment == "coordinate" else 1), np.float32),
+            np.zeros((), np.int32),
+        )
+
     return Training(
         adam_start(decoder.trainable()),
-        LatentMoments(train, train, zero),
-        LatentMoments(val, val, zero),
+        moments(n_train),
+        moments(n_val),
         np.asarray(jax.random.key_data(key)),
         np.asarray(epoch, np.int32),
     )
@@ -88,8 +101,10 @@ def resume_run(
 ) -> Run:
     """A run that goes on from a decoder and latents.
 
-    Latents beyond those of `training` have no moments yet, as under an Adam on all latents none
-    has that never had a gradient.
+    Moments that were kept otherwise than `config` says are brought into its form: the second one of
+    a row is the mean of those of its coordinates, which all start with it the other way round.
+    Latents beyond those of `training` have no moments yet, as under an Adam on all latents none has
+    that never had a gradient.
 
     Parameters
     ----------
@@ -106,8 +121,8 @@ def resume_run(
         decoder=decoder,
         # Copied, as training consumes what it is given.
         decoder_moments=jax.tree.map(jnp.array, training.decoder),
-        train=_moving(train, training.train),
-        val=_moving(val, training.val),
+        train=_moving(train, training.train, config.fit),
+        val=_moving(val, training.val, config.fit),
         key=jax.random.wrap_key_data(jnp.array(training.key)),
         epoch=jnp.array(training.epoch, jnp.int32),
     )
@@ -120,10 +135,18 @@ def resume_run(
     return run._replace(history=run.history | known)
 
 
-def _moving(latents: Float[np.ndarray, "n dims"], moments: LatentMoments) -> MovingLatents:
-    def padded(values: Float[np.ndarray, "m dims"]) -> Array:
+def _moving(
+    latents: Float[np.ndarray, "n dims"], moments: LatentMoments, fit: FitConfig
+) -> MovingLatents:
+    def padded(values: Float[np.ndarray, "m _"]) -> Array:
         known = values[: len(latents)]
         return jnp.array(np.pad(known, ((0, len(latents) - len(known)), (0, 0))))
 
-    rows = Rows(jnp.array(latents), padded(moments.mean), padded(moments.square))
+    square = moments.square
+    if fit.latent_second_moment == "row":
+        square = square.mean(axis=1, keepdims=True)
+    elif square.shape[1] < latents.shape[1]:
+        square = np.repeat(square, latents.shape[1], axis=1)
+    mean = moments.mean.astype(jnp.dtype(fit.latent_first_moment_dtype))
+    rows = Rows(jnp.array(latents), padded(mean), padded(square))
     return MovingLatents(rows, jnp.array(moments.steps, jnp.int32))

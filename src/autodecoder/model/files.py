@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from autodecoder.config import (
+    FIRST_MOMENT_DTYPES,
     LOSSES,
     OWN,
     SCHEMA,
@@ -72,7 +73,7 @@ def save_model(model: Model, folder: Path | str, *, training: bool = False) -> N
     folder : path
     training : bool
         Keep what `fit_model(images, start=model)` needs to go on bit for bit, in a further file:
-        twice the size of the weights and latents.
+        twice the size of the weights and latents, or less with `latent_second_moment="row"`.
 
     Raises
     ------
@@ -299,9 +300,26 @@ def _misfit(folder: Path, error: Exception) -> DataError:
 
 
 def _read_training(path: Path, decoder: Decoder, n: int, n_val: int) -> Training:
-    like = fresh_training(decoder, n, n_val, jax.random.key(0), 0)
-    wanted = {name: (leaf.shape, str(leaf.dtype)) for name, leaf in name_leaves(like).items()}
-    arrays, _ = read_tensors(path, lambda shapes: _compare(shapes, wanted))
+    like: Any = None
+
+    def check(shapes: Shapes) -> None:
+        nonlocal like
+        # How the latents' moments are kept is told by their own shape and dtype.
+        by_row = shapes.get("train/square", ((), ""))[0][1:] == (1,)
+        dtype = shapes.get("train/mean", ((), ""))[1]
+        like = fresh_training(
+            decoder,
+            n,
+            n_val,
+            jax.random.key(0),
+            0,
+            "row" if by_row else "coordinate",
+            dtype if dtype in FIRST_MOMENT_DTYPES else "float32",
+        )
+        leaves = name_leaves(like).items()
+        _compare(shapes, {name: (leaf.shape, str(leaf.dtype)) for name, leaf in leaves})
+
+    arrays, _ = read_tensors(path, check)
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("its training state has values that are not finite")
     return arrays_to_tree(like, arrays)
