@@ -66,7 +66,7 @@ def measure(
     placed = place_population(population, layout), place_images(images, layout)
     program = advance.lower(*placed, 0, 1, 1, config=config, side_by_side=False, layout=layout)
     moved, others = 0, []
-    for line in program.compile().as_text().splitlines():
+    for line in (program.compile().as_text() or "").splitlines():
         kind = re.search(f" ({'|'.join(KINDS)})(?:-start)?\\(", line)
         if kind is None or "= " not in line:
             continue

@@ -177,6 +177,7 @@ def put(array: Any, sharding: NamedSharding) -> Array:
 def fetch(array: Any) -> np.ndarray:
     """An array as it lies, whole; all processes that have some of it must call this."""
     if isinstance(array, jax.Array) and not array.is_fully_addressable:
+        assert isinstance(array.sharding, NamedSharding)  # as `put` made it
         everywhere = NamedSharding(array.sharding.mesh, P())
         array = _replicate(array, everywhere).addressable_data(0)
     return np.asarray(array)
