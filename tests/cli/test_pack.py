@@ -265,6 +265,7 @@ def test_a_folder_that_cannot_be_written(
     assert "cannot be written: Not a directory." in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("no_pictures")
 def test_a_study_of_images_on_the_disk(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

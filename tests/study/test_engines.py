@@ -100,6 +100,7 @@ def test_workers_that_are_lost_again_and_again_end_the_study(
         run_study(CONFIG, digits, tmp_path, **ALONE, report=report)
 
 
+@pytest.mark.thorough
 def test_an_interrupted_study_goes_on_with_any_engine(
     local: Study, digits: Dataset, tmp_path: Path
 ) -> None:

@@ -1,6 +1,6 @@
 """Fits over several real processes of this machine: equal losses; who is gone is named.
 
-All of these start several processes that import jax, so but for one they are thorough tests.
+All of these start several processes that import jax, so they are thorough tests.
 """
 
 import os
@@ -99,6 +99,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return load_study(folder)
 
 
+@pytest.mark.thorough
 def test_two_processes_fit_as_one(alone: Study, tmp_path: Path) -> None:
     both = launch(2, tmp_path / "both", *ONE, "--num_epochs=5")
     for name in ("loss", "val_loss", "fresh_val_loss"):

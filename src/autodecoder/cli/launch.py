@@ -19,7 +19,14 @@ _COMMANDS = ("train", "tune")
 
 
 def launch(
-    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    *command: Annotated[
+        str,
+        Parameter(
+            group=GROUPS["Output"],
+            allow_leading_hyphen=True,
+            help="train or tune, and its flags.",
+        ),
+    ],
     n: Annotated[
         int, Parameter(group=GROUPS["Output"], name=("-n", "--num_processes"), help="Processes.")
     ],
