@@ -19,10 +19,10 @@ from autodecoder.core.fit import (
     LATENT_STATISTICS,
     Images,
     advance_run,
-    find_starts,
     history_names,
     init_run,
 )
+from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.losses import measure
 from autodecoder.core.scaling import scale_pixels
 

@@ -35,6 +35,8 @@ _AUTO_MAP_DIMS = 2
 _MAP_SPREAD = 10.0
 _PCA_SPREAD = 3.0
 _WIDEST = 1e6
+#: Of uint8 images that are shuffled together by default.
+_BUFFER_BYTES = 2**28
 _above_zero = number(lambda v: 0 < v <= _WIDEST, f"must be above 0 and at most {_WIDEST:g}")
 
 
@@ -150,6 +152,14 @@ class FitConfig(Settings):
         tunable=True,
         since=(5, 1),
     )
+    shuffle_buffer: int | None = setting(
+        None,
+        "Images that are shuffled together in an epoch of a larger set; by default as many as take "
+        "up to 256 MiB, a power of two. 0: all, which must then lie in memory.",
+        check=check_count,
+        recipe={"original": 0},
+        since=(7, 0),
+    )
     loss: str = setting(
         "mse",
         "Reconstruction loss, of the fit and of latent inference: mse, the mean squared error; "
@@ -158,6 +168,12 @@ class FitConfig(Settings):
         check=one_of(LOSSES),
         since=(4, "mse"),
     )
+
+    def count_together(self, n_pixels: int) -> int | None:
+        """Images that are shuffled together, of so many pixels; nothing for all."""
+        if self.shuffle_buffer is None:
+            return 2 ** (max(1, _BUFFER_BYTES // n_pixels).bit_length() - 1)
+        return self.shuffle_buffer or None
 
     def start_for(self, latent_dims: int) -> str:
         """Where latents of a length start: `latent_start`, unless that is `auto`.

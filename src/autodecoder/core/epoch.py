@@ -1,5 +1,6 @@
 """One pass over a set of images: in training decoder and latents move, else the latents alone."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +24,7 @@ from autodecoder.core.augment import augment_images
 from autodecoder.core.decoders import Decoder, Parts
 from autodecoder.core.layout import RowLayout
 from autodecoder.core.losses import criterion_of, measure, reconstruction_loss
-from autodecoder.core.order import Order, draw_order
+from autodecoder.core.order import Order, Windows, draw_order, plan_windows
 from autodecoder.core.scaling import scale_pixels
 
 
@@ -88,22 +89,38 @@ def run_pass(
     layout = RowLayout(len(images)) if layout is None else layout
     fit, n = config.fit, layout.n
     training = decoder_moments is not None
-    drop_last = training and fit.drop_last
-    n_parts = layout.n_parts
-    order = draw_order(
-        order_key, n, fit.batch_size, fit.shards, drop_last=drop_last, n_parts=n_parts
-    )
-    course = plan_course(fit, len(order.images), epoch, latents.steps, rates, training=training)
-    moving = Moving(decoder, decoder_moments, latents.rows, jnp.zeros(layout.total, jnp.int32))
+    windows = pass_windows(n, config, training=training)
+    order = draw_order(order_key, windows, n_parts=layout.n_parts)
+    course = plan_course(fit, windows.n_steps, epoch, latents.steps, rates, training=training)
+    moving = Moving(decoder, decoder_moments, latents.rows, jnp.zeros(layout.total, bool))
     moving, seen = visit(moving, order, course.steps, images, mask, noise_key, config, layout)
-    rows = rest_rows(moving.rows, jax.tree.map(lambda a: a[moving.stands], course.after))
+    rows = rest_the_others(moving, course.whole) if windows.leaves_out else moving.rows
     return Pass(
         moving.decoder,
         moving.decoder_moments,
-        MovingLatents(rows, latents.steps + len(order.images)),
-        jax.tree.map(lambda e: e.sum() / seen.counts.sum(), seen.sums),
-        None if seen.norms is None else seen.norms.mean(axis=0),
+        MovingLatents(rows, latents.steps + windows.n_steps),
+        seen.means(),
+        seen.mean_norms(),
     )
+
+
+def pass_windows(n: int, config: RunConfig, *, training: bool) -> Windows:
+    """How a pass goes through `n` images."""
+    fit = config.fit
+    return plan_windows(
+        n,
+        fit.batch_size,
+        fit.shards,
+        drop_last=training and fit.drop_last,
+        together=fit.count_together(math.prod(config.image_shape)),
+    )
+
+
+def rest_the_others(moving: "Moving", whole: Rest) -> Rows:
+    """The latents at the end of a pass: those that it has left out rest for all of it."""
+    rested = rest_rows(moving.rows, whole)
+    visited = moving.visited[:, None]
+    return jax.tree.map(lambda a, b: jnp.where(visited, a, b), moving.rows, rested)
 
 
 class Steps(NamedTuple):
@@ -117,14 +134,16 @@ class Steps(NamedTuple):
     latent_rate: Float[Array, " steps"]
     before: Rest
     """From the start of the pass to the step."""
+    after: Rest
+    """From after the step to the end of the pass."""
 
 
 class Course(NamedTuple):
     """What is planned for a pass."""
 
     steps: Steps
-    after: Rest
-    """From after each number of steps, from none to all, to the end of the pass."""
+    whole: Rest
+    """Of those that it leaves out."""
 
 
 class Moving(NamedTuple):
@@ -134,9 +153,8 @@ class Moving(NamedTuple):
     decoder_moments: Moments
     rows: Rows
     """The latents'."""
-    stands: Int[Array, " n"]
-    """Steps of the pass that each row includes: 0 before its visit, and `k + 1` after it at step
-    `k`. What is missing to the end of the pass it then catches up on at once."""
+    visited: Bool[Array, " n"]
+    """Which rows have had their step: they are as they will be at the end of the pass."""
 
 
 class Seen(NamedTuple):
@@ -145,6 +163,14 @@ class Seen(NamedTuple):
     sums: dict[str, Float[Array, " steps"]]
     counts: Float[Array, " steps"]
     norms: Float[Array, "steps parts"] | None
+
+    def means(self) -> dict[str, Float[Array, ""]]:
+        """Over the images."""
+        return jax.tree.map(lambda sums: sums.sum() / self.counts.sum(), self.sums)
+
+    def mean_norms(self) -> Float[Array, " parts"] | None:
+        """Over the steps."""
+        return None if self.norms is None else self.norms.mean(axis=0)
 
 
 def plan_course(
@@ -158,15 +184,16 @@ def plan_course(
 ) -> Course:
     """What is planned for a pass of `n_steps`, where latents have `done` steps behind them."""
     numbers = jnp.arange(n_steps)
-    shares = _schedule(fit, epoch + numbers / n_steps)
+    shares = _schedule(fit, epoch * n_steps + numbers, n_steps)
     if training:
         shares = shares * _warmup(fit, epoch * n_steps + numbers, n_steps)
     latent_rates = rates.latents * shares
     ends = jnp.arange(n_steps + 1)
     before = plan_rest(done, jnp.zeros_like(numbers), numbers, latent_rates)
     after = plan_rest(done, ends, n_steps - ends, latent_rates)
-    steps = Steps(numbers, done + numbers, rates.decoder * shares, latent_rates, before)
-    return Course(steps, after)
+    whole, after = (jax.tree.map(lambda a, k=k: a[k], after) for k in (0, slice(1, None)))
+    steps = Steps(numbers, done + numbers, rates.decoder * shares, latent_rates, before, after)
+    return Course(steps, whole)
 
 
 def visit(
@@ -244,19 +271,18 @@ def visit(
         else:
             gradient = jax.grad(_batch_loss, argnums=1, has_aux=True)
             z_gradient, sums = gradient(decoder.trainable(), rows.values, decoder, batch, config)
-        rows = step_rows(rows, z_gradient, now.done, now.latent_rate)
+        rows = rest_rows(step_rows(rows, z_gradient, now.done, now.latent_rate), now.after)
         return (decoder, decoder_moments), (rows, Seen(sums, total, norms))
 
     before = layout.local(_take, (0, 1), 1)(moving.rows, jnp.asarray(order.images))
     (decoder, decoder_moments), (after, seen) = jax.lax.scan(
         step, (moving.decoder, moving.decoder_moments), (steps, order, before)
     )
-    numbers = jnp.broadcast_to(steps.number[:, None], order.images.shape)
-    put_back = layout.local(_put_back, (0, 0, 1, 1, 1, 1), 0)
-    rows, stands = put_back(
-        moving.rows, moving.stands, after, numbers, order.images, jnp.asarray(order.counted)
+    put_back = layout.local(_put_back, (0, 0, 1, 1, 1), 0)
+    rows, visited = put_back(
+        moving.rows, moving.visited, after, order.images, jnp.asarray(order.counted)
     )
-    return Moving(decoder, decoder_moments, rows, stands), seen
+    return Moving(decoder, decoder_moments, rows, visited), seen
 
 
 def _take(rows: Any, chosen: Int[Array, "..."]) -> Any:
@@ -265,14 +291,13 @@ def _take(rows: Any, chosen: Int[Array, "..."]) -> Any:
 
 def _put_back(
     rows: Rows,
-    stands: Int[Array, " n"],
+    visited: Bool[Array, " n"],
     moved: Rows,
-    numbers: Int[Array, "steps b"],
     images: Int[Array, "steps b"],
     counted: Bool[Array, "steps b"],
-) -> tuple[Rows, Int[Array, " n"]]:
-    """Rows and where they stand, after those of some batches have moved."""
-    n = len(stands)
+) -> tuple[Rows, Bool[Array, " n"]]:
+    """Rows, and which have been visited, after those of some batches have moved."""
+    n = len(visited)
     # Where each image comes in these steps; what fills up a batch is written nowhere.
     written = jnp.where(counted, images, n).ravel()
     place = jnp.full(n, -1).at[written].set(jnp.arange(written.size), mode="drop")
@@ -281,8 +306,7 @@ def _put_back(
     def put(moved: Float[Array, "steps b dims"], rows: Float[Array, "n dims"]) -> Array:
         return jnp.where(came[:, None], moved.reshape(-1, moved.shape[-1])[place], rows)
 
-    stands = jnp.where(came, numbers.ravel()[place] + 1, stands)
-    return jax.tree.map(put, moved, rows), stands
+    return jax.tree.map(put, moved, rows), visited | came
 
 
 class _Batch(NamedTuple):
@@ -337,13 +361,18 @@ def _norms(parts: Parts, latents: Float[Array, "b dims"]) -> Float[Array, " part
     return jnp.stack([optax.tree.norm(part) for part in (*parts, latents)])
 
 
-def _schedule(fit: FitConfig, epoch: Float[Array, " steps"]) -> Float[Array, " steps"]:
-    """Share of the full step size at points of the fit, counted in epochs."""
+def _schedule(fit: FitConfig, step: Int[Array, " steps"], n_batches: int) -> Array:
+    """Share of the full step size in steps of a fit.
+
+    In whole numbers as far as it goes: then its rounding is the same whatever else is compiled with
+    it.
+    """
+    total = fit.num_epochs * n_batches
     if fit.schedule == "constant":
-        return jnp.ones_like(epoch)
+        return jnp.ones(step.shape)
     if fit.schedule == "linear":
-        return 1 - epoch / fit.num_epochs
-    return 0.5 * (1 + jnp.cos(jnp.pi * epoch / fit.num_epochs))
+        return (total - step) / total
+    return 0.5 * (1 + jnp.cos(jnp.pi * (step / total)))
 
 
 def _warmup(fit: FitConfig, step: Int[Array, " steps"], n_batches: int) -> Float[Array, " steps"]:

@@ -13,19 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
-from threadpoolctl import threadpool_limits
 
 from autodecoder.brief import brief
 from autodecoder.config import RunConfig
 from autodecoder.core.adam import Moments, adam_start
 from autodecoder.core.decoders import Decoder, init_decoder, part_names, shape_decoder
-from autodecoder.core.epoch import LearningRates, MovingLatents, run_pass, start_moving
-from autodecoder.core.incomplete import fill_missing, fit_incomplete
-from autodecoder.core.latents import fit_pca, pca_scores, start_latents
+from autodecoder.core.epoch import LearningRates, MovingLatents, Pass, run_pass, start_moving
+from autodecoder.core.latents import start_latents
 from autodecoder.core.layout import Layout, RowLayout
 from autodecoder.core.losses import Errors
 from autodecoder.core.scaling import SCALINGS
-from autodecoder.core.som import fit_map, map_positions
 from autodecoder.core.watch import RUNNING, Watch, init_watch, watch_epoch
 
 #: Errors of one epoch, in the order in which a history has them.
@@ -109,42 +106,6 @@ def _gradient_names(config: RunConfig) -> tuple[str, ...]:
     return tuple(f"gradient_norm_{name}" for name in (*part_names(decoder), "latents"))
 
 
-def find_starts(images: Images, config: RunConfig) -> LatentStarts | None:
-    """Where the latents of training and validation images start, if that follows from the images.
-
-    That is for the starts `pca` and `som`; all runs share it. Only training images decide. Missing
-    pixels are filled in for that by principal components of the training images. NumPy's
-    products are left to one thread: how they are rounded would else depend on how many there are,
-    and workers of a search have fewer than a process by itself.
-    """
-    dims = config.decoder.latent_dims
-    start = config.fit.start_for(dims)
-    if start not in ("pca", "som"):
-        return None
-    train, val = np.asarray(images.train), np.asarray(images.val)
-    with threadpool_limits(1, user_api="blas"):
-        train, val = _complete(train, val, images)
-        if start == "pca":
-            pca = fit_pca(train, n_components=dims)
-            return pca_scores(pca, train), pca_scores(pca, val)
-        som = fit_map(train, dims)
-        return map_positions(som, train), map_positions(som, val)
-
-
-def _complete(
-    train: Num[np.ndarray, "n_train pixels"], val: Num[np.ndarray, "n_val pixels"], images: Images
-) -> tuple[Num[np.ndarray, "n_train pixels"], Num[np.ndarray, "n_val pixels"]]:
-    """Both sets with their missing pixels filled in."""
-    masks = (images.train_mask, images.val_mask)
-    known, val_known = (None if mask is None else np.asarray(mask) for mask in masks)
-    if known is None and val_known is None:
-        return train, val
-    pca = fit_incomplete(train, np.ones(train.shape, bool) if known is None else known)
-    if known is not None:
-        train = fill_missing(pca, train, known)
-    return train, val if val_known is None else fill_missing(pca, val, val_known)
-
-
 def init_run(
     key: PRNGKeyArray,
     images: Images,
@@ -160,7 +121,7 @@ def init_run(
         Everything random in the run follows from it.
     images : Images
     starts : LatentStarts, optional
-        From `find_starts`.
+        From `latent_starts.find_starts`.
     config : RunConfig
     decoder : Decoder, optional
         What it starts with; by default one is drawn.
@@ -213,17 +174,23 @@ def advance_run(
 
     def one_epoch(run: Run) -> Run:
         state, metrics = run_epoch(run.state, rates, images, config, layout)
-        history = run.history | {
-            name: run.history[name].at[state.epoch - 1].set(value)
-            for name, value in metrics.items()
-        }
-        watch, better = watch_epoch(run.watch, metrics, state.epoch, config.watch)
-        best = run.best
-        if best is not None:
-            best = jax.lax.cond(better, take_snapshot, lambda _: run.best, state)
-        return Run(state, history, watch, best)
+        return note_epoch(run, state, metrics, config)[0]
 
     return jax.lax.while_loop(goes_on, one_epoch, run)
+
+
+def note_epoch(
+    run: Run, state: RunState, metrics: dict[str, Float[Array, ""]], config: RunConfig
+) -> tuple[Run, Bool[Array, ""]]:
+    """A run after an epoch, and whether that was its best."""
+    history = run.history | {
+        name: run.history[name].at[state.epoch - 1].set(value) for name, value in metrics.items()
+    }
+    watch, better = watch_epoch(run.watch, metrics, state.epoch, config.watch)
+    best = run.best
+    if best is not None:
+        best = jax.lax.cond(better, take_snapshot, lambda _: run.best, state)
+    return Run(state, history, watch, best), better
 
 
 def run_epoch(
@@ -246,25 +213,75 @@ def run_epoch(
         train_rows, val_rows = RowLayout(len(images.train)), RowLayout(len(images.val))
     else:
         train_rows, val_rows = layout.train, layout.val
-    epoch_key = jax.random.fold_in(state.key, state.epoch)
-    train_key, noise_key, val_key, sample_key = jax.random.split(epoch_key, 4)
+    keys = epoch_keys(state)
     trained = run_pass(
         state.decoder,
         state.decoder_moments,
         state.train,
         images.train,
         images.train_mask,
-        train_key,
-        noise_key,
+        keys.order,
+        keys.noise,
         state.epoch,
         rates,
         config,
         train_rows,
     )
-    decoder, train = trained.decoder, trained.latents
-    if config.decoder.normalisation == "batch":
-        decoder = decoder.calibrate(_sample(sample_key, train.values, train_rows))
-    metrics = trained.metrics | _statistics("", train.values, train_rows)
+    latents, sample = trained.latents.values, None
+    chosen = sample_rows(keys.sample, train_rows.n, config)
+    if chosen is not None:
+        is_all = isinstance(chosen, np.ndarray) and train_rows.n_parts == 1
+        sample = latents if is_all else train_rows.take(latents, chosen)
+    statistics = _statistics("", latents, train_rows)
+    return end_epoch(state, trained, sample, statistics, keys, rates, images, config, val_rows)
+
+
+class EpochKeys(NamedTuple):
+    """Keys of all that is random in an epoch."""
+
+    order: PRNGKeyArray
+    noise: PRNGKeyArray
+    val: PRNGKeyArray
+    sample: PRNGKeyArray
+
+
+def epoch_keys(state: RunState) -> EpochKeys:
+    """Those of the epoch that comes next."""
+    return EpochKeys(*jax.random.split(jax.random.fold_in(state.key, state.epoch), 4))
+
+
+def end_epoch(
+    state: RunState,
+    trained: Pass,
+    sample: Float[Array, "m dims"] | None,
+    statistics: dict[str, Float[Array, ""]],
+    keys: EpochKeys,
+    rates: LearningRates,
+    images: Images,
+    config: RunConfig,
+    val_rows: RowLayout,
+) -> tuple[RunState, dict[str, Float[Array, ""]]]:
+    """What comes after the pass over the training images: statistics of batch normalisation, and
+    the pass over the validation images.
+
+    Parameters
+    ----------
+    state : RunState
+        Before the pass.
+    trained : Pass
+    sample : (m, latent_dims), optional
+        Of the training latents, for batch normalisation, see `sample_rows`.
+    statistics : dict
+        `latent_mean` and `latent_variance` of the training latents.
+    keys, rates, images, config
+        Of the images only those of validation.
+    val_rows : RowLayout
+        How those lie.
+    """
+    decoder = trained.decoder
+    if sample is not None:
+        decoder = decoder.calibrate(sample)
+    metrics = trained.metrics | statistics
     val = state.val
     if len(images.val):
         validated = run_pass(
@@ -273,8 +290,8 @@ def run_epoch(
             val,
             images.val,
             images.val_mask,
-            val_key,
-            noise_key,  # a frozen decoder has no noise
+            keys.val,
+            keys.noise,  # a frozen decoder has no noise
             state.epoch,
             rates,
             config,
@@ -285,8 +302,10 @@ def run_epoch(
         metrics |= _statistics("val_", val.values, val_rows)
     if trained.gradient_norms is not None:
         metrics |= zip(_gradient_names(config), trained.gradient_norms, strict=True)
-    state = RunState(decoder, trained.decoder_moments, train, val, state.key, state.epoch + 1)
-    return state, metrics
+    moved = RunState(
+        decoder, trained.decoder_moments, trained.latents, val, state.key, state.epoch + 1
+    )
+    return moved, metrics
 
 
 def _statistics(
@@ -305,14 +324,16 @@ def take_snapshot(state: RunState) -> Snapshot:
     return Snapshot(state.decoder, state.train.values, state.val.values, state.epoch)
 
 
-def _sample(
-    key: PRNGKeyArray, latents: Float[Array, "n dims"], layout: RowLayout
-) -> Float[Array, "m dims"]:
-    """Some latents at random where there are many, all of them where there are few."""
-    n = layout.n
+def sample_rows(
+    key: PRNGKeyArray, n: int, config: RunConfig
+) -> Int[np.ndarray | Array, " m"] | None:
+    """The training latents from which the statistics of batch normalisation are estimated: some at
+    random of many, all of few; none where there is no such normalisation."""
+    if config.decoder.normalisation != "batch":
+        return None
     if n > _STATISTICS_SAMPLE:
-        return layout.take(latents, jax.random.randint(key, (_STATISTICS_SAMPLE,), 0, n))
-    return latents if layout.n_parts == 1 else layout.take(latents, np.arange(n))
+        return jax.random.randint(key, (_STATISTICS_SAMPLE,), 0, n)
+    return np.arange(n)
 
 
 def map_rows(

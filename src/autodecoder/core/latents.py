@@ -5,15 +5,21 @@ does, and all runs share it.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Num, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
 from autodecoder.config import FitConfig
 
+#: Rows beyond which principal components are those of some rows, and draws are made row by row, so
+#: that a set need not lie in memory.
+MANY_ROWS = 2**18
+#: Rows of many from which principal components are found.
+_FITTED_ROWS = 2**16
 _NORMAL_STD = 0.1
 _BLOCK = 1000
 _PCA_OVERSAMPLING = 10
@@ -36,12 +42,14 @@ def fit_pca(images: Num[np.ndarray, "n pixels"], n_components: int) -> PCA:
     Images are read in blocks, so that the working memory stays at a few thousand images. The
     result does not depend on chance (the test matrix is fixed), and the sign of a component makes
     its largest entry positive. Components beyond the rank of the images are 0, and so is their
-    `std`.
+    `std`. Of more than 262,144 images, up to 65,536 that are spread evenly are used.
 
     References
     ----------
     Halko, Martinsson & Tropp 2011, "Finding structure with randomness", algorithm 4.4.
     """
+    if len(images) > MANY_ROWS:
+        images = images[:: -(-len(images) // _FITTED_ROWS)]
     n, n_pixels = images.shape
     width = min(n_components + _PCA_OVERSAMPLING, n, n_pixels)
     mean = sum(block.sum(0, dtype=np.float64) for block in _blocks(images)) / n
@@ -109,9 +117,20 @@ def start_latents(
     if start == "zeros":
         return jnp.zeros(shape)
     if start == "normal":
-        return _NORMAL_STD * jax.random.normal(key, shape)
+        return draw_normal(key, jnp.arange(shape[0]), shape)
     assert starts is not None  # the caller finds them for these starts
     return fit.spread_for(shape[1]) * jnp.asarray(starts)
+
+
+def draw_normal(
+    key: PRNGKeyArray, rows: Int[Array | np.ndarray, " k"], shape: tuple[int, int]
+) -> Float[Array, "k dims"]:
+    """Some rows of the start `normal` of `shape`, by their numbers."""
+    n, dims = shape
+    if n <= MANY_ROWS:
+        return _NORMAL_STD * jax.random.normal(key, shape)[rows]
+    keys = jax.vmap(partial(jax.random.fold_in, key))(rows)
+    return _NORMAL_STD * jax.vmap(lambda key: jax.random.normal(key, (dims,)))(keys)
 
 
 def _blocks(images: Num[np.ndarray, "n pixels"]) -> Iterator[Float[np.ndarray, "b pixels"]]:

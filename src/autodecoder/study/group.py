@@ -15,15 +15,9 @@ import numpy as np
 
 from autodecoder.config import METRICS, RunConfig, StudyConfig
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import (
-    FRESH_METRICS,
-    Images,
-    Run,
-    find_starts,
-    history_names,
-    take_snapshot,
-)
+from autodecoder.core.fit import FRESH_METRICS, Images, Run, history_names, take_snapshot
 from autodecoder.core.infer import Inference
+from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.losses import criterion_of
 from autodecoder.core.population import Population, init_population, take_run
 from autodecoder.core.tree import tree_to_arrays

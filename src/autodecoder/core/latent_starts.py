@@ -1,0 +1,129 @@
+"""Where the latents of a fit start, as far as that follows from its images."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int, Num, PRNGKeyArray
+from threadpoolctl import threadpool_limits
+
+from autodecoder.config import RunConfig
+from autodecoder.core.fit import Images, LatentStarts
+from autodecoder.core.incomplete import fill_missing, fit_incomplete
+from autodecoder.core.latents import MANY_ROWS, draw_normal, fit_pca, pca_scores, start_latents
+from autodecoder.core.som import fit_map, map_positions
+
+#: Gives images, `(k, pixels)`, the places where their latents start, `(k, dims)`.
+Place = Callable[[Num[np.ndarray, "k pixels"]], Float[np.ndarray, "k dims"]]
+
+
+def find_starts(images: Images, config: RunConfig) -> LatentStarts | None:
+    """Where the latents of training and validation images start, if that follows from the images.
+
+    That is for the starts `pca` and `som`; all runs share it. Only training images decide. Missing
+    pixels are filled in for that by principal components of the training images. NumPy's
+    products are left to one thread: how they are rounded would else depend on how many there are,
+    and workers of a search have fewer than a process by itself.
+    """
+    if not _follow_from_images(config):
+        return None
+    train, val = np.asarray(images.train), np.asarray(images.val)
+    with threadpool_limits(1, user_api="blas"):
+        train, val = _complete(train, val, images)
+        place = _fit_place(train, config)
+        return place(train), place(val)
+
+
+def _follow_from_images(config: RunConfig) -> bool:
+    return config.fit.start_for(config.decoder.latent_dims) in ("pca", "som")
+
+
+def _fit_place(train: Any, config: RunConfig) -> Place:
+    dims = config.decoder.latent_dims
+    if config.fit.start_for(dims) == "pca":
+        return partial(pca_scores, fit_pca(train, n_components=dims))
+    return partial(map_positions, fit_map(train, dims))
+
+
+def _complete(
+    train: Num[np.ndarray, "n_train pixels"], val: Num[np.ndarray, "n_val pixels"], images: Images
+) -> tuple[Num[np.ndarray, "n_train pixels"], Num[np.ndarray, "n_val pixels"]]:
+    """Both sets with their missing pixels filled in."""
+    masks = (images.train_mask, images.val_mask)
+    known, val_known = (None if mask is None else np.asarray(mask) for mask in masks)
+    if known is None and val_known is None:
+        return train, val
+    pca = fit_incomplete(train, np.ones(train.shape, bool) if known is None else known)
+    if known is not None:
+        train = fill_missing(pca, train, known)
+    return train, val if val_known is None else fill_missing(pca, val, val_known)
+
+
+#: Compiled as `population.init_population` is, for the same bits.
+_draw = jax.jit(
+    draw_normal, static_argnums=2, compiler_options={"xla_backend_optimization_level": 0}
+)
+
+
+class RowStarts:
+    """Where the latents of a set start that need not lie in memory: some rows at a time.
+
+    They are the starts that a run in memory has: of up to 262,144 images the same bits.
+
+    Parameters
+    ----------
+    images : Images
+        NumPy arrays, or what reads them when it is asked for rows.
+    config : RunConfig
+    """
+
+    def __init__(self, images: Images, config: RunConfig) -> None:
+        self._fit, self._dims = config.fit, config.decoder.latent_dims
+        self._n = len(images.train)
+        self._place: Place | None = None
+        self._whole: LatentStarts | None = None
+        val = np.asarray(images.val)
+        self.val: Float[np.ndarray, "n_val dims"] | None = None
+        """Of the validation images."""
+        if not _follow_from_images(config):
+            return
+        if self._n <= MANY_ROWS or images.train_mask is not None:
+            self._whole = find_starts(images, config)
+            assert self._whole is not None  # they follow from the images
+            self.val = np.asarray(self._whole[1])
+        else:
+            with threadpool_limits(1, user_api="blas"):
+                self._place = _fit_place(images.train, config)
+                self.val = self._place(val)
+
+    def take(
+        self,
+        key: PRNGKeyArray,
+        rows: Int[np.ndarray, " k"],
+        images: Num[np.ndarray, "k pixels"],
+    ) -> Float[np.ndarray, "k dims"]:
+        """Where some training images start.
+
+        Parameters
+        ----------
+        key : key
+            Of the run's training latents, see `init_run`.
+        rows : (k,)
+            Which images.
+        images : (k, pixels)
+            Those.
+        """
+        shape = self._n, self._dims
+        if self._whole is None and self._place is None:
+            if self._fit.start_for(self._dims) == "normal":
+                return np.asarray(_draw(key, rows, shape))
+            return np.asarray(start_latents(key, self._fit, (len(rows), self._dims), None))
+        if self._whole is not None:
+            starts = np.asarray(self._whole[0])[rows]
+        else:
+            assert self._place is not None  # one of the two is there
+            with threadpool_limits(1, user_api="blas"):
+                starts = self._place(images)
+        return np.asarray(start_latents(key, self._fit, (len(rows), self._dims), starts))

@@ -1,0 +1,150 @@
+"""An epoch of a run whose training images and latents do not lie on the device, window by window.
+
+It takes the same steps as `fit.run_epoch`: the same images in the same order, the same keys. What
+is different is where the rows come from. A run here has no rows for its training images (`hollow`);
+whoever calls brings those of each window, and keeps what comes back.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Num
+
+from autodecoder.config import RunConfig
+from autodecoder.core.adam import Moments, Rows
+from autodecoder.core.decoders import Decoder
+from autodecoder.core.epoch import (
+    Course,
+    LearningRates,
+    Moving,
+    MovingLatents,
+    Pass,
+    Seen,
+    pass_windows,
+    plan_course,
+    rest_the_others,
+    visit,
+)
+from autodecoder.core.fit import (
+    EpochKeys,
+    Images,
+    Run,
+    end_epoch,
+    epoch_keys,
+    map_rows,
+    note_epoch,
+    sample_rows,
+)
+from autodecoder.core.layout import RowLayout
+from autodecoder.core.order import Order, Window, by_batches, draw_window
+
+
+def hollow(run: Run) -> Run:
+    """A run, or stacked runs, without rows for the training images."""
+    return map_rows(run, lambda rows: rows[..., :0, :], lambda rows: rows, lambda other: other)
+
+
+class Opening(NamedTuple):
+    """What is planned for an epoch."""
+
+    keys: EpochKeys
+    course: Course
+    sample: Int[Array, " m"] | None
+    """Training latents that batch normalisation looks at in the end."""
+
+
+def open_epoch(run: Run, rates: LearningRates, n: int, config: RunConfig) -> Opening:
+    """Plan the epoch that comes next, on `n` training images."""
+    state, n_steps = run.state, pass_windows(n, config, training=True).n_steps
+    keys = epoch_keys(state)
+    course = plan_course(config.fit, n_steps, state.epoch, state.train.steps, rates, training=True)
+    sample = sample_rows(keys.sample, n, config)
+    return Opening(keys, course, None if sample is None else jnp.asarray(sample))
+
+
+def draw(opening: Opening, window: Any, n: int, config: RunConfig) -> Window:
+    """The images of a window; see `order.draw_window`."""
+    return draw_window(opening.keys.order, pass_windows(n, config, training=True), window)
+
+
+def move_window(
+    decoder: Decoder,
+    decoder_moments: Moments,
+    rows: Rows,
+    images: Num[Array, "k pixels"],
+    mask: Bool[Array, "k pixels"] | None,
+    drawn: Window,
+    opening: Opening,
+    first: Int[Array, ""],
+    n: int,
+    config: RunConfig,
+) -> tuple[Decoder, Moments, Rows, Seen]:
+    """The steps of a window, the first of which is number `first` of the epoch.
+
+    Rows and images are those of `drawn`, shard after shard. The rows come back as they are at the
+    end of the epoch.
+    """
+    n_shards, length = drawn.rows.shape
+    share = pass_windows(n, config, training=True).share
+    places = drawn.chosen + jnp.arange(n_shards)[:, None] * length
+    order = Order(by_batches(places, share), by_batches(drawn.counted, share))
+    course = opening.course
+    steps = jax.tree.map(
+        lambda a: jax.lax.dynamic_slice_in_dim(a, first, len(order.images)), course.steps
+    )
+    moving = Moving(decoder, decoder_moments, rows, jnp.zeros(len(images), bool))
+    moving, seen = visit(moving, order, steps, images, mask, opening.keys.noise, config)
+    rows = moving.rows
+    if order.images.size < len(images):
+        rows = rest_the_others(moving, course.whole)
+    return moving.decoder, moving.decoder_moments, rows, seen
+
+
+def close_epoch(
+    run: Run,
+    seen: Seen,
+    sample: Float[Array, "m dims"] | None,
+    statistics: dict[str, Float[np.ndarray, ""]],
+    opening: Opening,
+    rates: LearningRates,
+    images: Images,
+    config: RunConfig,
+) -> tuple[Run, Bool[Array, ""]]:
+    """A run behind the epoch, and whether that was its best.
+
+    Parameters
+    ----------
+    run : Run
+        Hollow, with the decoder as the last window leaves it.
+    seen : Seen
+        Of all windows, one after the other.
+    sample : (m, latent_dims), optional
+        The latents that `opening` names.
+    statistics : dict
+        `latent_mean` and `latent_variance` of the training latents.
+    opening, rates, images, config
+        Of the images only those of validation.
+    """
+    state = run.state
+    steps = state.train.steps + len(seen.counts)
+    trained = Pass(
+        state.decoder,
+        state.decoder_moments,
+        MovingLatents(state.train.rows, steps),
+        seen.means(),
+        seen.mean_norms(),
+    )
+    state, metrics = end_epoch(
+        state,
+        trained,
+        sample,
+        statistics,
+        opening.keys,
+        rates,
+        images,
+        config,
+        RowLayout(len(images.val)),
+    )
+    return note_epoch(run, state, metrics, config)

@@ -1,0 +1,414 @@
+"""The loop under a fit whose training images do not lie on the device: window by window.
+
+While the device computes, the images of the next window are read in a thread. Runs of a population
+move one after another, each by windows for half a second, so that the caller looks up as often as
+with `driver.Driver`, whose interface this has.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Num
+
+from autodecoder.config import RunConfig
+from autodecoder.core import streamed
+from autodecoder.core.adam import Rows
+from autodecoder.core.epoch import LearningRates, MovingLatents, Seen, pass_windows
+from autodecoder.core.fit import Images, Run, Snapshot
+from autodecoder.core.latent_starts import RowStarts
+from autodecoder.core.order import Window
+from autodecoder.core.population import (
+    execution_key,
+    init_population,
+    optimises_always,
+    take_run,
+)
+from autodecoder.core.switches import own_switches
+from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
+from autodecoder.core.watch import RUNNING
+from autodecoder.model.row_stores import DiskRows, RowStore
+
+_PORTION_SECONDS = 0.5
+_UNOPTIMISED = {"xla_backend_optimization_level": 0}
+#: Names of what a checkpoint within an epoch holds beside a run.
+_WINDOW, _SEEN, _SUMS = "stream/window", "stream/seen/", "stream/sums"
+#: Names in it of what has a row for each training image.
+_OF_ROWS = (*(f"state/train/rows/{name}" for name in Rows._fields), "best/train_latents")
+
+
+class _Loaded(NamedTuple):
+    """A window's images, on the device."""
+
+    rows: Int[np.ndarray, " k"]
+    """Numbers of the images; of what fills up a shard, that of its last image."""
+    is_row: Bool[np.ndarray, " k"]
+    """False for what fills up a shard."""
+    images: Num[Array, "k pixels"]
+    mask: Bool[Array, "k pixels"] | None
+    starts: Float[np.ndarray, "k dims"] | None
+    """Of their latents, in the first epoch."""
+
+
+class _Ahead(NamedTuple):
+    """A window that is being read."""
+
+    where: tuple[int, int, int]
+    """Run, epoch and window."""
+    drawn: Window
+    loading: Future[_Loaded]
+
+
+@dataclass
+class _Course:
+    """One run under way."""
+
+    run: Run
+    """Hollow; within an epoch its decoder is that behind the last window."""
+    rates: LearningRates
+    store: RowStore
+    start_key: Any
+    """Of where its latents start."""
+    opening: streamed.Opening | None = None
+    """Of the epoch under way."""
+    window: int = 0
+    """The next one."""
+    seen: list[Seen] = field(default_factory=list)
+    sums: Float[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))
+    """Of the latents that the windows so far leave, and of their squares."""
+    saved: float = -1.0
+    """Where the last checkpoint was made."""
+
+
+class StreamDriver:
+    """Runs under way, over images that are read as they are needed.
+
+    Parameters
+    ----------
+    key : key
+    executions : (runs,) uint32
+    rates : LearningRates of (runs,)
+        These three as of `init_population`.
+    images : Images
+        The training images as an array, or what reads rows when asked; validation images as they
+        are used.
+    config : RunConfig
+        Of all runs.
+    stores : sequence of RowStore
+        One for each run.
+    optimised : bool
+        Whether XLA optimises the programs, where it can do without.
+    """
+
+    epochs: Int[np.ndarray, " runs"]
+    """Epochs that each run has done."""
+    statuses: Int[np.ndarray, " runs"]
+    """How each run stands, see `core.watch`."""
+
+    def __init__(
+        self,
+        key: Any,
+        executions: np.ndarray,
+        rates: LearningRates,
+        images: Images,
+        config: RunConfig,
+        stores: Sequence[RowStore],
+        *,
+        optimised: bool = True,
+    ) -> None:
+        self._train, self._mask = images.train, images.train_mask
+        self._val = images._replace(train=jnp.asarray(images.train[:0]), train_mask=None)
+        self._n, self._config = len(images.train), config
+        self._windows = pass_windows(self._n, config, training=True)
+        self._starts = RowStarts(images, config)
+        starts = None
+        if self._starts.val is not None:
+            starts = np.zeros((0, config.decoder.latent_dims), np.float32), self._starts.val
+        population = init_population(key, executions, rates, self._val, starts, config)
+        options = None if optimised or optimises_always() else _UNOPTIMISED
+
+        def compiled(function: Callable[..., Any], *static: str) -> Callable[..., Any]:
+            own = {"n": self._n} if "n" in static else {}
+            names = ("config", *static)
+            jitted = jax.jit(function, static_argnames=names, compiler_options=options)
+            return partial(jitted, config=config, **own)
+
+        self._open = compiled(streamed.open_epoch, "n")
+        self._draw = compiled(streamed.draw, "n")
+        self._draw_last = compiled(streamed.draw, "n", "window")
+        self._move = compiled(streamed.move_window, "n")
+        self._close = compiled(streamed.close_epoch)
+        self._courses = [
+            _Course(*take_run(tuple(population), i), store, _start_key(key, execution))
+            for i, (store, execution) in enumerate(zip(stores, executions, strict=True))
+        ]
+        self._reader = ThreadPoolExecutor(1, "autodecoder-read")
+        self._ahead: _Ahead | None = None
+        self._note_progress()
+
+    @property
+    def ended(self) -> Bool[np.ndarray, " runs"]:
+        """See `Driver`."""
+        return (self.statuses != RUNNING) | (self.epochs == self._config.fit.num_epochs)
+
+    @property
+    def progress(self) -> Float[np.ndarray, " runs"]:
+        """Epochs that each run has done, with the share done of the one under way."""
+        within = [course.window / len(self._windows) for course in self._courses]
+        return self.epochs + np.array(within)
+
+    def move(self, limit: Callable[[int], int]) -> Float[np.ndarray, " runs"]:
+        """Move the run that is most behind on for about half a second, within an epoch.
+
+        Returns the seconds spent on each run; see `Driver`.
+        """
+        progress = np.where(self.ended, np.inf, self.progress)
+        i = int(np.argmin(progress))
+        seconds, start = np.zeros(len(self.epochs)), time.perf_counter()
+        is_over = False
+        while not is_over and time.perf_counter() - start < _PORTION_SECONDS:
+            is_over = self._step(i)
+        seconds[i] = time.perf_counter() - start
+        return seconds
+
+    def histories(self) -> dict[str, Float[np.ndarray, "runs epochs"]]:
+        """See `Driver`."""
+        names = self._courses[0].run.history
+        return {
+            name: np.stack([np.asarray(course.run.history[name]) for course in self._courses])
+            for name in names
+        }
+
+    def note(self, i: int, epoch: int, metrics: Mapping[str, np.float32]) -> None:
+        """See `Driver`."""
+        course = self._courses[i]
+        noted = {k: course.run.history[k].at[epoch - 1].set(v) for k, v in metrics.items()}
+        course.run = course.run._replace(history=course.run.history | noted)
+
+    def take(self, i: int) -> Run:
+        """See `Driver`. Rows of the training images are NumPy arrays, which may be mapped."""
+        course = self._courses[i]
+        return _filled(course.run, course.store)
+
+    def select(self, indices: Sequence[int]) -> None:
+        """See `Driver`."""
+        self._forget_ahead()
+        self._courses = [self._courses[i] for i in indices]
+        self._note_progress()
+
+    def save(self, i: int) -> dict[str, np.ndarray]:
+        """All that is needed to go on with a run from here, but for what lies in files."""
+        course = self._courses[i]
+        if isinstance(course.store, DiskRows):
+            course.store.flush()
+            run = course.run
+        else:
+            run = _filled(course.run, course.store)
+        arrays = tree_to_arrays(run)
+        if course.window:
+            seen = tree_to_arrays(_joined(course.seen))
+            seen = {_SEEN + name: values for name, values in seen.items()}
+            arrays |= {_WINDOW: np.asarray(course.window, np.int32), _SUMS: course.sums, **seen}
+        course.saved = float(self.progress[i])
+        return arrays
+
+    def must_save(self, i: int) -> bool:
+        """Whether a run goes on only behind a checkpoint: the next epoch's files take the place of
+        those that the last one needs."""
+        course = self._courses[i]
+        return (
+            isinstance(course.store, DiskRows)
+            and not course.window
+            and (course.saved < self.epochs[i])
+        )
+
+    def restore(self, i: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on with a run from a checkpoint, of this driver or of `Driver`.
+
+        Raises
+        ------
+        ValueError
+            If it does not fit.
+        """
+        course = self._courses[i]
+        store, window = course.store, int(arrays.get(_WINDOW, 0))
+        like = name_leaves(course.run)
+        found = {name: arrays.get(name, np.zeros(0)) for name in _OF_ROWS if name in like}
+        empty = {name: np.asarray(like[name]) for name in found}
+        run = arrays_to_tree(jax.eval_shape(lambda: course.run), {**arrays, **empty})
+        epoch = int(run.state.epoch)
+        *rows, best = (found.get(name) for name in _OF_ROWS)
+        if len(rows[0]):
+            if isinstance(store, DiskRows):
+                if window:
+                    raise ValueError("it was made within an epoch, with the latents in memory")
+                store.set_epoch(epoch)
+            store.restore(Rows(*rows), best if best is not None and len(best) else None)
+        elif not isinstance(store, DiskRows) or not store.open(epoch, is_within=window > 0):
+            raise ValueError("the files of its latents are not there")
+        course.run, course.window, course.opening = jax.tree.map(jnp.asarray, run), window, None
+        course.saved = epoch + window / len(self._windows)
+        if window:
+            course.opening = self._open(course.run, course.rates)
+            course.sums, course.seen = np.array(arrays[_SUMS]), [_read_seen(arrays)]
+        self._note_progress()
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._forget_ahead()
+        self._reader.shutdown()
+
+    def _step(self, i: int) -> bool:
+        """One window of a run; whether the epoch is over."""
+        course = self._courses[i]
+        if course.opening is None:
+            course.opening = self._open(course.run, course.rates)
+            course.seen, course.sums = [], np.zeros(2)
+        drawn, loading = self._load(i, course.window)
+        is_last = course.window == len(self._windows) - 1
+        if not is_last:
+            where = i, int(course.run.state.epoch), course.window + 1
+            ahead = self._draw_window(course, course.window + 1)
+        loaded = loading.result()
+        rows = course.store.read(loaded.rows)
+        if loaded.starts is not None:
+            rows = rows._replace(values=loaded.starts)
+        state = course.run.state
+        decoder, moments, rows, seen = self._move(
+            state.decoder,
+            state.decoder_moments,
+            jax.tree.map(jnp.asarray, rows),
+            loaded.images,
+            loaded.mask,
+            drawn,
+            course.opening,
+            self._windows.steps(course.window)[0],
+        )
+        if not is_last:
+            self._ahead = _Ahead(where, ahead, self._begin_read(course, ahead))
+        course.run = _with_decoder(course.run, decoder, moments)
+        course.seen.append(seen)
+        self._keep(course, loaded, rows)
+        course.window += 1
+        if is_last:
+            self._end_epoch(course)
+        self._note_progress()
+        return is_last
+
+    def _keep(self, course: _Course, loaded: _Loaded, rows: Rows) -> None:
+        where = loaded.rows
+        if not loaded.is_row.all():
+            where, rows = where[loaded.is_row], jax.tree.map(lambda a: a[loaded.is_row], rows)
+        values = np.asarray(rows.values)
+        course.sums += values.sum(dtype=float), np.square(values, dtype=float).sum()
+        course.store.write(where, rows)
+
+    def _end_epoch(self, course: _Course) -> None:
+        assert course.opening is not None  # it has been under way
+        course.store.end_epoch()
+        sample = course.opening.sample
+        if sample is not None:
+            sample = jnp.asarray(course.store.take_values(np.asarray(sample)))
+        mean, square = course.sums / (self._n * self._config.decoder.latent_dims)
+        statistics = {
+            "latent_mean": np.float32(mean),
+            "latent_variance": np.float32(square - mean**2),
+        }
+        course.run, better = self._close(
+            course.run,
+            _joined(course.seen),
+            sample,
+            statistics,
+            course.opening,
+            course.rates,
+            self._val,
+        )
+        if course.run.best is not None and bool(better):
+            course.store.keep_best()
+        course.opening, course.window, course.seen = None, 0, []
+
+    def _load(self, i: int, window: int) -> tuple[Window, Future[_Loaded]]:
+        """The next window of a run, which may have been read ahead."""
+        course, ahead = self._courses[i], self._ahead
+        self._ahead = None
+        if ahead is not None and ahead.where == (i, int(course.run.state.epoch), window):
+            return ahead.drawn, ahead.loading
+        if ahead is not None:
+            ahead.loading.cancel()
+        drawn = self._draw_window(course, window)
+        return drawn, self._begin_read(course, drawn)
+
+    def _draw_window(self, course: _Course, window: int) -> Window:
+        if window == len(self._windows) - 1:
+            return self._draw_last(course.opening, window=window)
+        return self._draw(course.opening, window)
+
+    def _begin_read(self, course: _Course, drawn: Window) -> Future[_Loaded]:
+        key = course.start_key if int(course.run.state.epoch) == 0 else None
+        return self._reader.submit(self._read, drawn.rows, key)
+
+    @own_switches()
+    def _read(self, within: Array, start_key: Any) -> _Loaded:
+        """The images of a window, in the reader's thread; their starts where a key is given."""
+        places = np.asarray(within)
+        is_row = places < self._windows.lengths
+        places = np.minimum(places, self._windows.lengths - 1)
+        rows = (places + self._windows.firsts[:, None]).ravel()
+        images, starts = self._train[rows], None
+        if start_key is not None:
+            starts = self._starts.take(start_key, rows, images)
+        mask = None if self._mask is None else jnp.asarray(np.asarray(self._mask)[rows])
+        return _Loaded(rows, is_row.ravel(), jnp.asarray(images), mask, starts)
+
+    def _forget_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.loading.cancel()
+            self._ahead = None
+
+    def _note_progress(self) -> None:
+        states = [course.run for course in self._courses]
+        self.epochs = np.array([int(run.state.epoch) for run in states])
+        self.statuses = np.array([int(run.watch.status) for run in states])
+
+
+def _start_key(key: Any, execution: Any) -> Any:
+    """That with which `init_run` starts the latents of training images."""
+    return jax.random.split(execution_key(key, execution), 4)[1]
+
+
+def _with_decoder(run: Run, decoder: Any, moments: Any) -> Run:
+    state = run.state
+    return run._replace(
+        state=type(state)(decoder, moments, state.train, state.val, state.key, state.epoch)
+    )
+
+
+def _filled(run: Run, store: Any) -> Run:
+    """A hollow run with its rows."""
+    state, best = run.state, run.best
+    train = MovingLatents(store.whole(), state.train.steps)
+    if best is not None:
+        kept = store.best()
+        latents = best.train_latents if kept is None else kept
+        best = Snapshot(best.decoder, latents, best.val_latents, best.epoch)
+    moved = type(state)(
+        state.decoder, state.decoder_moments, train, state.val, state.key, state.epoch
+    )
+    return run._replace(state=moved, best=best)
+
+
+def _joined(seen: Sequence[Seen]) -> Seen:
+    """What was seen at the steps of some windows in a row."""
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *seen)
+
+
+def _read_seen(arrays: Mapping[str, np.ndarray]) -> Seen:
+    found = {n[len(_SEEN) :]: jnp.asarray(a) for n, a in arrays.items() if n.startswith(_SEEN)}
+    sums = {n.partition("/")[2]: a for n, a in found.items() if n.startswith("sums/")}
+    return Seen(sums, found["counts"], found.get("norms"))
