@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import save_file
 
 from autodecoder.encoding import decode_text
 from autodecoder.errors import DataError, OutputError
@@ -35,20 +35,27 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     OutputError
         If it cannot be written.
     """
+    with _whole_path(path) as temporary, temporary.open("wb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _whole_path(path: Path) -> Iterator[Path]:
+    """The path of a file to be written in the place of another one, likewise."""
     # Hidden, and another for each writer: two processes may write the same file.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError) and not isinstance(error, OutputError):
-            raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+        if isinstance(error, OSError | SafetensorError) and not isinstance(error, OutputError):
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(f"{path} cannot be written: {reason}.") from error
         raise
 
 
@@ -111,8 +118,9 @@ def sweep_temporary(folder: Path) -> None:
 
     Only for a folder that no other process writes to.
     """
-    for path in folder.rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
+    for pattern in (".*.tmp", ".tmp*"):  # the latter of safetensors
+        for path in folder.rglob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def readable(value: Any) -> Any:
@@ -219,7 +227,8 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     text = json.dumps(about)
     metadata = {"about": text, "crc32": str(_checksum(arrays, text))}
-    write_file(path, save(arrays, metadata))
+    with _whole_path(path) as temporary:
+        save_file(arrays, temporary, metadata)
 
 
 #: Shape and dtype of each array that a file says it holds, before any is read.
@@ -290,5 +299,6 @@ def _checksum(tensors: Mapping[str, np.ndarray], about: str) -> int:
     for name in sorted(tensors):
         array = tensors[name]
         header = f"{name} {array.dtype} {array.shape}"
-        crc = zlib.crc32(array.tobytes(), zlib.crc32(header.encode(), crc))
+        content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        crc = zlib.crc32(content, zlib.crc32(header.encode(), crc))
     return crc

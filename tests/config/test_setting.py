@@ -31,7 +31,7 @@ SETTINGS = {setting.path: setting for setting in list_settings()}
 #: Flags of the command line that are no settings.
 NO_SETTINGS = {
     *("recipe", "config", "out", "storage", "reset_training", "wait", "yes"),
-    *("devices", "mesh", "engine", "workers", "worker_cores", "ray_address"),
+    *("devices", "mesh", "engine", "workers", "worker_cores", "ray_address", "rows", "memory"),
     *("distributed", "coordinator", "num_processes", "process_id", "watchdog"),
 }
 
@@ -83,7 +83,7 @@ def test_nothing_is_known_of_other_settings() -> None:
     assert set(TRACED) == {"learning_rate", "latent_learning_rate"}
     assert set(TUNABLE) == {name_of(s) for s in settings if s.tunable} | {"learning_rate"}
     assert {alias for alias in TUNABLE_ALIASES if alias != "lr"} <= {s.flag for s in settings}
-    assert SCHEMA == 6
+    assert SCHEMA == 7
     for values in RECIPES.values():
         assert set(values) == {name_of(s) for s in of_fit if s.recipe}
     assert all(set(s.recipe) <= set(RECIPES) for s in settings)

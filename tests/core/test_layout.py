@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autodecoder.core.layout import RowLayout, lay_out
-from autodecoder.core.order import count_shards, draw_order
+from autodecoder.core.order import count_shards, draw_order, plan_windows
 
 KEY = jax.random.key(3)
 
@@ -31,8 +31,8 @@ def test_rows_are_cut_and_joined(n: int, n_parts: int, dims: int, dtype: Any) ->
 @pytest.mark.parametrize("drop_last", [True, False])
 @pytest.mark.parametrize(("n", "n_parts"), [(640, 4), (643, 4), (643, 8), (643, 1)])
 def test_batches_are_the_same_in_any_number_of_parts(n: int, n_parts: int, drop_last: bool) -> None:
-    together = draw_order(KEY, n, 64, 16, drop_last=drop_last)
-    apart = draw_order(KEY, n, 64, 16, drop_last=drop_last, n_parts=n_parts)
+    together = draw_order(KEY, plan_windows(n, 64, 16, drop_last=drop_last))
+    apart = draw_order(KEY, plan_windows(n, 64, 16, drop_last=drop_last), n_parts=n_parts)
     layout = RowLayout(n, n_parts)
     part = np.repeat(np.arange(n_parts), 64 // n_parts)
     np.testing.assert_array_equal(layout.firsts()[part] + apart.images, together.images)

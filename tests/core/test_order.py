@@ -1,5 +1,7 @@
 """Each image comes once an epoch, and each batch takes equally many of each shard."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -7,7 +9,14 @@ import pytest
 from autodecoder.core import order as orders
 
 KEY = jax.random.key(3)
-draw_order = jax.jit(orders.draw_order, static_argnums=(1, 2, 3), static_argnames="drop_last")
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3), static_argnames="drop_last")
+def draw_order(
+    key: jax.Array, n: int, batch_size: int, n_shards: int, *, drop_last: bool
+) -> orders.Order:
+    windows = orders.plan_windows(n, batch_size, n_shards, drop_last=drop_last)
+    return orders.draw_order(key, windows)
 
 
 @pytest.mark.parametrize("n_shards", [1, 64])

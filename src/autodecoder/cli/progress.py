@@ -111,12 +111,12 @@ class _Lines:
         self._last = time.monotonic()
         self._last_of: dict[int, float] = {}
         """When the last line of each group was written."""
-        self._begin: dict[int, tuple[float, int]] = {}
+        self._begin: dict[int, tuple[float, float]] = {}
         """When the first news of what a group does came, and how many were done then."""
-        self._news: dict[int, tuple[int, int]] = {}
+        self._news: dict[int, tuple[float, int]] = {}
         """How many were done at its last news, and of how many."""
 
-    def tell(self, text: str, done: int, total: int, group: int = 0) -> None:
+    def tell(self, text: str, done: float, total: int, group: int = 0) -> None:
         now = time.monotonic()
         before, of = self._news.get(group, (0, 0))
         if total != of or done < before:

@@ -42,7 +42,10 @@ GRID = ", ".join(f"{rate:g}" for rate in LEARNING_RATE_GRID)
 _MANY_RUNS = 1000
 
 #: Flags that say on what a study runs.
-WHERE = ("devices", "mesh", "engine", "workers", "worker_cores", "ray_address")
+WHERE = (
+    *("devices", "mesh", "engine", "workers", "worker_cores", "ray_address"),
+    *("rows", "memory"),
+)
 
 #: Flags of processes that share each fit.
 HOSTS = ("coordinator", "num_processes", "process_id", "watchdog")
@@ -147,6 +150,23 @@ class _OtherFlags:
             group=OUTPUT,
             help="Cluster for the engine ray: HOST:PORT, or auto, the one that this machine is "
             "part of; by default a new one of this machine alone.",
+        ),
+    ] = None
+    rows: Annotated[
+        str | None,
+        Parameter(
+            group=OUTPUT,
+            help="Where latents and their moments lie: device; host, in memory; disk, in files of "
+            "the study; auto, in the first of these that has room. On host and disk images come "
+            "window by window. [default: auto]",
+        ),
+    ] = None
+    memory: Annotated[
+        str | None,
+        Parameter(
+            group=OUTPUT,
+            help="Memory that the process should keep below, for example 2GB; by default what is "
+            "free.",
         ),
     ] = None
     distributed: Annotated[

@@ -143,7 +143,7 @@ def _run(
     if hosts is not None:
         config = agree_on_settings(config, hosts)  # the seed, which draws what is loaded
     with logged():
-        dataset = load_study_data(config, progress=STDERR.isatty())
+        dataset = load_study_data(config, progress=STDERR.isatty(), memory=where.get("memory"))
     observers: list[Observer] = []
     if config.log.tensorboard:
         from autodecoder.report.tensorboard import TensorBoardWriter

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
@@ -65,11 +66,11 @@ class Rows(NamedTuple):
     and compute in float32.
     """
 
-    values: Float[Array, "*batches rows dims"]
-    mean: Float[Array, "*batches rows dims"]
+    values: Float[Array | np.ndarray, "*batches rows dims"]
+    mean: Float[Array | np.ndarray, "*batches rows dims"]
     """First moment, float32 or bfloat16. A step replaces a tenth of it, far more than the spacing
     of bfloat16, which is 0.4 to 0.8 % of a number."""
-    square: Float[Array, "*batches rows _"]
+    square: Float[Array | np.ndarray, "*batches rows _"]
     """Second moment, `(…, rows, dims)`, or `(…, rows, 1)`: the running mean of the squared gradient
     over the coordinates of a row. Always float32: a step changes it by 0.1 % at most downwards,
     which rounding to the nearest bfloat16 would undo each time, so that it would never fall."""
@@ -155,7 +156,7 @@ def _fade(base: float, length: Float[Array, "..."] | Int[Array, "..."]) -> Float
 def rest_rows(rows: Rows, rest: Rest) -> Rows:
     """Let rows rest: all of them for the same steps, or each for its own."""
     values, square = rows.values, rows.square
-    mean = rows.mean.astype(jnp.float32)
+    mean = jnp.asarray(rows.mean, jnp.float32)
     rest = jax.tree.map(lambda a: a[..., None], rest)
     root = jnp.sqrt(square)
     # In this order a row without moments stays, however large the shift.

@@ -43,7 +43,8 @@ class MovingLatents(NamedTuple):
     """Steps made: fewer than 2³¹."""
 
     @property
-    def values(self) -> Float[Array, "*runs n dims"]:
+    def values(self) -> Any:
+        """The latents, `(n, latent_dims)`."""
         return self.rows.values
 
 

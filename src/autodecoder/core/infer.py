@@ -13,6 +13,7 @@ from autodecoder.brief import brief
 from autodecoder.config import InferConfig
 from autodecoder.core.blocks import Device, by_blocks, take
 from autodecoder.core.decoders import Decoder
+from autodecoder.core.latents import MANY_ROWS
 from autodecoder.core.lbfgs import MEMORY, LbfgsState, advance_lbfgs, begin_lbfgs
 from autodecoder.core.losses import SQUARED, Criterion, Errors, measure
 from autodecoder.core.scaling import scale_pixels
@@ -122,7 +123,8 @@ def plan_inference(
     decoder : Decoder
     known : (n, latent_dims)
         Latents to start from: those of training images. Of many, some are drawn, see
-        `InferConfig.n_candidates`. Their mean and standard deviation are also those of random
+        `InferConfig.n_candidates`; of half a million every other one is looked
+        at, of more fewer. Their mean and standard deviation are also those of random
         starts and of the prior. One that is not finite counts as their mean.
     scaler : str
         The scaling that the decoder was trained with.
@@ -139,6 +141,9 @@ def plan_inference(
         starts than candidates.
     """
     n_candidates = config.count_candidates(len(known), decoder.n_outputs)
+    step = len(known) // max(MANY_ROWS, n_candidates)
+    if step > 1:
+        known = known[::step]
     candidates, mean, spread, start_key = draw_candidates(key, jnp.asarray(known), n_candidates)
     starts = prepare_starts(decoder, candidates, start_key, config)
     return InferencePlan(decoder, starts, mean, spread, scaler, config, criterion)

@@ -23,7 +23,7 @@ class Order(NamedTuple):
 
     images: Int[Array, "steps b"]
     """Counted within the part of the set where they lie (see `layout`)."""
-    counted: Bool[np.ndarray, "steps b"]
+    counted: Bool[Array | np.ndarray, "steps b"]
     """False for images of the batch before that fill up the last one: they weigh 0."""
 
 
@@ -122,7 +122,7 @@ class Window(NamedTuple):
     fills up a shorter one."""
     chosen: Int[Array, "shards steps*share"]
     """By positions in `rows`, for each shard."""
-    counted: Bool[Array, "shards steps*share"]
+    counted: Bool[Array | np.ndarray, "shards steps*share"]
 
 
 def draw_window(key: PRNGKeyArray, windows: Windows, window: int | Int[Array, ""]) -> Window:
@@ -197,7 +197,7 @@ def draw_order(key: PRNGKeyArray, windows: Windows, *, n_parts: int = 1) -> Orde
     # From the first image of the part that the shard lies in.
     within_part = firsts - np.repeat(firsts[:: n_shards // n_parts], n_shards // n_parts)
 
-    def draw(window: Any) -> tuple[Array, Array]:
+    def draw(window: Any) -> tuple[Any, Any]:
         rows, chosen, counted = draw_window(key, windows, window)
         images = jnp.take_along_axis(rows, chosen, axis=1) + within_part[:, None]
         return by_batches(images, windows.share), by_batches(counted, windows.share)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from autodecoder.config import RunConfig
@@ -106,7 +105,7 @@ def close_epoch(
     run: Run,
     seen: Seen,
     sample: Float[Array, "m dims"] | None,
-    statistics: dict[str, Float[np.ndarray, ""]],
+    statistics: dict[str, Float[Array, ""]],
     opening: Opening,
     rates: LearningRates,
     images: Images,

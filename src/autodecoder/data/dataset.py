@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from autodecoder.errors import DataError
 from autodecoder.text import count
 
 _BLOCK = 4096
+#: Training images that pictures and pages show at most.
+MOST_SHOWN = 100_000
 
 if TYPE_CHECKING:
     # Few programs meet a set so large that it stays on the disk; the others need not ask.
@@ -147,12 +149,22 @@ class Dataset:
         height, width, channels = self.image_shape
         return height * width * channels
 
+    def thinned(self) -> "Dataset":
+        """What pictures and pages show: of more than 100,000 training images so many, evenly."""
+        rows = shown_rows(len(self.train))
+        return self if rows is None else replace(self, train=self.train.take(rows))
+
     @cached_property
     def fingerprint(self) -> str:
         """See `fingerprint_arrays`: equal for equal content, whatever held it."""
         return fingerprint_arrays(
             (part.images, part.labels, part.mask) for part in (self.train, self.val)
         )
+
+
+def shown_rows(n: int) -> Int[np.ndarray, " k"] | None:
+    """Which of `n` training images are shown; nothing where all are."""
+    return None if n <= MOST_SHOWN else np.arange(MOST_SHOWN) * n // MOST_SHOWN
 
 
 def fingerprint_arrays(

@@ -120,8 +120,12 @@ def load_dataset(
     return load_configured(config, seed=seed, progress=progress)
 
 
-def load_configured(config: DataConfig, *, seed: int, progress: bool = False) -> Dataset:
+def load_configured(
+    config: DataConfig, *, seed: int, progress: bool = False, most_in_memory: int | None = None
+) -> Dataset:
     """Load the data set that a configuration describes, as `load_dataset` does.
+
+    Packed images of more than `most_in_memory` bytes, by default a GiB, stay on the disk.
 
     Raises
     ------
@@ -130,7 +134,8 @@ def load_configured(config: DataConfig, *, seed: int, progress: bool = False) ->
     DataError
         If it cannot be had.
     """
-    dataset = plan_configured(config, seed=seed, progress=progress).load()
+    plan = plan_configured(config, seed=seed, progress=progress, most_in_memory=most_in_memory)
+    dataset = plan.load()
     unseen = tell_unseen(dataset.train.mask)
     if unseen is not None:
         _log.warning("%s: %s.", dataset.name, unseen)
@@ -138,7 +143,9 @@ def load_configured(config: DataConfig, *, seed: int, progress: bool = False) ->
     return dataset if missing is None else replace(dataset, notes=(*dataset.notes, missing))
 
 
-def plan_configured(config: DataConfig, *, seed: int, progress: bool = False) -> Plan:
+def plan_configured(
+    config: DataConfig, *, seed: int, progress: bool = False, most_in_memory: int | None = None
+) -> Plan:
     """Find the images that a configuration describes, and read no more of them than must be.
 
     Raises
@@ -163,6 +170,10 @@ def plan_configured(config: DataConfig, *, seed: int, progress: bool = False) ->
             own = _own_path(str(getattr(config, name)), name)
             config = replace(config, **{name: own})
     if place:
+        if kind == "packed":
+            from autodecoder.data.unpacking import plan_packed
+
+            return plan_packed(_own_path(place), config, seed=seed, most_in_memory=most_in_memory)
         return _plan_own(kind, place, config, seed=seed, progress=progress)
     whole = load_published(config.dataset, data_dir=config.data_dir, progress=progress)
     labels = [whole.train.labels, whole.val.labels]
@@ -195,10 +206,6 @@ def _plan_own(kind: str, place: str, config: DataConfig, *, seed: int, progress:
             from autodecoder.data.zarr_array import plan_zarr
 
             return plan_zarr(path, config, seed=seed)
-        case "packed":
-            from autodecoder.data.unpacking import plan_packed
-
-            return plan_packed(path, config, seed=seed)
         case _:
             from autodecoder.data.stacks import plan_stack
 

@@ -17,10 +17,13 @@ from autodecoder.data.storage import MOST_IN_MEMORY
 from autodecoder.data.walk import shown
 
 
-def plan_packed(folder: Path, config: DataConfig, *, seed: int) -> Plan:
+def plan_packed(
+    folder: Path, config: DataConfig, *, seed: int, most_in_memory: int | None = None
+) -> Plan:
     """Plan to read the configured share of packed images.
 
-    Up to 1 GiB of images is read into memory; larger sets stay on the disk, as `PackedImages`.
+    Up to `most_in_memory` bytes of images, by default 1 GiB, are read into memory; larger sets stay
+    on the disk, as `PackedImages`.
 
     Raises
     ------
@@ -50,7 +53,8 @@ def plan_packed(folder: Path, config: DataConfig, *, seed: int) -> Plan:
     )
     train = _select(packed.train, rows)
     chosen = _select(packed.train if val is None else val, val_rows)
-    is_small = train.images.nbytes + chosen.images.nbytes <= MOST_IN_MEMORY
+    most = MOST_IN_MEMORY if most_in_memory is None else most_in_memory
+    is_small = train.images.nbytes + chosen.images.nbytes <= most
     is_whole = len(train.labels) == len(packed.train.labels) and len(chosen.labels) == len(
         packed.val.labels
     )

@@ -27,6 +27,7 @@ from autodecoder.core.population import (
     select_runs,
     take_run,
 )
+from autodecoder.core.tree import tree_to_arrays
 from autodecoder.core.watch import RUNNING
 from autodecoder.model.devices import Devices, choose_devices
 from autodecoder.model.team import ALONE, Team
@@ -86,6 +87,11 @@ class Driver:
         """Which runs have no epoch left to do."""
         return (self.statuses != RUNNING) | (self.epochs == self._config.fit.num_epochs)
 
+    @property
+    def progress(self) -> Float[np.ndarray, " runs"]:
+        """The same: none stands within an epoch."""
+        return self.epochs.astype(float)
+
     def move(self, limit: Callable[[int], int]) -> Float[np.ndarray, " runs"]:
         """Move runs on for about half a second; returns the seconds spent on each.
 
@@ -129,6 +135,17 @@ class Driver:
         with self._team.step():
             run = take_run(self.population.runs, i)
             return run if self._layout is None else gather_runs(run, self._layout)
+
+    def save(self, i: int) -> dict[str, np.ndarray]:
+        """All that is needed to go on with a run from here."""
+        return tree_to_arrays(self.take(i))
+
+    def must_save(self, i: int) -> bool:
+        """Whether a run goes on only behind a checkpoint: none does."""
+        return False
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def select(self, indices: Sequence[int]) -> None:
         """Go on with some of the runs."""

@@ -7,7 +7,7 @@ with `driver.Driver`, whose interface this has.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int
 
 from autodecoder.config import RunConfig
 from autodecoder.core import streamed
@@ -30,10 +30,10 @@ from autodecoder.core.population import (
     optimises_always,
     take_run,
 )
-from autodecoder.core.switches import own_switches
 from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
 from autodecoder.core.watch import RUNNING
-from autodecoder.model.row_stores import DiskRows, RowStore
+from autodecoder.model.row_stores import DiskRows, RowStore, row_types
+from autodecoder.model.windows import Loaded, WindowReader
 
 _PORTION_SECONDS = 0.5
 _UNOPTIMISED = {"xla_backend_optimization_level": 0}
@@ -43,26 +43,13 @@ _WINDOW, _SEEN, _SUMS = "stream/window", "stream/seen/", "stream/sums"
 _OF_ROWS = (*(f"state/train/rows/{name}" for name in Rows._fields), "best/train_latents")
 
 
-class _Loaded(NamedTuple):
-    """A window's images, on the device."""
-
-    rows: Int[np.ndarray, " k"]
-    """Numbers of the images; of what fills up a shard, that of its last image."""
-    is_row: Bool[np.ndarray, " k"]
-    """False for what fills up a shard."""
-    images: Num[Array, "k pixels"]
-    mask: Bool[Array, "k pixels"] | None
-    starts: Float[np.ndarray, "k dims"] | None
-    """Of their latents, in the first epoch."""
-
-
 class _Ahead(NamedTuple):
     """A window that is being read."""
 
     where: tuple[int, int, int]
     """Run, epoch and window."""
     drawn: Window
-    loading: Future[_Loaded]
+    loading: Future[Loaded]
 
 
 @dataclass
@@ -122,14 +109,12 @@ class StreamDriver:
         *,
         optimised: bool = True,
     ) -> None:
-        self._train, self._mask = images.train, images.train_mask
         self._val = images._replace(train=jnp.asarray(images.train[:0]), train_mask=None)
         self._n, self._config = len(images.train), config
         self._windows = pass_windows(self._n, config, training=True)
-        self._starts = RowStarts(images, config)
-        starts = None
-        if self._starts.val is not None:
-            starts = np.zeros((0, config.decoder.latent_dims), np.float32), self._starts.val
+        found, starts = RowStarts(images, config), None
+        if found.val is not None:
+            starts = np.zeros((0, config.decoder.latent_dims), np.float32), found.val
         population = init_population(key, executions, rates, self._val, starts, config)
         options = None if optimised or optimises_always() else _UNOPTIMISED
 
@@ -145,10 +130,15 @@ class StreamDriver:
         self._move = compiled(streamed.move_window, "n")
         self._close = compiled(streamed.close_epoch)
         self._courses = [
-            _Course(*take_run(tuple(population), i), store, _start_key(key, execution))
+            _Course(
+                take_run(population.runs, i),
+                take_run(population.rates, i),
+                store,
+                _start_key(key, execution),
+            )
             for i, (store, execution) in enumerate(zip(stores, executions, strict=True))
         ]
-        self._reader = ThreadPoolExecutor(1, "autodecoder-read")
+        self._reader = WindowReader(images, self._windows, found)
         self._ahead: _Ahead | None = None
         self._note_progress()
 
@@ -243,13 +233,14 @@ class StreamDriver:
         empty = {name: np.asarray(like[name]) for name in found}
         run = arrays_to_tree(jax.eval_shape(lambda: course.run), {**arrays, **empty})
         epoch = int(run.state.epoch)
-        *rows, best = (found.get(name) for name in _OF_ROWS)
-        if len(rows[0]):
+        values, mean, square, best = (found.get(name, np.zeros(0)) for name in _OF_ROWS)
+        if len(values):
+            self._check_rows(values, mean, square)
             if isinstance(store, DiskRows):
                 if window:
                     raise ValueError("it was made within an epoch, with the latents in memory")
                 store.set_epoch(epoch)
-            store.restore(Rows(*rows), best if best is not None and len(best) else None)
+            store.restore(Rows(values, mean, square), best if len(best) else None)
         elif not isinstance(store, DiskRows) or not store.open(epoch, is_within=window > 0):
             raise ValueError("the files of its latents are not there")
         course.run, course.window, course.opening = jax.tree.map(jnp.asarray, run), window, None
@@ -259,10 +250,16 @@ class StreamDriver:
             course.sums, course.seen = np.array(arrays[_SUMS]), [_read_seen(arrays)]
         self._note_progress()
 
+    def _check_rows(self, *parts: np.ndarray) -> None:
+        types = row_types(self._config.fit, self._config.decoder.latent_dims)
+        for part, (name, (dtype, length)) in zip(parts, types.items(), strict=True):
+            if part.shape != (self._n, length) or part.dtype != dtype:
+                raise ValueError(f"{name} of its latents must be {dtype} of {(self._n, length)}")
+
     def close(self) -> None:
         """Stop reading ahead."""
         self._forget_ahead()
-        self._reader.shutdown()
+        self._reader.close()
 
     def _step(self, i: int) -> bool:
         """One window of a run; whether the epoch is over."""
@@ -272,9 +269,8 @@ class StreamDriver:
             course.seen, course.sums = [], np.zeros(2)
         drawn, loading = self._load(i, course.window)
         is_last = course.window == len(self._windows) - 1
-        if not is_last:
-            where = i, int(course.run.state.epoch), course.window + 1
-            ahead = self._draw_window(course, course.window + 1)
+        # Drawn before the device has other work to do.
+        ahead = None if is_last else self._draw_window(course, course.window + 1)
         loaded = loading.result()
         rows = course.store.read(loaded.rows)
         if loaded.starts is not None:
@@ -290,7 +286,8 @@ class StreamDriver:
             course.opening,
             self._windows.steps(course.window)[0],
         )
-        if not is_last:
+        if ahead is not None:
+            where = i, int(state.epoch), course.window + 1
             self._ahead = _Ahead(where, ahead, self._begin_read(course, ahead))
         course.run = _with_decoder(course.run, decoder, moments)
         course.seen.append(seen)
@@ -301,7 +298,7 @@ class StreamDriver:
         self._note_progress()
         return is_last
 
-    def _keep(self, course: _Course, loaded: _Loaded, rows: Rows) -> None:
+    def _keep(self, course: _Course, loaded: Loaded, rows: Rows) -> None:
         where = loaded.rows
         if not loaded.is_row.all():
             where, rows = where[loaded.is_row], jax.tree.map(lambda a: a[loaded.is_row], rows)
@@ -317,8 +314,8 @@ class StreamDriver:
             sample = jnp.asarray(course.store.take_values(np.asarray(sample)))
         mean, square = course.sums / (self._n * self._config.decoder.latent_dims)
         statistics = {
-            "latent_mean": np.float32(mean),
-            "latent_variance": np.float32(square - mean**2),
+            "latent_mean": jnp.float32(mean),
+            "latent_variance": jnp.float32(square - mean**2),
         }
         course.run, better = self._close(
             course.run,
@@ -333,7 +330,7 @@ class StreamDriver:
             course.store.keep_best()
         course.opening, course.window, course.seen = None, 0, []
 
-    def _load(self, i: int, window: int) -> tuple[Window, Future[_Loaded]]:
+    def _load(self, i: int, window: int) -> tuple[Window, Future[Loaded]]:
         """The next window of a run, which may have been read ahead."""
         course, ahead = self._courses[i], self._ahead
         self._ahead = None
@@ -349,22 +346,9 @@ class StreamDriver:
             return self._draw_last(course.opening, window=window)
         return self._draw(course.opening, window)
 
-    def _begin_read(self, course: _Course, drawn: Window) -> Future[_Loaded]:
+    def _begin_read(self, course: _Course, drawn: Window) -> Future[Loaded]:
         key = course.start_key if int(course.run.state.epoch) == 0 else None
-        return self._reader.submit(self._read, drawn.rows, key)
-
-    @own_switches()
-    def _read(self, within: Array, start_key: Any) -> _Loaded:
-        """The images of a window, in the reader's thread; their starts where a key is given."""
-        places = np.asarray(within)
-        is_row = places < self._windows.lengths
-        places = np.minimum(places, self._windows.lengths - 1)
-        rows = (places + self._windows.firsts[:, None]).ravel()
-        images, starts = self._train[rows], None
-        if start_key is not None:
-            starts = self._starts.take(start_key, rows, images)
-        mask = None if self._mask is None else jnp.asarray(np.asarray(self._mask)[rows])
-        return _Loaded(rows, is_row.ravel(), jnp.asarray(images), mask, starts)
+        return self._reader.begin(drawn, key)
 
     def _forget_ahead(self) -> None:
         if self._ahead is not None:
@@ -406,6 +390,12 @@ def _filled(run: Run, store: Any) -> Run:
 def _joined(seen: Sequence[Seen]) -> Seen:
     """What was seen at the steps of some windows in a row."""
     return jax.tree.map(lambda *parts: np.concatenate(parts), *seen)
+
+
+def is_streamed(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether a checkpoint is for a `StreamDriver` alone: made within an epoch, or without the
+    rows, which lie in files."""
+    return _WINDOW in arrays or not len(arrays.get(_OF_ROWS[0], "some"))
 
 
 def _read_seen(arrays: Mapping[str, np.ndarray]) -> Seen:

@@ -74,6 +74,7 @@ def _draw(study: Study, dataset: Dataset) -> dict[str, Figure]:
     if shown is not None and model is not None:
         protocol, run = shown[2].protocol, shown[2].shown
         assert run is not None  # see `shown_run`
+        dataset = dataset.thinned()
         labels, names = (dataset.train.labels, dataset.val.labels), dataset.class_names
         figures |= draw_latents(model, labels, names, name=dataset.name, protocol=protocol)
         figures |= draw_fit(model, dataset, run.val_loss, protocol=protocol)

@@ -12,8 +12,10 @@ import numpy as np
 from autodecoder.brief import brief
 from autodecoder.core.fit import Run
 from autodecoder.core.tree import arrays_to_tree
-from autodecoder.errors import DataError
+from autodecoder.errors import ConfigError, DataError
 from autodecoder.files import read_tensors, write_tensors
+from autodecoder.model.row_stores import drop_rows
+from autodecoder.model.stream import is_streamed
 from autodecoder.study.results import UNFINISHED, Shown
 
 _log = logging.getLogger(__name__)
@@ -76,18 +78,32 @@ def restore_run(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, float] | 
     """
     for saved in checkpoints:
         try:
+            if is_streamed(saved.arrays):
+                raise ConfigError(
+                    f"the run was left within epoch {saved.epoch + 1}, or with its latents on the "
+                    "disk: it goes on with the same rows as before, host or disk."
+                )
             return arrays_to_tree(like, saved.arrays), saved.seconds
         except ValueError as error:
-            _log.warning(
-                f"the checkpoint of epoch %d does not fit (%s); {_INSTEAD}", saved.epoch, error
-            )
+            tell_misfit(saved, error)
     return None
+
+
+def tell_misfit(saved: Saved, error: ValueError) -> None:
+    """Log that a checkpoint cannot be used."""
+    _log.warning(f"the checkpoint of epoch %d does not fit (%s); {_INSTEAD}", saved.epoch, error)
+
+
+def rows_folder(folder: Path) -> Path:
+    """Where a run has its latents, if those are on the disk, see `model.row_stores.DiskRows`."""
+    return folder / "rows"
 
 
 def drop_checkpoints(folder: Path) -> None:
     """Remove all checkpoints of a run that has ended."""
     for path in _checkpoints(folder):
         path.unlink(missing_ok=True)
+    drop_rows(rows_folder(folder))
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -9,25 +9,22 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import jax
 import numpy as np
 
 from autodecoder.config import METRICS, RunConfig, StudyConfig
-from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import FRESH_METRICS, Images, Run, history_names, take_snapshot
+from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot, history_names, take_snapshot
 from autodecoder.core.infer import Inference
-from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.losses import criterion_of
-from autodecoder.core.population import Population, init_population, take_run
-from autodecoder.core.tree import tree_to_arrays
 from autodecoder.core.watch import DIVERGED as RUN_DIVERGED
 from autodecoder.core.watch import RUNNING
 from autodecoder.core.watch import STOPPED as RUN_STOPPED
+from autodecoder.data.dataset import shown_rows
 from autodecoder.model.devices import Devices
-from autodecoder.model.driver import Driver
 from autodecoder.model.team import ALONE, Team
-from autodecoder.study.checkpoint import Saved, restore_run
+from autodecoder.study.checkpoint import Saved
+from autodecoder.study.drivers import open_driver
 from autodecoder.study.events import (
     Began,
     BestSoFar,
@@ -78,8 +75,8 @@ class _Slot:
     """Last epoch whose snapshot has been told."""
     validated: int = 0
     """Last epoch whose fresh validation is noted."""
-    saved: int = 0
-    """Epoch of the last checkpoint."""
+    saved: float = 0
+    """Epochs done at the last checkpoint, with the share of the one then under way."""
     settled: bool = False
     """Whether its end has been told, and nothing is left to do."""
 
@@ -104,6 +101,10 @@ class Group:
     team : Team, optional
         The processes whose devices these are; each of them has a group of the same job, of which
         the leader's events are whole.
+    rows : str, optional
+        Where the rows of the training images lie while those come window by window, see
+        `model.memory`; by default all lies on the devices. `disk` is the one thing that a group
+        writes: files in the folders of its runs.
     """
 
     def __init__(
@@ -115,8 +116,10 @@ class Group:
         checkpoints: Callable[[RunInfo], Iterable[Saved]],
         should_stop: Callable[[], bool],
         team: Team = ALONE,
+        rows: str | None = None,
     ) -> None:
         self._team = team
+        self._rows = rows
         self._slots = [_Slot(info) for info in job.infos]
         self._config = job.config
         self._is_observed = job.is_observed
@@ -127,9 +130,18 @@ class Group:
         self._should_stop = should_stop
         self._total = len(job.infos) * self._run_config.fit.num_epochs
         self._done = 0  # epochs of runs that are no longer in the population
+        self._driver: Any = None
+        """A `Driver` or a `StreamDriver`."""
 
     def run(self) -> Iterator[Event]:
         """Move all runs to their ends, or on until it is told to stop."""
+        try:
+            yield from self._run()
+        finally:
+            if self._driver is not None:
+                self._driver.close()
+
+    def _run(self) -> Iterator[Event]:
         yield from self._start()
         epochs = self._run_config.fit.num_epochs
         epoch = min(slot.epoch for slot in self._slots)
@@ -147,6 +159,7 @@ class Group:
             yield from self._tell()
             pause = time.monotonic() - last_saved
             due = pause >= _CHECKPOINT_PAUSE * saving and self._is_checkpoint_due(pause)
+            due = due or any(map(driver.must_save, range(len(self._slots))))
             if self._team.agree(due):
                 start = time.monotonic()
                 yield from self._save()
@@ -169,36 +182,20 @@ class Group:
     def _start(self) -> Iterator[Event]:
         """Compile, and bring every run to its last checkpoint."""
         yield Progress("compile", 0, 1)
-        infos = [slot.info for slot in self._slots]
-        key = jax.random.key(self._config.seed)
-        executions = np.asarray([info.execution for info in infos], np.uint32)
-        rates = learning_rates(self._config, infos)
-        starts = find_starts(self._images, self._run_config)
-        population = init_population(key, executions, rates, self._images, starts, self._run_config)
-        self._driver = Driver(
-            self._restore(population),
+        self._driver, seconds = open_driver(
+            self._config,
+            [slot.info for slot in self._slots],
             self._images,
-            self._run_config,
-            optimised=self._config.use_xla,
+            self._checkpoints,
             devices=self._devices,
             team=self._team,
+            rows=self._rows,
         )
-        for slot in self._slots:
-            yield Began(slot.info, slot.epoch)
-
-    def _restore(self, population: Population) -> Population:
-        runs, rates = population
-        like = jax.eval_shape(lambda: take_run(runs, 0))
         for i, slot in enumerate(self._slots):
-            found = restore_run(like, self._checkpoints(slot.info))
-            if found is None:
-                continue
-            saved, slot.seconds = found
-            runs = jax.tree.map(lambda all_, one, i=i: all_.at[i].set(one), runs, saved)
-            slot.epoch = slot.recorded = slot.shown = slot.saved = int(saved.state.epoch)
-            slot.validated = slot.epoch
-            slot.status = int(saved.watch.status)
-        return Population(runs, rates)
+            slot.seconds, slot.status = seconds[i], int(self._driver.statuses[i])
+            slot.epoch = slot.recorded = slot.shown = slot.validated = int(self._driver.epochs[i])
+            slot.saved = float(self._driver.progress[i])
+            yield Began(slot.info, slot.epoch)
 
     def _next_due(self, epoch: int) -> int:
         log = self._config.log
@@ -226,7 +223,7 @@ class Group:
             )
             if self._is_observed and due and slot.epoch > slot.shown:
                 snapshot = take_snapshot(self._driver.take(i).state)
-                yield Snapped(slot.info, snapshot, slot.ended)
+                yield Snapped(slot.info, thin(snapshot), slot.ended)
                 slot.shown = slot.epoch
         epochs = [slot.epoch for slot in self._slots]
         yield Progress(
@@ -257,8 +254,8 @@ class Group:
         criterion = criterion_of(self._run_config)
         return validate_fresh(run, self._images, self._config, criterion, self._devices)
 
-    def _n_done(self) -> int:
-        return self._done + sum(slot.epoch for slot in self._slots)
+    def _n_done(self) -> float:
+        return self._done + float(self._driver.progress.sum())
 
     def _is_checkpoint_due(self, pause: float) -> bool:
         if pause >= CHECKPOINT_SECONDS:
@@ -272,11 +269,11 @@ class Group:
     def _save(self) -> Iterator[Event]:
         """A checkpoint of every run that has moved since its last one."""
         for i, slot in enumerate(self._slots):
-            if slot.epoch > slot.saved and not slot.settled:
-                run = self._driver.take(i)
-                saved = Saved(slot.epoch, slot.seconds, tree_to_arrays(run))
-                yield Checkpoint(slot.info, saved, self._execution(slot, run))
-                slot.saved = slot.epoch
+            progress = float(self._driver.progress[i])
+            if progress > slot.saved and not slot.settled:
+                saved = Saved(slot.epoch, slot.seconds, self._driver.save(i))
+                yield Checkpoint(slot.info, saved, self._execution(slot, self._driver.take(i)))
+                slot.saved = progress
 
     def _settle_ended(self) -> Iterator[Event]:
         for i, slot in enumerate(self._slots):
@@ -304,7 +301,7 @@ class Group:
         elif execution.best_epoch != slot.epoch:
             best = None  # told already
         kept = best if self._config.log.save_best_model else None
-        return Ended(slot.info, execution, last, inference, kept)
+        return Ended(slot.info, execution, thin(last), inference, kept)
 
     def _compact(self) -> None:
         """Go on without the runs that are settled."""
@@ -326,7 +323,7 @@ class Group:
         if np.isfinite(best):
             slot, run = self._slots[i], self._driver.take(i)
             execution = self._execution(slot, run)
-            yield Ended(slot.info, execution, take_snapshot(run.state), None, None)
+            yield Ended(slot.info, execution, thin(take_snapshot(run.state)), None, None)
         for slot in self._slots:
             if not slot.settled:
                 yield Left(slot.info)
@@ -340,6 +337,14 @@ class Group:
         return Execution(history, self._config.metric, UNFINISHED, slot.seconds)
 
 
+def thin(snapshot: Snapshot) -> Snapshot:
+    """With the training latents that are shown, see `data.dataset.shown_rows`."""
+    rows = shown_rows(len(snapshot.train_latents))
+    if rows is None:
+        return snapshot
+    return snapshot._replace(train_latents=np.asarray(snapshot.train_latents)[rows])
+
+
 def run_infos(folder: Path, claims: Sequence[Claim], config: RunConfig, n: int) -> list[RunInfo]:
     """The runs of claimed trials: trials outside, executions inside."""
     return [
@@ -347,18 +352,6 @@ def run_infos(folder: Path, claims: Sequence[Claim], config: RunConfig, n: int) 
         for c in claims
         for k in range(n)
     ]
-
-
-def learning_rates(config: StudyConfig, infos: Sequence[RunInfo]) -> LearningRates:
-    """The step sizes of runs, `(runs,)` each."""
-    decoder, latents = [], []
-    for info in infos:
-        rate = info.values["learning_rate"]
-        own = config.parts(info.values)[1].latent_learning_rate
-        decoder.append(rate)
-        latents.append(rate if own is None else own)
-    rates = (np.asarray(part, np.float32) for part in (decoder, latents))
-    return LearningRates(*map(jax.device_put, rates))
 
 
 def _snapshot_periods(config: StudyConfig) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -13,6 +13,7 @@ from autodecoder.data import Dataset, load_configured
 from autodecoder.data.missing import MISSING_AND_AUGMENTED
 from autodecoder.errors import ConfigError
 from autodecoder.model.devices import Devices
+from autodecoder.model.memory import MemoryConfig
 from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
@@ -26,10 +27,17 @@ class HostImages(NamedTuple):
     train_mask: Bool[np.ndarray, "n_train pixels"] | None = None
     val_mask: Bool[np.ndarray, "n_val pixels"] | None = None
 
-    def give_to(self, devices: Devices) -> Images:
-        """Copies that lie where runs use them."""
-        masks = (None if mask is None else devices.own(mask) for mask in self[2:])
-        return Images(devices.own(self.train), devices.own(self.val), *masks)
+    def give_to(self, devices: Devices, *, streamed: bool = False) -> Images:
+        """Copies that lie where runs use them; where they are streamed, the training images are
+        those given."""
+
+        def own(array: Any) -> Any:
+            return None if array is None else devices.own(array)
+
+        train, val, train_mask, val_mask = (cast("Any", array) for array in self)
+        if streamed:
+            return Images(train, own(val), train_mask, own(val_mask))
+        return Images(own(train), own(val), own(train_mask), own(val_mask))
 
 
 def images_of(dataset: Dataset) -> HostImages:
@@ -38,10 +46,21 @@ def images_of(dataset: Dataset) -> HostImages:
     return HostImages(*(part.flat for part in parts), *(part.flat_mask for part in parts))
 
 
-def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
+def load_study_data(
+    config: StudyConfig, *, progress: bool = False, memory: int | str | None = None
+) -> Dataset:
     """Load the images of a study: the configured share of its data set.
 
     A batch that is larger than the training set is all of it; a warning says so.
+
+    Parameters
+    ----------
+    config : StudyConfig
+    progress : bool
+        Draw a progress bar on standard error.
+    memory : int or str, optional
+        As of `run_study`: then packed images of more than a quarter of it stay on the disk, and
+        else those of more than a GiB.
 
     Raises
     ------
@@ -52,7 +71,12 @@ def load_study_data(config: StudyConfig, *, progress: bool = False) -> Dataset:
     DataError
         If the data set cannot be had.
     """
-    dataset = load_configured(config.data, seed=config.seed, progress=progress)
+    dataset = load_configured(
+        config.data,
+        seed=config.seed,
+        progress=progress,
+        most_in_memory=MemoryConfig(memory=memory).most_in_memory,
+    )
     config.with_objective(len(dataset.val))
     if dataset.train.mask is not None and config.augment.enabled:
         raise ConfigError(MISSING_AND_AUGMENTED)

@@ -16,6 +16,7 @@ from autodecoder.errors import (
     SearchError,
     is_out_of_memory,
 )
+from autodecoder.model.memory import MemoryConfig
 from autodecoder.paths import user_path
 from autodecoder.study.engines import EngineConfig, make_engine
 from autodecoder.study.events import Progress
@@ -42,6 +43,8 @@ def run_study(
     workers: int | None = None,
     worker_cores: int | None = None,
     ray_address: str | None = None,
+    rows: str = "auto",
+    memory: int | str | None = None,
     hosts: Hosts | None = None,
     observers: Sequence[Observer] = (),
     report: Callable[[Progress], None] = lambda _: None,
@@ -86,6 +89,14 @@ def run_study(
     ray_address : str, optional
         Of the cluster: `HOST:PORT`, or `auto`, the one that this machine belongs to; by default a
         new one of this machine alone.
+    rows : str
+        Where latents and their moments lie: `device`; `host`, in memory; `disk`, in files of the
+        study's folder; `auto`, in the first of these that has room. On `host` and `disk`, and where
+        packed images are more than fit, the images of an epoch come window by window (see
+        `shuffle_buffer`): the same steps, at nearly the same speed.
+    memory : int or str, optional
+        Bytes, such as `"2GB"`, that the process should keep below; by default what is free. Give
+        it to `load_study_data`, too.
     hosts : Hosts, optional
         From `join_hosts`, as a context manager: the processes that share each fit. This one must be
         process 0; the others call `follow_study`. Afterwards they are no longer joined.
@@ -127,7 +138,7 @@ def run_study(
     config.infer.count_candidates(len(dataset.train), math.prod(dataset.image_shape))
     try:
         should_stop = _for_good(should_stop)
-        where = EngineConfig(engine, workers, worker_cores, ray_address)
+        where = EngineConfig(engine, workers, worker_cores, ray_address, MemoryConfig(rows, memory))
         chosen = make_engine(where, images_of(dataset), devices, mesh, should_stop, hosts)
         with contextlib.closing(chosen):
             worker = Worker(config, dataset, folder, chosen, observers, report, should_stop)

@@ -11,6 +11,7 @@ import numpy as np
 from autodecoder.brief import brief
 from autodecoder.config import StudyConfig, to_dict
 from autodecoder.core.switches import own_switches
+from autodecoder.data.dataset import shown_rows
 from autodecoder.data.names import FILE as NAMES
 from autodecoder.data.names import read_names
 from autodecoder.errors import DataError
@@ -98,7 +99,8 @@ class Study:
     def shown_model(self) -> Model | None:
         """The model of the run that pictures show, after its last epoch; `None` if none is kept.
 
-        Its validation latents are fresh, or co-trained if the run has not ended.
+        Its validation latents are fresh, or co-trained if the run has not ended. It has the latents
+        of 100,000 training images at most, spread evenly; the model in `best` has all.
 
         Raises
         ------
@@ -132,8 +134,12 @@ class Study:
             raise DataError(f"what is kept in {folder} is damaged: {error}.") from error
         names, val_names = None, None
         if (self.folder / NAMES).exists():  # not of a study of arrays, or of an earlier version
-            sizes = len(model.latents), len(model.val_latents)
-            names, val_names = read_names(self.folder / NAMES, *sizes)
+            names, val_names = read_names(
+                self.folder / NAMES, self.about["n_train"], self.about["n_val"]
+            )
+            rows = shown_rows(self.about["n_train"])
+            if names is not None and rows is not None:
+                names = names[rows]
         return replace(model, names=names, val_names=val_names)
 
 

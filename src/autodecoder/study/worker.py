@@ -102,6 +102,7 @@ class Worker:
     ) -> None:
         self._config = config
         self._dataset = dataset
+        self._shown = dataset.thinned()
         self._folder = folder
         self._engine = engine
         self._observers = observers
@@ -154,7 +155,7 @@ class Worker:
 
     def _work(self, ledger: Ledger, wait: bool) -> None:
         for observer in self._observers:
-            observer.begin_study(self._config, self._dataset)
+            observer.begin_study(self._config, self._shown)
         try:
             self._run_trials(ledger, wait)
         finally:
@@ -280,7 +281,7 @@ class Worker:
         info, execution = ended.info, ended.execution
         shown = None
         if ended.snapshot is not None:
-            shown = show_run(ended.snapshot, ended.inference, self._dataset)
+            shown = show_run(ended.snapshot, ended.inference, self._shown)
         if ended.best is not None:
             self._save_model(ended.best, info)
         protocol = "co-trained" if execution.status == UNFINISHED else "fresh"

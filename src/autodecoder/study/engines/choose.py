@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from autodecoder.config.rules import check_choice, positive_up_to
 from autodecoder.errors import ConfigError
 from autodecoder.model.devices import choose_devices
+from autodecoder.model.memory import MemoryConfig
 from autodecoder.study.engines.contract import Engine
 from autodecoder.study.engines.local import LocalEngine
 from autodecoder.study.hosts import Hosts
 from autodecoder.study.images import HostImages
 
+_AUTO = MemoryConfig()
 ENGINES = ("local", "processes", "ray")
 
 
@@ -22,6 +24,7 @@ class EngineConfig:
     workers: int | None = None
     worker_cores: int | None = None
     ray_address: str | None = None
+    memory: MemoryConfig = _AUTO
 
     def __post_init__(self) -> None:
         check_choice("engine", self.name, ENGINES)
@@ -31,6 +34,8 @@ class EngineConfig:
                 raise ConfigError(f"{name} is for the engines processes and ray, not for local.")
             if value is not None:
                 positive_up_to(100_000)(name, value)
+        if self.memory != _AUTO and self.name != "local":
+            raise ConfigError(f"rows and memory are for the engine local, not for {self.name}.")
         if self.ray_address is not None and self.name != "ray":
             raise ConfigError(f"ray_address is for the engine ray, not for {self.name}.")
 
@@ -55,10 +60,14 @@ def make_engine(
     if hosts is not None:
         if config.name != "local":
             raise ConfigError(f"engine {config.name} is not for fits over several processes.")
+        _refuse_rows(config.memory, "several processes")
         chosen = choose_devices(devices or "all", mesh, over_hosts=True)
-        return LocalEngine(images, chosen, should_stop, hosts)
+        return LocalEngine(images, chosen, should_stop, team=hosts)
     if config.name == "local":
-        return LocalEngine(images, choose_devices(devices, mesh), should_stop)
+        chosen = choose_devices(devices, mesh)
+        if len(chosen.chosen) > 1:
+            _refuse_rows(config.memory, "several devices")
+        return LocalEngine(images, chosen, should_stop, config.memory)
     from autodecoder.study.engines.remote import Setup  # at use, as are the engines themselves
 
     setup = Setup(images, devices, mesh)
@@ -69,3 +78,8 @@ def make_engine(
     from autodecoder.study.engines.cluster import RayEngine
 
     return RayEngine(setup, should_stop, config.workers, config.worker_cores, config.ray_address)
+
+
+def _refuse_rows(memory: MemoryConfig, what: str) -> None:
+    if memory.rows in ("host", "disk") or memory.memory is not None:
+        raise ConfigError(f"rows and memory are for fits on one device, not for {what}.")

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Iterator
 
+from autodecoder.core.fit import Images
 from autodecoder.model.devices import Devices
+from autodecoder.model.memory import MemoryConfig, choose_rows
 from autodecoder.model.programs import limit_programs
 from autodecoder.model.team import ALONE, Team
 from autodecoder.study.engines.contract import Assignment, Checkpoints, Failed, Finished, Told
 from autodecoder.study.group import Group, Job
 from autodecoder.study.images import HostImages
+
+_AUTO = MemoryConfig()
 
 
 class LocalEngine:
@@ -18,6 +22,7 @@ class LocalEngine:
     images : HostImages
     devices : Devices
     should_stop : callable
+    memory : MemoryConfig
     team : Team, optional
         The processes whose devices these are; the others run the same groups (`follow`).
     """
@@ -29,9 +34,13 @@ class LocalEngine:
         images: HostImages,
         devices: Devices,
         should_stop: Callable[[], bool],
+        memory: MemoryConfig = _AUTO,
         team: Team = ALONE,
     ) -> None:
-        self._images = images.give_to(devices)
+        self._memory = memory
+        self._given = images
+        self._lying: dict[bool, Images] = {}
+        """The images on the devices, or those of validation alone."""
         self._devices = devices
         self._should_stop = should_stop
         self._team = team
@@ -49,9 +58,17 @@ class LocalEngine:
             assignment = Assignment.of(job, checkpoints)
             self._team.send(assignment)
             checkpoints = assignment.checkpoints  # those that the others start from, too
+        rows, streamed = None, False
+        if self._team is ALONE and len(self._devices.chosen) == 1:
+            config, (train, _, mask, _) = job.infos[0].config, self._given
+            rows = choose_rows(self._memory, train, mask, config, len(job.infos))
+            streamed = rows is not None
+        if streamed not in self._lying:
+            self._lying = {streamed: self._given.give_to(self._devices, streamed=streamed)}
         self._waiting[group] = Group(
             job,
-            self._images,
+            self._lying[streamed],
+            rows=rows,
             devices=self._devices,
             checkpoints=checkpoints,
             should_stop=self._should_stop,

@@ -1,0 +1,145 @@
+"""What fits where: images and latents on the device, in memory, or on the disk."""
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from autodecoder.config import RunConfig
+from autodecoder.config.rules import check_choice
+from autodecoder.core.epoch import pass_windows
+from autodecoder.data.packed import PackedImages
+from autodecoder.errors import ConfigError
+from autodecoder.model.row_stores import count_row_bytes
+from autodecoder.text import told
+
+#: Where latents and their moments lie.
+ROWS = ("auto", "device", "host", "disk")
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+#: What the programs take, beside images and rows.
+_PROGRAMS = 600 * 10**6
+#: Windows of images in memory at once: that under way, the next, and one on its way to the device.
+_WINDOWS = 3
+#: Share of what is free that is planned with.
+_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """Where rows lie, and how much memory there is; see `run_study`."""
+
+    rows: str = "auto"
+    memory: int | str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("rows", self.rows, ROWS)
+        if self.memory is not None:
+            object.__setattr__(self, "memory", parse_bytes("memory", self.memory))
+
+    @property
+    def most_in_memory(self) -> int | None:
+        """Bytes of packed images that are read as a whole; by default as many as ever."""
+        # They lie there twice, as arrays of NumPy and of jax.
+        return None if self.memory is None else int(self.memory) // 4
+
+
+def parse_bytes(name: str, given: Any) -> int:
+    """A number of bytes, also as text such as `2GB` or `512MiB`.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*?)b?", str(given).strip().lower())
+    unit = None if match is None else {**_UNITS, **_BINARY}.get(match[2])
+    if match is None or unit is None or isinstance(given, bool) or float(match[1]) <= 0:
+        raise ConfigError(f"{name} must be a number of bytes such as 2GB, got {told(given)}.")
+    return int(float(match[1]) * unit)
+
+
+def choose_rows(
+    wanted: MemoryConfig, train: Any, mask: Any, config: RunConfig, n_runs: int
+) -> str | None:
+    """Where the rows of `n_runs` runs lie while images come window by window; nothing where
+    images and rows all lie on the device.
+
+    Parameters
+    ----------
+    wanted : MemoryConfig
+    train, mask : (n, pixels)
+        Training images as they are given, and their mask, if any.
+    config : RunConfig
+    n_runs : int
+
+    Raises
+    ------
+    ConfigError
+        If the memory given is too little for any of it.
+    """
+    n, is_packed = len(train), isinstance(train, PackedImages)
+    rows = n * n_runs * count_row_bytes(config.fit, config.decoder.latent_dims)
+    pixels = int(train.size * train.dtype.itemsize) + (0 if mask is None else int(mask.nbytes))
+    # With what a program that moves rows needs beside them, and arrays that the caller holds.
+    whole = _PROGRAMS + 2 * rows + pixels * (1 if is_packed else 2)
+    if wanted.rows in ("auto", "device") and (
+        whole <= _budget(wanted) or (not is_packed and wanted.memory is None)
+    ):
+        return None
+    windows = pass_windows(n, config, training=True)
+    longest = max(b - a for a, b in zip(windows.bounds[:-1], windows.bounds[1:], strict=True))
+    window = longest * windows.n_shards
+    base = _PROGRAMS + _WINDOWS * window * pixels // n
+    if not is_packed:
+        base += pixels
+    memory = _budget(wanted)
+    if base > memory and wanted.memory is not None:
+        raise ConfigError(
+            f"memory is too little: {memory / 1e9:.2f} GB, and {window} images that are shuffled "
+            f"together, three times over, and programs take {base / 1e9:.2f} GB; a smaller "
+            "shuffle_buffer takes less."
+        )
+    if base > memory and config.fit.shuffle_buffer == 0:
+        raise ConfigError(
+            f"shuffle_buffer 0 shuffles all {n} images together, which do not fit into "
+            f"{memory / 1e9:.2f} GB; give a number of images, or leave it out."
+        )
+    if wanted.rows != "auto":
+        return wanted.rows
+    if jax.default_backend() != "cpu" and base + rows <= _device_memory():
+        return "device"
+    # A checkpoint has a copy of them.
+    return "host" if base + 2 * rows <= memory else "disk"
+
+
+def _budget(wanted: MemoryConfig) -> float:
+    """Bytes to plan with."""
+    if wanted.memory is not None:
+        return int(wanted.memory)
+    return _SHARE * free_memory()
+
+
+def _device_memory() -> float:
+    stats = jax.devices()[0].memory_stats() or {}
+    return _SHARE * stats.get("bytes_limit", 0)
+
+
+def free_memory() -> int:
+    """Bytes of memory that this process may take, by the system and by its control group."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        line = next(line for line in lines if line.startswith("MemAvailable"))
+        found.append(1024 * int(line.split()[1]))
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # none, or `max`
+            found.append(int(Path(path).read_text()))
+    if not found and hasattr(os, "sysconf"):
+        with contextlib.suppress(OSError, ValueError):
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(found, default=2**33)

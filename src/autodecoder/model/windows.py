@@ -1,0 +1,70 @@
+"""The images of windows, read in a thread while the device is at work on others."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Num
+
+from autodecoder.core.fit import Images
+from autodecoder.core.latent_starts import RowStarts
+from autodecoder.core.order import Window, Windows
+from autodecoder.core.switches import own_switches
+
+
+class Loaded(NamedTuple):
+    """A window's images, on the device."""
+
+    rows: Int[np.ndarray, " k"]
+    """Numbers of the images; of what fills up a shard, that of its last image."""
+    is_row: Bool[np.ndarray, " k"]
+    """False for what fills up a shard."""
+    images: Num[Array, "k pixels"]
+    mask: Bool[Array, "k pixels"] | None
+    starts: Float[np.ndarray, "k dims"] | None
+    """Of their latents, where they were asked for."""
+
+
+class WindowReader:
+    """Reads one window after another.
+
+    Parameters
+    ----------
+    images : Images
+        The training images as an array, or what reads rows when asked.
+    windows : Windows
+    starts : RowStarts
+    """
+
+    def __init__(self, images: Images, windows: Windows, starts: RowStarts) -> None:
+        self._images: Any = images.train
+        self._mask = images.train_mask
+        self._windows, self._starts = windows, starts
+        self._thread = ThreadPoolExecutor(1, "autodecoder-read")
+
+    def begin(self, drawn: Window, start_key: Any = None) -> Future[Loaded]:
+        """Begin to read the images of a window.
+
+        Parameters
+        ----------
+        drawn : Window
+        start_key : key, optional
+            In a run's first epoch: where its latents start is found, too.
+        """
+        return self._thread.submit(self._read, drawn.rows, start_key)
+
+    @own_switches()
+    def _read(self, within: Array, start_key: Any) -> Loaded:
+        places, lengths = np.asarray(within), self._windows.lengths
+        is_row = places < lengths
+        rows = (np.minimum(places, lengths - 1) + self._windows.firsts[:, None]).ravel()
+        images, starts = self._images[rows], None
+        if start_key is not None:
+            starts = self._starts.take(start_key, rows, images)
+        mask = None if self._mask is None else jnp.asarray(np.asarray(self._mask)[rows])
+        return Loaded(rows, is_row.ravel(), jnp.asarray(images), mask, starts)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._thread.shutdown(cancel_futures=True)
