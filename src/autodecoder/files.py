@@ -13,7 +13,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from autodecoder.encoding import decode_text
 from autodecoder.errors import DataError, OutputError
@@ -35,27 +34,20 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     OutputError
         If it cannot be written.
     """
-    with _whole_path(path) as temporary, temporary.open("wb") as file:
-        yield file
-
-
-@contextlib.contextmanager
-def _whole_path(path: Path) -> Iterator[Path]:
-    """The path of a file to be written in the place of another one, likewise."""
     # Hidden, and another for each writer: two processes may write the same file.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb+") as file:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError | SafetensorError) and not isinstance(error, OutputError):
-            reason = getattr(error, "strerror", None) or error
-            raise OutputError(f"{path} cannot be written: {reason}.") from error
+        if isinstance(error, OSError) and not isinstance(error, OutputError):
+            raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
         raise
 
 
@@ -118,9 +110,8 @@ def sweep_temporary(folder: Path) -> None:
 
     Only for a folder that no other process writes to.
     """
-    for pattern in (".*.tmp", ".tmp*"):  # the latter of safetensors
-        for path in folder.rglob(pattern):
-            path.unlink(missing_ok=True)
+    for path in folder.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def readable(value: Any) -> Any:
@@ -222,13 +213,33 @@ def _refuse_constant(name: str) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
-    """Write arrays and plain values as one safetensors file, with a checksum."""
+    """Write arrays and plain values as one safetensors file, with a checksum.
+
+    Array by array, as they may be mapped: the library makes a copy of all of them first.
+    """
     # `ascontiguousarray` would make a number without dimensions one with one.
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     text = json.dumps(about)
-    metadata = {"about": text, "crc32": str(_checksum(arrays, text))}
-    with _whole_path(path) as temporary:
-        save_file(arrays, temporary, metadata)
+    kinds = {dtype: kind for kind, dtype in _DTYPES.items()}
+    header: dict[str, Any] = {
+        "__metadata__": {"about": text, "crc32": str(_checksum(arrays, text))}
+    }
+    end = 0
+    order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+    for name in order:
+        array, begin = arrays[name], end
+        end += array.nbytes
+        header[name] = {
+            "dtype": kinds[array.dtype.name],
+            "shape": array.shape,
+            "data_offsets": (begin, end),
+        }
+    head = json.dumps(header, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % 8)
+    with whole_file(path) as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for name in order:
+            file.write(_bytes_of(arrays[name]))
 
 
 #: Shape and dtype of each array that a file says it holds, before any is read.
@@ -288,6 +299,11 @@ _DTYPES = {
     "BF16": "bfloat16",
     "I32": "int32",
     "I64": "int64",
+    "F16": "float16",
+    "I16": "int16",
+    "U16": "uint16",
+    "U64": "uint64",
+    "I8": "int8",
     "U32": "uint32",
     "U8": "uint8",
     "BOOL": "bool",
@@ -299,6 +315,10 @@ def _checksum(tensors: Mapping[str, np.ndarray], about: str) -> int:
     for name in sorted(tensors):
         array = tensors[name]
         header = f"{name} {array.dtype} {array.shape}"
-        content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        crc = zlib.crc32(content, zlib.crc32(header.encode(), crc))
+        crc = zlib.crc32(_bytes_of(array), zlib.crc32(header.encode(), crc))
     return crc
+
+
+def _bytes_of(array: np.ndarray) -> memoryview:
+    """An array's memory, in the order of C."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

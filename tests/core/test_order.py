@@ -63,3 +63,65 @@ def test_one_shard_is_a_shuffle_of_all() -> None:
     np.testing.assert_array_equal(
         np.asarray(order.images).ravel(), np.argsort(jax.random.bits(KEY, (300,)), kind="stable")
     )
+
+
+@pytest.mark.parametrize("drop_last", [True, False])
+@pytest.mark.parametrize(
+    ("n", "batch_size", "n_shards", "together"),
+    [
+        (1500, 64, 4, 256),
+        (1503, 100, 4, 300),
+        (777, 32, 1, 128),
+        (5000, 96, 32, 1024),
+        (90, 8, 2, 1),
+    ],
+)
+def test_windows_hold_every_image_once(
+    n: int, batch_size: int, n_shards: int, together: int, drop_last: bool
+) -> None:
+    windows = orders.plan_windows(n, batch_size, n_shards, drop_last=drop_last, together=together)
+    assert len(windows) > 2
+    images, counted = map(np.asarray, orders.draw_order(KEY, windows))
+    assert images.shape == (windows.n_steps, batch_size)
+    seen = images[counted]
+    assert len(set(seen.tolist())) == len(seen)
+    assert len(seen) == (windows.n_steps * batch_size if drop_last else n)
+    # Images that fill up the last batch are of the one before.
+    assert set(images[-1][~counted[-1]].tolist()) <= set(images[-2].tolist())
+    ends = np.arange(1, windows.n_shards + 1) * n // windows.n_shards
+    for batch in images:
+        shard = np.searchsorted(ends, batch, side="right")
+        assert (np.bincount(shard) == windows.share).all()
+
+
+def test_a_window_is_a_part_of_the_order() -> None:
+    windows = orders.plan_windows(5003, 64, 16, drop_last=False, together=1024)
+    whole, counted = map(np.asarray, orders.draw_order(KEY, windows))
+    came = np.zeros(5003, int)
+    for window in range(len(windows)):
+        rows, chosen, is_counted = map(np.asarray, orders.draw_window(KEY, windows, window))
+        own = rows < windows.lengths
+        numbers = rows + windows.firsts[:, None]
+        came[numbers[own]] += 1
+        first, last = windows.steps(window)
+        part = orders.by_batches(np.take_along_axis(numbers, chosen, axis=1), windows.share)
+        np.testing.assert_array_equal(part, whole[first:last])
+        np.testing.assert_array_equal(
+            orders.by_batches(is_counted, windows.share), counted[first:last]
+        )
+        # Read in blocks: few of the images of a shard do not lie behind the one before.
+        assert (np.diff(rows, axis=1) != 1).mean() < 2 / windows.block
+    assert (came == 1).all()
+    other = np.asarray(orders.draw_order(jax.random.key(9), windows).images)
+    assert len(set(other[0].tolist()) & set(whole[0].tolist())) < 10
+
+
+def test_a_set_that_is_not_much_larger_than_a_window_is_one() -> None:
+    whole = orders.plan_windows(1500, 64, 4, drop_last=True)
+    for together, n_windows in ((1500, 1), (1024, 1), (900, 2), (512, 3)):
+        windows = orders.plan_windows(1500, 64, 4, drop_last=True, together=together)
+        assert len(windows) == n_windows
+        same = np.array_equal(
+            orders.draw_order(KEY, windows).images, orders.draw_order(KEY, whole).images
+        )
+        assert same == (n_windows == 1)

@@ -116,7 +116,7 @@ class _Lines:
         self._news: dict[int, tuple[float, int]] = {}
         """How many were done at its last news, and of how many."""
 
-    def tell(self, text: str, done: float, total: int, group: int = 0) -> None:
+    def tell(self, text: str, done: int | float, total: int, group: int = 0) -> None:
         now = time.monotonic()
         before, of = self._news.get(group, (0, 0))
         if total != of or done < before:

@@ -24,6 +24,8 @@ from autodecoder.errors import DataError
 _GAP = 2**16
 #: Bytes that are read at once where some of the images between are not asked for.
 _SPAN = 2**22
+#: Bytes of which the address of an array must be a multiple for jax to share its memory.
+_ALIGNED = 64
 
 
 class ShardFile(NamedTuple):
@@ -164,7 +166,7 @@ class PackedImages:
     def _gather(self, rows: Int[np.ndarray, " k"]) -> UInt8[np.ndarray, "..."]:
         """Rows on the disk in any order, each shard opened once, neighbours read together."""
         n_pixels = math.prod(self.row_shape)
-        out = np.empty((len(rows), n_pixels), np.uint8)
+        out = _aligned(len(rows), n_pixels)
         order = np.argsort(rows, kind="stable")
         rising = rows[order]
         ends = np.cumsum([shard.n for shard in self.shards])
@@ -174,11 +176,31 @@ class PackedImages:
                 continue
             local = rising[a:b] - (end - shard.n)
             with _opened(shard) as file:
+                ranges = _ranges(local, order[a:b])
+                if len(ranges) * _GAP <= (b - a) * n_pixels:
+                    # Long ones: each is read to its place.
+                    for low, high in ranges:
+                        first = order[a + low]
+                        _read_into(file, shard, int(local[low]), out[first : first + high - low])
+                    continue
                 for low, high in _spans(local, n_pixels):
                     span = np.empty((local[high - 1] - local[low] + 1, n_pixels), np.uint8)
                     _read_into(file, shard, int(local[low]), span)
                     out[order[a + low : a + high]] = span[local[low:high] - local[low]]
         return out.reshape(len(rows), *self.row_shape)
+
+
+def _aligned(n: int, n_pixels: int) -> UInt8[np.ndarray, "n pixels"]:
+    """Room for images, from an address on from which jax can take it without a copy."""
+    room = np.empty(n * n_pixels + _ALIGNED, np.uint8)
+    first = -room.ctypes.data % _ALIGNED
+    return room[first : first + n * n_pixels].reshape(n, n_pixels)
+
+
+def _ranges(rows: Int[np.ndarray, " k"], places: Int[np.ndarray, " k"]) -> list[tuple[int, int]]:
+    """Runs of rows that lie next to each other, on the disk and where they go."""
+    ends = np.flatnonzero((np.diff(rows) != 1) | (np.diff(places) != 1)) + 1
+    return list(zip([0, *ends.tolist()], [*ends.tolist(), len(rows)], strict=True))
 
 
 def _spans(rows: Int[np.ndarray, " k"], n_pixels: int) -> Iterator[tuple[int, int]]:

@@ -21,10 +21,14 @@ from autodecoder.text import told
 ROWS = ("auto", "device", "host", "disk")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-#: What the programs take, beside images and rows.
+#: What the programs take, beside images and rows (measured by benchmarks/streaming.py, as are the
+#: next two).
 _PROGRAMS = 600 * 10**6
-#: Windows of images in memory at once: that under way, the next, and one on its way to the device.
+#: How often the images of a window lie in memory: those of the one under way, of the next, and what
+#: the allocator holds back.
 _WINDOWS = 3
+#: How often its rows do: on their way to the device, there, in the program, and on their way back.
+_ROWS_OF_WINDOW = 10
 #: Share of what is free that is planned with.
 _SHARE = 0.8
 
@@ -83,7 +87,8 @@ def choose_rows(
         If the memory given is too little for any of it.
     """
     n, is_packed = len(train), isinstance(train, PackedImages)
-    rows = n * n_runs * count_row_bytes(config.fit, config.decoder.latent_dims)
+    of_row = count_row_bytes(config.fit, config.decoder.latent_dims)
+    rows = n * n_runs * of_row
     pixels = int(train.size * train.dtype.itemsize) + (0 if mask is None else int(mask.nbytes))
     # With what a program that moves rows needs beside them, and arrays that the caller holds.
     whole = _PROGRAMS + 2 * rows + pixels * (1 if is_packed else 2)
@@ -94,15 +99,15 @@ def choose_rows(
     windows = pass_windows(n, config, training=True)
     longest = max(b - a for a, b in zip(windows.bounds[:-1], windows.bounds[1:], strict=True))
     window = longest * windows.n_shards
-    base = _PROGRAMS + _WINDOWS * window * pixels // n
+    base = _PROGRAMS + window * (_WINDOWS * pixels // n + _ROWS_OF_WINDOW * of_row)
     if not is_packed:
         base += pixels
     memory = _budget(wanted)
     if base > memory and wanted.memory is not None:
         raise ConfigError(
-            f"memory is too little: {memory / 1e9:.2f} GB, and {window} images that are shuffled "
-            f"together, three times over, and programs take {base / 1e9:.2f} GB; a smaller "
-            "shuffle_buffer takes less."
+            f"memory is too little: {memory / 1e9:.2f} GB, but programs and the {window} images "
+            f"that are shuffled together take {base / 1e9:.2f} GB; a smaller shuffle_buffer takes "
+            "less."
         )
     if base > memory and config.fit.shuffle_buffer == 0:
         raise ConfigError(
@@ -120,7 +125,7 @@ def choose_rows(
 def _budget(wanted: MemoryConfig) -> float:
     """Bytes to plan with."""
     if wanted.memory is not None:
-        return int(wanted.memory)
+        return float(wanted.memory)
     return _SHARE * free_memory()
 
 

@@ -77,6 +77,9 @@ class RowStore(Protocol):
     def restore(self, rows: Rows, best: Float[np.ndarray, "n dims"] | None) -> None:
         """Put all rows back as they were."""
 
+    def close(self) -> None:
+        """Nothing more comes."""
+
 
 class HostRows:
     """In memory, as NumPy arrays."""
@@ -119,6 +122,9 @@ class HostRows:
         self._rows = Rows(*(np.array(part) for part in rows))
         self._best = None if best is None else np.array(best)
 
+    def close(self) -> None:
+        """See `RowStore`."""
+
 
 class DeviceRows:
     """On the device."""
@@ -158,6 +164,9 @@ class DeviceRows:
         """See `RowStore`."""
         self._rows = Rows(*(jnp.array(part) for part in rows))
         self._best = None if best is None else jnp.array(best)
+
+    def close(self) -> None:
+        """See `RowStore`."""
 
 
 @jax.jit
@@ -204,7 +213,7 @@ class DiskRows:
         """
         if (epoch and not self._is_there(epoch)) or (is_within and not self._is_there(epoch + 1)):
             return False
-        self._close()
+        self.close()
         self._epoch = epoch
         with self._told():
             if epoch:
@@ -290,7 +299,7 @@ class DiskRows:
 
     def set_epoch(self, epoch: int) -> None:
         """Before `restore`: epochs done, one of which is at least."""
-        self._close()
+        self.close()
         self._epoch = epoch - 1
 
     def flush(self) -> None:
@@ -317,7 +326,8 @@ class DiskRows:
                 file.truncate(size)
             self._new[name] = file
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """See `RowStore`."""
         self._files.close()
         self._old, self._new = {}, {}
 

@@ -48,7 +48,6 @@ class _Ahead(NamedTuple):
 
     where: tuple[int, int, int]
     """Run, epoch and window."""
-    drawn: Window
     loading: Future[Loaded]
 
 
@@ -67,6 +66,9 @@ class _Course:
     window: int = 0
     """The next one."""
     seen: list[Seen] = field(default_factory=list)
+    pending: tuple[Int[np.ndarray, " k"], Bool[np.ndarray, " k"], Rows] | None = None
+    """Rows of the last window that have not been kept yet: their numbers, which are no filling, and
+    what they are."""
     sums: Float[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))
     """Of the latents that the windows so far leave, and of their squares."""
     saved: float = -1.0
@@ -134,7 +136,7 @@ class StreamDriver:
                 take_run(population.runs, i),
                 take_run(population.rates, i),
                 store,
-                _start_key(key, execution),
+                _start_key(key, int(execution)),
             )
             for i, (store, execution) in enumerate(zip(stores, executions, strict=True))
         ]
@@ -161,9 +163,8 @@ class StreamDriver:
         progress = np.where(self.ended, np.inf, self.progress)
         i = int(np.argmin(progress))
         seconds, start = np.zeros(len(self.epochs)), time.perf_counter()
-        is_over = False
-        while not is_over and time.perf_counter() - start < _PORTION_SECONDS:
-            is_over = self._step(i)
+        while not self._step(i) and time.perf_counter() - start < _PORTION_SECONDS:
+            pass
         seconds[i] = time.perf_counter() - start
         return seconds
 
@@ -184,17 +185,22 @@ class StreamDriver:
     def take(self, i: int) -> Run:
         """See `Driver`. Rows of the training images are NumPy arrays, which may be mapped."""
         course = self._courses[i]
+        self._keep(course)
         return _filled(course.run, course.store)
 
     def select(self, indices: Sequence[int]) -> None:
         """See `Driver`."""
         self._forget_ahead()
+        for i, course in enumerate(self._courses):
+            if i not in indices:
+                course.store.close()
         self._courses = [self._courses[i] for i in indices]
         self._note_progress()
 
     def save(self, i: int) -> dict[str, np.ndarray]:
         """All that is needed to go on with a run from here, but for what lies in files."""
         course = self._courses[i]
+        self._keep(course)
         if isinstance(course.store, DiskRows):
             course.store.flush()
             run = course.run
@@ -215,7 +221,7 @@ class StreamDriver:
         return (
             isinstance(course.store, DiskRows)
             and not course.window
-            and (course.saved < self.epochs[i])
+            and course.saved < int(self.epochs[i])
         )
 
     def restore(self, i: int, arrays: Mapping[str, np.ndarray]) -> None:
@@ -257,9 +263,11 @@ class StreamDriver:
                 raise ValueError(f"{name} of its latents must be {dtype} of {(self._n, length)}")
 
     def close(self) -> None:
-        """Stop reading ahead."""
+        """Stop reading ahead, and close files."""
         self._forget_ahead()
         self._reader.close()
+        for course in self._courses:
+            course.store.close()
 
     def _step(self, i: int) -> bool:
         """One window of a run; whether the epoch is over."""
@@ -267,11 +275,8 @@ class StreamDriver:
         if course.opening is None:
             course.opening = self._open(course.run, course.rates)
             course.seen, course.sums = [], np.zeros(2)
-        drawn, loading = self._load(i, course.window)
+        loaded = self._load(i).result()
         is_last = course.window == len(self._windows) - 1
-        # Drawn before the device has other work to do.
-        ahead = None if is_last else self._draw_window(course, course.window + 1)
-        loaded = loading.result()
         rows = course.store.read(loaded.rows)
         if loaded.starts is not None:
             rows = rows._replace(values=loaded.starts)
@@ -282,32 +287,37 @@ class StreamDriver:
             jax.tree.map(jnp.asarray, rows),
             loaded.images,
             loaded.mask,
-            drawn,
+            loaded.drawn,
             course.opening,
             self._windows.steps(course.window)[0],
         )
-        if ahead is not None:
-            where = i, int(state.epoch), course.window + 1
-            self._ahead = _Ahead(where, ahead, self._begin_read(course, ahead))
+        # While the device is at work: the next window is read, and the one before is kept.
+        course.window += 1
+        if not is_last:
+            self._ahead = _Ahead(self._where(i), self._begin_read(course))
+        self._keep(course)
+        course.pending = loaded.rows, loaded.is_row, rows
         course.run = _with_decoder(course.run, decoder, moments)
         course.seen.append(seen)
-        self._keep(course, loaded, rows)
-        course.window += 1
         if is_last:
             self._end_epoch(course)
         self._note_progress()
         return is_last
 
-    def _keep(self, course: _Course, loaded: Loaded, rows: Rows) -> None:
-        where = loaded.rows
-        if not loaded.is_row.all():
-            where, rows = where[loaded.is_row], jax.tree.map(lambda a: a[loaded.is_row], rows)
+    def _keep(self, course: _Course) -> None:
+        """Write the rows of the last window, as the device leaves them."""
+        if course.pending is None:
+            return
+        (where, is_row, rows), course.pending = course.pending, None
+        if not is_row.all():
+            where, rows = where[is_row], jax.tree.map(lambda a: a[is_row], rows)
         values = np.asarray(rows.values)
-        course.sums += values.sum(dtype=float), np.square(values, dtype=float).sum()
+        course.sums += values.sum(dtype=float), np.einsum("ij,ij->", values, values, dtype=float)
         course.store.write(where, rows)
 
     def _end_epoch(self, course: _Course) -> None:
         assert course.opening is not None  # it has been under way
+        self._keep(course)
         course.store.end_epoch()
         sample = course.opening.sample
         if sample is not None:
@@ -330,25 +340,27 @@ class StreamDriver:
             course.store.keep_best()
         course.opening, course.window, course.seen = None, 0, []
 
-    def _load(self, i: int, window: int) -> tuple[Window, Future[Loaded]]:
+    def _load(self, i: int) -> Future[Loaded]:
         """The next window of a run, which may have been read ahead."""
-        course, ahead = self._courses[i], self._ahead
-        self._ahead = None
-        if ahead is not None and ahead.where == (i, int(course.run.state.epoch), window):
-            return ahead.drawn, ahead.loading
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.where == self._where(i):
+            return ahead.loading
         if ahead is not None:
             ahead.loading.cancel()
-        drawn = self._draw_window(course, window)
-        return drawn, self._begin_read(course, drawn)
+        return self._begin_read(self._courses[i])
 
-    def _draw_window(self, course: _Course, window: int) -> Window:
-        if window == len(self._windows) - 1:
-            return self._draw_last(course.opening, window=window)
-        return self._draw(course.opening, window)
+    def _where(self, i: int) -> tuple[int, int, int]:
+        return i, int(self._courses[i].run.state.epoch), self._courses[i].window
 
-    def _begin_read(self, course: _Course, drawn: Window) -> Future[Loaded]:
+    def _begin_read(self, course: _Course) -> Future[Loaded]:
+        draw = partial(self._draw_window, course.opening, course.window)
         key = course.start_key if int(course.run.state.epoch) == 0 else None
-        return self._reader.begin(drawn, key)
+        return self._reader.begin(draw, key)
+
+    def _draw_window(self, opening: Any, window: int) -> Window:
+        if window == len(self._windows) - 1:
+            return self._draw_last(opening, window=window)
+        return self._draw(opening, window)
 
     def _forget_ahead(self) -> None:
         if self._ahead is not None:
@@ -361,7 +373,7 @@ class StreamDriver:
         self.statuses = np.array([int(run.watch.status) for run in states])
 
 
-def _start_key(key: Any, execution: Any) -> Any:
+def _start_key(key: Any, execution: int) -> Any:
     """That with which `init_run` starts the latents of training images."""
     return jax.random.split(execution_key(key, execution), 4)[1]
 

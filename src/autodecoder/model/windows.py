@@ -1,8 +1,10 @@
 """The images of windows, read in a thread while the device is at work on others."""
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Num
@@ -16,6 +18,7 @@ from autodecoder.core.switches import own_switches
 class Loaded(NamedTuple):
     """A window's images, on the device."""
 
+    drawn: Window
     rows: Int[np.ndarray, " k"]
     """Numbers of the images; of what fills up a shard, that of its last image."""
     is_row: Bool[np.ndarray, " k"]
@@ -43,27 +46,31 @@ class WindowReader:
         self._windows, self._starts = windows, starts
         self._thread = ThreadPoolExecutor(1, "autodecoder-read")
 
-    def begin(self, drawn: Window, start_key: Any = None) -> Future[Loaded]:
+    def begin(self, draw: Callable[[], Window], start_key: Any = None) -> Future[Loaded]:
         """Begin to read the images of a window.
 
         Parameters
         ----------
-        drawn : Window
+        draw : callable
+            Says which they are.
         start_key : key, optional
             In a run's first epoch: where its latents start is found, too.
         """
-        return self._thread.submit(self._read, drawn.rows, start_key)
+        return self._thread.submit(self._read, draw, start_key)
 
     @own_switches()
-    def _read(self, within: Array, start_key: Any) -> Loaded:
-        places, lengths = np.asarray(within), self._windows.lengths
+    def _read(self, draw: Callable[[], Window], start_key: Any) -> Loaded:
+        drawn = draw()
+        places, lengths = np.asarray(drawn.rows), self._windows.lengths
         is_row = places < lengths
         rows = (np.minimum(places, lengths - 1) + self._windows.firsts[:, None]).ravel()
         images, starts = self._images[rows], None
         if start_key is not None:
             starts = self._starts.take(start_key, rows, images)
         mask = None if self._mask is None else jnp.asarray(np.asarray(self._mask)[rows])
-        return Loaded(rows, is_row.ravel(), jnp.asarray(images), mask, starts)
+        # Shared, not copied, where its address allows that: nobody else has it.
+        images = jax.device_put(images)
+        return Loaded(drawn, rows, is_row.ravel(), images, mask, starts)
 
     def close(self) -> None:
         """Stop reading."""

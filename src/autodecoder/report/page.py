@@ -26,6 +26,7 @@ from autodecoder.report.pictures import TITLES, draw_figure
 from autodecoder.report.plane import (
     class_names,
     pack_model,
+    shown_part,
     why_not_live,
 )
 from autodecoder.report.templates import render
@@ -96,7 +97,7 @@ def write_study_page(study: Study, *, umap: bool = False) -> Path:
         context["plane_text"] = "Of this study no run is kept whose plane could be shown."
     else:
         context |= _of_model(model, film)
-        pictures += [_umap(model)] if umap else []
+        pictures += [_umap(shown_part(model))] if umap else []
     return _write(folder / "index.html", context)
 
 
@@ -134,14 +135,15 @@ def write_model_page(
     DataError
         If it is asked for, and there are too few latents.
     """
-    labels = (_labels(model, model.labels), _labels(model, model.val_labels, of="val_latents"))
+    shown = shown_part(model)
+    labels = (_labels(shown, shown.labels), _labels(shown, shown.val_labels, of="val_latents"))
     title, names = legible(title), class_names(model) or ["images"]
-    figures = draw_latents(model, labels, names, name=title, protocol="as they were kept")
+    figures = draw_latents(shown, labels, names, name=title, protocol="as they were kept")
     if dataset is not None:
-        figures |= draw_fit(model, dataset, protocol="as they were kept")
-    figures |= draw_decoded(model)
+        figures |= draw_fit(shown, dataset.thinned(), protocol="as they were kept")
+    figures |= draw_decoded(shown)
     pictures = [_drawn(TITLES[name], TITLES[name].lower(), fig) for name, fig in figures.items()]
-    pictures += [_umap(model)] if umap else []
+    pictures += [_umap(shown)] if umap else []
     context = {
         "title": title,
         "lead": [],
@@ -161,7 +163,7 @@ def _of_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
             legible(name): legible(value) for name, value in facts.items() if value is not None
         }
     }
-    packed = pack_model(model, film)
+    packed = pack_model(shown_part(model), film)
     what = "table" if model.standardization is not None else "image"
     dims = model.latent_dims
     on = "" if dims <= 2 else f" Of {dims} dimensions, the two leading principal components."

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxtyping import Float, Int
 
 from autodecoder.core.decoders import Operator
 from autodecoder.core.scaling import SCALINGS
+from autodecoder.data.dataset import shown_rows
 from autodecoder.model import Model
 from autodecoder.model.card import count_cost, count_weights
 from autodecoder.report.classes import CLASS_COLOURS, class_colours
@@ -99,6 +101,20 @@ def why_not_live(model: Model) -> str | None:
         most = f"{MOST_MULTIPLICATIONS:,}"
         return f"takes {n:,} multiplications an image, too many for a page (at most {most})"
     return None
+
+
+def shown_part(model: Model) -> Model:
+    """The same model with the training latents that are shown, see `data.dataset.shown_rows`."""
+    rows = shown_rows(len(model.latents))
+    if rows is None:
+        return model
+
+    def take(array: np.ndarray | None) -> Any:
+        return None if array is None else array[rows]
+
+    return replace(
+        model, latents=take(model.latents), labels=take(model.labels), names=take(model.names)
+    )
 
 
 def pack_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:

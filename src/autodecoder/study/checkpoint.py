@@ -77,12 +77,12 @@ def restore_run(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, float] | 
         Newest first.
     """
     for saved in checkpoints:
+        if is_streamed(saved.arrays):
+            raise ConfigError(
+                f"the run was left within epoch {saved.epoch + 1}, or with its latents on the disk: "
+                "it goes on with the same rows as before, host or disk."
+            )
         try:
-            if is_streamed(saved.arrays):
-                raise ConfigError(
-                    f"the run was left within epoch {saved.epoch + 1}, or with its latents on the "
-                    "disk: it goes on with the same rows as before, host or disk."
-                )
             return arrays_to_tree(like, saved.arrays), saved.seconds
         except ValueError as error:
             tell_misfit(saved, error)

@@ -25,7 +25,7 @@ class Progress:
     stage: str
     """`compile`, `fit`, `fresh validation`, or `wait` for other processes; `end` when nothing more
     comes of the group."""
-    done: float = 0
+    done: int | float = 0
     total: int = 0
     """Epochs of all runs together while fitting, runs while validating."""
     epoch: int = 0

@@ -1,0 +1,130 @@
+"""Studies whose images come window by window, with their latents in memory or in files."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.study.builders import (
+    CONFIG,
+    EPOCHS,
+    all_runs,
+    assert_finished_files,
+    assert_same_study,
+    searching,
+    stop_when,
+)
+
+from autodecoder.data import Dataset
+from autodecoder.data import dataset as datasets
+from autodecoder.errors import ConfigError
+from autodecoder.report import write_pictures, write_study_page
+from autodecoder.study import Study, run_study
+
+#: Seven windows.
+STREAMED = replace(CONFIG, fit=replace(CONFIG.fit, shuffle_buffer=60))
+
+
+@pytest.fixture(scope="module")
+def on_disk(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return run_study(STREAMED, digits, tmp_path_factory.mktemp("disk"), rows="disk")
+
+
+def test_the_end_of_a_study_is_that_of_one_in_memory(
+    on_disk: Study, digits: Dataset, tmp_path: Path
+) -> None:
+    assert_finished_files(on_disk.folder)
+    assert not list(on_disk.folder.glob("trials/*/*/rows*"))
+    resident = run_study(STREAMED, digits, tmp_path)
+    for found, expected in zip(on_disk.trials, resident.trials, strict=True):
+        assert found.values == expected.values
+        for ours, theirs in zip(found.executions, expected.executions, strict=True):
+            assert ours.epochs == theirs.epochs == EPOCHS
+            for name in ("loss", "val_loss"):
+                np.testing.assert_allclose(ours.history[name], theirs.history[name], rtol=2e-2)
+
+
+@pytest.mark.parametrize("rows", ["disk", pytest.param("host", marks=pytest.mark.thorough)])
+def test_stopped_within_epochs_it_goes_on_to_the_same_end(
+    rows: str, on_disk: Study, digits: Dataset, tmp_path: Path
+) -> None:
+    for share in (0.1, 0.4, 0.41, 0.7):
+        part = run_study(
+            STREAMED,
+            digits,
+            tmp_path,
+            rows=rows,
+            **stop_when(lambda report, share=share: report.done > share * 4 * EPOCHS),
+        )
+        assert part.best_trial is None
+    assert list(tmp_path.glob("trials/*/*/rows")) if rows == "disk" else True
+    assert_same_study(run_study(STREAMED, digits, tmp_path, rows=rows), on_disk)
+    assert_finished_files(tmp_path)
+
+
+@pytest.fixture
+def within(digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A study that was left within an epoch, with its latents on the disk."""
+    monkeypatch.setattr("autodecoder.model.stream._PORTION_SECONDS", 0.0)
+    one = searching(replace(STREAMED, executions_per_trial=1), 1e-2)
+    run_study(one, digits, tmp_path, rows="disk", **stop_when(lambda report: report.done > 2.2))
+    return tmp_path
+
+
+def test_left_on_the_disk_it_does_not_go_on_elsewhere(within: Path, digits: Dataset) -> None:
+    one = searching(replace(STREAMED, executions_per_trial=1), 1e-2)
+    with pytest.raises(ConfigError, match="goes on with the same rows as before, host or disk"):
+        run_study(one, digits, within)
+    study = run_study(one, digits, within, rows="disk")
+    assert [execution.epochs for execution in all_runs(study).values()] == [EPOCHS]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"rows": "tape"}, "rows must be one of"),
+        ({"memory": "much"}, "memory must be a number of bytes"),
+        ({"memory": "1MB"}, "memory is too little"),
+        ({"rows": "disk", "engine": "processes"}, "are for the engine local, not for processes"),
+    ],
+)
+def test_what_cannot_be(
+    arguments: dict[str, Any], problem: str, digits: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        run_study(STREAMED, digits, tmp_path / "new", **arguments)
+
+
+@pytest.fixture
+def few_are_shown(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(datasets, "MOST_SHOWN", 100)
+    return 100
+
+
+def test_pictures_and_pages_show_some_of_many_images(
+    few_are_shown: int, digits: Dataset, tmp_path: Path
+) -> None:
+    small = replace(
+        searching(STREAMED, 1e-2),
+        fit=replace(STREAMED.fit, num_epochs=2),
+        executions_per_trial=1,
+        log=replace(STREAMED.log, save_best_model=True),
+    )
+    study = run_study(small, digits, tmp_path, rows="host")
+    shown = study.shown_run()
+    assert shown is not None
+    assert shown[2].shown is not None
+    assert shown[2].shown.train_latents.shape == (few_are_shown, 2)
+    model = study.best_model()
+    assert model is not None
+    assert len(model.latents) == len(digits.train)
+    shown_model = study.shown_model()
+    assert shown_model is not None
+    rows = np.arange(few_are_shown) * len(digits.train) // few_are_shown
+    np.testing.assert_allclose(shown_model.latents, model.latents[rows], atol=1e-6)
+    if shown_model.names is not None and model.names is not None:
+        assert shown_model.names.tolist() == model.names[rows].tolist()
+    assert any(path.name == "reconstructions_train.png" for path in write_pictures(study, digits))
+    page = write_study_page(study).read_text()
+    assert "Drawn are 100 of them" in page
