@@ -90,6 +90,7 @@ FLAGS = {
     "fit.nesterov": ("--nonesterov", False),
     "fit.drop_last": ("--nodrop_last", False),
     "fit.shards": ("--shards=4", 4),
+    "fit.shuffle_buffer": ("--shuffle_buffer=5000", 5000),
     "fit.loss": ("--loss=laplacian", "laplacian"),
     "early_stopping.enabled": ("--use_early_stopping", True),
     "use_xla": ("--nouse_xla", False),

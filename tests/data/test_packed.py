@@ -106,7 +106,8 @@ def test_rows_far_apart_are_read_by_themselves(
     monkeypatch.setattr(module, "_read_into", note)
     rows = [0, 1, 3, 8, 9, 10, 11, 12, 13]
     np.testing.assert_array_equal(packed.train.images[rows], PIXELS[rows])
-    assert read == [(0, 2), (3, 1), (8, 2), (0, 3), (3, 1)]
+    # In spans; of a shard with neighbours alone, at once.
+    assert read == [(0, 2), (3, 1), (8, 2), (0, 4)]
 
 
 def test_a_set_of_images(packed: Packed) -> None:

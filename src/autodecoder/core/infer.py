@@ -122,10 +122,9 @@ def plan_inference(
     ----------
     decoder : Decoder
     known : (n, latent_dims)
-        Latents to start from: those of training images. Of many, some are drawn, see
-        `InferConfig.n_candidates`; of half a million every other one is looked
-        at, of more fewer. Their mean and standard deviation are also those of random
-        starts and of the prior. One that is not finite counts as their mean.
+        Latents to start from: those of training images; of more than half a million, some are
+        looked at. Of many, some are drawn, see `InferConfig.n_candidates`. Mean and standard
+        deviation are also those of random starts and of the prior; what is not finite is the mean.
     scaler : str
         The scaling that the decoder was trained with.
     config : InferConfig

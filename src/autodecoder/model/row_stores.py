@@ -379,4 +379,5 @@ def _runs(rows: Int[np.ndarray, " k"]) -> Iterator[tuple[int, int]]:
 
 def drop_rows(folder: Path) -> None:
     """Remove the files of `DiskRows` of a run that has ended."""
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)

@@ -20,8 +20,8 @@ from jaxtyping import Bool, Float, Int
 from autodecoder.config import RunConfig
 from autodecoder.core import streamed
 from autodecoder.core.adam import Rows
-from autodecoder.core.epoch import LearningRates, MovingLatents, Seen, pass_windows
-from autodecoder.core.fit import Images, Run, Snapshot
+from autodecoder.core.epoch import LearningRates, Seen, pass_windows
+from autodecoder.core.fit import Images, Run
 from autodecoder.core.latent_starts import RowStarts
 from autodecoder.core.order import Window
 from autodecoder.core.population import (
@@ -32,15 +32,21 @@ from autodecoder.core.population import (
 )
 from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
 from autodecoder.core.watch import RUNNING
+from autodecoder.model.hollow import (
+    OF_ROWS,
+    SUMS,
+    WINDOW,
+    fill,
+    join_seen,
+    read_seen,
+    with_decoder,
+    within_epoch,
+)
 from autodecoder.model.row_stores import DiskRows, RowStore, row_types
 from autodecoder.model.windows import Loaded, WindowReader
 
 _PORTION_SECONDS = 0.5
 _UNOPTIMISED = {"xla_backend_optimization_level": 0}
-#: Names of what a checkpoint within an epoch holds beside a run.
-_WINDOW, _SEEN, _SUMS = "stream/window", "stream/seen/", "stream/sums"
-#: Names in it of what has a row for each training image.
-_OF_ROWS = (*(f"state/train/rows/{name}" for name in Rows._fields), "best/train_latents")
 
 
 class _Ahead(NamedTuple):
@@ -186,7 +192,7 @@ class StreamDriver:
         """See `Driver`. Rows of the training images are NumPy arrays, which may be mapped."""
         course = self._courses[i]
         self._keep(course)
-        return _filled(course.run, course.store)
+        return fill(course.run, course.store)
 
     def select(self, indices: Sequence[int]) -> None:
         """See `Driver`."""
@@ -205,12 +211,10 @@ class StreamDriver:
             course.store.flush()
             run = course.run
         else:
-            run = _filled(course.run, course.store)
+            run = fill(course.run, course.store)
         arrays = tree_to_arrays(run)
         if course.window:
-            seen = tree_to_arrays(_joined(course.seen))
-            seen = {_SEEN + name: values for name, values in seen.items()}
-            arrays |= {_WINDOW: np.asarray(course.window, np.int32), _SUMS: course.sums, **seen}
+            arrays |= within_epoch(course.window, course.sums, join_seen(course.seen))
         course.saved = float(self.progress[i])
         return arrays
 
@@ -233,13 +237,13 @@ class StreamDriver:
             If it does not fit.
         """
         course = self._courses[i]
-        store, window = course.store, int(arrays.get(_WINDOW, 0))
+        store, window = course.store, int(arrays.get(WINDOW, 0))
         like = name_leaves(course.run)
-        found = {name: arrays.get(name, np.zeros(0)) for name in _OF_ROWS if name in like}
+        found = {name: arrays.get(name, np.zeros(0)) for name in OF_ROWS if name in like}
         empty = {name: np.asarray(like[name]) for name in found}
         run = arrays_to_tree(jax.eval_shape(lambda: course.run), {**arrays, **empty})
         epoch = int(run.state.epoch)
-        values, mean, square, best = (found.get(name, np.zeros(0)) for name in _OF_ROWS)
+        values, mean, square, best = (found.get(name, np.zeros(0)) for name in OF_ROWS)
         if len(values):
             self._check_rows(values, mean, square)
             if isinstance(store, DiskRows):
@@ -253,7 +257,7 @@ class StreamDriver:
         course.saved = epoch + window / len(self._windows)
         if window:
             course.opening = self._open(course.run, course.rates)
-            course.sums, course.seen = np.array(arrays[_SUMS]), [_read_seen(arrays)]
+            course.sums, course.seen = np.array(arrays[SUMS]), [read_seen(arrays)]
         self._note_progress()
 
     def _check_rows(self, *parts: np.ndarray) -> None:
@@ -297,7 +301,7 @@ class StreamDriver:
             self._ahead = _Ahead(self._where(i), self._begin_read(course))
         self._keep(course)
         course.pending = loaded.rows, loaded.is_row, rows
-        course.run = _with_decoder(course.run, decoder, moments)
+        course.run = with_decoder(course.run, decoder, moments)
         course.seen.append(seen)
         if is_last:
             self._end_epoch(course)
@@ -329,7 +333,7 @@ class StreamDriver:
         }
         course.run, better = self._close(
             course.run,
-            _joined(course.seen),
+            join_seen(course.seen),
             sample,
             statistics,
             course.opening,
@@ -376,41 +380,3 @@ class StreamDriver:
 def _start_key(key: Any, execution: int) -> Any:
     """That with which `init_run` starts the latents of training images."""
     return jax.random.split(execution_key(key, execution), 4)[1]
-
-
-def _with_decoder(run: Run, decoder: Any, moments: Any) -> Run:
-    state = run.state
-    return run._replace(
-        state=type(state)(decoder, moments, state.train, state.val, state.key, state.epoch)
-    )
-
-
-def _filled(run: Run, store: Any) -> Run:
-    """A hollow run with its rows."""
-    state, best = run.state, run.best
-    train = MovingLatents(store.whole(), state.train.steps)
-    if best is not None:
-        kept = store.best()
-        latents = best.train_latents if kept is None else kept
-        best = Snapshot(best.decoder, latents, best.val_latents, best.epoch)
-    moved = type(state)(
-        state.decoder, state.decoder_moments, train, state.val, state.key, state.epoch
-    )
-    return run._replace(state=moved, best=best)
-
-
-def _joined(seen: Sequence[Seen]) -> Seen:
-    """What was seen at the steps of some windows in a row."""
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *seen)
-
-
-def is_streamed(arrays: Mapping[str, np.ndarray]) -> bool:
-    """Whether a checkpoint is for a `StreamDriver` alone: made within an epoch, or without the
-    rows, which lie in files."""
-    return _WINDOW in arrays or not len(arrays.get(_OF_ROWS[0], "some"))
-
-
-def _read_seen(arrays: Mapping[str, np.ndarray]) -> Seen:
-    found = {n[len(_SEEN) :]: jnp.asarray(a) for n, a in arrays.items() if n.startswith(_SEEN)}
-    sums = {n.partition("/")[2]: a for n, a in found.items() if n.startswith("sums/")}
-    return Seen(sums, found["counts"], found.get("norms"))

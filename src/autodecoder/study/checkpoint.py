@@ -14,8 +14,8 @@ from autodecoder.core.fit import Run
 from autodecoder.core.tree import arrays_to_tree
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.files import read_tensors, write_tensors
+from autodecoder.model.hollow import is_streamed
 from autodecoder.model.row_stores import drop_rows
-from autodecoder.model.stream import is_streamed
 from autodecoder.study.results import UNFINISHED, Shown
 
 _log = logging.getLogger(__name__)
@@ -79,8 +79,8 @@ def restore_run(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, float] | 
     for saved in checkpoints:
         if is_streamed(saved.arrays):
             raise ConfigError(
-                f"the run was left within epoch {saved.epoch + 1}, or with its latents on the disk: "
-                "it goes on with the same rows as before, host or disk."
+                f"the run was left within epoch {saved.epoch + 1}, or with its latents on the "
+                "disk: it goes on with the same rows as before, host or disk."
             )
         try:
             return arrays_to_tree(like, saved.arrays), saved.seconds
