@@ -212,8 +212,8 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
-    """Write arrays and plain values as one safetensors file, with a checksum.
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> str:
+    """Write arrays and plain values as one safetensors file, with a checksum, which is returned.
 
     Array by array, as they may be mapped: the library makes a copy of all of them first.
     """
@@ -221,9 +221,8 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     text = json.dumps(about)
     kinds = {dtype: kind for kind, dtype in _DTYPES.items()}
-    header: dict[str, Any] = {
-        "__metadata__": {"about": text, "crc32": str(_checksum(arrays, text))}
-    }
+    crc32 = str(_checksum(arrays, text))
+    header: dict[str, Any] = {"__metadata__": {"about": text, "crc32": crc32}}
     end = 0
     order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
     for name in order:
@@ -240,6 +239,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[
         file.write(len(head).to_bytes(8, "little") + head)
         for name in order:
             file.write(_bytes_of(arrays[name]))
+    return crc32
 
 
 #: Shape and dtype of each array that a file says it holds, before any is read.
@@ -290,6 +290,42 @@ def read_tensors(
     if not isinstance(about, dict):
         raise DataError(f"{path} is damaged (it does not say what it holds).")
     return tensors, about
+
+
+def read_checksum(path: Path) -> str:
+    """The checksum that a file of `write_tensors` says it has; its content is not read.
+
+    Raises
+    ------
+    DataError
+        If the file is absent, shortened or damaged.
+    """
+    with _opened(path) as file:
+        return str((file.metadata() or {}).get("crc32"))
+
+
+def read_tensor_rows(path: Path, name: str, first: int, stop: int) -> np.ndarray:
+    """Some rows of an array of such a file, without a look at its checksum.
+
+    Raises
+    ------
+    DataError
+        If they cannot be read.
+    """
+    with _opened(path) as file:
+        return file.get_slice(name)[first:stop]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        refuse_special(path)
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except SafetensorError as error:
+        raise DataError(f"{path} is damaged ({error}).") from error
 
 
 #: Names that the format gives to the dtypes in use.

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autodecoder.study import Study, load_study
+from autodecoder.study import Study, load_study, load_study_data
+from autodecoder.study.checkpoint import joined, read_checkpoints, read_rows
 
 QUICK = ("--dataset=digits", "--examples_frac=0.5", "--arch=32", "--lr=1e-2", "--seed=3")
 ONE = ("--executions_per_trial=1",)
@@ -130,7 +131,9 @@ def test_so_do_other_decoders_and_several_runs(tmp_path: Path, flags: tuple[str,
     assert done.returncode == 0, done.stderr
     for name, found in both.trials[0].executions[0].history.items():
         wanted = load_study(one).trials[0].executions[0].history[name]
-        np.testing.assert_allclose(found, wanted, rtol=2e-3, atol=1e-5, err_msg=name)
+        # Inference may end in another minimum where a start is nearest by a hair.
+        rtol = 1e-2 if "fresh" in name else 2e-3
+        np.testing.assert_allclose(found, wanted, rtol=rtol, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.thorough
@@ -261,3 +264,68 @@ def test_flags_that_go_ill_together(tmp_path: Path, flags: tuple[str, ...], mess
     )
     assert done.returncode == 2
     assert message in done.stderr
+
+
+@pytest.mark.thorough
+def test_each_process_writes_its_rows_and_one_reads_them_all(alone: Study, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    flags = ("--num_epochs=5", "--checkpoint_every=1")
+    processes = start(4, folder, *flags, "--num_epochs=3000")
+    wait_for_checkpoint(folder)
+    for process in processes:
+        process.kill()
+    ends(processes)
+    (execution,) = folder.glob("trials/*/execution-0")
+    newest = max(execution.glob("checkpoint-*"))
+    saved, *_ = read_checkpoints(execution)
+    assert saved.epoch == int(newest.stem.partition("-")[2])
+    n = len(load_study_data(alone.config).train)
+    assert len(saved.shards) == 4
+    assert sorted(shard.first for shard in saved.shards) == [k * n // 4 for k in range(4)]
+    assert saved.shards[-1].stop == n
+    assert joined(saved).arrays["state/train/rows/values"].shape == (n, 2)
+    assert saved.arrays["state/train/rows/values"].shape == (0, 2)
+    np.testing.assert_array_equal(
+        read_rows(saved, "values", 100, n - 7),
+        joined(saved).arrays["state/train/rows/values"][100 : n - 7],
+    )
+    # Of one that lacks a part, that is named, and the one before is taken.
+    saved.shards[1].path.unlink()
+    earlier = list(read_checkpoints(execution))
+    assert all(other.epoch < saved.epoch for other in earlier)
+
+
+@pytest.mark.thorough
+def test_a_fit_is_carried_from_processes_to_one_and_back(alone: Study, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    flags = ("--num_epochs=5", "--checkpoint_every=1")
+    processes = start(2, folder, *flags)
+    wait_for_checkpoint(folder)
+    processes[0].send_signal(signal.SIGTERM)
+    ends(processes)
+    subprocess.run(
+        command("train", *last_of(*QUICK, *ONE, *flags), f"--out={folder}", "--rows=host"),
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    study = load_study(folder)
+    np.testing.assert_allclose(history(study, "loss"), history(alone, "loss"), rtol=1e-3)
+
+
+@pytest.mark.thorough
+def test_packed_images_are_read_by_those_that_have_them(tmp_path: Path) -> None:
+    packed = tmp_path / "digits.packed"
+    subprocess.run(
+        [sys.executable, "-m", "autodecoder", "pack", "digits", str(packed)],
+        check=True,
+        capture_output=True,
+    )
+    flags = (*ONE, "--num_epochs=2", f"--dataset=packed:{packed}", "--latent_dims=3")
+    both = launch(2, tmp_path / "both", *flags, devices=2)
+    one = tmp_path / "one"
+    subprocess.run(
+        command("train", *last_of(*QUICK, *flags), f"--out={one}"), check=True, capture_output=True
+    )
+    for name in ("loss", "val_loss"):
+        np.testing.assert_allclose(history(both, name), history(load_study(one), name), rtol=1e-3)

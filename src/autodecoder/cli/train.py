@@ -112,7 +112,7 @@ def _follow(asked: Asked, hosts: "Hosts") -> None:
         signal.signal(number, signal.SIG_IGN)
     keep_programs()
     config = agree_on_settings(asked.config, hosts)
-    dataset = load_study_data(config)
+    dataset = load_study_data(config, shared=True)
     follow_study(config, dataset, hosts, mesh=asked.where.get("mesh"))
 
 
@@ -143,7 +143,12 @@ def _run(
     if hosts is not None:
         config = agree_on_settings(config, hosts)  # the seed, which draws what is loaded
     with logged():
-        dataset = load_study_data(config, progress=STDERR.isatty(), memory=where.get("memory"))
+        dataset = load_study_data(
+            config,
+            progress=STDERR.isatty(),
+            memory=where.get("memory"),
+            shared=hosts is not None,
+        )
     observers: list[Observer] = []
     if config.log.tensorboard:
         from autodecoder.report.tensorboard import TensorBoardWriter

@@ -164,6 +164,41 @@ class Layout:
         )
 
 
+def put_rows(
+    rows: RowLayout,
+    shape: tuple[int, ...],
+    dtype: Any,
+    sharding: NamedSharding,
+    read: Callable[[tuple[slice, ...], int, int], np.ndarray],
+) -> Array:
+    """An array whose last axis but one has the rows of a set, laid out; each process reads those of
+    its own devices.
+
+    Parameters
+    ----------
+    rows : RowLayout
+    shape : tuple of int
+        Of the whole, with `rows.total` for the rows.
+    dtype, sharding
+        Of the whole.
+    read : callable
+        Given a range on each axis before that of the rows, and a range of rows of the set: those.
+    """
+    ends = [*rows.firsts()[1:].tolist(), rows.n]
+
+    def part(index: Any) -> np.ndarray:
+        ranges = [axis.indices(length) for axis, length in zip(index, shape, strict=True)]
+        start, stop, _ = ranges[-2]
+        out = np.zeros([b - a for a, b, _ in ranges], dtype)
+        for p in range(start // rows.size, stop // rows.size):
+            first, end = int(rows.firsts()[p]), ends[p]
+            place = p * rows.size - start
+            out[..., place : place + end - first, :] = read(index[:-2], first, end)
+        return out
+
+    return jax.make_array_from_callback(shape, sharding, part)
+
+
 def put(array: Any, sharding: NamedSharding) -> Array:
     """An array that this process has whole, laid out; other processes do the same for theirs."""
     if sharding.is_fully_addressable:

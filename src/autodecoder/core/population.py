@@ -14,17 +14,19 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
 from autodecoder.config import RunConfig
+from autodecoder.core.adam import Rows
 from autodecoder.core.decoders import Decoder
-from autodecoder.core.epoch import LearningRates
+from autodecoder.core.epoch import LearningRates, MovingLatents
 from autodecoder.core.fit import (
     Images,
     LatentStarts,
     Run,
+    RunState,
     advance_run,
     init_run,
     map_rows,
 )
-from autodecoder.core.layout import DATA, RUNS, Layout, RowLayout, fetch_leaf, put
+from autodecoder.core.layout import DATA, RUNS, Layout, RowLayout, fetch_leaf, put, put_rows
 from autodecoder.core.watch import STOPPED
 
 _Stacked = TypeVar("_Stacked")
@@ -180,13 +182,91 @@ def _laid_out(runs: Run, layout: Layout, place: Callable[[Any, Any], Array]) -> 
     )
 
 
+#: Some rows of a run, by its number: its latents' `values`, the moments `mean` and `square`, or the
+#: latents of its `best` epoch; from one row on, up to another one.
+ReadRows = Callable[[int, str, int, int], np.ndarray]
+
+
+def place_hollow(
+    population: Population,
+    layout: Layout,
+    types: Mapping[str, tuple[np.dtype, int]],
+    n_runs: int,
+    read: ReadRows,
+) -> Population:
+    """Runs without rows for the training images, laid out over devices; each process reads the rows
+    of its own.
+
+    Parameters
+    ----------
+    population : Population
+    layout : Layout
+    types : mapping
+        Type and length of each array of a row.
+    n_runs : int
+        Those behind them are copies of the last.
+    read : callable
+    """
+    sharding = layout.sharding(RUNS, DATA if layout.train.n_parts > 1 else None)
+
+    def rows_of(name: str) -> Array:
+        dtype, length = types["values" if name == "best" else name]
+        n_all = len(population)
+
+        def read_some(index: tuple[slice, ...], first: int, stop: int) -> np.ndarray:
+            numbers = range(*index[0].indices(n_all))
+            return np.stack([read(min(i, n_runs - 1), name, first, stop) for i in numbers])
+
+        shape = (n_all, layout.train.total, length)
+        return put_rows(layout.train, shape, dtype, sharding, read_some)
+
+    runs = map_rows(population.runs, lambda a: a, layout.val.cut, lambda a: a)
+    runs = _laid_out(runs, layout, put)
+    state, best = runs.state, runs.best
+    train = MovingLatents(Rows(*map(rows_of, Rows._fields)), state.train.steps)
+    if best is not None:
+        best = best._replace(train_latents=rows_of("best"))
+    state = RunState(state.decoder, state.decoder_moments, train, state.val, state.key, state.epoch)
+    rates = jax.tree.map(lambda a: put(a, layout.sharding(RUNS)), population.rates)
+    return Population(runs._replace(state=state, best=best), rates)
+
+
+def own_rows(runs: Run, layout: Layout, i: int) -> list[tuple[int, dict[str, np.ndarray]]]:
+    """The rows of a run that lie on this process's devices: the number of the first of each part,
+    and its arrays by name. A part that lies on several devices is that of one of them."""
+    named: dict[str, Any] = dict(runs.state.train.rows._asdict())
+    if runs.best is not None:
+        named["best"] = runs.best.train_latents
+    rows, found = layout.train, {}
+    for name, array in named.items():
+        for shard in array.addressable_shards:
+            over_runs, over_rows = shard.index[0], shard.index[1]
+            first_run, stop_run, _ = over_runs.indices(len(array))
+            if shard.replica_id or not first_run <= i < stop_run:
+                continue
+            start, stop, _ = over_rows.indices(rows.total)
+            for p in range(start // rows.size, stop // rows.size):
+                first = int(rows.firsts()[p])
+                length = (p + 1) * rows.n // rows.n_parts - first
+                place = p * rows.size - start
+                part = np.asarray(shard.data[i - first_run, place : place + length])
+                found.setdefault(first, {})[name] = part
+    return sorted(found.items())
+
+
 def place_images(images: Images, layout: Layout) -> Images:
     """Images laid out over devices."""
 
     def place(pixels: Any, rows: RowLayout) -> Any:
         if pixels is None:
             return None
-        return put(rows.cut(pixels), layout.sharding(DATA if rows.n_parts > 1 else None))
+        sharding = layout.sharding(DATA if rows.n_parts > 1 else None)
+        if not rows.n:
+            return put(np.asarray(pixels), sharding)
+        shape = rows.total, pixels.shape[1]
+        return put_rows(
+            rows, shape, pixels.dtype, sharding, lambda _, a, b: np.asarray(pixels[a:b])
+        )
 
     train, val = layout.train, layout.val
     return Images(
@@ -197,9 +277,9 @@ def place_images(images: Images, layout: Layout) -> Images:
     )
 
 
-def gather_runs(run: Run, layout: Layout) -> Run:
+def gather_runs(run: Run, layout: Layout, *, hollow: bool = False) -> Run:
     """A run that is laid out, or stacked runs, on one device of this process, with their rows
-    together again."""
+    together again, or without those of the training images."""
     first, *_ = (d for d in layout.mesh.devices.flat if d.process_index == jax.process_index())
 
     def together(rows: RowLayout) -> Callable[[Any], Array]:
@@ -207,7 +287,9 @@ def gather_runs(run: Run, layout: Layout) -> Run:
 
     return map_rows(
         run,
-        together(layout.train),
+        (lambda a: jnp.zeros((*a.shape[:-2], 0, a.shape[-1]), a.dtype))
+        if hollow
+        else together(layout.train),
         together(layout.val),
         lambda a: jax.device_put(fetch_leaf(a), first),
     )
@@ -248,3 +330,8 @@ def execution_key(key: PRNGKeyArray, execution: int | UInt32[Array, ""]) -> PRNG
     random numbers.
     """
     return jax.random.fold_in(key, execution)
+
+
+def latents_key(key: PRNGKeyArray, execution: int) -> PRNGKeyArray:
+    """That with which `init_run` starts the latents of training images."""
+    return jax.random.split(execution_key(key, execution), 4)[1]

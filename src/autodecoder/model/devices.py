@@ -48,7 +48,7 @@ class Devices:
         """
         mapped = isinstance(array, np.memmap)
         if len(self.chosen) > 1:
-            return array if mapped else np.array(array)
+            return array if mapped or isinstance(array, PackedImages) else np.array(array)
         return jnp.asarray(array) if mapped else jnp.array(array)
 
     def lay_out(self, n_runs: int, sizes: tuple[int, int], config: RunConfig) -> Layout | None:

@@ -16,12 +16,15 @@ from autodecoder.core.fit import Images, Run
 from autodecoder.core.layout import fetch
 from autodecoder.core.population import (
     Population,
+    ReadRows,
     advance,
     advance_unoptimised,
     gather_runs,
     note_metrics,
     optimises_always,
+    own_rows,
     pad_runs,
+    place_hollow,
     place_images,
     place_population,
     select_runs,
@@ -30,6 +33,7 @@ from autodecoder.core.population import (
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.core.watch import RUNNING
 from autodecoder.model.devices import Devices, choose_devices
+from autodecoder.model.row_stores import row_types
 from autodecoder.model.team import ALONE, Team
 
 #: How long the program runs before the caller looks up.
@@ -52,6 +56,9 @@ class Driver:
         By default one.
     team : Team, optional
         The processes whose devices these are; each of them has a driver of the same runs.
+    rows : callable, optional
+        Reads the rows of training images, which the population is then given without: each process
+        reads those of its own devices.
     """
 
     population: Population
@@ -71,8 +78,10 @@ class Driver:
         optimised: bool = True,
         devices: Devices | None = None,
         team: Team = ALONE,
+        rows: ReadRows | None = None,
     ) -> None:
         self._given = images
+        self._rows = rows
         self._team = team
         self._config = config
         self._devices = devices or choose_devices()
@@ -140,6 +149,17 @@ class Driver:
         """All that is needed to go on with a run from here."""
         return tree_to_arrays(self.take(i))
 
+    def save_apart(
+        self, i: int
+    ) -> tuple[dict[str, np.ndarray], list[tuple[int, dict[str, np.ndarray]]]]:
+        """The same of a run that lies over several devices: what is common to all, and the rows of
+        this process, see `own_rows`."""
+        assert self._layout is not None  # the caller knows
+        with self._team.step():
+            hollow = gather_runs(self.population.runs, self._layout, hollow=True)
+        arrays = tree_to_arrays(take_run(hollow, i))
+        return arrays, own_rows(self.population.runs, self._layout, i)
+
     def must_save(self, i: int) -> bool:
         """Whether a run goes on only behind a checkpoint: none does."""
         return False
@@ -162,7 +182,16 @@ class Driver:
         layout = self._devices.lay_out(self._n, sizes, self._config)
         if layout != self._layout:
             self._images = self._given if layout is None else place_images(self._given, layout)
-        if layout is not None:
+        if layout is not None and self._rows is not None:
+            fit, dims = self._config.fit, self._config.decoder.latent_dims
+            population = place_hollow(
+                pad_runs(population, -self._n % layout.n_runs),
+                layout,
+                row_types(fit, dims),
+                self._n,
+                self._rows,
+            )
+        elif layout is not None:
             population = place_population(pad_runs(population, -self._n % layout.n_runs), layout)
         self.population, self._layout = population, layout
 

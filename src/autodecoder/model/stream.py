@@ -25,8 +25,8 @@ from autodecoder.core.fit import Images, Run
 from autodecoder.core.latent_starts import RowStarts
 from autodecoder.core.order import Window
 from autodecoder.core.population import (
-    execution_key,
     init_population,
+    latents_key,
     optimises_always,
     take_run,
 )
@@ -142,7 +142,7 @@ class StreamDriver:
                 take_run(population.runs, i),
                 take_run(population.rates, i),
                 store,
-                _start_key(key, int(execution)),
+                latents_key(key, int(execution)),
             )
             for i, (store, execution) in enumerate(zip(stores, executions, strict=True))
         ]
@@ -375,8 +375,3 @@ class StreamDriver:
         states = [course.run for course in self._courses]
         self.epochs = np.array([int(run.state.epoch) for run in states])
         self.statuses = np.array([int(run.watch.status) for run in states])
-
-
-def _start_key(key: Any, execution: int) -> Any:
-    """That with which `init_run` starts the latents of training images."""
-    return jax.random.split(execution_key(key, execution), 4)[1]

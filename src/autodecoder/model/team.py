@@ -24,6 +24,10 @@ class Team(Protocol):
         """The leader's value; called by all in one order."""
         ...
 
+    def collect(self, value: _Value) -> list[_Value]:
+        """The values of all processes, of the leader first, in the leader; in others their own."""
+        ...
+
     def step(self) -> contextlib.AbstractContextManager[None]:
         """Around what waits for all processes, so that one that is stuck can be named."""
         ...
@@ -40,6 +44,9 @@ class _Alone:
 
     def agree(self, value: _Value) -> _Value:
         return value
+
+    def collect(self, value: _Value) -> list[_Value]:
+        return [value]
 
     def step(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()

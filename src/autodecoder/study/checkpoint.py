@@ -13,7 +13,7 @@ from autodecoder.brief import brief
 from autodecoder.core.fit import Run
 from autodecoder.core.tree import arrays_to_tree
 from autodecoder.errors import ConfigError, DataError
-from autodecoder.files import read_tensors, write_tensors
+from autodecoder.files import read_checksum, read_tensor_rows, read_tensors, write_tensors
 from autodecoder.model.hollow import is_streamed
 from autodecoder.model.row_stores import drop_rows
 from autodecoder.study.results import UNFINISHED, Shown
@@ -36,6 +36,19 @@ class Saved:
     """Spent on its epochs."""
     arrays: Mapping[str, np.ndarray]
     """Of the `Run`, by name."""
+    shards: tuple["Shard", ...] = ()
+    """Files of its rows, where those are not among the arrays."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file of some rows of a run: those of one part of its training images."""
+
+    path: Path
+    first: int
+    stop: int
+    crc32: str
+    """Of its content, see `files.write_tensors`."""
 
 
 def save_checkpoint(folder: Path, saved: Saved) -> None:
@@ -47,9 +60,72 @@ def save_checkpoint(folder: Path, saved: Saved) -> None:
         If it cannot be written; earlier checkpoints survive.
     """
     path = folder / f"checkpoint-{saved.epoch:07d}.safetensors"
-    write_tensors(path, saved.arrays, {"epoch": saved.epoch, "seconds": saved.seconds})
+    shards = [[s.path.name, s.first, s.stop, s.crc32] for s in saved.shards]
+    about = {"epoch": saved.epoch, "seconds": saved.seconds, "shards": shards}
+    write_tensors(path, saved.arrays, about)
     for path in _checkpoints(folder)[_N_KEPT:]:
         path.unlink(missing_ok=True)
+    kept = {path.stem.partition("-")[2] for path in _checkpoints(folder)}
+    for path in folder.glob("part-*"):
+        if path.name.split("-")[1] not in kept:
+            path.unlink(missing_ok=True)
+
+
+def write_shard(folder: Path, epoch: int, first: int, rows: Mapping[str, np.ndarray]) -> Shard:
+    """Write the rows of one part, as `population.own_rows` has them.
+
+    The checkpoint that names it makes it count.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    path = folder / f"part-{epoch:07d}-{first:012d}.safetensors"
+    stop = first + len(rows["values"])
+    crc32 = write_tensors(path, rows, {"epoch": epoch, "first": first, "stop": stop})
+    return Shard(path, first, stop, crc32)
+
+
+def read_rows(saved: Saved, name: str, first: int, stop: int) -> np.ndarray:
+    """Some rows of a checkpoint: `values`, `mean`, `square` or `best`.
+
+    Raises
+    ------
+    DataError
+        If this process cannot read them.
+    """
+    path = "best/train_latents" if name == "best" else f"state/train/rows/{name}"
+    if not saved.shards:
+        return np.asarray(saved.arrays[path][first:stop])
+    parts = []
+    for shard in sorted(saved.shards, key=lambda shard: shard.first):
+        low, high = max(first, shard.first), min(stop, shard.stop)
+        if low < high:
+            parts.append(read_tensor_rows(shard.path, name, low - shard.first, high - shard.first))
+    return np.concatenate(parts)
+
+
+def joined(saved: Saved) -> Saved:
+    """A checkpoint with its rows among its arrays.
+
+    Raises
+    ------
+    DataError
+        If one of its files is damaged.
+    """
+    if not saved.shards:
+        return saved
+    parts: dict[str, list[np.ndarray]] = {}
+    for shard in sorted(saved.shards, key=lambda shard: shard.first):
+        tensors, _ = read_tensors(shard.path)
+        for name, rows in tensors.items():
+            parts.setdefault(name, []).append(rows)
+    arrays = dict(saved.arrays)
+    for name, rows in parts.items():
+        path = "best/train_latents" if name == "best" else f"state/train/rows/{name}"
+        arrays[path] = np.concatenate(rows)
+    return Saved(saved.epoch, saved.seconds, arrays)
 
 
 def read_checkpoints(folder: Path) -> Iterator[Saved]:
@@ -60,10 +136,23 @@ def read_checkpoints(folder: Path) -> Iterator[Saved]:
     for path in _checkpoints(folder):
         try:
             tensors, about = read_tensors(path)
-            yield Saved(int(about["epoch"]), float(about["seconds"]), tensors)
+            shards = tuple(
+                Shard(folder / name, first, stop, crc32)
+                for name, first, stop, crc32 in about.get("shards", ())
+            )
+            for shard in shards:
+                _check_shard(shard)
+            yield Saved(int(about["epoch"]), float(about["seconds"]), tensors, shards)
         except (DataError, KeyError, TypeError, ValueError) as error:
             _log.warning(f"the checkpoint %s cannot be used (%s); {_INSTEAD}", path, error)
             path.unlink(missing_ok=True)
+
+
+def _check_shard(shard: Shard) -> None:
+    """Whether a file is there, and that which the checkpoint names."""
+    crc32 = read_checksum(shard.path)
+    if crc32 != shard.crc32:
+        raise DataError(f"{shard.path} is of another checkpoint")
 
 
 def restore_run(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, float] | None:
@@ -77,19 +166,19 @@ def restore_run(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, float] | 
         Newest first.
     """
     for saved in checkpoints:
-        if is_streamed(saved.arrays):
+        if is_streamed(saved.arrays) and not saved.shards:
             raise ConfigError(
                 f"the run was left within epoch {saved.epoch + 1}, or with its latents on the "
                 "disk: it goes on with the same rows as before, host or disk."
             )
         try:
-            return arrays_to_tree(like, saved.arrays), saved.seconds
-        except ValueError as error:
+            return arrays_to_tree(like, joined(saved).arrays), saved.seconds
+        except (DataError, ValueError) as error:
             tell_misfit(saved, error)
     return None
 
 
-def tell_misfit(saved: Saved, error: ValueError) -> None:
+def tell_misfit(saved: Saved, error: Exception) -> None:
     """Log that a checkpoint cannot be used."""
     _log.warning(f"the checkpoint of epoch %d does not fit (%s); {_INSTEAD}", saved.epoch, error)
 
@@ -101,7 +190,7 @@ def rows_folder(folder: Path) -> Path:
 
 def drop_checkpoints(folder: Path) -> None:
     """Remove all checkpoints of a run that has ended."""
-    for path in _checkpoints(folder):
+    for path in (*_checkpoints(folder), *folder.glob("part-*")):
         path.unlink(missing_ok=True)
     drop_rows(rows_folder(folder))
 

@@ -1,21 +1,34 @@
 """Where the runs of a group begin: from scratch or from checkpoints, on the device or streamed."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from autodecoder.config import RunConfig, StudyConfig
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images
-from autodecoder.core.latent_starts import find_starts
-from autodecoder.core.population import Population, init_population, take_run
+from autodecoder.core.fit import Images, Run
+from autodecoder.core.latent_starts import RowStarts, find_starts
+from autodecoder.core.population import Population, init_population, latents_key, take_run
+from autodecoder.core.tree import arrays_to_tree, name_leaves
+from autodecoder.errors import DataError
 from autodecoder.model.devices import Devices
 from autodecoder.model.driver import Driver
+from autodecoder.model.hollow import OF_ROWS, is_streamed
 from autodecoder.model.row_stores import DeviceRows, DiskRows, HostRows, RowStore, row_types
 from autodecoder.model.stream import StreamDriver
-from autodecoder.model.team import Team
-from autodecoder.study.checkpoint import Saved, restore_run, rows_folder, tell_misfit
+from autodecoder.model.team import ALONE, Team
+from autodecoder.study.checkpoint import (
+    Saved,
+    joined,
+    read_rows,
+    restore_run,
+    rows_folder,
+    tell_misfit,
+)
 from autodecoder.study.observer import RunInfo
 
 #: The checkpoints of a run, newest first.
@@ -54,6 +67,10 @@ def open_driver(
         return driver, [
             _restore_streamed(driver, i, checkpoints(info)) for i, info in enumerate(infos)
         ]
+    if team is not ALONE and len(devices.chosen) > 1:
+        return _open_together(
+            (key, executions, rates), infos, images, checkpoints, config, devices, team
+        )
     starts = find_starts(images, shared)
     population = init_population(key, executions, rates, images, starts, shared)
     population, seconds = _restore(population, infos, checkpoints)
@@ -61,6 +78,74 @@ def open_driver(
         population, images, shared, optimised=config.use_xla, devices=devices, team=team
     )
     return driver, seconds
+
+
+def _open_together(
+    drawn: tuple[Any, np.ndarray, LearningRates],
+    infos: Sequence[RunInfo],
+    images: Images,
+    checkpoints: Checkpoints,
+    config: StudyConfig,
+    devices: Devices,
+    team: Team,
+) -> tuple[Driver, list[float]]:
+    """Runs of which each process has the rows of its own devices only."""
+    key, executions, rates = drawn
+    shared = infos[0].config
+    found = RowStarts(images, shared)
+    starts = None
+    if found.val is not None:
+        starts = np.zeros((0, shared.decoder.latent_dims), np.float32), found.val
+    none = images._replace(train=jnp.asarray(images.train[:0]), train_mask=None)
+    runs, rates = init_population(key, executions, rates, none, starts, shared)
+    like = jax.eval_shape(partial(take_run, i=0), runs)
+    begun: dict[int, Saved] = {}
+    seconds = [0.0] * len(infos)
+    for i, info in enumerate(infos):
+        restored = _restore_hollow(like, checkpoints(info))
+        if restored is not None:
+            run, begun[i] = restored
+            seconds[i] = begun[i].seconds
+            runs = jax.tree.map(lambda all_, one, i=i: all_.at[i].set(one), runs, run)
+    types = row_types(shared.fit, shared.decoder.latent_dims)
+
+    def read(i: int, name: str, first: int, stop: int) -> np.ndarray:
+        if i in begun:
+            return read_rows(begun[i], name, first, stop)
+        if name in ("values", "best"):
+            rows = np.arange(first, stop)
+            pixels: Any = images.train[first:stop]
+            return found.take(latents_key(key, int(executions[i])), rows, np.asarray(pixels))
+        dtype, length = types[name]
+        return np.zeros((stop - first, length), dtype)
+
+    driver = Driver(
+        Population(runs, rates),
+        images,
+        shared,
+        optimised=config.use_xla,
+        devices=devices,
+        team=team,
+        rows=read,
+    )
+    return driver, seconds
+
+
+def _restore_hollow(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, Saved] | None:
+    """A run without its rows, and the checkpoint that has them."""
+    for saved in checkpoints:
+        empty = {
+            name: np.zeros(leaf.shape, leaf.dtype)
+            for name, leaf in name_leaves(like).items()
+            if name in OF_ROWS
+        }
+        try:
+            if not saved.shards and is_streamed(saved.arrays):
+                raise ValueError("it was made window by window")
+            return arrays_to_tree(like, {**saved.arrays, **empty}), saved
+        except ValueError as error:
+            tell_misfit(saved, error)
+    return None
 
 
 def _restore(
@@ -80,8 +165,8 @@ def _restore(
 def _restore_streamed(driver: StreamDriver, i: int, checkpoints: Iterable[Saved]) -> float:
     for saved in checkpoints:
         try:
-            driver.restore(i, saved.arrays)
-        except ValueError as error:
+            driver.restore(i, joined(saved).arrays)
+        except (DataError, ValueError) as error:
             tell_misfit(saved, error)
         else:
             return saved.seconds

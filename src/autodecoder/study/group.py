@@ -6,7 +6,7 @@ have ended, and asks whether to stop. How the work is portioned has no influence
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from autodecoder.core.watch import STOPPED as RUN_STOPPED
 from autodecoder.data.dataset import shown_rows
 from autodecoder.model.devices import Devices
 from autodecoder.model.team import ALONE, Team
-from autodecoder.study.checkpoint import Saved
+from autodecoder.study.checkpoint import Saved, write_shard
 from autodecoder.study.drivers import open_driver
 from autodecoder.study.events import (
     Began,
@@ -120,6 +120,8 @@ class Group:
     ) -> None:
         self._team = team
         self._rows = rows
+        self._in_parts = team is not ALONE and len(devices.chosen) > 1
+        """Whether checkpoints are written in parts."""
         self._slots = [_Slot(info) for info in job.infos]
         self._config = job.config
         self._is_observed = job.is_observed
@@ -247,7 +249,7 @@ class Group:
         slot.validated = slot.epoch
         yield Recorded(slot.info, slot.epoch, {n: np.array([v]) for n, v in metrics.items()})
         kept = self._config.log.save_best_model and self._config.metric in FRESH_METRICS
-        if kept and self._execution(slot, self._driver.take(i)).best_epoch == slot.epoch:
+        if kept and self._execution(slot, self._driver.take(i).history).best_epoch == slot.epoch:
             yield BestSoFar(slot.info, take_snapshot(run.state))
 
     def _infer(self, run: Run) -> Inference:
@@ -271,9 +273,27 @@ class Group:
         for i, slot in enumerate(self._slots):
             progress = float(self._driver.progress[i])
             if progress > slot.saved and not slot.settled:
-                saved = Saved(slot.epoch, slot.seconds, self._driver.save(i))
-                yield Checkpoint(slot.info, saved, self._execution(slot, self._driver.take(i)))
+                saved = self._saved(i, slot)
+                history = {name: rows[i] for name, rows in self._driver.histories().items()}
+                yield Checkpoint(slot.info, saved, self._execution(slot, history))
                 slot.saved = progress
+
+    def _saved(self, i: int, slot: _Slot) -> Saved:
+        """A run under way; where several processes share it, each writes the rows of its own into
+        the folder of the run, if all see that."""
+        if self._in_parts:
+            arrays, parts = self._driver.save_apart(i)
+            folder, epoch = slot.info.folder, slot.epoch
+            own = [write_shard(folder, epoch, first, rows) for first, rows in parts]
+            with self._team.step():
+                shards = [shard for some in self._team.collect(own) for shard in some]
+            seen = all(shard.path.is_file() for shard in shards)
+            self._in_parts = self._team.agree(seen)
+            if self._in_parts:
+                return Saved(epoch, slot.seconds, arrays, tuple(shards))
+            for shard in own:
+                shard.path.unlink(missing_ok=True)
+        return Saved(slot.epoch, slot.seconds, self._driver.save(i))
 
     def _settle_ended(self) -> Iterator[Event]:
         for i, slot in enumerate(self._slots):
@@ -287,7 +307,9 @@ class Group:
     def _settle(self, slot: _Slot, run: Run) -> Ended:
         """Validate a run that has ended."""
         statuses = {RUN_DIVERGED: DIVERGED, RUN_STOPPED: STOPPED}
-        execution = replace(self._execution(slot, run), status=statuses.get(slot.status, FINISHED))
+        execution = replace(
+            self._execution(slot, run.history), status=statuses.get(slot.status, FINISHED)
+        )
         if execution.status == DIVERGED:
             return Ended(slot.info, execution, None, None, None)
         inference = None
@@ -322,19 +344,19 @@ class Group:
         best, i = min(candidates, default=(np.inf, 0))
         if np.isfinite(best):
             slot, run = self._slots[i], self._driver.take(i)
-            execution = self._execution(slot, run)
+            execution = self._execution(slot, run.history)
             yield Ended(slot.info, execution, thin(take_snapshot(run.state)), None, None)
         for slot in self._slots:
             if not slot.settled:
                 yield Left(slot.info)
 
-    def _execution(self, slot: _Slot, run: Run) -> Execution:
+    def _execution(self, slot: _Slot, history: Mapping[str, Any]) -> Execution:
         """A run under way as an execution."""
-        recorded = {name: np.asarray(rows)[: slot.epoch] for name, rows in run.history.items()}
+        recorded = {name: np.asarray(rows)[: slot.epoch] for name, rows in history.items()}
         blank = np.full(slot.epoch, np.nan, np.float32)  # where the fresh protocol has no value yet
         names = dict.fromkeys((*METRICS, *history_names(slot.info.config)))
-        history = {name: recorded.get(name, blank).copy() for name in names}
-        return Execution(history, self._config.metric, UNFINISHED, slot.seconds)
+        whole = {name: recorded.get(name, blank).copy() for name in names}
+        return Execution(whole, self._config.metric, UNFINISHED, slot.seconds)
 
 
 def thin(snapshot: Snapshot) -> Snapshot:

@@ -110,6 +110,14 @@ class Hosts:
             )
         return content
 
+    def collect(self, value: _Value) -> list[_Value]:
+        """See `Team`."""
+        if not self.is_leader:
+            self._tell(0, ("about", value))
+            return [value]
+        found = dict(self._inbox.get() for _ in range(1, self.count))
+        return [value, *(found[index] for index in sorted(found))]
+
     def send(self, message: Any) -> None:
         """See `Team`."""
         self._is_over = self._is_over or message is None
@@ -131,7 +139,7 @@ class Hosts:
         self._since = time.monotonic()
         try:
             yield
-        except jax.errors.JaxRuntimeError:
+        except (jax.errors.JaxRuntimeError, ValueError):  # of a collective, either
             # It may be that another process is gone, which its connection tells by name.
             time.sleep(5 * _SECONDS_TO_BEAT)
             raise

@@ -35,6 +35,7 @@ class HostImages(NamedTuple):
             return None if array is None else devices.own(array)
 
         train, val, train_mask, val_mask = (cast("Any", array) for array in self)
+        val = np.asarray(val)
         if streamed:
             return Images(train, own(val), train_mask, own(val_mask))
         return Images(own(train), own(val), own(train_mask), own(val_mask))
@@ -47,7 +48,11 @@ def images_of(dataset: Dataset) -> HostImages:
 
 
 def load_study_data(
-    config: StudyConfig, *, progress: bool = False, memory: int | str | None = None
+    config: StudyConfig,
+    *,
+    progress: bool = False,
+    memory: int | str | None = None,
+    shared: bool = False,
 ) -> Dataset:
     """Load the images of a study: the configured share of its data set.
 
@@ -61,6 +66,9 @@ def load_study_data(
     memory : int or str, optional
         As of `run_study`: then packed images of more than a quarter of it stay on the disk, and
         else those of more than a GiB.
+    shared : bool
+        For one of several processes of a fit: packed images stay on the disk, and each reads those
+        of its own devices.
 
     Raises
     ------
@@ -75,7 +83,7 @@ def load_study_data(
         config.data,
         seed=config.seed,
         progress=progress,
-        most_in_memory=MemoryConfig(memory=memory).most_in_memory,
+        most_in_memory=0 if shared else MemoryConfig(memory=memory).most_in_memory,
     )
     config.with_objective(len(dataset.val))
     if dataset.train.mask is not None and config.augment.enabled:
