@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--data_dir", type=Path)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--share", type=float, default=1.0, help="of the images")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     print(
@@ -67,7 +68,7 @@ def words(options: argparse.Namespace, folder: Path, epochs: int, *more: str) ->
     `num_epochs`, so that a fit that is cut must name the whole."""
     return [
         *("train", "--dataset=mnist", f"--data_dir={options.data_dir}", f"--out={folder}"),
-        *("--examples_frac=1", "--executions_per_trial=1", "--lr=5e-3", "--seed=1"),
+        *(f"--examples_frac={options.share}", "--executions_per_trial=1", "--lr=5e-3", "--seed=1"),
         *("--notensorboard", "--visualize_freq=0", "--checkpoint_every=1"),
         *(f"--num_epochs={epochs}", *more),
     ]

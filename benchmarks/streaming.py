@@ -40,9 +40,10 @@ from autodecoder.core.fit import Images
 from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.population import init_population
 from autodecoder.data.packed import open_packed
+from autodecoder.model.disk_rows import DiskRows
 from autodecoder.model.driver import Driver
 from autodecoder.model.memory import parse_bytes
-from autodecoder.model.row_stores import DiskRows, HostRows, row_types
+from autodecoder.model.row_stores import HostRows, row_types
 from autodecoder.model.stream import StreamDriver
 
 

@@ -51,7 +51,17 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def write_file(path: Path, content: bytes) -> None:
+def sync_folder(folder: Path) -> None:
+    """What was renamed or linked in a folder is on the disk, where the system can say so."""
+    if os.name == "posix":
+        place = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(place)
+        finally:
+            os.close(place)
+
+
+def write_file(path: Path, content: bytes | memoryview) -> None:
     """Write a file whole or not at all.
 
     Raises

@@ -65,7 +65,7 @@ def test_bytes_of_a_row() -> None:
         ("auto", "20GB", 1_000_000, 1, None),
         ("device", "20GB", 1_000_000, 1, None),
         ("host", "20GB", 1_000_000, 1, "host"),
-        ("device", "2GB", 10_000_000, 1, "device"),
+        ("device", "5GB", 10_000_000, 1, "device"),
         ("auto", "4GB", 5_000_000, 1, "host"),
         ("auto", "4GB", 5_000_000, 3, "disk"),
         ("auto", "2GB", 10_000_000, 1, "disk"),
@@ -88,8 +88,13 @@ def test_images_in_memory_stay_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"0\.70 GB, but programs and the \d+ images .* take 1\."):
+    with pytest.raises(
+        ConfigError,
+        match=r"700 MB, but programs and the \d+ images .* take 1\d\d\d MB; a smaller shuffle",
+    ):
         choose_rows(MemoryConfig(memory="700MB"), packed(10_000_000), None, run_config(), 1)
+    with pytest.raises(ConfigError, match="too little for rows host: 2000 MB, .* rows disk takes"):
+        choose_rows(MemoryConfig("host", "2GB"), packed(10_000_000), None, run_config(), 1)
     small = run_config(shuffle_buffer=10_000)
     assert choose_rows(MemoryConfig(memory="700MB"), packed(10_000_000), None, small, 1) == "disk"
     monkeypatch.setattr(memory, "free_memory", lambda: 4 * 10**9)

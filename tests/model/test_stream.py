@@ -19,9 +19,10 @@ from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.population import init_population
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data.pack_writer import PackWriter
-from autodecoder.errors import OutputError
+from autodecoder.errors import ConfigError, DataError, OutputError
+from autodecoder.model.disk_rows import DiskRows
 from autodecoder.model.driver import Driver
-from autodecoder.model.row_stores import DeviceRows, DiskRows, HostRows, RowStore, row_types
+from autodecoder.model.row_stores import DeviceRows, HostRows, RowStore, row_types
 from autodecoder.model.stream import StreamDriver
 
 DIGITS = load_dataset("digits")
@@ -225,11 +226,11 @@ def test_checkpoints_that_do_not_fit(tmp_path: Path) -> None:
     driver._step(0)
     within = driver.save(0)
     other = streamed(config, "host", tmp_path)
-    with pytest.raises(ValueError, match="files of its latents are not there"):
+    with pytest.raises(ConfigError, match="latents in files: .* the same rows as before, disk"):
         other.restore(0, within)
     host = streamed(config, "host", tmp_path)
     host._step(0)
-    with pytest.raises(ValueError, match="within an epoch, with the latents in memory"):
+    with pytest.raises(ConfigError, match="left within an epoch: .* the same rows as before, host"):
         streamed(config, "disk", tmp_path).restore(0, host.save(0))
     longer = streamed(run_config(dims=3), "host", tmp_path)
     finish(longer, 1)
@@ -293,3 +294,48 @@ def test_runs_that_are_left_go_on(tmp_path: Path) -> None:
     while not driver.ended.all():
         driver.move(lambda _: 3)
     assert_same_runs([tree_to_arrays(driver.take(0))], expected[1:])
+
+
+def test_what_is_half_written_is_not_taken_for_whole(tmp_path: Path) -> None:
+    config = run_config()
+    driver = streamed(config, "disk", tmp_path)
+    finish(driver, 1)
+    at_the_end = driver.save(0)
+    driver._step(0)
+    driver._step(0)
+    within = driver.save(0)
+    driver.close()
+    # The next epoch's files are there, of full size, but not whole.
+    later = {**at_the_end, "state/epoch": np.asarray(2, np.int32)}
+    with pytest.raises(ValueError, match="files of its latents are not there"):
+        streamed(config, "disk", tmp_path).restore(0, later)
+    # An epoch may end behind its last checkpoint.
+    again = streamed(config, "disk", tmp_path)
+    again.restore(0, within)
+    while again._courses[0].window:
+        again._step(0)
+    again.close()
+    third = streamed(config, "disk", tmp_path)
+    third.restore(0, within)
+    assert third.progress[0] > 1
+
+
+def test_the_best_latents_are_those_of_the_best_epoch(tmp_path: Path) -> None:
+    types = row_types(run_config().fit, 2)
+    rows = DiskRows(tmp_path, 10, types)
+    for epoch in range(1, 4):
+        moved = rows.read(np.arange(10))
+        rows.write(np.arange(10), moved._replace(values=np.full((10, 2), epoch, np.float32)))
+        rows.end_epoch()
+        if epoch < 3:
+            rows.keep_best()
+    for epoch in (1, 2):
+        np.testing.assert_array_equal(rows.best(epoch), np.full((10, 2), epoch, np.float32))
+    with pytest.raises(DataError, match="best-0000003 is gone or shortened"):
+        rows.best(3)
+    assert rows.best(0) is None
+    rows.close()
+    started_over = DiskRows(tmp_path, 10, types)
+    started_over.write(np.arange(10), moved)
+    started_over.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["rows-0000001.part"]

@@ -74,9 +74,10 @@ def within(digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_left_on_the_disk_it_does_not_go_on_elsewhere(within: Path, digits: Dataset) -> None:
     one = searching(replace(STREAMED, executions_per_trial=1), 1e-2)
-    with pytest.raises(ConfigError, match="goes on with the same rows as before, host or disk"):
-        run_study(one, digits, within)
-    study = run_study(one, digits, within, rows="disk")
+    for rows in ("host", "device"):
+        with pytest.raises(ConfigError, match="goes on with the same rows as before, disk"):
+            run_study(one, digits, within, rows=rows)
+    study = run_study(one, digits, within)  # where they are, as nothing else is said
     assert [execution.epochs for execution in all_runs(study).values()] == [EPOCHS]
 
 

@@ -67,6 +67,10 @@ _draw = jax.jit(
 )
 
 
+#: Bytes of images outside of memory that are read as a whole, at most.
+_FEW_BYTES = 2**28
+
+
 class RowStarts:
     """Where the latents of a set start that need not lie in memory: some rows at a time.
 
@@ -89,7 +93,8 @@ class RowStarts:
         """Of the validation images."""
         if not _follow_from_images(config):
             return
-        if self._n <= MANY_ROWS or images.train_mask is not None:
+        are_few = self._n <= MANY_ROWS and images.train.nbytes <= _FEW_BYTES
+        if are_few or isinstance(images.train, np.ndarray):
             self._whole = find_starts(images, config)
             assert self._whole is not None  # they follow from the images
             self.val = np.asarray(self._whole[1])

@@ -19,7 +19,7 @@ from autodecoder.config import FitConfig
 #: that a set need not lie in memory.
 MANY_ROWS = 2**18
 #: Rows of many from which principal components are found.
-_FITTED_ROWS = 2**16
+_FITTED_ROWS, _FITTED_BYTES = 2**16, 2**28
 _NORMAL_STD = 0.1
 _BLOCK = 1000
 _PCA_OVERSAMPLING = 10
@@ -49,7 +49,8 @@ def fit_pca(images: Num[np.ndarray, "n pixels"], n_components: int) -> PCA:
     Halko, Martinsson & Tropp 2011, "Finding structure with randomness", algorithm 4.4.
     """
     if len(images) > MANY_ROWS:
-        images = images[:: -(-len(images) // _FITTED_ROWS)]
+        most = max(1, min(_FITTED_ROWS, _FITTED_BYTES // images.shape[1]))
+        images = images[:: -(-len(images) // most)]
     n, n_pixels = images.shape
     width = min(n_components + _PCA_OVERSAMPLING, n, n_pixels)
     mean = sum(block.sum(0, dtype=np.float64) for block in _blocks(images)) / n

@@ -83,7 +83,7 @@ class Windows:
     def bounds(self) -> Int[np.ndarray, " windows_and_1"]:
         """Positions in the shards' order at which windows begin, and the end.
 
-        All windows but the last one are of one size, which that has to within a half.
+        All windows have one size; the last has 0.5 to 1.5 times that.
         """
         longest = -(-self.n // self.n_shards)
         if self.together is None:
@@ -118,8 +118,7 @@ class Window(NamedTuple):
     """The images of a window, and the order in which its steps see them."""
 
     rows: Int[Array, "shards length"]
-    """Number of each image within its shard; as large as the length of a shard or larger for what
-    fills up a shorter one."""
+    """Index of each image in its shard. Padding has an index at or beyond the shard's length."""
     chosen: Int[Array, "shards steps*share"]
     """By positions in `rows`, for each shard."""
     counted: Bool[Array | np.ndarray, "shards steps*share"]

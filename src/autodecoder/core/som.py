@@ -10,7 +10,7 @@ from autodecoder.core.latents import PCA, fit_pca, project
 #: Nodes of a map, about.
 _N_NODES = 1024
 #: Images that a map is made of, and the principal components along which they are compared.
-_N_IMAGES = 10_000
+_N_IMAGES, _N_BYTES = 10_000, 2**28
 _RANK = 64
 _N_ITERATIONS = 15
 #: Width of the neighbourhood: at first as a share of a side of the map, in the end in nodes.
@@ -50,7 +50,8 @@ def fit_map(images: Num[np.ndarray, "n pixels"], dims: int) -> Map:
     Kohonen 1982, "Self-organized formation of topologically correct feature maps"; Kohonen 2013,
     "Essentials of the self-organizing map", section 4, for the batch algorithm.
     """
-    sample = images[:: -(-len(images) // _N_IMAGES)]
+    most = max(1, min(_N_IMAGES, _N_BYTES // images.shape[1]))
+    sample = images[:: -(-len(images) // most)]
     pca = fit_pca(sample, _RANK)
     codes, positions = _fit(project(pca, sample), pca.std[:dims], dims)
     return Map(pca, codes, positions)

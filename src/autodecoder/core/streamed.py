@@ -2,7 +2,7 @@
 
 It takes the same steps as `fit.run_epoch`: the same images in the same order, the same keys. What
 is different is where the rows come from. A run here has no rows for its training images (`hollow`);
-whoever calls brings those of each window, and keeps what comes back.
+the caller passes in the rows of each window and stores the returned ones.
 """
 
 from typing import Any, NamedTuple

@@ -79,10 +79,9 @@ def read_names(
         if not path.is_file():
             raise DataError(f"{path} must be a file, and is none.")
         most = _LONGEST * (n_train + n_val + 1)
-        with path.open("rb") as file:
-            content = file.read(most + 1)
-        if len(content) > most:
+        if path.stat().st_size > most:
             raise DataError(f"{path} is damaged: it is longer than a table of such sets can be.")
+        content = path.read_bytes()
         found = _parse(decode_text(content, path))
     except (OSError, ValueError, csv.Error) as error:
         if isinstance(error, DataError):

@@ -98,7 +98,7 @@ class Driver:
 
     @property
     def progress(self) -> Float[np.ndarray, " runs"]:
-        """The same: none stands within an epoch."""
+        """Epochs that each run has completed; this driver never pauses within an epoch."""
         return self.epochs.astype(float)
 
     def move(self, limit: Callable[[int], int]) -> Float[np.ndarray, " runs"]:
@@ -161,7 +161,7 @@ class Driver:
         return arrays, own_rows(self.population.runs, self._layout, i)
 
     def must_save(self, i: int) -> bool:
-        """Whether a run goes on only behind a checkpoint: none does."""
+        """Whether a checkpoint is required before the next step: never for this driver."""
         return False
 
     def close(self) -> None:

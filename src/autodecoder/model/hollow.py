@@ -39,7 +39,7 @@ def fill(run: Run, store: RowStore) -> Run:
     state, best = run.state, run.best
     train = MovingLatents(store.whole(), state.train.steps)
     if best is not None:
-        kept = store.best()
+        kept = store.best(int(best.epoch))
         latents: Any = best.train_latents if kept is None else kept
         best = Snapshot(best.decoder, latents, best.val_latents, best.epoch)
     moved = type(state)(
@@ -57,6 +57,13 @@ def is_streamed(arrays: Mapping[str, np.ndarray]) -> bool:
     """Whether a checkpoint is for a `StreamDriver` alone: made within an epoch, or without the
     rows, which lie in files."""
     return WINDOW in arrays or not len(arrays.get(OF_ROWS[0], "some"))
+
+
+def streamed_kind(arrays: Mapping[str, np.ndarray]) -> str | None:
+    """Where the rows of a streamed checkpoint lie: `host` or `disk`."""
+    if not is_streamed(arrays):
+        return None
+    return "host" if len(arrays.get(OF_ROWS[0], ())) else "disk"
 
 
 def read_seen(arrays: Mapping[str, np.ndarray]) -> Seen:

@@ -24,10 +24,9 @@ _BINARY = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 #: What the programs take, beside images and rows (measured by benchmarks/streaming.py, as are the
 #: next two).
 _PROGRAMS = 600 * 10**6
-#: How often the images of a window lie in memory: those of the one under way, of the next, and what
-#: the allocator holds back.
+#: Copies of a window's images in memory: current, next, and freed but not yet returned.
 _WINDOWS = 3
-#: How often its rows do: on their way to the device, there, in the program, and on their way back.
+#: Copies of its rows: on their way to the device, there, in the program, and on their way back.
 _ROWS_OF_WINDOW = 10
 #: Share of what is free that is planned with.
 _SHARE = 0.8
@@ -104,10 +103,17 @@ def choose_rows(
         base += pixels
     memory = _budget(wanted)
     if base > memory and wanted.memory is not None:
+        less = "; a smaller shuffle_buffer takes less." if memory > 1.1 * _PROGRAMS else "."
         raise ConfigError(
-            f"memory is too little: {memory / 1e9:.2f} GB, but programs and the {window} images "
-            f"that are shuffled together take {base / 1e9:.2f} GB; a smaller shuffle_buffer takes "
-            "less."
+            f"memory is too little: {memory / 1e6:.0f} MB, but programs and the {min(window, n)} "
+            f"images that are shuffled together take {base / 1e6:.0f} MB{less}"
+        )
+    kept = base + (2 if wanted.rows == "host" else 1) * rows
+    if wanted.rows in ("host", "device") and wanted.memory is not None and kept > memory:
+        raise ConfigError(
+            f"memory is too little for rows {wanted.rows}: {memory / 1e6:.0f} MB, but latents with "
+            f"their moments, a copy of them for checkpoints, images and programs take "
+            f"{kept / 1e6:.0f} MB; rows disk takes less."
         )
     if base > memory and config.fit.shuffle_buffer == 0:
         raise ConfigError(

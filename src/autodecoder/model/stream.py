@@ -32,6 +32,8 @@ from autodecoder.core.population import (
 )
 from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
 from autodecoder.core.watch import RUNNING
+from autodecoder.errors import ConfigError
+from autodecoder.model.disk_rows import DiskRows
 from autodecoder.model.hollow import (
     OF_ROWS,
     SUMS,
@@ -42,10 +44,11 @@ from autodecoder.model.hollow import (
     with_decoder,
     within_epoch,
 )
-from autodecoder.model.row_stores import DiskRows, RowStore, row_types
+from autodecoder.model.row_stores import RowStore, row_types
 from autodecoder.model.windows import Loaded, WindowReader
 
 _PORTION_SECONDS = 0.5
+_AS_BEFORE = "it goes on with the same rows as before,"
 _UNOPTIMISED = {"xla_backend_optimization_level": 0}
 
 
@@ -58,7 +61,7 @@ class _Ahead(NamedTuple):
 
 
 @dataclass
-class _Course:
+class _UnderWay:
     """One run under way."""
 
     run: Run
@@ -138,7 +141,7 @@ class StreamDriver:
         self._move = compiled(streamed.move_window, "n")
         self._close = compiled(streamed.close_epoch)
         self._courses = [
-            _Course(
+            _UnderWay(
                 take_run(population.runs, i),
                 take_run(population.rates, i),
                 store,
@@ -162,12 +165,13 @@ class StreamDriver:
         return self.epochs + np.array(within)
 
     def move(self, limit: Callable[[int], int]) -> Float[np.ndarray, " runs"]:
-        """Move the run that is most behind on for about half a second, within an epoch.
+        """Move one of the runs with the fewest epochs on for about half a second, within an epoch.
 
         Returns the seconds spent on each run; see `Driver`.
         """
-        progress = np.where(self.ended, np.inf, self.progress)
-        i = int(np.argmin(progress))
+        # Of those with the fewest epochs, the one within an epoch, whose next window has been read.
+        within = np.array([course.window for course in self._courses])
+        i = int(np.lexsort((-within, np.where(self.ended, np.inf, self.epochs)))[0])
         seconds, start = np.zeros(len(self.epochs)), time.perf_counter()
         while not self._step(i) and time.perf_counter() - start < _PORTION_SECONDS:
             pass
@@ -219,8 +223,8 @@ class StreamDriver:
         return arrays
 
     def must_save(self, i: int) -> bool:
-        """Whether a run goes on only behind a checkpoint: the next epoch's files take the place of
-        those that the last one needs."""
+        """Whether a checkpoint is required before the next step: a new epoch deletes the files that
+        the last checkpoint needs."""
         course = self._courses[i]
         return (
             isinstance(course.store, DiskRows)
@@ -235,6 +239,8 @@ class StreamDriver:
         ------
         ValueError
             If it does not fit.
+        ConfigError
+            If it was made with rows elsewhere.
         """
         course = self._courses[i]
         store, window = course.store, int(arrays.get(WINDOW, 0))
@@ -248,10 +254,13 @@ class StreamDriver:
             self._check_rows(values, mean, square)
             if isinstance(store, DiskRows):
                 if window:
-                    raise ValueError("it was made within an epoch, with the latents in memory")
+                    raise ConfigError(f"the run was left within an epoch: {_AS_BEFORE} host.")
                 store.set_epoch(epoch)
-            store.restore(Rows(values, mean, square), best if len(best) else None)
-        elif not isinstance(store, DiskRows) or not store.open(epoch, is_within=window > 0):
+            best_epoch = 0 if run.best is None else int(run.best.epoch)
+            store.restore(Rows(values, mean, square), best if len(best) else None, best_epoch)
+        elif not isinstance(store, DiskRows):
+            raise ConfigError(f"the run has its latents in files: {_AS_BEFORE} disk.")
+        elif not store.open(epoch, is_within=window > 0):
             raise ValueError("the files of its latents are not there")
         course.run, course.window, course.opening = jax.tree.map(jnp.asarray, run), window, None
         course.saved = epoch + window / len(self._windows)
@@ -308,7 +317,7 @@ class StreamDriver:
         self._note_progress()
         return is_last
 
-    def _keep(self, course: _Course) -> None:
+    def _keep(self, course: _UnderWay) -> None:
         """Write the rows of the last window, as the device leaves them."""
         if course.pending is None:
             return
@@ -319,7 +328,7 @@ class StreamDriver:
         course.sums += values.sum(dtype=float), np.einsum("ij,ij->", values, values, dtype=float)
         course.store.write(where, rows)
 
-    def _end_epoch(self, course: _Course) -> None:
+    def _end_epoch(self, course: _UnderWay) -> None:
         assert course.opening is not None  # it has been under way
         self._keep(course)
         course.store.end_epoch()
@@ -356,7 +365,7 @@ class StreamDriver:
     def _where(self, i: int) -> tuple[int, int, int]:
         return i, int(self._courses[i].run.state.epoch), self._courses[i].window
 
-    def _begin_read(self, course: _Course) -> Future[Loaded]:
+    def _begin_read(self, course: _UnderWay) -> Future[Loaded]:
         draw = partial(self._draw_window, course.opening, course.window)
         key = course.start_key if int(course.run.state.epoch) == 0 else None
         return self._reader.begin(draw, key)

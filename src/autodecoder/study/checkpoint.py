@@ -13,9 +13,15 @@ from autodecoder.brief import brief
 from autodecoder.core.fit import Run
 from autodecoder.core.tree import arrays_to_tree
 from autodecoder.errors import ConfigError, DataError
-from autodecoder.files import read_checksum, read_tensor_rows, read_tensors, write_tensors
-from autodecoder.model.hollow import is_streamed
-from autodecoder.model.row_stores import drop_rows
+from autodecoder.files import (
+    read_checksum,
+    read_tensor_rows,
+    read_tensors,
+    sync_folder,
+    write_tensors,
+)
+from autodecoder.model.disk_rows import drop_rows
+from autodecoder.model.hollow import is_streamed, streamed_kind
 from autodecoder.study.results import UNFINISHED, Shown
 
 _log = logging.getLogger(__name__)
@@ -63,8 +69,11 @@ def save_checkpoint(folder: Path, saved: Saved) -> None:
     shards = [[s.path.name, s.first, s.stop, s.crc32] for s in saved.shards]
     about = {"epoch": saved.epoch, "seconds": saved.seconds, "shards": shards}
     write_tensors(path, saved.arrays, about)
-    for path in _checkpoints(folder)[_N_KEPT:]:
-        path.unlink(missing_ok=True)
+    found = _checkpoints(folder)
+    # Those of later epochs are of a run that has been started over.
+    for other in (*found[: found.index(path)], *found[found.index(path) + _N_KEPT :]):
+        other.unlink(missing_ok=True)
+    sync_folder(folder)
     kept = {path.stem.partition("-")[2] for path in _checkpoints(folder)}
     for path in folder.glob("part-*"):
         if path.name.split("-")[1] not in kept:
@@ -168,8 +177,8 @@ def restore_run(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, float] | 
     for saved in checkpoints:
         if is_streamed(saved.arrays) and not saved.shards:
             raise ConfigError(
-                f"the run was left within epoch {saved.epoch + 1}, or with its latents on the "
-                "disk: it goes on with the same rows as before, host or disk."
+                f"the run was left within epoch {saved.epoch + 1}, or with its latents in files: "
+                f"it goes on with the same rows as before, {streamed_kind(saved.arrays)}."
             )
         try:
             return arrays_to_tree(like, joined(saved).arrays), saved.seconds

@@ -14,11 +14,12 @@ from autodecoder.core.fit import Images, Run
 from autodecoder.core.latent_starts import RowStarts, find_starts
 from autodecoder.core.population import Population, init_population, latents_key, take_run
 from autodecoder.core.tree import arrays_to_tree, name_leaves
-from autodecoder.errors import DataError
+from autodecoder.errors import ConfigError, DataError
 from autodecoder.model.devices import Devices
+from autodecoder.model.disk_rows import DiskRows
 from autodecoder.model.driver import Driver
-from autodecoder.model.hollow import OF_ROWS, is_streamed
-from autodecoder.model.row_stores import DeviceRows, DiskRows, HostRows, RowStore, row_types
+from autodecoder.model.hollow import OF_ROWS, is_streamed, streamed_kind
+from autodecoder.model.row_stores import DeviceRows, HostRows, RowStore, row_types
 from autodecoder.model.stream import StreamDriver
 from autodecoder.model.team import ALONE, Team
 from autodecoder.study.checkpoint import (
@@ -141,8 +142,13 @@ def _restore_hollow(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, Saved
         }
         try:
             if not saved.shards and is_streamed(saved.arrays):
-                raise ValueError("it was made window by window")
+                raise ConfigError(
+                    "the run was left within an epoch, or with its latents in files: it goes on in "
+                    f"one process, with rows {streamed_kind(saved.arrays)}."
+                )
             return arrays_to_tree(like, {**saved.arrays, **empty}), saved
+        except ConfigError:
+            raise
         except ValueError as error:
             tell_misfit(saved, error)
     return None
@@ -166,6 +172,8 @@ def _restore_streamed(driver: StreamDriver, i: int, checkpoints: Iterable[Saved]
     for saved in checkpoints:
         try:
             driver.restore(i, joined(saved).arrays)
+        except ConfigError:
+            raise
         except (DataError, ValueError) as error:
             tell_misfit(saved, error)
         else:

@@ -361,10 +361,13 @@ class Group:
 
 def thin(snapshot: Snapshot) -> Snapshot:
     """With the training latents that are shown, see `data.dataset.shown_rows`."""
-    rows = shown_rows(len(snapshot.train_latents))
-    if rows is None:
-        return snapshot
-    return snapshot._replace(train_latents=np.asarray(snapshot.train_latents)[rows])
+    latents: Any = snapshot.train_latents
+    rows = shown_rows(len(latents))
+    if rows is not None:
+        return snapshot._replace(train_latents=np.asarray(latents)[rows])
+    if isinstance(latents, np.ndarray):  # which the next window may change
+        latents = np.array(latents)
+    return snapshot._replace(train_latents=latents)
 
 
 def run_infos(folder: Path, claims: Sequence[Claim], config: RunConfig, n: int) -> list[RunInfo]:

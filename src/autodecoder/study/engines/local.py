@@ -1,9 +1,11 @@
 """The engine of a study by default: this process, one group after the other."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from autodecoder.core.fit import Images
 from autodecoder.model.devices import Devices
+from autodecoder.model.hollow import streamed_kind
 from autodecoder.model.memory import MemoryConfig, choose_rows
 from autodecoder.model.programs import limit_programs
 from autodecoder.model.team import ALONE, Team
@@ -61,7 +63,10 @@ class LocalEngine:
         rows, streamed = None, False
         if self._team is ALONE and len(self._devices.chosen) == 1:
             config, (train, _, mask, _) = job.infos[0].config, self._given
-            rows = choose_rows(self._memory, train, mask, config, len(job.infos))
+            wanted = self._memory
+            if wanted.rows == "auto":
+                wanted = replace(wanted, rows=_kind_before(job, checkpoints))
+            rows = choose_rows(wanted, train, mask, config, len(job.infos))
             streamed = rows is not None
         if streamed not in self._lying:
             self._lying = {streamed: self._given.give_to(self._devices, streamed=streamed)}
@@ -90,3 +95,14 @@ class LocalEngine:
 
     def close(self) -> None:
         """See `Engine`."""
+
+
+def _kind_before(job: Job, checkpoints: Checkpoints) -> str:
+    """Where the rows of runs lie that go on, as far as they go on nowhere else; else `auto`."""
+    for info in job.infos:
+        newest = next(iter(checkpoints(info)), None)
+        if newest is not None and not newest.shards:
+            kind = streamed_kind(newest.arrays)
+            if kind is not None:
+                return kind
+    return "auto"

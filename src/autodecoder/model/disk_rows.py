@@ -1,0 +1,253 @@
+"""Rows of latents in files, for sets whose latents do not fit into memory."""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from autodecoder.core.adam import Rows
+from autodecoder.errors import DataError, OutputError
+from autodecoder.files import sync_folder, write_file
+
+#: The arrays of a row.
+_PARTS = Rows._fields
+
+
+class DiskRows:
+    """In files, of which there are two generations: an epoch reads those of the epoch before and
+    writes its own.
+
+    So checkpoints do not contain the rows. Files are flushed before a checkpoint is written, and
+    kept until the next one is. Those of an epoch under way lie in `rows-N.part`, which becomes
+    `rows-N` when all rows are written.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run; the generations lie below it.
+    n : int
+    types : dict
+        Of `row_types`.
+    """
+
+    def __init__(self, folder: Path, n: int, types: dict[str, tuple[np.dtype, int]]) -> None:
+        self._folder, self._n, self._types = folder, n, types
+        self._epoch = 0
+        self._files = contextlib.ExitStack()
+        self._old: dict[str, Any] = {}
+        self._new: dict[str, Any] = {}
+
+    def open(self, epoch: int, *, is_within: bool) -> bool:
+        """Go on behind an epoch, or within the next; whether there are files for that.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be opened.
+        """
+        old, new = self._folder_of(epoch), self._part_of(epoch + 1)
+        self.close()
+        with self._told():
+            if is_within and not new.exists() and self._folder_of(epoch + 1).exists():
+                self._folder_of(epoch + 1).rename(new)  # the epoch ended behind the checkpoint
+        if (epoch and not self._is_there(old)) or (is_within and not self._is_there(new)):
+            return False
+        self._epoch = epoch
+        with self._told():
+            if epoch:
+                self._old = {name: self._open(old / name, "rb") for name in _PARTS}
+            if is_within:
+                self._new = {name: self._open(new / name, "r+b") for name in _PARTS}
+        return True
+
+    def read(self, rows: Int[np.ndarray, " k"]) -> Rows:
+        """See `RowStore`."""
+        parts = []
+        for name, (dtype, length) in self._types.items():
+            part = np.zeros((len(rows), length), dtype)
+            if self._old:  # else no epoch has been
+                memory, size = part.reshape(-1).view(np.uint8).data, dtype.itemsize * length
+                with self._told():
+                    for a, b in _runs(rows):
+                        self._old[name].seek(int(rows[a]) * size)
+                        left = memory[a * size : b * size]
+                        while left:
+                            n = self._old[name].readinto(left)
+                            if not n:
+                                path = self._folder_of(self._epoch) / name
+                                raise DataError(f"{path} was shortened while it was in use.")
+                            left = left[n:]
+            parts.append(part)
+        return Rows(*parts)
+
+    def write(self, rows: Int[np.ndarray, " k"], moved: Rows) -> None:
+        """See `RowStore`.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be written.
+        """
+        with self._told():
+            if not self._new:
+                self._begin()
+            for name, part in moved._asdict().items():
+                dtype, length = self._types[name]
+                memory = np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
+                size = dtype.itemsize * length
+                for a, b in _runs(rows):
+                    self._new[name].seek(int(rows[a]) * size)
+                    left = memory[a * size : b * size]
+                    while left:
+                        left = left[self._new[name].write(left) :]
+
+    def end_epoch(self) -> None:
+        """See `RowStore`."""
+        self.flush()
+        self.close()
+        whole = self._folder_of(self._epoch + 1)
+        with self._told():
+            self._part_of(self._epoch + 1).rename(whole)
+            sync_folder(self._folder)
+        if not self.open(self._epoch + 1, is_within=False):
+            raise DataError(f"{whole} was shortened while it was in use.")
+
+    def whole(self) -> Rows:
+        """See `RowStore`. They are mapped; before the first epoch they are zeros."""
+        if not self._old:
+            return Rows(*(np.zeros((self._n, length), d) for d, length in self._types.values()))
+        folder = self._folder_of(self._epoch)
+        return Rows(*(self._map(folder / name, name) for name in _PARTS))
+
+    def take_values(self, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k dims"]:
+        """See `RowStore`."""
+        return self._map(self._folder_of(self._epoch) / "values", "values")[rows]
+
+    def keep_best(self) -> None:
+        """See `RowStore`. A second name of the file, whose rows are written once."""
+        with self._told():
+            path = self._best_of(self._epoch)
+            path.unlink(missing_ok=True)
+            values = self._folder_of(self._epoch) / "values"
+            try:
+                os.link(values, path)
+            except OSError:  # some file systems have no second names
+                shutil.copyfile(values, path)
+
+    def best(self, epoch: int) -> Float[np.ndarray, "n dims"] | None:
+        """See `RowStore`.
+
+        Raises
+        ------
+        DataError
+            If they are gone.
+        """
+        if not epoch:
+            return None
+        path, (dtype, length) = self._best_of(epoch), self._types["values"]
+        if not path.is_file() or path.stat().st_size != self._n * dtype.itemsize * length:
+            raise DataError(f"{path} is gone or shortened: the study must start over.")
+        return self._map(path, "values")
+
+    def restore(
+        self, rows: Rows, best: Float[np.ndarray, "n dims"] | None, best_epoch: int
+    ) -> None:
+        """See `RowStore`. For rows that were not in files; `open` is for those that were."""
+        self.write(np.arange(self._n), Rows(*map(np.asarray, rows)))
+        self.end_epoch()
+        if best is not None and best_epoch:
+            content = np.ascontiguousarray(best, np.float32)
+            write_file(self._best_of(best_epoch), content.reshape(-1).view(np.uint8).data)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Before `restore`: epochs done, one of which is at least."""
+        self.close()
+        self._epoch = epoch - 1
+
+    def flush(self) -> None:
+        """What has been written is on the disk."""
+        with self._told():
+            for file in self._new.values():
+                os.fsync(file.fileno())
+
+    def _begin(self) -> None:
+        """Make the files of this epoch, with room for all rows, and let others go."""
+        for path in self._folder.glob("rows-*"):
+            if path != self._folder_of(self._epoch):
+                shutil.rmtree(path, ignore_errors=True)
+        # The last two stay: that of the newest checkpoint, and one that came behind it.
+        bests, now = sorted(self._folder.glob("best-*")), self._best_of(self._epoch)
+        earlier = [path for path in bests if path <= now]
+        for path in (*earlier[:-2], *bests[len(earlier) :]):
+            path.unlink(missing_ok=True)
+        folder = self._part_of(self._epoch + 1)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, (dtype, length) in self._types.items():
+            file = self._files.enter_context((folder / name).open("w+b", buffering=0))
+            size = self._n * dtype.itemsize * length
+            file.truncate(size)
+            if size and hasattr(os, "posix_fallocate"):
+                try:
+                    os.posix_fallocate(file.fileno(), 0, size)
+                except OSError as error:  # some file systems cannot
+                    if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                        raise
+            self._new[name] = file
+
+    def close(self) -> None:
+        """See `RowStore`."""
+        self._files.close()
+        self._old, self._new = {}, {}
+
+    def _open(self, path: Path, mode: str) -> Any:
+        return self._files.enter_context(path.open(mode, buffering=0))
+
+    def _is_there(self, folder: Path) -> bool:
+        sizes = {name: self._n * d.itemsize * length for name, (d, length) in self._types.items()}
+        with contextlib.suppress(OSError):
+            return all((folder / name).stat().st_size == size for name, size in sizes.items())
+        return False
+
+    def _map(self, path: Path, name: str) -> Any:
+        dtype, length = self._types[name]
+        if not self._n:
+            return np.zeros((0, length), dtype)
+        with self._told():
+            return np.memmap(path, dtype, mode="r", shape=(self._n, length))
+
+    def _folder_of(self, epoch: int) -> Path:
+        return self._folder / f"rows-{epoch:07d}"
+
+    def _part_of(self, epoch: int) -> Path:
+        return self._folder / f"rows-{epoch:07d}.part"
+
+    def _best_of(self, epoch: int) -> Path:
+        return self._folder / f"best-{epoch:07d}"
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"the latents in {self._folder} cannot be kept: {error.strerror}."
+            ) from error
+
+
+def _runs(rows: Int[np.ndarray, " k"]) -> Iterator[tuple[int, int]]:
+    """Ranges of `rows` that lie next to each other."""
+    if len(rows):
+        ends = np.flatnonzero(np.diff(rows) != 1) + 1
+        yield from zip([0, *ends.tolist()], [*ends.tolist(), len(rows)], strict=True)
+
+
+def drop_rows(folder: Path) -> None:
+    """Remove the files of `DiskRows` of a run that has ended."""
+    if folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
