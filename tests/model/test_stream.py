@@ -226,11 +226,11 @@ def test_checkpoints_that_do_not_fit(tmp_path: Path) -> None:
     driver._step(0)
     within = driver.save(0)
     other = streamed(config, "host", tmp_path)
-    with pytest.raises(ConfigError, match="latents in files: .* the same rows as before, disk"):
+    with pytest.raises(ConfigError, match=r"latents in files: .* the same rows as before, disk"):
         other.restore(0, within)
     host = streamed(config, "host", tmp_path)
     host._step(0)
-    with pytest.raises(ConfigError, match="left within an epoch: .* the same rows as before, host"):
+    with pytest.raises(ConfigError, match=r"left within an epoch: .* same rows as before, host"):
         streamed(config, "disk", tmp_path).restore(0, host.save(0))
     longer = streamed(run_config(dims=3), "host", tmp_path)
     finish(longer, 1)
@@ -323,6 +323,7 @@ def test_what_is_half_written_is_not_taken_for_whole(tmp_path: Path) -> None:
 def test_the_best_latents_are_those_of_the_best_epoch(tmp_path: Path) -> None:
     types = row_types(run_config().fit, 2)
     rows = DiskRows(tmp_path, 10, types)
+    moved = rows.read(np.arange(10))
     for epoch in range(1, 4):
         moved = rows.read(np.arange(10))
         rows.write(np.arange(10), moved._replace(values=np.full((10, 2), epoch, np.float32)))
