@@ -125,7 +125,8 @@ completed = config.complete_settings(old, 98, whole=True)
 assert completed["fit"]["shards"] == 1
 assert config.kept_settings(completed, 98)["fit"] == {"shards": 1}
 assert read_flags(StudyFlags(shards=5, yes=True), None).config.fit.shards == 5
-assert "of batch_norm, latent_start" in (text := help_of("train")) and "drop_last, shards, shuffle_buffer:" in text
+assert "of batch_norm, latent_start" in (text := help_of("train"))
+assert "drop_last, shards, shuffle_buffer:" in text
 assert "--shards" in text and "Parts of the images. [default: 3]" in text
 try:
     config.FitConfig(shards=10)
