@@ -314,6 +314,25 @@ def read_checksum(path: Path) -> str:
         return str((file.metadata() or {}).get("crc32"))
 
 
+def read_about(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+    """The shapes of the arrays of such a file and its plain values; its content is not read.
+
+    Raises
+    ------
+    DataError
+        If the file is absent, shortened or damaged.
+    """
+    with _opened(path) as file:
+        names = file.keys()
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+        metadata = file.metadata() or {}
+    try:
+        about = json.loads(metadata["about"])
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{path} is damaged ({error}).") from error
+    return shapes, about if isinstance(about, dict) else {}
+
+
 def read_tensor_rows(path: Path, name: str, first: int, stop: int) -> np.ndarray:
     """Some rows of an array of such a file, without a look at its checksum.
 

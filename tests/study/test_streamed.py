@@ -66,7 +66,7 @@ def test_stopped_within_epochs_it_goes_on_to_the_same_end(
 @pytest.fixture
 def within(digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study that was left within an epoch, with its latents on the disk."""
-    monkeypatch.setattr("autodecoder.model.stream._PORTION_SECONDS", 0.0)
+    monkeypatch.setattr("autodecoder.model.stream.PORTION_SECONDS", 0.0)
     one = searching(replace(STREAMED, executions_per_trial=1), 1e-2)
     run_study(one, digits, tmp_path, rows="disk", **stop_when(lambda report: report.done > 2.2))
     return tmp_path

@@ -13,6 +13,7 @@ from autodecoder.config import RunConfig
 from autodecoder.core.fit import Images, LatentStarts
 from autodecoder.core.incomplete import fill_missing, fit_incomplete
 from autodecoder.core.latents import MANY_ROWS, draw_normal, fit_pca, pca_scores, start_latents
+from autodecoder.core.population import compiler_options
 from autodecoder.core.som import fit_map, map_positions
 
 #: Gives images, `(k, pixels)`, the places where their latents start, `(k, dims)`.
@@ -59,12 +60,6 @@ def _complete(
     if known is not None:
         train = fill_missing(pca, train, known)
     return train, val if val_known is None else fill_missing(pca, val, val_known)
-
-
-#: Compiled as `population.init_population` is, for the same bits.
-_draw = jax.jit(
-    draw_normal, static_argnums=2, compiler_options={"xla_backend_optimization_level": 0}
-)
 
 
 #: Bytes of images outside of memory that are read as a whole, at most.
@@ -123,7 +118,10 @@ class RowStarts:
         shape = self._n, self._dims
         if self._whole is None and self._place is None:
             if self._fit.start_for(self._dims) == "normal":
-                return np.asarray(_draw(key, rows, shape))
+                # Compiled as `population.init_population` is, for the same bits.
+                options = compiler_options(optimised=False)
+                draw = jax.jit(draw_normal, static_argnums=2, compiler_options=options)
+                return np.asarray(draw(key, rows, shape))
             return np.asarray(start_latents(key, self._fit, (len(rows), self._dims), None))
         if self._whole is not None:
             starts = np.asarray(self._whole[0])[rows]

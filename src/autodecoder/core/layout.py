@@ -8,7 +8,7 @@ Rows are taken and put back by the device that has them (`shard_map`, local indi
 of a batch is left to XLA's partitioner.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -59,6 +59,13 @@ class RowLayout:
         rows = np.arange(self.n)
         part = np.searchsorted(self.firsts(), rows, side="right") - 1
         return part * self.size + rows - self.firsts()[part]
+
+    def parts(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """The parts that lie between two places: the first row of each, the one after its last, and
+        where that first row lies, counted from `start`."""
+        for p in range(start // self.size, stop // self.size):
+            first, end = p * self.n // self.n_parts, (p + 1) * self.n // self.n_parts
+            yield first, end, p * self.size - start
 
     def is_row(self) -> Bool[np.ndarray, " total"] | None:
         """False for what fills up a part; nothing where nothing does."""
@@ -184,15 +191,12 @@ def put_rows(
     read : callable
         Given a range on each axis before that of the rows, and a range of rows of the set: those.
     """
-    ends = [*rows.firsts()[1:].tolist(), rows.n]
 
     def part(index: Any) -> np.ndarray:
         ranges = [axis.indices(length) for axis, length in zip(index, shape, strict=True)]
         start, stop, _ = ranges[-2]
         out = np.zeros([b - a for a, b, _ in ranges], dtype)
-        for p in range(start // rows.size, stop // rows.size):
-            first, end = int(rows.firsts()[p]), ends[p]
-            place = p * rows.size - start
+        for first, end, place in rows.parts(start, stop):
             out[..., place : place + end - first, :] = read(index[:-2], first, end)
         return out
 

@@ -6,6 +6,7 @@ another in a loop inside the program.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -21,7 +22,6 @@ from autodecoder.core.fit import (
     Images,
     LatentStarts,
     Run,
-    RunState,
     advance_run,
     init_run,
     map_rows,
@@ -91,6 +91,11 @@ init_quickly = jax.jit(_init_population, static_argnames="config", compiler_opti
 def optimises_always() -> bool:
     """Whether XLA has no way to compile without optimisations: for all but CPUs."""
     return jax.default_backend() != "cpu"
+
+
+def compiler_options(*, optimised: bool) -> dict[str, Any] | None:
+    """For `jax.jit`: whether XLA optimises a program, where it can do without."""
+    return None if optimised or optimises_always() else _UNOPTIMISED
 
 
 def _advance(
@@ -226,7 +231,7 @@ def place_hollow(
     train = MovingLatents(Rows(*map(rows_of, Rows._fields)), state.train.steps)
     if best is not None:
         best = best._replace(train_latents=rows_of("best"))
-    state = RunState(state.decoder, state.decoder_moments, train, state.val, state.key, state.epoch)
+    state = replace(state, train=train)
     rates = jax.tree.map(lambda a: put(a, layout.sharding(RUNS)), population.rates)
     return Population(runs._replace(state=state, best=best), rates)
 
@@ -245,11 +250,8 @@ def own_rows(runs: Run, layout: Layout, i: int) -> list[tuple[int, dict[str, np.
             if shard.replica_id or not first_run <= i < stop_run:
                 continue
             start, stop, _ = over_rows.indices(rows.total)
-            for p in range(start // rows.size, stop // rows.size):
-                first = int(rows.firsts()[p])
-                length = (p + 1) * rows.n // rows.n_parts - first
-                place = p * rows.size - start
-                part = np.asarray(shard.data[i - first_run, place : place + length])
+            for first, end, place in rows.parts(start, stop):
+                part = np.asarray(shard.data[i - first_run, place : place + end - first])
                 found.setdefault(first, {})[name] = part
     return sorted(found.items())
 

@@ -1,15 +1,16 @@
 """An epoch of a run whose training images and latents do not lie on the device, window by window.
 
 It takes the same steps as `fit.run_epoch`: the same images in the same order, the same keys. What
-is different is where the rows come from. A run here has no rows for its training images (`hollow`);
-the caller passes in the rows of each window and stores the returned ones.
+is different is where the rows come from. A run here is hollow: it has no rows for its training
+images; the caller passes in the rows of each window and stores the returned ones.
 """
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Num
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, UInt32
 
 from autodecoder.config import RunConfig
 from autodecoder.core.adam import Moments, Rows
@@ -32,17 +33,39 @@ from autodecoder.core.fit import (
     Run,
     end_epoch,
     epoch_keys,
-    map_rows,
     note_epoch,
     sample_rows,
 )
+from autodecoder.core.latent_starts import RowStarts
 from autodecoder.core.layout import RowLayout
 from autodecoder.core.order import Order, Window, by_batches, draw_window
+from autodecoder.core.population import Population, init_population
 
 
-def hollow(run: Run) -> Run:
-    """A run, or stacked runs, without rows for the training images."""
-    return map_rows(run, lambda rows: rows[..., :0, :], lambda rows: rows, lambda other: other)
+def init_hollow(
+    key: PRNGKeyArray,
+    executions: UInt32[np.ndarray, " runs"],
+    rates: LearningRates,
+    images: Images,
+    config: RunConfig,
+) -> tuple[Population, RowStarts]:
+    """Runs before their first epoch without rows for the training images, and where those start.
+
+    Parameters
+    ----------
+    key, executions, rates, images, config
+        As of `init_population`; the training images may be what reads rows when asked.
+    """
+    found, starts = RowStarts(images, config), None
+    if found.val is not None:
+        starts = np.zeros((0, config.decoder.latent_dims), np.float32), found.val
+    none = without_training(images)
+    return init_population(key, executions, rates, none, starts, config), found
+
+
+def without_training(images: Images) -> Images:
+    """The validation images alone."""
+    return images._replace(train=jnp.asarray(images.train[:0]), train_mask=None)
 
 
 class Opening(NamedTuple):

@@ -170,18 +170,22 @@ def plan_configured(
             own = _own_path(str(getattr(config, name)), name)
             config = replace(config, **{name: own})
     if place:
-        if kind == "packed":
-            from autodecoder.data.unpacking import plan_packed
-
-            return plan_packed(_own_path(place), config, seed=seed, most_in_memory=most_in_memory)
-        return _plan_own(kind, place, config, seed=seed, progress=progress)
+        return _plan_own(kind, place, config, most_in_memory, seed=seed, progress=progress)
     whole = load_published(config.dataset, data_dir=config.data_dir, progress=progress)
     labels = [whole.train.labels, whole.val.labels]
     notes = describe_use(labels, whole.class_names, config.examples_frac)
     return plan_of(replace(subset(whole, config.examples_frac, seed=seed), notes=notes))
 
 
-def _plan_own(kind: str, place: str, config: DataConfig, *, seed: int, progress: bool) -> Plan:
+def _plan_own(
+    kind: str,
+    place: str,
+    config: DataConfig,
+    most_in_memory: int | None,
+    *,
+    seed: int,
+    progress: bool,
+) -> Plan:
     """The plan of images of users' own, by modules that a published data set does without."""
     path = _own_path(place) if kind != "hf" else Path(place)
     match kind:
@@ -206,6 +210,10 @@ def _plan_own(kind: str, place: str, config: DataConfig, *, seed: int, progress:
             from autodecoder.data.zarr_array import plan_zarr
 
             return plan_zarr(path, config, seed=seed)
+        case "packed":
+            from autodecoder.data.unpacking import plan_packed
+
+            return plan_packed(path, config, seed=seed, most_in_memory=most_in_memory)
         case _:
             from autodecoder.data.stacks import plan_stack
 

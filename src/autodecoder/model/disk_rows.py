@@ -36,6 +36,8 @@ class DiskRows:
         Of `row_types`.
     """
 
+    kind = "disk"
+
     def __init__(self, folder: Path, n: int, types: dict[str, tuple[np.dtype, int]]) -> None:
         self._folder, self._n, self._types = folder, n, types
         self._epoch = 0
@@ -43,8 +45,8 @@ class DiskRows:
         self._old: dict[str, Any] = {}
         self._new: dict[str, Any] = {}
 
-    def open(self, epoch: int, *, is_within: bool) -> bool:
-        """Go on behind an epoch, or within the next; whether there are files for that.
+    def reopen(self, epoch: int, *, is_within: bool) -> bool:
+        """See `RowStore`.
 
         Raises
         ------
@@ -115,7 +117,7 @@ class DiskRows:
         with self._told():
             self._part_of(self._epoch + 1).rename(whole)
             sync_folder(self._folder)
-        if not self.open(self._epoch + 1, is_within=False):
+        if not self.reopen(self._epoch + 1, is_within=False):
             raise DataError(f"{whole} was shortened while it was in use.")
 
     def whole(self) -> Rows:
@@ -156,22 +158,19 @@ class DiskRows:
         return self._map(path, "values")
 
     def restore(
-        self, rows: Rows, best: Float[np.ndarray, "n dims"] | None, best_epoch: int
+        self, epoch: int, rows: Rows, best_epoch: int, best: Float[np.ndarray, "n dims"] | None
     ) -> None:
-        """See `RowStore`. For rows that were not in files; `open` is for those that were."""
+        """See `RowStore`. For rows that were not in files; `reopen` is for those that were."""
+        self.close()
+        self._epoch = epoch - 1
         self.write(np.arange(self._n), Rows(*map(np.asarray, rows)))
         self.end_epoch()
         if best is not None and best_epoch:
             content = np.ascontiguousarray(best, np.float32)
             write_file(self._best_of(best_epoch), content.reshape(-1).view(np.uint8).data)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Before `restore`: epochs done, one of which is at least."""
-        self.close()
-        self._epoch = epoch - 1
-
     def flush(self) -> None:
-        """What has been written is on the disk."""
+        """See `RowStore`."""
         with self._told():
             for file in self._new.values():
                 os.fsync(file.fileno())

@@ -37,7 +37,7 @@ from autodecoder.model.row_stores import row_types
 from autodecoder.model.team import ALONE, Team
 
 #: How long the program runs before the caller looks up.
-_PORTION_SECONDS = 0.5
+PORTION_SECONDS = 0.5
 
 
 class Driver:
@@ -88,7 +88,7 @@ class Driver:
         self._images, self._layout = images, None
         self._place(population)
         self._program = advance if optimised or optimises_always() else advance_unoptimised
-        self._pace = _PORTION_SECONDS  # seconds an epoch of one run takes; at first a guess
+        self._pace = PORTION_SECONDS  # seconds an epoch of one run takes; at first a guess
         self._advance(0, 1, 0)  # compiles, outside the time of the epochs
 
     @property
@@ -114,7 +114,7 @@ class Driver:
         active = np.flatnonzero(~self.ended)
         epoch = int(self.epochs[active].min())
         behind = active[self.epochs[active] == epoch]
-        affordable = self._team.agree(max(1, int(_PORTION_SECONDS / self._pace)))
+        affordable = self._team.agree(max(1, int(PORTION_SECONDS / self._pace)))
         first, count = 0, len(self.epochs)
         until = min(epoch + max(1, affordable // len(active)), limit(epoch))
         apart = self._layout is None and not side_by_side()

@@ -1,6 +1,7 @@
 """Runs whose rows lie elsewhere, and what a checkpoint within an epoch holds of one."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -10,28 +11,24 @@ from jaxtyping import Float
 
 from autodecoder.core.adam import Rows
 from autodecoder.core.epoch import MovingLatents, Seen
-from autodecoder.core.fit import Run, Snapshot
-from autodecoder.core.tree import tree_to_arrays
+from autodecoder.core.fit import Run
+from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
+from autodecoder.errors import ConfigError
 from autodecoder.model.row_stores import RowStore
 
 #: Names of what a checkpoint within an epoch holds beside a run.
 WINDOW, SUMS, _SEEN = "stream/window", "stream/sums", "stream/seen/"
-#: Names in a checkpoint of what has a row for each training image.
-OF_ROWS = (*(f"state/train/rows/{name}" for name in Rows._fields), "best/train_latents")
+#: Of what has a row for each training image, the name in a checkpoint.
+ROW_PATHS = {
+    **{name: f"state/train/rows/{name}" for name in Rows._fields},
+    "best": "best/train_latents",
+}
 
 
 def within_epoch(window: int, sums: Float[np.ndarray, "2"], seen: Seen) -> dict[str, np.ndarray]:
     """What a checkpoint holds that was made before a window, as arrays by name."""
     found = {_SEEN + name: values for name, values in tree_to_arrays(seen).items()}
     return {WINDOW: np.asarray(window, np.int32), SUMS: sums, **found}
-
-
-def with_decoder(run: Run, decoder: Any, moments: Any) -> Run:
-    """A run with another decoder, and its moments."""
-    state = run.state
-    return run._replace(
-        state=type(state)(decoder, moments, state.train, state.val, state.key, state.epoch)
-    )
 
 
 def fill(run: Run, store: RowStore) -> Run:
@@ -41,11 +38,47 @@ def fill(run: Run, store: RowStore) -> Run:
     if best is not None:
         kept = store.best(int(best.epoch))
         latents: Any = best.train_latents if kept is None else kept
-        best = Snapshot(best.decoder, latents, best.val_latents, best.epoch)
-    moved = type(state)(
-        state.decoder, state.decoder_moments, train, state.val, state.key, state.epoch
-    )
-    return run._replace(state=moved, best=best)
+        best = best._replace(train_latents=latents)
+    return run._replace(state=replace(state, train=train), best=best)
+
+
+def read_hollow(like: Run, arrays: Mapping[str, np.ndarray]) -> Run:
+    """The run of a checkpoint without its rows.
+
+    Parameters
+    ----------
+    like : Run
+        Hollow; of arrays or of their shapes.
+    arrays : mapping
+        By name.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit.
+    """
+    leaves = name_leaves(like)
+    empty = {
+        path: np.zeros(leaves[path].shape, leaves[path].dtype)
+        for path in ROW_PATHS.values()
+        if path in leaves
+    }
+    return arrays_to_tree(like, {**arrays, **empty})
+
+
+def check_place(arrays: Mapping[str, np.ndarray], kinds: Sequence[str] = ()) -> None:
+    """Whether a checkpoint can be gone on from where rows are of one of these kinds, `host` or
+    `disk`; of none, where all lies on the devices.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot.
+    """
+    kind = streamed_kind(arrays)
+    if kind is not None and kind not in kinds:
+        left = "has its latents in files" if kind == "disk" else "was left within an epoch"
+        raise ConfigError(f"the run {left}: it goes on with the same rows as before, {kind}.")
 
 
 def join_seen(seen: Sequence[Seen]) -> Seen:
@@ -56,14 +89,14 @@ def join_seen(seen: Sequence[Seen]) -> Seen:
 def is_streamed(arrays: Mapping[str, np.ndarray]) -> bool:
     """Whether a checkpoint is for a `StreamDriver` alone: made within an epoch, or without the
     rows, which lie in files."""
-    return WINDOW in arrays or not len(arrays.get(OF_ROWS[0], "some"))
+    return WINDOW in arrays or not len(arrays.get(ROW_PATHS["values"], "some"))
 
 
 def streamed_kind(arrays: Mapping[str, np.ndarray]) -> str | None:
     """Where the rows of a streamed checkpoint lie: `host` or `disk`."""
     if not is_streamed(arrays):
         return None
-    return "host" if len(arrays.get(OF_ROWS[0], ())) else "disk"
+    return "host" if len(arrays.get(ROW_PATHS["values"], ())) else "disk"
 
 
 def read_seen(arrays: Mapping[str, np.ndarray]) -> Seen:

@@ -51,6 +51,10 @@ class MemoryConfig:
         return None if self.memory is None else int(self.memory) // 4
 
 
+#: What is done where nothing is said of memory.
+AUTO = MemoryConfig()
+
+
 def parse_bytes(name: str, given: Any) -> int:
     """A number of bytes, also as text such as `2GB` or `512MiB`.
 

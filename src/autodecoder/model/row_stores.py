@@ -38,6 +38,9 @@ def count_row_bytes(fit: FitConfig, dims: int) -> int:
 class RowStore(Protocol):
     """The rows of one run."""
 
+    kind: str
+    """`host` for rows that a checkpoint contains, `disk` for those in files beside it."""
+
     def read(self, rows: Int[np.ndarray, " k"]) -> Rows:
         """Some rows, as the epochs before leave them."""
         ...
@@ -65,21 +68,73 @@ class RowStore(Protocol):
         ...
 
     def restore(
-        self, rows: Rows, best: Float[np.ndarray, "n dims"] | None, best_epoch: int
+        self, epoch: int, rows: Rows, best_epoch: int, best: Float[np.ndarray, "n dims"] | None
     ) -> None:
-        """Put all rows back as they were, and the latents of the best epoch."""
+        """Put all rows back as they were after an epoch, and the latents of the best one."""
+
+    def reopen(self, epoch: int, *, is_within: bool) -> bool:
+        """Go on with files, behind an epoch or within the next; whether they are there."""
+        ...
+
+    def flush(self) -> None:
+        """What has been written to files is on the disk."""
 
     def close(self) -> None:
         """Nothing more comes."""
 
 
-class HostRows:
+class _InMemory:
+    """What stores in memory have in common: rows are replaced where they are."""
+
+    kind = "host"
+    _rows: Rows
+    _best: Any = None
+
+    def _copy(self, array: Any) -> Any:
+        raise NotImplementedError
+
+    def end_epoch(self) -> None:
+        """See `RowStore`."""
+
+    def keep_best(self) -> None:
+        """See `RowStore`."""
+        self._best = self._copy(self._rows.values)
+
+    def best(self, epoch: int) -> Float[np.ndarray, "n dims"] | None:
+        """See `RowStore`."""
+        return None if self._best is None else np.asarray(self._best)
+
+    def whole(self) -> Rows:
+        """See `RowStore`."""
+        return Rows(*map(np.asarray, self._rows))
+
+    def restore(
+        self, epoch: int, rows: Rows, best_epoch: int, best: Float[np.ndarray, "n dims"] | None
+    ) -> None:
+        """See `RowStore`."""
+        self._rows = Rows(*map(self._copy, rows))
+        self._best = None if best is None else self._copy(best)
+
+    def reopen(self, epoch: int, *, is_within: bool) -> bool:
+        """See `RowStore`."""
+        return False
+
+    def flush(self) -> None:
+        """See `RowStore`."""
+
+    def close(self) -> None:
+        """See `RowStore`."""
+
+
+class HostRows(_InMemory):
     """In memory, as NumPy arrays."""
 
     def __init__(self, n: int, types: dict[str, tuple[np.dtype, int]]) -> None:
         # Zeros take no memory before they are written.
         self._rows = Rows(*(np.zeros((n, length), dtype) for dtype, length in types.values()))
-        self._best: np.ndarray | None = None
+
+    def _copy(self, array: Any) -> np.ndarray:
+        return np.array(array)
 
     def read(self, rows: Int[np.ndarray, " k"]) -> Rows:
         """See `RowStore`."""
@@ -90,42 +145,19 @@ class HostRows:
         for part, values in zip(self._rows, moved, strict=True):
             part[rows] = np.asarray(values)
 
-    def end_epoch(self) -> None:
-        """See `RowStore`."""
-
-    def whole(self) -> Rows:
-        """See `RowStore`."""
-        return self._rows
-
     def take_values(self, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k dims"]:
         """See `RowStore`."""
         return np.asarray(self._rows.values)[rows]
 
-    def keep_best(self) -> None:
-        """See `RowStore`."""
-        self._best = np.array(self._rows.values)
 
-    def best(self, epoch: int) -> Float[np.ndarray, "n dims"] | None:
-        """See `RowStore`."""
-        return self._best
-
-    def restore(
-        self, rows: Rows, best: Float[np.ndarray, "n dims"] | None, best_epoch: int
-    ) -> None:
-        """See `RowStore`."""
-        self._rows = Rows(*(np.array(part) for part in rows))
-        self._best = None if best is None else np.array(best)
-
-    def close(self) -> None:
-        """See `RowStore`."""
-
-
-class DeviceRows:
+class DeviceRows(_InMemory):
     """On the device."""
 
     def __init__(self, n: int, types: dict[str, tuple[np.dtype, int]]) -> None:
         self._rows = Rows(*(jnp.zeros((n, length), dtype) for dtype, length in types.values()))
-        self._best: Array | None = None
+
+    def _copy(self, array: Any) -> Array:
+        return jnp.array(array)
 
     def read(self, rows: Int[np.ndarray, " k"]) -> Rows:
         """See `RowStore`."""
@@ -135,34 +167,9 @@ class DeviceRows:
         """See `RowStore`."""
         self._rows = _put(self._rows, rows, moved)
 
-    def end_epoch(self) -> None:
-        """See `RowStore`."""
-
-    def whole(self) -> Rows:
-        """See `RowStore`."""
-        return Rows(*(np.asarray(part) for part in self._rows))
-
     def take_values(self, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k dims"]:
         """See `RowStore`."""
         return np.asarray(_take(self._rows.values, rows))
-
-    def keep_best(self) -> None:
-        """See `RowStore`."""
-        self._best = jnp.array(self._rows.values)
-
-    def best(self, epoch: int) -> Float[np.ndarray, "n dims"] | None:
-        """See `RowStore`."""
-        return None if self._best is None else np.asarray(self._best)
-
-    def restore(
-        self, rows: Rows, best: Float[np.ndarray, "n dims"] | None, best_epoch: int
-    ) -> None:
-        """See `RowStore`."""
-        self._rows = Rows(*(jnp.array(part) for part in rows))
-        self._best = None if best is None else jnp.array(best)
-
-    def close(self) -> None:
-        """See `RowStore`."""
 
 
 @jax.jit

@@ -8,7 +8,7 @@ with `driver.Driver`, whose interface this has.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,34 +22,28 @@ from autodecoder.core import streamed
 from autodecoder.core.adam import Rows
 from autodecoder.core.epoch import LearningRates, Seen, pass_windows
 from autodecoder.core.fit import Images, Run
-from autodecoder.core.latent_starts import RowStarts
 from autodecoder.core.order import Window
 from autodecoder.core.population import (
-    init_population,
+    compiler_options,
     latents_key,
-    optimises_always,
     take_run,
 )
-from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
+from autodecoder.core.tree import tree_to_arrays
 from autodecoder.core.watch import RUNNING
-from autodecoder.errors import ConfigError
-from autodecoder.model.disk_rows import DiskRows
+from autodecoder.model.driver import PORTION_SECONDS
 from autodecoder.model.hollow import (
-    OF_ROWS,
+    ROW_PATHS,
     SUMS,
     WINDOW,
+    check_place,
     fill,
     join_seen,
+    read_hollow,
     read_seen,
-    with_decoder,
     within_epoch,
 )
 from autodecoder.model.row_stores import RowStore, row_types
 from autodecoder.model.windows import Loaded, WindowReader
-
-_PORTION_SECONDS = 0.5
-_AS_BEFORE = "it goes on with the same rows as before,"
-_UNOPTIMISED = {"xla_backend_optimization_level": 0}
 
 
 class _Ahead(NamedTuple):
@@ -120,14 +114,11 @@ class StreamDriver:
         *,
         optimised: bool = True,
     ) -> None:
-        self._val = images._replace(train=jnp.asarray(images.train[:0]), train_mask=None)
+        self._val = streamed.without_training(images)
         self._n, self._config = len(images.train), config
         self._windows = pass_windows(self._n, config, training=True)
-        found, starts = RowStarts(images, config), None
-        if found.val is not None:
-            starts = np.zeros((0, config.decoder.latent_dims), np.float32), found.val
-        population = init_population(key, executions, rates, self._val, starts, config)
-        options = None if optimised or optimises_always() else _UNOPTIMISED
+        population, starts = streamed.init_hollow(key, executions, rates, images, config)
+        options = compiler_options(optimised=optimised)
 
         def compiled(function: Callable[..., Any], *static: str) -> Callable[..., Any]:
             own = {"n": self._n} if "n" in static else {}
@@ -149,7 +140,7 @@ class StreamDriver:
             )
             for i, (store, execution) in enumerate(zip(stores, executions, strict=True))
         ]
-        self._reader = WindowReader(images, self._windows, found)
+        self._reader = WindowReader(images, self._windows, starts)
         self._ahead: _Ahead | None = None
         self._note_progress()
 
@@ -173,7 +164,7 @@ class StreamDriver:
         within = np.array([course.window for course in self._courses])
         i = int(np.lexsort((-within, np.where(self.ended, np.inf, self.epochs)))[0])
         seconds, start = np.zeros(len(self.epochs)), time.perf_counter()
-        while not self._step(i) and time.perf_counter() - start < _PORTION_SECONDS:
+        while not self._step(i) and time.perf_counter() - start < PORTION_SECONDS:
             pass
         seconds[i] = time.perf_counter() - start
         return seconds
@@ -211,12 +202,9 @@ class StreamDriver:
         """All that is needed to go on with a run from here, but for what lies in files."""
         course = self._courses[i]
         self._keep(course)
-        if isinstance(course.store, DiskRows):
-            course.store.flush()
-            run = course.run
-        else:
-            run = fill(course.run, course.store)
-        arrays = tree_to_arrays(run)
+        course.store.flush()
+        in_files = course.store.kind == "disk"
+        arrays = tree_to_arrays(course.run if in_files else fill(course.run, course.store))
         if course.window:
             arrays |= within_epoch(course.window, course.sums, join_seen(course.seen))
         course.saved = float(self.progress[i])
@@ -227,9 +215,7 @@ class StreamDriver:
         the last checkpoint needs."""
         course = self._courses[i]
         return (
-            isinstance(course.store, DiskRows)
-            and not course.window
-            and course.saved < int(self.epochs[i])
+            course.store.kind == "disk" and not course.window and course.saved < int(self.epochs[i])
         )
 
     def restore(self, i: int, arrays: Mapping[str, np.ndarray]) -> None:
@@ -244,23 +230,17 @@ class StreamDriver:
         """
         course = self._courses[i]
         store, window = course.store, int(arrays.get(WINDOW, 0))
-        like = name_leaves(course.run)
-        found = {name: arrays.get(name, np.zeros(0)) for name in OF_ROWS if name in like}
-        empty = {name: np.asarray(like[name]) for name in found}
-        run = arrays_to_tree(jax.eval_shape(lambda: course.run), {**arrays, **empty})
+        check_place(arrays, (store.kind,))
+        run = read_hollow(jax.eval_shape(lambda: course.run), arrays)
         epoch = int(run.state.epoch)
-        values, mean, square, best = (found.get(name, np.zeros(0)) for name in OF_ROWS)
+        found: list[Any] = [arrays.get(path, ()) for path in ROW_PATHS.values()]
+        values, mean, square, best = found
         if len(values):
             self._check_rows(values, mean, square)
-            if isinstance(store, DiskRows):
-                if window:
-                    raise ConfigError(f"the run was left within an epoch: {_AS_BEFORE} host.")
-                store.set_epoch(epoch)
             best_epoch = 0 if run.best is None else int(run.best.epoch)
-            store.restore(Rows(values, mean, square), best if len(best) else None, best_epoch)
-        elif not isinstance(store, DiskRows):
-            raise ConfigError(f"the run has its latents in files: {_AS_BEFORE} disk.")
-        elif not store.open(epoch, is_within=window > 0):
+            kept = best if run.best is not None and len(best) else None
+            store.restore(epoch, Rows(values, mean, square), best_epoch, kept)
+        elif not store.reopen(epoch, is_within=window > 0):
             raise ValueError("the files of its latents are not there")
         course.run, course.window, course.opening = jax.tree.map(jnp.asarray, run), window, None
         course.saved = epoch + window / len(self._windows)
@@ -269,7 +249,7 @@ class StreamDriver:
             course.sums, course.seen = np.array(arrays[SUMS]), [read_seen(arrays)]
         self._note_progress()
 
-    def _check_rows(self, *parts: np.ndarray) -> None:
+    def _check_rows(self, *parts: Any) -> None:
         types = row_types(self._config.fit, self._config.decoder.latent_dims)
         for part, (name, (dtype, length)) in zip(parts, types.items(), strict=True):
             if part.shape != (self._n, length) or part.dtype != dtype:
@@ -310,7 +290,8 @@ class StreamDriver:
             self._ahead = _Ahead(self._where(i), self._begin_read(course))
         self._keep(course)
         course.pending = loaded.rows, loaded.is_row, rows
-        course.run = with_decoder(course.run, decoder, moments)
+        state = replace(state, decoder=decoder, decoder_moments=moments)
+        course.run = course.run._replace(state=state)
         course.seen.append(seen)
         if is_last:
             self._end_epoch(course)

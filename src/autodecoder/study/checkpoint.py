@@ -12,8 +12,9 @@ import numpy as np
 from autodecoder.brief import brief
 from autodecoder.core.fit import Run
 from autodecoder.core.tree import arrays_to_tree
-from autodecoder.errors import ConfigError, DataError
+from autodecoder.errors import DataError
 from autodecoder.files import (
+    read_about,
     read_checksum,
     read_tensor_rows,
     read_tensors,
@@ -21,7 +22,7 @@ from autodecoder.files import (
     write_tensors,
 )
 from autodecoder.model.disk_rows import drop_rows
-from autodecoder.model.hollow import is_streamed, streamed_kind
+from autodecoder.model.hollow import ROW_PATHS, check_place, streamed_kind
 from autodecoder.study.results import UNFINISHED, Shown
 
 _log = logging.getLogger(__name__)
@@ -104,9 +105,8 @@ def read_rows(saved: Saved, name: str, first: int, stop: int) -> np.ndarray:
     DataError
         If this process cannot read them.
     """
-    path = "best/train_latents" if name == "best" else f"state/train/rows/{name}"
     if not saved.shards:
-        return np.asarray(saved.arrays[path][first:stop])
+        return np.asarray(saved.arrays[ROW_PATHS[name]][first:stop])
     parts = []
     for shard in sorted(saved.shards, key=lambda shard: shard.first):
         low, high = max(first, shard.first), min(stop, shard.stop)
@@ -128,13 +128,10 @@ def joined(saved: Saved) -> Saved:
     parts: dict[str, list[np.ndarray]] = {}
     for shard in sorted(saved.shards, key=lambda shard: shard.first):
         tensors, _ = read_tensors(shard.path)
-        for name, rows in tensors.items():
-            parts.setdefault(name, []).append(rows)
-    arrays = dict(saved.arrays)
-    for name, rows in parts.items():
-        path = "best/train_latents" if name == "best" else f"state/train/rows/{name}"
-        arrays[path] = np.concatenate(rows)
-    return Saved(saved.epoch, saved.seconds, arrays)
+        for name, some in tensors.items():
+            parts.setdefault(name, []).append(some)
+    rows = {ROW_PATHS[name]: np.concatenate(some) for name, some in parts.items()}
+    return Saved(saved.epoch, saved.seconds, {**saved.arrays, **rows})
 
 
 def read_checkpoints(folder: Path) -> Iterator[Saved]:
@@ -175,11 +172,8 @@ def restore_run(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, float] | 
         Newest first.
     """
     for saved in checkpoints:
-        if is_streamed(saved.arrays) and not saved.shards:
-            raise ConfigError(
-                f"the run was left within epoch {saved.epoch + 1}, or with its latents in files: "
-                f"it goes on with the same rows as before, {streamed_kind(saved.arrays)}."
-            )
+        if not saved.shards:
+            check_place(saved.arrays)
         try:
             return arrays_to_tree(like, joined(saved).arrays), saved.seconds
         except (DataError, ValueError) as error:
@@ -193,8 +187,19 @@ def tell_misfit(saved: Saved, error: Exception) -> None:
 
 
 def rows_folder(folder: Path) -> Path:
-    """Where a run has its latents, if those are on the disk, see `model.row_stores.DiskRows`."""
+    """Where a run has its latents, if those are on the disk, see `model.disk_rows.DiskRows`."""
     return folder / "rows"
+
+
+def newest_kind(folder: Path) -> str | None:
+    """Where the rows of a run lie by its newest checkpoint, if it can go on nowhere else: `host` or
+    `disk`. Of the file only what it says it holds is read."""
+    for path in _checkpoints(folder)[:1]:
+        with contextlib.suppress(DataError):
+            shapes, about = read_about(path)
+            if not about.get("shards"):
+                return streamed_kind({k: np.broadcast_to(0, shape) for k, shape in shapes.items()})
+    return None
 
 
 def drop_checkpoints(folder: Path) -> None:

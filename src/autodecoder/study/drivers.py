@@ -5,20 +5,19 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from autodecoder.config import RunConfig, StudyConfig
 from autodecoder.core.epoch import LearningRates
 from autodecoder.core.fit import Images, Run
-from autodecoder.core.latent_starts import RowStarts, find_starts
+from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.population import Population, init_population, latents_key, take_run
-from autodecoder.core.tree import arrays_to_tree, name_leaves
+from autodecoder.core.streamed import init_hollow
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.model.devices import Devices
 from autodecoder.model.disk_rows import DiskRows
 from autodecoder.model.driver import Driver
-from autodecoder.model.hollow import OF_ROWS, is_streamed, streamed_kind
+from autodecoder.model.hollow import check_place, read_hollow
 from autodecoder.model.row_stores import DeviceRows, HostRows, RowStore, row_types
 from autodecoder.model.stream import StreamDriver
 from autodecoder.model.team import ALONE, Team
@@ -93,12 +92,7 @@ def _open_together(
     """Runs of which each process has the rows of its own devices only."""
     key, executions, rates = drawn
     shared = infos[0].config
-    found = RowStarts(images, shared)
-    starts = None
-    if found.val is not None:
-        starts = np.zeros((0, shared.decoder.latent_dims), np.float32), found.val
-    none = images._replace(train=jnp.asarray(images.train[:0]), train_mask=None)
-    runs, rates = init_population(key, executions, rates, none, starts, shared)
+    (runs, rates), starts = init_hollow(key, executions, rates, images, shared)
     like = jax.eval_shape(partial(take_run, i=0), runs)
     begun: dict[int, Saved] = {}
     seconds = [0.0] * len(infos)
@@ -116,7 +110,7 @@ def _open_together(
         if name in ("values", "best"):
             rows = np.arange(first, stop)
             pixels: Any = images.train[first:stop]
-            return found.take(latents_key(key, int(executions[i])), rows, np.asarray(pixels))
+            return starts.take(latents_key(key, int(executions[i])), rows, np.asarray(pixels))
         dtype, length = types[name]
         return np.zeros((stop - first, length), dtype)
 
@@ -135,20 +129,10 @@ def _open_together(
 def _restore_hollow(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, Saved] | None:
     """A run without its rows, and the checkpoint that has them."""
     for saved in checkpoints:
-        empty = {
-            name: np.zeros(leaf.shape, leaf.dtype)
-            for name, leaf in name_leaves(like).items()
-            if name in OF_ROWS
-        }
+        if not saved.shards:
+            check_place(saved.arrays)
         try:
-            if not saved.shards and is_streamed(saved.arrays):
-                raise ConfigError(
-                    "the run was left within an epoch, or with its latents in files: it goes on in "
-                    f"one process, with rows {streamed_kind(saved.arrays)}."
-                )
-            return arrays_to_tree(like, {**saved.arrays, **empty}), saved
-        except ConfigError:
-            raise
+            return read_hollow(like, saved.arrays), saved
         except ValueError as error:
             tell_misfit(saved, error)
     return None

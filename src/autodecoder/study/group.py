@@ -6,7 +6,7 @@ have ended, and asks whether to stop. How the work is portioned has no influence
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from autodecoder.data.dataset import shown_rows
 from autodecoder.model.devices import Devices
 from autodecoder.model.team import ALONE, Team
 from autodecoder.study.checkpoint import Saved, write_shard
-from autodecoder.study.drivers import open_driver
+from autodecoder.study.drivers import Checkpoints, open_driver
 from autodecoder.study.events import (
     Began,
     BestSoFar,
@@ -103,8 +103,8 @@ class Group:
         the leader's events are whole.
     rows : str, optional
         Where the rows of the training images lie while those come window by window, see
-        `model.memory`; by default all lies on the devices. `disk` is the one thing that a group
-        writes: files in the folders of its runs.
+        `model.memory`; by default all lies on the devices. With `disk` they are files in the
+        folders of the runs, which, beside parts of checkpoints, is all that a group writes.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Group:
         images: Images,
         *,
         devices: Devices,
-        checkpoints: Callable[[RunInfo], Iterable[Saved]],
+        checkpoints: Checkpoints,
         should_stop: Callable[[], bool],
         team: Team = ALONE,
         rows: str | None = None,

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from typing import Any, TypeVar
@@ -154,27 +154,26 @@ class Hosts:
         ConfigError
             In all of them, if one differs; it says which one, and in what.
         """
+        values = self.collect(about)
         if self.is_leader:
-            found = self._first_difference(about)
+            found = self._first_difference(values)
             self._is_over = found is not None
             self._tell_all(("value" if found is None else "refuse", found))
         else:
-            self._tell(0, ("about", dict(about)))
             _, found = self._inbox.get()
         if found is not None:
             raise ConfigError(found)
 
-    def _first_difference(self, about: Mapping[str, str]) -> str | None:
-        found = None
-        for _ in range(1, self.count):
-            index, theirs = self._inbox.get()
-            for name, value in about.items():
-                if found is None and theirs.get(name) != value:
-                    found = (
+    def _first_difference(self, values: Sequence[Mapping[str, str]]) -> str | None:
+        """In what a process differs from the leader, by what each of them has."""
+        for index, theirs in enumerate(values):
+            for name, value in values[0].items():
+                if theirs.get(name) != value:
+                    return (
                         f"{self._names[index]} has another {name} than {self._names[0]}: "
                         f"{theirs.get(name)} instead of {value}."
                     )
-        return found
+        return None
 
     def end(self, reason: str, status: int = EXIT_STATUS) -> None:
         """End all processes, with an error."""

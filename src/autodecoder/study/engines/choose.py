@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from autodecoder.config.rules import check_choice, positive_up_to
 from autodecoder.errors import ConfigError
 from autodecoder.model.devices import choose_devices
-from autodecoder.model.memory import MemoryConfig
+from autodecoder.model.memory import AUTO, MemoryConfig
 from autodecoder.study.engines.contract import Engine
 from autodecoder.study.engines.local import LocalEngine
 from autodecoder.study.hosts import Hosts
 from autodecoder.study.images import HostImages
 
-_AUTO = MemoryConfig()
 ENGINES = ("local", "processes", "ray")
 
 
@@ -24,7 +23,7 @@ class EngineConfig:
     workers: int | None = None
     worker_cores: int | None = None
     ray_address: str | None = None
-    memory: MemoryConfig = _AUTO
+    memory: MemoryConfig = AUTO
 
     def __post_init__(self) -> None:
         check_choice("engine", self.name, ENGINES)
@@ -34,7 +33,7 @@ class EngineConfig:
                 raise ConfigError(f"{name} is for the engines processes and ray, not for local.")
             if value is not None:
                 positive_up_to(100_000)(name, value)
-        if self.memory != _AUTO and self.name != "local":
+        if self.memory != AUTO and self.name != "local":
             raise ConfigError(f"rows and memory are for the engine local, not for {self.name}.")
         if self.ray_address is not None and self.name != "ray":
             raise ConfigError(f"ray_address is for the engine ray, not for {self.name}.")

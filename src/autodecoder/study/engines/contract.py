@@ -1,16 +1,14 @@
 """What every engine does: run groups of runs somewhere, and tell what comes of them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from autodecoder.study.checkpoint import Saved
+from autodecoder.study.drivers import Checkpoints
 from autodecoder.study.events import Event
 from autodecoder.study.group import Job
 from autodecoder.study.observer import RunInfo
-
-#: The checkpoints of a run, newest first.
-Checkpoints = Callable[[RunInfo], Iterable[Saved]]
 
 
 @dataclass(frozen=True)

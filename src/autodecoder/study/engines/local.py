@@ -5,15 +5,13 @@ from dataclasses import replace
 
 from autodecoder.core.fit import Images
 from autodecoder.model.devices import Devices
-from autodecoder.model.hollow import streamed_kind
-from autodecoder.model.memory import MemoryConfig, choose_rows
+from autodecoder.model.memory import AUTO, MemoryConfig, choose_rows
 from autodecoder.model.programs import limit_programs
 from autodecoder.model.team import ALONE, Team
+from autodecoder.study.checkpoint import newest_kind
 from autodecoder.study.engines.contract import Assignment, Checkpoints, Failed, Finished, Told
 from autodecoder.study.group import Group, Job
 from autodecoder.study.images import HostImages
-
-_AUTO = MemoryConfig()
 
 
 class LocalEngine:
@@ -36,7 +34,7 @@ class LocalEngine:
         images: HostImages,
         devices: Devices,
         should_stop: Callable[[], bool],
-        memory: MemoryConfig = _AUTO,
+        memory: MemoryConfig = AUTO,
         team: Team = ALONE,
     ) -> None:
         self._memory = memory
@@ -65,7 +63,7 @@ class LocalEngine:
             config, (train, _, mask, _) = job.infos[0].config, self._given
             wanted = self._memory
             if wanted.rows == "auto":
-                wanted = replace(wanted, rows=_kind_before(job, checkpoints))
+                wanted = replace(wanted, rows=_kind_before(job))
             rows = choose_rows(wanted, train, mask, config, len(job.infos))
             streamed = rows is not None
         if streamed not in self._lying:
@@ -97,12 +95,7 @@ class LocalEngine:
         """See `Engine`."""
 
 
-def _kind_before(job: Job, checkpoints: Checkpoints) -> str:
+def _kind_before(job: Job) -> str:
     """Where the rows of runs lie that go on, as far as they go on nowhere else; else `auto`."""
-    for info in job.infos:
-        newest = next(iter(checkpoints(info)), None)
-        if newest is not None and not newest.shards:
-            kind = streamed_kind(newest.arrays)
-            if kind is not None:
-                return kind
-    return "auto"
+    kinds = (newest_kind(info.folder) for info in job.infos)
+    return next((kind for kind in kinds if kind is not None), "auto")
