@@ -181,7 +181,7 @@ def run_limited(options: argparse.Namespace) -> None:
             process.send_signal(signal.SIGKILL)
             process.wait()
             found = [*(base / killed).glob("trials/*/execution-0/checkpoint-*")]
-            at = f"{len(found)} checkpoint(s) when killed at {whole / 2:.0f} s"
+            at = f"killed at {whole / 2:.0f} s, with {len(found)} checkpoint(s)"
             begin = time.perf_counter()
             assert start(dims, killed).wait() == 0
             rest = time.perf_counter() - begin

@@ -1,8 +1,10 @@
 """What fits where: images and latents on the device, in memory, or on the disk."""
 
 import contextlib
+import ctypes
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,8 @@ _WINDOWS = 3
 _ROWS_OF_WINDOW = 10
 #: Share of what is free that is planned with.
 _SHARE = 0.8
+#: Of malloc.h.
+_M_MMAP_THRESHOLD = -3
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,14 @@ def choose_rows(
         return "device"
     # A checkpoint has a copy of them.
     return "host" if base + 2 * rows <= memory else "disk"
+
+
+def give_back_at_once() -> None:
+    """Have the allocator of this process give arrays from 4 MiB on back to the system when they are
+    freed; by default glibc keeps them for later. Elsewhere nothing is done."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 2**22)
 
 
 def _budget(wanted: MemoryConfig) -> float:

@@ -284,11 +284,12 @@ class StreamDriver:
             course.opening,
             self._windows.steps(course.window)[0],
         )
-        # While the device is at work: the next window is read, and the one before is kept.
+        # While the device is at work: the window before is kept, whose images are gone by then; then
+        # the next one is read. So the images of two windows lie in memory.
+        self._keep(course)
         course.window += 1
         if not is_last:
             self._ahead = _Ahead(self._where(i), self._begin_read(course))
-        self._keep(course)
         course.pending = loaded.rows, loaded.is_row, rows
         state = replace(state, decoder=decoder, decoder_moments=moments)
         course.run = course.run._replace(state=state)

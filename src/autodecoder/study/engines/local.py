@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from autodecoder.core.fit import Images
 from autodecoder.model.devices import Devices
-from autodecoder.model.memory import AUTO, MemoryConfig, choose_rows
+from autodecoder.model.memory import AUTO, MemoryConfig, choose_rows, give_back_at_once
 from autodecoder.model.programs import limit_programs
 from autodecoder.model.team import ALONE, Team
 from autodecoder.study.checkpoint import newest_kind
@@ -66,6 +66,8 @@ class LocalEngine:
                 wanted = replace(wanted, rows=_kind_before(job))
             rows = choose_rows(wanted, train, mask, config, len(job.infos))
             streamed = rows is not None
+            if streamed and self._memory.memory is not None:
+                give_back_at_once()
         if streamed not in self._lying:
             self._lying = {streamed: self._given.give_to(self._devices, streamed=streamed)}
         self._waiting[group] = Group(
