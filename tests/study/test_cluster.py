@@ -49,7 +49,11 @@ def test_nodes_die_and_join_and_the_table_is_the_local_one(
     config = replace(
         CONFIG,
         search=SearchConfig(
-            {"learning_rate": (1e-3, 1e-2), "latent_dims": (2, 3, 4, 5), "batch_size": (100, 200)}
+            {
+                "learning_rate": (1e-3, 3e-3, 1e-2),
+                "latent_dims": (2, 3, 4, 5),
+                "batch_size": (100, 200),
+            }
         ),
         executions_per_trial=1,
         fit=replace(CONFIG.fit, num_epochs=10),

@@ -284,7 +284,7 @@ class StreamDriver:
             course.opening,
             self._windows.steps(course.window)[0],
         )
-        # While the device is at work: the window before is kept, whose images are gone by then; then
+        # While the device is at work: the window before is kept, whose images are gone by then, and
         # the next one is read. So the images of two windows lie in memory.
         self._keep(course)
         course.window += 1
