@@ -98,7 +98,7 @@ def write_study_page(study: Study, *, umap: bool = False) -> Path:
     else:
         context |= _of_model(model, film)
         pictures += [_umap(shown_part(model))] if umap else []
-    return _write(folder / "index.html", context)
+    return _write(folder / "index.html", _render(context))
 
 
 def write_model_page(
@@ -110,13 +110,33 @@ def write_model_page(
     film: Sequence[Frame] = (),
     umap: bool = False,
 ) -> Path:
-    """Write a page on a model: the latent plane, the images it decodes to, the fit, and facts.
+    """Write the page of `model_page` to a file; one that exists is replaced.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    ConfigError, DataError
+        As of `model_page`.
+    """
+    page = model_page(model, title=title, dataset=dataset, film=film, umap=umap)
+    return _write(user_path(path), page)
+
+
+def model_page(
+    model: Model,
+    *,
+    title: str = "A model",
+    dataset: Dataset | None = None,
+    film: Sequence[Frame] = (),
+    umap: bool = False,
+) -> str:
+    """A page on a model, as HTML that needs nothing beside it: the latent plane, the images it
+    decodes to, the fit, and facts.
 
     Parameters
     ----------
     model : Model
-    path : path
-        The file; one that exists is replaced. It needs nothing beside it.
     title : str
     dataset : Dataset, optional
         The images whose latents the model holds, in the same order: their reconstructions are shown
@@ -128,8 +148,6 @@ def write_model_page(
 
     Raises
     ------
-    OutputError
-        If it cannot be written.
     ConfigError
         If umap-learn is asked for and absent.
     DataError
@@ -151,7 +169,7 @@ def write_model_page(
         **_curves(pack_history(model.history)),
         **_of_model(model, film),
     }
-    return _write(user_path(path), context)
+    return _render(context)
 
 
 def _of_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
@@ -288,8 +306,12 @@ def _encode(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
-def _write(path: Path, context: dict[str, Any]) -> Path:
+def _render(context: dict[str, Any]) -> str:
     names = ("model", "is_live", "plane_text", "histories", "trials", "facts", "settings")
     parts = dict.fromkeys((*names, "figures_text"))
-    write_file(path, render("page.html.jinja", parts | context).encode("utf-8", "replace"))
+    return render("page.html.jinja", parts | context)
+
+
+def _write(path: Path, page: str) -> Path:
+    write_file(path, page.encode("utf-8", "replace"))
     return path
