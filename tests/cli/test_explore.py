@@ -61,7 +61,7 @@ def test_it_answers_and_ends_on_request(kept: Path) -> None:
     process, address, said = explore(kept)
     try:
         assert said == []
-        assert "<title>digits: best</title>" in ask(address, "")["page"]
+        assert "<title>Digits, 2-D, 16</title>" in ask(address, "")["page"]
         picked = ask(address, "pick", name="validation", index=3)
         val = load_dataset("digits", examples_frac=0.3, seed=1).val
         assert picked["values"] == val.images[3].ravel().tolist()

@@ -49,9 +49,13 @@ def test_a_study_has_a_page(kept: Path) -> None:
     page = (kept / "report" / "index.html").read_text(encoding="utf-8")
     model = load_model(kept / "best")
     assert packed(kept / "report" / "index.html")["points"]["train"]["n"] == len(model.latents)
-    pictures = [path.stem for path in (kept / "report").glob("*.png")]
-    assert page.count("data:image/png;base64,") == len(pictures) - 1 == 8
-    assert 'id="curves"' in page, "instead of the picture of the curves"
+    pictures = {path.stem for path in (kept / "report").glob("*.png")}
+    drawn = {"loss_curves", "latent_space_train", "latent_space_val", "latent_plane"}
+    assert drawn <= pictures
+    shown = set(re.findall(r'data-picture="(\w+)"', page))
+    assert shown == pictures - drawn, "the others are drawn by the page itself"
+    assert page.count("data:image/png;base64,") == len(shown)
+    assert 'id="curves"' in page
     assert model.about["trial"] in page
     assert "&#34;latent_dims&#34;: 2" in page
     assert not re.search(r"(src|href)=.https?:", page)
@@ -86,7 +90,7 @@ def test_a_model_has_a_page(kept: Path, tmp_path: Path, capsys: pytest.CaptureFi
     told = json.loads(capsys.readouterr().out)
     assert told == {"out": str(tmp_path / "page.html"), "bytes": told["bytes"]}
     assert (tmp_path / "page.html").stat().st_size == told["bytes"]
-    assert "<title>digits: best</title>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<title>Digits, 2-D, 16</title>" in (tmp_path / "page.html").read_text(encoding="utf-8")
     assert call("report", kept / "best") == 0
     assert (kept / "best" / "report" / "index.html").is_file()
     load_model(kept / "best")

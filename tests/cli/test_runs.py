@@ -115,7 +115,7 @@ def test_a_study_under_way_is_shown_as_far_as_it_is(
     assert ("unfinished" in out) is (left != "nothing")
     assert call("runs", tmp_path) == 0
     assert "none yet" in line_of(capsys.readouterr().out, "early")
-    assert call("runs", "compare", folder, runs / "two") == 0
+    assert call("runs", "compare", folder, runs / "two", "--out", tmp_path / "page.html") == 0
 
 
 # A folder of several
@@ -159,7 +159,8 @@ def test_long_names_are_shown_in_full(
     out = capsys.readouterr().out
     assert f"{folder / 'two'} " in out
     assert f"{folder / 'tuned'} " in out
-    assert call("runs", "compare", folder / "two", folder / "tuned") == 0
+    page = tmp_path / "page.html"
+    assert call("runs", "compare", folder / "two", folder / "tuned", "--out", page) == 0
     assert f"{folder / 'two'} " in capsys.readouterr().out
 
 
@@ -210,9 +211,13 @@ def test_a_setting_that_is_searched_is_shown_with_its_values(
 # Two side by side
 
 
-def test_two_studies_are_compared(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("runs", "compare", runs / "two", runs / "tuned") == 0
+def test_two_studies_are_compared(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.html"
+    assert call("runs", "compare", runs / "two", runs / "tuned", "--out", page) == 0
     out = capsys.readouterr().out
+    assert f"{page}: " in out
     one, other = load_study(runs / "two"), load_study(runs / "tuned")
     assert one.best_trial is not None
     assert other.best_trial is not None
@@ -228,10 +233,16 @@ def test_two_studies_are_compared(runs: Path, capsys: pytest.CaptureFixture[str]
     assert re.search(r"executions_per_trial +2 +1", out)
     assert re.search(r"seed +1 +2", out)
     assert "decoder.activation" not in out, "the same in both"
+    content = page.read_text(encoding="utf-8")
+    assert content.count('class="compared"') == 1
+    assert "tuned has no map: what is kept in" in content
 
 
-def test_a_study_differs_not_from_itself(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("runs", "compare", runs / "two", runs / "two") == 0
+def test_a_study_differs_not_from_itself(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    three = [runs / "two"] * 3
+    assert call("runs", "compare", *three, "--out", tmp_path / "page.html") == 0
     out = capsys.readouterr().out
     assert "best score" in out
     assert "decoder." not in out

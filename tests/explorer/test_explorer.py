@@ -105,10 +105,34 @@ def test_an_image_is_picked(client: Any, images: np.ndarray) -> None:
 
 def test_a_picked_image_has_its_name(images: np.ndarray) -> None:
     names = np.array([f"a/{k}.png" for k in range(len(images))], object)
-    model = replace(make_model(), names=np.arange(300))
+    model = replace(make_model(), names=np.arange(300) + 1)
     explorer = Explorer(model, {"paths": Shelf(images, names=names), "rows": Shelf(images)})
     assert explorer.pick("paths", 4)["name"] == "a/4.png"
-    assert explorer.first_look["names"] == {"train": list(range(300)), "val": None}
+    assert explorer.first_look["names"] == {"train": list(range(1, 301)), "val": None}
+
+
+def test_a_gallery_has_what_a_text_names() -> None:
+    images = np.random.default_rng(0).random((200, 6, 5, 1))
+    images[3, 0] = np.nan
+    names = np.array([f"Cats/{k}.png" for k in range(200)], object)
+    shelf = Shelf(images, np.arange(200) % 3, names=names)
+    model = replace(make_model(), about={"class_names": ["a", "b", "c"]})
+    client = create_app(Explorer(model, {"images": shelf}), title="x").test_client()
+    every = ask(client, "/gallery", name="images", text="", first=0)
+    assert (every["n"], [one["index"] for one in every["images"]]) == (200, list(range(96)))
+    assert every["images"][4] == {"index": 4, "name": "Cats/4.png", "label": 1}
+    assert [one["index"] for one in ask(
+        client, "/gallery", name="images", text="", first=192
+    )["images"]] == list(range(192, 200))  # fmt: skip
+    for text, rows in (("cats/77", [77]), ("B", list(range(1, 200, 3))), ("nothing", [])):
+        found = ask(client, "/gallery", name="images", text=text, first=0)
+        assert found["n"] == len(rows)
+        assert [one["index"] for one in found["images"]] == rows[:96]
+    with Image.open(io.BytesIO(base64.b64decode(every["sheet"]["sheet"]))) as sheet:
+        assert sheet.size == (96 * 5, 6)
+    assert "no images by the name" in refused(
+        client, "/gallery", {"name": "others", "text": "", "first": 0}
+    )
 
 
 def test_what_is_not_finite_or_out_of_range_is_not_picked() -> None:

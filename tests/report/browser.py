@@ -46,3 +46,23 @@ def pixels(page: Any, selector: str) -> np.ndarray:
     url = page.locator(selector).first.evaluate("c => c.toDataURL('image/png')")
     with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as image:
         return np.asarray(image.convert("RGBA"))[..., :3]
+
+
+def dots(page: Any) -> np.ndarray:
+    """The points of a map: (height, width, 4) uint8, transparent where there is none."""
+    url = page.locator("canvas.dots").first.evaluate("c => c.toDataURL('image/png')")
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as image:
+        return np.asarray(image.convert("RGBA"))
+
+
+def n_coloured(page: Any) -> int:
+    """Pixels of a map whose points are of a colour."""
+    seen = dots(page).astype(int)
+    spread = seen[..., :3].max(2) - seen[..., :3].min(2)
+    return int(((spread > 30) & (seen[..., 3] > 0)).sum())
+
+
+def told(page: Any) -> dict[str, str]:
+    """What a page says of the nearest image, by term."""
+    terms, values = (page.locator(f"#point {tag}").all_inner_texts() for tag in ("dt", "dd"))
+    return dict(zip(terms, values, strict=True))

@@ -19,6 +19,7 @@ from autodecoder.cli.inputs import (
 from autodecoder.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from autodecoder.data import Dataset
     from autodecoder.explorer import Shelf
     from autodecoder.model import Model
 
@@ -79,11 +80,12 @@ def explore(
     from autodecoder.data.decode import quiet_pillow
     from autodecoder.explorer import Explorer, Shelf, create_app, listen, open_server
 
+    dataset = None
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(listen(host, port))
         trained = _open(folder)
         if images is None:
-            shelves, why = _own_images(trained, named)
+            shelves, dataset, why = _own_images(trained, named)
             if why:
                 console.print(f"No images to pick from: {why}", highlight=False)
         else:
@@ -92,7 +94,7 @@ def explore(
             pixel_range = None if given.names else trained.pixel_range
             shelf = Shelf(given.samples, None, pixel_range, names_, given.mask)
             shelves = {"images": shelf}
-        explorer = Explorer(trained, shelves)
+        explorer = Explorer(trained, shelves, dataset)
         app = create_app(explorer, title=title_of(trained, folder), hosts=[host, *names])
         server = open_server(app, listening)
         stack.pop_all()  # from here on it is the server's
@@ -122,7 +124,7 @@ def _open(folder: Path) -> "Model":
     return found
 
 
-def _own_images(model: "Model", named: TrainedOn) -> "tuple[dict[str, Shelf], str]":
+def _own_images(model: "Model", named: TrainedOn) -> "tuple[dict[str, Shelf], Dataset | None, str]":
     """The images that a model was trained on and validated with, or why there are none."""
     from autodecoder.explorer import Shelf
 
@@ -131,10 +133,11 @@ def _own_images(model: "Model", named: TrainedOn) -> "tuple[dict[str, Shelf], st
     except (ConfigError, DataError) as error:
         if named:
             raise
-        return {}, f"{error} --images names others."
+        return {}, None, f"{error} --images names others."
     sets = {"validation": dataset.val, "training": dataset.train}
-    return {
+    shelves = {
         name: Shelf(images.images, images.labels, names=images.names, mask=images.mask)
         for name, images in sets.items()
         if len(images)
-    }, ""
+    }
+    return shelves, dataset, ""

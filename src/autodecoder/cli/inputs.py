@@ -100,9 +100,12 @@ def open_model(folder: Path) -> "Model":
 
 
 def title_of(model: "Model", folder: Path) -> str:
-    """What a page on the model in a folder is called."""
-    dataset, name = model.about.get("dataset"), legible(folder.resolve().name)
-    return f"{legible(dataset)}: {name}" if isinstance(dataset, str) else name
+    """What a page on the model in a folder is called: its data set and its decoder."""
+    from autodecoder.model.card import describe_decoder, title_of_dataset
+
+    dataset = model.about.get("dataset")
+    name = title_of_dataset(dataset) if isinstance(dataset, str) else legible(folder.resolve().name)
+    return f"{name}, {describe_decoder(model)}"
 
 
 def data_of_model(model: "Model", named: TrainedOn = NOT_NAMED) -> "Dataset":

@@ -104,4 +104,4 @@ def _of_study(folder: Path, out: Path | None, umap: bool, named: TrainedOn) -> P
         console.print(f"With the pictures as they lie there: {error}", highlight=False)
     if dataset is not None:
         write_pictures(study, dataset)
-    return write_study_page(study, umap=umap)
+    return write_study_page(study, dataset=dataset, umap=umap)

@@ -63,25 +63,35 @@ def compare(
     one: Annotated[Path, path_flag(help="Folder of a study.")],
     other: Annotated[Path, path_flag(help="Folder of another.")],
     /,
-    *,
+    *more: Annotated[Path, path_flag(help="Folders of further ones.")],
+    out: Annotated[Path, path_flag(help="The page; a file that exists is replaced.")] = Path(
+        "comparison.html"
+    ),
     json_: Json = False,
 ) -> bool:
-    """Show two studies side by side: their best trials, and the settings in which they differ.
+    """Compare studies: their best trials and the settings that differ, as a table and as a page.
+
+    The page also shows curves over each other, and maps that are linked: point at an image on one
+    map, and it lights up on all of them.
 
     Example: autodecoder runs compare runs/demo runs/other
     """
-    from autodecoder.cli.console import print_json
+    from autodecoder.cli.console import console, print_json
     from autodecoder.cli.content import study_content
     from autodecoder.cli.tables import print_comparison
     from autodecoder.config import differences, to_dict
+    from autodecoder.report import write_comparison
     from autodecoder.study import load_study
 
-    pair = (load_study(one), load_study(other))
+    studies = [load_study(folder) for folder in (one, other, *more)]
+    page = write_comparison(studies, out)
     if json_:
-        changed = differences(*(to_dict(study.config) for study in pair))
-        print_json({"studies": [study_content(study) for study in pair], "settings": changed})
+        changed = differences(*(to_dict(study.config) for study in studies))
+        content = [study_content(study) for study in studies]
+        print_json({"studies": content, "settings": changed, "out": str(page)})
     else:
-        print_comparison(*pair)
+        print_comparison(studies)
+        console.print(f"{page}: {page.stat().st_size / 1e6:.1f} MB", highlight=False)
     return False
 
 

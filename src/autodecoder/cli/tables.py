@@ -96,26 +96,25 @@ def print_studies(studies: Sequence[Study], unreadable: Sequence[tuple[Path, str
         console.print(f"{path}: {reason}", highlight=False)
 
 
-def print_comparison(one: Study, other: Study) -> None:
-    """Two studies side by side: their best trials, and the settings in which they differ."""
+def print_comparison(studies: Sequence[Study]) -> None:
+    """Studies side by side: their best trials, and the settings in which they differ."""
     table = _table()
-    for name in ("", str(one.folder), str(other.folder)):
+    for name in ("", *(str(study.folder) for study in studies)):
         table.add_column(name, justify="left" if not name else "right")
-    pair = (one, other)
-    table.add_row("objective", *(study.config.objective or study.metric for study in pair))
-    table.add_row("trials ended", *(_trials_ended(study) for study in pair))
-    bests = [study.best_trial for study in pair]
+    table.add_row("objective", *(study.config.objective or study.metric for study in studies))
+    table.add_row("trials ended", *(_trials_ended(study) for study in studies))
+    bests = [study.best_trial for study in studies]
     table.add_row("best score", *("none" if b is None else format_score(b) for b in bests))
-    names = dict.fromkeys(name for study in pair for name in study.config.searched)
+    names = dict.fromkeys(name for study in studies for name in study.config.searched)
     for name in names:
         table.add_row(f"  its {name.replace('_', ' ')}", *(_value(b, name) for b in bests))
     for metric in (*_METRICS, "psnr", "val_psnr"):
         values = ("–" if b is None else _number(b.last(metric)) for b in bests)
         table.add_row(f"  its last {metric}", *values)
     table.add_row("  its epochs", *("–" if b is None else _epochs(b) for b in bests))
-    seconds = (sum(e.seconds for t in s.trials for e in t.executions) for s in pair)
+    seconds = (sum(e.seconds for t in s.trials for e in t.executions) for s in studies)
     table.add_row("seconds of training", *(f"{value:.1f}" for value in seconds))
-    changed = differences(to_dict(one.config), to_dict(other.config))
+    changed = differences(*(to_dict(study.config) for study in studies))
     if changed:
         table.add_section()
     for path, values in changed.items():

@@ -181,7 +181,7 @@ def _run(
         if not quiet:
             print_study(study)
         pictures = write_pictures(study, dataset)
-        page = write_study_page(study)
+        page = write_study_page(study, dataset=dataset)
         interrupted = should_stop()
     n_open = sum(trial.state == UNFINISHED for trial in study.trials)
     if interrupted:

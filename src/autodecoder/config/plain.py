@@ -88,14 +88,12 @@ def read_toml(path: Path) -> dict[str, Any]:
     return content
 
 
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Settings in which two results of `to_dict` differ, by path, with both values."""
-    flat = [dict(_flatten(values, "")) for values in (one, other)]
-    return {
-        path: (flat[0].get(path), flat[1].get(path))
-        for path in dict.fromkeys((*flat[0], *flat[1]))
-        if flat[0].get(path) != flat[1].get(path)
-    }
+def differences(*several: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """Settings in which results of `to_dict` differ, by path, with the values of all."""
+    flat = [dict(_flatten(values, "")) for values in several]
+    paths = dict.fromkeys(path for values in flat for path in values)
+    found = {path: tuple(values.get(path) for values in flat) for path in paths}
+    return {path: values for path, values in found.items() if any(v != values[0] for v in values)}
 
 
 def _flatten(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -119,12 +119,16 @@ def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -
     def pick(name: Any, index: Any) -> dict[str, Any]:
         return explorer.pick(str(name)[:40], _whole(index))
 
+    def gallery(name: Any, text: Any, first: Any) -> dict[str, Any]:
+        return explorer.gallery(str(name)[:40], str(text or "")[:200], _whole(first))
+
     answer("/plane", plane, "basis", "across", "up")
     answer("/decode", explorer.decode, "latents")
     answer("/place", explorer.place, "values", "mask", "start")
     answer("/draw", draw, "n", "seed")
     answer("/way", way, "a", "b", "n", "path")
     answer("/pick", pick, "name", "index")
+    answer("/gallery", gallery, "name", "text", "first")
 
     @app.post("/read")
     def read() -> flask.Response:
@@ -138,8 +142,11 @@ def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -
 def _page(explorer: Explorer, title: str, nonce: str) -> bytes:
     model = explorer.model
     look = {**explorer.first_look, "most_bytes": MOST_BYTES}
+    originals = explorer.originals
     context = {
         "title": title,
+        "originals": None if originals is None else json.dumps(originals),
+        "has_originals": originals is not None,
         "nonce": nonce,
         "weights": f"{count_weights(model):,}",
         "model": json.dumps(look, allow_nan=False).replace("<", "\\u003c"),

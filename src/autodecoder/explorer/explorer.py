@@ -6,29 +6,33 @@ import math
 import threading
 from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num, Shaped, UInt8
+from jaxtyping import Bool, Float, Num, UInt8
 
-from autodecoder.brief import brief
 from autodecoder.config import InferConfig
 from autodecoder.config.rules import check_seed
 from autodecoder.core.infer import Inference
+from autodecoder.data import Dataset
 from autodecoder.data.decode import UnreadableImage, decode_image, read_head
 from autodecoder.data.missing import find_known
 from autodecoder.data.pixels import PixelRange, as_mask, to_pixels, to_weights
 from autodecoder.errors import AutodecoderError, DataError
+from autodecoder.explorer.shelf import Shelf
 from autodecoder.model import Model
 from autodecoder.model.tables import as_table
+from autodecoder.report.originals import image_errors, pack_originals, pack_sheet, point_rows
 from autodecoder.report.plane import (
     Plane,
+    class_names,
     component_plane,
     dimension_plane,
     latent_plane,
     pack,
+    pack_counts,
     pack_decoder,
     pack_names,
     pack_plane,
@@ -37,6 +41,8 @@ from autodecoder.report.plane import (
 
 #: Of latents decoded, and of images drawn, at a time.
 MOST_LATENTS = 512
+#: Images of a gallery that are shown at a time.
+MOST_IN_GALLERY = 96
 _BASES = ("components", "dimensions")
 #: Decodes files one after the other, for all explorers of the process: an image of many pixels
 #: takes much memory, and each thread that has used some may keep it.
@@ -44,24 +50,6 @@ _decoding = ThreadPoolExecutor(1, "decoding")
 #: One image at a time.
 _NEAREST = InferConfig(block_size=1)
 _FROM_HERE = InferConfig(block_size=1, starts=())
-
-
-@brief
-@dataclass(frozen=True, eq=False)
-class Shelf:
-    """Images to pick from: some that the model was trained on or validated with, or others."""
-
-    images: Shaped[np.ndarray, "n ..."]
-    labels: Int[np.ndarray, " n"] | None = None
-    pixel_range: PixelRange | None = None
-    """Values of black and of white, see `Model`."""
-    names: Shaped[np.ndarray, " n"] | None = None
-    """What they are known by: paths, or rows of a file."""
-    mask: Shaped[np.ndarray, "..."] | None = None
-    """True where a pixel is known, see `Model.infer`."""
-
-    def __len__(self) -> int:
-        return len(self.images)
 
 
 class Explorer:
@@ -74,13 +62,19 @@ class Explorer:
     model : Model
     shelves : mapping of name to Shelf
         Images of the model's shape, as `Model.infer` takes them.
+    dataset : Dataset, optional
+        The images whose latents the model holds, in the same order: the map then shows them.
     """
 
-    def __init__(self, model: Model, shelves: Mapping[str, Shelf]) -> None:
+    def __init__(
+        self, model: Model, shelves: Mapping[str, Shelf], dataset: Dataset | None = None
+    ) -> None:
         # A page speaks of pixels from 0 to 255, whatever the images of the training.
         self.model = replace(model, pixel_range=None) if model.pixel_range else model
         self._pixel_range = model.pixel_range
         self.shelves = dict(shelves)
+        self._dataset = dataset if model.standardization is None else None
+        self._errors = {} if self._dataset is None else image_errors(self.model, self._dataset)
         self._lock = threading.Lock()  # jax's programs one after the other: see `core.solvers`
         self._fitting = threading.Lock()  # of the density, which takes a while
 
@@ -94,13 +88,21 @@ class Explorer:
         return {
             **pack_shape(model),
             **pack_decoder(model),
-            **pack_plane(model, latent_plane(latents)),
+            **pack_plane(model, latent_plane(latents), self._errors),
             "names": pack_names(model),
+            "counts": pack_counts(model),
             "n_latents": len(finite),
             "mean": (finite.mean(0) if some else np.zeros(model.latent_dims)).tolist(),
             "spread": np.where(spread > 0, spread, 1).tolist(),
             "shelves": {name: len(shelf) for name, shelf in self.shelves.items()},
         }
+
+    @cached_property
+    def originals(self) -> dict[str, Any] | None:
+        """Small copies of the model's own images, see `pack_originals`; `None` without them."""
+        if self._dataset is None:
+            return None
+        return pack_originals(point_rows(self.model, self._dataset))
 
     def plane(self, basis: str, across: int, up: int) -> dict[str, Any]:
         """Another plane, as `pack_plane` has it.
@@ -130,7 +132,7 @@ class Explorer:
             found = dimension_plane(dims, across, up)
         else:
             found = component_plane(self.model.latents, across, up)
-        return pack_plane(self.model, found)
+        return pack_plane(self.model, found, self._errors)
 
     def decode(self, latents: Any) -> dict[str, Any]:
         """What latents decode to: pixels from 0 to 1, or features, packed one after the other.
@@ -229,6 +231,54 @@ class Explorer:
             made = self.model.interpolate(ends[0], ends[1], n, path=path)
         return {"latents": made.latents.tolist()}
 
+    def gallery(self, name: str, text: str, first: int) -> dict[str, Any]:
+        """Images of a shelf whose name, number or class holds a text: how many there are, and some
+        of them, with a sheet of small copies.
+
+        Raises
+        ------
+        DataError
+            If there is no such shelf.
+        """
+        shelf = self._shelf(name)
+        rows = shelf.find(text, class_names(self.model))
+        some = [int(row) for row in rows[max(0, first) :][:MOST_IN_GALLERY]]
+        told = [
+            {"index": row, "name": shelf.called(row), "label": shelf.label(row)} for row in some
+        ]
+        sheet = None
+        if self.model.standardization is None and some:
+            sheet = pack_sheet(np.stack([self._copy(name, row) for row in some]))
+        return {"n": len(rows), "images": told, "sheet": sheet}
+
+    def _copy(self, name: str, row: int) -> UInt8[np.ndarray, "height width channels"]:
+        """An image as it is drawn; black where it cannot be, or a pixel is missing."""
+        with contextlib.suppress(DataError):
+            values, _ = self._values(name, row)
+            pixels = np.nan_to_num(values).astype(np.uint8)
+            return pixels.reshape(self.model.image_shape)
+        return np.zeros(self.model.image_shape, np.uint8)
+
+    def _values(
+        self, name: str, index: int
+    ) -> tuple[Num[np.ndarray, "..."], Bool[np.ndarray, "..."] | None]:
+        """Pixels from 0 to 255 of an image of a shelf, or its features; and which are known."""
+        shelf = self.shelves[name]
+        image, seen = shelf.images[index][None], None
+        if shelf.mask is not None:
+            mask = as_mask(shelf.mask, len(shelf), self.model.image_shape)
+            seen = to_weights(mask[index][None], index)
+        seen = find_known(image, seen)
+        if self.model.standardization is None:
+            return np.rint(to_pixels(image, index, seen, shelf.pixel_range)), seen
+        table = as_table(f"{name} {index}", np.reshape(image, (1, -1)), weights=seen)
+        return np.where(np.isnan(table), self.model.standardization.mean, table), seen
+
+    def _shelf(self, name: str) -> Shelf:
+        if name not in self.shelves:
+            raise DataError(f"there are no images by the name {name!r}.")
+        return self.shelves[name]
+
     def pick(self, name: str, index: int) -> dict[str, Any]:
         """An image of a shelf, as `place` takes it, with its label, its name and, where values are
         missing, a list `known`: for each pixel, or each feature, whether it is known.
@@ -238,23 +288,11 @@ class Explorer:
         DataError
             If there is no such shelf, or no such image on it.
         """
-        if name not in self.shelves:
-            raise DataError(f"there are no images by the name {name!r}.")
-        shelf = self.shelves[name]
+        shelf = self._shelf(name)
         if not 0 <= index < len(shelf):
             raise DataError(f"index must lie between 0 and {len(shelf) - 1}, got {index}.")
-        image, seen = shelf.images[index][None], None
-        if shelf.mask is not None:
-            mask = as_mask(shelf.mask, len(shelf), self.model.image_shape)
-            seen = to_weights(mask[index][None], index)
-        seen = find_known(image, seen)
-        if self.model.standardization is None:
-            values = np.rint(to_pixels(image, index, seen, shelf.pixel_range))
-        else:
-            table = as_table(f"{name} {index}", np.reshape(image, (1, -1)), weights=seen)
-            values = np.where(np.isnan(table), self.model.standardization.mean, table)
-        label = None if shelf.labels is None else int(shelf.labels[index])
-        called = None if shelf.names is None else str(shelf.names[index])
+        values, seen = self._values(name, index)
+        label, called = shelf.label(index), shelf.called(index)
         known = None if seen is None else self._of_pixels(seen > 0)
         return {"values": values.ravel().tolist(), "label": label, "name": called, "known": known}
 

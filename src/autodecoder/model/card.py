@@ -19,6 +19,15 @@ from autodecoder.text import count, legible
 
 _LIBRARIES = ("jax", "numpy", "equinox", "optax", "safetensors")
 
+#: Published data sets, as people write them.
+_TITLES = {
+    "digits": "Digits",
+    "mnist": "MNIST",
+    "fmnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+}
+
 #: For readers of the card; the scalings themselves are described in the settings.
 _SCALERS = {
     "standard": "pixels in [-1, 1]",
@@ -75,6 +84,18 @@ def model_facts(model: Model) -> dict[str, Any]:
         "learning rate": _inside(about, "values", "learning_rate"),
         "seed": _inside(about, "settings", "seed"),
     }
+
+
+def title_of_dataset(name: str) -> str:
+    """A data set by its published name, or else as it is called."""
+    return _TITLES.get(name, legible(name))
+
+
+def describe_decoder(model: Model) -> str:
+    """The decoder in a few words, such as `2-D, 500-500`."""
+    config = model.decoder.config
+    arch = "own decoder" if config.arch == OWN else format_arch(config.arch)
+    return f"{config.latent_dims}-D, {arch}"
 
 
 def describe_model(model: Model) -> str:

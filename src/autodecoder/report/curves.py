@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from matplotlib.colors import to_hex
 
 from autodecoder.config import OBJECTIVES
+from autodecoder.report.classes import class_colours
 from autodecoder.report.figures import MOST_CURVES, label_trials, metric_label
 from autodecoder.study import Trial
 
@@ -35,6 +36,18 @@ def pack_curves(trials: Sequence[Trial]) -> dict[str, Any]:
         for (trial, label), shade in zip(labelled, shades, strict=True)
     ]
     return _pack(histories)
+
+
+def pack_studies(studies: Sequence[tuple[str, Trial | None]]) -> dict[str, Any]:
+    """The same of the best trials of several studies, each by the name of its study."""
+    shades = class_colours(max(1, len(studies)))
+    return _pack(
+        [
+            (name, to_hex(shade), [execution.history for execution in trial.executions])
+            for (name, trial), shade in zip(studies, shades, strict=True)
+            if trial is not None
+        ]
+    )
 
 
 def pack_history(history: Mapping[str, Float[np.ndarray, " epochs"]]) -> dict[str, Any]:

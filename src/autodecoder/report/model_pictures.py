@@ -103,7 +103,7 @@ def draw_fit(
     if not 0 < len(model.val_latents) == len(dataset.val):
         return figures
     if val_loss is None:
-        val_loss = _losses(model, dataset.val, model.val_latents)
+        val_loss = image_losses(model, dataset.val, model.val_latents)
     if np.isfinite(val_loss).all():
         figures["reconstructions_extreme"] = _reconstructions(
             dataset.val, _extreme(val_loss), model, model.val_latents,
@@ -113,7 +113,7 @@ def draw_fit(
     return figures
 
 
-def _losses(
+def image_losses(
     model: Model, images: ImageSet, latents: Float[np.ndarray, "n dims"]
 ) -> Float[np.ndarray, " n"]:
     """Mean squared error of each image over its known pixels, in the scaled space."""

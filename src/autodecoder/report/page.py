@@ -16,12 +16,13 @@ from autodecoder.config import format_value, to_dict
 from autodecoder.data import Dataset
 from autodecoder.files import write_file
 from autodecoder.model import Model
-from autodecoder.model.card import last_metrics, model_facts
+from autodecoder.model.card import describe_decoder, last_metrics, model_facts, title_of_dataset
 from autodecoder.paths import user_path
 from autodecoder.report.curves import pack_curves, pack_history
 from autodecoder.report.figures import plot_latent_space
 from autodecoder.report.film import Frame, read_film
 from autodecoder.report.model_pictures import draw_decoded, draw_fit, draw_latents
+from autodecoder.report.originals import image_errors, pack_originals, point_rows
 from autodecoder.report.pictures import TITLES, draw_figure
 from autodecoder.report.plane import (
     class_names,
@@ -39,27 +40,36 @@ from autodecoder.text import count, legible
 #: Trials told at most, the best ones.
 _MOST_TRIALS = 50
 _METRICS = ("loss", "val_loss", "fresh_val_loss")
+#: Pictures in the place of which a page has its map; of what it decodes to, where it does.
+_ON_MAP, _DECODED = ("latent_space_train", "latent_space_val"), ("latent_plane",)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _NO_PICTURES = (
-    "The pictures of this study are not in its folder: `autodecoder report` draws them anew where "
-    "its images are at hand."
+    "The folder of this study holds no figures. `autodecoder report` draws them where its images "
+    "are at hand."
 )
 
 
 class _Picture(NamedTuple):
+    name: str
     title: str
     alt: str
     data: str
     """A PNG file in base64."""
+    files: tuple[str, ...] = ()
+    """Further kinds of files of it that are in the page, such as `pdf`."""
 
 
-def write_study_page(study: Study, *, umap: bool = False) -> Path:
-    """Write `report/index.html` of a study: its trials, its pictures as they lie there, settings,
-    and the latent plane of the model in `best`, or else of the best run after its last epoch.
+def write_study_page(study: Study, *, dataset: Dataset | None = None, umap: bool = False) -> Path:
+    """Write `report/index.html` of a study: its map, trials, figures and settings.
+
+    The map shows the model in `best`, or else the best run after its last epoch. Figures are those
+    that lie in the folder.
 
     Parameters
     ----------
     study : Study
+    dataset : Dataset, optional
+        The images of the study: the page then shows small originals and the error of each image.
     umap : bool
         Add a map of the training latents, by umap-learn.
 
@@ -73,7 +83,7 @@ def write_study_page(study: Study, *, umap: bool = False) -> Path:
         If what is kept of the run is damaged.
     """
     folder = study.folder / "report"
-    pictures = _read_pictures(folder)
+    pictures = [p for p in _read_pictures(folder) if p.name != "loss_curves"]
     begun = any(execution.epochs for trial in study.trials for execution in trial.executions)
     model = study.best_model()
     shown = study.shown_run()
@@ -83,21 +93,24 @@ def write_study_page(study: Study, *, umap: bool = False) -> Path:
     n = study.config.executions_per_trial
     over = f", mean ± standard deviation over {n} executions" if n > 1 else ""
     context: dict[str, Any] = {
-        "title": legible(study.about.get("study") or study.folder.resolve().name),
+        "title": _title(study, model),
         "lead": [_lead(study)],
         "trials": _trials(study),
-        "trials_text": f"By {study.metric} at its best epoch{over}; best first. Losses: mean after "
-        "the last epoch.",
+        "trials_text": f"By {study.metric} at its best epoch{over}, best first. Other losses are "
+        "those after the last epoch.",
         "figures": pictures,
         "figures_text": _NO_PICTURES if begun and not pictures else "",
         "settings": json.dumps(to_dict(study.config), indent=2, default=str),
-        **_curves(pack_curves([t for t in study.trials if any(e.epochs for e in t.executions)])),
+        **curves_context(
+            pack_curves([t for t in study.trials if any(e.epochs for e in t.executions)])
+        ),
     }
     if model is None:
         context["plane_text"] = "Of this study no run is kept whose plane could be shown."
     else:
-        context |= _of_model(model, film)
-        pictures += [_umap(shown_part(model))] if umap else []
+        context |= _of_model(model, film, dataset)
+        context["figures"] = _beside_map(pictures, context["is_live"])
+        context["figures"] += [_umap(shown_part(model))] if umap else []
     return _write(folder / "index.html", _render(context))
 
 
@@ -139,8 +152,8 @@ def model_page(
     model : Model
     title : str
     dataset : Dataset, optional
-        The images whose latents the model holds, in the same order: their reconstructions are shown
-        too, the best and the worst, and the errors by class.
+        The images whose latents the model holds, in the same order: the page then shows small
+        originals, the error of each image, reconstructions, and errors by class.
     film : sequence of Frame
         Where some of the latents were on the way; those that are not of this model do not count.
     umap : bool
@@ -160,43 +173,41 @@ def model_page(
     if dataset is not None:
         figures |= draw_fit(shown, dataset.thinned(), protocol="as they were kept")
     figures |= draw_decoded(shown)
-    pictures = [_drawn(TITLES[name], TITLES[name].lower(), fig) for name, fig in figures.items()]
-    pictures += [_umap(shown)] if umap else []
+    pictures = [_drawn(name, TITLES[name], fig) for name, fig in figures.items()]
+    told = _of_model(model, film, dataset)
+    pictures = _beside_map(pictures, told["is_live"]) + ([_umap(shown)] if umap else [])
     context = {
         "title": title,
-        "lead": [],
+        "lead": [f"autodecoder {__version__}."],
         "figures": pictures,
-        **_curves(pack_history(model.history)),
-        **_of_model(model, film),
+        **curves_context(pack_history(model.history)),
+        **told,
     }
     return _render(context)
 
 
-def _of_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
+def _of_model(
+    model: Model, film: Sequence[Frame] = (), dataset: Dataset | None = None
+) -> dict[str, Any]:
     """The part of a page that tells of a model."""
     metrics = {name: f"{value:.4g}" for name, value in last_metrics(model.history).items()}
     facts = {**model_facts(model), **{k: v for k, v in metrics.items() if "gradient" not in k}}
-    told: dict[str, Any] = {
+    shown, why_not = shown_part(model), why_not_live(model)
+    sets = None if dataset is None or model.standardization is not None else dataset.thinned()
+    errors = None if sets is None else image_errors(shown, sets)
+    packed = pack_model(shown, film, errors)
+    originals = None if sets is None else pack_originals(point_rows(shown, sets))
+    channels = model.image_shape[2]
+    return {
         "facts": {
             legible(name): legible(value) for name, value in facts.items() if value is not None
-        }
-    }
-    packed = pack_model(shown_part(model), film)
-    what = "table" if model.standardization is not None else "image"
-    dims = model.latent_dims
-    on = "" if dims <= 2 else f" Of {dims} dimensions, the two leading principal components."
-    many, train = "", packed["points"]["train"]
-    if len(model.latents) > train["n"] + train["missing"]:
-        many = f" Drawn are {train['n']:,} of them."
-    why_not = why_not_live(model)
-    move = "Move over the plane, or use the arrow keys: what the decoder makes of that place "
-    move += "stands beside it."
-    if why_not is not None:
-        move = f"The decoder {why_not}: what the plane decodes to is a picture below."
-    return told | {
-        "model": _json(packed),
+        },
+        "model": page_json(packed),
+        "originals": None if originals is None else page_json(originals),
+        "has_originals": originals is not None,
         "is_live": why_not is None,
-        "plane_text": f"A point for each {what}'s latent. {move}{on}{many}",
+        "can_place": why_not is None and channels in (1, 3),
+        "plane_text": _explain(model, packed, originals, why_not),
         "axis_names": packed["axis_names"],
         "classes": packed["classes"],
         "colours": packed["colours"],
@@ -205,6 +216,35 @@ def _of_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
         "is_table": model.standardization is not None,
         "n_frames": len(packed["film"]["frames"]),
     }
+
+
+def _beside_map(pictures: Sequence[_Picture], is_live: bool) -> list[_Picture]:
+    """Pictures that show what the map does not."""
+    shown = _ON_MAP + _DECODED if is_live else _ON_MAP
+    return [picture for picture in pictures if picture.name not in shown]
+
+
+def _explain(
+    model: Model, packed: dict[str, Any], originals: dict[str, Any] | None, why_not: str | None
+) -> str:
+    """What the map shows and what it leaves out."""
+    what = "table row" if model.standardization is not None else "image"
+    told = [f"Each point is the latent of one {what}."]
+    if model.latent_dims > 2:
+        told.append(
+            f"The map shows the two leading principal components of {model.latent_dims} dimensions."
+        )
+    train = packed["points"]["train"]
+    if len(model.latents) > train["n"] + train["missing"]:
+        told.append(f"It draws {train['n']:,} of {len(model.latents):,} training points.")
+    if originals is not None:
+        n_copies = sum(part["n"] for part in originals["sets"].values())
+        n_points = sum(part["n"] for part in packed["points"].values())
+        if n_copies < n_points:
+            told.append(f"Small originals of {n_copies:,} images travel with this page.")
+    if why_not is not None:
+        told.append(f"The decoder {why_not}: figures below show what the map decodes to.")
+    return " ".join(told)
 
 
 def _labels(
@@ -226,15 +266,15 @@ def _umap(model: Model) -> _Picture:
         f"{count(model.latent_dims, 'dimension')}, by UMAP",
         names=("UMAP 1", "UMAP 2"),
     )
-    return _drawn("A map of the latents", "latents mapped to two dimensions by UMAP", figure)
+    return _drawn("umap", "Latents mapped by UMAP", figure)
 
 
-def _curves(packed: dict[str, Any]) -> dict[str, Any]:
+def curves_context(packed: dict[str, Any]) -> dict[str, Any]:
     """The part of a page that shows histories, if there are any."""
     if not packed["metrics"]:
         return {}
     return {
-        "histories": _json(packed),
+        "histories": page_json(packed),
         "metrics": packed["metrics"],
         "lines": [(trial["label"], trial["colour"]) for trial in packed["trials"]],
         "several_runs": any(
@@ -243,20 +283,31 @@ def _curves(packed: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _json(packed: dict[str, Any]) -> str:
-    """As it may stand in a page."""
+def page_json(packed: dict[str, Any]) -> str:
+    """Values as JSON that may stand in a script of a page."""
     return json.dumps(packed, allow_nan=False).replace("<", "\\u003c")
 
 
-def _lead(study: Study) -> str:
+def title_of_study(study: Study) -> str:
+    """The data set of a study, as people write it."""
     data = study.about.get("data")
     name = data.get("name") if isinstance(data, dict) else None
+    return title_of_dataset(name or study.config.data.dataset)
+
+
+def _title(study: Study, model: Model | None) -> str:
+    """What a study is about: its data set, and the decoder that the page shows."""
+    dataset = title_of_study(study)
+    return dataset if model is None else f"{dataset}, {describe_decoder(model)}"
+
+
+def _lead(study: Study) -> str:
     executions = [execution for trial in study.trials for execution in trial.executions]
     timed = [execution for execution in executions if execution.seconds]
     epochs, seconds = sum(e.epochs for e in timed), sum(e.seconds for e in timed)
-    dataset = legible(name or study.config.data.dataset)
     work = f", {count(epochs, 'epoch')} in {seconds:,.0f} s" if timed else ""
-    return f"{dataset}; {count(len(study.trials), 'trial')}{work}; autodecoder {__version__}."
+    folder = legible(study.folder.resolve().name)
+    return f"{count(len(study.trials), 'trial')}{work}. Folder {folder}. autodecoder {__version__}."
 
 
 def _trials(study: Study) -> dict[str, Any]:
@@ -286,20 +337,17 @@ def _number(value: float) -> str:
 def _read_pictures(folder: Path) -> list[_Picture]:
     """The pictures of a study, as far as they lie there undamaged."""
     contents = {
-        name: path.read_bytes()
-        for name in TITLES
-        if name != "loss_curves"  # which the page draws itself
-        and (path := folder / f"{name}.png").is_file()
+        name: path.read_bytes() for name in TITLES if (path := folder / f"{name}.png").is_file()
     }
     return [
-        _Picture(TITLES[name], TITLES[name].lower(), _encode(content))
+        _Picture(name, TITLES[name], TITLES[name].lower(), _encode(content))
         for name, content in contents.items()
         if content.startswith(_PNG)
     ]
 
 
-def _drawn(title: str, alt: str, figure: Figure) -> _Picture:
-    return _Picture(title, alt, _encode(draw_figure(figure)))
+def _drawn(name: str, title: str, figure: Figure) -> _Picture:
+    return _Picture(name, title, title.lower(), _encode(draw_figure(figure)))
 
 
 def _encode(content: bytes) -> str:
@@ -307,8 +355,8 @@ def _encode(content: bytes) -> str:
 
 
 def _render(context: dict[str, Any]) -> str:
-    names = ("model", "is_live", "plane_text", "histories", "trials", "facts", "settings")
-    parts = dict.fromkeys((*names, "figures_text"))
+    names = ("model", "originals", "is_live", "plane_text", "histories", "trials", "facts")
+    parts = dict.fromkeys((*names, "settings", "figures", "figures_text", "files"), ())
     return render("page.html.jinja", parts | context)
 
 

@@ -1,7 +1,7 @@
 """A plane through the space of latents, and all that a page needs to decode the points of it."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -18,16 +18,18 @@ from autodecoder.report.film import Frame, choose_rows
 from autodecoder.report.view import Bounds, in_view, view_bounds
 from autodecoder.text import legible
 
-#: Of a decoder with more weights a page would be too large to send: 4 bytes each, a third more as
-#: text.
-MOST_WEIGHTS = 2_500_000
-#: Of one that takes more of them an image would come too late behind the pointer: they take a tenth
-#: of a second.
+#: With more weights a page would be too large to send: 2 bytes each, a third more as text.
+MOST_WEIGHTS = 7_500_000
+#: With more of them an image would come too late behind the pointer: they take a tenth of a second.
 MOST_MULTIPLICATIONS = 50_000_000
 #: Points drawn of each set at most; of more, so many are drawn at random.
-_MOST_POINTS = 60_000
+MOST_POINTS = 60_000
 #: Characters of names that travel with a page, at most.
 _MOST_NAMED = 4_000_000
+#: Bytes of latents of more than two dimensions that travel with a page, at most.
+_MOST_LATENT_BYTES = 1_500_000
+#: The largest number of half precision.
+_MOST_HALF = 65504
 #: More are not told apart.
 _MOST_CLASSES = 100
 #: Places are shares of the view by as many; one more stands for a place outside of it.
@@ -113,26 +115,53 @@ def shown_part(model: Model) -> Model:
         return None if array is None else array[rows]
 
     return replace(
-        model, latents=take(model.latents), labels=take(model.labels), names=take(model.names)
+        model,
+        latents=take(model.latents),
+        labels=take(model.labels),
+        names=take(model.names),
+        about={**model.about, "n_train": len(model.latents)},
     )
 
 
-def pack_model(model: Model, film: Sequence[Frame] = ()) -> dict[str, Any]:
+def pack_model(
+    model: Model, film: Sequence[Frame] = (), errors: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What the script of a page reads, as JSON takes it: the decoder, the plane, points on it, and
     where some of them were on the way.
 
-    Numbers are little-endian bytes in base64: weights float32, places of points uint16 across the
-    view, from 0 to 65534, with 65535 for one outside of it, classes uint16, rows uint32. Weights
-    are those of `Decoder.operators`.
+    Numbers are little-endian bytes in base64: weights float16 (those of `Decoder.operators`, arrays
+    of one dimension float32), places of points uint16 across the view, from 0 to 65534, with 65535
+    for one outside of it, classes uint16, rows uint32, errors and latents float16.
+
+    Parameters
+    ----------
+    model : Model
+    film : sequence of Frame
+    errors : mapping of set to (n,) float, optional
+        Mean squared error of each image, by set.
     """
     plane = latent_plane(model.latents)
-    packed = pack_plane(model, plane)
+    packed = pack_plane(model, plane, errors)
     return {
         **pack_shape(model),
         **pack_decoder(model),
         **packed,
         "names": pack_names(model),
+        "counts": pack_counts(model),
         "film": _pack_film(model, plane, packed["view"], film),
+    }
+
+
+def pack_counts(model: Model) -> dict[str, dict[str, int]]:
+    """How many images a page is about, and how many there were, by set; see `shown_part`."""
+    sets = {"train": len(model.latents), "val": len(model.val_latents)}
+    total = model.about.get("n_train")
+    return {
+        name: {
+            "shown": n,
+            "total": total if name == "train" and isinstance(total, int) and total > n else n,
+        }
+        for name, n in sets.items()
     }
 
 
@@ -140,9 +169,17 @@ def pack_names(model: Model) -> dict[str, list[Any] | None]:
     """What the images of each set are known by, row by row; `None` where nobody knows, or where it
     is too much to travel."""
     sets = {"train": model.names, "val": model.val_names}
-    known = {name: [] if names is None else names.tolist() for name, names in sets.items()}
+    known = {
+        name: [] if names is None or _are_rows(names) else names.tolist()
+        for name, names in sets.items()
+    }
     fits = sum(len(str(name)) for names in known.values() for name in names) <= _MOST_NAMED
     return {name: names if names and fits else None for name, names in known.items()}
+
+
+def _are_rows(names: np.ndarray) -> bool:
+    """Whether names tell nothing beyond the number of an image."""
+    return names.dtype.kind in "iu" and np.array_equal(names, np.arange(len(names)))
 
 
 def pack_shape(model: Model) -> dict[str, Any]:
@@ -171,17 +208,32 @@ def pack_decoder(model: Model) -> dict[str, Any]:
     }
 
 
-def pack_plane(model: Model, plane: Plane) -> dict[str, Any]:
-    """A plane, and the model's latents on it."""
+def pack_plane(
+    model: Model,
+    plane: Plane,
+    errors: Mapping[str, Any] | None = None,
+    most: int = MOST_POINTS,
+) -> dict[str, Any]:
+    """A plane, and the model's latents on it, so many of each set at most."""
     view = plane_view(model, plane)
-    n_classes = len(class_names(model))
+    n_classes, errors = len(class_names(model)), errors or {}
+    total = max(1, len(model.latents) + len(model.val_latents))
     return {
         "centre": plane.centre.tolist(),
         "axes": plane.axes.tolist(),
         "axis_names": list(plane.names),
         "view": view,
         "points": {
-            name: _pack_points(plane.places(latents), labels, view, n_classes)
+            name: _pack_points(
+                plane,
+                latents,
+                labels,
+                view,
+                n_classes,
+                errors.get(name),
+                _MOST_LATENT_BYTES * len(latents) // total,
+                most,
+            )
             for name, latents, labels in (
                 ("train", model.latents, model.labels),
                 ("val", model.val_latents, model.val_labels),
@@ -226,29 +278,54 @@ def _pack_operator(step: Operator) -> dict[str, Any]:
         if isinstance(value, tuple):
             value = [_pack_operator(inner) for inner in value]
         elif isinstance(value, np.ndarray):
-            value = {"shape": list(value.shape), "numbers": pack(np.moveaxis(value, -1, 0), "<f4")}
+            value = _pack_array(value)
         packed[name] = value
     return packed
 
 
+def _pack_array(array: np.ndarray) -> dict[str, Any]:
+    half = array.ndim > 1
+    ordered = np.moveaxis(array, -1, 0)
+    numbers = pack_half(ordered) if half else pack(ordered, "<f4")
+    return {"shape": list(array.shape), "bits": 16 if half else 32, "numbers": numbers}
+
+
+def chosen_points(
+    plane: Plane,
+    latents: Float[np.ndarray, "n dims"],
+    view: Sequence[float],
+    most: int = MOST_POINTS,
+) -> Int[np.ndarray, " k"]:
+    """Which latents a page draws, in the order in which it does: those in view, in random order, so
+    that none covers others by its number."""
+    order = np.random.default_rng(0).permutation(len(latents))
+    return order[in_view(plane.places(latents)[order], _bounds(view))][:most]
+
+
 def _pack_points(
-    places: Float[np.ndarray, "n 2"],
+    plane: Plane,
+    latents: Float[np.ndarray, "n dims"],
     labels: Int[np.ndarray, " n"] | None,
     view: Sequence[float],
     n_classes: int,
+    errors: Float[np.ndarray, " n"] | None,
+    room: int,
+    most: int,
 ) -> dict[str, Any]:
-    seen = np.flatnonzero(in_view(places, _bounds(view)))
-    chosen = np.random.default_rng(0).permutation(seen)[:_MOST_POINTS]
-    packed: dict[str, Any] = {
+    """Points of a set; `room` is how many bytes of latents may travel with them."""
+    places, chosen = plane.places(latents), chosen_points(plane, latents, view, most)
+    dims = latents.shape[1]
+    n_latents = 0 if dims <= 2 else min(len(chosen), room // (2 * dims))
+    return {
         "n": len(chosen),
-        "missing": len(places) - len(seen),
+        "missing": int((~in_view(places, _bounds(view))).sum()),
         "rows": pack(chosen, "<u4"),
         "places": _pack_places(places[chosen], view),
-        "classes": None,
+        "classes": pack(labels[chosen], "<u2") if labels is not None and n_classes else None,
+        "errors": None if errors is None else pack_half(errors[chosen]),
+        "n_latents": n_latents,
+        "latents": pack_half(latents[chosen[:n_latents]]) if n_latents else None,
     }
-    if labels is not None and n_classes:
-        packed["classes"] = pack(labels[chosen], "<u2")
-    return packed
 
 
 def _bounds(view: Sequence[float]) -> Bounds:
@@ -300,6 +377,11 @@ def _pack_frame(frame: Frame, plane: Plane, view: Sequence[float]) -> dict[str, 
 def pack(array: np.ndarray, dtype: str) -> str:
     """Numbers as bytes in base64, as the page's script reads them."""
     return base64.b64encode(np.ascontiguousarray(array, dtype).tobytes()).decode("ascii")
+
+
+def pack_half(array: np.ndarray) -> str:
+    """The same in half precision; what is beyond its range becomes the largest number in it."""
+    return pack(np.clip(array, -_MOST_HALF, _MOST_HALF), "<f2")
 
 
 def plane_grid(

@@ -87,8 +87,6 @@
     };
   }
 
-  const frame = () => new Promise((done) => requestAnimationFrame(done));
-
   async function decodeAll(latents) {
     if (decodeHere) return latents.map((z) => decodeHere(z));
     const values = floats((await ask("decode", { latents: latents.map((z) => Array.from(z)) })).images);
@@ -98,10 +96,11 @@
 
   // --- the latent shown --------------------------------------------------------------------
 
+  const N_BELOW = 64; // latents decoded by the server at a time, for images behind the points
   let z = Float64Array.from(look.mean);
 
   const show = latest(quietly(async () => {
-    await frame();
+    await nextFrame();
     const shown = z, [values] = await decodeAll([shown]);
     $("where").textContent = latentText(shown);
     if (isTable) $("values").textContent = featureLines(values);
@@ -113,8 +112,10 @@
   function setLatent(latent, slider = null) {
     z = Float64Array.from(latent);
     map.place = map.placeOf(z);
+    map.near = map.nearest(map.place);
     map.follow();
     map.soon();
+    panel.showNearest(map.near);
     moveSliders(slider);
     show();
     belowSoon();
@@ -127,12 +128,13 @@
   }
 
   /** Within the plane: what lies across it stays as it is. */
-  function onMove(place) {
+  function onMove(place, near) {
     stop();
     moves++;
     z = across(place);
     moveSliders();
     show();
+    panel?.showNearest(near);
   }
 
   /** What is drawn on the map: latents joined by a line, each marked or not; on any plane. */
@@ -144,48 +146,33 @@
     map.soon();
   }
 
-  const map = new LatentMap($("map"), look, look.colours, { onMove, onPick: () => quietly(pin)(), onView });
-  map.bindBoxes();
-  document.querySelector("input[data-below]")?.addEventListener("change", quietly(drawBelow));
+  const sheets = $("originals"), points = new Points(look, sheets && JSON.parse(sheets.textContent));
+  let panel = null;
+  const map = new LatentMap($("map"), points, look, { onMove, onPick: () => quietly(pin)() });
+  panel = new Panel(map, points, {
+    shape: isTable ? null : look.shape,
+    decode: isTable ? null : decodeAll,
+    fileName: "map",
+  });
 
-  const N_BELOW = 16; // images in a row where the server decodes them
-  let belows = 0;
-  async function drawBelow() {
-    const box = document.querySelector("input[data-below]"), mine = ++belows;
-    map.below = null;
-    if (box?.checked && decodeHere) {
-      map.below = (context) => drawImages(map, context, look.shape, (place) => decodeHere(across(place)));
-    } else if (box?.checked) {
-      // Decoded by the server, in one go.
-      const asked = [];
-      const note = (place) => (asked.push(across(place)), new Float32Array(look.shape.reduce((a, b) => a * b)));
-      const scratch = document.createElement("canvas").getContext("2d");
-      drawImages(map, scratch, look.shape, note, N_BELOW);
-      const images = await decodeAll(asked);
-      if (mine !== belows) return;
-      map.below = (context) => {
-        let k = 0;
-        drawImages(map, context, look.shape, () => images[k++], N_BELOW);
-      };
-      map.below.fixed = true; // they are of the part of the plane that is seen now
-    }
-    map.redraw();
+  const belowBox = document.querySelector("input[data-below]");
+  const backdrop = isTable ? null : new Backdrop(look.shape, decodeAll, across, decodeHere ? 1 : N_BELOW);
+  function chooseBelow() {
+    map.backdrop = belowBox?.checked ? backdrop : null;
+    map.redrawBelow();
   }
+  belowBox?.addEventListener("change", chooseBelow);
 
+  /** The decoded images lie in the plane through the latent shown: they follow it off theirs. */
+  const belowAnew = () => {
+    backdrop?.clear();
+    map.redrawBelow();
+  };
   let due = 0;
-  function belowAnew() {
-    clearTimeout(due);
-    due = setTimeout(quietly(drawBelow), 200);
-  }
-
-  /** The decoded images below lie in the plane through the latent shown: they follow it off theirs. */
   function belowSoon() {
-    if (look.mean.length > 2 && map.below !== null) belowAnew();
-  }
-
-  /** Where the server has decoded them, they are those of the part of the plane that was seen. */
-  function onView() {
-    if (map.below !== null && !decodeHere) belowAnew();
+    if (look.mean.length <= 2 || !map.backdrop) return;
+    clearTimeout(due);
+    due = setTimeout(belowAnew, 200);
   }
 
   /** The latent at a place of the plane that is shifted to the latent shown. */
@@ -207,12 +194,14 @@
     }
     planeShown = [a + 1, b + 1];
     const plane = await ask("plane", { basis: $("basis").value, across: a, up: b });
+    points.setPoints(plane.points);
     map.setPlane(plane);
-    $("axes").textContent = `across: ${plane.axis_names[0]}; up: ${plane.axis_names[1]}`;
+    panel.tellMissing();
+    $("axes").textContent = `Across: ${plane.axis_names[0]}. Up: ${plane.axis_names[1]}.`;
     for (const p of pins) p.cross.place = map.placeOf(p.z);
     setLine(line.latents, line.marked);
     setLatent(z);
-    await drawBelow();
+    belowAnew();
   }));
   for (const id of ["basis", "across", "up"]) on(id, "change", changePlane);
 
@@ -253,11 +242,11 @@
     const at = z.slice(), [values] = await decodeAll([at]), number = ++count;
     const box = document.createElement("div"), go = document.createElement("button");
     const gone = document.createElement("button"), tag = document.createElement("span");
-    const kept = { z: at, number, cross: { place: map.placeOf(at), colour: "#0072B2", size: 9 } };
+    const kept = { z: at, number, cross: { place: map.placeOf(at), colour: "#0072B2", size: 9 * map.ratio } };
     box.className = "pin";
     go.type = gone.type = "button";
     go.setAttribute("aria-label", `go to ${number}`);
-    gone.setAttribute("aria-label", `let ${number} go`);
+    gone.setAttribute("aria-label", `remove ${number}`);
     gone.className = "gone";
     gone.textContent = "×";
     tag.className = "number";
@@ -275,7 +264,7 @@
       map.crosses.splice(map.crosses.indexOf(kept.cross), 1);
       const focused = box.contains(document.activeElement);
       box.remove();
-      if (focused) ($("pins").querySelector("button") ?? $("map")).focus({ preventScroll: true });
+      if (focused) ($("pins").querySelector("button") ?? map.root).focus({ preventScroll: true });
       map.soon();
       offerPins();
     });
@@ -292,6 +281,7 @@
   function offerPins() {
     forgetWay();
     $("between").hidden = pins.length < 2;
+    $("keep-hint").hidden = pins.length > 0;
     for (const [id, chosen] of [["from", pins.length - 2], ["to", pins.length - 1]]) {
       $(id).replaceChildren(...pins.map(({ number }) => new Option(number, number)));
       $(id).selectedIndex = Math.max(0, chosen);
@@ -334,13 +324,13 @@
 
   function stop() {
     playing++;
-    $("play").textContent = "play";
+    $("play").textContent = "Play";
   }
 
   on("play", "click", quietly(async () => {
-    if ($("play").textContent === "stop") return stop();
+    if ($("play").textContent === "Stop") return stop();
     const mine = ++playing;
-    $("play").textContent = "stop";
+    $("play").textContent = "Stop";
     try {
       if (!(await findWay()) || mine !== playing) return;
     } catch (error) {
@@ -349,7 +339,7 @@
     }
     const last = way.length - 1, start = performance.now();
     while (mine === playing) {
-      const t = (await frame()) - start, turn = Math.max(0, t / 2500) % 2; // there and back in 5 s
+      const t = (await nextFrame()) - start, turn = Math.max(0, t / 2500) % 2; // there and back in 5 s
       if (mine === playing) showOnWay(Math.round(last * (turn < 1 ? turn : 2 - turn)));
     }
   }));
@@ -402,7 +392,7 @@
       else paint($("rebuilt"), look.shape, images[k]);
       if (before === moves) setLatent(latents[k]);
       if (k === last) return $("placing").removeAttribute("aria-busy");
-      await frame();
+      await nextFrame();
       k = Math.min(last, Math.floor((performance.now() - began) / pause));
     }
   }
@@ -459,17 +449,56 @@
     $("target").focus();
   });
   const pick = quietly(async (index) => {
-    if (!Number.isInteger(index)) throw tellError("The image needs a whole number.");
     const name = $("shelf").value;
     await openTarget(ask("pick", { name, index }), `${name} ${index}`);
   });
-  on("pick", "click", () => pick($("index").valueAsNumber));
-  on("index", "keydown", (event) => event.key === "Enter" && pick($("index").valueAsNumber));
-  on("any", "click", () => {
-    const n = Number($("shelf").selectedOptions[0].dataset.n);
-    $("index").value = Math.floor(Math.random() * n);
-    return pick($("index").valueAsNumber);
-  });
+  on("any", "click", () => pick(Math.floor(Math.random() * Number($("shelf").selectedOptions[0].dataset.n))));
+
+  let first = 0; // of the images that the gallery shows
+  const showGallery = latest(quietly(async () => {
+    const found = await ask("gallery", { name: $("shelf").value, text: $("gallery-text").value, first });
+    const { n, images, sheet } = found, end = first + images.length;
+    $("gallery-count").textContent = n ? `${first + 1} to ${end} of ${n.toLocaleString("en")}` : "nothing found";
+    $("gallery-back").disabled = first === 0;
+    $("gallery-on").disabled = end >= n;
+    const picture = new Image();
+    if (sheet) {
+      picture.src = `data:image/webp;base64,${sheet.sheet}`;
+      await picture.decode();
+    }
+    $("gallery").replaceChildren(...images.map(({ index, name, label }, k) => {
+      const button = document.createElement("button");
+      const words = [`${index}`, name, label === null ? "" : look.classes[label] ?? `class ${label}`];
+      button.type = "button";
+      button.title = words.filter(Boolean).join(" · ");
+      button.setAttribute("aria-label", button.title);
+      button.dataset.index = index;
+      if (sheet) {
+        const canvas = document.createElement("canvas"), [tall, wide] = sheet.size;
+        [canvas.width, canvas.height] = [wide, tall];
+        const [x, y] = [(k % sheet.columns) * wide, Math.floor(k / sheet.columns) * tall];
+        canvas.getContext("2d").drawImage(picture, x, y, wide, tall, 0, 0, wide, tall);
+        button.append(canvas);
+      } else {
+        button.textContent = `${index}`;
+      }
+      button.addEventListener("click", () => pick(index));
+      return button;
+    }));
+  }));
+  const turn = (by) => () => {
+    first = Math.max(0, first + by * Math.max(1, $("gallery").childElementCount));
+    return showGallery();
+  };
+  on("gallery-on", "click", turn(1));
+  on("gallery-back", "click", turn(-1));
+  const fromStart = () => {
+    first = 0;
+    return showGallery();
+  };
+  on("gallery-text", "input", fromStart);
+  on("shelf", "change", fromStart);
+  if ($("gallery")) showGallery();
 
   for (const box of document.querySelectorAll("input[name=tool]")) {
     box.addEventListener("change", () => (easel.tool = box.value));
@@ -522,15 +551,12 @@
     const context = large.getContext("2d");
     context.imageSmoothingEnabled = false;
     context.drawImage(canvas, 0, 0, large.width, large.height);
-    const link = document.createElement("a");
-    link.download = name;
-    link.href = large.toDataURL("image/png");
-    link.click();
+    saveCanvas(large, name);
   }
-  on("save-plane", "click", () => save($("map"), "latent-plane.png"));
   on("save-image", "click", () => save($("decoded"), "decoded.png"));
   on("save-rebuilt", "click", () => save($("rebuilt"), "reconstruction.png"));
 
+  chooseBelow();
   setLatent(z);
   window.explorer = { decodeAll, setLatent, latent: () => Array.from(z), map, easel, ask };
 })();

@@ -23,7 +23,31 @@ class Curves {
       event.preventDefault();
       this.read((this.at ?? (step > 0 ? -1 : this.data.epochs.length)) + step);
     });
+    for (const button of root.querySelectorAll("button[data-curves]")) {
+      const { curves: kind } = button.dataset, name = () => `${this.setting("metric")}.${kind}`;
+      button.addEventListener("click", () => saveFile(kind === "svg" ? this.picture() : this.table(), name(), FILE_TYPES[kind]));
+    }
     this.draw();
+  }
+
+  /** The chart as a file of its own, on white. */
+  picture() {
+    const copy = this.svg.cloneNode(true);
+    copy.querySelector(".cursor").remove();
+    copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+    copy.setAttribute("font-family", "sans-serif");
+    copy.setAttribute("font-size", "14");
+    const text = copy.outerHTML.replaceAll("var(--line)", "#e4e4ea").replaceAll("var(--soft)", "#55555f");
+    return `<?xml version="1.0" encoding="UTF-8"?>\n${text}\n`;
+  }
+
+  /** The values of the metric: a line an epoch, a column a run. */
+  table() {
+    const { epochs, trials } = this.data, metric = this.setting("metric");
+    const runs = trials.flatMap(({ label, runs }) => runs[metric].map((row, k) => ({ row, head: `${label}, execution ${k}` })));
+    const cell = (v) => `"${v.replaceAll('"', '""')}"`;
+    const lines = epochs.map((epoch, k) => [epoch, ...runs.map(({ row }) => row[k] ?? "")].join(","));
+    return [["epoch", ...runs.map(({ head }) => cell(head))].join(","), ...lines].join("\n") + "\n";
   }
 
   setting(name) {
@@ -87,7 +111,7 @@ class Curves {
     });
     parts.push("</g>");
     this.tellAbove(log ? Infinity : high);
-    parts.push('<line class="cursor" y1="12" y2="330" stroke="#777" stroke-dasharray="3 3" visibility="hidden"/>');
+    parts.push('<line class="cursor" y1="12" y2="330" stroke="var(--soft)" stroke-dasharray="3 3" visibility="hidden"/>');
     this.svg.innerHTML = parts.join("");
     this.read(this.at);
   }
@@ -123,7 +147,7 @@ class Curves {
     const { left, right, top, bottom } = this.box, { epochs } = this.data, parts = [];
     for (const v of log ? logTicks(low, high) : ticks(low, high, 6)) {
       const y = this.y(v).toFixed(1);
-      parts.push(`<line x1="${left}" x2="${right}" y1="${y}" y2="${y}" stroke="#e4e4ea"/>`);
+      parts.push(`<line x1="${left}" x2="${right}" y1="${y}" y2="${y}" stroke="var(--line)"/>`);
       parts.push(`<text x="${left - 8}" y="${y}" text-anchor="end" dominant-baseline="middle">${brief(v)}</text>`);
     }
     const [first, last] = [epochs[0], epochs.at(-1)];
@@ -132,7 +156,7 @@ class Curves {
       parts.push(`<text x="${x.toFixed(1)}" y="${bottom + 20}" text-anchor="middle">${v}</text>`);
     }
     parts.push(`<text x="${(left + right) / 2}" y="${bottom + 42}" text-anchor="middle">epoch</text>`);
-    parts.push(`<path d="M${left} ${top}V${bottom}H${right}" fill="none" stroke="#777"/>`);
+    parts.push(`<path d="M${left} ${top}V${bottom}H${right}" fill="none" stroke="var(--soft)"/>`);
     return parts;
   }
 

@@ -5,26 +5,21 @@ function bytes(text) {
   return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 }
 
-function numbers(text, size, read) {
-  // By view, so that the order of bytes does not depend on the machine.
-  const raw = bytes(text), view = new DataView(raw.buffer), n = raw.length / size;
-  return { n, at: (i) => read(view, size * i) };
+// Numbers are little-endian, as they are on every machine that runs a browser.
+const floats = (text) => new Float32Array(bytes(text).buffer);
+const shorts = (text) => new Uint16Array(bytes(text).buffer);
+const longs = (text) => new Uint32Array(bytes(text).buffer);
+
+/** Numbers of half precision: sign, five bits of exponent, ten of fraction. */
+function halves(text) {
+  return Float32Array.from(shorts(text), (bits) => HALVES[bits]);
 }
 
-function floats(text) {
-  const found = numbers(text, 4, (v, i) => v.getFloat32(i, true));
-  return Float32Array.from({ length: found.n }, (_, i) => found.at(i));
-}
-
-function shorts(text) {
-  const found = numbers(text, 2, (v, i) => v.getUint16(i, true));
-  return Uint16Array.from({ length: found.n }, (_, i) => found.at(i));
-}
-
-function longs(text) {
-  const found = numbers(text, 4, (v, i) => v.getUint32(i, true));
-  return Uint32Array.from({ length: found.n }, (_, i) => found.at(i));
-}
+const HALVES = Float32Array.from({ length: 65536 }, (_, bits) => {
+  const sign = bits >> 15 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
+});
 
 // Abramowitz & Stegun 7.1.26: within 1.5e-7.
 function erf(x) {
@@ -128,21 +123,24 @@ function run(steps, image) {
 function unpack(step) {
   const entries = Object.entries(step).map(([name, value]) => {
     if (Array.isArray(value)) return [name, value.map(unpack)];
-    if (value !== null && typeof value === "object") return [name, { ...value, numbers: floats(value.numbers) }];
-    return [name, value];
+    if (value === null || typeof value !== "object") return [name, value];
+    return [name, { ...value, numbers: value.bits === 16 ? halves(value.numbers) : floats(value.numbers) }];
   });
   return Object.fromEntries(entries);
 }
 
-/** A function from a latent to pixels from 0 to 1, or to features in their own units. */
+/** A function from a latent to pixels from 0 to 1, or to features in their own units. Its `raw` gives
+ * the decoder's outputs, and `scaled` what those would be of pixels. */
 function makeDecoder(packed) {
-  const steps = packed.operators.map(unpack);
+  const steps = packed.operators.map(unpack), { low, span } = packed;
   const units = packed.units && { mean: floats(packed.units.mean), std: floats(packed.units.std) };
-  return (latent) => {
-    const { values } = run(steps, { values: Float64Array.from(latent), shape: null });
+  const raw = (latent) => run(steps, { values: Float64Array.from(latent), shape: null }).values;
+  const decode = (latent) => {
+    const values = raw(latent);
     if (units) return values.map((v, k) => v * units.std[k] + units.mean[k]);
-    return values.map((v) => Math.min(1, Math.max(0, (v - packed.low) / packed.span)));
+    return values.map((v) => Math.min(1, Math.max(0, (v - low) / span)));
   };
+  return Object.assign(decode, { raw, scaled: (pixels) => Float64Array.from(pixels, (v) => low + span * v), span });
 }
 
 /** Draws pixels from 0 to 1 of an image of `shape` (height, width, channels) into a canvas. */

@@ -1,66 +1,80 @@
-// The latent plane: points by class, crosses and ways on it, and a pointer or arrow keys that move.
+// The map of the latents: points by class over decoded images, which one pans, zooms and selects in.
 "use strict";
 
-const MOST_ZOOM = 64;
+const MOST_ZOOM = 200;
 const MOST_SLIP = 5; // pixels that a pointer moves in a click
-const NEAR = 6; // pixels from a point at which it is told
-const REST = 150; // milliseconds without zoom, after which images below the points are drawn anew
+const REACH = 14; // pixels from the pointer within which a point is the nearest one
 const SIDE = 65534; // places of points are shares of the view by this many; one more: outside
+const MOST_THUMBNAILS = 300; // points in view at which their images take the place of dots
+const SCROLLING = 400; // milliseconds after a scroll of the page in which the wheel goes on with it
+const STRETCH = 3; // both axes have one scale unless one is longer by more than this
 const SET_NAMES = { train: "training", val: "validation" };
 const ZOOM_KEYS = { "+": 2, "=": 2, "-": 0.5, "0": 0 };
 
 class LatentMap {
   /**
-   * `plane`: centre, axes, view, points and names as packed by Python; `colours`: of the classes.
-   * `onMove(place)` is told where the pointer or the keys go, `onPick(place)` where they choose,
-   * `onView()` that another part of the plane is seen.
+   * `root` is an element of the page, `points` a `Points`, `plane` its centre, axes and view as
+   * packed by Python. Callbacks: `onMove(place, point)` where the pointer goes, `onPick(place,
+   * point)` where it clicks, `onSelect(points)` what a lasso or a box encloses, `onView()`.
    */
-  constructor(canvas, plane, colours, { onMove, onPick, onView = () => {} }) {
-    this.canvas = canvas;
-    this.context = canvas.getContext("2d", { willReadFrequently: true });
-    this.colours = colours.map((c) => [1, 3, 5].map((k) => parseInt(c.slice(k, k + 2), 16)));
+  constructor(root, points, plane, { onMove, onPick, onSelect = () => {}, onView = () => {} }) {
+    this.root = root;
+    this.points = points;
+    [this.belowCanvas, this.dotCanvas, this.overCanvas] = ["below", "dots", "over"].map((name) => {
+      const canvas = document.createElement("canvas");
+      canvas.className = name;
+      root.append(canvas);
+      return canvas;
+    });
+    this.dots = this.dotCanvas.getContext("2d", { willReadFrequently: true });
     this.hidden = new Set(); // classes
-    this.shown = { train: true, val: true };
-    this.below = null; // draws what lies below the points
+    this.layers = { train: true, val: true, points: true, density: false, thumbnails: true };
+    this.backdrop = null; // decoded images behind the points
     this.crosses = []; // { place, colour, size }
-    this.way = []; // places joined by a line, and whether each is marked
-    this.wayPoints = true;
+    this.way = []; // places joined by a line
+    this.wayPoints = true; // whether each of them is marked
+    this.near = null; // the point under the pointer
+    this.selected = []; // points
+    this.outline = []; // of the lasso, in plane coordinates
+    this.mode = "move"; // or "lasso", "box"
+    this.fingers = new Map();
     this.onMove = onMove;
     this.onPick = onPick;
+    this.onSelect = onSelect;
     this.onView = onView;
-    this.fingers = new Map(); // on the plane: where each is
-    this.waiting = false;
-    this.names = plane.names; // of the images of each set, by row, where they are known
+    this.dirty = { below: true, dots: true };
     this.setPlane(plane);
-    this.place = [(this.view[0] + this.view[1]) / 2, (this.view[2] + this.view[3]) / 2];
     this.listen();
-    new ResizeObserver(() => this.fit()).observe(canvas);
+    new ResizeObserver(() => this.fit()).observe(root);
     this.watchRatio();
     this.fit();
-    this.draw();
   }
 
   setPlane(plane) {
     this.plane = plane;
-    this.view = plane.view; // the part that is seen: left, right, bottom, top
-    this.setPoints(plane.points);
+    this.place = [(plane.view[0] + plane.view[1]) / 2, (plane.view[2] + plane.view[3]) / 2];
+    this.zoom = 1;
+    this.middle = [...this.place];
+    this.near = null;
+    this.selected = [];
+    this.setFrame(null);
   }
 
-  /** Points of each set: how many, their places in shares of the view, their classes, and the rows
-   * of their latents; and how many more there are that the view does not hold. */
-  setPoints(points) {
-    this.sets = Object.entries(points).map(([name, { n, places, classes, rows }]) => ({
-      name,
-      n,
-      rows: longs(rows),
-      places: shorts(places),
-      classes: classes === null ? null : shorts(classes),
-    }));
-    const missing = Object.entries(points).filter(([, set]) => set.missing);
-    const told = missing.map(([name, set]) => `${set.missing.toLocaleString("en")} ${SET_NAMES[name]}`).join(", ");
-    const box = document.getElementById("missing");
-    box.hidden = !told;
-    box.textContent = `Latents that are not on the map, which lie outside of it or are not finite: ${told}.`;
+  /** Points of a frame of a film, `null` for the points as they ended. */
+  setFrame(sets) {
+    const [left, right, bottom, top] = this.plane.view;
+    this.sets = sets ?? this.points.sets;
+    for (const set of this.sets) {
+      if (set.of === this.plane) continue; // where they are is known for this plane
+      set.of = this.plane;
+      set.x = new Float32Array(set.n);
+      set.y = new Float32Array(set.n);
+      for (let k = 0; k < set.n; k++) {
+        const out = set.places[2 * k] > SIDE;
+        set.x[k] = out ? NaN : left + (set.places[2 * k] / SIDE) * (right - left);
+        set.y[k] = out ? NaN : bottom + (set.places[2 * k + 1] / SIDE) * (top - bottom);
+      }
+    }
     this.redraw();
   }
 
@@ -76,117 +90,183 @@ class LatentMap {
     return axes.map((axis) => axis.reduce((sum, v, k) => sum + v * (latent[k] - centre[k]), 0));
   }
 
-  /** The point next to a place, if one is near, in words: its set, its row and its name. */
-  pointAt([a, b]) {
-    const [left, right, bottom, top] = this.plane.view, width = this.canvas.clientWidth || 1;
-    const x = (SIDE * (a - left)) / (right - left), y = (SIDE * (b - bottom)) / (top - bottom);
-    let least = ((SIDE * NEAR) / (width * this.zoom)) ** 2, text = "";
-    for (const { name, n, places, classes, rows } of this.sets) {
-      if (!this.shown[name]) continue;
-      for (let k = 0; k < n; k++) {
-        if (places[2 * k] > SIDE) continue;
-        const distance = (places[2 * k] - x) ** 2 + (places[2 * k + 1] - y) ** 2;
-        if (distance >= least || (classes !== null && this.hidden.has(classes[k]))) continue;
-        least = distance;
-        text = `${name}:${rows[k]} ${this.names[name]?.[rows[k]] ?? ""}`;
-      }
-    }
-    return text.trim();
+  placeOfPoint({ set, k }) {
+    return [set.x[k], set.y[k]];
   }
 
-  clamp([a, b]) {
-    const [left, right, bottom, top] = this.plane.view;
-    return [Math.min(right, Math.max(left, a)), Math.min(top, Math.max(bottom, b))];
+  /** Pixels of the canvas for one unit of each axis when all of the plane is seen. */
+  get whole() {
+    const { width, height } = this.overCanvas, [left, right, bottom, top] = this.plane.view;
+    const [across, up] = [width / (right - left), height / (top - bottom)];
+    if (Math.max(across, up) > STRETCH * Math.min(across, up)) return [across, up];
+    return [Math.min(across, up), Math.min(across, up)];
+  }
+
+  get scale() {
+    return this.whole.map((s) => s * this.zoom);
+  }
+
+  /** What is seen: left, right, bottom, top. */
+  get view() {
+    const { width, height } = this.overCanvas, [sx, sy] = this.scale, [x, y] = this.middle;
+    return [x - width / 2 / sx, x + width / 2 / sx, y - height / 2 / sy, y + height / 2 / sy];
   }
 
   toScreen([a, b]) {
-    const [left, right, bottom, top] = this.view, { width, height } = this.canvas;
-    return [((a - left) / (right - left)) * width, ((top - b) / (top - bottom)) * height];
+    const { width, height } = this.overCanvas, [sx, sy] = this.scale;
+    return [width / 2 + (a - this.middle[0]) * sx, height / 2 - (b - this.middle[1]) * sy];
   }
 
   toPlane(event) {
-    const [left, right, bottom, top] = this.view, box = this.canvas.getBoundingClientRect();
+    const box = this.root.getBoundingClientRect(), [left, right, bottom, top] = this.view;
     const x = (event.clientX - box.left) / box.width, y = (event.clientY - box.top) / box.height;
     return [left + x * (right - left), top - y * (top - bottom)];
   }
 
-  moveTo(place) {
-    this.place = this.clamp(place);
-    this.onMove(this.place);
-    this.follow();
-    this.soon();
+  /** Whether a point is drawn: its set and its class are shown, and it has a place. */
+  isShown(set, k) {
+    return this.layers[set.name] && !(set.classes && this.hidden.has(set.classes[k])) && set.x[k] === set.x[k];
   }
 
-  get zoom() {
-    return (this.plane.view[1] - this.plane.view[0]) / (this.view[1] - this.view[0]);
+  /** The nearest shown point, if one is within reach: `{ set, k, distance }`, in units of the plane. */
+  nearest([a, b], reach = REACH * this.ratio) {
+    const [sx, sy] = this.scale;
+    let least = reach ** 2, found = null;
+    for (const set of this.sets) {
+      if (!this.layers[set.name]) continue;
+      const { x, y, n } = set;
+      for (let k = 0; k < n; k++) {
+        const dx = (x[k] - a) * sx, dy = (y[k] - b) * sy, far = dx * dx + dy * dy;
+        if (far < least && this.isShown(set, k)) {
+          least = far;
+          found = { set, k };
+        }
+      }
+    }
+    return found && { ...found, distance: Math.hypot(found.set.x[found.k] - a, found.set.y[found.k] - b) };
+  }
+
+  /** Move the cross to a place of the plane. */
+  moveTo(place, near = this.nearest(place)) {
+    this.place = place;
+    this.near = near;
+    this.follow();
+    this.soon();
+    this.onMove(place, near);
+  }
+
+  /** Move to a point and choose it. */
+  goTo(point) {
+    const place = this.placeOfPoint(point);
+    if (place[0] !== place[0]) return; // outside of the map
+    const [left, right, bottom, top] = this.view;
+    if (place[0] < left || place[0] > right || place[1] < bottom || place[1] > top) this.see(this.zoom, place);
+    this.moveTo(place, { ...point, distance: 0 });
+    this.onPick(place, this.near);
   }
 
   /** See `factor` times closer; the place `at` stays where it is on the screen. */
   zoomBy(factor, at = this.place) {
-    const kept = this.zoom / Math.min(MOST_ZOOM, Math.max(1, this.zoom * factor));
-    this.see(this.view.map((edge, k) => at[k >> 1] + (edge - at[k >> 1]) * kept));
+    const zoom = Math.min(MOST_ZOOM, Math.max(1, this.zoom * factor)), kept = this.zoom / zoom;
+    if (factor === 0) return this.see(1);
+    this.see(zoom, this.middle.map((m, i) => at[i] + (m - at[i]) * kept));
   }
 
   /** Show a part of the plane, moved to within its ends. */
-  see(view) {
-    const whole = this.plane.view, next = [];
-    for (const k of [0, 2]) {
-      const size = Math.min(view[k + 1] - view[k], whole[k + 1] - whole[k]);
-      const low = Math.min(Math.max(view[k], whole[k]), whole[k + 1] - size);
-      next.push(low, low + size);
-    }
-    if (next.every((edge, k) => edge === this.view[k])) return;
-    this.view = next;
+  see(zoom, middle = this.middle) {
+    const { width, height } = this.overCanvas, [left, right, bottom, top] = this.plane.view;
+    const half = [width, height].map((size, i) => size / 2 / (this.whole[i] * zoom));
+    const next = [[left, right], [bottom, top]].map(([low, high], i) => {
+      if (high - low <= 2 * half[i]) return (low + high) / 2; // all of it is seen
+      return Math.min(high - half[i], Math.max(low + half[i], middle[i]));
+    });
+    if (zoom === this.zoom && next.every((m, i) => m === this.middle[i])) return false;
+    this.zoom = zoom;
+    this.middle = next;
     this.redraw();
     this.onView();
+    return true;
   }
 
   /** Move what is seen so far that the cross is in it. */
   follow() {
-    const shift = [0, 1].map((k) => {
-      const low = this.view[2 * k], high = this.view[2 * k + 1];
-      return Math.min(0, this.place[k] - low) + Math.max(0, this.place[k] - high);
-    });
-    if (shift[0] || shift[1]) this.see(this.view.map((edge, k) => edge + shift[k >> 1]));
+    const [left, right, bottom, top] = this.view, [x, y] = this.place;
+    const shift = [Math.min(0, x - left) + Math.max(0, x - right), Math.min(0, y - bottom) + Math.max(0, y - top)];
+    if (shift[0] || shift[1]) this.see(this.zoom, this.middle.map((m, i) => m + shift[i]));
+  }
+
+  setMode(mode) {
+    this.mode = mode;
+    this.root.dataset.mode = mode;
   }
 
   listen() {
-    const { canvas } = this;
-    canvas.addEventListener("pointermove", (event) => {
-      if (this.fingers.size < 2) this.moveTo(this.toPlane(event));
-      else this.pinch(event);
-    });
-    canvas.addEventListener("pointerdown", (event) => {
+    const { root } = this;
+    let pressed = null, panned = false, scrolled = -Infinity, entered = -Infinity;
+    window.addEventListener("scroll", () => (scrolled = performance.now()), { passive: true });
+    root.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
       if (event.pointerType === "touch") this.fingers.set(event.pointerId, event);
-      this.pinched = this.fingers.size > 1;
-      this.pressed = event;
-      if (!this.pinched) this.moveTo(this.toPlane(event));
+      panned = this.fingers.size > 1;
+      pressed = { event, middle: this.middle, selects: this.mode !== "move" || event.shiftKey };
+      this.outline = [];
+      if (pressed.selects) {
+        this.outline = [this.toPlane(event)];
+        this.boxed = this.mode === "box";
+      }
+      try {
+        root.setPointerCapture(event.pointerId); // so that a drag may leave the map
+      } catch {
+        // the pointer has gone already
+      }
     });
-    for (const end of ["pointerup", "pointercancel"]) {
-      window.addEventListener(end, (event) => this.fingers.delete(event.pointerId));
-    }
-    canvas.addEventListener("click", (event) => {
-      if (this.pinched) return; // the last of two fingers has left
-      const from = this.pressed ?? event; // else a drag has ended
-      if (Math.hypot(event.clientX - from.clientX, event.clientY - from.clientY) > MOST_SLIP) return;
-      this.moveTo(this.toPlane(event));
-      this.onPick(this.place);
+    root.addEventListener("pointermove", (event) => {
+      entered = performance.now();
+      if (this.fingers.size > 1) return this.pinch(event);
+      if (!pressed) return event.pointerType === "touch" ? undefined : this.moveTo(this.toPlane(event));
+      const [dx, dy] = [event.clientX - pressed.event.clientX, event.clientY - pressed.event.clientY];
+      if (!panned && Math.hypot(dx, dy) <= MOST_SLIP) return;
+      panned = true;
+      if (pressed.selects) return this.draft(this.toPlane(event));
+      const [sx, sy] = this.scale.map((s) => s / this.ratio), [x, y] = pressed.middle;
+      root.classList.add("panning");
+      this.see(this.zoom, [x - dx / sx, y + dy / sy]);
     });
-    // Without a key the wheel scrolls the page; two fingers on a touchpad count as Ctrl and wheel.
-    canvas.addEventListener("wheel", (event) => {
-      if (!event.ctrlKey && !event.metaKey) return;
-      event.preventDefault();
-      this.zoomBy(Math.exp(-event.deltaY / (event.deltaMode ? 10 : 200)), this.toPlane(event));
+    const end = (event) => {
+      this.fingers.delete(event.pointerId);
+      root.classList.remove("panning");
+      if (!pressed) return;
+      const { selects } = pressed, cancelled = event.type === "pointercancel";
+      pressed = null;
+      if (panned && selects && !cancelled) return this.select();
+      this.outline = [];
+      if (panned || cancelled) return this.soon();
+      const place = this.toPlane(event);
+      this.moveTo(place, this.nearest(place, (event.pointerType === "touch" ? 2 : 1) * REACH * this.ratio));
+      this.onPick(this.place, this.near);
+    };
+    root.addEventListener("pointerup", end);
+    root.addEventListener("pointercancel", end);
+    // A wheel that scrolls the page goes on with it where it comes over the map, until the pointer moves.
+    root.addEventListener("wheel", (event) => {
+      const held = event.ctrlKey || event.metaKey;
+      if (!held && performance.now() - scrolled < SCROLLING && entered < scrolled) return;
+      const moved = this.zoomBy(Math.exp(-event.deltaY / (event.deltaMode ? 6 : 240)), this.toPlane(event));
+      const ended = event.deltaY > 0 && this.zoom === 1 && moved === false;
+      if (!ended || held) event.preventDefault();
     }, { passive: false });
-    canvas.addEventListener("keydown", (event) => {
+    root.addEventListener("keydown", (event) => {
       const [left, right, bottom, top] = this.view, share = event.shiftKey ? 0.05 : 0.01;
       const step = share * (right - left), rise = share * (top - bottom);
       const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, rise], ArrowDown: [0, -rise] };
       if (event.key in moves) {
-        const [da, db] = moves[event.key];
-        this.moveTo([this.place[0] + da, this.place[1] + db]);
+        const [low, high] = [this.plane.view[0], this.plane.view[1]], [lower, upper] = this.plane.view.slice(2);
+        const [x, y] = this.place.map((v, i) => v + moves[event.key][i]);
+        this.moveTo([Math.min(high, Math.max(low, x)), Math.min(upper, Math.max(lower, y))]);
       } else if (event.key === "Enter" || event.key === " ") {
-        this.onPick(this.place);
+        this.onPick(this.place, this.near);
+      } else if (event.key === "Escape") {
+        this.setSelected([]);
       } else if (event.key in ZOOM_KEYS && !event.ctrlKey && !event.metaKey) {
         this.zoomBy(ZOOM_KEYS[event.key]);
       } else {
@@ -207,101 +287,248 @@ class LatentMap {
     if (old > 0) this.zoomBy(now / old, other);
   }
 
-  drawPoints() {
-    const { width, height } = this.canvas;
-    const image = this.context.getImageData(0, 0, width, height), data = image.data;
-    const total = this.sets.reduce((n, set) => n + (this.shown[set.name] ? set.n : 0), 0);
-    // Points without a class are grey where others have one.
-    const without = this.sets.some((set) => set.classes !== null) ? [160, 160, 160] : this.colours[0];
-    const few = total / this.zoom ** 2; // about as many are seen
-    const base = width > 900 ? 1 : 0, size = base + (few > 20000 ? 1 : few > 2000 ? 2 : 4);
-    // From shares of the whole plane to pixels.
-    const [left, right, bottom, top] = this.plane.view, [x0, y0] = this.toScreen([left, top]);
-    const [x1, y1] = this.toScreen([right, bottom]);
-    const across = (x1 - x0) / SIDE, down = (y1 - y0) / SIDE;
+  /** One more corner of the lasso, or the far corner of the box. */
+  draft(place) {
+    const [from] = this.outline;
+    if (this.boxed) this.outline = [from, [place[0], from[1]], place, [from[0], place[1]]];
+    else this.outline.push(place);
+    this.soon();
+  }
+
+  /** Select the shown points inside the outline. */
+  select() {
+    const inside = [], { outline } = this;
+    const xs = outline.map((p) => p[0]), ys = outline.map((p) => p[1]);
+    const [left, right, bottom, top] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
     for (const set of this.sets) {
-      if (!this.shown[set.name]) continue;
       for (let k = 0; k < set.n; k++) {
-        const of = set.classes === null ? -1 : set.classes[k];
-        if (this.hidden.has(of) || set.places[2 * k] > SIDE) continue;
-        const x = Math.round(x0 + set.places[2 * k] * across - size / 2);
-        const y = Math.round(y0 + (SIDE - set.places[2 * k + 1]) * down - size / 2);
-        const colour = of < 0 ? without : this.colours[of % this.colours.length];
-        for (let dy = 0; dy < size; dy++) {
-          for (let dx = 0; dx < size; dx++) {
-            if (x + dx < 0 || y + dy < 0 || x + dx >= width || y + dy >= height) continue;
-            const at = 4 * ((y + dy) * width + x + dx);
-            data[at] = colour[0];
-            data[at + 1] = colour[1];
-            data[at + 2] = colour[2];
-            data[at + 3] = 255;
+        const x = set.x[k], y = set.y[k];
+        if (!(x >= left && x <= right && y >= bottom && y <= top) || !this.isShown(set, k)) continue;
+        let odd = false;
+        for (let i = 0, j = outline.length - 1; i < outline.length; j = i++) {
+          const [xi, yi] = outline[i], [xj, yj] = outline[j];
+          if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) odd = !odd;
+        }
+        if (odd) inside.push({ set, k });
+      }
+    }
+    this.outline = [];
+    this.setSelected(inside);
+  }
+
+  setSelected(points) {
+    this.selected = points;
+    this.soon();
+    this.onSelect(points);
+  }
+
+  // --- drawing -----------------------------------------------------------------------------
+
+  /** Points in view, the shown ones: how many, and the first few. */
+  inView(most) {
+    const [left, right, bottom, top] = this.view, some = [];
+    let n = 0;
+    for (const set of this.sets) {
+      if (!this.layers[set.name]) continue;
+      for (let k = 0; k < set.n; k++) {
+        const x = set.x[k], y = set.y[k];
+        if (x < left || x > right || y < bottom || y > top || !this.isShown(set, k)) continue;
+        if (n++ < most) some.push({ set, k });
+      }
+    }
+    return { n, some };
+  }
+
+  drawDots() {
+    const { width, height } = this.dotCanvas, context = this.dots;
+    const { n, some } = this.inView(MOST_THUMBNAILS);
+    this.count = n;
+    context.clearRect(0, 0, width, height);
+    if (this.layers.density) this.drawDensity();
+    if (!this.layers.points) return;
+    this.thumbnails = this.layers.thumbnails && this.points.hasSprites && n > 0 && n <= MOST_THUMBNAILS;
+    if (this.thumbnails) return this.drawThumbnails(some);
+    const image = context.getImageData(0, 0, width, height), { data } = image;
+    const area = width * height, size = this.ratio * Math.min(7, Math.max(1.6, Math.sqrt((0.12 * area) / (n + 1)) / this.ratio));
+    const radius = size / 2, reach = Math.ceil(radius);
+    const alpha = Math.min(0.9, Math.max(0.25, (0.3 * area) / (n * size * size + 1)));
+    const [sx, sy] = this.scale, [mx, my] = this.middle, colours = this.points.colours;
+    const classed = this.sets.some((set) => set.classes !== null);
+    for (const set of this.sets) {
+      if (!this.layers[set.name]) continue;
+      const { x, y, classes } = set;
+      for (let k = 0; k < set.n; k++) {
+        const of = classes === null ? -1 : classes[k];
+        if (this.hidden.has(of)) continue;
+        const px = Math.round(width / 2 + (x[k] - mx) * sx), py = Math.round(height / 2 - (y[k] - my) * sy);
+        if (!(px > -reach && px < width + reach && py > -reach && py < height + reach)) continue;
+        // Points without a class are grey where others have one.
+        const [r, g, b] = of >= 0 ? colours[of % colours.length] : classed ? [150, 150, 150] : colours[0];
+        for (let dy = -reach; dy <= reach; dy++) {
+          const row = py + dy;
+          if (row < 0 || row >= height) continue;
+          for (let dx = -reach; dx <= reach; dx++) {
+            const column = px + dx;
+            if (column < 0 || column >= width) continue;
+            const cover = Math.min(1, Math.max(0, radius + 0.5 - Math.sqrt(dx * dx + dy * dy)));
+            if (cover === 0) continue;
+            const at = 4 * (row * width + column), over = alpha * cover, under = (data[at + 3] / 255) * (1 - over);
+            const whole = over + under;
+            data[at] = (r * over + data[at] * under) / whole;
+            data[at + 1] = (g * over + data[at + 1] * under) / whole;
+            data[at + 2] = (b * over + data[at + 2] * under) / whole;
+            data[at + 3] = 255 * whole;
           }
         }
       }
     }
-    this.context.putImageData(image, 0, 0);
+    context.putImageData(image, 0, 0);
   }
 
-  /** What lies below the crosses: drawn when it changes, not at every move. */
-  drawScene() {
-    const { context, canvas } = this;
-    context.fillStyle = "#ffffff";
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    if (this.below) this.drawBelow();
-    this.drawPoints();
-    this.scene = context.getImageData(0, 0, canvas.width, canvas.height);
-  }
-
-  /** The images below the points: kept while they stay the same, and scaled while one zooms or the
-   * map changes its size. */
-  drawBelow() {
-    const { below, view, canvas } = this, side = canvas.width;
-    let kept = this.kept;
-    if (kept?.below !== below) {
-      const picture = document.createElement("canvas");
-      picture.width = picture.height = side;
-      below(picture.getContext("2d"));
-      kept = this.kept = { below, side, view, picture };
+  /** Images of points in the place of dots, in frames of the colours of their classes. */
+  drawThumbnails(some) {
+    const context = this.dots, { width, height } = this.dotCanvas, { points } = this;
+    const side = Math.min(64 * this.ratio, Math.max(18 * this.ratio, 0.7 * Math.sqrt((width * height) / some.length)));
+    for (const { set, k } of some) {
+      const [x, y] = this.toScreen([set.x[k], set.y[k]]), [r, g, b] = points.colourOf(set, k);
+      const [wide, tall] = points.hasOriginal(set, k) ? points.fitted(side) : [5 * this.ratio, 5 * this.ratio];
+      context.fillStyle = `rgb(${r}, ${g}, ${b})`;
+      context.fillRect(x - wide / 2 - 2, y - tall / 2 - 2, wide + 4, tall + 4);
+      points.drawOriginal(context, set, k, x - wide / 2, y - tall / 2, wide, tall, () => this.redraw());
     }
-    const [left, right, bottom, top] = kept.view;
-    const [x, y] = this.toScreen([left, top]), [right_, bottom_] = this.toScreen([right, bottom]);
-    this.context.imageSmoothingEnabled = false;
-    this.context.drawImage(kept.picture, x, y, right_ - x, bottom_ - y);
-    clearTimeout(this.resting);
-    if ((kept.view === view && kept.side === side) || below.fixed) return;
-    this.resting = setTimeout(() => {
-      this.kept = null;
-      this.redraw();
-    }, REST);
   }
 
-  drawWay() {
-    if (this.way.length < 2) return;
-    const { context } = this, places = this.way.map((place) => this.toScreen(place));
-    for (const [style, width] of [["#ffffff", 6], ["#D40078", 3]]) {
+  /** How many points lie where, in steps of darkness, blurred by a few pixels. */
+  drawDensity() {
+    const { width, height } = this.dotCanvas, cell = 4 * Math.ceil(this.ratio);
+    const [columns, rows] = [Math.ceil(width / cell), Math.ceil(height / cell)];
+    let bins = new Float32Array(columns * rows);
+    const [sx, sy] = this.scale, [mx, my] = this.middle;
+    for (const set of this.sets) {
+      for (let k = 0; k < set.n; k++) {
+        if (!this.isShown(set, k)) continue;
+        const column = Math.floor((width / 2 + (set.x[k] - mx) * sx) / cell);
+        const row = Math.floor((height / 2 - (set.y[k] - my) * sy) / cell);
+        if (column >= 0 && column < columns && row >= 0 && row < rows) bins[row * columns + column]++;
+      }
+    }
+    for (let pass = 0; pass < 3; pass++) bins = blur(blur(bins, columns, rows, 1, columns), rows, columns, columns, 1);
+    const most = bins.reduce((a, b) => Math.max(a, b), 0);
+    if (!most) return;
+    const small = document.createElement("canvas");
+    small.width = columns;
+    small.height = rows;
+    const context = small.getContext("2d"), image = context.createImageData(columns, rows);
+    bins.forEach((v, i) => {
+      const step = Math.ceil(8 * Math.sqrt(v / most)) / 8;
+      image.data.set([70, 90, 170, v / most > 0.002 ? 190 * step : 0], 4 * i);
+    });
+    context.putImageData(image, 0, 0);
+    this.dots.drawImage(small, 0, 0, columns * cell, rows * cell);
+  }
+
+  drawBelow() {
+    const { belowCanvas: canvas } = this, context = canvas.getContext("2d");
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    this.backdrop?.draw(context, this);
+  }
+
+  drawOver() {
+    const { overCanvas: canvas, ratio } = this, context = canvas.getContext("2d");
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    this.drawAxes(context);
+    this.drawWay(context);
+    for (const cross of this.crosses) this.drawCross(context, cross);
+    this.drawSelection(context);
+    if (this.near) this.ring(context, this.placeOfPoint(this.near));
+    this.drawCross(context, { place: this.place, colour: this.ink, size: 12 * ratio });
+  }
+
+  drawAxes(context) {
+    const { width, height } = context.canvas, { ratio } = this, [left, right, bottom, top] = this.view;
+    context.font = `${11 * ratio}px system-ui, sans-serif`;
+    context.lineJoin = "round";
+    context.lineWidth = 3 * ratio;
+    context.strokeStyle = this.paper;
+    context.fillStyle = this.soft;
+    const write = (text, x, y, align, baseline) => {
+      context.textAlign = align;
+      context.textBaseline = baseline;
+      context.strokeText(text, x, y);
+      context.fillText(text, x, y);
+    };
+    for (const v of axisTicks(left, right, width / ratio / 110)) {
+      const [x] = this.toScreen([v, 0]);
+      context.fillRect(x, height - 5 * ratio, ratio, 5 * ratio);
+      if (x > 30 * ratio && x < width - 16 * ratio) write(axisText(v), x, height - 7 * ratio, "center", "bottom");
+    }
+    if (!this.plane.axis_names[1]) return;
+    for (const v of axisTicks(bottom, top, height / ratio / 80)) {
+      const [, y] = this.toScreen([0, v]);
+      context.fillRect(0, y, 5 * ratio, ratio);
+      if (y > 12 * ratio && y < height - 26 * ratio) write(axisText(v), 8 * ratio, y, "left", "middle");
+    }
+  }
+
+  drawSelection(context) {
+    if (this.outline.length) {
+      context.strokeStyle = this.ink;
+      context.lineWidth = 1.5 * this.ratio;
+      context.setLineDash([5 * this.ratio, 4 * this.ratio]);
+      context.beginPath();
+      this.outline.map((p) => this.toScreen(p)).forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+      context.closePath();
+      context.stroke();
+      context.setLineDash([]);
+    }
+    context.fillStyle = this.ink;
+    context.globalAlpha = 0.6;
+    const size = 2 * this.ratio;
+    for (const point of this.selected) {
+      const [x, y] = this.toScreen(this.placeOfPoint(point));
+      context.fillRect(x - size / 2, y - size / 2, size, size);
+    }
+    context.globalAlpha = 1;
+  }
+
+  ring(context, place) {
+    const [x, y] = this.toScreen(place);
+    for (const [style, width] of [[this.paper, 5], [this.ink, 2]]) {
       context.strokeStyle = style;
-      context.lineWidth = width;
+      context.lineWidth = width * this.ratio;
+      context.beginPath();
+      context.arc(x, y, 7 * this.ratio, 0, 2 * Math.PI);
+      context.stroke();
+    }
+  }
+
+  drawWay(context) {
+    if (this.way.length < 2) return;
+    const places = this.way.map((place) => this.toScreen(place)), { ratio } = this;
+    for (const [style, width] of [[this.paper, 6], ["#D40078", 3]]) {
+      context.strokeStyle = style;
+      context.lineWidth = width * ratio;
       context.lineJoin = "round";
       context.beginPath();
       places.forEach(([x, y], k) => (k ? context.lineTo(x, y) : context.moveTo(x, y)));
       context.stroke();
     }
     for (const [k, [x, y]] of this.wayPoints ? places.entries() : []) {
-      context.fillStyle = k === places.length - 1 ? "#D40078" : "#ffffff";
+      context.fillStyle = k === places.length - 1 ? "#D40078" : this.paper;
       context.strokeStyle = "#D40078";
-      context.lineWidth = 2;
+      context.lineWidth = 2 * ratio;
       context.beginPath();
-      context.arc(x, y, k === places.length - 1 ? 7 : 4, 0, 2 * Math.PI);
+      context.arc(x, y, (k === places.length - 1 ? 7 : 4) * ratio, 0, 2 * Math.PI);
       context.fill();
       context.stroke();
     }
   }
 
-  drawCross({ place, colour, size }) {
-    const { context } = this, [x, y] = this.toScreen(place);
-    for (const [style, width] of [["#ffffff", 5], [colour, 2]]) {
+  drawCross(context, { place, colour, size }) {
+    const [x, y] = this.toScreen(place);
+    for (const [style, width] of [[this.paper, 5], [colour, 2]]) {
       context.strokeStyle = style;
-      context.lineWidth = width;
+      context.lineWidth = width * this.ratio;
       context.beginPath();
       context.moveTo(x - size, y);
       context.lineTo(x + size, y);
@@ -312,12 +539,12 @@ class LatentMap {
   }
 
   draw() {
-    if (this.scene === null) this.drawScene();
-    this.context.putImageData(this.scene, 0, 0);
-    this.drawWay();
-    for (const cross of this.crosses) this.drawCross(cross);
-    this.drawCross({ place: this.place, colour: "#000000", size: 14 });
-    document.getElementById("point").textContent = this.pointAt(this.place);
+    const style = getComputedStyle(this.root);
+    [this.paper, this.ink, this.soft] = ["paper", "ink", "soft"].map((name) => style.getPropertyValue(`--${name}`).trim());
+    if (this.dirty.below) this.drawBelow();
+    if (this.dirty.dots) this.drawDots();
+    this.dirty = { below: false, dots: false };
+    this.drawOver();
   }
 
   soon() {
@@ -330,19 +557,30 @@ class LatentMap {
   }
 
   redraw() {
-    this.scene = null;
+    this.dirty = { below: true, dots: true };
+    this.soon();
+  }
+
+  /** Only what is decoded behind the points has changed. */
+  redrawBelow() {
+    this.dirty.below = true;
     this.soon();
   }
 
   /** As many pixels as the map has on the screen. To set their number clears a canvas: it is drawn
    * anew at once, so that the browser never shows it blank. */
   fit() {
-    const width = this.canvas.getBoundingClientRect().width;
-    const side = Math.round(width * Math.min(2, window.devicePixelRatio || 1));
-    if (!side || this.canvas.width === side) return;
-    this.canvas.width = this.canvas.height = side;
-    this.scene = null;
+    const box = this.root.getBoundingClientRect();
+    this.ratio = Math.min(2, window.devicePixelRatio || 1);
+    const [width, height] = [box.width, box.height].map((size) => Math.round(size * this.ratio));
+    if (!width || !height || (this.overCanvas.width === width && this.overCanvas.height === height)) return;
+    for (const canvas of [this.belowCanvas, this.dotCanvas, this.overCanvas]) {
+      canvas.width = width;
+      canvas.height = height;
+    }
+    this.dirty = { below: true, dots: true };
     this.draw();
+    this.onView();
   }
 
   /** The same size has other pixels on another screen. */
@@ -353,46 +591,51 @@ class LatentMap {
     }, { once: true });
   }
 
-  /** Boxes with `data-class` and `data-layer`, and the buttons: `all`, `none`, `data-zoom`. */
-  bindBoxes() {
-    for (const button of document.querySelectorAll("button[data-zoom]")) {
-      button.addEventListener("click", () => this.zoomBy(Number(button.dataset.zoom)));
-    }
-    for (const box of document.querySelectorAll("input[data-class]")) {
-      box.addEventListener("change", () => {
-        const of = Number(box.dataset.class);
-        if (box.checked) this.hidden.delete(of);
-        else this.hidden.add(of);
-        this.redraw();
-      });
-    }
-    for (const box of document.querySelectorAll("input[data-layer]")) {
-      box.addEventListener("change", () => {
-        this.shown[box.dataset.layer] = box.checked;
-        this.redraw();
-      });
-    }
-    for (const [id, on] of [["all", true], ["none", false]]) {
-      document.getElementById(id)?.addEventListener("click", () => {
-        for (const box of document.querySelectorAll("input[data-class]")) {
-          if (box.checked !== on) box.click();
-        }
-      });
-    }
+  /** All layers on paper, as one canvas. */
+  still() {
+    const canvas = document.createElement("canvas"), { width, height } = this.overCanvas;
+    canvas.width = width;
+    canvas.height = height;
+    const context = canvas.getContext("2d");
+    context.fillStyle = this.paper;
+    context.fillRect(0, 0, width, height);
+    context.globalAlpha = Number(getComputedStyle(this.belowCanvas).opacity);
+    context.drawImage(this.belowCanvas, 0, 0);
+    context.globalAlpha = 1;
+    context.drawImage(this.dotCanvas, 0, 0);
+    this.drawAxesOn(context);
+    return canvas;
+  }
+
+  drawAxesOn(context) {
+    this.drawAxes(context);
+    const { width, height } = context.canvas, [across, up] = this.plane.axis_names, { ratio } = this;
+    context.textAlign = "right";
+    context.fillText(across, width - 6 * ratio, height - 20 * ratio);
+    context.textAlign = "left";
+    context.fillText(up, 6 * ratio, 6 * ratio);
   }
 }
 
-/** Draws what `decodeAt(place)` gives on a grid of `n` by `n` over the plane. */
-function drawImages(map, context, shape, decodeAt, n = Math.max(6, Math.round(map.canvas.clientWidth / 55))) {
-  const [left, right, bottom, top] = map.view, [height, width] = shape;
-  const small = document.createElement("canvas");
-  const side = map.canvas.width / n, scale = side / Math.max(height, width);
-  context.imageSmoothingEnabled = false;
-  for (let row = 0; row < n; row++) {
-    for (let column = 0; column < n; column++) {
-      const a = left + ((column + 0.5) / n) * (right - left), b = top - ((row + 0.5) / n) * (top - bottom);
-      paint(small, shape, decodeAt([a, b]));
-      context.drawImage(small, column * side, row * side, Math.max(2, width * scale), Math.max(2, height * scale));
+/** Means over five neighbours along one direction: `n` of them `step` apart, in `m` lines. */
+function blur(values, n, m, step, stride) {
+  const next = new Float32Array(values.length);
+  for (let line = 0; line < m; line++) {
+    for (let i = 0; i < n; i++) {
+      let sum = 0;
+      for (let j = Math.max(0, i - 2); j <= Math.min(n - 1, i + 2); j++) sum += values[line * stride + j * step];
+      next[line * stride + i * step] = sum / 5;
     }
   }
+  return next;
 }
+
+/** Round numbers between two ends, about `n` of them. */
+function axisTicks(low, high, n) {
+  const raw = (high - low) / Math.max(1, n), power = 10 ** Math.floor(Math.log10(raw)), found = [];
+  const step = [1, 2, 5, 10].find((m) => m * power >= raw) * power;
+  for (let k = Math.ceil(low / step); k * step <= high && found.length < 50; k++) found.push(k * step);
+  return found;
+}
+
+const axisText = (v) => `${Number(v.toPrecision(6))}`.replace("-", "−");

@@ -1,0 +1,72 @@
+// Decoded images behind the points of a map.
+"use strict";
+
+/** Images decoded on a grid that is fixed to the plane, so that they stay while one pans.
+ * `decode(latents)` gives images, at once or later; `latentAt(place)` the latents. */
+class Backdrop {
+  constructor(shape, decode, latentAt, piece = 1) {
+    this.shape = shape;
+    this.decode = decode;
+    this.latentAt = latentAt;
+    this.piece = piece; // how many are decoded at a time
+    this.kept = new Map(); // small canvases by level and cell
+    this.busy = false;
+  }
+
+  clear() {
+    this.kept = new Map(); // what is being decoded still goes to the old one
+  }
+
+  draw(context, map) {
+    const { width, height } = context.canvas, [sx, sy] = map.scale, [left, right, bottom, top] = map.view;
+    const [tall, wide] = this.shape, side = 52 * map.ratio;
+    // The size of a cell in the plane: by powers of two of what fits the whole plane.
+    const level = Math.round(Math.log2(map.zoom)), cell = [0, 1].map((i) => side / (map.whole[i] * 2 ** level));
+    const [x0, y0] = [map.plane.view[0], map.plane.view[2]];
+    const range = ([low, high], i, from) => [Math.floor((low - from) / cell[i]), Math.floor((high - from) / cell[i])];
+    const [first, last] = range([left, right], 0, x0), [lowest, highest] = range([bottom, top], 1, y0);
+    const fit = Math.min((cell[0] * sx) / wide, (cell[1] * sy) / tall), missing = [];
+    context.imageSmoothingEnabled = false;
+    for (let j = lowest; j <= highest; j++) {
+      for (let i = first; i <= last; i++) {
+        const key = `${level}:${i}:${j}`, place = [x0 + (i + 0.5) * cell[0], y0 + (j + 0.5) * cell[1]];
+        const small = this.kept.get(key);
+        if (!small) {
+          missing.push({ key, place });
+          continue;
+        }
+        const [x, y] = map.toScreen(place), [w, h] = [Math.max(2, wide * fit), Math.max(2, tall * fit)];
+        context.drawImage(small, x - w / 2, y - h / 2, w, h);
+      }
+    }
+    if (missing.length) this.fill(missing, map, [width / 2, height / 2]);
+  }
+
+  /** Decode what is missing, piece by piece, so that the page stays quick. */
+  async fill(missing, map) {
+    this.wanted = missing;
+    if (this.busy) return;
+    this.busy = true;
+    try {
+      while (this.wanted.length) {
+        await new Promise((done) => setTimeout(done, 0));
+        const before = performance.now(), { kept } = this;
+        while (this.wanted.length && performance.now() - before < 12) {
+          const piece = this.wanted.splice(0, this.piece);
+          const images = await this.decode(piece.map(({ place }) => this.latentAt(place)));
+          piece.forEach(({ key }, k) => {
+            const small = document.createElement("canvas");
+            paint(small, this.shape, images[k]);
+            kept.set(key, small);
+          });
+        }
+        if (this.kept.size > 6000) this.kept = new Map([...this.kept].slice(3000));
+        map.redrawBelow();
+      }
+    } catch {
+      this.wanted = []; // whoever decodes says why it cannot
+    } finally {
+      this.busy = false;
+    }
+  }
+}

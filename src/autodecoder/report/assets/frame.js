@@ -1,0 +1,52 @@
+// What every page has: light or dark, and files that are in the page.
+"use strict";
+
+/** Save bytes or text as a file. */
+function saveFile(content, name, type) {
+  const link = document.createElement("a"), url = URL.createObjectURL(new Blob([content], { type }));
+  link.download = name;
+  link.href = url;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+function saveCanvas(canvas, name) {
+  canvas.toBlob((blob) => saveFile(blob, name, "image/png"), "image/png");
+}
+
+const FILE_TYPES = { svg: "image/svg+xml", pdf: "application/pdf", csv: "text/csv", png: "image/png" };
+
+for (const button of document.querySelectorAll("button[data-figure]")) {
+  button.addEventListener("click", () => {
+    const { figure, kind } = button.dataset, name = `${figure}.${kind}`;
+    const text = document.querySelector(`script[data-file="${CSS.escape(name)}"]`).textContent;
+    saveFile(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), name, FILE_TYPES[kind]);
+  });
+}
+
+{
+  const button = document.getElementById("theme"), root = document.documentElement;
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (root.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
+  const tell = () => {
+    if (button) button.textContent = isDark() ? "Light" : "Dark";
+    window.dispatchEvent(new Event("themechange"));
+  };
+  button?.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    tell();
+  });
+  dark.addEventListener("change", tell);
+  if (button) button.textContent = isDark() ? "Light" : "Dark";
+}
+
+for (const button of document.querySelectorAll("button[data-picture]")) {
+  button.addEventListener("click", () => {
+    const link = document.createElement("a");
+    link.download = `${button.dataset.picture}.png`;
+    link.href = button.closest("figure").querySelector("img").src;
+    link.click();
+  });
+}
+
+const nextFrame = () => new Promise((done) => requestAnimationFrame(done));

@@ -1,0 +1,146 @@
+// Where an image lies on the map: its latent by damped Gauss-Newton steps under the decoder in the page.
+"use strict";
+
+const STEPS = 30; // of a search at most
+const SMALL = 1e-5; // the search ends where a step lowers the error by a smaller share
+const STARTS = 8; // searches, from the best of the candidates
+const PATIENCE = 2500; // milliseconds for the decoding of candidates
+const MOST_CANDIDATES = 600;
+
+/** Mean of squared differences. */
+function meanSquare(a, b) {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] - b[i]) ** 2;
+  return sum / a.length;
+}
+
+/** Solve `(A + damping · diag(A)) x = b` by Cholesky's method; null where it has no solution. */
+function solveDamped(A, b, damping) {
+  const n = b.length, L = A.map((row, i) => row.map((v, j) => (i === j ? v * (1 + damping) + 1e-12 : v)));
+  for (let j = 0; j < n; j++) {
+    for (let k = 0; k < j; k++) for (let i = j; i < n; i++) L[i][j] -= L[i][k] * L[j][k];
+    if (!(L[j][j] > 0)) return null;
+    const root = Math.sqrt(L[j][j]);
+    for (let i = j; i < n; i++) L[i][j] /= root;
+  }
+  const x = [...b];
+  for (let i = 0; i < n; i++) {
+    for (let k = 0; k < i; k++) x[i] -= L[i][k] * x[k];
+    x[i] /= L[i][i];
+  }
+  for (let i = n - 1; i >= 0; i--) {
+    for (let k = i + 1; k < n; k++) x[i] -= L[k][i] * x[k];
+    x[i] /= L[i][i];
+  }
+  return x;
+}
+
+/** The derivatives of the outputs by each number of the latent, by differences. */
+function derivatives(raw, z, at) {
+  return Array.from(z, (v, d) => {
+    const step = 1e-4 * Math.max(1, Math.abs(v)), moved = Float64Array.from(z);
+    moved[d] += step;
+    const there = raw(moved);
+    return there.map((w, i) => (w - at[i]) / step);
+  });
+}
+
+/** One search: from a latent to the nearest one of least error. `rest()` lets the page breathe. */
+async function descend(raw, target, start, rest) {
+  let z = Float64Array.from(start), at = raw(z), loss = meanSquare(at, target), damping = 1e-3, J = null;
+  const n = z.length;
+  for (let step = 0; step < STEPS; step++) {
+    J ??= derivatives(raw, z, at);
+    await rest();
+    const r = target.map((t, i) => t - at[i]);
+    const dot = (a, b) => a.reduce((sum, v, i) => sum + v * b[i], 0);
+    const A = J.map((row, i) => J.map((other, j) => (j <= i ? dot(row, other) : 0)));
+    for (let i = 0; i < n; i++) for (let j = i + 1; j < n; j++) A[i][j] = A[j][i];
+    const move = solveDamped(A, J.map((row) => dot(row, r)), damping);
+    if (move === null) {
+      damping = Math.max(1e-3, 10 * damping);
+      continue;
+    }
+    const next = z.map((v, d) => v + move[d]), there = raw(next), found = meanSquare(there, target);
+    if (found < loss) {
+      const gain = (loss - found) / loss;
+      // Where derivatives are dear, those of before are corrected by what the step has shown.
+      J = n <= 4 ? null : broyden(J, move, there, at);
+      [z, at, loss] = [next, there, found];
+      damping = Math.max(1e-6, damping / 5);
+      if (gain < SMALL) break;
+    } else {
+      if (damping > 1e6) break;
+      damping *= 8;
+      if (n > 4) J = null;
+    }
+  }
+  return { latent: z, loss };
+}
+
+function broyden(J, move, there, at) {
+  const size = move.reduce((sum, v) => sum + v * v, 0);
+  const miss = there.map((v, i) => v - at[i] - J.reduce((sum, row, d) => sum + row[i] * move[d], 0));
+  return J.map((row, d) => row.map((v, i) => v + (miss[i] * move[d]) / size));
+}
+
+/**
+ * The latent whose decoded image is nearest to pixels from 0 to 1: the candidates are decoded, as many
+ * as there is time for, and searches go on from the best of them. `tell(share)` hears of the progress.
+ */
+async function placeImage(decode, pixels, candidates, tell = () => {}) {
+  const target = decode.scaled(pixels), { raw } = decode;
+  let last = performance.now();
+  const rest = async () => {
+    if (performance.now() - last < 30) return;
+    await new Promise((done) => setTimeout(done, 0));
+    last = performance.now();
+  };
+  const begun = performance.now(), found = [];
+  for (const latent of candidates.slice(0, MOST_CANDIDATES)) {
+    found.push({ latent, loss: meanSquare(raw(latent), target) });
+    await rest();
+    if (found.length >= 16 && performance.now() - begun > PATIENCE) break;
+  }
+  found.sort((a, b) => a.loss - b.loss);
+  // A slow decoder gets fewer searches, so that they take a few times as long as the candidates.
+  const each = (performance.now() - begun) / found.length, dims = found[0].latent.length;
+  const searches = Math.max(2, Math.min(STARTS, Math.floor((3 * PATIENCE) / (each * 10 * (dims + 1)))));
+  let best = found[0];
+  for (let k = 0; k < Math.min(searches, found.length); k++) {
+    const end = await descend(raw, target, found[k].latent, rest);
+    if (end.loss < best.loss) best = end;
+    tell((k + 1) / searches);
+  }
+  return best;
+}
+
+/** Pixels from 0 to 1 of a picture, for a decoder of images of `shape`: the middle of it in that
+ * proportion, transparent parts on white. */
+function readPixels(picture, [height, width, channels]) {
+  let [w, h] = [picture.naturalWidth ?? picture.width, picture.naturalHeight ?? picture.height];
+  const share = Math.min(w / width, h / height), [cutW, cutH] = [width * share, height * share];
+  let source = picture, [x, y] = [(w - cutW) / 2, (h - cutH) / 2];
+  [w, h] = [cutW, cutH];
+  // By halves, so that every pixel counts.
+  for (let more = true; more; ) {
+    more = w / 2 >= width && h / 2 >= height;
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = more ? [Math.ceil(w / 2), Math.ceil(h / 2)] : [width, height];
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.fillStyle = "#ffffff";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.imageSmoothingQuality = "high";
+    context.drawImage(source, x, y, w, h, 0, 0, canvas.width, canvas.height);
+    [source, x, y, w, h] = [canvas, 0, 0, canvas.width, canvas.height];
+  }
+  const { data } = source.getContext("2d").getImageData(0, 0, width, height), pixels = new Float32Array(height * width * channels);
+  for (let p = 0; p < height * width; p++) {
+    const [r, g, b] = data.subarray(4 * p, 4 * p + 3);
+    for (let c = 0; c < channels; c++) {
+      const value = channels === 3 ? [r, g, b][c] : Math.round(0.299 * r + 0.587 * g + 0.114 * b);
+      pixels[channels * p + c] = value / 255;
+    }
+  }
+  return pixels;
+}

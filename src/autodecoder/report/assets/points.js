@@ -1,0 +1,177 @@
+// The points of a map as what they stand for: images with a name, a class, an error and a small original.
+"use strict";
+
+class Points {
+  /** `packed` as made by Python; `originals` sheets of small images, or null. */
+  constructor(packed, originals) {
+    this.packed = packed;
+    this.originals = originals;
+    this.colours = packed.colours.map((c) => [1, 3, 5].map((k) => parseInt(c.slice(k, k + 2), 16)));
+    this.sheets = new Map();
+    this.copies = Object.fromEntries(Object.entries(originals?.sets ?? {}).map(([name, { rows }]) => [name, rowIndex(longs(rows))]));
+    this.setPoints(packed.points);
+  }
+
+  setPoints(points) {
+    this.sets = Object.entries(points).map(([name, set]) => unpackSet(name, set));
+    this.missing = Object.fromEntries(Object.entries(points).map(([name, set]) => [name, set.missing]));
+    this.byRow = Object.fromEntries(this.sets.map(({ name, rows }) => [name, rowIndex(rows)]));
+  }
+
+  get hasSprites() {
+    return this.originals !== null;
+  }
+
+  set(name) {
+    return this.sets.find((set) => set.name === name);
+  }
+
+  /** Its number in the set, also where the page holds some of many images. */
+  number(set, k) {
+    const { shown, total } = this.packed.counts[set.name];
+    return total > shown ? Math.floor((set.rows[k] * total) / shown) : set.rows[k];
+  }
+
+  /** Such as `train:17`. */
+  id(set, k) {
+    return `${set.name}:${this.number(set, k)}`;
+  }
+
+  name(set, k) {
+    const name = this.packed.names[set.name]?.[set.rows[k]];
+    return name === undefined || name === null ? "" : String(name);
+  }
+
+  className(set, k) {
+    return set.classes === null ? "" : this.packed.classes[set.classes[k]] ?? `class ${set.classes[k]}`;
+  }
+
+  colourOf(set, k) {
+    const { colours } = this;
+    return set.classes === null ? colours[0] : colours[set.classes[k] % colours.length];
+  }
+
+  /** The point as it ended, also of a frame of the film. */
+  final(set, k) {
+    const whole = this.set(set.name), at = whole === set ? k : this.byRow[set.name][set.rows[k]] ?? -1;
+    return at < 0 ? null : { set: whole, k: at };
+  }
+
+  error(set, k) {
+    const at = this.final(set, k), v = at?.set.errors?.[at.k];
+    return v === undefined || v !== v ? null : v;
+  }
+
+  /** Its latent, where the page has it: of two dimensions it follows from the place. */
+  latent(set, k, map) {
+    const dims = this.packed.centre.length, at = this.final(set, k);
+    if (dims <= 2) return map.latentAt([set.x[k], set.y[k]]);
+    if (!at || at.k >= at.set.nLatents) return null;
+    return Float64Array.from(at.set.latents.subarray(at.k * dims, (at.k + 1) * dims));
+  }
+
+  hasOriginal(set, k) {
+    return this.copyOf(set, k) >= 0;
+  }
+
+  /** Which of the small originals is its own; -1 for none. */
+  copyOf(set, k) {
+    return this.copies[set.name]?.[set.rows[k]] ?? -1;
+  }
+
+  /** Width and height of an image as large as fits into a square. */
+  fitted(side) {
+    const [height, width] = this.packed.shape, scale = side / Math.max(height, width);
+    return [Math.max(2, width * scale), Math.max(2, height * scale)];
+  }
+
+  /** Draw the small original; where its sheet is not there yet, `later()` is called when it is. */
+  drawOriginal(context, set, k, x, y, width, height, later) {
+    const { originals } = this, at = this.copyOf(set, k);
+    if (at < 0) return;
+    const [tall, wide] = originals.size;
+    const { per_sheet: each, columns } = originals, index = Math.floor(at / each), place = at % each;
+    const key = `${set.name}:${index}`;
+    let sheet = this.sheets.get(key);
+    if (!sheet) {
+      const image = new Image();
+      image.src = `data:image/webp;base64,${originals.sets[set.name].sheets[index]}`;
+      sheet = { image, ready: false, waiting: [] };
+      this.sheets.set(key, sheet);
+      image.decode().then(() => {
+        sheet.ready = true;
+        sheet.waiting.splice(0).forEach((act) => act());
+      }, () => {});
+    }
+    if (!sheet.ready) {
+      if (later) sheet.waiting.push(later);
+      return;
+    }
+    context.imageSmoothingEnabled = width < wide;
+    const [column, row] = [place % columns, Math.floor(place / columns)];
+    context.drawImage(sheet.image, column * wide, row * tall, wide, tall, x, y, width, height);
+  }
+
+  /** The small original in a canvas of its own size. */
+  paintOriginal(canvas, set, k) {
+    const [tall, wide] = this.originals.size;
+    canvas.width = wide;
+    canvas.height = tall;
+    const wanted = (canvas.wanted = {});
+    const draw = () => {
+      if (canvas.wanted === wanted) this.drawOriginal(canvas.getContext("2d"), set, k, 0, 0, wide, tall, draw);
+    };
+    draw();
+  }
+
+  /** Points whose name or number holds the text, the first `most`. */
+  search(text, most) {
+    const wanted = text.trim().toLowerCase(), found = [];
+    if (!wanted) return found;
+    for (const exact of [true, false]) {
+      for (const set of this.sets) {
+        for (let k = 0; k < set.n && found.length < most; k++) {
+          const id = this.id(set, k), name = this.name(set, k).toLowerCase();
+          const same = id === wanted || name === wanted || String(this.number(set, k)) === wanted;
+          if (exact ? same : !same && (name.includes(wanted) || id.startsWith(wanted))) found.push({ set, k });
+        }
+      }
+    }
+    return found;
+  }
+}
+
+function unpackSet(name, { n, rows, places, classes, errors, latents, n_latents: nLatents }) {
+  return {
+    name,
+    n,
+    nLatents: nLatents ?? 0,
+    rows: longs(rows),
+    places: shorts(places),
+    classes: classes === null ? null : shorts(classes),
+    errors: errors ? halves(errors) : null,
+    latents: latents ? halves(latents) : null,
+  };
+}
+
+/** Where each row stands in a list of rows; -1 where it is not in it. */
+function rowIndex(rows) {
+  const index = new Int32Array(rows.reduce((a, b) => Math.max(a, b), -1) + 1).fill(-1);
+  rows.forEach((row, k) => (index[row] = k));
+  return index;
+}
+
+const csvCell = (v) => (/[",\n\r]/.test(v) ? `"${v.replaceAll('"', '""')}"` : v);
+
+/** What is known of a point, as cells of a table. */
+function pointCells(points, { set, k }) {
+  const error = points.error(set, k);
+  return [set.name, points.number(set, k), points.name(set, k), points.className(set, k), error === null ? "" : error.toPrecision(4)];
+}
+
+/** A table of points as CSV; `more(point)` gives further cells, under the names in `columns`. */
+function pointsCsv(points, chosen, columns = [], more = () => []) {
+  const lines = [["set", "index", "name", "class", "mse", ...columns]];
+  for (const point of chosen) lines.push([...pointCells(points, point), ...more(point)]);
+  return lines.map((line) => line.map((v) => csvCell(String(v))).join(",")).join("\n") + "\n";
+}

@@ -1,0 +1,181 @@
+"""Several studies on one page: settings that differ, curves over each other, linked maps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from autodecoder._version import __version__
+from autodecoder.config import differences, format_value, to_dict
+from autodecoder.errors import DataError
+from autodecoder.files import write_file
+from autodecoder.model import Model
+from autodecoder.model.card import describe_decoder
+from autodecoder.paths import user_path
+from autodecoder.report.curves import pack_studies
+from autodecoder.report.page import curves_context, page_json, title_of_study
+from autodecoder.report.plane import (
+    Plane,
+    latent_plane,
+    pack_counts,
+    pack_decoder,
+    pack_names,
+    pack_plane,
+    pack_shape,
+    shown_part,
+)
+from autodecoder.report.templates import render
+from autodecoder.study import Study
+from autodecoder.study.results import format_score
+from autodecoder.text import legible
+
+#: Points of each set on one of the maps at most.
+_MOST_POINTS = 20_000
+
+
+def write_comparison(studies: Sequence[Study], path: Path | str) -> Path:
+    """Write a page that compares studies: their best trials, the settings that differ, curves over
+    each other, and maps that are turned alike and linked.
+
+    Parameters
+    ----------
+    studies : sequence of Study
+        Two or more.
+    path : path
+        The file; one that exists is replaced. It needs nothing beside it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    names = _names(studies)
+    changed = differences(*(to_dict(study.config) for study in studies))
+    settings = [(path, [_setting(value) for value in values]) for path, values in changed.items()]
+    results = _results(studies)
+    packed = pack_studies(
+        [(name, study.best_trial) for name, study in zip(names, studies, strict=True)]
+    )
+    context: dict[str, Any] = {
+        "title": "Comparison: " + ", ".join(dict.fromkeys(map(title_of_study, studies))),
+        "lead": f"{len(studies)} studies. autodecoder {__version__}.",
+        "columns": names,
+        "rows": [*results, *settings],
+        "n_results": len(results),
+        "maps": None,
+        "titles": [],
+        "same": False,
+        "classes": [],
+        "colours": [],
+        "histories": None,
+        "lines": [],
+        "metrics": {},
+        "several_runs": False,
+        **curves_context(packed),
+    }  # fmt: skip
+    models, why_not = _models(studies, names)
+    context["without_map"] = why_not
+    if models:
+        maps = _maps([model for _, _, model in models])
+        context["maps"] = page_json({"maps": maps})
+        context |= {name: maps[0][name] for name in ("classes", "colours")}
+        context["titles"] = [f"{name}: {describe_decoder(model)}" for name, _, model in models]
+        context["same"] = _are_linked([study for _, study, _ in models])
+    target = user_path(path)
+    write_file(target, render("comparison.html.jinja", context).encode("utf-8", "replace"))
+    return target
+
+
+def _models(
+    studies: Sequence[Study], names: Sequence[str]
+) -> tuple[list[tuple[str, Study, Model]], list[str]]:
+    """The models that maps show, each with the name of its study; and which studies have none."""
+    models, why_not = [], []
+    for name, study in zip(names, studies, strict=True):
+        try:
+            model = study.best_model()
+        except DataError as error:
+            why_not.append(f"{name} has no map: {legible(error)}")
+            continue
+        if model is None:
+            why_not.append(f"{name} has no map: it keeps no run.")
+        else:
+            models.append((name, study, shown_part(model)))
+    return models, why_not
+
+
+def _names(studies: Sequence[Study]) -> list[str]:
+    """Folders by their last name, or by more of the path where that is the same."""
+    short = [legible(study.folder.resolve().name) for study in studies]
+    if len(set(short)) == len(short):
+        return short
+    return [legible(str(study.folder)) for study in studies]
+
+
+def _results(studies: Sequence[Study]) -> list[tuple[str, list[str]]]:
+    bests = [study.best_trial for study in studies]
+
+    def row(read: Any) -> list[str]:
+        return ["–" if best is None else read(best) for best in bests]
+
+    return [
+        ("objective", [study.metric for study in studies]),
+        ("best score", row(format_score)),
+        ("learning rate", row(lambda best: format_value(best.learning_rate))),
+        *(
+            (f"last {name}", row(lambda best, name=name: f"{best.last(name):.4f}"))
+            for name in ("loss", "val_loss", "fresh_val_loss")
+        ),
+        ("epochs", row(lambda best: str(max(e.epochs for e in best.executions)))),
+        (
+            "seconds of training",
+            [f"{sum(e.seconds for t in s.trials for e in t.executions):.1f}" for s in studies],
+        ),
+    ]
+
+
+def _setting(value: Any) -> str:
+    return "–" if value is None else legible(str(value))
+
+
+def _are_linked(studies: Sequence[Study]) -> bool:
+    """Whether the same rows are the same images."""
+    return len({study.about.get("data_fingerprint") for study in studies}) == 1
+
+
+def _maps(models: Sequence[Model]) -> list[dict[str, Any]]:
+    planes = [latent_plane(model.latents) for model in models]
+    first = planes[0].places(models[0].latents)
+    maps = []
+    for model, plane in zip(models, planes, strict=True):
+        matched = turned(plane, model, first)
+        maps.append(
+            {
+                **pack_shape(model),
+                **pack_decoder(model),
+                **pack_plane(model, matched, most=_MOST_POINTS),
+                "names": pack_names(model),
+                "counts": pack_counts(model),
+            }
+        )
+    return maps
+
+
+def turned(plane: Plane, model: Model, first: Float[np.ndarray, "n 2"]) -> Plane:
+    """The plane, turned and mirrored so that its points lie as those of the first map do, as far as
+    that goes (orthogonal Procrustes)."""
+    places = plane.places(model.latents)
+    if model.latent_dims == 1 or places.shape != first.shape or places is first:
+        return plane
+    both = np.isfinite(places).all(1) & np.isfinite(first).all(1)
+    if both.sum() < 2:
+        return plane
+    a, b = places[both] - places[both].mean(0), first[both] - first[both].mean(0)
+    left, _, right = np.linalg.svd(a.T @ b)
+    turn = (left @ right).T
+    if np.allclose(turn, np.eye(2)):
+        return plane
+    names = ("turned to match, first axis", "turned to match, second axis")
+    return plane._replace(axes=turn @ plane.axes, names=names)
