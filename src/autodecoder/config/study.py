@@ -115,7 +115,7 @@ class StudyConfig(Settings):
     )
     use_xla: bool = setting(
         True,
-        "Let XLA optimise the program; without that, on a CPU, it runs some times slower, for "
+        "Let XLA optimise the program; without that, on a CPU, it takes about twice as long, for "
         "debugging.",
         original="use xla",
         group="Joint fit",
