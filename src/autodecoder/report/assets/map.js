@@ -8,6 +8,7 @@ const SIDE = 65534; // places of points are shares of the view by this many; one
 const MOST_THUMBNAILS = 300; // points in view at which their images take the place of dots
 const SCROLLING = 400; // milliseconds after a scroll of the page in which the wheel goes on with it
 const STRETCH = 3; // both axes have one scale unless one is longer by more than this
+const GREY = [150, 150, 150];
 const SET_NAMES = { train: "training", val: "validation" };
 const ZOOM_KEYS = { "+": 2, "=": 2, "-": 0.5, "0": 0 };
 
@@ -350,9 +351,9 @@ class LatentMap {
     if (this.thumbnails) return this.drawThumbnails(some);
     const image = context.getImageData(0, 0, width, height), { data } = image;
     const area = width * height, size = this.ratio * Math.min(7, Math.max(1.6, Math.sqrt((0.12 * area) / (n + 1)) / this.ratio));
-    const radius = size / 2, reach = Math.ceil(radius);
     const alpha = Math.min(0.9, Math.max(0.25, (0.3 * area) / (n * size * size + 1)));
-    const [sx, sy] = this.scale, [mx, my] = this.middle, colours = this.points.colours;
+    const stamp = disc(size / 2, alpha, width), { reach } = stamp, m = stamp.shift.length;
+    const [sx, sy] = this.scale, [mx, my] = this.middle, { colours } = this.points;
     const classed = this.sets.some((set) => set.classes !== null);
     for (const set of this.sets) {
       if (!this.layers[set.name]) continue;
@@ -361,24 +362,25 @@ class LatentMap {
         const of = classes === null ? -1 : classes[k];
         if (this.hidden.has(of)) continue;
         const px = Math.round(width / 2 + (x[k] - mx) * sx), py = Math.round(height / 2 - (y[k] - my) * sy);
-        if (!(px > -reach && px < width + reach && py > -reach && py < height + reach)) continue;
+        // A point that is cut by the edge is left out: its centre is all but outside.
+        if (!(px >= reach && px < width - reach && py >= reach && py < height - reach)) continue;
         // Points without a class are grey where others have one.
-        const [r, g, b] = of >= 0 ? colours[of % colours.length] : classed ? [150, 150, 150] : colours[0];
-        for (let dy = -reach; dy <= reach; dy++) {
-          const row = py + dy;
-          if (row < 0 || row >= height) continue;
-          for (let dx = -reach; dx <= reach; dx++) {
-            const column = px + dx;
-            if (column < 0 || column >= width) continue;
-            const cover = Math.min(1, Math.max(0, radius + 0.5 - Math.sqrt(dx * dx + dy * dy)));
-            if (cover === 0) continue;
-            const at = 4 * (row * width + column), over = alpha * cover, under = (data[at + 3] / 255) * (1 - over);
-            const whole = over + under;
-            data[at] = (r * over + data[at] * under) / whole;
-            data[at + 1] = (g * over + data[at + 1] * under) / whole;
-            data[at + 2] = (b * over + data[at + 2] * under) / whole;
-            data[at + 3] = 255 * whole;
+        const colour = of >= 0 ? colours[of % colours.length] : classed ? GREY : colours[0];
+        const centre = 4 * (py * width + px), r = colour[0], g = colour[1], b = colour[2];
+        for (let i = 0; i < m; i++) {
+          const at = centre + stamp.shift[i], over = stamp.over[i], before = data[at + 3];
+          if (before === 0) {
+            data[at] = r;
+            data[at + 1] = g;
+            data[at + 2] = b;
+            data[at + 3] = 255 * over;
+            continue;
           }
+          const under = (before / 255) * (1 - over), whole = over + under, share = over / whole;
+          data[at] += (r - data[at]) * share;
+          data[at + 1] += (g - data[at + 1]) * share;
+          data[at + 2] += (b - data[at + 2]) * share;
+          data[at + 3] = 255 * whole;
         }
       }
     }
@@ -615,6 +617,21 @@ class LatentMap {
     context.textAlign = "left";
     context.fillText(up, 6 * ratio, 6 * ratio);
   }
+}
+
+/** The pixels of a dot: how far each lies from the centre in the data of a picture, and how much of
+ * it is covered. */
+function disc(radius, alpha, width) {
+  const reach = Math.ceil(radius), shift = [], over = [];
+  for (let dy = -reach; dy <= reach; dy++) {
+    for (let dx = -reach; dx <= reach; dx++) {
+      const cover = Math.min(1, radius + 0.5 - Math.hypot(dx, dy));
+      if (cover <= 0) continue;
+      shift.push(4 * (dy * width + dx));
+      over.push(alpha * cover);
+    }
+  }
+  return { reach, shift: Int32Array.from(shift), over: Float64Array.from(over) };
 }
 
 /** Means over five neighbours along one direction: `n` of them `step` apart, in `m` lines. */

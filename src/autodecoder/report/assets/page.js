@@ -213,5 +213,6 @@
   }
 
   show(map.place, map.nearest(map.place));
+  performance.mark("map");
   window.autodecoder = { decode, map, points, place, latentAt: (at) => map.latentAt(at), moveTo: (at) => map.moveTo(at) };
 })();
