@@ -1,6 +1,6 @@
 """The page of a model in Chromium: its size, how soon its map is drawn, how it moves.
 
-    python benchmarks/page.py PAGE.html [--moves 100] [--model FOLDER --dataset mnist --data_dir DIR]
+    python benchmarks/page.py PAGE.html [--moves 100] [--model FOLDER --dataset mnist]
 
 Needs Playwright and Chromium. Prints the size of the file, the milliseconds from the request to the
 first map (the median of five), from a move of the pointer to the new image, and frames a second
@@ -93,10 +93,8 @@ def compare_places(page: Any, options: argparse.Namespace) -> None:
     placed = np.array([page.evaluate(PLACE, (i.ravel() / 255).tolist()) for i in images])
     seconds = (time.perf_counter() - start) / len(images)
     ratio = placed / model.infer(images).errors.loss
-    print(
-        f"\n{(ratio < 1.01).sum()} of {len(ratio)} images placed in the page have an error within 1 %"
-    )
-    print(f"of that of Model.infer; the mean ratio is {ratio.mean():.4f}; {seconds:.2f} s an image")
+    print(f"\n{(ratio < 1.01).sum()} of {len(ratio)} images have an error within 1 % of that of")
+    print(f"Model.infer; the mean ratio is {ratio.mean():.4f}; {seconds:.2f} s an image")
 
 
 if __name__ == "__main__":

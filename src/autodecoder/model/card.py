@@ -5,6 +5,7 @@ import platform
 import re
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -87,8 +88,9 @@ def model_facts(model: Model) -> dict[str, Any]:
 
 
 def title_of_dataset(name: str) -> str:
-    """A data set by its published name, or else as it is called."""
-    return _TITLES.get(name, legible(name))
+    """A data set by its published name; a file or folder by its last name, without its path."""
+    place = name.partition(":")[2]
+    return _TITLES.get(name, legible(Path(place).name or name))
 
 
 def describe_decoder(model: Model) -> str:

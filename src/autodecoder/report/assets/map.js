@@ -95,6 +95,11 @@ class LatentMap {
     return [set.x[k], set.y[k]];
   }
 
+  /** Pixels of the canvas within which a point is the nearest one: where thumbnails are, their half. */
+  get reach() {
+    return Math.max(REACH * this.ratio, this.thumbnails ? this.thumbnailSide / 2 : 0);
+  }
+
   /** Pixels of the canvas for one unit of each axis when all of the plane is seen. */
   get whole() {
     const { width, height } = this.overCanvas, [left, right, bottom, top] = this.plane.view;
@@ -130,7 +135,7 @@ class LatentMap {
   }
 
   /** The nearest shown point, if one is within reach: `{ set, k, distance }`, in units of the plane. */
-  nearest([a, b], reach = REACH * this.ratio) {
+  nearest([a, b], reach = this.reach) {
     const [sx, sy] = this.scale;
     let least = reach ** 2, found = null;
     for (const set of this.sets) {
@@ -243,7 +248,7 @@ class LatentMap {
       this.outline = [];
       if (panned || cancelled) return this.soon();
       const place = this.toPlane(event);
-      this.moveTo(place, this.nearest(place, (event.pointerType === "touch" ? 2 : 1) * REACH * this.ratio));
+      this.moveTo(place, this.nearest(place, (event.pointerType === "touch" ? 2 : 1) * this.reach));
       this.onPick(this.place, this.near);
     };
     root.addEventListener("pointerup", end);
@@ -346,8 +351,8 @@ class LatentMap {
     this.count = n;
     context.clearRect(0, 0, width, height);
     if (this.layers.density) this.drawDensity();
+    this.thumbnails = this.layers.points && this.layers.thumbnails && this.points.hasSprites && n > 0 && n <= MOST_THUMBNAILS;
     if (!this.layers.points) return;
-    this.thumbnails = this.layers.thumbnails && this.points.hasSprites && n > 0 && n <= MOST_THUMBNAILS;
     if (this.thumbnails) return this.drawThumbnails(some);
     const image = context.getImageData(0, 0, width, height), { data } = image;
     const area = width * height, size = this.ratio * Math.min(7, Math.max(1.6, Math.sqrt((0.12 * area) / (n + 1)) / this.ratio));
@@ -390,7 +395,7 @@ class LatentMap {
   /** Images of points in the place of dots, in frames of the colours of their classes. */
   drawThumbnails(some) {
     const context = this.dots, { width, height } = this.dotCanvas, { points } = this;
-    const side = Math.min(64 * this.ratio, Math.max(18 * this.ratio, 0.7 * Math.sqrt((width * height) / some.length)));
+    const side = this.thumbnailSide = Math.min(64 * this.ratio, Math.max(18 * this.ratio, 0.7 * Math.sqrt((width * height) / some.length)));
     for (const { set, k } of some) {
       const [x, y] = this.toScreen([set.x[k], set.y[k]]), [r, g, b] = points.colourOf(set, k);
       const [wide, tall] = points.hasOriginal(set, k) ? points.fitted(side) : [5 * this.ratio, 5 * this.ratio];
