@@ -93,7 +93,7 @@ def fresh_snapshot(config: StudyConfig, dataset: Dataset, train: Any, val: Any) 
 
 def run_info(config: StudyConfig, dataset: Dataset, folder: Path) -> RunInfo:
     values = {"learning_rate": 1e-2}
-    return RunInfo("a", 0, values, config.run_config(values, dataset.image_shape), folder)
+    return RunInfo("a", 0, values, config.run_config(values, dataset.image_shape), folder, "x")
 
 
 def writer_of(dataset: Dataset, config: StudyConfig = CONFIG) -> TensorBoardWriter:

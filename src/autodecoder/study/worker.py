@@ -50,7 +50,7 @@ from autodecoder.study.group import Job, run_infos
 from autodecoder.study.ledger import Claim, Ledger, delete_study
 from autodecoder.study.locks import is_anyone_alive, study_lock
 from autodecoder.study.models import make_model
-from autodecoder.study.observer import Observer, RunInfo
+from autodecoder.study.observer import Observer, Observers, RunInfo
 from autodecoder.study.records import (
     execution_folder,
     read_history,
@@ -105,7 +105,9 @@ class Worker:
         self._shown = dataset.thinned()
         self._folder = folder
         self._engine = engine
-        self._observers = observers
+        self._observers = Observers(observers)
+        self._name = ""
+        """Of the study."""
         self._report = report
         self._should_stop = should_stop
         self._groups: dict[int, list[Claim]] = {}
@@ -136,8 +138,9 @@ class Worker:
                 if reset or about is None:
                     stack.push(self._discard_on_error)
                 about = open_folder(self._folder, self._config, self._dataset, where)
+                self._name = about["study"]
                 shape = self._dataset.image_shape
-                ledger = Ledger(self._folder, about["study"], self._config, shape, storage)
+                ledger = Ledger(self._folder, self._name, self._config, shape, storage)
                 self._ledger = stack.enter_context(ledger)
             self._work(ledger, wait)
 
@@ -154,8 +157,7 @@ class Worker:
             discard_folder(self._folder)
 
     def _work(self, ledger: Ledger, wait: bool) -> None:
-        for observer in self._observers:
-            observer.begin_study(self._config, self._shown)
+        self._observers.tell(lambda one: one.begin_study(self._config, self._shown))
         try:
             self._run_trials(ledger, wait)
         finally:
@@ -197,7 +199,7 @@ class Worker:
         for claim in claims:
             sweep_temporary(self._folder / "trials" / claim.trial_id)
             write_trial(self._folder, self._unfinished(claim))
-        infos = run_infos(self._folder, claims, config, n)
+        infos = run_infos(self._folder, self._name, claims, config, n)
         left = [info for info in infos if self._ended(info.folder) is None]
         for claim in claims:
             self._finish_if_done(claim, ledger)
@@ -227,16 +229,16 @@ class Worker:
             self._tell_observers(told)
 
     def _tell_observers(self, told: Began | Recorded | Snapped | Left) -> None:
-        for observer in self._observers:
-            match told:
-                case Began(info, epoch):
-                    observer.begin_run(info, epoch)
-                case Recorded(info, epoch, metrics):
-                    observer.record(info, epoch, metrics)
-                case Snapped(info, snapshot, last):
-                    observer.snapshot(info, snapshot, last)
-                case Left(info):
-                    observer.end_run(info)
+        tell = self._observers.tell
+        match told:
+            case Began(info, epoch):
+                tell(lambda one: one.begin_run(info, epoch))
+            case Recorded(info, epoch, metrics):
+                tell(lambda one: one.record(info, epoch, metrics))
+            case Snapped(info, snapshot, last):
+                tell(lambda one: one.snapshot(info, snapshot, last))
+            case Left(info):
+                tell(lambda one: one.end_run(info))
 
     def _end_group(
         self, claims: list[Claim], told: Finished | Failed | Lost, ledger: Ledger
@@ -290,10 +292,9 @@ class Worker:
         if not outcome.ended:
             return
         fresh = {name: execution.history[name][-1:] for name in FRESH_METRICS}
-        for observer in self._observers:
-            if len(self._dataset.val):
-                observer.record(info, execution.epochs, fresh)
-            observer.end_run(info)
+        if len(self._dataset.val):
+            self._observers.tell(lambda one: one.record(info, execution.epochs, fresh))
+        self._observers.tell(lambda one: one.end_run(info))
         self._finish_if_done(self._open[info.trial_id], ledger)
 
     def _finish_if_done(self, claim: Claim, ledger: Ledger) -> None:
@@ -318,8 +319,8 @@ class Worker:
 
     def _record(self, trial: Trial, claim: Claim, ledger: Ledger) -> None:
         write_trial(self._folder, trial)
-        for observer in self._observers:
-            observer.end_trial(trial, self._folder / "trials" / trial.trial_id)
+        folder = self._folder / "trials" / trial.trial_id
+        self._observers.tell(lambda one: one.end_trial(trial, folder))
         ledger.finish(trial)
 
     def _fail(self, claim: Claim, ledger: Ledger) -> None:
