@@ -1,9 +1,6 @@
 """What a study tells its observers, and the models that it keeps."""
 
-import logging
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +11,6 @@ from tests.study.builders import (
     EPOCHS,
     all_runs,
     assert_same_history,
-    assert_same_study,
     assert_same_trial,
 )
 from tests.study.recorder import Recorder
@@ -23,9 +19,7 @@ from autodecoder import load_model
 from autodecoder.config import DecoderConfig, LogConfig
 from autodecoder.core.decoders import decode
 from autodecoder.data import Dataset
-from autodecoder.errors import OutputError
-from autodecoder.study import Observer, Study, run_study
-from autodecoder.study.observer import Observers
+from autodecoder.study import Study, run_study
 
 N_RUNS = 4
 #: Of a width of its own, as another module of the same process may have compiled the usual one
@@ -136,55 +130,3 @@ def test_the_best_model_of_all_is_found_in_the_folder(keeping: Study, digits: Da
     # The loss in the history is measured in [-1, 1], before each batch's step.
     loss = best.executions[best.best_execution or 0].history["loss"][model.about["epoch"] - 1]
     assert error == pytest.approx(loss / 4, rel=0.2)
-
-
-# Observers that fail
-
-METHODS = ("begin_study", "begin_run", "record", "snapshot", "end_run", "end_trial")
-
-
-def failing(method: str, error: BaseException) -> Observer:
-    """An observer one of whose methods raises an error, and counts how often it is called."""
-
-    class Failing(Observer):
-        n_calls = 0
-
-    def fail(self: Failing, *_: object) -> None:
-        self.n_calls += 1
-        raise error
-
-    setattr(Failing, method, fail)
-    return Failing()
-
-
-def test_a_study_goes_on_without_observers_that_fail(
-    digits: Dataset,
-    whole: Study,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    recorder = Recorder()
-    observers = [failing(method, ValueError(f"in\n{method}.")) for method in METHODS]
-    without_methods = type("Silent", (Observer,), {})()
-    every: list[Any] = [*observers, without_methods, recorder]
-    study = run_study(CONFIG, digits, tmp_path, observers=every)
-    assert_same_study(study, whole)
-    runs = sorted((trial.trial_id, k) for trial in study.trials for k in range(2))
-    assert sorted(recorder.ended) == runs, "the last observer is told everything"
-    assert len(recorder.trials) == 2
-    said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
-    assert sorted(said) == sorted(
-        f"the observer Failing failed with ValueError: in {method}; it is told nothing more, and "
-        "the study goes on"
-        for method in METHODS
-    )
-    assert [vars(observer)["n_calls"] for observer in observers] == [1] * len(METHODS)
-
-
-@pytest.mark.parametrize("error", [OutputError("disk full."), KeyboardInterrupt()])
-def test_what_ends_a_study_passes_its_observers(error: BaseException) -> None:
-    told: Any = None
-    observers = Observers([failing("end_run", error)])
-    with pytest.raises(type(error)):
-        observers.tell(lambda one: one.end_run(told))
-    assert observers

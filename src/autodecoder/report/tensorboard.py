@@ -32,7 +32,7 @@ from autodecoder.report.hparams import describe_trial
 from autodecoder.report.thumbnails import enlarge, sheet, show_known, shrink
 from autodecoder.report.view import view_bounds
 from autodecoder.study.observer import Observer, RunInfo
-from autodecoder.study.results import Trial
+from autodecoder.study.results import Execution, Trial
 from autodecoder.study.validate import reconstruct_some
 from autodecoder.text import legible
 
@@ -118,7 +118,7 @@ class TensorBoardWriter(Observer):
         if values:
             self._files[run.folder].append([_event(epoch, values)])
 
-    def end_run(self, run: RunInfo) -> None:
+    def end_run(self, run: RunInfo, execution: Execution | None) -> None:
         """Forget the file, which is complete."""
         self._files.pop(run.folder, None)
 

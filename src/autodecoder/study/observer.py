@@ -1,5 +1,6 @@
 """What a study tells whoever watches it, while it runs."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from autodecoder.config import RunConfig, StudyConfig
 from autodecoder.core.fit import Snapshot
 from autodecoder.data import Dataset
 from autodecoder.errors import OutputError
-from autodecoder.study.results import Trial
+from autodecoder.study.results import Execution, Trial
 
 _log = logging.getLogger(__name__)
 
@@ -90,8 +91,15 @@ class Observer(Protocol):
             Whether that is the last epoch of the run.
         """
 
-    def end_run(self, run: RunInfo) -> None:
-        """Called when a run has ended, or is left for later because the study is told to stop."""
+    def end_run(self, run: RunInfo, execution: Execution | None) -> None:
+        """Called once after each `begin_run`, also where the study ends with an error.
+
+        Parameters
+        ----------
+        run : RunInfo
+        execution : Execution or None
+            Its histories, and how it ended; `None` if it has not, and may go on later.
+        """
 
     def end_trial(self, trial: Trial, folder: Path) -> None:
         """Called when all executions of a trial have ended and its files are written.
@@ -115,9 +123,28 @@ class Observers:
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = list(observers)
+        self._under_way: dict[Path, RunInfo] = {}
 
     def __bool__(self) -> bool:
         return bool(self._observers)
+
+    def begin_run(self, run: RunInfo, epoch: int) -> None:
+        """Tell that a run starts, perhaps again, as the process that ran it is gone."""
+        if run.folder in self._under_way:
+            self.end_run(run, None)
+        self._under_way[run.folder] = run
+        self.tell(lambda one: one.begin_run(run, epoch))
+
+    def end_run(self, run: RunInfo, execution: Execution | None) -> None:
+        """Tell that nothing more comes of a run."""
+        self._under_way.pop(run.folder, None)
+        self.tell(lambda one: one.end_run(run, execution))
+
+    def close(self) -> None:
+        """Tell so of all runs under way, where an error ends the study."""
+        for run in tuple(self._under_way.values()):
+            with contextlib.suppress(OutputError):  # the error under way is the one to tell
+                self.end_run(run, None)
 
     def tell(self, call: Callable[[Observer], object]) -> None:
         """Call each of them.

@@ -161,6 +161,7 @@ class Worker:
         try:
             self._run_trials(ledger, wait)
         finally:
+            self._observers.close()
             with study_lock(self._folder):
                 study = load_study(self._folder)
                 self._keep_best(study)
@@ -232,13 +233,13 @@ class Worker:
         tell = self._observers.tell
         match told:
             case Began(info, epoch):
-                tell(lambda one: one.begin_run(info, epoch))
+                self._observers.begin_run(info, epoch)
             case Recorded(info, epoch, metrics):
                 tell(lambda one: one.record(info, epoch, metrics))
             case Snapped(info, snapshot, last):
                 tell(lambda one: one.snapshot(info, snapshot, last))
             case Left(info):
-                tell(lambda one: one.end_run(info))
+                self._observers.end_run(info, None)
 
     def _end_group(
         self, claims: list[Claim], told: Finished | Failed | Lost, ledger: Ledger
@@ -287,15 +288,16 @@ class Worker:
         if ended.best is not None:
             self._save_model(ended.best, info)
         protocol = "co-trained" if execution.status == UNFINISHED else "fresh"
+        # Observers first: cut off between the two, the run is told again, instead of not at all.
+        if execution.status != UNFINISHED:
+            fresh = {name: execution.history[name][-1:] for name in FRESH_METRICS}
+            if len(self._dataset.val):
+                self._observers.tell(lambda one: one.record(info, execution.epochs, fresh))
+            self._observers.end_run(info, execution)
         outcome = Outcome(execution.history, execution.status, execution.seconds, shown, protocol)
         save_outcome(info.folder, outcome)
-        if not outcome.ended:
-            return
-        fresh = {name: execution.history[name][-1:] for name in FRESH_METRICS}
-        if len(self._dataset.val):
-            self._observers.tell(lambda one: one.record(info, execution.epochs, fresh))
-        self._observers.tell(lambda one: one.end_run(info))
-        self._finish_if_done(self._open[info.trial_id], ledger)
+        if outcome.ended:
+            self._finish_if_done(self._open[info.trial_id], ledger)
 
     def _finish_if_done(self, claim: Claim, ledger: Ledger) -> None:
         """Record a trial of which every execution has an outcome."""
