@@ -58,6 +58,7 @@ from autodecoder.study.records import (
     write_history,
     write_trial,
 )
+from autodecoder.study.reporter import Reporter
 from autodecoder.study.results import (
     COMPLETE,
     FAILED,
@@ -106,6 +107,7 @@ class Worker:
         self._folder = folder
         self._engine = engine
         self._observers = Observers(observers)
+        self._reporter = Reporter(config.epoch_metric)
         self._name = ""
         """Of the study."""
         self._report = report
@@ -199,7 +201,10 @@ class Worker:
         self._open |= {claim.trial_id: claim for claim in claims}
         for claim in claims:
             sweep_temporary(self._folder / "trials" / claim.trial_id)
-            write_trial(self._folder, self._unfinished(claim))
+            trial = self._unfinished(claim)
+            write_trial(self._folder, trial)
+            reported = ledger.n_reported(claim.trial_id)
+            self._reporter.begin_trial(claim.trial_id, trial.executions, reported)
         infos = run_infos(self._folder, self._name, claims, config, n)
         left = [info for info in infos if self._ended(info.folder) is None]
         for claim in claims:
@@ -214,17 +219,20 @@ class Worker:
         """Do what is to be done about something that a group has told."""
         if isinstance(told, Progress):
             self._report(replace(told, group=group))
+            self._reporter.report_in_time(ledger)
         elif isinstance(told, Checkpoint):
             self._seconds[told.info.folder] = told.saved.seconds
             self._losses.pop(told.info.trial_id, None)
-            save_checkpoint(told.info.folder, told.saved)
+            # The history first: a checkpoint never knows of epochs that no file tells.
             write_history(told.info.folder, told.execution)
+            save_checkpoint(told.info.folder, told.saved)
         elif isinstance(told, BestSoFar):
             self._save_model(told.snapshot, told.info)
         elif isinstance(told, Ended):
             self._settle(told, ledger)
         elif isinstance(told, Finished | Failed | Lost):
             self._report(Progress("end", group=group))
+            self._reporter.report_in_time(ledger, now=True)
             self._end_group(self._groups.pop(group), told, ledger)
         else:
             self._tell_observers(told)
@@ -233,8 +241,10 @@ class Worker:
         tell = self._observers.tell
         match told:
             case Began(info, epoch):
+                self._reporter.begin_run(info, epoch)
                 self._observers.begin_run(info, epoch)
             case Recorded(info, epoch, metrics):
+                self._reporter.record(info, metrics)
                 tell(lambda one: one.record(info, epoch, metrics))
             case Snapped(info, snapshot, last):
                 tell(lambda one: one.snapshot(info, snapshot, last))
@@ -294,6 +304,7 @@ class Worker:
             if len(self._dataset.val):
                 self._observers.tell(lambda one: one.record(info, execution.epochs, fresh))
             self._observers.end_run(info, execution)
+            self._reporter.end_run(info)
         outcome = Outcome(execution.history, execution.status, execution.seconds, shown, protocol)
         save_outcome(info.folder, outcome)
         if outcome.ended:
@@ -323,6 +334,8 @@ class Worker:
         write_trial(self._folder, trial)
         folder = self._folder / "trials" / trial.trial_id
         self._observers.tell(lambda one: one.end_trial(trial, folder))
+        self._reporter.report(ledger, trial.trial_id)
+        self._reporter.end_trial(trial.trial_id)
         ledger.finish(trial)
 
     def _fail(self, claim: Claim, ledger: Ledger) -> None:
