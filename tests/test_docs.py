@@ -22,7 +22,7 @@ from autodecoder.config import list_settings
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 #: Pages with examples in Python that are run.
-TRIED = ("estimator", "getting-started", "missing", "python")
+TRIED = ("estimator", "getting-started", "missing", "observers", "python")
 #: A number with a fraction, which differs a little from machine to machine.
 _FRACTION = re.compile(r"\d+\.\d+(?:e-?\d+)?")
 

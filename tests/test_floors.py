@@ -36,6 +36,8 @@ HEAVY = {
     "PIL": ("report", "data"),
     "jinja2": ("report",),
     "umap": ("report",),
+    "mlflow": ("report",),
+    "wandb": ("report",),
     "flask": ("explorer",),
     "werkzeug": ("explorer",),
     "waitress": ("explorer",),

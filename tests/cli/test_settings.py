@@ -297,7 +297,7 @@ def test_the_same_settings_have_the_same_folder(asked: list[Asked]) -> None:
     assert folder.parent == Path("runs")
     assert folder.name.startswith("digits-128-256-512-")
     assert ask(asked).folder == folder
-    for flag in UNNAMED:
+    for flag in (*UNNAMED, "--mlflow=http://localhost:5000", "--wandb=mine"):
         assert ask(asked, flag).folder == folder, flag
 
 

@@ -33,6 +33,7 @@ NO_SETTINGS = {
     *("recipe", "config", "out", "storage", "reset_training", "wait", "yes"),
     *("devices", "mesh", "engine", "workers", "worker_cores", "ray_address", "rows", "memory"),
     *("distributed", "coordinator", "num_processes", "process_id", "watchdog"),
+    *("mlflow", "wandb"),
 }
 
 

@@ -93,7 +93,7 @@ def fresh_snapshot(config: StudyConfig, dataset: Dataset, train: Any, val: Any) 
 
 def run_info(config: StudyConfig, dataset: Dataset, folder: Path) -> RunInfo:
     values = {"learning_rate": 1e-2}
-    return RunInfo("a", 0, values, config.run_config(values, dataset.image_shape), folder)
+    return RunInfo("a", 0, values, config.run_config(values, dataset.image_shape), folder, "x")
 
 
 def writer_of(dataset: Dataset, config: StudyConfig = CONFIG) -> TensorBoardWriter:
@@ -151,7 +151,7 @@ def test_every_metric_is_a_curve_over_the_epochs(dataset, fitted, run) -> None:
     writer.record(run, 1, portion(metrics, 1, 4))
     writer.record(run, 5, portion(metrics, 5, 6))
     writer.record(run, 6, {"fresh_val_loss": np.array([0.5], np.float32)})
-    writer.end_run(run)
+    writer.end_run(run, None)
 
     events = read(run.folder)
     expected = {
@@ -198,7 +198,7 @@ def test_a_resumed_run_takes_back_what_lies_beyond_its_checkpoint(dataset, fitte
     assert read(run.folder).Histograms("weights/output/kernel") == []
     second.record(run, 4, {name: values + 1 for name, values in portion(metrics, 4, 6).items()})
     second.snapshot(run, at_epoch(fitted, 4), last=False)
-    second.end_run(run)
+    second.end_run(run, None)
 
     events = read(run.folder)
     curve = events.Scalars("train/loss")
@@ -579,7 +579,7 @@ def test_the_hparams_tab_has_a_row_a_trial(dataset, fitted, tmp_path) -> None:
         run = run_info(config, dataset, folder / each.trial_id / "execution-0")
         writer.begin_run(run, 0)
         writer.record(run, 1, history(fitted))
-        writer.end_run(run)
+        writer.end_run(run, None)
         writer.end_trial(each, folder / each.trial_id)
     writer.end_trial(trials[1], folder / "b")  # as after an interruption at the worst moment
 

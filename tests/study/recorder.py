@@ -8,7 +8,7 @@ import numpy as np
 from autodecoder.config import StudyConfig
 from autodecoder.core.fit import Snapshot
 from autodecoder.data import Dataset
-from autodecoder.study import RunInfo, Trial
+from autodecoder.study import Execution, RunInfo, Trial
 
 
 class Recorder:
@@ -38,7 +38,7 @@ class Recorder:
         self.last[run.trial_id, run.execution] = last
         self.snapshots[run.trial_id, run.execution, int(snapshot.epoch)] = snapshot
 
-    def end_run(self, run: RunInfo) -> None:
+    def end_run(self, run: RunInfo, execution: Execution | None) -> None:
         self.ended.append((run.trial_id, run.execution))
 
     def end_trial(self, trial: Trial, folder: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from autodecoder.config import StudyConfig, study_config, to_dict
 from autodecoder.core.fit import Snapshot
 from autodecoder.data import Dataset, ImageSet
-from autodecoder.study import Progress, RunInfo, Trial, run_study
+from autodecoder.study import Execution, Progress, RunInfo, Trial, run_study
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,7 +101,7 @@ class _Speaker:
 
     def snapshot(self, run: RunInfo, snapshot: Snapshot, last: bool) -> None: ...
 
-    def end_run(self, run: RunInfo) -> None:
+    def end_run(self, run: RunInfo, execution: Execution | None) -> None:
         _say("ended", run.trial_id, run.execution)
 
     def end_trial(self, trial: Trial, folder: Path) -> None:

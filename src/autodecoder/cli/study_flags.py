@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 from cyclopts import Parameter
 
 from autodecoder.cli.flags import GROUPS, flag, merge, nest, path_flag
+from autodecoder.cli.observers import ObserverFlags
 from autodecoder.config import (
     FREE_SETTINGS,
     LEARNING_RATE_GRID,
@@ -211,7 +212,11 @@ class _OtherFlags:
 
 
 _ALL_FLAGS: Any = make_dataclass(
-    "_ALL_FLAGS", map(flag, _SETTINGS), bases=(_OtherFlags,), frozen=True, kw_only=True
+    "_ALL_FLAGS",
+    map(flag, _SETTINGS),
+    bases=(_OtherFlags, ObserverFlags),
+    frozen=True,
+    kw_only=True,
 )
 
 
@@ -233,6 +238,8 @@ class Asked(NamedTuple):
     """Arguments of `run_study` that say on what the study runs."""
     together: Mapping[str, Any] | None = None
     """Arguments of `join_hosts`, where several processes share each fit."""
+    watched: ObserverFlags = ObserverFlags()
+    """Where runs are logged."""
 
 
 def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
@@ -275,8 +282,8 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
             "to begin it."
         )
     where = {name: getattr(flags, name) for name in WHERE if getattr(flags, name) is not None}
-    together = _together(flags)
-    return Asked(study, folder, flags.storage, flags.reset_training, flags.wait, where, together)
+    asked = Asked(study, folder, flags.storage, flags.reset_training, flags.wait, where)
+    return asked._replace(together=_together(flags), watched=flags)
 
 
 def _together(flags: StudyFlags) -> dict[str, Any] | None:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from autodecoder.cli.flags import Json
+from autodecoder.cli.observers import make_observers
 from autodecoder.cli.streams import STDERR
 from autodecoder.cli.study_flags import GRID, OUTPUT, SEARCH, Asked, StudyFlags, read_flags
 from autodecoder.config import TUNABLE_ALIASES, format_value
 from autodecoder.errors import SearchError
 
 if TYPE_CHECKING:
-    from autodecoder.study import Observer, Study
+    from autodecoder.study import Study
     from autodecoder.study.hosts import Hosts
 
 #: Flags that `tune` leaves out of the command that trains at the best values: of the search, and
@@ -135,7 +136,7 @@ def _run(
     from autodecoder.study.follow import agree_on_settings
     from autodecoder.study.results import UNFINISHED
 
-    config, folder, storage, reset, wait, where, _ = asked
+    config, folder, storage, reset, wait, where, _, watched = asked
     if where.get("engine", "local") != "local":
         # Workers have the GPUs: this process would take three quarters of each one's memory.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -143,21 +144,13 @@ def _run(
     if hosts is not None:
         config = agree_on_settings(config, hosts)  # the seed, which draws what is loaded
     with logged():
+        observers = make_observers(config, watched)
         dataset = load_study_data(
             config,
             progress=STDERR.isatty(),
             memory=where.get("memory"),
             shared=hosts is not None,
         )
-    observers: list[Observer] = []
-    if config.log.tensorboard:
-        from autodecoder.report.tensorboard import TensorBoardWriter
-
-        observers.append(TensorBoardWriter())
-    if config.log.visualize_freq:
-        from autodecoder.report.film import FilmWriter
-
-        observers.append(FilmWriter())
     print_start(config, dataset)
     given_up: SearchError | None = None
     with logged(), interruptible() as should_stop:

@@ -4,7 +4,6 @@ import contextlib
 import math
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from autodecoder.core.fit import Snapshot
 from autodecoder.data import Dataset
 from autodecoder.errors import DataError, OutputError
 from autodecoder.files import read_tensors, write_tensors
-from autodecoder.study import RunInfo, Trial
+from autodecoder.study import Observer, RunInfo, Trial
 from autodecoder.study.records import execution_folder
 
 #: Latents of each set that are kept at most, and numbers in them.
@@ -43,8 +42,8 @@ def choose_rows(name: str, n: int, dims: int) -> Int[np.ndarray, " k"]:
     return np.sort(np.random.default_rng(0).permutation(n)[:most])
 
 
-class FilmWriter:
-    """An `Observer` that keeps latents as often as pictures are due, but fifty times at most, of a
+class FilmWriter(Observer):
+    """An observer that keeps latents as often as pictures are due, but fifty times at most, of a
     trial's best execution.
 
     Raises
@@ -70,9 +69,6 @@ class FilmWriter:
                 with contextlib.suppress(FileNotFoundError):
                     path.unlink()
 
-    def record(self, run: RunInfo, epoch: int, metrics: Mapping[str, np.ndarray]) -> None:
-        """Metrics are kept elsewhere."""
-
     def snapshot(self, run: RunInfo, snapshot: Snapshot, last: bool) -> None:
         """Keep the latents, if that is due."""
         epoch = int(snapshot.epoch)
@@ -83,9 +79,6 @@ class FilmWriter:
             rows = choose_rows(name, *latents.shape)
             tensors[name] = np.asarray(latents)[rows]
         write_tensors(run.folder / _FOLDER / f"epoch-{epoch:07d}.safetensors", tensors, {})
-
-    def end_run(self, run: RunInfo) -> None:
-        """Nothing is open."""
 
     def end_trial(self, trial: Trial, folder: Path) -> None:
         """Let the films of all but the best execution go."""

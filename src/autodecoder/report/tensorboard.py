@@ -31,8 +31,8 @@ from autodecoder.report.classes import class_colours
 from autodecoder.report.hparams import describe_trial
 from autodecoder.report.thumbnails import enlarge, sheet, show_known, shrink
 from autodecoder.report.view import view_bounds
-from autodecoder.study.observer import RunInfo
-from autodecoder.study.results import Trial
+from autodecoder.study.observer import Observer, RunInfo
+from autodecoder.study.results import Execution, Trial
 from autodecoder.study.validate import reconstruct_some
 from autodecoder.text import legible
 
@@ -53,8 +53,8 @@ _MANY_POINTS = 10_000
 _GREY = np.full(3, 200, np.uint8)
 
 
-class TensorBoardWriter:
-    """An `Observer` that writes what TensorBoard shows: one event file a run and one a trial.
+class TensorBoardWriter(Observer):
+    """An observer that writes what TensorBoard shows: one event file a run and one a trial.
 
     Nothing is buffered and no file stays open between two calls, so that open files do not bound
     the number of runs at once, and a failure is known at the call that met it.
@@ -118,7 +118,7 @@ class TensorBoardWriter:
         if values:
             self._files[run.folder].append([_event(epoch, values)])
 
-    def end_run(self, run: RunInfo) -> None:
+    def end_run(self, run: RunInfo, execution: Execution | None) -> None:
         """Forget the file, which is complete."""
         self._files.pop(run.folder, None)
 

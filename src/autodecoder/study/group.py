@@ -370,10 +370,12 @@ def thin(snapshot: Snapshot) -> Snapshot:
     return snapshot._replace(train_latents=latents)
 
 
-def run_infos(folder: Path, claims: Sequence[Claim], config: RunConfig, n: int) -> list[RunInfo]:
+def run_infos(
+    folder: Path, study: str, claims: Sequence[Claim], config: RunConfig, n: int
+) -> list[RunInfo]:
     """The runs of claimed trials: trials outside, executions inside."""
     return [
-        RunInfo(c.trial_id, k, c.values, config, execution_folder(folder, c.trial_id, k))
+        RunInfo(c.trial_id, k, c.values, config, execution_folder(folder, c.trial_id, k), study)
         for c in claims
         for k in range(n)
     ]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -25,7 +26,15 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autodecoder.config import OBJECTIVES, RunConfig, StudyConfig
 from autodecoder.errors import DataError, OutputError, SearchError
-from autodecoder.study.database import connect, describe, secrets_of, storage_errors
+from autodecoder.study.curves import Curve, mean_curve
+from autodecoder.study.database import (
+    add_curves,
+    connect,
+    count_running,
+    describe,
+    secrets_of,
+    storage_errors,
+)
 from autodecoder.study.locks import (
     drop_worker_lock,
     hold_worker_lock,
@@ -35,7 +44,7 @@ from autodecoder.study.locks import (
     study_lock,
     sweep_worker_locks,
 )
-from autodecoder.study.records import read_trial_files
+from autodecoder.study.records import execution_folder, read_history, read_trial_files
 from autodecoder.study.results import COMPLETE, FAILED, Trial
 from autodecoder.study.space import distributions, make_sampler, planned_trials, to_values
 from autodecoder.text import count
@@ -112,8 +121,10 @@ class Ledger:
             direction="minimize" if OBJECTIVES[self._config.metric] == "min" else "maximize",
             load_if_exists=True,
         )
-        self._restore()
-        self._plan()
+        trials = self._trials()
+        if self._restore(trials):
+            trials = self._trials()
+        self._plan(trials)
 
     def __enter__(self) -> "Ledger":
         return self
@@ -160,6 +171,17 @@ class Ledger:
                 TrialState.COMPLETE if complete else TrialState.FAIL,
             )
 
+    def report(self, curves: Mapping[str, Curve]) -> None:
+        """Add to the learning curves of claimed trials."""
+        with self._errors():
+            add_curves(
+                self._storage, {self._claimed[i]._trial_id: curve for i, curve in curves.items()}
+            )
+
+    def n_reported(self, trial_id: str) -> int:
+        """Epochs of a claimed trial that were reported before it was claimed."""
+        return max(self._claimed[trial_id].intermediate_values, default=0)
+
     def is_alone(self) -> bool:
         """Whether no other process is at work on the study."""
         return not is_anyone_alive(self._folder, but=self._worker)
@@ -175,7 +197,7 @@ class Ledger:
     def is_done(self) -> bool:
         """Whether no trial is run any more, by whatever process."""
         with self._errors():
-            return not any(t.state is TrialState.RUNNING for t in self._trials())
+            return not count_running(self._storage, self._study._study_id)
 
     def delete(self) -> None:
         """Remove the study from the storage."""
@@ -185,17 +207,14 @@ class Ledger:
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
-    def _numbers(self) -> dict[str, int]:
-        return {t.user_attrs["id"]: t.number for t in self._trials() if "id" in t.user_attrs}
-
     # New trials
 
-    def _plan(self) -> None:
+    def _plan(self, trials: Sequence[FrozenTrial]) -> None:
         """Enqueue the trials that are known from the start and not there yet."""
         planned = planned_trials(self._config)
         if planned is None:
             return
-        there = {frozenset(trial.params.items()) for trial in self._trials()}
+        there = {frozenset(trial.params.items()) for trial in trials}
         missing = [one for one in planned if frozenset(one.items()) not in there]
         # Trials of one shape are adjacent; within a shape they keep the planned order.
         shapes: dict[RunConfig, list[Mapping[str, Any]]] = {}
@@ -286,11 +305,12 @@ class Ledger:
 
     # What the storage has lost
 
-    def _restore(self) -> None:
-        """Enter trials that the folder holds and the storage does not: it is new, or was lost."""
-        known = self._numbers()
+    def _restore(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Enter trials that the folder holds and the storage does not: it is new, or was lost.
+        Returns whether there are any."""
+        known = {trial.user_attrs.get("id") for trial in trials}
         contents = [content for _, content in read_trial_files(self._folder)]
-        self._warn_of_lost_files({content["id"] for content in contents})
+        self._warn_of_lost_files(trials, {content["id"] for content in contents})
         lost = [content for content in contents if content["id"] not in known]
         for content in lost:
             if set(content["values"]) != set(self._space):
@@ -308,15 +328,26 @@ class Ledger:
                     params=content["values"],
                     distributions=self._space,
                     user_attrs={"id": content["id"]},
+                    intermediate_values=self._read_curve(content),
                 )
             )
         if lost:
             _log.warning(
                 "read back from the folder into the storage: %s", count(len(lost), "trial")
             )
+        return bool(lost)
 
-    def _warn_of_lost_files(self, there: set[str]) -> None:
-        ended = {t.user_attrs.get("id") for t in self._trials() if t.state.is_finished()}
+    def _read_curve(self, content: Mapping[str, Any]) -> Curve:
+        """The learning curve of a trial that has ended, from its files."""
+        curves = []
+        for k in range(len(content["executions"])):
+            history = read_history(execution_folder(self._folder, content["id"], k), self._config)
+            curves.append(history.get(self._config.epoch_metric, np.zeros(0)))
+        values = mean_curve(curves, [True] * len(curves))
+        return dict(enumerate(map(float, values), start=1))
+
+    def _warn_of_lost_files(self, trials: Sequence[FrozenTrial], there: set[str]) -> None:
+        ended = {t.user_attrs.get("id") for t in trials if t.state.is_finished()}
         for trial_id in sorted(i for i in ended - there if i is not None):
             _log.warning(
                 "the trial %s has ended, but its files are gone from %s; it is not run again",

@@ -101,7 +101,7 @@ def run_study(
         From `join_hosts`, as a context manager: the processes that share each fit. This one must be
         process 0; the others call `follow_study`. Afterwards they are no longer joined.
     observers : sequence of Observer
-        Told of every run.
+        Told of every run. One that raises an exception is named in a warning and told nothing more.
     report : callable
         Told how far the study has come, about twice a second.
     should_stop : callable

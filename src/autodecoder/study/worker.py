@@ -50,7 +50,7 @@ from autodecoder.study.group import Job, run_infos
 from autodecoder.study.ledger import Claim, Ledger, delete_study
 from autodecoder.study.locks import is_anyone_alive, study_lock
 from autodecoder.study.models import make_model
-from autodecoder.study.observer import Observer, RunInfo
+from autodecoder.study.observer import Observer, Observers, RunInfo
 from autodecoder.study.records import (
     execution_folder,
     read_history,
@@ -58,6 +58,7 @@ from autodecoder.study.records import (
     write_history,
     write_trial,
 )
+from autodecoder.study.reporter import Reporter
 from autodecoder.study.results import (
     COMPLETE,
     FAILED,
@@ -105,7 +106,10 @@ class Worker:
         self._shown = dataset.thinned()
         self._folder = folder
         self._engine = engine
-        self._observers = observers
+        self._observers = Observers(observers)
+        self._reporter = Reporter(config.epoch_metric)
+        self._name = ""
+        """Of the study."""
         self._report = report
         self._should_stop = should_stop
         self._groups: dict[int, list[Claim]] = {}
@@ -136,8 +140,9 @@ class Worker:
                 if reset or about is None:
                     stack.push(self._discard_on_error)
                 about = open_folder(self._folder, self._config, self._dataset, where)
+                self._name = about["study"]
                 shape = self._dataset.image_shape
-                ledger = Ledger(self._folder, about["study"], self._config, shape, storage)
+                ledger = Ledger(self._folder, self._name, self._config, shape, storage)
                 self._ledger = stack.enter_context(ledger)
             self._work(ledger, wait)
 
@@ -154,11 +159,11 @@ class Worker:
             discard_folder(self._folder)
 
     def _work(self, ledger: Ledger, wait: bool) -> None:
-        for observer in self._observers:
-            observer.begin_study(self._config, self._shown)
+        self._observers.tell(lambda one: one.begin_study(self._config, self._shown))
         try:
             self._run_trials(ledger, wait)
         finally:
+            self._observers.close()
             with study_lock(self._folder):
                 study = load_study(self._folder)
                 self._keep_best(study)
@@ -196,8 +201,11 @@ class Worker:
         self._open |= {claim.trial_id: claim for claim in claims}
         for claim in claims:
             sweep_temporary(self._folder / "trials" / claim.trial_id)
-            write_trial(self._folder, self._unfinished(claim))
-        infos = run_infos(self._folder, claims, config, n)
+            trial = self._unfinished(claim)
+            write_trial(self._folder, trial)
+            reported = ledger.n_reported(claim.trial_id)
+            self._reporter.begin_trial(claim.trial_id, trial.executions, reported)
+        infos = run_infos(self._folder, self._name, claims, config, n)
         left = [info for info in infos if self._ended(info.folder) is None]
         for claim in claims:
             self._finish_if_done(claim, ledger)
@@ -211,32 +219,37 @@ class Worker:
         """Do what is to be done about something that a group has told."""
         if isinstance(told, Progress):
             self._report(replace(told, group=group))
+            self._reporter.report_in_time(ledger)
         elif isinstance(told, Checkpoint):
             self._seconds[told.info.folder] = told.saved.seconds
             self._losses.pop(told.info.trial_id, None)
-            save_checkpoint(told.info.folder, told.saved)
+            # The history first: a checkpoint never knows of epochs that no file tells.
             write_history(told.info.folder, told.execution)
+            save_checkpoint(told.info.folder, told.saved)
         elif isinstance(told, BestSoFar):
             self._save_model(told.snapshot, told.info)
         elif isinstance(told, Ended):
             self._settle(told, ledger)
         elif isinstance(told, Finished | Failed | Lost):
             self._report(Progress("end", group=group))
+            self._reporter.report_in_time(ledger, now=True)
             self._end_group(self._groups.pop(group), told, ledger)
         else:
             self._tell_observers(told)
 
     def _tell_observers(self, told: Began | Recorded | Snapped | Left) -> None:
-        for observer in self._observers:
-            match told:
-                case Began(info, epoch):
-                    observer.begin_run(info, epoch)
-                case Recorded(info, epoch, metrics):
-                    observer.record(info, epoch, metrics)
-                case Snapped(info, snapshot, last):
-                    observer.snapshot(info, snapshot, last)
-                case Left(info):
-                    observer.end_run(info)
+        tell = self._observers.tell
+        match told:
+            case Began(info, epoch):
+                self._reporter.begin_run(info, epoch)
+                self._observers.begin_run(info, epoch)
+            case Recorded(info, epoch, metrics):
+                self._reporter.record(info, metrics)
+                tell(lambda one: one.record(info, epoch, metrics))
+            case Snapped(info, snapshot, last):
+                tell(lambda one: one.snapshot(info, snapshot, last))
+            case Left(info):
+                self._observers.end_run(info, None)
 
     def _end_group(
         self, claims: list[Claim], told: Finished | Failed | Lost, ledger: Ledger
@@ -285,16 +298,17 @@ class Worker:
         if ended.best is not None:
             self._save_model(ended.best, info)
         protocol = "co-trained" if execution.status == UNFINISHED else "fresh"
+        # Observers first: cut off between the two, the run is told again, instead of not at all.
+        if execution.status != UNFINISHED:
+            fresh = {name: execution.history[name][-1:] for name in FRESH_METRICS}
+            if len(self._dataset.val):
+                self._observers.tell(lambda one: one.record(info, execution.epochs, fresh))
+            self._observers.end_run(info, execution)
+            self._reporter.end_run(info)
         outcome = Outcome(execution.history, execution.status, execution.seconds, shown, protocol)
         save_outcome(info.folder, outcome)
-        if not outcome.ended:
-            return
-        fresh = {name: execution.history[name][-1:] for name in FRESH_METRICS}
-        for observer in self._observers:
-            if len(self._dataset.val):
-                observer.record(info, execution.epochs, fresh)
-            observer.end_run(info)
-        self._finish_if_done(self._open[info.trial_id], ledger)
+        if outcome.ended:
+            self._finish_if_done(self._open[info.trial_id], ledger)
 
     def _finish_if_done(self, claim: Claim, ledger: Ledger) -> None:
         """Record a trial of which every execution has an outcome."""
@@ -318,8 +332,10 @@ class Worker:
 
     def _record(self, trial: Trial, claim: Claim, ledger: Ledger) -> None:
         write_trial(self._folder, trial)
-        for observer in self._observers:
-            observer.end_trial(trial, self._folder / "trials" / trial.trial_id)
+        folder = self._folder / "trials" / trial.trial_id
+        self._observers.tell(lambda one: one.end_trial(trial, folder))
+        self._reporter.report(ledger, trial.trial_id)
+        self._reporter.end_trial(trial.trial_id)
         ledger.finish(trial)
 
     def _fail(self, claim: Claim, ledger: Ledger) -> None:

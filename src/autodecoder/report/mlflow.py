@@ -1,0 +1,137 @@
+"""Runs in MLflow: parameters, metrics of every epoch, and the best model (extra `mlflow`)."""
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autodecoder.errors import ConfigError
+from autodecoder.quiet import quiet
+from autodecoder.report.trackers import EPOCHS, FRESH, Key, Logged, Tracker
+from autodecoder.study import RunInfo
+from autodecoder.study.results import DIVERGED, Execution
+
+#: What a server takes in one request.
+_MOST_METRICS, _MOST_PARAMETERS = 1000, 100
+#: Tag by which a run is found again.
+_TAG = "autodecoder.run"
+#: The number of times that MLflow asks a server again before it gives up. Its own default, 7, holds
+#: a study up for minutes.
+_RETRIES = "3"
+
+
+class MLflowLogger(Tracker):
+    """An observer that logs every execution as a run of MLflow.
+
+    The experiment has the name of the study, or the one that `MLFLOW_EXPERIMENT_NAME` says. With
+    `save_best_model`, the model of each trial that is the best so far is kept as an artifact.
+
+    Parameters
+    ----------
+    uri : str, optional
+        Tracking URI, for example `http://localhost:5000` or `sqlite:///mlflow.db`; by default the
+        one that MLflow is set up for (`MLFLOW_TRACKING_URI`).
+
+    Raises
+    ------
+    ConfigError
+        If MLflow is not installed, or nothing answers at the URI.
+    """
+
+    def __init__(self, uri: str | None = None) -> None:
+        super().__init__()
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
+        try:
+            from mlflow import MlflowClient
+        except ImportError:
+            raise ConfigError(
+                "MLflow is not installed; pip install 'autodecoder[mlflow]' brings it."
+            ) from None
+        try:
+            with quiet(logging.getLogger("mlflow"), logging.WARNING):
+                self._client: Any = MlflowClient(tracking_uri=uri)
+                self._client.search_experiments(max_results=1)
+        except Exception as error:  # of MLflow, of its database or of the network
+            reason = " ".join(str(error).split())
+            raise ConfigError(
+                f"mlflow must be a tracking URI that answers, got {uri}: {reason}"
+            ) from error
+        self._experiments: dict[str, str] = {}
+        self._runs: dict[str, str] = {}
+        """Ids of runs of MLflow."""
+
+    def _open(self, run: RunInfo) -> Logged:
+        key = Key.of(run)
+        found = self._find(key)
+        if found is not None:
+            self._client.update_run(found, status="RUNNING")
+            last = {EPOCHS: "loss", FRESH: "fresh_val_loss"}
+            steps = {
+                kind: [metric.step for metric in self._client.get_metric_history(found, name)]
+                for kind, name in last.items()
+            }
+            return {kind: max(known, default=0) for kind, known in steps.items()}
+        from mlflow.entities import Param
+
+        created = self._client.create_run(
+            self._experiment(run.study),
+            run_name=self._name(run),
+            tags={_TAG: key.text, "study": run.study, "trial": run.trial_id},
+        )
+        self._runs[key.text] = created.info.run_id
+        settings = [Param(name, str(value)) for name, value in self._settings(run).items()]
+        for first in range(0, len(settings), _MOST_PARAMETERS):
+            some = settings[first : first + _MOST_PARAMETERS]
+            self._client.log_batch(created.info.run_id, params=some)
+        return {EPOCHS: 0, FRESH: 0}
+
+    def _log(self, run: RunInfo, kind: str, rows: Mapping[int, Mapping[str, float]]) -> None:
+        from mlflow.entities import Metric
+
+        now = int(1000 * time.time())
+        metrics = [
+            Metric(name, value, now, epoch)
+            for epoch, row in rows.items()
+            for name, value in row.items()
+        ]
+        for first in range(0, len(metrics), _MOST_METRICS):
+            some = metrics[first : first + _MOST_METRICS]
+            self._client.log_batch(self._runs[Key.of(run).text], metrics=some)
+
+    def _close(self, run: RunInfo, execution: Execution | None, results: Mapping[str, Any]) -> None:
+        status, found = "KILLED", self._runs[Key.of(run).text]
+        if execution is not None:
+            status = "FAILED" if execution.status == DIVERGED else "FINISHED"
+        for name, value in results.items():
+            if isinstance(value, float):
+                self._client.log_metric(found, name, value)
+            else:
+                self._client.set_tag(found, name, value)
+        self._client.set_terminated(found, status=status)
+
+    def _keep_model(self, run: Key, folder: Path) -> None:
+        found = self._find(run)
+        if found is not None:
+            self._client.log_artifacts(found, str(folder), "model")
+
+    def _find(self, key: Key) -> str | None:
+        """The id of a run, which an earlier process may have started."""
+        if key.text not in self._runs:
+            query = f"tags.`{_TAG}` = '{key.text}'"
+            runs = self._client.search_runs([self._experiment(key.study)], query, max_results=1)
+            if not runs:
+                return None
+            self._runs[key.text] = runs[0].info.run_id
+        return self._runs[key.text]
+
+    def _experiment(self, study: str) -> str:
+        """The id of the experiment of a study."""
+        if study not in self._experiments:
+            name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or study
+            found = self._client.get_experiment_by_name(name)
+            self._experiments[study] = (
+                self._client.create_experiment(name) if found is None else found.experiment_id
+            )
+        return self._experiments[study]

@@ -1,0 +1,93 @@
+"""Learning curves of trials: one value an epoch, the mean over the executions."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from autodecoder.study.observer import RunInfo
+from autodecoder.study.results import UNFINISHED, Execution
+
+#: The values of a trial by epoch, counted from 1.
+Curve = dict[int, float]
+
+
+def mean_curve(
+    curves: Sequence[Float[np.ndarray, " _"]], ended: Sequence[bool]
+) -> Float[np.ndarray, " epochs"]:
+    """The mean over executions, as far as all that are under way have come.
+
+    An execution that has ended counts with its last value from there on.
+
+    Parameters
+    ----------
+    curves : sequence of arrays
+        A value an epoch of each execution.
+    ended : sequence of bool
+        Which of them have ended.
+    """
+    under_way = [len(c) for c, has_ended in zip(curves, ended, strict=True) if not has_ended]
+    n = min(under_way) if under_way else max(map(len, curves), default=0)
+    if not n:
+        return np.zeros(0)
+    whole = [np.asarray(c, float)[:n] for c in curves if len(c)]
+    return np.mean([np.pad(c, (0, n - len(c)), mode="edge") for c in whole], axis=0)
+
+
+class Curves:
+    """The curves of the trials that a process runs, and what of them is reported.
+
+    Parameters
+    ----------
+    metric : str
+        Recorded after every epoch.
+    """
+
+    def __init__(self, metric: str) -> None:
+        self._metric = metric
+        self._values: dict[str, list[list[float]]] = {}
+        self._ended: dict[str, list[bool]] = {}
+        self._reported: dict[str, int] = {}
+
+    def begin_trial(self, trial_id: str, executions: Sequence[Execution], reported: int) -> None:
+        """Take up a trial with what is known of its executions, of which some is reported."""
+        metric = self._metric
+        self._values[trial_id] = [[float(v) for v in e.history[metric]] for e in executions]
+        self._ended[trial_id] = [e.status != UNFINISHED for e in executions]
+        self._reported[trial_id] = max(reported, self._reported.get(trial_id, 0))
+
+    def begin_run(self, run: RunInfo, epoch: int) -> None:
+        """An execution goes on from an epoch, whatever is known beyond it."""
+        values = self._values[run.trial_id][run.execution]
+        values += [np.nan] * (epoch - len(values))
+        del values[epoch:]
+
+    def record(self, run: RunInfo, metrics: Mapping[str, Float[np.ndarray, " k"]]) -> None:
+        """Add the epochs that come next; metrics of the fresh protocol are passed over."""
+        if self._metric in metrics:
+            values = self._values[run.trial_id][run.execution]
+            values += [float(value) for value in metrics[self._metric]]
+
+    def end_run(self, run: RunInfo) -> None:
+        """An execution has ended."""
+        self._ended[run.trial_id][run.execution] = True
+
+    def end_trial(self, trial_id: str) -> None:
+        """Forget a trial."""
+        for known in (self._values, self._ended, self._reported):
+            known.pop(trial_id, None)
+
+    def news(self, trial_id: str | None = None) -> dict[str, Curve]:
+        """What is not reported yet, of all trials or of one."""
+        found = {}
+        for one in self._values if trial_id is None else (trial_id,):
+            if one in self._values:
+                curve = mean_curve([np.array(v) for v in self._values[one]], self._ended[one])
+                first = self._reported[one]
+                if len(curve) > first:
+                    found[one] = dict(enumerate(map(float, curve[first:]), start=first + 1))
+        return found
+
+    def note_reported(self, news: Mapping[str, Curve]) -> None:
+        """So much is reported now."""
+        self._reported |= {trial_id: max(curve) for trial_id, curve in news.items()}
