@@ -128,4 +128,4 @@ def test_pictures_and_pages_show_some_of_many_images(
         assert shown_model.names.tolist() == model.names[rows].tolist()
     assert any(path.name == "reconstructions_train.png" for path in write_pictures(study, digits))
     page = write_study_page(study).read_text()
-    assert "Drawn are 100 of them" in page
+    assert "It draws 100 of" in page

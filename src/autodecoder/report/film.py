@@ -1,7 +1,6 @@
 """Where the latents of a run were on the way: some of them, every so many epochs, in its folder."""
 
 import contextlib
-import math
 import re
 import shutil
 from pathlib import Path
@@ -17,13 +16,12 @@ from autodecoder.data import Dataset
 from autodecoder.errors import DataError, OutputError
 from autodecoder.files import read_tensors, write_tensors
 from autodecoder.study import Observer, RunInfo, Trial
+from autodecoder.study.observer import frame_period
 from autodecoder.study.records import execution_folder
 
 #: Latents of each set that are kept at most, and numbers in them.
 _MOST = {"train": 6000, "val": 2000}
 _MOST_NUMBERS = 60_000
-#: Frames of a run, about.
-_MOST_FRAMES = 50
 _FOLDER = "film"
 
 
@@ -43,8 +41,7 @@ def choose_rows(name: str, n: int, dims: int) -> Int[np.ndarray, " k"]:
 
 
 class FilmWriter(Observer):
-    """An observer that keeps latents as often as pictures are due, but fifty times at most, of a
-    trial's best execution.
+    """An observer that keeps the latents of a trial's best execution, at about 25 of its epochs.
 
     Raises
     ------
@@ -58,9 +55,7 @@ class FilmWriter(Observer):
 
     def begin_study(self, config: StudyConfig, dataset: Dataset) -> None:
         """Note how often."""
-        every = config.log.visualize_freq
-        frames = config.fit.num_epochs / every if every else 0
-        self.every = every * max(1, math.ceil(frames / _MOST_FRAMES))
+        self.every = frame_period(config)
 
     def begin_run(self, run: RunInfo, epoch: int) -> None:
         """Forget what an earlier process kept of later epochs."""

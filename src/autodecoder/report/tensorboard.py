@@ -104,6 +104,8 @@ class TensorBoardWriter(Observer):
     def snapshot(self, run: RunInfo, snapshot: Snapshot, last: bool) -> None:
         """Write the histograms and pictures that are due."""
         epoch = int(snapshot.epoch)
+        if not epoch:
+            return
         log = self._config.log
         train, val = np.asarray(snapshot.train_latents), np.asarray(snapshot.val_latents)
         values = []

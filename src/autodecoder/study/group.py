@@ -37,7 +37,7 @@ from autodecoder.study.events import (
     Snapped,
 )
 from autodecoder.study.ledger import Claim
-from autodecoder.study.observer import RunInfo
+from autodecoder.study.observer import RunInfo, frame_period
 from autodecoder.study.records import execution_folder
 from autodecoder.study.results import DIVERGED, FINISHED, STOPPED, UNFINISHED, Execution
 from autodecoder.study.validate import fresh_metrics, validate_fresh
@@ -198,6 +198,8 @@ class Group:
             slot.epoch = slot.recorded = slot.shown = slot.validated = int(self._driver.epochs[i])
             slot.saved = float(self._driver.progress[i])
             yield Began(slot.info, slot.epoch)
+            if self._is_observed and slot.epoch == 0 and self._rows is None:
+                yield Snapped(slot.info, thin(take_snapshot(self._driver.take(i).state)), False)
 
     def _next_due(self, epoch: int) -> int:
         log = self._config.log
@@ -381,8 +383,8 @@ def run_infos(
     ]
 
 
-def _snapshot_periods(config: StudyConfig) -> tuple[int, int]:
-    return config.log.histogram_freq, config.log.visualize_freq
+def _snapshot_periods(config: StudyConfig) -> tuple[int, ...]:
+    return config.log.histogram_freq, config.log.visualize_freq, frame_period(config)
 
 
 def _least(histories: np.ndarray, epochs: Sequence[int]) -> float:

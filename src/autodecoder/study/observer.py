@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from autodecoder.errors import OutputError
 from autodecoder.study.results import Execution, Trial
 
 _log = logging.getLogger(__name__)
+#: Frames of a film of the latents, about.
+_FRAMES = 25
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,14 @@ class Observer(Protocol):
         """
 
     def snapshot(self, run: RunInfo, snapshot: Snapshot, last: bool) -> None:
-        """Called every `histogram_freq` and every `visualize_freq` epochs, and after the last one.
+        """Called before the first epoch, every `histogram_freq`, `visualize_freq` and
+        `frame_period` epochs, and after the last one.
 
         Parameters
         ----------
         run : RunInfo
         snapshot : Snapshot
-            Decoder and latents after the epoch `snapshot.epoch`.
+            Decoder and latents after the epoch `snapshot.epoch`, which is 0 before the first.
         last : bool
             Whether that is the last epoch of the run.
         """
@@ -111,6 +115,12 @@ class Observer(Protocol):
         folder : Path
             Of its files.
         """
+
+
+def frame_period(config: StudyConfig) -> int:
+    """Epochs between two frames of a film of the latents, so that there are about 25; 0 for no
+    film, where a study draws no pictures either."""
+    return math.ceil(config.fit.num_epochs / _FRAMES) if config.log.visualize_freq else 0
 
 
 class Observers:
