@@ -29,7 +29,7 @@ _MOST_POINTS = 60_000
 #: Characters of names that travel with a page, at most.
 _MOST_NAMED = 4_000_000
 #: More are not told apart.
-_MOST_CLASSES = 100
+MOST_CLASSES = 100
 #: Places are shares of the view by as many; one more stands for a place outside of it.
 _SIDE = 65534
 
@@ -203,10 +203,10 @@ def class_names(model: Model) -> list[str]:
     known = [labels for labels in (model.labels, model.val_labels) if labels is not None]
     n = max((int(labels.max()) + 1 for labels in known if len(labels)), default=0)
     told = model.about.get("class_names")
-    if not n <= _MOST_CLASSES:
+    if not n <= MOST_CLASSES:
         return []
     if isinstance(told, list | tuple) and all(isinstance(name, str) for name in told):
-        names = map(legible, told[:_MOST_CLASSES])
+        names = map(legible, told[:MOST_CLASSES])
         return [*names, *map(str, range(len(told), n))] if n else []
     return [str(k) for k in range(n)]
 

@@ -169,11 +169,11 @@ def test_further_samples_are_taken_in_once(
     fitted: AutoDecoder, digits: tuple[np.ndarray, np.ndarray], capsys: pytest.CaptureFixture[str]
 ) -> None:
     X, epochs = digits[0], []
-    estimator = AutoDecoder(**fitted.get_params() | {"progress": True})
+    estimator = AutoDecoder(**fitted.get_params() | {"verbose": True})
     estimator.set_params(callback=lambda epoch, metrics: epochs.append(epoch))
     estimator.partial_fit(X[:400])
     np.testing.assert_array_equal(estimator.model_.latents, fitted.model_.latents)
-    assert "\repoch 200 of 200, loss 0." in capsys.readouterr().err
+    assert "200/200" in capsys.readouterr().err
     before = estimator.score(X[400:440])
     estimator.partial_fit(X[380:440])
     assert estimator.model_.latents.shape == (440, 2)
