@@ -98,11 +98,10 @@ class Displayed:
         check_is_fitted(self)
         me: Any = self
         model = self.model_
-        images, _, _ = model.image_shape
-        if model.standardization is None and images == 1:
+        are_pixels, dataset = model.standardization is None, None
+        if are_pixels and model.image_shape[0] == 1:
             warnings.warn(_tell_flat(model), DataWarning, stacklevel=2)
-        dataset = None
-        if model.standardization is None and hasattr(self, "_samples"):
+        if are_pixels and hasattr(self, "_samples"):
             dataset = as_dataset(model, me._samples, class_names(model) or ("images",))
         page = model_page(model, title=title or _describe(model), dataset=dataset)
         if in_notebook():
@@ -135,7 +134,7 @@ def frame(page: str, height: int) -> str:
     """A page as a part of a notebook, in a frame of its own that needs no file beside it."""
     # Around the frame, since IPython advises against one by itself.
     return (
-        '<div><iframe title="The live map" style="width: 100%; border: 0; '
+        '<div><iframe title="The live map" style="width: 100%; border: 0; background: white; '
         f'height: {int(height)}px" srcdoc="{html.escape(page)}"></iframe></div>'
     )
 

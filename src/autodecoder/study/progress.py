@@ -42,14 +42,16 @@ def study_bars(
                 if progress.group in bars:
                     bars.pop(progress.group).close()
                 return
-            if progress.group not in bars:
-                bars[progress.group] = stack.enter_context(bar_type()(bar_format=_FORMAT))
-            bar = bars[progress.group]
             text, metrics = describe_progress(progress)
-            if progress.stage not in UNTIMED:
-                bar.total = progress.total
-                bar.update(progress.done - bar.n)
+            bar = bars.get(progress.group)
+            if bar is None:
+                bar = stack.enter_context(bar_type()(desc=text, bar_format=_FORMAT))
+                bars[progress.group] = bar
             bar.set_description_str(text, refresh=False)
-            bar.set_postfix_str(metrics)
+            bar.set_postfix_str(metrics, refresh=False)
+            if progress.stage not in UNTIMED and bar.total != progress.total:
+                bar.reset(progress.total)
+            bar.update(progress.done - bar.n)
+            bar.refresh()
 
         yield tell
