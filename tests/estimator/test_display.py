@@ -51,6 +51,10 @@ def _figures() -> Any:
     plt.switch_backend(backend)
 
 
+def places_of(points: Any) -> np.ndarray:
+    return np.asarray(points.get_offsets())
+
+
 def legend_of(axes: Any) -> dict[str, str]:
     legend = axes.get_legend()
     return {
@@ -69,7 +73,7 @@ def test_a_plot_shows_the_embedding_by_class(fitted: AutoDecoder) -> None:
     assert axes.get_title() == "digits"
     assert list(legend_of(axes)) == sorted(WORDS)
     points = axes.collections[0]
-    drawn = {(*place, to_hex(colour)) for place, colour in zip(points.get_offsets().data,
+    drawn = {(*place, to_hex(colour)) for place, colour in zip(places_of(points),
         points.get_facecolors(), strict=True)}  # fmt: skip
     colours = [CLASS_COLOURS[sorted(WORDS).index(WORDS[k])] for k in DIGITS[:300]]
     embedding = fitted.embedding_.astype(float)
@@ -85,10 +89,10 @@ def test_new_samples_lie_over_the_training_samples_in_the_same_colours(
     known = legend_of(fitted.plot())
     assert legend_of(axes) == {**known, "training": GREY.lower()}
     cloud, points = axes.collections
-    assert len(cloud.get_offsets()) == 300
+    assert len(places_of(cloud)) == 300
     latents = fitted.transform(IMAGES[300:400])
     np.testing.assert_allclose(
-        np.sort(points.get_offsets().data, axis=0), np.sort(latents, axis=0), rtol=1e-6
+        np.sort(places_of(points), axis=0), np.sort(latents, axis=0), rtol=1e-6
     )
     assert len(figure.axes) == 1
     alone = fitted.plot(IMAGES[300:310])
@@ -102,7 +106,7 @@ def test_longer_latents_are_plotted_by_their_principal_components() -> None:
     axes = estimator.plot()
     assert axes.get_xlabel() == "principal component 1"
     assert axes.get_legend() is None, "no labels"
-    spread = axes.collections[0].get_offsets().data.std(axis=0)
+    spread = places_of(axes.collections[0]).std(axis=0)
     assert spread[0] >= spread[1]
 
 

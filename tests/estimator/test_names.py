@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+from typing import Any
 
 import pytest
 from sklearn.base import clone
@@ -35,7 +36,8 @@ def test_in_a_pipeline_too() -> None:
     pipeline = make_pipeline(AutoDecoder())
     with pytest.raises(ValueError, match="n_components: it is called latent_dims here"):
         pipeline.set_params(autodecoder__n_components=3)
-    assert pipeline.set_params(autodecoder__latent_dims=3)[0].latent_dims == 3
+    pipeline.set_params(autodecoder__latent_dims=3)
+    assert pipeline.get_params()["autodecoder__latent_dims"] == 3
 
 
 def test_the_signature_stays_that_of_the_constructor() -> None:
@@ -52,6 +54,6 @@ def test_a_class_of_ones_own_has_parameters_of_its_own() -> None:
             super().__init__(n_components)
             self.n_components = n_components
 
-    copy = clone(Mine(4).set_params(n_components=5))
+    copy: Any = clone(Mine(4).set_params(n_components=5))
     assert copy.n_components == 5
     assert pickle.loads(pickle.dumps(AutoDecoder(3))).latent_dims == 3

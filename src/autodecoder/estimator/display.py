@@ -132,10 +132,12 @@ def class_names(model: Model) -> tuple[str, ...]:
 
 def frame(page: str, height: int) -> str:
     """A page as a part of a notebook, in a frame of its own that needs no file beside it."""
-    # Around the frame, since IPython advises against one by itself.
+    # Around the frame, since IPython advises against one by itself. A notebook that is not trusted
+    # leaves frames out, and shows what is in them.
     return (
         '<div><iframe title="The live map" style="width: 100%; border: 0; background: white; '
-        f'height: {int(height)}px" srcdoc="{html.escape(page)}"></iframe></div>'
+        f'height: {int(height)}px" srcdoc="{html.escape(page)}">The live map appears when the '
+        "notebook is trusted, or the cell is run again.</iframe></div>"
     )
 
 
@@ -160,12 +162,12 @@ def _open_in_browser(page: str) -> None:
 
 def _describe(model: Model) -> str:
     """What the samples are, and of how many dimensions the map is."""
-    shape = " × ".join(str(side) for side in model.sample_shape if side > 1)
-    things = ("sample", "samples") if model.standardization is not None else ("image", "images")
-    of = f"{shape} features" if model.standardization is not None else shape
-    return (
-        f"{count(len(model.latents), *things)} of {of}, in {count(model.latent_dims, 'dimension')}"
-    )
+    n, dims = len(model.latents), count(model.latent_dims, "dimension")
+    if model.standardization is not None:
+        features = count(math.prod(model.sample_shape), "feature")
+        return f"{count(n, 'sample')} of {features}, in {dims}"
+    sides = [str(side) for side in model.sample_shape if side > 1]
+    return f"{count(n, 'image')} of {' × '.join(sides) or '1 pixel'}, in {dims}"
 
 
 def _tell_flat(model: Model) -> str:
@@ -194,8 +196,7 @@ def _card(name: str, model: Model) -> str:
     )
     return (
         f"<div><b>{html.escape(name)}</b>: {html.escape(_describe(model))}<table>{cells}</table>"
-        "<code>.plot()</code> draws the map, <code>.show()</code> opens it with the decoder below "
-        "the mouse.</div>"
+        "<code>.plot()</code> draws the map, <code>.show()</code> opens the live map.</div>"
     )
 
 

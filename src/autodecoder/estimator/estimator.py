@@ -103,8 +103,9 @@ class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     model_ : Model
         The trained decoder with its latents: what it can do beside, interpolate, sample and fill in
         missing pixels, is there. Its `labels` and `about["class_names"]` are those of `y`.
-    embedding_ : (n_samples, latent_dims) float32
-        The latents of the training samples as training left them: `model_.latents`.
+    embedding_
+        The latents of the training samples as training left them, `(n_samples, latent_dims)`; the
+        same as `model_.latents`.
     n_features_in_ : int
         Numbers in one sample.
     feature_names_in_
