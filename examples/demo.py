@@ -155,5 +155,19 @@ decoded = np.rint(255 * model.decode(grid.reshape(-1, 2))).astype(np.uint8)
 plot_plane(decoded.reshape(16, 16, *model.image_shape), view, plane.names)
 
 # %% [markdown]
-# A page that decodes below the pointer, and that can be sent to someone:
-# `autodecoder report FOLDER --out page.html`.
+# ## One fit in three lines
+#
+# `AutoDecoder` is a transformer of scikit-learn: a single fit of arrays, without a folder. `plot`
+# draws the map, here with the validation images over the training images.
+
+# %%
+estimator = ad.AutoDecoder(arch="128-256", num_epochs=epochs, random_state=0)
+estimator.fit(dataset.train.images, dataset.train.labels)
+estimator.plot(images, dataset.val.labels)
+
+# %% [markdown]
+# `show` opens the live map: the decoder draws the image of the point below the mouse. The same page
+# as a file that can be sent to someone: `autodecoder report FOLDER --out page.html`.
+
+# %%
+estimator.show()

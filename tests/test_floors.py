@@ -23,8 +23,8 @@ FLOORS = {
     "core": 2,
     "study": 3,
     "model": 2.5,  # a study saves models
-    "estimator": 4,
     "report": 4,
+    "estimator": 4.5,  # it shows itself by a report
     "explorer": 5,
     "cli": 6,
     "__main__": 6.5,
@@ -38,6 +38,7 @@ HEAVY = {
     "umap": ("report",),
     "mlflow": ("report",),
     "wandb": ("report",),
+    "IPython": ("estimator",),
     "flask": ("explorer",),
     "werkzeug": ("explorer",),
     "waitress": ("explorer",),

@@ -1,7 +1,6 @@
 """How far a command has come: a bar on a terminal, elsewhere a line every so often."""
 
 import contextlib
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,11 +10,10 @@ from rich.progress import Progress as ProgressBar
 
 from autodecoder.cli.console import console
 from autodecoder.study import Progress
+from autodecoder.study.progress import UNTIMED, describe_progress
 
 #: Between two lines, where there is no bar.
 SECONDS_BETWEEN_LINES = 30.0
-#: Stages of which nobody knows how long they take.
-_STAGES = {"wait": "waiting for another process", "compile": "compiling"}
 
 
 @contextlib.contextmanager
@@ -29,7 +27,7 @@ def study_progress() -> Iterator[Callable[[Progress], None]]:
                 groups.pop(progress.group, None)
                 return
             groups[progress.group] = None
-            text = "  ".join(filter(None, (_name(progress, groups), *_texts(progress))))
+            text = "  ".join(filter(None, (_name(progress, groups), *describe_progress(progress))))
             lines.tell(text, progress.done, progress.total, progress.group)
 
         yield tell
@@ -48,7 +46,7 @@ def study_progress() -> Iterator[Callable[[Progress], None]]:
         tasks: dict[int, TaskID] = {}
 
         def report(progress: Progress) -> None:
-            text, metrics = _texts(progress)
+            text, metrics = describe_progress(progress)
             if progress.stage == "end":
                 if progress.group in tasks:
                     bar.remove_task(tasks.pop(progress.group))
@@ -57,7 +55,7 @@ def study_progress() -> Iterator[Callable[[Progress], None]]:
                 tasks[progress.group] = bar.add_task(text, total=None, metrics="", name="")
             task = tasks[progress.group]
             name = f"{_name(progress, tasks)}  ".lstrip()
-            if progress.stage in _STAGES:
+            if progress.stage in UNTIMED:
                 bar.reset(task, description=text, total=None, metrics=metrics, name=name)
                 return
             total = progress.total
@@ -91,17 +89,6 @@ def _has_bar() -> bool:
     """Not in logs that show colours, nor in threads of another program, which may be several."""
     alone = threading.current_thread() is threading.main_thread()
     return alone and console.is_interactive and console.file.isatty()
-
-
-def _texts(progress: Progress) -> tuple[str, str]:
-    """What is under way, and the metrics that are known."""
-    if progress.stage in _STAGES:
-        return _STAGES[progress.stage], ""
-    if progress.stage != "fit":
-        return f"fresh validation {progress.done + 1}/{progress.total}", ""
-    known = {"loss": progress.loss, "val_loss": progress.val_loss}
-    metrics = (f"{name} {value:.4f}" for name, value in known.items() if math.isfinite(value))
-    return f"epoch {progress.epoch}/{progress.num_epochs}", "  ".join(metrics)
 
 
 class _Lines:

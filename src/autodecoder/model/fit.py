@@ -1,7 +1,6 @@
 """The joint fit from arrays to a model: one run, no files."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -35,10 +34,8 @@ from autodecoder.model.driver import Driver
 from autodecoder.model.fit_data import check_own_latents, match_start, read_fit_data
 from autodecoder.model.model import Model
 from autodecoder.model.programs import limit_programs
-from autodecoder.model.start import begin, check_epochs, check_settings, named_by
-
-#: Told the number of epochs done, and the metrics of the last one.
-Callback = Callable[[int, dict[str, float]], None]
+from autodecoder.model.progress import Callback, told
+from autodecoder.model.start import begin, check_epochs, check_settings, epochs_done, named_by
 
 
 @own_switches()
@@ -66,6 +63,7 @@ def fit_model(
     until: int | None = None,
     devices: int | str | None = None,
     callback: Callback | None = None,
+    verbose: bool = False,
 ) -> Model:
     """Train a decoder and one latent vector per image together: a single run, in memory.
 
@@ -132,6 +130,8 @@ def fit_model(
         not depend on how many there are; sums are rounded in another order.
     callback : callable, optional
         Called about every half second with the epoch, counted from 1, and its metrics by name.
+    verbose : bool
+        Show a progress bar with epoch and loss, in a terminal or a notebook.
 
     Returns
     -------
@@ -217,19 +217,23 @@ def fit_model(
         *(None if part.known is None else chosen.own(part.known) for part in (train, val)),
     )
     limit_programs()
-    begun = begin(start, held, placed, rates, config, seed, own)
-    driver = Driver(begun, held, config, devices=chosen)
-    while driver.epochs[0] < until:
-        driver.move(lambda _: until)
-        epoch = int(driver.epochs[0])
-        if driver.statuses[0] == DIVERGED:
-            raise ConfigError(
-                f"the loss was no longer finite after epoch {epoch}: learning_rate must be "
-                f"smaller, got {learning_rate:g}."
-            )
-        if callback is not None:
-            last = {name: float(rows[0, epoch - 1]) for name, rows in driver.histories().items()}
-            callback(epoch, {name: value for name, value in last.items() if math.isfinite(value)})
+    done = 0 if start is None else epochs_done(start)
+    with told(callback, verbose, done, until) as tell:
+        begun = begin(start, held, placed, rates, config, seed, own)
+        driver = Driver(begun, held, config, devices=chosen)
+        while driver.epochs[0] < until:
+            driver.move(lambda _: until)
+            epoch = int(driver.epochs[0])
+            if driver.statuses[0] == DIVERGED:
+                raise ConfigError(
+                    f"the loss was no longer finite after epoch {epoch}: learning_rate must be "
+                    f"smaller, got {learning_rate:g}."
+                )
+            if tell is not None:
+                last = {
+                    name: float(rows[0, epoch - 1]) for name, rows in driver.histories().items()
+                }
+                tell(epoch, {name: value for name, value in last.items() if math.isfinite(value)})
     run = driver.take(0)
     end = take_snapshot(run.state)
     history = {name: np.asarray(values)[:until] for name, values in run.history.items()}

@@ -1,10 +1,41 @@
-"""Progress of a fit in one line, for a terminal or a notebook."""
+"""How far a fit has come, as a bar of tqdm: a line in a terminal, a widget in a notebook."""
 
-import sys
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+#: Told the number of epochs done, and the metrics of the last one.
+Callback = Callable[[int, dict[str, float]], None]
 
 
-def print_progress(epoch: int, num_epochs: int, metrics: dict[str, float]) -> None:
-    """Write epoch and loss to the error stream, over the line before."""
-    end = "\n" if epoch == num_epochs else ""
-    sys.stderr.write(f"\repoch {epoch} of {num_epochs}, loss {metrics['loss']:.4f}{end}")
-    sys.stderr.flush()
+def bar_type() -> Any:
+    """tqdm's bar for where this runs; in a notebook without ipywidgets the line of a terminal."""
+    with warnings.catch_warnings():  # of tqdm, that there are no widgets
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
+    return tqdm
+
+
+@contextlib.contextmanager
+def told(
+    callback: Callback | None, verbose: bool, done: int, end: int
+) -> Iterator[Callback | None]:
+    """Show a bar of epochs from `done` to `end` if `verbose`; yields the function that tells it and
+    the callback, or `None` if nobody wants to be told.
+
+    The bar appears before the first epoch, while programs are compiled.
+    """
+    if not verbose:
+        yield callback
+        return
+    with bar_type()(total=end, initial=done, desc="compiling", unit="epoch") as bar:
+
+        def tell(epoch: int, metrics: dict[str, float]) -> None:
+            bar.set_description("fit", refresh=False)
+            bar.set_postfix_str(f"loss {metrics['loss']:.4f}", refresh=False)
+            bar.update(epoch - bar.n)
+            if callback is not None:
+                callback(epoch, metrics)
+
+        yield tell

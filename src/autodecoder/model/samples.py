@@ -4,7 +4,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from jaxtyping import Num, Shaped
+from jaxtyping import Bool, Num, Shaped
 
 from autodecoder.data.carriers import as_array
 from autodecoder.data.missing import find_known
@@ -64,7 +64,7 @@ def to_rows(
 
 def add_samples(
     known: Shaped[np.ndarray, "n ..."], samples: Shaped[np.ndarray, "m ..."], *, typed: bool
-) -> Shaped[np.ndarray, "k ..."]:
+) -> tuple[Shaped[np.ndarray, "k ..."], Bool[np.ndarray, " m"]]:
     """Known samples, then those of the others that are not among them.
 
     Parameters
@@ -74,6 +74,12 @@ def add_samples(
         Of the same shape each.
     typed : bool
         Whether the type says what values mean, as of pixels without a range of their own.
+
+    Returns
+    -------
+    samples : (k, ...)
+    are_fresh : (m,)
+        Which of the others are among them.
 
     Raises
     ------
@@ -91,7 +97,7 @@ def add_samples(
     seen = {_bits(sample) for sample in known}
     fresh = np.array([_bits(sample) not in seen for sample in samples], bool)
     are_masked = any(isinstance(array, np.ma.MaskedArray) for array in (known, samples))
-    return (np.ma if are_masked else np).concatenate([known, samples[fresh]])
+    return (np.ma if are_masked else np).concatenate([known, samples[fresh]]), fresh
 
 
 def _bits(sample: Shaped[np.ndarray, "..."]) -> bytes:

@@ -54,13 +54,17 @@ def short_name(name: str) -> str:
 
 def add_class_legend(figure: Figure, names: Sequence[str], *, others: str = "") -> None:
     """A dot a class beside the panels, where the classes are told apart; `others` are grey."""
-    if len(names) > len(CLASS_COLOURS):
-        return
+    if len(names) <= len(CLASS_COLOURS):
+        widen_by_legend(figure, *class_entries(names, others=others))
+
+
+def class_entries(names: Sequence[str], *, others: str = "") -> tuple[list[Line2D], list[str]]:
+    """The dots of a legend of ten classes or fewer, and their names; `others` are grey."""
     entries: list[tuple[str, str]] = [*zip(CLASS_COLOURS, names, strict=False)]
     if others:
         entries.append((GREY, others))
     dots = [Line2D([], [], ls="", marker="o", color=colour, ms=6) for colour, _ in entries]
-    widen_by_legend(figure, dots, [short_name(name) for _, name in entries])
+    return dots, [short_name(name) for _, name in entries]
 
 
 def widen_by_legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:

@@ -24,6 +24,8 @@ from autodecoder.report.thumbnails import mosaic
 from autodecoder.study import Trial
 
 MOST_CURVES = 10
+#: Inches.
+LATENT_SPACE_SIZE = (6.4, 6)
 #: Points in each panel of pairs, and classes whose errors are told.
 _MOST_IN_PAIRS = 5000
 _MOST_CLASSES = 40
@@ -148,20 +150,34 @@ def plot_latent_space(
 ) -> Figure:
     """Latents in a plane, coloured by class, where given over a grey cloud of others; `names` are
     those of its axes."""
-    figure = Figure(figsize=(6.4, 6), layout="constrained")
+    figure = Figure(figsize=LATENT_SPACE_SIZE, layout="constrained")
     axes = figure.subplots()
+    draw_latent_space(axes, latents, labels, len(class_names), background=background, names=names)
+    axes.set_title(literal(title))
+    add_class_legend(figure, class_names, others="" if background is None else "training")
+    return figure
+
+
+def draw_latent_space(
+    axes: Axes,
+    latents: Float[np.ndarray, "n 2"],
+    labels: Int[np.ndarray, " n"],
+    n_classes: int,
+    *,
+    background: Float[np.ndarray, "m 2"] | None,
+    names: Sequence[str],
+) -> None:
+    """The points of `plot_latent_space`, without a title and a legend."""
     if background is not None:
         axes.scatter(*background.T, s=_dot_size(len(background)), c=GREY, lw=0, rasterized=True)
     size = _dot_size(len(latents)) * (1 if background is None else 1.6)
     # Drawn in random order, so that no class covers the others by its number.
     order = np.random.default_rng(0).permutation(len(latents))
-    colours = class_colours(len(class_names))
-    axes.scatter(*latents[order].T, s=size, c=colours[labels[order]], lw=0, rasterized=True)
-    axes.set(title=literal(title), xlabel=names[0], ylabel=names[1])
+    colours = class_colours(n_classes)[labels[order]]
+    axes.scatter(*latents[order].T, s=size, c=colours, lw=0, rasterized=True)
+    axes.set(xlabel=names[0], ylabel=names[1])
     axes.spines[["top", "right"]].set_visible(False)
     limit_to_view(axes, latents if background is None else np.concatenate([latents, background]))
-    add_class_legend(figure, class_names, others="" if background is None else "training")
-    return figure
 
 
 @default_style()

@@ -31,7 +31,7 @@ _MOST_LATENT_BYTES = 1_500_000
 #: The largest number of half precision.
 _MOST_HALF = 65504
 #: More are not told apart.
-_MOST_CLASSES = 100
+MOST_CLASSES = 100
 #: Places are shares of the view by as many; one more stands for a place outside of it.
 _SIDE = 65534
 
@@ -255,10 +255,10 @@ def class_names(model: Model) -> list[str]:
     known = [labels for labels in (model.labels, model.val_labels) if labels is not None]
     n = max((int(labels.max()) + 1 for labels in known if len(labels)), default=0)
     told = model.about.get("class_names")
-    if not n <= _MOST_CLASSES:
+    if not n <= MOST_CLASSES:
         return []
     if isinstance(told, list | tuple) and all(isinstance(name, str) for name in told):
-        names = map(legible, told[:_MOST_CLASSES])
+        names = map(legible, told[:MOST_CLASSES])
         return [*names, *map(str, range(len(told), n))] if n else []
     return [str(k) for k in range(n)]
 

@@ -24,6 +24,7 @@ from autodecoder.study.follow import agree_on_settings
 from autodecoder.study.hosts import Hosts
 from autodecoder.study.images import images_of
 from autodecoder.study.observer import Observer
+from autodecoder.study.progress import study_bars
 from autodecoder.study.saved import Study, load_study
 from autodecoder.study.worker import Worker
 
@@ -49,6 +50,7 @@ def run_study(
     observers: Sequence[Observer] = (),
     report: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
+    verbose: bool = False,
 ) -> Study:
     """Run every trial of a study, each `executions_per_trial` times, and rank them.
 
@@ -106,6 +108,8 @@ def run_study(
         Told how far the study has come, about twice a second.
     should_stop : callable
         Asked as often; when it says yes, checkpoints are written and the study ends.
+    verbose : bool
+        Show a progress bar for each group of trials under way, in a terminal or a notebook.
 
     Returns
     -------
@@ -140,8 +144,8 @@ def run_study(
         should_stop = _for_good(should_stop)
         where = EngineConfig(engine, workers, worker_cores, ray_address, MemoryConfig(rows, memory))
         chosen = make_engine(where, images_of(dataset), devices, mesh, should_stop, hosts)
-        with contextlib.closing(chosen):
-            worker = Worker(config, dataset, folder, chosen, observers, report, should_stop)
+        with contextlib.closing(chosen), study_bars(report, verbose) as tell:
+            worker = Worker(config, dataset, folder, chosen, observers, tell, should_stop)
             try:
                 worker.run(storage, reset, wait)
             except SearchError:  # between two groups, so that the others wait for what comes next

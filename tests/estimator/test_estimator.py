@@ -161,6 +161,111 @@ def test_flat_floats_are_pixels_where_one_says_so(digits: tuple[np.ndarray, np.n
         AutoDecoder(scaler="zero_one", **SMALL).fit(X * 16)
 
 
+@pytest.mark.parametrize("shape", [(8, 8), (4, 8, 2), np.array([8, 8, 1])])
+def test_a_flat_table_may_hold_images(shape: Any, digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X = digits[0][:60] / 16
+    few = SMALL | {"num_epochs": 2}
+    estimator = AutoDecoder(image_shape=shape, **few).fit(pd.DataFrame(X))
+    sides = tuple(shape)
+    images = X.reshape(-1, *sides)
+    assert estimator.model_.image_shape == (*sides, 1)[:3]
+    assert estimator.model_.scaler == "standard"
+    expected = AutoDecoder(**few).fit(images)
+    np.testing.assert_array_equal(estimator.embedding_, expected.embedding_)
+    latents = estimator.transform(X)
+    np.testing.assert_array_equal(estimator.transform(images), latents)
+    assert estimator.inverse_transform(latents).shape == X.shape, "as it was given"
+    back = AutoDecoder(image_shape=shape, **few).fit(images)
+    assert back.inverse_transform(latents).shape == images.shape
+    estimator.partial_fit(X[:40], num_epochs=1)
+    assert estimator.embedding_.shape == (60, 2)
+    with pytest.raises(ValueError, match=r"samples of shape \(64,\), got \(7, 7\)"):
+        estimator.transform(np.zeros((2, 7, 7)))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"image_shape": (7, 7)}, "image_shape must hold as many values as a sample: 7 × 7 is 49"),
+        ({"image_shape": (64,)}, r"must be \(height, width\) or \(height, width, channels\)"),
+        ({"image_shape": (8.0, 8)}, "image_shape must be"),
+        ({"image_shape": (0, 8)}, "image_shape must be"),
+        ({"image_shape": 8}, "'image_shape' parameter"),
+        ({"image_shape": (1, 8, 8)}, r"channels last.*reshape\(-1, 1, 8, 8\).transpose"),
+        ({"image_shape": (8, 8), "scaler": "standardize"}, "image_shape is for pixels"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_told(
+    parameters: dict[str, Any], message: str, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        AutoDecoder(**SMALL | parameters).fit(digits[0][:20] / 16)
+
+
+def test_bytes_as_floats_are_bytes(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    """As a table from the web has them; floats that reach less far need their range."""
+    X = np.rint(digits[0][:60] * 255 / 16)
+    few = SMALL | {"num_epochs": 2, "image_shape": (8, 8)}
+    expected = AutoDecoder(**few).fit(X.astype(np.uint8))
+    for held in (X, X.astype(np.int64), pd.DataFrame(X.astype(np.float32))):
+        estimator = AutoDecoder(**few).fit(held)
+        np.testing.assert_allclose(estimator.embedding_, expected.embedding_, atol=1e-3)
+    dark = AutoDecoder(**few).fit(X)
+    assert dark.model_.pixel_range == (0, 255)
+    assert dark.transform(X[:2] * 0.1).shape == (2, 2), "read alike, whatever their largest value"
+    with pytest.raises(ValueError, match=r"pixel_range=\(0, 255\)"):
+        AutoDecoder(**few).fit(X / 4)
+
+
+# Labels
+
+
+def test_labels_are_kept_and_change_nothing(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = digits[0][:60], np.array(["even", "odd"])[digits[1][:60] % 2]
+    few = SMALL | {"num_epochs": 2}
+    plain = AutoDecoder(**few).fit(X)
+    assert plain.model_.labels is None
+    labelled = AutoDecoder(**few).fit(X, y)
+    np.testing.assert_array_equal(labelled.embedding_, plain.embedding_)
+    assert labelled.model_.about["class_names"] == ["even", "odd"]
+    np.testing.assert_array_equal(labelled.model_.labels, digits[1][:60] % 2)
+    several = AutoDecoder(**few).fit(X, X[:, :3])
+    assert several.model_.labels is None
+    with pytest.raises(ValueError, match="y must have one label for each of 60 samples, got"):
+        AutoDecoder(**few).fit(X, y[:59])
+
+
+def test_labels_of_further_samples_join_the_known_ones(tmp_path: Any) -> None:
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    few: dict[str, Any] = {"arch": "4", "num_epochs": 1, "random_state": 0}
+    estimator = AutoDecoder(**few).partial_fit(X[:20], ["b", "a"] * 10)
+    estimator.partial_fit(X[10:30], ["c"] * 20)
+    model = estimator.model_
+    assert model.about["class_names"] == ["a", "b", "c"]
+    assert model.labels is not None
+    assert model.labels.tolist() == [1, 0] * 10 + [2] * 10
+    estimator.partial_fit(X[30:35])
+    assert estimator.model_.about["class_names"] == ["a", "b", "c", "unlabelled"]
+    warm = pickle.loads(pickle.dumps(estimator)).set_params(warm_start=True)
+    y = ["b", "a"] * 10 + ["c"] * 10 + [None] * 5 + ["d"] * 15
+    warm.fit(X, y)
+    assert warm.model_.labels.tolist()[-16:] == [3] + [4] * 15
+    with pytest.raises(ValueError, match="labels must begin with those of start"):
+        warm.fit(X, ["a"] * 50)
+    save_model(warm.model_, tmp_path)
+    assert load_model(tmp_path).about["class_names"] == ["a", "b", "c", "unlabelled", "d"]
+
+
+def test_labels_may_come_later() -> None:
+    X = np.random.default_rng(0).normal(size=(30, 4))
+    estimator = AutoDecoder(arch="4", num_epochs=1, random_state=0).partial_fit(X[:20])
+    estimator.partial_fit(X[20:], np.arange(10))
+    model = estimator.model_
+    assert model.labels is not None
+    assert model.labels.tolist() == [10] * 20 + list(range(10))
+    assert model.about["class_names"][-1] == "unlabelled"
+
+
 # Going on
 
 
@@ -169,11 +274,11 @@ def test_further_samples_are_taken_in_once(
     fitted: AutoDecoder, digits: tuple[np.ndarray, np.ndarray], capsys: pytest.CaptureFixture[str]
 ) -> None:
     X, epochs = digits[0], []
-    estimator = AutoDecoder(**fitted.get_params() | {"progress": True})
+    estimator = AutoDecoder(**fitted.get_params() | {"verbose": True})
     estimator.set_params(callback=lambda epoch, metrics: epochs.append(epoch))
     estimator.partial_fit(X[:400])
     np.testing.assert_array_equal(estimator.model_.latents, fitted.model_.latents)
-    assert "\repoch 200 of 200, loss 0." in capsys.readouterr().err
+    assert "200/200" in capsys.readouterr().err
     before = estimator.score(X[400:440])
     estimator.partial_fit(X[380:440])
     assert estimator.model_.latents.shape == (440, 2)

@@ -2,45 +2,38 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, no_type_check
 
 import equinox as eqx
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from autodecoder.config import (
-    ACTIVATIONS,
-    OWN,
-    RECIPES,
-    DecoderConfig,
-    fit_config,
-    learning_rate_for,
-    parse_range,
-    read_arch,
-    recipe_values,
-)
+from autodecoder.config import ACTIVATIONS, RECIPES
 from autodecoder.config.rules import as_plain, check_positive_int
 from autodecoder.core.infer import Inference
 from autodecoder.data.carriers import as_array
 from autodecoder.data.missing import check_some_known, find_known
-from autodecoder.errors import DataError
+from autodecoder.errors import ConfigError
+from autodecoder.estimator.display import Displayed
+from autodecoder.estimator.labels import Classes, Labelled, join_labels, number_labels, read_labels
+from autodecoder.estimator.names import explains_names, tell_unknown
+from autodecoder.estimator.samples import image_forms, read_samples
+from autodecoder.estimator.settings import choose_shape, count_epochs, fit_settings
 from autodecoder.model import Model, fit_model
 from autodecoder.model.fit import Callback
-from autodecoder.model.progress import print_progress
 from autodecoder.model.samples import add_samples
 from autodecoder.model.start import epochs_done
 
-#: Steps of a fit, at least, where `num_epochs` is left open.
-_LEAST_STEPS, _LEAST_EPOCHS, _MOST_EPOCHS = 5000, 20, 500
 #: One in so many epochs of a fit is enough to go on with further samples.
 _SHARE_OF_MORE = 10
 
 
-class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Nonlinear dimensionality reduction by a decoder without an encoder.
 
     Decoder and one latent vector per training sample are trained together, so that
@@ -48,7 +41,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     reconstruction is nearest, under the frozen decoder: it is slower than an encoder's pass, takes
     nothing from other samples, and gives training samples their place in the same way as new ones.
     So `fit_transform(X)` equals `fit(X).transform(X)`; the latents as training left them are in
-    `model_.latents`.
+    `embedding_`. `plot` draws them, and `show` opens a map that decodes the point below the mouse.
 
     Use it for pictures of a latent space, as a compact decoder, or where data are few. Any numbers
     will do: pixels, or features of a table. Values may be missing (not a number, NA, or masked):
@@ -64,15 +57,21 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     decoder : equinox.Module, optional
         A decoder of your own, see `fit_model`, which maps latents of `latent_dims`; then `arch`,
         `activation`, `batch_norm` and `dropout_rate` do not count.
+    image_shape : (height, width) or (height, width, channels), optional
+        Shape of the images that the rows of a flat X hold: `(28, 28)` for MNIST as
+        `(n_samples, 784)`. They are then pixels, are drawn as images, and can be decoded by
+        convolutions. X may also hold images of this shape.
     scaler : str
-        `auto`: `standard` for uint8, for arrays of three or four axes and where `pixel_range` is
-        given, else `standardize`. `standard`, `zero_one` and `identity` are for pixels, whole
-        numbers from 0 to 255 or floats or booleans from 0 to 1, and scale them to [-1, 1] (output
-        tanh), [0, 1] (sigmoid) or 0 to 255 (linear); `standardize` is for any features,
-        `(n_samples, n_features)`, which it brings to mean 0 and standard deviation 1 (linear).
+        `auto`: `standard` for uint8, for arrays of three or four axes and where `image_shape` or
+        `pixel_range` is given, else `standardize`. `standard`, `zero_one` and `identity` are for
+        pixels, whole numbers from 0 to 255 or floats or booleans from 0 to 1, and scale them to
+        [-1, 1] (output tanh), [0, 1] (sigmoid) or 0 to 255 (linear); `standardize` is for any
+        features, `(n_samples, n_features)`, which it brings to mean 0 and standard deviation 1
+        (linear).
     pixel_range : (low, high), optional
         Values of black and of white of pixels, where they are not those: `(0, 1)` for whole numbers
-        that are 0 or 1, `(0, 16)` for the digits of scikit-learn.
+        that are 0 or 1, `(0, 16)` for the digits of scikit-learn. Floats that reach from 0 to
+        between 128 and 255 are read as `(0, 255)`.
     num_epochs : int, optional
         Passes over the samples; by default as many as make 5,000 steps, from 20 to 500.
     batch_size : int
@@ -95,20 +94,24 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         samples of before, in their order; latents of further ones are inferred first.
     callback : callable, optional
         Called about every half second with the epoch, counted from 1, and its metrics by name.
-    progress : bool
-        Write epoch and loss to the error stream meanwhile.
+    verbose : bool or int
+        Show a progress bar with epoch and loss while it fits, in a terminal or a notebook; nothing
+        by default.
 
     Attributes
     ----------
     model_ : Model
         The trained decoder with its latents: what it can do beside, interpolate, sample and fill in
-        missing pixels, is there.
+        missing pixels, is there. Its `labels` and `about["class_names"]` are those of `y`.
+    embedding_
+        The latents of the training samples as training left them, `(n_samples, latent_dims)`; the
+        same as `model_.latents`.
     n_features_in_ : int
         Numbers in one sample.
     feature_names_in_
         Names of the columns of X, an array of strings, where it had names.
     sample_shape_ : tuple
-        Shape of one sample.
+        Shape of one sample, as X had it.
     reconstruction_error_ : float
         Training loss of the last epoch, in the scaled space.
 
@@ -137,6 +140,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         "latent_dims": [Interval(Integral, 1, None, closed="left")],
         "arch": [str, "array-like"],
         "decoder": [eqx.Module, None],
+        "image_shape": ["array-like", None],
         "scaler": [StrOptions({"auto", "standard", "zero_one", "identity", "standardize"})],
         "pixel_range": ["array-like", None],
         "num_epochs": [Interval(Integral, 1, None, closed="left"), None],
@@ -149,10 +153,13 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "callback": [callable, None],
-        "progress": ["boolean"],
+        "verbose": ["verbose"],
     }
 
+    _classes: Classes | None = None
+
     # scikit-learn's contract: whatever is given is stored, and checked by `fit`.
+    @explains_names
     @no_type_check
     def __init__(
         self,
@@ -160,6 +167,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         *,
         arch: str | Sequence[int] = "128-256-512",
         decoder: eqx.Module | None = None,
+        image_shape: tuple[int, ...] | None = None,
         scaler: str = "auto",
         pixel_range: tuple[float, float] | None = None,
         num_epochs: int | None = None,
@@ -172,11 +180,12 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         callback: Callback | None = None,
-        progress: bool = False,
+        verbose: bool | int = False,
     ) -> None:
         self.latent_dims = latent_dims
         self.arch = arch
         self.decoder = decoder
+        self.image_shape = image_shape
         self.scaler = scaler
         self.pixel_range = pixel_range
         self.num_epochs = num_epochs
@@ -189,7 +198,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.random_state = random_state
         self.warm_start = warm_start
         self.callback = callback
-        self.progress = progress
+        self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> "AutoDecoder":
         """Train decoder and latents on samples.
@@ -199,18 +208,27 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         X : (n_samples, n_features), (n, height, width) or (n, height, width, channels)
             An array, a frame of pandas, polars or Arrow, a tensor or lists: equal numbers of one
             type give equal results, whatever holds them.
-        y : ignored
+        y : array-like of n_samples, optional
+            Labels: words, numbers or booleans. The fit does not look at them; the model keeps them,
+            and `plot` and `show` colour by them. Each value is a class; numbers of very many values
+            become 16 ranges. Several numbers for each sample do not count.
 
         Raises
         ------
         ValueError
             If X is sparse, complex, infinite or of other shape, or its pixels are out of range; if
-            a sample has no known value; if a parameter breaks its rule; if the loss diverged.
+            a sample has no known value; if there are more or fewer labels than samples; if a
+            parameter breaks its rule; if the loss diverged.
         """
         self._validate_params()
         start = self.model_ if self.warm_start and hasattr(self, "model_") else None
         samples = self._read(X, reset=start is None)
-        return self._fit(samples, start, self._count_epochs(len(samples)))
+        labels = None if y is None else read_labels(y, len(samples))
+        if labels is None:
+            labelled = join_labels(start, self._classes, None, len(samples))
+        else:
+            labelled = number_labels(labels, None if start is None else self._classes)
+        return self._fit(samples, start, count_epochs(self, samples), labelled)
 
     def partial_fit(self, X: Any, y: Any = None, *, num_epochs: int | None = None) -> "AutoDecoder":
         """Go on with a fit: take in further samples, and train on all of them.
@@ -224,7 +242,9 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Parameters
         ----------
         X : see `fit`
-        y : ignored
+        y : array-like of n_samples, optional
+            Labels of the samples of X, see `fit`. Samples without any are of a class of their own
+            where others have one.
         num_epochs : int, optional
             Passes over all samples; by default as many as those of `fit` in the first call, then a
             tenth. By recipe `fast` step sizes fall to 0 over them once more, from the share that
@@ -239,6 +259,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self._validate_params()
         start = self.model_ if hasattr(self, "model_") else None
         samples = self._read(X, reset=start is None)
+        labels = None if y is None else read_labels(y, len(samples))
         if start is not None:
             if not hasattr(self, "_samples"):
                 raise ValueError(
@@ -247,12 +268,14 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 )
             typed = start.standardization is None and start.pixel_range is None
             more = samples.reshape(-1, *self.sample_shape_)
-            samples = add_samples(self._samples, more, typed=typed)
+            samples, are_fresh = add_samples(self._samples, more, typed=typed)
+            labels = None if labels is None else labels[are_fresh]
         if num_epochs is None:
-            num_epochs = self._count_epochs(len(samples))
+            num_epochs = count_epochs(self, samples)
             num_epochs = num_epochs if start is None else max(1, num_epochs // _SHARE_OF_MORE)
         check_positive_int("num_epochs", as_plain(num_epochs))
-        return self._fit(samples, start, int(num_epochs))
+        labelled = join_labels(start, self._classes, labels, len(samples))
+        return self._fit(samples, start, int(num_epochs), labelled)
 
     def transform(self, X: Any) -> Any:
         """The latents of samples, inferred one by one under the frozen decoder.
@@ -285,6 +308,25 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         check_is_fitted(self)
         latents = check_array(as_array("X", X), dtype="float32", input_name="X")
         return self.model_.decode(latents).reshape(-1, *self.sample_shape_)
+
+    @property
+    def embedding_(self) -> np.ndarray:
+        """The latents of the training samples as training left them."""
+        return self.model_.latents
+
+    def set_params(self, **params: Any) -> "AutoDecoder":
+        """Set parameters by name.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such parameter; it says what the parameter is called here.
+        """
+        unknown = tell_unknown(type(self).__name__, params, self._get_param_names())
+        if unknown is not None:
+            raise ConfigError(unknown)
+        super().set_params(**params)
+        return self
 
     def score(self, X: Any, y: Any = None) -> float:
         """Minus the mean squared reconstruction error of known values, in the scaled space.
@@ -319,81 +361,38 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self.model_.infer(samples)
 
     def _read(self, X: Any, *, reset: bool) -> np.ndarray:
-        """Samples as an array, see `as_array`, checked as scikit-learn does."""
-        try:
-            samples = as_array("X", X, may_miss=True)
-        except DataError:
-            check_array(X, allow_nd=True, input_name="X")  # where it has words of its own for that
-            raise
-        checks: Any = {"dtype": None, "allow_nd": True, "ensure_all_finite": "allow-nan"}
-        checked = check_array(np.asarray(samples), input_name="X", estimator=self, **checks)
-        samples = samples if isinstance(samples, np.ma.MaskedArray) else checked
+        """Samples as an array, checked as scikit-learn does; notes their number of features."""
+        samples = read_samples(X, self)
         if samples.ndim == 2:
             validate_data(self, X, reset=reset, skip_check_array=True)  # number and names
-            return samples
-        if reset:
+        elif reset:
             self.n_features_in_ = math.prod(samples.shape[1:])
             self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
-        elif samples.shape[1:] != self.sample_shape_:
+        elif samples.shape[1:] not in {self.sample_shape_, *image_forms(self.model_)}:
             raise ValueError(
                 f"X must have samples of shape {self.sample_shape_}, got {samples.shape[1:]}."
             )
         return samples
 
-    def _decoder(self, start: Model | None) -> Any:
-        """A decoder of the user's own, but that of a model goes on; or one to be drawn."""
-        if self.decoder is not None:
-            return self.decoder if start is None else None
-        by_recipe = recipe_values(DecoderConfig, self.recipe)
-        return DecoderConfig(
-            arch=read_arch(self.arch),
-            latent_dims=int(self.latent_dims),
-            activation=self.activation,
-            batch_norm=bool(_or(self.batch_norm, by_recipe["batch_norm"])),
-            dropout_rate=float(self.dropout_rate),
-        )
-
-    def _fit(self, samples: np.ndarray, start: Model | None, num_epochs: int) -> "AutoDecoder":
+    def _fit(
+        self, samples: np.ndarray, start: Model | None, num_epochs: int, labelled: Labelled
+    ) -> "AutoDecoder":
         """Train by some (further) epochs."""
-        arch = read_arch(self.arch) if self.decoder is None else OWN
         end = num_epochs + (0 if start is None else epochs_done(start))
-
-        def tell(epoch: int, metrics: dict[str, float]) -> None:
-            if self.progress:
-                print_progress(epoch, end, metrics)
-            if self.callback is not None:
-                self.callback(epoch, metrics)
-
+        shape = choose_shape(self, samples) if start is None else self.sample_shape_
+        labels, classes = labelled
         model = fit_model(
-            samples,
-            decoder=self._decoder(start),
-            latent_dims=None if self.decoder is None or start else int(self.latent_dims),
-            fit=fit_config(self.recipe, num_epochs=end, batch_size=int(self.batch_size)),
-            learning_rate=float(_or(self.learning_rate, learning_rate_for(self.recipe, arch))),
-            scaler=None if self.scaler == "auto" and start else self._choose_scaler(samples),
-            pixel_range=None if self.pixel_range is None else parse_range(self.pixel_range),
-            seed=int(check_random_state(self.random_state).randint(2**31)),
+            samples.reshape(-1, *shape),
+            labels=labels,
             start=start,
-            callback=tell,
+            **fit_settings(self, samples, start, end),
         )
+        if classes is not None:
+            about = {**model.about, "class_names": list(classes.names)}
+            model = replace(model, about=about)
         self.model_: Model = model
         self.sample_shape_ = samples.shape[1:] if start is None else self.sample_shape_
         self._samples = samples.reshape(-1, *self.sample_shape_)
+        self._classes = classes
         self.reconstruction_error_ = float(model.history["loss"][-1])
         return self
-
-    def _choose_scaler(self, samples: np.ndarray) -> str:
-        if self.scaler != "auto":
-            return self.scaler
-        are_pixels = samples.dtype == np.uint8 or samples.ndim > 2 or self.pixel_range is not None
-        return "standard" if are_pixels else "standardize"
-
-    def _count_epochs(self, n: int) -> int:
-        if self.num_epochs is not None:
-            return int(self.num_epochs)
-        n_batches = max(1, n // min(int(self.batch_size), n))
-        return min(max(-(-_LEAST_STEPS // n_batches), _LEAST_EPOCHS), _MOST_EPOCHS)
-
-
-def _or(given: Any, default: Any) -> Any:
-    return default if given is None else given

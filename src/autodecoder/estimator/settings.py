@@ -1,0 +1,111 @@
+"""What the parameters of an estimator mean for its samples, as `fit_model` takes it."""
+
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+from sklearn.utils import check_random_state
+
+from autodecoder.config import (
+    OWN,
+    DecoderConfig,
+    fit_config,
+    learning_rate_for,
+    parse_range,
+    read_arch,
+    recipe_values,
+)
+from autodecoder.data.pixels import PixelRange
+from autodecoder.errors import ConfigError
+from autodecoder.estimator.samples import find_pixel_range, read_image_shape
+from autodecoder.model import Model
+
+#: Steps of a fit, at least, where `num_epochs` is left open.
+_LEAST_STEPS, _LEAST_EPOCHS, _MOST_EPOCHS = 5000, 20, 500
+
+
+def count_epochs(estimator: Any, samples: Shaped[np.ndarray, "n ..."]) -> int:
+    """Passes over samples: those asked for, or enough for 5,000 steps."""
+    if estimator.num_epochs is not None:
+        return int(estimator.num_epochs)
+    n_batches = max(1, len(samples) // min(int(estimator.batch_size), len(samples)))
+    return min(max(-(-_LEAST_STEPS // n_batches), _LEAST_EPOCHS), _MOST_EPOCHS)
+
+
+def fit_settings(
+    estimator: Any, samples: Shaped[np.ndarray, "n ..."], start: Model | None, num_epochs: int
+) -> dict[str, Any]:
+    """Arguments of `fit_model` from the parameters of an `AutoDecoder`.
+
+    Parameters
+    ----------
+    estimator : AutoDecoder
+    samples : (n, ...)
+    start : Model, optional
+        That the fit goes on from, with decoder, scaler and range of its own.
+    num_epochs : int
+        Of the whole fit.
+    """
+    arch = read_arch(estimator.arch) if estimator.decoder is None else OWN
+    rate = _or(estimator.learning_rate, learning_rate_for(estimator.recipe, arch))
+    is_own = estimator.decoder is not None and start is None
+    scaler = _choose_scaler(estimator, samples)
+    return {
+        "decoder": _choose_decoder(estimator, start),
+        "latent_dims": int(estimator.latent_dims) if is_own else None,
+        "fit": fit_config(
+            estimator.recipe, num_epochs=num_epochs, batch_size=int(estimator.batch_size)
+        ),
+        "learning_rate": float(rate),
+        "scaler": None if estimator.scaler == "auto" and start else scaler,
+        "pixel_range": _choose_range(estimator, samples, scaler if start is None else None),
+        "seed": int(check_random_state(estimator.random_state).randint(2**31)),
+        "callback": estimator.callback,
+        "verbose": bool(estimator.verbose),
+    }
+
+
+def choose_shape(estimator: Any, samples: Shaped[np.ndarray, "n ..."]) -> tuple[int, ...]:
+    """The shape in which a sample is trained on: an image, or as it is."""
+    shape = samples.shape[1:]
+    if estimator.image_shape is None:
+        return shape
+    return read_image_shape(estimator.image_shape, math.prod(shape))
+
+
+def _choose_decoder(estimator: Any, start: Model | None) -> Any:
+    """A decoder of the user's own, but that of a model goes on; or one to be drawn."""
+    if estimator.decoder is not None:
+        return estimator.decoder if start is None else None
+    by_recipe = recipe_values(DecoderConfig, estimator.recipe)
+    return DecoderConfig(
+        arch=read_arch(estimator.arch),
+        latent_dims=int(estimator.latent_dims),
+        activation=estimator.activation,
+        batch_norm=bool(_or(estimator.batch_norm, by_recipe["batch_norm"])),
+        dropout_rate=float(estimator.dropout_rate),
+    )
+
+
+def _choose_scaler(estimator: Any, samples: Shaped[np.ndarray, "n ..."]) -> str:
+    if estimator.scaler == "standardize" and estimator.image_shape is not None:
+        raise ConfigError("image_shape is for pixels: choose another scaler than standardize.")
+    if estimator.scaler != "auto":
+        return estimator.scaler
+    told = estimator.pixel_range is not None or estimator.image_shape is not None
+    are_pixels = told or samples.dtype == np.uint8 or samples.ndim > 2
+    return "standard" if are_pixels else "standardize"
+
+
+def _choose_range(
+    estimator: Any, samples: Shaped[np.ndarray, "n ..."], scaler: str | None
+) -> PixelRange | None:
+    """By the parameter; else by the samples, where they are pixels of a first fit."""
+    if estimator.pixel_range is not None:
+        return parse_range(estimator.pixel_range)
+    return None if scaler in (None, "standardize") else find_pixel_range(samples)
+
+
+def _or(given: Any, default: Any) -> Any:
+    return default if given is None else given

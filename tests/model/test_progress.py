@@ -1,0 +1,43 @@
+"""A bar of epochs from the first to the last, which changes nothing of the fit."""
+
+import re
+
+import numpy as np
+import pytest
+
+from autodecoder import DecoderConfig, fit_config, fit_model
+from autodecoder.errors import ConfigError
+
+DECODER = DecoderConfig(arch=(4,))
+IMAGES = np.random.default_rng(0).random((20, 3, 3))
+
+
+def test_a_fit_shows_its_epochs_and_loss(capsys: pytest.CaptureFixture[str]) -> None:
+    fit = fit_config("fast", num_epochs=5)
+    first = fit_model(IMAGES, decoder=DECODER, fit=fit, until=3, verbose=True)
+    lines = re.split("[\r\n]", capsys.readouterr().err)
+    assert lines[1].startswith("compiling:   0%|")
+    assert re.search(rf"fit: .*3/3 .*loss {first.history['loss'][-1]:.4f}", lines[-2])
+    told: list[int] = []
+    model = fit_model(
+        IMAGES, fit=fit, start=first, verbose=True, callback=lambda epoch, _: told.append(epoch)
+    )
+    lines = re.split("[\r\n]", capsys.readouterr().err)
+    assert "3/5" in lines[1]
+    assert "5/5" in lines[-2]
+    assert told[-1] == 5
+    silent = fit_model(IMAGES, decoder=DECODER, fit=fit)
+    assert capsys.readouterr().err == ""
+    np.testing.assert_array_equal(silent.latents, model.latents)
+
+
+def test_the_bar_ends_where_the_fit_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match="no longer finite"):
+        fit_model(
+            IMAGES,
+            decoder=DecoderConfig(arch=(4,), activation="relu"),
+            learning_rate=1e30,
+            fit=fit_config("fast", num_epochs=50),
+            verbose=True,
+        )
+    assert capsys.readouterr().err.endswith("\n")
