@@ -17,7 +17,7 @@ from playwright.sync_api import sync_playwright
 
 IMAGES = Path(__file__).parent / "images"
 #: The size of the page, and of the moving picture, in pixels.
-PAGE, MOVING = {"width": 1440, "height": 900}, (840, 525)
+PAGE, MOVING = (1440, 900), (840, 525)
 #: Steps of the pointer, and milliseconds of each.
 STEPS, PAUSE = 48, 90
 
@@ -30,11 +30,12 @@ def main() -> None:
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        page = browser.new_page(viewport=PAGE)
+        page = browser.new_page(viewport={"width": PAGE[0], "height": PAGE[1]})
         page.goto((options.study / "report" / "index.html").resolve().as_uri())
         page.wait_for_timeout(5000)  # the images behind the points
         page.evaluate("() => document.getElementById('hint').classList.add('gone')")
         box = page.locator("#map").bounding_box()
+        assert box is not None
         frames = []
         for k in range(STEPS):
             # Around the middle once, in and out.
@@ -45,21 +46,20 @@ def main() -> None:
             page.wait_for_timeout(120)
             frames.append(page.screenshot())
         browser.close()
-    (IMAGES / "page.png").write_bytes(_smaller(frames[5], PAGE["width"], PAGE["height"], "PNG"))
+    (IMAGES / "page.png").write_bytes(_smaller(frames[5]))
     pictures = [Image.open(io.BytesIO(frame)).convert("RGB").resize(MOVING) for frame in frames]
     palette = pictures[0].quantize(192)
     shown = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     shown[0].save(
         IMAGES / "map.gif", save_all=True, append_images=shown[1:], duration=PAUSE, loop=0
     )
-    for name in ("page.png", "map.gif"):
-        print(f"{name}: {(IMAGES / name).stat().st_size / 1e6:.1f} MB")
 
 
-def _smaller(content: bytes, width: int, height: int, kind: str) -> bytes:
+def _smaller(content: bytes) -> bytes:
+    """A picture in 256 colours, as PNG."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(content)) as picture:
-        picture.convert("RGB").resize((width, height)).quantize(256).save(buffer, kind)
+        picture.convert("RGB").quantize(256).save(buffer, "PNG")
     return buffer.getvalue()
 
 
