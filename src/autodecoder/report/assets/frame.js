@@ -50,3 +50,11 @@ for (const button of document.querySelectorAll("button[data-picture]")) {
 }
 
 const nextFrame = () => new Promise((done) => requestAnimationFrame(done));
+
+// In a notebook the page has no address of its own, so that its links would lead to another one.
+for (const link of document.querySelectorAll('a[href^="#"]')) {
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    document.getElementById(link.getAttribute("href").slice(1)).scrollIntoView();
+  });
+}
