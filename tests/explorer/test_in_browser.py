@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.explorer.models import MODELS
-from tests.report.browser import browser, dots, open_tab, pixels, told
+from tests.report.browser import browser, dots, faults, open_tab, pixels, told
 from tests.report.test_page import HALF, RNG, make_dataset, make_model
 
 from autodecoder.data import Dataset
@@ -440,6 +440,16 @@ def test_decoded_images_behind_the_points(
     page.click("input[data-below]")
     settle(page)
     assert (pixels(page, "canvas.below") == 0).all()
+
+
+def test_axe_finds_no_serious_fault(explore: Any) -> None:
+    model = make_model(3)
+    page = explore(model, dataset=make_dataset(model))
+    page.click("#gallery button[data-index='4']")
+    found(page)
+    page.click("#draw")
+    page.locator("#drawn button").first.wait_for()
+    assert faults(page) == []
 
 
 def test_the_gallery_finds_images(explore: Any) -> None:

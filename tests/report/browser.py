@@ -66,3 +66,16 @@ def told(page: Any) -> dict[str, str]:
     """What a page says of the nearest image, by term."""
     terms, values = (page.locator(f"#point {tag}").all_inner_texts() for tag in ("dt", "dd"))
     return dict(zip(terms, values, strict=True))
+
+
+def faults(page: Any) -> list[str]:
+    """What axe-core finds to be a serious fault of accessibility."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe is not installed"
+    )
+    found = axe.Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {one['nodes'][0]['target']}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]

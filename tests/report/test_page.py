@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from tests.report.browser import browser, dots, n_coloured, open_tab, pixels, told
+from tests.report.browser import browser, dots, faults, n_coloured, open_tab, pixels, told
 from tests.study.builders import execution, trial
 
 from autodecoder.config import ACTIVATIONS, DecoderConfig
@@ -732,6 +732,51 @@ def test_light_and_dark(show: Any) -> None:
     page.click("#theme")
     assert page.evaluate(paper) != light
     assert page.locator("#theme").inner_text() == "Light"
+
+
+def test_axe_finds_no_serious_fault(show: Any) -> None:
+    model = make_model(class_names=["cats", "dogs", "mice"])
+    losses = np.array([0.5, 0.25], np.float32)
+    film = [Frame(k, model.latents * k, model.val_latents * k) for k in (0, 1)]
+    model = replace(model, history={"loss": losses, "val_loss": losses})
+    page = show(model, film=film, dataset=make_dataset(model))
+    page.locator("summary").nth(1).click()
+    settle(page)
+    assert faults(page) == []
+    page.click("#theme")
+    settle(page)
+    assert faults(page) == []
+
+
+def test_the_map_lets_a_page_scroll_by_touch(chromium: Any, tmp_path: Path) -> None:
+    path = write_model_page(make_model(), tmp_path / "page.html")
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    page.goto(path.as_uri())
+    box = page.locator("#map").bounding_box()
+    session = context.new_cdp_session(page)
+    x, y = box["x"] + 0.5 * box["width"], box["y"] + 0.7 * box["height"]
+    for k in range(11):
+        finger = [{"x": x, "y": y - 25 * k}]
+        kind = "touchMove" if k else "touchStart"
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": finger})
+        page.wait_for_timeout(20)
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_function("() => window.scrollY > 100")
+    assert page.evaluate("() => window.autodecoder.map.zoom") == 1
+    box = page.locator("#map").bounding_box()
+    x, y = box["x"] + 0.5 * box["width"], box["y"] + 0.6 * box["height"]
+    page.touchscreen.tap(x, y)
+    settle(page)
+    assert page.locator("#pins canvas").count() == 1, "a tap keeps the image"
+    touch = {"x": x, "y": y, "gestureSourceType": "touch"}
+    session.send("Input.synthesizePinchGesture", {**touch, "scaleFactor": 2})
+    settle(page)
+    assert page.evaluate("() => window.autodecoder.map.zoom") > 1.3
+    assert page.evaluate("() => window.visualViewport.scale") == pytest.approx(1, abs=0.05)
+    context.close()
 
 
 def test_names_beyond_a_size_do_not_travel(monkeypatch: pytest.MonkeyPatch) -> None:
