@@ -21,8 +21,8 @@ from autodecoder.report.thumbnails import show_known, shrink
 
 #: Longest side in pixels of a small copy, where there are few images and where there are many.
 _LONGEST, _FEW = {True: 64, False: 32}, 2000
-#: Bytes of all sheets of a page at most: two thirds of a page of 15 MB, after base64.
-MOST_BYTES = 7_000_000
+#: Bytes of all sheets of a page at most: half of a page of 15 MB, after base64.
+MOST_BYTES = 6_000_000
 #: Pixels of a sheet, about, and the longest side that the file format allows.
 _SHEET_PIXELS, _MOST_SIDE = 800_000, 16_000
 #: Multiplications for the errors of a set at most: a few seconds on two cores.
