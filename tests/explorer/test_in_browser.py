@@ -128,7 +128,9 @@ def test_the_map_is_never_blank(explore: Any) -> None:
     for width in (1440, 800):
         before = page.evaluate("() => document.querySelector('canvas.dots').width")
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_function("b => document.querySelector('canvas.dots').width !== b", arg=before)
+        page.wait_for_function(
+            "b => document.querySelector('canvas.dots').width !== b", arg=before, polling=50
+        )
         assert dots(page)[..., 3].any()
 
 

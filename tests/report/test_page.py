@@ -376,7 +376,9 @@ def test_the_map_is_never_blank(show: Any) -> None:
     for width in (800, 1440, 391):
         before = page.evaluate("() => document.querySelector('canvas.dots').width")
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_function("b => document.querySelector('canvas.dots').width !== b", arg=before)
+        page.wait_for_function(
+            "b => document.querySelector('canvas.dots').width !== b", arg=before, polling=50
+        )
         assert not is_blank(page)
 
 
