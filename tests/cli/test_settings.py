@@ -98,6 +98,7 @@ FLAGS = {
     "executions_per_trial": ("--executions_per_trial=1", 1),
     "search.space": ("--tune=lr=1e-3,1e-2", {"learning_rate": (1e-3, 1e-2)}),
     "search.max_trials": ("--max_trials=2", 2),
+    "search.prune": ("--prune=median", "median"),
     "search.runs_at_once": ("--runs_at_once=5", 5),
     "log.tensorboard": ("--notensorboard", False),
     "log.trackers": ("--tracker=gradients", ("gradients",)),

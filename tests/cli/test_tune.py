@@ -72,6 +72,26 @@ def test_studies_are_told_to_programs(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.thorough
+def test_pruned_trials_are_told_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--tune=lr=1e-4,1e-3,3e-3,1e-2", *QUICK, "--num_epochs=8", "--prune=asha"]
+    flags.remove("--num_epochs=3")
+    assert call("tune", *flags, "--out=study") == 0
+    out = capsys.readouterr().out
+    assert "3 trials pruned by the rule asha: worse than those that ran beside." in out
+    rows = [line.split() for line in out.splitlines() if line.split()[-1:] == ["pruned"]]
+    assert [row[-3] for row in rows] == ["2", "1", "1"], "epochs"
+    assert "trials ended" not in out
+    assert "--prune" not in out.splitlines()[-1], "of the command"
+    assert call("tune", *flags, "--out=study", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["n_ended"] == told["n_trials"] == 4
+    assert [trial["state"] for trial in told["trials"]] == ["complete", *["pruned"] * 3]
+    assert call("runs", ".") == 0
+    assert "4 of 4" in capsys.readouterr().out
+    page = Path("study/report/index.html").read_text(encoding="utf-8")
+    assert page.count("<td>pruned</td>") == 3
+
+
 def test_a_search_without_a_score_has_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     frail = ["--scaler=identity", "--nobatch_norm", "--tune=lr=1e30"]
     flags = [*frail, *QUICK, "--out=bad", "--json"]

@@ -249,6 +249,23 @@ def test_no_more_of_them_than_are_allowed_now(tmp_path: Path) -> None:
         assert [heir.claim() for _ in range(4)] == [[first], *[[other] for other in others], []]
 
 
+def test_a_part_of_a_group_is_a_group_where_trials_are_compared(tmp_path: Path) -> None:
+    settings = config({}, executions=1, prune="asha")
+    with opened(tmp_path, settings) as dead:
+        whole = dead.claim()
+        assert len({claim.group for claim in whole}) == 1
+    with opened(tmp_path, settings) as heir:
+        assert heir.claim() == whole, "the same group"
+        end(heir, tmp_path, whole[0], 0.5)
+        assert heir.ended_with(whole[1:]) == [whole[0].trial_id]
+    few = config({}, executions=1, prune="asha", runs_at_once=1)
+    with opened(tmp_path, few) as heir:
+        parts = [heir.claim() for _ in range(2)]
+        assert [[c.trial_id for c in part] for part in parts] == [[c.trial_id] for c in whole[1:]]
+        assert parts[0][0].group != whole[0].group
+        assert heir.ended_with(parts[0]) == []
+
+
 def test_the_trials_of_a_living_process_are_its_own(tmp_path: Path) -> None:
     settings = config({"latent_dims": (2, 4)})
     with opened(tmp_path, settings) as one, opened(tmp_path, settings) as other:

@@ -11,7 +11,7 @@ from tests.study.recorder import Recorder
 from autodecoder.data import Dataset
 from autodecoder.errors import OutputError
 from autodecoder.study import Observer, Study, run_study
-from autodecoder.study.observer import Observers
+from autodecoder.study.observers import Observers
 
 METHODS = ("begin_study", "begin_run", "record", "snapshot", "end_run", "end_trial")
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from autodecoder.study import Study, Trial
-from autodecoder.study.results import COMPLETE, FAILED
+from autodecoder.study.results import UNFINISHED
 from autodecoder.study.space import to_parameter
 
 
@@ -15,7 +15,7 @@ def study_content(study: Study) -> dict[str, Any]:
         "dataset": study.config.data.dataset,
         "objective": study.metric,
         "n_trials": study.config.search.n_trials,
-        "n_ended": sum(trial.state in (COMPLETE, FAILED) for trial in study.trials),
+        "n_ended": sum(trial.state != UNFINISHED for trial in study.trials),
         "best": None if best is None else trial_content(best),
         "trials": [trial_content(trial) for trial in study.trials],
     }

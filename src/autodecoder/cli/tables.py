@@ -11,7 +11,7 @@ from autodecoder.cli.console import console, describe, wide_console
 from autodecoder.config import OWN_SOURCES, StudyConfig, differences, format_value, to_dict
 from autodecoder.data.overview import Overview
 from autodecoder.study import Study, Trial
-from autodecoder.study.results import COMPLETE, FAILED, format_score
+from autodecoder.study.results import FAILED, PRUNED, UNFINISHED, format_score
 from autodecoder.text import count, legible
 
 _N_SHOWN = 10
@@ -45,13 +45,19 @@ def print_study(study: Study) -> None:
             _ended(trial),
         )
     wide_console().print(table)
-    done = sum(trial.state == COMPLETE for trial in study.trials)
+    ended = sum(trial.state != UNFINISHED for trial in study.trials)
     total = config.search.n_trials
     failed = sum(trial.state == FAILED for trial in study.trials)
+    pruned = sum(trial.state == PRUNED for trial in study.trials)
+    if pruned:
+        console.print(
+            f"{count(pruned, 'trial')} pruned by the rule {config.search.prune}: worse than those "
+            "that ran beside."
+        )
     if failed:
         console.print(f"{count(failed, 'trial')} failed: no finite {study.metric}, or no memory.")
-    if done + failed < total and config.search.sampler != "random":
-        console.print(f"{done + failed} of {count(total, 'trial')} ended.")
+    if ended < total and config.search.sampler != "random":
+        console.print(f"{ended} of {count(total, 'trial')} ended.")
     timed = [e for trial in study.trials for e in trial.executions if e.epochs and e.seconds]
     if timed:
         seconds, epochs = sum(e.seconds for e in timed), sum(e.epochs for e in timed)
@@ -176,7 +182,7 @@ def _setting(value: object) -> str:
 
 
 def _trials_ended(study: Study) -> str:
-    ended = sum(trial.state in (COMPLETE, FAILED) for trial in study.trials)
+    ended = sum(trial.state != UNFINISHED for trial in study.trials)
     return f"{ended} of {study.config.search.n_trials}"
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Flags that `tune` leaves out of the command that trains at the best values: of the search, and
 #: of the folder, which holds the search.
 _LEFT_OUT = (
-    *("tune", "sampler", "max_trials", "out", "storage", "reset_training", "wait", "yes"),
+    *("tune", "sampler", "max_trials", "prune", "out", "storage", "reset_training", "wait", "yes"),
     *("distributed", "coordinator", "num_processes", "process_id", "watchdog"),
 )
 

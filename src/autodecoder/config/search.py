@@ -24,6 +24,7 @@ from autodecoder.errors import ConfigError
 from autodecoder.text import told
 
 SAMPLERS = ("grid", "random", "tpe")
+PRUNERS = ("asha", "median")
 
 #: The learning rates searched when none is given.
 LEARNING_RATE_GRID = (1e-4, 1e-3, 1e-2, 1e-1)
@@ -108,6 +109,14 @@ class SearchConfig(Settings):
         check=positive_up_to(1_000_000),
         free=True,
     )
+    prune: str | None = setting(
+        None,
+        "Ends trials early that are worse than those that run beside them: median keeps at least "
+        "half of them to the end; asha keeps the better half at 1/8, 1/4 and 1/2 of the epochs. "
+        "None by default.",
+        check=one_of(PRUNERS),
+        since=(8, None),
+    )
     runs_at_once: int = setting(
         64,
         "Most executions that share one program; the other trials wait for their turn, or for "
@@ -119,6 +128,11 @@ class SearchConfig(Settings):
         super().__post_init__()
         if self.max_trials is None and self.sampler != "grid":
             raise ConfigError(f"max_trials must be given for the sampler {self.sampler}.")
+        if self.prune is not None and self.sampler == "tpe":
+            raise ConfigError(
+                "prune compares trials that run together, but the sampler tpe runs one at a time: "
+                "choose grid or random."
+            )
         if "learning_rate" not in self.space:
             raise ConfigError("the search space must hold learning_rate, if only one value of it.")
         for name, values in self.space.items():

@@ -5,7 +5,7 @@ an accelerator the runs move side by side (`vmap`); on a CPU, where that gains n
 another in a loop inside the program.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -306,6 +306,18 @@ def note_metrics(
         name: _note(runs.history[name], i, epoch - 1, value) for name, value in metrics.items()
     }
     return Population(runs._replace(history=history), rates)
+
+
+def end_runs(population: Population, indices: Sequence[int], status: int) -> Population:
+    """Have some runs stay as they are from now on."""
+    runs, rates = population
+    marked = _mark(runs.watch.status, jnp.asarray(indices), status)
+    return Population(runs._replace(watch=runs.watch._replace(status=marked)), rates)
+
+
+@jax.jit
+def _mark(statuses: Array, indices: Array, status: int | Array) -> Array:
+    return statuses.at[indices].set(jnp.asarray(status, statuses.dtype))
 
 
 @jax.jit

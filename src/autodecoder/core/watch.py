@@ -7,8 +7,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from autodecoder.config import OBJECTIVES, WatchConfig
 
-#: How a run stands: under way (or at its last epoch), not finite any more, or stopped early.
-RUNNING, DIVERGED, STOPPED = range(3)
+#: How a run stands: under way (or at its last epoch), not finite any more, stopped early by its own
+#: metrics, or ended from outside, as others are better.
+RUNNING, DIVERGED, STOPPED, PRUNED = range(4)
 
 
 class Watch(NamedTuple):

@@ -19,6 +19,7 @@ from autodecoder.core.population import (
     ReadRows,
     advance,
     advance_unoptimised,
+    end_runs,
     gather_runs,
     note_metrics,
     optimises_always,
@@ -138,6 +139,11 @@ class Driver:
     def note(self, i: int, epoch: int, metrics: Mapping[str, np.float32]) -> None:
         """Enter what was found out about a run elsewhere into its history."""
         self.population = note_metrics(self.population, i, epoch, metrics)
+
+    def end(self, indices: Sequence[int], status: int) -> None:
+        """Have runs end where they are, with a status of `core.watch`."""
+        self.population = end_runs(self.population, indices, status)
+        self.statuses[list(indices)] = status
 
     def take(self, i: int) -> Run:
         """One of the runs, with its rows together again where they lie apart."""

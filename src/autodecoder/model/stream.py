@@ -183,6 +183,14 @@ class StreamDriver:
         noted = {k: course.run.history[k].at[epoch - 1].set(v) for k, v in metrics.items()}
         course.run = course.run._replace(history=course.run.history | noted)
 
+    def end(self, indices: Sequence[int], status: int) -> None:
+        """See `Driver`."""
+        for i in indices:
+            course = self._courses[i]
+            watch = course.run.watch._replace(status=jnp.asarray(status, jnp.int32))
+            course.run = course.run._replace(watch=watch)
+        self._note_progress()
+
     def take(self, i: int) -> Run:
         """See `Driver`. Rows of the training images are NumPy arrays, which may be mapped."""
         course = self._courses[i]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from autodecoder.study.events import Began, Recorded
 from autodecoder.study.observer import RunInfo
 from autodecoder.study.results import UNFINISHED, Execution
 
@@ -56,17 +57,15 @@ class Curves:
         self._ended[trial_id] = [e.status != UNFINISHED for e in executions]
         self._reported[trial_id] = max(reported, self._reported.get(trial_id, 0))
 
-    def begin_run(self, run: RunInfo, epoch: int) -> None:
-        """An execution goes on from an epoch, whatever is known beyond it."""
-        values = self._values[run.trial_id][run.execution]
-        values += [np.nan] * (epoch - len(values))
-        del values[epoch:]
-
-    def record(self, run: RunInfo, metrics: Mapping[str, Float[np.ndarray, " k"]]) -> None:
-        """Add the epochs that come next; metrics of the fresh protocol are passed over."""
-        if self._metric in metrics:
-            values = self._values[run.trial_id][run.execution]
-            values += [float(value) for value in metrics[self._metric]]
+    def take(self, told: object) -> None:
+        """Note what a group has told of a run."""
+        if isinstance(told, Began):  # whatever is known beyond that epoch
+            values = self._values[told.info.trial_id][told.info.execution]
+            values += [np.nan] * (told.epoch - len(values))
+            del values[told.epoch :]
+        elif isinstance(told, Recorded) and self._metric in told.metrics:
+            values = self._values[told.info.trial_id][told.info.execution]
+            values += [float(value) for value in told.metrics[self._metric]]
 
     def end_run(self, run: RunInfo) -> None:
         """An execution has ended."""

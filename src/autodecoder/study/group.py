@@ -7,17 +7,17 @@ have ended, and asks whether to stop. How the work is portioned has no influence
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from autodecoder.config import METRICS, RunConfig, StudyConfig
+from autodecoder.config import METRICS, StudyConfig
 from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot, history_names, take_snapshot
 from autodecoder.core.infer import Inference
 from autodecoder.core.losses import criterion_of
 from autodecoder.core.watch import DIVERGED as RUN_DIVERGED
+from autodecoder.core.watch import PRUNED as RUN_PRUNED
 from autodecoder.core.watch import RUNNING
 from autodecoder.core.watch import STOPPED as RUN_STOPPED
 from autodecoder.data.dataset import shown_rows
@@ -36,10 +36,18 @@ from autodecoder.study.events import (
     Recorded,
     Snapped,
 )
-from autodecoder.study.ledger import Claim
-from autodecoder.study.observer import RunInfo, frame_period
-from autodecoder.study.records import execution_folder
-from autodecoder.study.results import DIVERGED, FINISHED, STOPPED, UNFINISHED, Execution
+from autodecoder.study.job import Job
+from autodecoder.study.observer import frame_period
+from autodecoder.study.pruning import Pruning
+from autodecoder.study.results import (
+    DIVERGED,
+    FINISHED,
+    PRUNED,
+    STOPPED,
+    UNFINISHED,
+    Execution,
+)
+from autodecoder.study.slot import Slot
 from autodecoder.study.validate import fresh_metrics, validate_fresh
 
 _log = logging.getLogger(__name__)
@@ -48,42 +56,6 @@ _log = logging.getLogger(__name__)
 #: last write took, so that checkpoints of large decoders cost a small share of the time.
 CHECKPOINT_SECONDS = 60.0
 _CHECKPOINT_PAUSE = 10.0
-
-
-@dataclass(frozen=True)
-class Job:
-    """A group to be run."""
-
-    config: StudyConfig
-    infos: tuple[RunInfo, ...]
-    """They share one `RunConfig`."""
-    is_observed: bool
-    """Whether anybody looks at snapshots."""
-
-
-@dataclass(eq=False)
-class _Slot:
-    """The host's notes on one run of a population."""
-
-    info: RunInfo
-    epoch: int = 0
-    status: int = RUNNING
-    seconds: float = 0.0
-    recorded: int = 0
-    """Last epoch that has been told."""
-    shown: int = 0
-    """Last epoch whose snapshot has been told."""
-    validated: int = 0
-    """Last epoch whose fresh validation is noted."""
-    saved: float = 0
-    """Epochs done at the last checkpoint, with the share of the one then under way."""
-    settled: bool = False
-    """Whether its end has been told, and nothing is left to do."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether no epoch is left to do."""
-        return self.status != RUNNING or self.epoch == self.info.config.fit.num_epochs
 
 
 class Group:
@@ -122,7 +94,7 @@ class Group:
         self._rows = rows
         self._in_parts = team is not ALONE and len(devices.chosen) > 1
         """Whether checkpoints are written in parts."""
-        self._slots = [_Slot(info) for info in job.infos]
+        self._slots = [Slot(info) for info in job.infos]
         self._config = job.config
         self._is_observed = job.is_observed
         self._images = images
@@ -131,6 +103,10 @@ class Group:
         self._checkpoints = checkpoints
         self._should_stop = should_stop
         self._total = len(job.infos) * self._run_config.fit.num_epochs
+        self._pruning: Pruning | None = None
+        if job.config.search.prune is not None:
+            metric, num_epochs = job.config.epoch_metric, self._run_config.fit.num_epochs
+            self._pruning = Pruning(job.config.search.prune, metric, num_epochs, job.known)
         self._done = 0  # epochs of runs that are no longer in the population
         self._driver: Any = None
         """A `Driver` or a `StreamDriver`."""
@@ -158,7 +134,9 @@ class Group:
             for slot, spent, epoch, status in news:
                 slot.seconds += float(spent)
                 slot.epoch, slot.status = int(epoch), int(status)
+            self._prune()
             yield from self._tell()
+            yield from self._settle_ended(RUN_PRUNED)
             pause = time.monotonic() - last_saved
             due = pause >= _CHECKPOINT_PAUSE * saving and self._is_checkpoint_due(pause)
             due = due or any(map(driver.must_save, range(len(self._slots))))
@@ -200,13 +178,29 @@ class Group:
             yield Began(slot.info, slot.epoch)
             if self._is_observed and slot.epoch == 0 and self._rows is None:
                 yield Snapped(slot.info, thin(take_snapshot(self._driver.take(i).state)), False)
+        self._prune()
 
     def _next_due(self, epoch: int) -> int:
         log = self._config.log
         fresh_every = self._config.infer.fresh_every
         periods = (*_snapshot_periods(self._config), log.checkpoint_every, fresh_every)
-        periods = [period for period in periods if period]
-        return min([self._run_config.fit.num_epochs, *(epoch - epoch % s + s for s in periods)])
+        due = [epoch - epoch % period + period for period in periods if period]
+        rung = None if self._pruning is None else self._pruning.next_rung(epoch)
+        return min([self._run_config.fit.num_epochs, *due, *([] if rung is None else [rung])])
+
+    def _prune(self) -> None:
+        """End the runs of trials that are not worth going on with, where all stand at a rung."""
+        if self._pruning is None:
+            return
+        pruned = self._pruning.judge(self._slots, self._curves())
+        ending = [i for i, s in enumerate(self._slots) if s.info.trial_id in pruned and not s.ended]
+        if ending:
+            self._driver.end(ending, RUN_PRUNED)
+        for i in ending:
+            self._slots[i].status = RUN_PRUNED
+
+    def _curves(self) -> np.ndarray:
+        return self._driver.histories()[self._config.epoch_metric]
 
     def _tell(self) -> Iterator[Event]:
         histories = self._driver.histories()
@@ -240,7 +234,7 @@ class Group:
             val_loss=_least(histories["val_loss"], epochs),
         )
 
-    def _validate(self, i: int, slot: _Slot) -> Iterator[Event]:
+    def _validate(self, i: int, slot: Slot) -> Iterator[Event]:
         """Evaluate a run under way by the fresh protocol, where that is due."""
         every = self._config.infer.fresh_every
         if not every or slot.ended or slot.epoch % every or slot.epoch == slot.validated:
@@ -259,7 +253,9 @@ class Group:
         return validate_fresh(run, self._images, self._config, criterion, self._devices)
 
     def _n_done(self) -> float:
-        return self._done + float(self._driver.progress.sum())
+        n_epochs, driver = self._run_config.fit.num_epochs, self._driver
+        done = np.where(driver.statuses == RUNNING, driver.progress, n_epochs)
+        return self._done + float(done.sum())
 
     def _is_checkpoint_due(self, pause: float) -> bool:
         if pause >= CHECKPOINT_SECONDS:
@@ -280,7 +276,7 @@ class Group:
                 yield Checkpoint(slot.info, saved, self._execution(slot, history))
                 slot.saved = progress
 
-    def _saved(self, i: int, slot: _Slot) -> Saved:
+    def _saved(self, i: int, slot: Slot) -> Saved:
         """A run under way; where several processes share it, each writes the rows of its own into
         the folder of the run, if all see that."""
         if self._in_parts:
@@ -297,22 +293,24 @@ class Group:
                 shard.path.unlink(missing_ok=True)
         return Saved(slot.epoch, slot.seconds, self._driver.save(i))
 
-    def _settle_ended(self) -> Iterator[Event]:
+    def _settle_ended(self, status: int | None = None) -> Iterator[Event]:
+        """Tell the ends of runs that have ended, or of those with a status."""
         for i, slot in enumerate(self._slots):
-            if slot.ended and not slot.settled and not self._is_told_to_stop():
+            due = slot.ended and not slot.settled and status in (None, slot.status)
+            if due and not self._is_told_to_stop():
                 yield Progress("fresh validation", i, len(self._slots))
                 run = self._driver.take(i)
                 if self._team.is_leader:
                     yield self._settle(slot, run)
                 slot.settled = True
 
-    def _settle(self, slot: _Slot, run: Run) -> Ended:
+    def _settle(self, slot: Slot, run: Run) -> Ended:
         """Validate a run that has ended."""
-        statuses = {RUN_DIVERGED: DIVERGED, RUN_STOPPED: STOPPED}
+        statuses = {RUN_DIVERGED: DIVERGED, RUN_STOPPED: STOPPED, RUN_PRUNED: PRUNED}
         execution = replace(
             self._execution(slot, run.history), status=statuses.get(slot.status, FINISHED)
         )
-        if execution.status == DIVERGED:
+        if execution.status in (DIVERGED, PRUNED):
             return Ended(slot.info, execution, None, None, None)
         inference = None
         if len(self._images.val):
@@ -331,6 +329,8 @@ class Group:
         """Go on without the runs that are settled."""
         left = [i for i, slot in enumerate(self._slots) if not slot.settled]
         n_gone = len(self._slots) - len(left)
+        if self._pruning is not None:
+            self._pruning.keep(self._slots, self._curves())
         _log.info("%d of %d runs have ended; the others go on", n_gone, len(self._slots))
         self._done += n_gone * self._run_config.fit.num_epochs
         self._slots = [self._slots[i] for i in left]
@@ -341,7 +341,7 @@ class Group:
         candidates = [
             (float(self._driver.take(i).watch.best), i)
             for i, slot in enumerate(self._slots)
-            if slot.epoch and not slot.settled and slot.status != RUN_DIVERGED
+            if slot.epoch and not slot.settled and slot.status not in (RUN_DIVERGED, RUN_PRUNED)
         ]
         best, i = min(candidates, default=(np.inf, 0))
         if np.isfinite(best):
@@ -352,7 +352,7 @@ class Group:
             if not slot.settled:
                 yield Left(slot.info)
 
-    def _execution(self, slot: _Slot, history: Mapping[str, Any]) -> Execution:
+    def _execution(self, slot: Slot, history: Mapping[str, Any]) -> Execution:
         """A run under way as an execution."""
         recorded = {name: np.asarray(rows)[: slot.epoch] for name, rows in history.items()}
         blank = np.full(slot.epoch, np.nan, np.float32)  # where the fresh protocol has no value yet
@@ -370,17 +370,6 @@ def thin(snapshot: Snapshot) -> Snapshot:
     if isinstance(latents, np.ndarray):  # which the next window may change
         latents = np.array(latents)
     return snapshot._replace(train_latents=latents)
-
-
-def run_infos(
-    folder: Path, study: str, claims: Sequence[Claim], config: RunConfig, n: int
-) -> list[RunInfo]:
-    """The runs of claimed trials: trials outside, executions inside."""
-    return [
-        RunInfo(c.trial_id, k, c.values, config, execution_folder(folder, c.trial_id, k), study)
-        for c in claims
-        for k in range(n)
-    ]
 
 
 def _snapshot_periods(config: StudyConfig) -> tuple[int, ...]:

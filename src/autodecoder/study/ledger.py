@@ -16,12 +16,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autodecoder.config import OBJECTIVES, RunConfig, StudyConfig
@@ -45,14 +39,20 @@ from autodecoder.study.locks import (
     sweep_worker_locks,
 )
 from autodecoder.study.records import execution_folder, read_history, read_trial_files
-from autodecoder.study.results import COMPLETE, FAILED, Trial
-from autodecoder.study.space import distributions, make_sampler, planned_trials, to_values
+from autodecoder.study.results import COMPLETE, FAILED, PRUNED, Trial
+from autodecoder.study.space import distributions, make_sampler, planned_trials, suggest, to_values
 from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
 
 #: Abort the search after this many consecutive failures.
 MOST_FAILURES = 10
+
+_ENDED = {
+    COMPLETE: TrialState.COMPLETE,
+    PRUNED: TrialState.PRUNED,
+    FAILED: TrialState.FAIL,
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class Claim:
     trial_id: str
     number: int
     values: Mapping[str, Any]
+    group: str
+    """Name of the trials that run together; it stays when they go on."""
 
 
 class Ledger:
@@ -155,21 +157,33 @@ class Ledger:
             orphans = [t for t in trials if t.state is TrialState.RUNNING and self._is_orphan(t)]
             if orphans:
                 group = orphans[0].user_attrs.get("group")
-                chosen = [t for t in orphans if t.user_attrs.get("group") == group]
-                chosen = chosen[: self._most if group else 1]
-                return [self._sign(t, group or secrets.token_hex(4)) for t in chosen]
+                whole = [t for t in orphans if t.user_attrs.get("group") == group]
+                chosen = whole[: self._most if group else 1]
+                is_part = len(chosen) < len(whole) and self._config.search.prune is not None
+                if group is None or is_part:  # where trials are compared with those beside them
+                    group = secrets.token_hex(4)
+                return [self._sign(t, group) for t in chosen]
             self._check_failures(trials)
             return self._claim_new(trials, n_groups)
 
     def finish(self, trial: Trial) -> None:
         """Record the score of a trial, or that it failed."""
         with self._errors():
-            complete = trial.state == COMPLETE
             self._study.tell(
                 self._claimed[trial.trial_id].number,
-                trial.score if complete else None,
-                TrialState.COMPLETE if complete else TrialState.FAIL,
+                trial.score if trial.state == COMPLETE else None,
+                _ENDED[trial.state],
             )
+
+    def ended_with(self, claims: Sequence[Claim]) -> list[str]:
+        """Trials of the same group that have ended."""
+        groups = {claim.group for claim in claims}
+        with self._errors():
+            return [
+                t.user_attrs["id"]
+                for t in self._trials()
+                if t.state.is_finished() and t.user_attrs.get("group") in groups
+            ]
 
     def report(self, curves: Mapping[str, Curve]) -> None:
         """Add to the learning curves of claimed trials."""
@@ -275,7 +289,7 @@ class Ledger:
         for name, value in (("id", trial_id), ("worker", self._worker), ("group", group)):
             if trial.user_attrs.get(name) != value:
                 self._storage.set_trial_user_attr(trial._trial_id, name, value)
-        return Claim(trial_id, trial.number, self._values_of(trial))
+        return Claim(trial_id, trial.number, self._values_of(trial), group)
 
     def _values_of(self, trial: FrozenTrial) -> dict[str, Any]:
         parameters = trial.params
@@ -283,7 +297,7 @@ class Ledger:
             # A process died between choosing the trial and noting its values: noted now.
             self._study.sampler = make_sampler(self._config, trial.number)
             live = optuna.trial.Trial(self._study, trial._trial_id)
-            parameters = {name: _suggest(live, name, d) for name, d in self._space.items()}
+            parameters = {name: suggest(live, name, d) for name, d in self._space.items()}
         return to_values({name: parameters[name] for name in self._space})
 
     def _check_failures(self, trials: list[FrozenTrial]) -> None:
@@ -317,7 +331,7 @@ class Ledger:
                 name = self._folder / "trials" / content["id"] / "trial.json"
                 raise DataError(f"{name} is damaged: its values are not those that are searched.")
         for content in sorted(lost, key=lambda content: content["number"]):
-            state = {COMPLETE: TrialState.COMPLETE, FAILED: TrialState.FAIL}.get(content["state"])
+            state = _ENDED.get(content["state"])
             if state is None:
                 self._add_waiting(content["values"], content["id"])
                 continue
@@ -375,13 +389,3 @@ def delete_study(folder: Path, name: str, storage: str | None) -> None:
         errors = storage_errors(describe("study.db", storage), secrets_of(storage))
         with errors, contextlib.suppress(KeyError):
             optuna.delete_study(study_name=name, storage=connect(folder, storage))
-
-
-def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
-    if isinstance(distribution, CategoricalDistribution):
-        return trial.suggest_categorical(name, distribution.choices)
-    assert isinstance(distribution, FloatDistribution | IntDistribution)  # see `distributions`
-    suggest = (
-        trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
-    )
-    return suggest(name, distribution.low, distribution.high, log=distribution.log)  # type: ignore

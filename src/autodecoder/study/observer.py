@@ -1,9 +1,7 @@
 """What a study tells whoever watches it, while it runs."""
 
-import contextlib
-import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,10 +12,8 @@ from numpy import ndarray
 from autodecoder.config import RunConfig, StudyConfig
 from autodecoder.core.fit import Snapshot
 from autodecoder.data import Dataset
-from autodecoder.errors import OutputError
 from autodecoder.study.results import Execution, Trial
 
-_log = logging.getLogger(__name__)
 #: Frames of a film of the latents, about.
 _FRAMES = 25
 
@@ -121,66 +117,3 @@ def frame_period(config: StudyConfig) -> int:
     """Epochs between two frames of a film of the latents, so that there are about 25; 0 for no
     film, where a study draws no pictures either."""
     return math.ceil(config.fit.num_epochs / _FRAMES) if config.log.visualize_freq else 0
-
-
-class Observers:
-    """The observers of a study; those that fail are left out from then on.
-
-    Parameters
-    ----------
-    observers : sequence of Observer
-    """
-
-    def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = list(observers)
-        self._under_way: dict[Path, RunInfo] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._observers)
-
-    def begin_run(self, run: RunInfo, epoch: int) -> None:
-        """Tell that a run starts, perhaps again, as the process that ran it is gone."""
-        if run.folder in self._under_way:
-            self.end_run(run, None)
-        self._under_way[run.folder] = run
-        self.tell(lambda one: one.begin_run(run, epoch))
-
-    def end_run(self, run: RunInfo, execution: Execution | None) -> None:
-        """Tell that nothing more comes of a run."""
-        self._under_way.pop(run.folder, None)
-        self.tell(lambda one: one.end_run(run, execution))
-
-    def close(self) -> None:
-        """Tell so of all runs under way, where an error ends the study."""
-        for run in tuple(self._under_way.values()):
-            with contextlib.suppress(OutputError):  # the error under way is the one to tell
-                self.end_run(run, None)
-
-    def tell(self, call: Callable[[Observer], object]) -> None:
-        """Call each of them.
-
-        Raises
-        ------
-        OutputError
-            If one raises it. Other exceptions are logged in a sentence.
-        """
-        for observer in tuple(self._observers):
-            try:
-                call(observer)
-            except OutputError:
-                raise
-            except Exception as error:
-                self._observers = [other for other in self._observers if other is not observer]
-                _log.warning(
-                    "the observer %s failed with %s; it is told nothing more, and the study goes "
-                    "on",
-                    type(observer).__name__,
-                    _describe(error),
-                )
-                _log.debug("where it failed:", exc_info=error)
-
-
-def _describe(error: Exception) -> str:
-    """Type and message of an error in one line."""
-    text = " ".join(str(error).split()).rstrip(".")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

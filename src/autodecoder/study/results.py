@@ -15,7 +15,9 @@ from autodecoder.config import OBJECTIVES
 #: How an execution stands or ended, and how a trial does.
 FINISHED, STOPPED, DIVERGED, UNFINISHED = "finished", "stopped early", "diverged", "unfinished"
 COMPLETE, FAILED = "complete", "failed"
-STATES = (COMPLETE, UNFINISHED, FAILED)
+#: Of both: ended early, as other trials were better.
+PRUNED = "pruned"
+STATES = (COMPLETE, UNFINISHED, PRUNED, FAILED)
 
 
 @brief
@@ -31,8 +33,8 @@ class Execution:
     metric : str
         The recorded metric that is the objective.
     status : str
-        `finished`, `stopped early`, `diverged` (a loss ceased to be a finite number) or
-        `unfinished`.
+        `finished`, `stopped early`, `diverged` (a loss ceased to be a finite number), `pruned` (the
+        trial was worse than others, see `SearchConfig.prune`) or `unfinished`.
     seconds : float
         Time spent on its epochs.
     """
@@ -82,7 +84,8 @@ class Trial:
     """Of the searched settings."""
     executions: tuple[Execution, ...]
     state: str
-    """`complete`; `failed`, without a finite score; or `unfinished`."""
+    """`complete`; `pruned`, ended early as others were better; `failed`, without a finite score; or
+    `unfinished`."""
     error: str | None = None
     """Why it failed, where that was no divergence."""
 
@@ -95,7 +98,7 @@ class Trial:
     def score(self) -> float:
         """Mean over the executions of each one's best epoch; not a number if one has none.
 
-        Of an unfinished trial, over the executions begun.
+        Of an unfinished trial, over the executions begun; of a pruned one, over the epochs done.
         """
         return float(np.mean(self._bests)) if self._bests else math.nan
 
@@ -157,7 +160,7 @@ def sign(metric: str) -> int:
 
 
 def rank(trials: Iterable[Trial], metric: str) -> tuple[Trial, ...]:
-    """Complete trials first, best first; then unfinished ones likewise, and failed ones."""
+    """Complete trials first, best first; then likewise unfinished, pruned and failed ones."""
 
     def place(trial: Trial) -> tuple[int, float, int]:
         badness = sign(metric) * trial.score if math.isfinite(trial.score) else math.inf

@@ -39,7 +39,7 @@ class Study:
     about: Mapping[str, Any]
     """The whole of `config.json`: also the study's name, versions, device and data."""
     trials: tuple[Trial, ...]
-    """Complete ones first, best first; then unfinished and failed ones."""
+    """Complete ones first, best first; then unfinished, pruned and failed ones."""
 
     @property
     def metric(self) -> str:

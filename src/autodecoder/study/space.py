@@ -77,3 +77,14 @@ def make_sampler(config: StudyConfig, number: int) -> BaseSampler:
     # Not their sum: the searches of neighbouring seeds would choose the same trials.
     seed = np.random.SeedSequence([config.seed, number]).generate_state(1)[0]
     return TPESampler(seed=int(seed))
+
+
+def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
+    """A value of one setting, chosen by the sampler of the trial's study."""
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)  # see `distributions`
+    suggest = (
+        trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
+    )
+    return suggest(name, distribution.low, distribution.high, log=distribution.log)  # type: ignore

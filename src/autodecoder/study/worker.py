@@ -26,16 +26,7 @@ from autodecoder.study.checkpoint import (
 )
 from autodecoder.study.database import describe
 from autodecoder.study.engines import Engine, Failed, Finished, Lost, Told
-from autodecoder.study.events import (
-    Began,
-    BestSoFar,
-    Checkpoint,
-    Ended,
-    Left,
-    Progress,
-    Recorded,
-    Snapped,
-)
+from autodecoder.study.events import BestSoFar, Checkpoint, Ended, Progress
 from autodecoder.study.folder import (
     check_storage,
     clear_folder,
@@ -46,11 +37,12 @@ from autodecoder.study.folder import (
     refuse_foreign,
     sweep_folder,
 )
-from autodecoder.study.group import Job, run_infos
+from autodecoder.study.job import Job, known_curves, run_infos
 from autodecoder.study.ledger import Claim, Ledger, delete_study
 from autodecoder.study.locks import is_anyone_alive, study_lock
 from autodecoder.study.models import make_model
-from autodecoder.study.observer import Observer, Observers, RunInfo
+from autodecoder.study.observer import Observer, RunInfo
+from autodecoder.study.observers import Observers
 from autodecoder.study.records import (
     execution_folder,
     read_history,
@@ -62,6 +54,7 @@ from autodecoder.study.reporter import Reporter
 from autodecoder.study.results import (
     COMPLETE,
     FAILED,
+    PRUNED,
     UNFINISHED,
     Execution,
     Trial,
@@ -210,7 +203,11 @@ class Worker:
         for claim in claims:
             self._finish_if_done(claim, ledger)
         if left:
-            job = Job(self._config, tuple(left), is_observed=bool(self._observers))
+            known = {}
+            if self._config.search.prune is not None:
+                ids = [*(c.trial_id for c in claims), *ledger.ended_with(claims)]
+                known = known_curves(self._folder, self._config, ids)
+            job = Job(self._config, tuple(left), bool(self._observers), known)
             self._groups[self._n_groups] = claims
             self._engine.start(self._n_groups, job, lambda info: read_checkpoints(info.folder))
             self._n_groups += 1
@@ -235,21 +232,8 @@ class Worker:
             self._reporter.report_in_time(ledger, now=True)
             self._end_group(self._groups.pop(group), told, ledger)
         else:
-            self._tell_observers(told)
-
-    def _tell_observers(self, told: Began | Recorded | Snapped | Left) -> None:
-        tell = self._observers.tell
-        match told:
-            case Began(info, epoch):
-                self._reporter.begin_run(info, epoch)
-                self._observers.begin_run(info, epoch)
-            case Recorded(info, epoch, metrics):
-                self._reporter.record(info, metrics)
-                tell(lambda one: one.record(info, epoch, metrics))
-            case Snapped(info, snapshot, last):
-                tell(lambda one: one.snapshot(info, snapshot, last))
-            case Left(info):
-                self._observers.end_run(info, None)
+            self._reporter.take(told)
+            self._observers.take(told)
 
     def _end_group(
         self, claims: list[Claim], told: Finished | Failed | Lost, ledger: Ledger
@@ -321,7 +305,9 @@ class Worker:
         if len(executions) < len(folders):
             return
         trial = Trial(claim.trial_id, claim.number, claim.values, tuple(executions), COMPLETE)
-        if not np.isfinite(trial.score):
+        if any(execution.status == PRUNED for execution in executions):
+            trial = replace(trial, state=PRUNED)
+        elif not np.isfinite(trial.score):
             trial = replace(trial, state=FAILED)
         self._record(trial, claim, ledger)
         self._open.pop(claim.trial_id, None)

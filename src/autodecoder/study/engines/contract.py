@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from autodecoder.study.checkpoint import Saved
 from autodecoder.study.drivers import Checkpoints
 from autodecoder.study.events import Event
-from autodecoder.study.group import Job
+from autodecoder.study.job import Job
 from autodecoder.study.observer import RunInfo
 
 

@@ -10,8 +10,9 @@ from autodecoder.model.programs import limit_programs
 from autodecoder.model.team import ALONE, Team
 from autodecoder.study.checkpoint import newest_kind
 from autodecoder.study.engines.contract import Assignment, Checkpoints, Failed, Finished, Told
-from autodecoder.study.group import Group, Job
+from autodecoder.study.group import Group
 from autodecoder.study.images import HostImages
+from autodecoder.study.job import Job
 
 
 class LocalEngine:

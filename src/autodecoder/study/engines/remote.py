@@ -25,8 +25,9 @@ from autodecoder.model.devices import Devices, choose_devices
 from autodecoder.model.programs import limit_programs
 from autodecoder.study.engines.contract import Assignment, Checkpoints, Failed, Finished, Lost, Told
 from autodecoder.study.events import BestSoFar, Ended, Snapped
-from autodecoder.study.group import Group, Job
+from autodecoder.study.group import Group
 from autodecoder.study.images import HostImages
+from autodecoder.study.job import Job
 
 #: How long `events` waits for the first of them.
 _SECONDS_TO_WAIT = 0.5
