@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from autodecoder.config import (
     ACTIVATIONS,
+    LONG,
     OWN,
     RECIPES,
     DecoderConfig,
@@ -34,8 +35,6 @@ from autodecoder.model.progress import print_progress
 from autodecoder.model.samples import add_samples
 from autodecoder.model.start import epochs_done
 
-#: Steps of a fit, at least, where `num_epochs` is left open.
-_LEAST_STEPS, _LEAST_EPOCHS, _MOST_EPOCHS = 5000, 20, 500
 #: One in so many epochs of a fit is enough to go on with further samples.
 _SHARE_OF_MORE = 10
 
@@ -391,8 +390,7 @@ class AutoDecoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _count_epochs(self, n: int) -> int:
         if self.num_epochs is not None:
             return int(self.num_epochs)
-        n_batches = max(1, n // min(int(self.batch_size), n))
-        return min(max(-(-_LEAST_STEPS // n_batches), _LEAST_EPOCHS), _MOST_EPOCHS)
+        return LONG.epochs_for(n, int(self.batch_size))
 
 
 def _or(given: Any, default: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
+from autodecoder.cli.chosen import choose, tell
 from autodecoder.cli.flags import GROUPS, flag, merge, nest, path_flag
 from autodecoder.config import (
     FREE_SETTINGS,
@@ -55,7 +56,7 @@ _BY_RECIPE = ", ".join(setting.path.rpartition(".")[2] for setting in _SETTINGS 
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OtherFlags:
+class OtherFlags:
     """Flags that stand for no setting."""
 
     recipe: Annotated[
@@ -211,7 +212,7 @@ class _OtherFlags:
 
 
 _ALL_FLAGS: Any = make_dataclass(
-    "_ALL_FLAGS", map(flag, _SETTINGS), bases=(_OtherFlags,), frozen=True, kw_only=True
+    "_ALL_FLAGS", map(flag, _SETTINGS), bases=(OtherFlags,), frozen=True, kw_only=True
 )
 
 
@@ -233,15 +234,21 @@ class Asked(NamedTuple):
     """Arguments of `run_study` that say on what the study runs."""
     together: Mapping[str, Any] | None = None
     """Arguments of `join_hosts`, where several processes share each fit."""
+    chosen: str | None = None
+    """Which settings were chosen from the images, for people."""
 
 
-def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
+def read_flags(flags: StudyFlags, learning_rate: float | None, *, for_map: bool = False) -> Asked:
     """The study that flags, and the file that they name, ask for.
+
+    What they leave open is chosen as `chosen.choose` says, and else the default.
 
     Raises
     ------
     ConfigError
         If a value breaks its rule, or two of them go ill together.
+    DataError
+        If images are to be looked at, and cannot be found.
     """
     values = {setting.path: getattr(flags, str(setting.flag)) for setting in _SETTINGS}
     # What is searched is put together below.
@@ -249,6 +256,10 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
     settings = merge({} if flags.config is None else read_toml(flags.config), given)
     if flags.out is not None and not flags.reset_training:
         settings = merge(_kept(flags.out), settings)
+    given_rate = () if learning_rate is None else ("learning_rate",)
+    searched = {*_searched(settings), *given_rate, *(parse_tune(text)[0] for text in flags.tune)}
+    chosen = choose(settings, searched, for_map=for_map)
+    settings = merge(nest(chosen), settings)
     settings = merge(_default_space(settings), settings)
     fixed = {
         **given.get("decoder", {}),
@@ -276,7 +287,9 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
         )
     where = {name: getattr(flags, name) for name in WHERE if getattr(flags, name) is not None}
     together = _together(flags)
-    return Asked(study, folder, flags.storage, flags.reset_training, flags.wait, where, together)
+    told = tell(chosen) if chosen else None
+    started = flags.reset_training, flags.wait
+    return Asked(study, folder, flags.storage, *started, where, together, told)
 
 
 def _together(flags: StudyFlags) -> dict[str, Any] | None:
@@ -289,6 +302,13 @@ def _together(flags: StudyFlags) -> dict[str, Any] | None:
         )
     patience = given.pop("watchdog", None)
     return given if patience is None else {**given, "patience": patience}
+
+
+def _searched(settings: dict[str, Any]) -> Mapping[str, Any]:
+    """The search space of a file; nothing where it is none, which is told where it is checked."""
+    search = settings.get("search", {})
+    space = search.get("space", {}) if isinstance(search, dict) else {}
+    return space if isinstance(space, dict) else {}
 
 
 def _default_space(settings: dict[str, Any]) -> dict[str, Any]:
