@@ -259,7 +259,10 @@ def test_a_latent_space_has_a_legend_where_the_eye_can_use_it(n: int, n_classes:
     for figure, n_entries in ((alone, n_classes), (over, n_classes + 1)):
         texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
         assert len(texts) == (0 if n_classes > 10 else n_entries)
-    assert alone.axes[0].get_title() == "alone"
+    assert (alone.caption, alone.axes[0].get_title()) == ("alone", ""), "which no figure draws"
+    assert list(alone.table) == ["latent dimension 1", "latent dimension 2", "class"]
+    np.testing.assert_array_equal(alone.table["latent dimension 2"], latents[:, 1])
+    assert alone.table["class"] == [names[k] for k in labels]
 
 
 def test_names_of_classes_are_shown_as_they_are() -> None:

@@ -273,7 +273,7 @@ def _shape(
                     raise DataError(
                         f"images must be of one size, but {first} is {height} × {width} and "
                         f"{pictures.name(i)} is {head.height} × {head.width} (height × width); "
-                        "image_size brings them to one, auto to one of up to "
+                        "--image_size N brings them to one, and --image_size auto to one of up to "
                         f"{_LONGEST_SIDE} × {_LONGEST_SIDE}."
                     )
     grey = config.colour == "grey" or (

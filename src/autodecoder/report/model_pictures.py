@@ -182,7 +182,7 @@ def draw_decoded(model: Model) -> dict[str, DataFigure]:
 
 
 def _tell_ways(
-    pairs: Sequence[tuple[int, int]], ways: Sequence[Float[np.ndarray, "steps dims"]]
+    pairs: Sequence[tuple[Any, Any]], ways: Sequence[Float[np.ndarray, "steps dims"]]
 ) -> dict[str, Any]:
     steps, dims = ways[0].shape
     latents = np.concatenate(ways)

@@ -19,7 +19,8 @@ _log = logging.getLogger(__name__)
 
 def drop_model(folder: Path) -> None:
     """Remove the model of an execution, by its folder."""
-    shutil.rmtree(folder / "model", ignore_errors=True)
+    if (folder / "model").is_dir():
+        shutil.rmtree(folder / "model", ignore_errors=True)
 
 
 def keep_best(study: Study) -> None:
