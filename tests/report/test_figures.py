@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from autodecoder.config import METRICS
 from autodecoder.report.classes import CLASS_COLOURS, class_colours
+from autodecoder.report.drawing import DataFigure
 from autodecoder.report.figures import (
     metric_label,
     plot_errors,
@@ -34,7 +34,7 @@ def trial(rate: float, *curves: list[float], **values: Any) -> Trial:
     return Trial("0badcafe", 0, {"learning_rate": rate, **values}, executions, "complete")
 
 
-def drawn(figure: Figure) -> Figure:
+def drawn(figure: DataFigure) -> DataFigure:
     """Lay the figure out, so that whatever fails or warns does so in the test."""
     figure.draw_without_rendering()
     return figure
