@@ -43,7 +43,7 @@ lock: | $(BIN)/uv
 demo: $(VENV)/installed
 	rm -rf runs/demo
 	$(BIN)/python train.py --dataset digits --examples_frac 0 --num_epochs 100 \
-		--executions_per_trial 2 --objective fresh_val_loss --seed 1 --save_best_model --out runs/demo
+		--executions_per_trial 2 --objective fresh_val_loss --seed 1 --out runs/demo
 
 # Compiled modules are kept even where the environment forbids it: the suite starts hundreds of
 # processes, which use them again.

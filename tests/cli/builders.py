@@ -61,7 +61,7 @@ def start(*flags: str | Path, cwd: Path) -> subprocess.Popen[str]:
 def table(output: str) -> list[str]:
     """The lines of the table of trials, with its title."""
     lines = output.splitlines()
-    first = next(k for k, line in enumerate(lines) if " by " in line and "best first" in line)
+    first = next(k for k, line in enumerate(lines) if " by " in line and ", best first" in line)
     last = next(k for k, line in enumerate(lines) if line.endswith(" s each)"))
     return lines[first:last]
 

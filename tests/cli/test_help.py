@@ -13,6 +13,7 @@ import autodecoder
 from autodecoder.config import list_settings
 
 COMMANDS = (
+    ["map"],
     ["train"],
     ["tune"],
     ["runs"],

@@ -72,7 +72,7 @@ def test_of_a_study_without_a_kept_model_the_page_shows_its_best_run(
     assert told["points"]["val"]["n"] == len(found.val_latents)
     assert page.split("<h2>Trials</h2>")[1].split("</table>")[0].count("<tr") == 5
     assert '<tr class="best">' in page
-    assert "  report/index.html" in grid[1].splitlines()
+    assert "  report/index.html  open it in a browser" in grid[1].splitlines()
 
 
 @pytest.mark.slow

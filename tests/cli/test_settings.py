@@ -17,11 +17,11 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Asked]:
     """What the command line would run, which here it does not."""
     calls: list[Asked] = []
 
-    def note(asked: Asked, _json: bool) -> bool:
+    def note(asked: Asked, _json: bool, **_: object) -> bool:
         calls.append(asked)
         return False
 
-    monkeypatch.setattr(importlib.import_module("autodecoder.cli.train"), "_train", note)
+    monkeypatch.setattr(importlib.import_module("autodecoder.cli.train"), "run_asked", note)
     monkeypatch.chdir(tmp_path)
     return calls
 
@@ -107,7 +107,7 @@ FLAGS = {
     "log.svg": ("--svg", True),
     "infer.fresh_every": ("--fresh_every=5", 5),
     "log.checkpoint_every": ("--checkpoint_every=5", 5),
-    "log.save_best_model": ("--save_best_model", True),
+    "log.save_best_model": ("--nosave_best_model", False),
 }
 
 
@@ -282,6 +282,8 @@ UNNAMED = [
     "--visualize_freq=5",
     "--notensorboard",
     "--svg",
+    "--nosave_best_model",
+    "--tracker=gradients",
     "--storage=sqlite:///x.db",
     "--yes",
     "--wait",

@@ -44,7 +44,7 @@ def test_the_search_prints_a_table_best_first(grid: tuple[Path, str]) -> None:
     assert rows == [
         (trial.trial_id, f"{trial.learning_rate:g}", f"{trial.score:.4f}") for trial in trials
     ]
-    assert "Trials by val_loss at its best epoch; best first" in out
+    assert "Trials by val_loss, best first" in out
     assert "seed 1" in out
 
 
@@ -116,9 +116,11 @@ def test_the_folder_holds_what_is_promised(grid: tuple[Path, str]) -> None:
         "interpolations.png",
     }
     assert f"Results in {folder}\n" in out
-    for path in pictures:
-        assert f"  {path}\n" in out
-    assert list(folder.glob("trials/*/execution-0/events.out.tfevents.*")) != []
+    assert "  report/index.html  open it in a browser\n" in out
+    assert "  report             10 pictures, PNG\n" in out
+    for rate in ("0.0001", "0.001", "0.01", "0.1"):
+        place = folder / "tensorboard" / f"lr={rate}" / "execution-0"
+        assert list(place.glob("events.out.tfevents.*"))
     assert not list(folder.rglob("*.tmp"))
     assert not list(folder.rglob("checkpoint-*"))
 
@@ -142,7 +144,7 @@ def test_the_same_command_again_runs_nothing_again(
 ) -> None:
     folder, out = grid
     before, written = ids(load_study(folder)), stamps(folder)
-    assert train(*QUICK, "--seed=1", "--out", folder) == 0
+    assert train(*QUICK, "--seed=1", "--nosave_best_model", "--out", folder) == 0
     assert ids(load_study(folder)) == before
     assert stamps(folder) == written
     assert table(capsys.readouterr().out) == table(out)
@@ -313,7 +315,8 @@ def test_settings_that_touch_nothing_done_may_change(
     folder, _ = grid
     written = stamps(folder)
     flags = ("--checkpoint_every=1", "--runs_at_once=2", "--notensorboard", "--histogram_freq=0")
-    assert train(*QUICK, "--seed=1", *flags, "--out", folder) == 0
+    flags += ("--svg", "--visualize_freq=1", "--tracker=gradients")
+    assert train(*QUICK, "--seed=1", "--nosave_best_model", *flags, "--out", folder) == 0
     assert stamps(folder) == written
 
 
@@ -330,7 +333,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "rule.toml").write_text("early_stopping = {patience = 0.1, start_epoch = 2}")
     flags = [flag for flag in QUICK if "epochs" not in flag]
     flags += ["--num_epochs=40", "--tune=lr=1e-2,1e-30", f"--config={folder / 'rule.toml'}"]
-    flags += ["--use_early_stopping", "--save_best_model", "--tracker=gradients", "--seed=1"]
+    flags += ["--use_early_stopping", "--tracker=gradients", "--seed=1"]
     flags += ["--augmentation=translation", "--augmentation", "brightness", "--visualize_freq=0"]
     flags += ["--recipe=original"]
     with pytest.MonkeyPatch.context() as patch:
@@ -386,12 +389,11 @@ def test_the_best_model_is_kept(watched: Path) -> None:
     assert best.decoder.config.arch == (16,)
     assert best.image_shape == (8, 8, 1)
     assert best.latents.shape == (study.about["n_train"], 2)
-    own = load_model(watched / f"trials/{study.best_trial.trial_id}/execution-0/model")
-    np.testing.assert_array_equal(best.latents, own.latents)
-    assert len(list(watched.glob("trials/*/execution-0/model/config.json"))) == 2
+    assert best.about["trial"] == study.best_trial.trial_id
+    assert not list(watched.glob("trials/**/model")), "one model is enough"
 
 
-def test_no_model_is_kept_unless_asked_for(grid: tuple[Path, str]) -> None:
+def test_no_model_is_kept_where_none_is_wanted(grid: tuple[Path, str]) -> None:
     assert not (grid[0] / "best").exists()
     assert not list(grid[0].rglob("model"))
 

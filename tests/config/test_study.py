@@ -69,13 +69,14 @@ def test_patience_and_start_follow_the_objective(
         objective=objective, early_stopping=STOPPING, fit=FitConfig(num_epochs=300)
     )
     rule = watch(config)
-    assert rule == WatchConfig(config.epoch_metric, patience, 1e-4, start_epoch)
+    kept = objective == config.epoch_metric
+    assert rule == WatchConfig(config.epoch_metric, patience, 1e-4, start_epoch, kept)
 
 
 def test_patience_and_start_may_be_set() -> None:
     stopping = replace(STOPPING, patience=0.5, start_epoch=0, min_delta=1e-2)
     config = StudyConfig(early_stopping=stopping, fit=FitConfig(num_epochs=20))
-    assert watch(config) == WatchConfig("val_loss", 10, 1e-2, 0)
+    assert watch(config) == WatchConfig("val_loss", 10, 1e-2, 0, keep_best=True)
     stopping = replace(stopping, patience=0.001)
     assert watch(replace(config, early_stopping=stopping)).patience == 1, "not none at all"
 
@@ -93,8 +94,8 @@ def test_the_best_epoch_is_kept_where_it_is_known_in_time(
     objective: str, kept: bool, stopping: EarlyStoppingConfig
 ) -> None:
     config = StudyConfig(objective=objective, early_stopping=stopping)
-    assert watch(config).keep_best is False
-    assert watch(replace(config, log=LogConfig(save_best_model=True))).keep_best is kept
+    assert watch(config).keep_best is kept
+    assert not watch(replace(config, log=LogConfig(save_best_model=False))).keep_best
 
 
 # What shares a program

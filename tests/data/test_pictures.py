@@ -11,7 +11,9 @@ from tests.data.builders import assert_same
 from tests.data.pictures import animation, bomb, classes, plain, quarters, save
 
 from autodecoder.data import Dataset, ImageSet, load_dataset, storage, subset
+from autodecoder.data.decode import Head
 from autodecoder.data.given import open_given
+from autodecoder.data.pictures import choose_size
 from autodecoder.errors import ConfigError, DataError
 
 
@@ -101,6 +103,32 @@ def test_sizes_must_be_one_or_be_given(pets: Path) -> None:
         load_dataset(f"folder:{pets}")
     assert load_dataset(f"folder:{pets}", image_size=5).image_shape == (5, 5, 1)
     assert load_dataset(f"folder:{pets}", image_size="5x3").image_shape == (5, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "chosen"),
+    [
+        ([(48, 64)] * 3, (48, 64)),  # as they are
+        ([(128, 100)], (128, 100)),
+        ([(1200, 1600)] * 2, (48, 64)),  # in their aspect ratio
+        ([(3000, 10)], (64, 1)),
+        ([(300, 400), (500, 200), (90, 900)], (64, 64)),
+        ([(20, 30), (40, 25), (50, 60)], (25, 25)),  # the median of the shorter sides
+        ([(28, 28)] * 9 + [(500, 400)], (28, 28)),
+    ],
+)
+def test_a_size_is_chosen_from_the_images(
+    sizes: list[tuple[int, int]], chosen: tuple[int, int]
+) -> None:
+    assert choose_size([Head(*size, grey=True) for size in sizes]) == chosen
+
+
+def test_images_of_several_sizes_become_squares_where_that_is_asked_for(pets: Path) -> None:
+    save(pets / "dog" / "3.png", plain(9, size=(8, 7)))
+    found = load_dataset(f"folder:{pets}", image_size="auto")
+    given = load_dataset(f"folder:{pets}", image_size=found.image_shape[0])
+    assert found.image_shape == (4, 4, 1)
+    assert found.fingerprint == given.fingerprint
 
 
 @pytest.fixture

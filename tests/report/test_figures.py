@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from autodecoder.config import METRICS
 from autodecoder.report.classes import CLASS_COLOURS, class_colours
+from autodecoder.report.drawing import DataFigure
 from autodecoder.report.figures import (
     metric_label,
     plot_errors,
@@ -34,7 +34,7 @@ def trial(rate: float, *curves: list[float], **values: Any) -> Trial:
     return Trial("0badcafe", 0, {"learning_rate": rate, **values}, executions, "complete")
 
 
-def drawn(figure: Figure) -> Figure:
+def drawn(figure: DataFigure) -> DataFigure:
     """Lay the figure out, so that whatever fails or warns does so in the test."""
     figure.draw_without_rendering()
     return figure
@@ -259,7 +259,10 @@ def test_a_latent_space_has_a_legend_where_the_eye_can_use_it(n: int, n_classes:
     for figure, n_entries in ((alone, n_classes), (over, n_classes + 1)):
         texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
         assert len(texts) == (0 if n_classes > 10 else n_entries)
-    assert alone.axes[0].get_title() == "alone"
+    assert (alone.caption, alone.axes[0].get_title()) == ("alone", ""), "which no figure draws"
+    assert list(alone.table) == ["latent dimension 1", "latent dimension 2", "class"]
+    np.testing.assert_array_equal(alone.table["latent dimension 2"], latents[:, 1])
+    assert alone.table["class"] == [names[k] for k in labels]
 
 
 def test_names_of_classes_are_shown_as_they_are() -> None:

@@ -30,7 +30,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.api_pb2 import Status
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from autodecoder.config import SearchConfig, StudyConfig, study_config
+from autodecoder.config import Range, SearchConfig, StudyConfig, read_arch, study_config
 from autodecoder.core.decoders import decode, init_decoder
 from autodecoder.core.epoch import LearningRates
 from autodecoder.core.fit import (
@@ -82,6 +82,11 @@ def fitted(dataset: Dataset) -> Run:
 @pytest.fixture
 def run(tmp_path: Path, dataset: Dataset) -> RunInfo:
     return run_info(CONFIG, dataset, tmp_path / "trials" / "a" / "execution-0")
+
+
+def place(run: RunInfo) -> Path:
+    """Where its event files lie."""
+    return run.folder.parents[2] / "tensorboard" / "lr=0.01" / run.folder.name
 
 
 def fresh_snapshot(config: StudyConfig, dataset: Dataset, train: Any, val: Any) -> Snapshot:
@@ -153,7 +158,7 @@ def test_every_metric_is_a_curve_over_the_epochs(dataset, fitted, run) -> None:
     writer.record(run, 6, {"fresh_val_loss": np.array([0.5], np.float32)})
     writer.end_run(run, None)
 
-    events = read(run.folder)
+    events = read(place(run))
     expected = {
         "train/loss": "loss",
         "train/psnr": "psnr",
@@ -172,7 +177,7 @@ def test_every_metric_is_a_curve_over_the_epochs(dataset, fitted, run) -> None:
     fresh = events.Scalars("validation/fresh_loss")
     assert [(event.step, event.value) for event in fresh] == [(6, 0.5)]
     assert len(events.Tags()["scalars"]) == len(metrics) + 1
-    assert len(list(run.folder.iterdir())) == 1
+    assert len(list(place(run).iterdir())) == 1
 
 
 def test_what_was_not_evaluated_is_left_out_and_a_diverged_loss_is_shown(dataset, run) -> None:
@@ -180,7 +185,7 @@ def test_what_was_not_evaluated_is_left_out_and_a_diverged_loss_is_shown(dataset
     writer.begin_run(run, 0)
     metrics = {"loss": [1, NAN], "val_loss": [2, math.inf], "fresh_val_loss": [NAN, 3]}
     writer.record(run, 1, {name: np.array(v, np.float32) for name, v in metrics.items()})
-    events = read(run.folder)
+    events = read(place(run))
     assert math.isnan(events.Scalars("train/loss")[1].value)
     assert events.Scalars("validation/loss")[1].value == math.inf
     assert [event.step for event in events.Scalars("validation/fresh_loss")] == [2]
@@ -195,12 +200,12 @@ def test_a_resumed_run_takes_back_what_lies_beyond_its_checkpoint(dataset, fitte
     # A second process, within the same second, goes on behind epoch 3.
     second = writer_of(dataset)
     second.begin_run(run, 3)
-    assert read(run.folder).Histograms("weights/output/kernel") == []
+    assert read(place(run)).Histograms("weights/output/kernel") == []
     second.record(run, 4, {name: values + 1 for name, values in portion(metrics, 4, 6).items()})
     second.snapshot(run, at_epoch(fitted, 4), last=False)
     second.end_run(run, None)
 
-    events = read(run.folder)
+    events = read(place(run))
     curve = events.Scalars("train/loss")
     assert [event.step for event in curve] == [1, 2, 3, 4, 5, 6]
     expected = metrics["loss"] + np.array([0, 0, 0, 1, 1, 1], np.float32)
@@ -209,11 +214,11 @@ def test_a_resumed_run_takes_back_what_lies_beyond_its_checkpoint(dataset, fitte
 
 
 def test_a_later_file_comes_last_whatever_the_clock_says(dataset, run) -> None:
-    run.folder.mkdir(parents=True)
-    ahead = run.folder / f"events.out.tfevents.{int(time.time()) + 5000}.elsewhere.1"
+    place(run).mkdir(parents=True)
+    ahead = place(run) / f"events.out.tfevents.{int(time.time()) + 5000}.elsewhere.1"
     ahead.touch()
     writer_of(dataset).begin_run(run, 0)
-    assert sorted(run.folder.iterdir())[0] == ahead
+    assert sorted(place(run).iterdir())[0] == ahead
 
 
 # Histograms
@@ -223,7 +228,7 @@ def test_histograms_count_every_weight_and_latent(dataset, fitted, run) -> None:
     writer = writer_of(dataset)
     writer.begin_run(run, 0)
     writer.snapshot(run, at_epoch(fitted, 2), last=False)
-    events = read(run.folder)
+    events = read(place(run))
     weights = {
         f"weights/layer_{k}/{part}"
         for k in (1, 2)
@@ -249,13 +254,14 @@ def test_histograms_count_every_weight_and_latent(dataset, fitted, run) -> None:
 
 def test_many_dimensions_share_one_histogram(dataset, tmp_path) -> None:
     config = replace(CONFIG, decoder=replace(CONFIG.decoder, latent_dims=9, batch_norm=False))
-    run, writer = run_info(config, dataset, tmp_path), writer_of(dataset, config)
+    run = run_info(config, dataset, tmp_path / "trials" / "a" / "execution-0")
+    writer = writer_of(dataset, config)
     writer.begin_run(run, 0)
     latents = np.random.default_rng(0).normal(size=(len(dataset.train), 9))
     writer.snapshot(
         run, fresh_snapshot(config, dataset, latents, latents[: len(dataset.val)]), last=False
     )
-    events = read(tmp_path)
+    events = read(place(run))
     assert [tag for tag in events.Tags()["histograms"] if "latents" in tag] == [
         "latents/train/all_dimensions",
         "latents/validation/all_dimensions",
@@ -275,7 +281,7 @@ def test_a_large_array_is_represented_by_a_sample(dataset, fitted, run) -> None:
     writer.snapshot(
         run, snapshot._replace(decoder=snapshot.decoder.with_trainable(layers)), last=False
     )
-    found = read(run.folder).Histograms("weights/layer_1/kernel")[0].histogram_value
+    found = read(place(run)).Histograms("weights/layer_1/kernel")[0].histogram_value
     assert found.num == 100_000
     assert found.sum / found.num == pytest.approx(0, abs=0.02)
     assert found.sum_squares / found.num == pytest.approx(1, abs=0.03)
@@ -288,7 +294,7 @@ def test_latent_spaces_have_the_colours_of_the_classes(dataset, fitted, run) -> 
     writer = writer_of(dataset)
     writer.begin_run(run, 0)
     writer.snapshot(run, at_epoch(fitted, 3), last=False)
-    events = read(run.folder)
+    events = read(place(run))
     train, val = (picture(events, f"latent_space/{name}") for name in ("train", "validation"))
     assert train.shape == val.shape == (512, 616, 3)
     white, grey = (255, 255, 255), (200, 200, 200)
@@ -308,10 +314,11 @@ def latent_pictures(train: np.ndarray, val: np.ndarray, folder: Path, n_classes:
     names = tuple(f"class {k}" for k in range(n_classes))
     dataset = Dataset("made", train_set, val_set, names)
     config = logging(histogram_freq=0)
-    run, writer = run_info(config, dataset, folder), writer_of(dataset, config)
+    run = run_info(config, dataset, folder / "trials" / "a" / "execution-0")
+    writer = writer_of(dataset, config)
     writer.begin_run(run, 0)
     writer.snapshot(run, fresh_snapshot(config, dataset, train, val), last=False)
-    events = read(folder)
+    events = read(place(run))
     return picture(events, "latent_space/train"), picture(events, "latent_space/validation")
 
 
@@ -371,7 +378,7 @@ def test_reconstructions_stand_below_their_originals(dataset, fitted, run) -> No
     writer = writer_of(dataset)
     writer.begin_run(run, 0)
     writer.snapshot(run, at_epoch(fitted, 3), last=False)
-    events, state = read(run.folder), fitted.state
+    events, state = read(place(run)), fitted.state
     for tag, images, latents in (
         ("train", dataset.train, state.train.values),
         ("validation", dataset.val, state.val.values),
@@ -395,11 +402,12 @@ def test_reconstructions_keep_their_colours(tmp_path) -> None:
     rng = np.random.default_rng(0)
     images = ImageSet(rng.integers(256, size=(7, 32, 32, 3), dtype=np.uint8), np.arange(7))
     dataset = Dataset("made", images, images, tuple("abcdefg"))
-    run, writer = run_info(CONFIG, dataset, tmp_path), writer_of(dataset)
+    run = run_info(CONFIG, dataset, tmp_path / "trials" / "a" / "execution-0")
+    writer = writer_of(dataset)
     writer.begin_run(run, 0)
     latents = np.random.default_rng(0).normal(size=(7, 2))
     writer.snapshot(run, fresh_snapshot(CONFIG, dataset, latents, latents), last=False)
-    pixels = picture(read(tmp_path), "reconstructions/train")
+    pixels = picture(read(place(run)), "reconstructions/train")
     assert pixels.shape == (2 * 69 - 5, 7 * 69 - 5, 3)
     np.testing.assert_array_equal(pixels[:64:2, 69:133:2], images.images[1])
 
@@ -427,7 +435,7 @@ def test_snapshots_are_written_when_due(
     writer = writer_of(dataset, config)
     writer.begin_run(run, 0)
     writer.snapshot(run, at_epoch(fitted, epoch), last)
-    tags = read(run.folder).Tags()
+    tags = read(place(run)).Tags()
     assert (bool(tags["histograms"]), bool(tags["images"])) == (histograms, images)
 
 
@@ -438,7 +446,7 @@ def test_a_diverged_run_is_logged_to_its_end(dataset, fitted, run) -> None:
         lambda a: a * jnp.nan if a.dtype == jnp.float32 else a, at_epoch(fitted, 6)
     )
     writer.snapshot(run, broken, last=False)
-    events = read(run.folder)
+    events = read(place(run))
     assert events.Tags()["histograms"] == []
     assert (picture(events, "latent_space/train")[:, :512] == 255).all()
     reconstructed = picture(events, "reconstructions/train")[69:133, :64]
@@ -463,7 +471,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_torn_record(dataset, fitted, run)
     writer, metrics = writer_of(dataset), history(fitted)
     writer.begin_run(run, 0)
     writer.record(run, 1, portion(metrics, 1, 2))
-    (path,) = run.folder.iterdir()
+    (path,) = place(run).iterdir()
     size = path.stat().st_size
     with (
         no_file_larger_than(size + 1000),
@@ -472,25 +480,25 @@ def test_a_full_disk_is_an_error_and_leaves_no_torn_record(dataset, fitted, run)
         writer.snapshot(run, at_epoch(fitted, 6), last=False)
     assert path.stat().st_size == size
     writer.record(run, 3, portion(metrics, 3, 4))
-    assert [event.step for event in read(run.folder).Scalars("train/loss")] == [1, 2, 3, 4]
+    assert [event.step for event in read(place(run)).Scalars("train/loss")] == [1, 2, 3, 4]
 
 
 def test_a_blocked_folder_is_an_error(dataset, run, tmp_path) -> None:
     writer = writer_of(dataset)
-    (tmp_path / "trials").write_text("precious")
+    (tmp_path / "tensorboard").write_text("precious")
     with pytest.raises(OutputError, match=r"execution-0 cannot be written: Not a directory\.$"):
         writer.begin_run(run, 0)
-    with pytest.raises(OutputError, match=r"trials cannot be written: File exists\.$"):
-        writer.end_trial(trial("a", 1e-2, [1]), tmp_path / "trials")
-    assert (tmp_path / "trials").read_text() == "precious"
+    with pytest.raises(OutputError, match=r"lr=0.01 cannot be written: Not a directory\.$"):
+        writer.end_trial(trial("a", 1e-2, [1]), tmp_path / "trials" / "a")
+    assert (tmp_path / "tensorboard").read_text() == "precious"
 
 
 def test_a_folder_that_vanished_is_an_error(dataset, fitted, run) -> None:
     writer = writer_of(dataset)
     writer.begin_run(run, 0)
-    for path in run.folder.iterdir():
+    for path in place(run).iterdir():
         path.unlink()
-    run.folder.rmdir()
+    place(run).rmdir()
     with pytest.raises(OutputError, match="No such file or directory"):
         writer.record(run, 1, history(fitted))
 
@@ -499,7 +507,7 @@ def test_no_file_stays_open(dataset, fitted, tmp_path) -> None:
     writer = writer_of(dataset)
     before = len(list(Path("/dev/fd").iterdir()))
     for k in range(20):
-        run = run_info(CONFIG, dataset, tmp_path / str(k))
+        run = run_info(CONFIG, dataset, tmp_path / "trials" / "a" / f"execution-{k}")
         writer.begin_run(run, 0)
         writer.record(run, 1, history(fitted))
     assert len(list(Path("/dev/fd").iterdir())) <= before + 2
@@ -555,8 +563,8 @@ def ask(url: str, question: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_trial_that_never_ran_is_a_failure_without_metrics(dataset, tmp_path) -> None:
     """As one that needs too much memory."""
-    writer_of(dataset).end_trial(trial("a", 1e-2), tmp_path)
-    events = read(tmp_path)
+    writer_of(dataset).end_trial(trial("a", 1e-2), tmp_path / "trials" / "a")
+    events = read(tmp_path / "tensorboard" / "lr=0.01")
     assert events.Tags()["scalars"] == []
     content = events.PluginTagToContent("hparams")["_hparams_/session_end_info"]
     ended = HParamsPluginData.FromString(content).session_end_info
@@ -565,18 +573,19 @@ def test_a_trial_that_never_ran_is_a_failure_without_metrics(dataset, tmp_path) 
 
 @pytest.mark.thorough
 def test_the_hparams_tab_has_a_row_a_trial(dataset, fitted, tmp_path) -> None:
-    config = replace(CONFIG, augment=replace(CONFIG.augment, enabled=("zoom", "contrast")))
-    space = {"learning_rate": (1e-1, 1e-2), "arch": ((500, 1000), (500, 500)), "use_bias": (True,)}
-    config = replace(config, search=SearchConfig(space))
+    archs = ((500, 1000), read_arch("conv:256/64-32"))
+    space = {"learning_rate": (1e-1, 1e-2), "arch": archs, "use_bias": (True,)}
+    config = replace(CONFIG, search=SearchConfig(space))
     writer, folder = writer_of(dataset, config), tmp_path / "trials"
     trials = [
         # The first to be found has no score, and must not take the others' columns away.
-        trial("a", 1e-1, [NAN], [2, 1], arch=(500, 1000), batch_norm=True),
-        trial("b", 1e-2, [4, 3], [2, 5], arch=(500, 500), batch_norm=True),
-        trial("c", 1e-3, [8, 7], [6, 5], arch=(500, 500), batch_norm=False),
+        trial("a", 1e-1, [NAN], [2, 1], arch=archs[0], use_bias=True),
+        trial("b", 1e-2, [4, 3], [2, 5], arch=archs[1], use_bias=True),
+        trial("c", 1e-1, [8, 7], [6, 5], arch=archs[1], use_bias=True),
     ]
     for each in trials:
-        run = run_info(config, dataset, folder / each.trial_id / "execution-0")
+        place = folder / each.trial_id / "execution-0"
+        run = replace(run_info(CONFIG, dataset, place), trial_id=each.trial_id, values=each.values)
         writer.begin_run(run, 0)
         writer.record(run, 1, history(fitted))
         writer.end_run(run, None)
@@ -599,38 +608,62 @@ def test_the_hparams_tab_has_a_row_a_trial(dataset, fitted, tmp_path) -> None:
                 answer = ask(f"{plugin}session_groups", {**question, "colParams": columns})
                 groups = answer["sessionGroups"]
 
-    shown = [info["name"] for info in experiment["hparamInfos"]]
-    assert shown[:3] == ["arch", "learning_rate", "activation"], "searched ones first"
-    assert shown[2:] == sorted(shown[2:])
+    columns = {info["name"]: info["type"] for info in experiment["hparamInfos"]}
+    assert columns == {"learning_rate": "DATA_TYPE_FLOAT64", "arch": "DATA_TYPE_STRING"}
+    assert all(info["differs"] for info in experiment["hparamInfos"])
     metrics = ("score/val_loss", "last/loss", "last/val_loss")
     assert {info["name"]["tag"] for info in experiment["metricInfos"]} == set(metrics)
-    rows = {group["name"]: group for group in groups}
-    assert set(rows) == {"trials/a", "trials/b", "trials/c"}
+    rows = {group["name"].removeprefix("tensorboard/"): group for group in groups}
+    failed, best, other = (
+        "lr=0.1,arch=500-1000", "lr=0.01,arch=conv.256_64-32", "lr=0.1,arch=conv.256_64-32"
+    )  # fmt: skip
+    assert set(rows) == {failed, best, other}
     values = {
         name: {v["name"]["tag"]: v["value"] for v in row["metricValues"]}
         for name, row in rows.items()
     }
-    assert values["trials/b"] == {"score/val_loss": 2.5, "last/loss": 4, "last/val_loss": 4}
-    assert values["trials/c"] == {"score/val_loss": 6, "last/loss": 6, "last/val_loss": 6}
-    assert values["trials/a"] == {}
+    assert values[best] == {"score/val_loss": 2.5, "last/loss": 4, "last/val_loss": 4}
+    assert values[other] == {"score/val_loss": 6, "last/loss": 6, "last/val_loss": 6}
+    assert values[failed] == {}
     assert {name: row["sessions"][0]["status"] for name, row in rows.items()} == {
-        "trials/a": "STATUS_FAILURE",
-        "trials/b": "STATUS_SUCCESS",
-        "trials/c": "STATUS_SUCCESS",
+        failed: "STATUS_FAILURE",
+        best: "STATUS_SUCCESS",
+        other: "STATUS_SUCCESS",
     }
-    settings = rows["trials/c"]["hparams"]
-    assert {"learning_rate": 1e-3, "arch": "500-500", "batch_norm": False}.items() <= (
-        settings.items()
-    )
-    assert rows["trials/a"]["hparams"]["arch"] == "500-1000"
-    assert settings["dataset"] == "digits"
-    assert settings["num_epochs"] == N_EPOCHS
-    assert settings["augment.enabled"] == "zoom-contrast"
-    assert settings["early_stopping.enabled"] is False
-    assert settings["objective"] == "val_loss"
-    kinds = {info["name"]: info["type"] for info in experiment["hparamInfos"]}
-    assert not {"data_dir", "search.space", "latent_learning_rate"} & set(settings)
-    assert set(settings) < set(kinds), "others may have a value in another study"
-    for name in ("latent_learning_rate", "latent_spread", "clip_norm", "base_width"):
-        assert kinds[name] == "DATA_TYPE_FLOAT64"
-    assert kinds["image_size"] == "DATA_TYPE_STRING"
+    assert rows[best]["hparams"] == {"learning_rate": 1e-2, "arch": "conv:256/64-32"}
+    assert rows[failed]["hparams"]["arch"] == "500-1000"
+
+
+# Names
+
+
+def test_runs_are_named_by_what_is_searched(dataset, run, tmp_path) -> None:
+    """A sampler that draws may draw a value twice: its trials have their ids beside."""
+    folder = tmp_path / "trials"
+    drawn = SearchConfig({"learning_rate": Range(1e-4, 1e-1, log=True)}, "random", max_trials=2)
+    for config, name in (
+        (CONFIG, "lr=0.01"),
+        (replace(CONFIG, search=drawn), "lr=0.01-a"),
+    ):
+        writer = writer_of(dataset, config)
+        writer.begin_run(run, 0)
+        writer.end_trial(trial("a", 1e-2, [1]), folder / "a")
+        place = tmp_path / "tensorboard" / name
+        assert read(place / "execution-0").Tags()["scalars"] == []
+        assert "score/val_loss" in read(place).Tags()["scalars"]
+    assert not folder.exists()
+
+
+def test_a_study_of_an_earlier_version_goes_on_in_its_old_folders(dataset, run, tmp_path) -> None:
+    run.folder.mkdir(parents=True)
+    (run.folder / "events.out.tfevents.1700000000.elsewhere.1").touch()
+    writer = writer_of(dataset)
+    writer.begin_run(run, 2)
+    other = replace(run, trial_id="b", folder=tmp_path / "trials" / "b" / "execution-0")
+    writer.begin_run(other, 0)
+    writer.record(other, 1, {"loss": np.array([1.0], np.float32)})
+    writer.end_trial(trial("b", 1e-2, [1]), tmp_path / "trials" / "b")
+    assert len(list(run.folder.iterdir())) == 2
+    assert read(other.folder).Scalars("train/loss")[0].value == 1
+    assert "score/val_loss" in read(tmp_path / "trials" / "b").Tags()["scalars"]
+    assert not (tmp_path / "tensorboard").exists()

@@ -145,9 +145,11 @@ def assert_finished_files(folder: Path, n_executions: int = 2) -> None:
     """Nothing is left of checkpoints, temporary files and the locks of processes."""
     expected = {"config.json", "histories.csv", "trials/*/trial.json"}
     expected |= {f"trials/*/execution-{k}/history.csv" for k in range(n_executions)}
+    names = ("README.md", "config.json", "decoder.safetensors", "latents.safetensors")
+    expected |= {f"best/{name}" for name in names}
     found = files(folder)
     outcomes = {name for name in found if name.endswith("/outcome.safetensors")}
     # Names of images are known where the data set has them.
-    found -= outcomes | {"images.csv"}
+    found -= outcomes | {"images.csv", "best/images.csv"}
     assert found == expected, sorted(found ^ expected)
     assert len(list(folder.glob("trials/*/*/outcome.safetensors"))) == 1

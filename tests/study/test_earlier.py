@@ -72,11 +72,12 @@ def test_the_same_command_goes_on_by_the_same_algorithm(
             (folder / "config.json").write_text(json.dumps(about | {"schema": 4}))
         assert train(*flags, f"--out={folder}") == 0
         after = load_study(folder)
-        assert after.config == before.config
+        assert replace(after.config, log=before.config.log) == before.config
         assert [trial.state for trial in after.trials] == ["complete"] * 2
         assert before.trials[0].trial_id in {trial.trial_id for trial in after.trials}
     about = json.loads((folder / "config.json").read_text())
     assert (about["schema"], about["began"]) == (SCHEMA, 2)
+    assert (folder / "best" / "config.json").exists(), "a model is kept today"
 
 
 def test_another_algorithm_is_refused_by_what_it_was(

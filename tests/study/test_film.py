@@ -97,5 +97,6 @@ def test_a_film_that_cannot_be_removed_is_told(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(film.shutil, "rmtree", refuse)
+    config = replace(FILMED, log=replace(FILMED.log, save_best_model=False))
     with pytest.raises(OutputError, match="film cannot be removed: Permission denied"):
-        run_study(FILMED, digits, tmp_path, observers=[FilmWriter()])
+        run_study(config, digits, tmp_path, observers=[FilmWriter()])

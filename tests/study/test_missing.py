@@ -65,7 +65,7 @@ def test_pictures_say_what_is_missing(study: Study, dataset: Dataset) -> None:
     figures = draw_fit(model, dataset, protocol="co-trained")
     assert {"reconstructions_train", "reconstructions_val", "errors"} <= set(figures)
     figure = figures["reconstructions_train"]
-    assert "missing pixels in a blue pattern" in figure.get_suptitle()
+    assert "missing pixels in a blue pattern" in figure.caption
     (sheet,) = [image.get_array() for image in figure.axes[0].get_images()]
     assert sheet is not None
     is_blue = (np.asarray(sheet, int) * [-1, 0, 1]).sum(axis=2) > 100

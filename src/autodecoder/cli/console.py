@@ -59,8 +59,8 @@ def _finite(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
-def print_start(config: StudyConfig, dataset: Dataset) -> None:
-    """Say what is about to run."""
+def print_start(config: StudyConfig, dataset: Dataset, chosen: str | None) -> None:
+    """Say what is about to run, and which settings were chosen for it, if any."""
     search = config.search
     n_val = f"{len(dataset.val):,}" if len(dataset.val) else "no"
     console.print(
@@ -70,6 +70,8 @@ def print_start(config: StudyConfig, dataset: Dataset) -> None:
     )
     if dataset.notes:
         console.print("; ".join(dataset.notes), highlight=False)
+    if chosen:
+        console.print(chosen, highlight=False)
     if not len(dataset.val):
         console.print(
             "Nothing is validated: there are no metrics val_ and fresh_val_, and no pictures of "

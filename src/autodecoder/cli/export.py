@@ -7,9 +7,7 @@ from autodecoder.cli.flags import Json, path_flag
 
 
 def export(
-    model: Annotated[
-        Path, path_flag(help="A model's folder: `best` in that of a study with --save_best_model.")
-    ],
+    model: Annotated[Path, path_flag(help="A model's folder: `best` in that of a study.")],
     /,
     *,
     out: Annotated[Path, path_flag(help="The ONNX file; one that exists is replaced.")],

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from autodecoder.data.given import Given
     from autodecoder.model import Model
 
-ModelFolder = Annotated[
-    Path, path_flag(help="A model's folder: `best` in that of a study with --save_best_model.")
-]
+ModelFolder = Annotated[Path, path_flag(help="A model's folder: `best` in that of a study.")]
 Images = Annotated[
     str,
     Parameter(

@@ -16,6 +16,7 @@ from autodecoder.cli.export import export
 from autodecoder.cli.generate import decode, interpolate, sample
 from autodecoder.cli.info import info
 from autodecoder.cli.launch import launch
+from autodecoder.cli.map import map_images
 from autodecoder.cli.mistyped import explain
 from autodecoder.cli.pack import pack
 from autodecoder.cli.reconstruct import reconstruct
@@ -40,6 +41,7 @@ app = App(
     suppress_keyboard_interrupt=False,
     console=Console(soft_wrap=False),
 )
+app.command(map_images, name="map")
 app.command(train)
 app.command(tune)
 app.command(launch)

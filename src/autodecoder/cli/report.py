@@ -1,7 +1,7 @@
-"""`autodecoder report`: a study or a model as one page."""
+"""`autodecoder report`: a study or a model as one page, or its figures for print."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -16,6 +16,12 @@ from autodecoder.cli.inputs import (
 )
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.files import refuse_link
+from autodecoder.text import count
+
+if TYPE_CHECKING:
+    from autodecoder.data import Dataset
+    from autodecoder.model import Model
+    from autodecoder.study import Study
 
 
 def report(
@@ -25,8 +31,17 @@ def report(
     out: Annotated[
         Path | None,
         path_flag(
-            help="The file, of a model; one that exists is replaced. By default "
-            "report/index.html in the folder, as always of a study."
+            help="With --figures the folder of their files, by default report/figures in the "
+            "folder. Else the file of a model's page, by default report/index.html in the folder, "
+            "where that of a study always is. Files that exist are replaced."
+        ),
+    ] = None,
+    figures: Annotated[
+        Literal["pdf", "svg", "png"] | None,
+        Parameter(
+            help="Write each figure as a file of this kind, without a title in it, and its data as "
+            "a CSV file beside it; no page. A PDF and an SVG are vectors but for the images in "
+            "them."
         ),
     ] = None,
     umap: Annotated[
@@ -40,68 +55,107 @@ def report(
     named: TrainedOn = NOT_NAMED,
     json_: Json = False,
 ) -> bool:
-    """Write a page that opens without a network: trials, pictures, and a latent plane to play with.
+    """Write a page that opens without a network, or, with --figures, figures for a paper.
 
-    Below the pointer the decoder runs in the page itself. It is one file, to be sent as it is.
-    Pictures are drawn anew where the images of the training are at hand, and you have trained on
-    them, or name them, or they are a published data set.
+    The page has trials, pictures, and a latent plane to play with: below the pointer the decoder
+    runs in the page itself. It is one file, to be sent as it is. A study has its pictures as PNG
+    files beside its page; --figures writes them as PDF, SVG or PNG for print.
+    Reconstructions and errors are drawn anew where the images of the training are at hand, and you
+    have trained on them, or name them, or they are a published data set.
 
-    Example: autodecoder report runs/mine/best --out digits.html
+    Example: autodecoder report runs/mine --figures pdf --out thesis/figures
     """
     from autodecoder.cli.console import aside, console, print_json
 
+    if umap and figures is not None:
+        raise ConfigError("umap adds a map to a page: it does not go with figures.")
     if umap:
         from autodecoder.report.umap import check_umap
 
         check_umap()
+    captions = {}
     with aside(json_):
         if out is None:
             refuse_link(folder, "report")
-        arrays = ("decoder.safetensors", "latents.safetensors")
-        if any((folder / name).exists() for name in arrays):
-            target = folder / "report" / "index.html" if out is None else out
-            path = _of_model(folder, target, umap, named)
+        is_model = any((folder / f"{name}.safetensors").exists() for name in ("decoder", "latents"))
+        if figures is not None:
+            path = folder / "report" / "figures" if out is None else out
+            captions = _write_figures(folder, path, figures, named, is_model=is_model)
+        elif is_model:
+            path = folder / "report" / "index.html" if out is None else out
+            _of_model(folder, path, umap, named)
         else:
             path = _of_study(folder, out, umap, named)
-    if json_:
+    if json_ and captions:
+        print_json({"out": str(path), "figures": captions})
+    elif json_:
         print_json({"out": str(path), "bytes": path.stat().st_size})
+    elif captions:
+        width = max(map(len, captions))
+        for name, caption in captions.items():
+            console.print(f"{name:{width}}  {caption}", highlight=False)
+        console.print(
+            f"{path}: {count(len(captions), 'figure')}, each with its data as CSV", highlight=False
+        )
     else:
         console.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", highlight=False)
     return False
 
 
-def _of_model(folder: Path, path: Path, umap: bool, named: TrainedOn) -> Path:
-    from autodecoder.cli.console import console
-    from autodecoder.report import write_model_page
+def _write_figures(
+    folder: Path, out: Path, kind: str, named: TrainedOn, *, is_model: bool
+) -> dict[str, str]:
+    """Write the figures of a study or a model; their names, with a caption for each."""
+    from autodecoder.cli.programs import keep_programs
+    from autodecoder.report import write_figures
+    from autodecoder.study import load_study
 
-    model, dataset = open_model(folder), None
+    keep_programs()
+    shown = open_model(folder) if is_model else load_study(folder)
+    dataset = _images_of(shown, named, "Without reconstructions")
+    written = write_figures(shown, out, kind, dataset=dataset)
+    if not written:
+        raise DataError(f"of the study in {folder} there is nothing to draw yet.")
+    return {path.name: caption for path, caption in written.items()}
+
+
+def _images_of(shown: "Study | Model", named: TrainedOn, without: str) -> "Dataset | None":
+    """The images of a study or a model, where they are at hand; else it says why not."""
+    from autodecoder.cli.console import console
+    from autodecoder.model import Model
+
     try:
-        dataset = data_of_model(model, named)
+        if isinstance(shown, Model):
+            return data_of_model(shown, named)
+        about = shown.about
+        of = about.get("data_fingerprint"), about.get("image_shape")
+        return data_of(shown.config, *of, named)
     except (ConfigError, DataError) as error:
         if named:
             raise
-        console.print(f"Without reconstructions: {error}", highlight=False)
+        console.print(f"{without}: {error}", highlight=False)
+    return None
+
+
+def _of_model(folder: Path, path: Path, umap: bool, named: TrainedOn) -> None:
+    from autodecoder.report import write_model_page
+
+    model = open_model(folder)
+    dataset = _images_of(model, named, "Without reconstructions")
     title = title_of(model, folder)
-    return write_model_page(model, path, title=title, dataset=dataset, umap=umap)
+    write_model_page(model, path, title=title, dataset=dataset, umap=umap)
 
 
 def _of_study(folder: Path, out: Path | None, umap: bool, named: TrainedOn) -> Path:
-    from autodecoder.cli.console import console
     from autodecoder.cli.programs import keep_programs
     from autodecoder.report import write_pictures, write_study_page
     from autodecoder.study import load_study
 
-    study, dataset = load_study(folder), None
+    study = load_study(folder)
     if out is not None:
         raise ConfigError("out is for the page of a model: that of a study lies in its folder.")
     keep_programs()
-    try:
-        of = study.about.get("data_fingerprint"), study.about.get("image_shape")
-        dataset = data_of(study.config, *of, named)
-    except (ConfigError, DataError) as error:
-        if named:
-            raise
-        console.print(f"With the pictures as they lie there: {error}", highlight=False)
+    dataset = _images_of(study, named, "With the pictures as they lie there")
     if dataset is not None:
         write_pictures(study, dataset)
     return write_study_page(study, dataset=dataset, umap=umap)

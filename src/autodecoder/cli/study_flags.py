@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
+from autodecoder.cli.chosen import choose, tell
 from autodecoder.cli.flags import GROUPS, flag, merge, nest, path_flag
 from autodecoder.cli.observers import ObserverFlags
 from autodecoder.config import (
@@ -56,7 +57,7 @@ _BY_RECIPE = ", ".join(setting.path.rpartition(".")[2] for setting in _SETTINGS 
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OtherFlags:
+class OtherFlags:
     """Flags that stand for no setting."""
 
     recipe: Annotated[
@@ -214,7 +215,7 @@ class _OtherFlags:
 _ALL_FLAGS: Any = make_dataclass(
     "_ALL_FLAGS",
     map(flag, _SETTINGS),
-    bases=(_OtherFlags, ObserverFlags),
+    bases=(OtherFlags, ObserverFlags),
     frozen=True,
     kw_only=True,
 )
@@ -240,15 +241,21 @@ class Asked(NamedTuple):
     """Arguments of `join_hosts`, where several processes share each fit."""
     watched: ObserverFlags = ObserverFlags()
     """Where runs are logged."""
+    chosen: str | None = None
+    """Which settings were chosen from the images, for people."""
 
 
-def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
+def read_flags(flags: StudyFlags, learning_rate: float | None, *, for_map: bool = False) -> Asked:
     """The study that flags, and the file that they name, ask for.
+
+    What they leave open is chosen as `chosen.choose` says, and else the default.
 
     Raises
     ------
     ConfigError
         If a value breaks its rule, or two of them go ill together.
+    DataError
+        If images are to be looked at, and cannot be found.
     """
     values = {setting.path: getattr(flags, str(setting.flag)) for setting in _SETTINGS}
     # What is searched is put together below.
@@ -256,6 +263,10 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
     settings = merge({} if flags.config is None else read_toml(flags.config), given)
     if flags.out is not None and not flags.reset_training:
         settings = merge(_kept(flags.out), settings)
+    given_rate = () if learning_rate is None else ("learning_rate",)
+    searched = {*_searched(settings), *given_rate, *(parse_tune(text)[0] for text in flags.tune)}
+    chosen = choose(settings, searched, for_map=for_map)
+    settings = merge(nest(chosen), settings)
     settings = merge(_default_space(settings), settings)
     fixed = {
         **given.get("decoder", {}),
@@ -282,8 +293,11 @@ def read_flags(flags: StudyFlags, learning_rate: float | None) -> Asked:
             "to begin it."
         )
     where = {name: getattr(flags, name) for name in WHERE if getattr(flags, name) is not None}
-    asked = Asked(study, folder, flags.storage, flags.reset_training, flags.wait, where)
-    return asked._replace(together=_together(flags), watched=flags)
+    together = _together(flags)
+    told = tell(chosen) if chosen else None
+    started = flags.reset_training, flags.wait
+    asked = Asked(study, folder, flags.storage, *started, where, together)
+    return asked._replace(watched=flags, chosen=told)
 
 
 def _together(flags: StudyFlags) -> dict[str, Any] | None:
@@ -296,6 +310,13 @@ def _together(flags: StudyFlags) -> dict[str, Any] | None:
         )
     patience = given.pop("watchdog", None)
     return given if patience is None else {**given, "patience": patience}
+
+
+def _searched(settings: dict[str, Any]) -> Mapping[str, Any]:
+    """The search space of a file; nothing where it is none, which is told where it is checked."""
+    search = settings.get("search", {})
+    space = search.get("space", {}) if isinstance(search, dict) else {}
+    return space if isinstance(space, dict) else {}
 
 
 def _default_space(settings: dict[str, Any]) -> dict[str, Any]:

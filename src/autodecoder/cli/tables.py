@@ -25,8 +25,11 @@ def print_study(study: Study) -> None:
     over = f", mean ± standard deviation over {n} executions" if n > 1 else ""
     n_trials = len(study.trials)
     which = f"The best {_N_SHOWN} of {n_trials} trials" if n_trials > _N_SHOWN else "Trials"
-    console.print(f"\n{which} by {study.metric} at its best epoch{over}; best first")
-    console.print("(losses: mean after the last epoch)")
+    console.print(f"\n{which} by {study.metric}, best first", highlight=False)
+    console.print(
+        f"best: {study.metric} of the best epoch{over}; other losses: after the last epoch",
+        highlight=False,
+    )
     table, metrics = _table(), _METRICS if study.about.get("n_val") != 0 else ("loss",)
     for name in ("trial", *config.searched, "best", *metrics):
         table.add_column(

@@ -6,7 +6,7 @@ import shlex
 import signal
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
@@ -49,7 +49,7 @@ def train(
 
     Example: autodecoder train --dataset mnist --arch 500-500 --lr 1e-3 --num_epochs 20
     """
-    return _train(read_flags(flags or StudyFlags(), lr), json_)
+    return run_asked(read_flags(flags or StudyFlags(), lr), json_)
 
 
 def tune(
@@ -63,11 +63,36 @@ def tune(
     Example: autodecoder tune --dataset mnist --tune lr=log:1e-4:1e-1:10 --tune latent_dims=2,8
     """
     flags = flags or StudyFlags()
-    return _train(read_flags(flags, None), json_, flags)
+    return run_asked(read_flags(flags, None), json_, tuned=flags)
 
 
-def _train(asked: Asked, json_: bool, tuned: StudyFlags | None = None) -> bool:
-    """Run a study and show it; returns whether it was interrupted."""
+def run_asked(
+    asked: Asked,
+    json_: bool,
+    *,
+    tuned: StudyFlags | None = None,
+    as_map: bool = False,
+    opens: bool = False,
+) -> bool:
+    """Run a study and show it.
+
+    Parameters
+    ----------
+    asked : Asked
+    json_ : bool
+        Print the result for programs.
+    tuned : StudyFlags, optional
+        Flags of `tune`: say how to train at the best values.
+    as_map : bool
+        End with the page, instead of the table of trials.
+    opens : bool
+        Open the page in a browser.
+
+    Returns
+    -------
+    bool
+        Whether it was interrupted.
+    """
     # Imported here, since they bring jax and matplotlib, which --help need not wait for.
     from autodecoder.cli.console import aside, console, print_json
     from autodecoder.cli.content import study_content
@@ -85,22 +110,38 @@ def _train(asked: Asked, json_: bool, tuned: StudyFlags | None = None) -> bool:
                 _follow(asked, hosts)
                 return False
         stack.enter_context(aside(json_))
-        study, pictures, interrupted, given_up = _run(asked, hosts, quiet=json_)
+        ran = _run(asked, hosts, quiet=json_, as_map=as_map)
+    study, interrupted = ran.study, ran.interrupted
     command = None
     if tuned is not None and study.best_trial is not None:
         command = train_command(tuned, study)
     if json_:
         others = [tell_worker(worker) for worker in living_workers(asked.folder)]
-        about: dict[str, Any] = {"interrupted": interrupted, "others": others, "pictures": pictures}
+        about: dict[str, Any] = {"interrupted": interrupted, "others": others}
+        about |= {"pictures": ran.pictures, "page": ran.page}
         if tuned is not None:
             about["command"] = command
         print_json({**study_content(study), **about})
     elif command is not None:
         print_best(study)
         console.print(f"To train with these values: {command}", highlight=False)
-    if given_up is not None:
-        raise given_up
+    if ran.given_up is not None:
+        raise ran.given_up
+    if opens:
+        import webbrowser
+
+        webbrowser.open(ran.page.resolve().as_uri())
     return interrupted
+
+
+class _Ran(NamedTuple):
+    """What came of a study."""
+
+    study: "Study"
+    page: Path
+    pictures: "list[Path]"
+    interrupted: bool
+    given_up: SearchError | None
 
 
 def _follow(asked: Asked, hosts: "Hosts") -> None:
@@ -117,17 +158,15 @@ def _follow(asked: Asked, hosts: "Hosts") -> None:
     follow_study(config, dataset, hosts, mesh=asked.where.get("mesh"))
 
 
-def _run(
-    asked: Asked, hosts: "Hosts | None", *, quiet: bool
-) -> "tuple[Study, list[Path], bool, SearchError | None]":
-    """Run a study, and show it unless `quiet`; returns it with its pictures, whether it was
-    interrupted, and why it was given up."""
+def _run(asked: Asked, hosts: "Hosts | None", *, quiet: bool, as_map: bool) -> _Ran:
+    """Run a study, and show it unless `quiet`."""
     from autodecoder.cli.console import (
         console,
         interruptible,
         logged,
         print_start,
     )
+    from autodecoder.cli.ending import print_ending, print_map
     from autodecoder.cli.programs import keep_programs
     from autodecoder.cli.progress import study_progress
     from autodecoder.cli.tables import print_study
@@ -136,7 +175,7 @@ def _run(
     from autodecoder.study.follow import agree_on_settings
     from autodecoder.study.results import UNFINISHED
 
-    config, folder, storage, reset, wait, where, _, watched = asked
+    config, folder, storage, reset, wait, where, _, watched, chosen = asked
     if where.get("engine", "local") != "local":
         # Workers have the GPUs: this process would take three quarters of each one's memory.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -151,7 +190,7 @@ def _run(
             memory=where.get("memory"),
             shared=hosts is not None,
         )
-    print_start(config, dataset)
+    print_start(config, dataset, chosen)
     given_up: SearchError | None = None
     with logged(), interruptible() as should_stop:
         try:
@@ -171,7 +210,7 @@ def _run(
                 )
         except SearchError as error:
             given_up, study = error, load_study(folder)
-        if not quiet:
+        if not (quiet or as_map):
             print_study(study)
         pictures = write_pictures(study, dataset)
         page = write_study_page(study, dataset=dataset)
@@ -181,10 +220,11 @@ def _run(
         console.print(f"Interrupted: {_going_on(folder, reset)}.")
     elif n_open:
         console.print(_left(folder, n_open, reset), highlight=False)
-    console.print(f"Results in {folder}", highlight=False)
-    for written in (page, *pictures):
-        console.print(f"  {written.relative_to(folder)}", highlight=False)
-    return study, pictures, interrupted, given_up
+    if as_map:
+        print_map(study, page)
+    else:
+        print_ending(study, page, pictures)
+    return _Ran(study, page, pictures, interrupted, given_up)
 
 
 def _left(folder: Path, n_open: int, reset: bool) -> str:

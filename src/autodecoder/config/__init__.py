@@ -19,17 +19,19 @@ from autodecoder.config.earlier import SCHEMA, complete_settings, kept_settings
 from autodecoder.config.fit import (
     FIRST_MOMENT_DTYPES,
     LATENT_STARTS,
+    LONG,
     LOSSES,
     RECIPES,
     SCHEDULES,
     SECOND_MOMENTS,
+    SHORT,
     FitConfig,
     check_loss,
     fit_config,
     learning_rate_for,
 )
 from autodecoder.config.infer import INFER_METHODS, INFER_STARTS, InferConfig
-from autodecoder.config.notation import parse_range, parse_size
+from autodecoder.config.notation import AUTO_SIZE, parse_range, parse_size
 from autodecoder.config.parts import (
     ACTIVATIONS,
     ALPHAS,
@@ -86,6 +88,7 @@ __all__ = [
     "ACTIVATIONS",
     "ALPHAS",
     "AUGMENTATIONS",
+    "AUTO_SIZE",
     "COLOURS",
     "DATASETS",
     "ENCODED_SOURCES",
@@ -96,6 +99,7 @@ __all__ = [
     "KINDS",
     "LATENT_STARTS",
     "LEARNING_RATE_GRID",
+    "LONG",
     "LOSSES",
     "METRICS",
     "METRIC_ALIASES",
@@ -108,6 +112,7 @@ __all__ = [
     "SCHEDULES",
     "SCHEMA",
     "SECOND_MOMENTS",
+    "SHORT",
     "TRACED",
     "TRACKERS",
     "TUNABLE",

@@ -9,8 +9,9 @@ from autodecoder.config.plain import list_settings
 _SETTINGS = list_settings()
 #: Starts of inference that earlier versions had beside `nearest`, which takes their place.
 _GONE_STARTS = ("grid", "learned")
-#: Version of the layout of what is written, of studies and of models: that of the newest setting.
-SCHEMA = max(setting.since[0] for setting in _SETTINGS if setting.since is not None)
+#: Version of the layout of what is written, of studies and of models: that of the newest setting or
+#: default.
+SCHEMA = max(setting.changed for setting in _SETTINGS)
 
 
 def complete_settings(settings: Any, schema: int, *, whole: bool) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from autodecoder.config.arch import Arch, arch_kind
 from autodecoder.config.rules import (
@@ -40,14 +40,50 @@ _BUFFER_BYTES = 2**28
 _above_zero = number(lambda v: 0 < v <= _WIDEST, f"must be above 0 and at most {_WIDEST:g}")
 
 
+class Length(NamedTuple):
+    """How long a fit is, where the number of epochs follows from that of the images."""
+
+    steps: int
+    """As many epochs as make so many steps, …"""
+    least: int
+    most: int
+    """… but so many epochs at least and at most."""
+
+    def epochs_for(self, n_images: int, batch_size: int) -> int:
+        """The epochs of a fit to so many images.
+
+        Examples
+        --------
+        >>> LONG.epochs_for(60_000, 128), LONG.epochs_for(64, 128)
+        (20, 500)
+        """
+        n_batches = max(1, n_images // batch_size)
+        return min(max(-(-self.steps // n_batches), self.least), self.most)
+
+
+#: Of a fit that is meant to be good, and of one for a first picture.
+LONG, SHORT = Length(5000, 20, 500), Length(1500, 8, 500)
+
+
 @dataclass(frozen=True)
 class FitConfig(Settings):
     """The joint fit of decoder and latents, without the values that a search varies freely."""
 
     num_epochs: int = setting(
-        300, "Passes over the training images.", original="epochs", check=positive_up_to(1_000_000)
+        300,
+        "Passes over the training images. For images of your own the command line chooses as many "
+        f"as make {LONG.steps:,} steps, from {LONG.least} to {LONG.most}.",
+        original="epochs",
+        check=positive_up_to(1_000_000),
+        default_since=8,
     )
-    batch_size: int = setting(128, "Images a step.", original="batch size", tunable=True)
+    batch_size: int = setting(
+        128,
+        "Images a step. Where you have fewer images of your own, the command line takes them all.",
+        original="batch size",
+        tunable=True,
+        default_since=8,
+    )
     latent_start: str = setting(
         "auto",
         "Start of the latents: zeros; normal, draws of standard deviation 0.1; pca, principal "

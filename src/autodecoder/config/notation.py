@@ -8,10 +8,13 @@ from autodecoder.errors import ConfigError
 from autodecoder.text import told
 
 _LONGEST_SIDE = 10_000
+#: A size that is chosen from the images.
+AUTO_SIZE = "auto"
 
 
-def parse_size(value: Any) -> tuple[int, int]:
-    """Read a height and a width, written as one number for both, `HEIGHTxWIDTH` or a pair.
+def parse_size(value: Any) -> tuple[int, int] | str:
+    """Read a height and a width, written as one number for both, `HEIGHTxWIDTH` or a pair; or
+    `auto`.
 
     Raises
     ------
@@ -24,6 +27,8 @@ def parse_size(value: Any) -> tuple[int, int]:
     ((32, 32), (48, 64))
     """
     if isinstance(value, str):
+        if value.strip() == AUTO_SIZE:
+            return AUTO_SIZE
         parts = re.fullmatch(r"\s*([0-9]{1,9})(?:\s*[x×]\s*([0-9]{1,9}))?\s*", value)
         if parts is not None:
             height, width = int(parts[1]), int(parts[2] or parts[1])
@@ -33,11 +38,13 @@ def parse_size(value: Any) -> tuple[int, int]:
     return check_size("image_size", (value, value))
 
 
-def check_size(name: str, size: Any) -> tuple[int, int]:
-    """Refuse what is no height and width of at least 1; returns it otherwise."""
+def check_size(name: str, size: Any) -> tuple[int, int] | str:
+    """Refuse what is neither `auto` nor a height and width of at least 1; returns it otherwise."""
+    if size == AUTO_SIZE:
+        return AUTO_SIZE
     if not isinstance(size, tuple) or len(size) != 2 or any(type(n) is not int for n in size):
         shown = size[0] if isinstance(size, tuple) and len(set(map(repr, size))) == 1 else size
-        raise ConfigError(f"{name} must be N or HEIGHTxWIDTH, got {told(shown)}.")
+        raise ConfigError(f"{name} must be N, HEIGHTxWIDTH or auto, got {told(shown)}.")
     if not all(1 <= n <= _LONGEST_SIDE for n in size):
         raise ConfigError(
             f"{name} must lie between 1 and {_LONGEST_SIDE}, got {size[0]}x{size[1]}."

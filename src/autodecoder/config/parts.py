@@ -62,17 +62,20 @@ class DataConfig(Settings):
     examples_frac: float = setting(
         0.5,
         "Share of the training and of the validation images to use, by class; 0 and 1 both mean "
-        "all.",
+        "all. The command line uses all images of your own where no share is given.",
         original="examples frac",
+        default_since=8,
         check=number(lambda v: 0 <= v <= 1, "must lie between 0 and 1 (both ends mean all images)"),
     )
-    image_size: tuple[int, int] | None = setting(
+    image_size: tuple[int, int] | str | None = setting(
         None,
-        "Size to bring images to, N or HEIGHTxWIDTH: cropped around the centre, then scaled. For "
-        "folder:, csv:, tar: and hf:, whose images must else be of one size.",
+        "Size to bring images to, N or HEIGHTxWIDTH: cropped around the centre, then scaled; for "
+        "folder:, csv:, tar: and hf:. auto chooses a size from the images, as the command line "
+        "does where no size is given (docs/datasets.md).",
         check=check_size,
         read=parse_size,
         since=(3, None),
+        default_since=8,
     )
     colour: str = setting(
         "auto",
@@ -310,6 +313,7 @@ class LogConfig(Settings):
         original="trackers",
         called="tracker",
         check=some_of(TRACKERS),
+        free=True,
     )
     histogram_freq: int = setting(
         20,
@@ -335,8 +339,9 @@ class LogConfig(Settings):
         free=True,
     )
     save_best_model: bool = setting(
-        False,
-        "Keep each execution's decoder and latents of the objective's best epoch, and the best of "
-        "all in best/.",
+        True,
+        "Keep the model of the best run in best/: its decoder and latents after the objective's "
+        "best epoch.",
         original="save best model",
+        free=True,
     )

@@ -44,6 +44,11 @@ def split_source(dataset: str) -> tuple[str, str]:
     """
     kind, colon, place = dataset.partition(":") if isinstance(dataset, str) else ("", "", "")
     if not colon or kind not in OWN_SOURCES:
+        if isinstance(dataset, str) and dataset not in DATASETS and _is_folder(dataset):
+            raise ConfigError(
+                f"dataset must say what a folder holds, got {told(dataset)}: folder:{dataset} is "
+                "one of image files."
+            )
         own = (f"{kind}:{what}" for kind, what in OWN_SOURCES.items())
         check_choice("dataset", dataset, (*DATASETS, *own))
         return dataset, ""

@@ -56,7 +56,7 @@ def load_dataset(
         into which downloads go.
     image_size : int, str or (height, width), optional
         Size to bring the images of `folder:`, `csv:`, `tar:` and `hf:` to; without it they must be
-        of one size.
+        of one size. `"auto"` chooses it from the images, see docs/datasets.md.
     colour : str
         `auto`, `grey` or `rgb`: channels of the images of `folder:`, `csv:`, `tar:` and `hf:`.
     pixel_range : (low, high) or "low:high", optional
@@ -222,7 +222,8 @@ def _plan_own(
 
 def _refuse_conversion(config: DataConfig, kind: str) -> None:
     if config.image_size is not None:
-        size = "x".join(map(str, config.image_size))
+        size = config.image_size
+        size = size if isinstance(size, str) else "x".join(map(str, size))
         raise ConfigError(f"image_size is for {_ENCODED}, not for {kind}, got {size}.")
     if config.colour != "auto":
         raise ConfigError(f"colour is for {_ENCODED}, not for {kind}, got {config.colour}.")

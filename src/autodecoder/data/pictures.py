@@ -1,12 +1,13 @@
 """From many encoded images to a `Plan`: one shape, a split, and those decoded that are used."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
-from autodecoder.config import DataConfig
+from autodecoder.config import AUTO_SIZE, DataConfig
 from autodecoder.data.dataset import ImageSet
 from autodecoder.data.decode import Head, UnreadableImage, decode_image, quiet_pillow, read_head
 from autodecoder.data.encoded import (
@@ -30,6 +31,10 @@ from autodecoder.data.storage import allocate
 from autodecoder.data.walk import shown
 from autodecoder.errors import DataError
 from autodecoder.text import count
+
+#: Side in pixels up to which images of one size are taken as they are where a size is chosen from
+#: them, and the longest one that others are brought to.
+_KEPT_SIDE, _LONGEST_SIDE = 128, 64
 
 
 def plan_folder(root: Path, config: DataConfig, *, seed: int, progress: bool) -> Plan:
@@ -168,6 +173,7 @@ def plan_pictures(
     if split is not None:
         split = split.take(np.flatnonzero(np.isin(names, train.names)))
     shape = _shape([(train, heads)] if val is None else [(train, heads), (val, val_heads)], config)
+    config = replace(config, image_size=shape[:2] if config.image_size is not None else None)
     rows, val_rows = choose(
         train.labels,
         None if val is None else val.labels,
@@ -204,11 +210,12 @@ def _survey(
     pictures: Pictures, config: DataConfig, failures: list[tuple[str, str]], progress: bool
 ) -> tuple[Pictures, list[Head]]:
     """Read all headers; returns the images that have one."""
+    size = (_KEPT_SIDE, _KEPT_SIDE) if config.image_size == AUTO_SIZE else given_size(config)
     heads: list[Head | None] = [None] * len(pictures)
     once: dict[Head, Head] = {}  # millions of images have few sizes
 
     def read(i: int) -> None:
-        head = read_head(pictures.source(i), config.image_size, config.pixel_range)
+        head = read_head(pictures.source(i), size, config.pixel_range)
         heads[i] = once.setdefault(head, head)
 
     failures += in_threads(read, pictures, "headers" if progress else None)
@@ -226,13 +233,39 @@ def _check_some(
         )
 
 
+def given_size(config: DataConfig) -> tuple[int, int] | None:
+    """The size that settings name, if they do."""
+    return None if isinstance(config.image_size, str) else config.image_size
+
+
+def choose_size(heads: Sequence[Head]) -> tuple[int, int]:
+    """The size that images are brought to where it is chosen from them.
+
+    Images of one size of up to 128 × 128 keep it; larger ones keep their aspect ratio, with 64
+    pixels on the longer side. Images of several sizes become squares, with the median of their
+    shorter sides as the side, 64 at most.
+    """
+    sizes = {head[:2] for head in heads}
+    if len(sizes) > 1:
+        side = min(_LONGEST_SIDE, int(np.median([min(head[:2]) for head in heads])))
+        return side, side
+    ((height, width),) = sizes
+    if max(height, width) <= _KEPT_SIDE:
+        return height, width
+    factor = _LONGEST_SIDE / max(height, width)
+    return max(1, round(factor * height)), max(1, round(factor * width))
+
+
 def _shape(
     parts: Sequence[tuple[Pictures, list[Head]]], config: DataConfig
 ) -> tuple[int, int, int]:
     """Height, width and channels that all images shall have."""
     first, (height, width, _) = parts[0][0].name(0), parts[0][1][0]
-    if config.image_size is not None:
-        height, width = config.image_size
+    size = given_size(config)
+    if config.image_size == AUTO_SIZE:
+        height, width = choose_size([head for _, heads in parts for head in heads])
+    elif size is not None:
+        height, width = size
     else:
         for pictures, heads in parts:
             for i, head in enumerate(heads):
@@ -240,7 +273,8 @@ def _shape(
                     raise DataError(
                         f"images must be of one size, but {first} is {height} × {width} and "
                         f"{pictures.name(i)} is {head.height} × {head.width} (height × width); "
-                        "--image_size brings them to one."
+                        "--image_size N brings them to one, and --image_size auto to one of up to "
+                        f"{_LONGEST_SIDE} × {_LONGEST_SIDE}."
                     )
     grey = config.colour == "grey" or (
         config.colour == "auto" and all(head.grey for _, heads in parts for head in heads)
@@ -296,7 +330,7 @@ class _Decoder:
 
     def _decode(self, pictures: Pictures, *, is_whole: bool) -> ImageSet:
         """Decode all, each to its place; the gaps that unreadable ones leave are closed."""
-        config = self._config
+        config, size = self._config, given_size(self._config)
         images = allocate((len(pictures), *self._shape))
         known = _allocate_known(len(pictures), self._shape, config.alpha)
         read = np.zeros(len(pictures), bool)
@@ -304,7 +338,7 @@ class _Decoder:
         def fill(i: int) -> None:
             own = None if known is None else known[i]
             source = pictures.source(i)
-            seen = decode_image(source, config.image_size, images[i], config.pixel_range, own)
+            seen = decode_image(source, size, images[i], config.pixel_range, own)
             self._seen.append(self._once.setdefault(seen, seen))
             read[i] = True
 

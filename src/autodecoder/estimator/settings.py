@@ -8,6 +8,7 @@ from jaxtyping import Shaped
 from sklearn.utils import check_random_state
 
 from autodecoder.config import (
+    LONG,
     OWN,
     DecoderConfig,
     fit_config,
@@ -21,16 +22,12 @@ from autodecoder.errors import ConfigError
 from autodecoder.estimator.samples import find_pixel_range, read_image_shape
 from autodecoder.model import Model
 
-#: Steps of a fit, at least, where `num_epochs` is left open.
-_LEAST_STEPS, _LEAST_EPOCHS, _MOST_EPOCHS = 5000, 20, 500
-
 
 def count_epochs(estimator: Any, samples: Shaped[np.ndarray, "n ..."]) -> int:
-    """Passes over samples: those asked for, or enough for 5,000 steps."""
+    """Passes over samples: those asked for, or what `LONG` gives."""
     if estimator.num_epochs is not None:
         return int(estimator.num_epochs)
-    n_batches = max(1, len(samples) // min(int(estimator.batch_size), len(samples)))
-    return min(max(-(-_LEAST_STEPS // n_batches), _LEAST_EPOCHS), _MOST_EPOCHS)
+    return LONG.epochs_for(len(samples), int(estimator.batch_size))
 
 
 def fit_settings(

@@ -158,8 +158,8 @@ def load_model(folder: Path | str, *, decoder: eqx.Module | None = None) -> Mode
     content = read_json(folder / "config.json")
     if "study" in content:
         raise DataError(
-            f"{folder} is the folder of a study; its model is in {folder / 'best'}, if the study "
-            "ran with --save_best_model."
+            f"{folder} is the folder of a study; its model is in {folder / 'best'}, unless the "
+            "study ran with --nosave_best_model."
         )
     schema = content.get("schema")
     if type(schema) is not int or schema < 1:

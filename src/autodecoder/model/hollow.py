@@ -18,10 +18,17 @@ from autodecoder.model.row_stores import RowStore
 
 #: Names of what a checkpoint within an epoch holds beside a run.
 WINDOW, SUMS, _SEEN = "stream/window", "stream/sums", "stream/seen/"
+#: Names of what a checkpoint holds only where a setting asked for it.
+_BEST, _NORMS = "best/", "history/gradient_norm_"
 #: Of what has a row for each training image, the name in a checkpoint.
 ROW_PATHS = {
     **{name: f"state/train/rows/{name}" for name in Rows._fields},
     "best": "best/train_latents",
+}
+#: Where the state of a run has the latents of a snapshot.
+_OF_STATE = {
+    "train_latents": ROW_PATHS["values"],
+    "val_latents": "state/val/rows/values",
 }
 
 
@@ -40,6 +47,36 @@ def fill(run: Run, store: RowStore) -> Run:
         latents: Any = best.train_latents if kept is None else kept
         best = best._replace(train_latents=latents)
     return run._replace(state=replace(state, train=train), best=best)
+
+
+def fit_to_settings(like: Run, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A checkpoint that was written with other settings of what is kept and tracked.
+
+    Gradient norms that were not tracked are not numbers. Where no best epoch was kept, the best of
+    the epochs to come will be: until then its epoch is 0.
+
+    Parameters
+    ----------
+    like : Run
+        Of arrays or of their shapes.
+    arrays : mapping
+        By name.
+    """
+    leaves, found = name_leaves(like), dict(arrays)
+    for name, leaf in leaves.items():
+        if name.startswith(_NORMS):
+            found.setdefault(name, np.full(leaf.shape, np.nan, leaf.dtype))
+    names = [name for name in leaves if name.startswith(_BEST)]
+    if not names or any(name in arrays for name in names):
+        return found
+    found["watch/best"] = np.asarray(np.inf, np.float32)
+    found[f"{_BEST}epoch"] = np.zeros((), np.int32)
+    for name in names:
+        _, part, *rest = name.split("/", 2)
+        path = _OF_STATE.get(part, "/".join(("state", part, *rest)))
+        if path in arrays:
+            found.setdefault(name, arrays[path])
+    return found
 
 
 def read_hollow(like: Run, arrays: Mapping[str, np.ndarray]) -> Run:
@@ -63,7 +100,7 @@ def read_hollow(like: Run, arrays: Mapping[str, np.ndarray]) -> Run:
         for path in ROW_PATHS.values()
         if path in leaves
     }
-    return arrays_to_tree(like, {**arrays, **empty})
+    return arrays_to_tree(like, {**fit_to_settings(like, arrays), **empty})
 
 
 def check_place(arrays: Mapping[str, np.ndarray], kinds: Sequence[str] = ()) -> None:
@@ -99,8 +136,12 @@ def streamed_kind(arrays: Mapping[str, np.ndarray]) -> str | None:
     return "host" if len(arrays.get(ROW_PATHS["values"], ())) else "disk"
 
 
-def read_seen(arrays: Mapping[str, np.ndarray]) -> Seen:
-    """What such a checkpoint says of the steps before."""
+def read_seen(arrays: Mapping[str, np.ndarray], n_norms: int) -> Seen:
+    """What such a checkpoint says of the steps before, with so many gradient norms of each."""
     found = {n[len(_SEEN) :]: jnp.asarray(a) for n, a in arrays.items() if n.startswith(_SEEN)}
     sums = {n.partition("/")[2]: a for n, a in found.items() if n.startswith("sums/")}
-    return Seen(sums, found["counts"], found.get("norms"))
+    norms = None
+    if n_norms:  # which the settings may not have asked for by then
+        unknown = jnp.full((len(found["counts"]), n_norms), jnp.nan, jnp.float32)
+        norms = found.get("norms", unknown)
+    return Seen(sums, found["counts"], norms)

@@ -254,7 +254,8 @@ class StreamDriver:
         course.saved = epoch + window / len(self._windows)
         if window:
             course.opening = self._open(course.run, course.rates)
-            course.sums, course.seen = np.array(arrays[SUMS]), [read_seen(arrays)]
+            n_norms = sum(name.startswith("gradient_norm_") for name in run.history)
+            course.sums, course.seen = np.array(arrays[SUMS]), [read_seen(arrays, n_norms)]
         self._note_progress()
 
     def _check_rows(self, *parts: Any) -> None:

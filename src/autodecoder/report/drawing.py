@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -48,6 +49,24 @@ _import()
 
 import matplotlib as mpl  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+
+class DataFigure(Figure):
+    """A figure that knows its caption, which is not drawn, and its data.
+
+    Parameters
+    ----------
+    caption : str
+    **options
+        Of `matplotlib.figure.Figure`.
+    """
+
+    def __init__(self, caption: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.caption = caption
+        self.table: dict[str, Any] = {}
+        """Columns of one length, by name."""
 
 
 @contextmanager
@@ -58,6 +77,7 @@ def default_style() -> Iterator[None]:
     rc = mpl.rcParams
     style = {k: v for k, v in dict.items(mpl.rcParamsDefault) if k not in _NOT_STYLE}
     style["svg.hashsalt"] = "autodecoder"  # so that the same figure gives the same file
+    style["pdf.fonttype"] = 42  # letters that journals take, and editors change
     with _ALONE:
         before = {k: v for k, v in dict.items(rc) if k in style}
         dict.update(rc, style)

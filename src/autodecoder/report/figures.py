@@ -1,6 +1,8 @@
 """Figures drawn with matplotlib, each a function from arrays to a `Figure`."""
 
 from collections.abc import Sequence
+from itertools import repeat
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -15,11 +17,10 @@ from autodecoder.report.classes import (
     GREY,
     add_class_legend,
     class_colours,
-    literal,
     short_name,
     widen_by_legend,
 )
-from autodecoder.report.drawing import default_style, limit_to_view
+from autodecoder.report.drawing import DataFigure, default_style, limit_to_view
 from autodecoder.report.thumbnails import mosaic
 from autodecoder.study import Trial
 
@@ -58,21 +59,25 @@ def metric_label(metric: str) -> str:
 
 
 @default_style()
-def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> Figure:
+def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> DataFigure:
     """One panel a metric over epochs: a line a trial, mean ± standard deviation over executions.
 
     An epoch that only some executions reached is averaged over those. Of more than ten trials the
     first ten are shown: given best first, the best.
     """
-    figure = Figure(figsize=(5.2 * len(metrics), 4), layout="constrained")
+    n = max(len(trial.executions) for trial in trials)
+    over = f": mean and standard deviation over {n} executions" if n > 1 else ""
+    size = (5.2 * len(metrics), 4)
+    figure = DataFigure(f"Losses over the epochs{over}", figsize=size, layout="constrained")
+    rows: list[tuple[Any, ...]] = []
     panels = list(figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0])
     labelled = label_trials(trials[:MOST_CURVES])
-    ordered = [trial for trial, _ in labelled]
-    colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(ordered)))
+    colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(labelled)))
     for axes, metric in zip(panels, metrics, strict=True):
         for (trial, label), colour in zip(labelled, colours, strict=True):
             mean, std = _over_executions(trial, metric)
             epochs = np.arange(1, len(mean) + 1)
+            rows += zip(repeat(label), repeat(metric), epochs, mean, std, strict=False)
             axes.plot(epochs, mean, color=colour, label=label, marker="." if len(mean) < 3 else "")
             axes.fill_between(epochs, mean - std, mean + std, color=colour, alpha=0.2, lw=0)
         axes.set(xlabel="epoch", ylabel=metric_label(metric))
@@ -81,10 +86,13 @@ def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> Figure:
     if OBJECTIVES[metrics[0]] == "min":
         _limit_curves(panels)
     _add_legend(figure, panels)
-    n = len(ordered[0].executions)
-    if n > 1:
-        figure.suptitle(f"mean ± standard deviation over {n} executions", fontsize=10)
+    figure.table = _columns(("trial", "metric", "epoch", "mean", "std"), rows)
     return figure
+
+
+def _columns(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    columns = zip(*rows, strict=True) if rows else repeat((), len(names))
+    return dict(zip(names, columns, strict=True))
 
 
 def _limit_curves(panels: Sequence[Axes]) -> None:
@@ -107,14 +115,16 @@ def _limit_curves(panels: Sequence[Axes]) -> None:
 
 
 @default_style()
-def plot_learning_rates(trials: Sequence[Trial], metric: str) -> Figure:
+def plot_learning_rates(trials: Sequence[Trial], metric: str) -> DataFigure:
     """The objective over the learning rate: each execution's best value, and the mean.
 
     A line for each combination of the other settings; none where these differ too often to be told
     apart, as in a search in which each trial has values of its own.
     """
-    figure = Figure(figsize=(5.2, 4), layout="constrained")
+    caption = "The objective over the learning rate: the best value of each execution, and the mean"
+    figure = DataFigure(caption, figsize=(5.2, 4), layout="constrained")
     axes = figure.subplots()
+    rows: list[tuple[Any, ...]] = []
     lines = _lines(trials)
     joined = len(lines) <= _MOST_LINES
     if not joined:
@@ -129,12 +139,14 @@ def plot_learning_rates(trials: Sequence[Trial], metric: str) -> Figure:
             best = [execution.best for execution in trial.executions]
             dots = CLASS_COLOURS[1] if len(lines) == 1 else colour
             axes.plot([rate] * len(best), best, ".", color=dots, ms=9, zorder=1)
+            rows += [(trial.trial_id, label, rate, k, value) for k, value in enumerate(best)]
     if len(lines) == 1:
         axes.plot([], [], ".", color=CLASS_COLOURS[1], ms=9, label="one execution")
     axes.set(xscale="log", xlabel="learning rate", ylabel=metric_label(metric))
     axes.grid(alpha=0.25, lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     _add_legend(figure, [axes])
+    figure.table = _columns(("trial", "settings", "learning_rate", "execution", metric), rows)
     return figure
 
 
@@ -147,14 +159,16 @@ def plot_latent_space(
     title: str,
     background: Float[np.ndarray, "m 2"] | None = None,
     names: Sequence[str] = ("latent dimension 1", "latent dimension 2"),
-) -> Figure:
+) -> DataFigure:
     """Latents in a plane, coloured by class, where given over a grey cloud of others; `names` are
-    those of its axes."""
-    figure = Figure(figsize=LATENT_SPACE_SIZE, layout="constrained")
+    those of its axes. The title is the caption, which is not drawn."""
+    figure = DataFigure(title, figsize=LATENT_SPACE_SIZE, layout="constrained")
     axes = figure.subplots()
     draw_latent_space(axes, latents, labels, len(class_names), background=background, names=names)
-    axes.set_title(literal(title))
     add_class_legend(figure, class_names, others="" if background is None else "training")
+    figure.table = {names[0]: latents[:, 0], names[1]: latents[:, 1]} | _classes(
+        labels, class_names
+    )
     return figure
 
 
@@ -180,17 +194,22 @@ def draw_latent_space(
     limit_to_view(axes, latents if background is None else np.concatenate([latents, background]))
 
 
+def _classes(labels: Int[np.ndarray, " n"], class_names: Sequence[str]) -> dict[str, Any]:
+    return {"class": [class_names[k] for k in labels]}
+
+
 @default_style()
 def plot_pairs(
     scores: Float[np.ndarray, "n components"],
     labels: Int[np.ndarray, " n"],
     class_names: Sequence[str],
-) -> Figure:
+) -> DataFigure:
     """Each principal component of latents over each one before it, coloured by class."""
     n = scores.shape[1] - 1
     order = np.random.default_rng(0).permutation(len(scores))[:_MOST_IN_PAIRS]
     colours = class_colours(len(class_names))[labels[order]]
-    figure = Figure(figsize=(2.6 * n, 2.5 * n), layout="constrained")
+    caption = "The leading principal components of the latents, in pairs"
+    figure = DataFigure(caption, figsize=(2.6 * n, 2.5 * n), layout="constrained")
     grid = figure.subplots(n, n, squeeze=False)
     for i in range(n):
         for j in range(n):
@@ -208,20 +227,23 @@ def plot_pairs(
             if j == 0:
                 axes.set_ylabel(f"component {i + 2}", fontsize=9)
     add_class_legend(figure, class_names)
+    components = {f"component {k + 1}": values for k, values in enumerate(scores[order].T)}
+    figure.table = components | _classes(labels[order], class_names)
     return figure
 
 
 @default_style()
 def plot_errors(
     loss: Float[np.ndarray, " n"], labels: Int[np.ndarray, " n"], class_names: Sequence[str]
-) -> Figure:
+) -> DataFigure:
     """How the errors of images spread: of all of them, and by class the middle half, the median and
     nine in ten. Of more than 40 classes, the ten best and the ten worst."""
     medians = {k: float(np.median(loss[labels == k])) for k in np.unique(labels)}
     chosen = sorted(medians, key=medians.__getitem__)
     if len(chosen) > _MOST_CLASSES:
         chosen = chosen[:10] + chosen[-10:]
-    figure = Figure(figsize=(6.4, 2.6 + 0.26 * len(chosen)), layout="constrained")
+    size = (6.4, 2.6 + 0.26 * len(chosen))
+    figure = DataFigure("Errors of the validation images", figsize=size, layout="constrained")
     heights = [2.2, 0.4 + 0.26 * len(chosen)]
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=heights)
     # Of the largest errors a few would press the others flat; of images without any, all are 0.
@@ -248,6 +270,7 @@ def plot_errors(
     bottom.set(xlabel="mean squared error of an image", xlim=(0, longest))
     for axes in (top, bottom):
         axes.spines[["top", "right"]].set_visible(False)
+    figure.table = {"mean squared error": loss} | _classes(labels, class_names)
     return figure
 
 
@@ -256,7 +279,7 @@ def plot_plane(
     images: UInt8[np.ndarray, "rows columns height width channels"],
     view: Sequence[float],
     names: Sequence[str],
-) -> Figure:
+) -> DataFigure:
     """Images decoded on a grid over a plane of latents, each where its latent lies.
 
     `view` is the left, right, bottom and top of the plane.
@@ -265,10 +288,21 @@ def plot_plane(
     whole = mosaic(images.reshape(-1, *images.shape[2:]), images.shape[1], gap)
     # In colours, since the size of matplotlib's scale of greys is a setting of the user's.
     coloured = np.broadcast_to(whole, (*whole.shape[:2], 3))
-    figure = Figure(figsize=(7, 7), layout="constrained")
+    figure = DataFigure("What the latent plane decodes to", figsize=(7, 7), layout="constrained")
     axes = figure.subplots()
     axes.imshow(coloured, extent=(view[0], view[1], view[2], view[3]), aspect="auto")
     axes.set(xlabel=names[0], ylabel=names[1])
+    rows, columns = images.shape[:2]
+    across, up = (
+        low + (np.arange(n) + 0.5) * (high - low) / n
+        for low, high, n in ((view[0], view[1], columns), (view[2], view[3], rows))
+    )
+    figure.table = {
+        "row": np.repeat(np.arange(rows), columns),
+        "column": np.tile(np.arange(columns), rows),
+        names[0]: np.tile(across, rows),
+        names[1] or "up": np.repeat(up[::-1], columns),
+    }
     return figure
 
 

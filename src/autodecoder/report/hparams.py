@@ -4,15 +4,13 @@
 # pyright: reportAttributeAccessIssue=false
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from tensorboardX.proto.api_pb2 import Status
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from tensorboardX.summary import hparams
 
-from autodecoder.config import StudyConfig, to_dict
-from autodecoder.files import readable
+from autodecoder.config import StudyConfig, format_value
 
 #: `HParamInfo.differs = true` in the encoding of protocol buffers: TensorBoard's field 7, which
 #: tensorboardX does not know.
@@ -24,58 +22,27 @@ def describe_trial(
 ) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
     """What announces the columns of the table, begins the row of a trial and ends it.
 
-    Every trial announces all metrics and
-    settings, also those that it lacks: TensorBoard takes the columns of its table from one trial
-    only, be it of another study.
+    The columns are the settings that the study searches, and the metrics. Every trial announces all
+    of them: TensorBoard takes the columns of its table from one trial only.
     """
-    settings = _settings(config, values)
-    known = {name: value for name, value in settings.items() if value is not None}
-    _, start, end = hparams(known, metrics)
-    experiment, _, _ = hparams({**_blanks(config), **known}, metrics)
-    _mark_searched(experiment.value[0].metadata.plugin_data, config.searched)
+    searched = {name: _tell(values[name]) for name in config.searched}
+    experiment, start, end = hparams(searched, metrics)
+    _mark_searched(experiment.value[0].metadata.plugin_data)
     if failed:
         _declare_failed(end.value[0].metadata.plugin_data)
     return experiment.value, start.value, end.value
 
 
-def _settings(config: StudyConfig, values: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of a trial by short names."""
-    flat: dict[str, Any] = {}
-    for part, content in to_dict(config).items():
-        items = content.items() if isinstance(content, dict) else [("", content)]
-        flat |= {_short(part, name): readable(value) for name, value in items}
-    del flat["search.space"]  # the trial's own values stand for it
-    flat |= values
-    return {
-        name: "-".join(map(str, value)) or "none" if isinstance(value, list | tuple) else value
-        for name, value in flat.items()
-    }
+def _tell(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float | str) else format_value(value)
 
 
-def _blanks(config: StudyConfig) -> dict[str, Any]:
-    """Of settings that may have no value, one of their type, which tells TensorBoard no more."""
-    return {
-        _short(part.name, name): 0.0 if {int, float} & {*get_args(kind)} else ""
-        for part in fields(config)
-        if is_dataclass(getattr(config, part.name))
-        for name, kind in get_type_hints(type(getattr(config, part.name))).items()
-        if type(None) in get_args(kind)
-    }
-
-
-def _short(part: str, name: str) -> str:
-    if not name:
-        return part
-    return name if part in ("data", "decoder", "fit") else f"{part}.{name}"
-
-
-def _mark_searched(plugin: Any, names: Sequence[str]) -> None:
-    """Say which settings differ between trials: TensorBoard shows those first, and the others by
+def _mark_searched(plugin: Any) -> None:
+    """Say that settings differ between trials: TensorBoard shows those first, and the others by
     their names."""
     content = HParamsPluginData.FromString(plugin.content)
     for info in content.experiment.hparam_infos:
-        if info.name in names:
-            info.MergeFromString(_DIFFERS)
+        info.MergeFromString(_DIFFERS)
     plugin.content = content.SerializeToString()
 
 

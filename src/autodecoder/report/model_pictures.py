@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from matplotlib.figure import Figure
 
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.data import Dataset, ImageSet
+from autodecoder.data.dataset import MOST_SHOWN
 from autodecoder.model import Model
+from autodecoder.report.drawing import DataFigure
 from autodecoder.report.figures import (
     plot_errors,
     plot_latent_space,
@@ -40,7 +42,7 @@ def draw_latents(
     *,
     name: str,
     protocol: str,
-) -> dict[str, Figure]:
+) -> dict[str, DataFigure]:
     """Where latents lie, by class; nothing of a single dimension or a model without latents."""
     if model.latent_dims == 1 or not len(model.latents):
         return {}
@@ -67,7 +69,18 @@ def draw_latents(
     if model.latent_dims > 2:
         scores = principal_scores(model.latents)
         figures["latent_pairs"] = plot_pairs(scores, labels[0], class_names)
+    for part, names, n in (("train", model.names, len(train)), ("val", model.val_names, len(val))):
+        if n:
+            table = figures[f"latent_space_{part}"].table
+            figures[f"latent_space_{part}"].table = _known_by(np.arange(n), names, n) | table
     return figures
+
+
+def _known_by(rows: Int[np.ndarray, " k"], names: np.ndarray | None, n: int) -> dict[str, Any]:
+    """Columns that say which images a table is of, by their places among `n`."""
+    # Of more images than are shown, those places are others than in the data set.
+    columns: dict[str, Any] = {} if n == MOST_SHOWN else {"index": rows}
+    return columns if names is None else columns | {"name": names[rows]}
 
 
 def draw_fit(
@@ -76,7 +89,7 @@ def draw_fit(
     val_loss: Float[np.ndarray, " n_val"] | None = None,
     *,
     protocol: str,
-) -> dict[str, Figure]:
+) -> dict[str, DataFigure]:
     """Originals above reconstructions, the best and the worst of them, and errors by class.
 
     Parameters
@@ -92,13 +105,13 @@ def draw_fit(
     """
     figures = {}
     for name, images, latents, title in (
-        ("train", dataset.train, model.latents, "training images"),
-        ("val", dataset.val, model.val_latents, f"validation images ({protocol})"),
+        ("train", dataset.train, model.latents, "Training images"),
+        ("val", dataset.val, model.val_latents, f"Validation images ({protocol})"),
     ):
         if 0 < len(latents) == len(images):
             shown = choose_shown(images.labels)
             figures[f"reconstructions_{name}"] = _reconstructions(
-                images, shown, model, latents, title
+                images, shown, model, latents, title, dataset.class_names
             )
     if not 0 < len(model.val_latents) == len(dataset.val):
         return figures
@@ -107,9 +120,12 @@ def draw_fit(
     if np.isfinite(val_loss).all():
         figures["reconstructions_extreme"] = _reconstructions(
             dataset.val, _extreme(val_loss), model, model.val_latents,
-            "the best and the worst validation images",
+            "The best and the worst validation images", dataset.class_names,
         )  # fmt: skip
-        figures["errors"] = plot_errors(val_loss, dataset.val.labels, dataset.class_names)
+        figure = plot_errors(val_loss, dataset.val.labels, dataset.class_names)
+        n = len(val_loss)
+        figure.table = _known_by(np.arange(n), dataset.val.names, n) | figure.table
+        figures["errors"] = figure
     return figures
 
 
@@ -133,7 +149,7 @@ def _extreme(loss: np.ndarray) -> np.ndarray:
     return order if len(order) <= 2 * _N_EXTREME else order[np.r_[:_N_EXTREME, -_N_EXTREME:0]]
 
 
-def draw_decoded(model: Model) -> dict[str, Figure]:
+def draw_decoded(model: Model) -> dict[str, DataFigure]:
     """What the plane decodes to, and ways between the latents of validation images, or else of
     training images, of several classes where they have labels; nothing of a table."""
     if model.standardization is not None or not len(model.latents):
@@ -155,11 +171,27 @@ def draw_decoded(model: Model) -> dict[str, Figure]:
     chosen = choose_shown(labels)
     pairs = list(zip(chosen[::2], chosen[1::2], strict=False))[:_N_WAYS]
     if pairs and np.isfinite(ends[chosen]).all():
-        ways = [model.interpolate(ends[a], ends[b], _N_ON_THE_WAY).images for a, b in pairs]
-        figures["interpolations"] = plot_interpolations(
-            _to_pixels(np.stack(ways)), title="from one image to another, straight through latents"
+        ways = [model.interpolate(ends[a], ends[b], _N_ON_THE_WAY) for a, b in pairs]
+        figure = plot_interpolations(
+            _to_pixels(np.stack([way.images for way in ways])),
+            title="From one image to another, straight through the latents",
         )
+        figure.table = _tell_ways(pairs, [way.latents for way in ways])
+        figures["interpolations"] = figure
     return figures
+
+
+def _tell_ways(
+    pairs: Sequence[tuple[Any, Any]], ways: Sequence[Float[np.ndarray, "steps dims"]]
+) -> dict[str, Any]:
+    steps, dims = ways[0].shape
+    latents = np.concatenate(ways)
+    return {
+        "from": np.repeat([a for a, _ in pairs], steps),
+        "to": np.repeat([b for _, b in pairs], steps),
+        "step": np.tile(np.arange(steps), len(ways)),
+        **{f"latent dimension {k + 1}": latents[:, k] for k in range(dims)},
+    }
 
 
 def _to_pixels(images: np.ndarray) -> np.ndarray:
@@ -167,10 +199,21 @@ def _to_pixels(images: np.ndarray) -> np.ndarray:
 
 
 def _reconstructions(
-    images: ImageSet, shown: np.ndarray, model: Model, latents: np.ndarray, title: str
-) -> Figure:
+    images: ImageSet,
+    shown: np.ndarray,
+    model: Model,
+    latents: np.ndarray,
+    title: str,
+    class_names: Sequence[str],
+) -> DataFigure:
     made = _to_pixels(model.decode(latents[shown]))
     mask = None if images.mask is None else images.mask[shown]
-    return plot_reconstructions(
+    figure = plot_reconstructions(
         images.images[shown], made, title=title, mask=mask, has_originals=False
     )
+    classes = [class_names[k] for k in images.labels[shown]]
+    figure.table = _known_by(np.asarray(shown), images.names, len(images)) | {
+        "class": classes,
+        "mean squared error": image_losses(model, images.take(shown), latents[shown]),
+    }
+    return figure

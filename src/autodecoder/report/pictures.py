@@ -1,17 +1,28 @@
-"""Which pictures a study gets, and their files."""
+"""Which pictures a study or a model gets, and their files."""
 
+import csv
 import io
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from matplotlib.collections import Collection
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
+from autodecoder.config.rules import check_choice
 from autodecoder.data import Dataset
 from autodecoder.errors import OutputError
 from autodecoder.files import write_file
-from autodecoder.report.drawing import default_style
+from autodecoder.model import Model
+from autodecoder.paths import user_path
+from autodecoder.report.drawing import DataFigure, default_style
 from autodecoder.report.figures import plot_learning_rates, plot_loss_curves
 from autodecoder.report.model_pictures import draw_decoded, draw_fit, draw_latents
+from autodecoder.report.plane import class_names, shown_part
 from autodecoder.study import Study
+from autodecoder.text import legible
 
 #: Every picture that a study may get, with what it is called.
 TITLES = {
@@ -27,6 +38,10 @@ TITLES = {
     "latent_plane": "What the latent plane decodes to",
     "interpolations": "From image to image",
 }
+#: Kinds of files of figures.
+KINDS = ("pdf", "svg", "png")
+#: Dots of an inch of what is made of pixels, on pages and for print.
+_DPI, _PRINT_DPI = 130, 300
 
 
 def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
@@ -47,7 +62,7 @@ def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
     OutputError
         If a file cannot be written or removed.
     """
-    figures = _draw(study, dataset)
+    figures = study_figures(study, dataset)
     folder = study.folder / "report"
     suffixes = (".png", ".svg") if study.config.log.svg else (".png",)
     wanted = {f"{name}{suffix}" for name in figures for suffix in suffixes}
@@ -62,11 +77,56 @@ def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
     ]
 
 
-def _draw(study: Study, dataset: Dataset) -> dict[str, Figure]:
+def write_figures(
+    shown: Study | Model, folder: Path | str, kind: str = "pdf", *, dataset: Dataset | None = None
+) -> dict[Path, str]:
+    """Write the figures of a study or a model for print, and the data of each as a CSV file.
+
+    A PDF or an SVG is made of vectors, but for decoded images and originals. No figure has a title
+    in it.
+
+    Parameters
+    ----------
+    shown : Study or Model
+    folder : path
+        A new one, or one whose files of the same names are replaced.
+    kind : str
+        `pdf`, `svg` or `png`.
+    dataset : Dataset, optional
+        The images of the study or the model. Reconstructions and errors need them.
+
+    Returns
+    -------
+    dict of Path to str
+        The files of the figures, with a caption for each.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such kind.
+    OutputError
+        If a file cannot be written.
+    """
+    check_choice("kind", kind, KINDS)
+    folder = user_path(folder, "folder")
+    draw = study_figures if isinstance(shown, Study) else model_figures
+    figures = draw(shown, dataset)  # pyright: ignore[reportArgumentType]
+    written = {}
+    for name, figure in figures.items():
+        path = folder / f"{name}.{kind}"
+        write_file(path, draw_figure(figure, kind, for_print=True))
+        write_file(folder / f"{name}.csv", format_table(figure.table))
+        written[path] = figure.caption
+    return written
+
+
+def study_figures(study: Study, dataset: Dataset | None) -> dict[str, DataFigure]:
+    """The figures of a study by name; reconstructions and errors where its images are given."""
     trials = [t for t in study.trials if any(execution.epochs for execution in t.executions)]
     if not trials:
         return {}
-    metrics = _curves(study.metric)[: 2 if len(dataset.val) else 1]
+    n_val = study.about.get("n_val") if dataset is None else len(dataset.val)
+    metrics = _curves(study.metric)[: 1 if n_val == 0 else 2]
     figures = {"loss_curves": plot_loss_curves(trials, metrics)}
     if len({trial.learning_rate for trial in trials}) > 1:
         figures["learning_rates"] = plot_learning_rates(trials, study.metric)
@@ -74,12 +134,28 @@ def _draw(study: Study, dataset: Dataset) -> dict[str, Figure]:
     if shown is not None and model is not None:
         protocol, run = shown[2].protocol, shown[2].shown
         assert run is not None  # see `shown_run`
-        dataset = dataset.thinned()
-        labels, names = (dataset.train.labels, dataset.val.labels), dataset.class_names
-        figures |= draw_latents(model, labels, names, name=dataset.name, protocol=protocol)
-        figures |= draw_fit(model, dataset, run.val_loss, protocol=protocol)
+        name = study.config.data.dataset if dataset is None else dataset.name
+        labels, names = (run.train_labels, run.val_labels), study.about["class_names"]
+        figures |= draw_latents(model, labels, names, name=name, protocol=protocol)
+        if dataset is not None:
+            figures |= draw_fit(model, dataset.thinned(), run.val_loss, protocol=protocol)
         figures |= draw_decoded(model)
     return figures
+
+
+def model_figures(model: Model, dataset: Dataset | None) -> dict[str, DataFigure]:
+    """The figures of a model by name; reconstructions and errors where its images are given."""
+    shown, protocol = shown_part(model), "as the model has them"
+    names = class_names(shown) or ["images"]
+    labels = [
+        np.zeros(len(latents), int) if own is None else np.minimum(own, len(names) - 1)
+        for own, latents in ((shown.labels, shown.latents), (shown.val_labels, shown.val_latents))
+    ]
+    name = legible(model.about.get("dataset", "images"))
+    figures = draw_latents(shown, (labels[0], labels[1]), names, name=name, protocol=protocol)
+    if dataset is not None:
+        figures |= draw_fit(shown, dataset.thinned(), protocol=protocol)
+    return figures | draw_decoded(shown)
 
 
 def _curves(metric: str) -> tuple[str, str]:
@@ -95,13 +171,49 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
 
 @default_style()
-def draw_figure(figure: Figure, kind: str = "png") -> bytes:
-    """The content of a file; what consists of many dots is made of pixels in an SVG, too."""
+def draw_figure(figure: Figure, kind: str = "png", *, for_print: bool = False) -> bytes:
+    """The content of a file.
+
+    Parameters
+    ----------
+    figure : Figure
+    kind : str
+        One of `KINDS`.
+    for_print : bool
+        Make dots of vectors, and keep the pixels of images as they are; else what consists of many
+        dots is made of pixels in an SVG, too.
+    """
     buffer = io.BytesIO()
     # Without the time, so that the same figure gives the same file.
-    metadata = {"Date": None} if kind == "svg" else None
-    figure.savefig(buffer, format=kind, dpi=130, metadata=metadata)
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    if not for_print:
+        figure.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata)
+        return buffer.getvalue()
+    for artist in figure.findobj(lambda artist: isinstance(artist, Collection | AxesImage)):
+        if isinstance(artist, AxesImage):
+            artist.set_interpolation("none")
+        else:
+            artist.set_rasterized(False)
+    figure.savefig(buffer, format=kind, dpi=_PRINT_DPI, metadata=metadata)
     return buffer.getvalue()
+
+
+def format_table(table: Mapping[str, Any]) -> bytes:
+    """Columns as the content of a CSV file: a line for their names, and a row for each entry."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table)
+    writer.writerows(zip(*map(_cells, table.values()), strict=True))
+    return text.getvalue().encode("utf-8", "replace")
+
+
+def _cells(column: Sequence[Any]) -> Iterator[str]:
+    """Numbers to the digits that single precision has; blank where there is none."""
+    for value in column:
+        if isinstance(value, float | np.floating):
+            yield f"{value:.7g}" if np.isfinite(value) else ""
+        else:
+            yield str(value)
 
 
 def _remove(path: Path) -> None:

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from matplotlib.figure import Figure
 
-from autodecoder.report.classes import literal
-from autodecoder.report.drawing import default_style
+from autodecoder.report.drawing import DataFigure, default_style
 from autodecoder.report.thumbnails import sheet, show_known, shrink
 
 #: Longest side in pixels of an image beside others.
@@ -22,7 +20,7 @@ def plot_reconstructions(
     title: str,
     mask: Bool[np.ndarray, "n height width channels"] | None = None,
     has_originals: bool = True,
-) -> Figure:
+) -> DataFigure:
     """Originals, below each what a mask leaves of it, if there is one, and its reconstruction; ten
     to a row. Of images with missing pixels there are no originals."""
     stacks = [shrink(originals, _LARGEST), shrink(reconstructions, _LARGEST)]
@@ -39,20 +37,19 @@ def plot_reconstructions(
 @default_style()
 def plot_interpolations(
     images: UInt8[np.ndarray, "rows steps height width channels"], *, title: str
-) -> Figure:
+) -> DataFigure:
     """Images on the way from one to another, a row a way."""
     shown = shrink(images.reshape(-1, *images.shape[2:]), _LARGEST)
     return _draw([shown], images.shape[1], title)
 
 
 def _draw(
-    stacks: Sequence[UInt8[np.ndarray, "n height width _"]], per_row: int, title: str
-) -> Figure:
+    stacks: Sequence[UInt8[np.ndarray, "n height width _"]], per_row: int, caption: str
+) -> DataFigure:
     """A figure of stacked images: an inch wide for each of a row, and 0.8 to 14 inches high."""
     pixels = sheet(stacks, per_row)
-    height = float(np.clip(per_row * pixels.shape[0] / pixels.shape[1], 0.8, 14)) + 0.4
-    figure = Figure(figsize=(per_row, height), layout="constrained")
-    figure.suptitle(literal(title), fontsize=11)
+    height = float(np.clip(per_row * pixels.shape[0] / pixels.shape[1], 0.8, 14))
+    figure = DataFigure(caption, figsize=(per_row, height), layout="constrained")
     axes = figure.subplots()
     axes.set_axis_off()
     axes.imshow(pixels)

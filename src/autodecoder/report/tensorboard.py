@@ -29,6 +29,7 @@ from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
 from autodecoder.report.classes import class_colours
 from autodecoder.report.hparams import describe_trial
+from autodecoder.report.run_names import event_folder, is_of_earlier_version, run_name
 from autodecoder.report.thumbnails import enlarge, sheet, show_known, shrink
 from autodecoder.report.view import view_bounds
 from autodecoder.study.observer import Observer, RunInfo
@@ -56,6 +57,10 @@ _GREY = np.full(3, 200, np.uint8)
 class TensorBoardWriter(Observer):
     """An observer that writes what TensorBoard shows: one event file a run and one a trial.
 
+    They lie in the folder `tensorboard` of the study, in folders named after the searched values,
+    such as `lr=0.01/execution-0`; those of a study of an earlier version, which began elsewhere,
+    beside the files of each trial.
+
     Nothing is buffered and no file stays open between two calls, so that open files do not bound
     the number of runs at once, and a failure is known at the call that met it.
 
@@ -72,6 +77,8 @@ class TensorBoardWriter(Observer):
 
     def __init__(self) -> None:
         self._files: dict[Path, _EventFile] = {}
+        self._is_earlier: dict[Path, bool] = {}
+        """Studies, and whether an earlier version began their files."""
 
     def begin_study(self, config: StudyConfig, dataset: Dataset) -> None:
         """Prepare what all pictures share."""
@@ -83,7 +90,8 @@ class TensorBoardWriter(Observer):
 
     def begin_run(self, run: RunInfo, epoch: int) -> None:
         """Start a file; what an earlier process wrote of later epochs is declared void."""
-        self._files[run.folder] = _EventFile(run.folder, first_step=epoch + 1)
+        folder = self._place(run.folder.parent, run.trial_id, run.values)
+        self._files[run.folder] = _EventFile(folder / run.folder.name, first_step=epoch + 1)
 
     def record(
         self, run: RunInfo, epoch: int, metrics: Mapping[str, Float[np.ndarray, " k"]]
@@ -140,7 +148,17 @@ class TensorBoardWriter(Observer):
         ]
         parts = (experiment, start, scalars, end)
         events = [_event(epochs, part) for part in parts]
-        _EventFile(folder, first_step=0).append(events)
+        place = self._place(folder, trial.trial_id, trial.values)
+        _EventFile(place, first_step=0).append(events)
+
+    def _place(self, folder: Path, trial_id: str, values: Mapping[str, Any]) -> Path:
+        """Where the files of a trial go; `folder` is that of its other files."""
+        study = folder.parent.parent
+        if study not in self._is_earlier:
+            self._is_earlier[study] = is_of_earlier_version(study)
+        if self._is_earlier[study]:
+            return folder
+        return event_folder(study, run_name(self._config, trial_id, values))
 
     def _latent_spaces(
         self, train: Float[np.ndarray, "n_train 2"], val: Float[np.ndarray, "n_val 2"]

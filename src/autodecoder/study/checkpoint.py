@@ -22,7 +22,7 @@ from autodecoder.files import (
     write_tensors,
 )
 from autodecoder.model.disk_rows import drop_rows
-from autodecoder.model.hollow import ROW_PATHS, check_place, streamed_kind
+from autodecoder.model.hollow import ROW_PATHS, check_place, fit_to_settings, streamed_kind
 from autodecoder.study.results import UNFINISHED, Shown
 
 _log = logging.getLogger(__name__)
@@ -175,7 +175,8 @@ def restore_run(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, float] | 
         if not saved.shards:
             check_place(saved.arrays)
         try:
-            return arrays_to_tree(like, joined(saved).arrays), saved.seconds
+            arrays = fit_to_settings(like, joined(saved).arrays)
+            return arrays_to_tree(like, arrays), saved.seconds
         except (DataError, ValueError) as error:
             tell_misfit(saved, error)
     return None

@@ -95,18 +95,22 @@ def _open_together(
     (runs, rates), starts = init_hollow(key, executions, rates, images, shared)
     like = jax.eval_shape(partial(take_run, i=0), runs)
     begun: dict[int, Saved] = {}
+    anew: set[int] = set()  # runs of which no best epoch was kept so far
     seconds = [0.0] * len(infos)
     for i, info in enumerate(infos):
         restored = _restore_hollow(like, checkpoints(info))
         if restored is not None:
             run, begun[i] = restored
             seconds[i] = begun[i].seconds
+            if run.best is not None and not int(run.best.epoch):
+                anew.add(i)
             runs = jax.tree.map(lambda all_, one, i=i: all_.at[i].set(one), runs, run)
     types = row_types(shared.fit, shared.decoder.latent_dims)
 
     def read(i: int, name: str, first: int, stop: int) -> np.ndarray:
         if i in begun:
-            return read_rows(begun[i], name, first, stop)
+            kept = name != "best" or i not in anew
+            return read_rows(begun[i], name if kept else "values", first, stop)
         if name in ("values", "best"):
             rows = np.arange(first, stop)
             pixels: Any = images.train[first:stop]

@@ -105,7 +105,7 @@ def refuse_foreign(folder: Path) -> None:
 #: Names of files and folders in the folder of a study that it writes, temporary ones included;
 #: and those among them that no one else writes, which may lie there before `config.json` does.
 _OURS = re.compile(
-    r"config\.json|study\.db(-\w+)?|histories\.csv|images\.csv|trials|best|report"
+    r"config\.json|study\.db(-\w+)?|histories\.csv|images\.csv|trials|best|report|tensorboard"
     r"|\.lock|\.worker-[\w.-]+\.lock|\.(config\.json|(histories|images)\.csv)\.\w+\.tmp"
 )
 _SURELY_OURS = re.compile(r"\.lock|\.worker-[\w.-]+\.lock|\.config\.json\.\w+\.tmp")
@@ -223,8 +223,8 @@ def config_of(about: Mapping[str, Any], folder: Path) -> StudyConfig:
 
 
 def clear_folder(folder: Path) -> None:
-    """Remove a study's files, and its folders `trials`, `best` and `report` with all that is in
-    them, but nothing else.
+    """Remove a study's files, and its folders `trials`, `best`, `report` and `tensorboard` with all
+    that is in them, but nothing else.
 
     Raises
     ------

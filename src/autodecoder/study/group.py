@@ -318,7 +318,7 @@ class Group:
             for name, value in fresh_metrics(inference).items():
                 execution.history[name][-1] = value
         last = best = take_snapshot(run.state)
-        if run.best is not None:
+        if run.best is not None and int(run.best.epoch):
             best = run.best
         elif execution.best_epoch != slot.epoch:
             best = None  # told already

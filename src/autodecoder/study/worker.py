@@ -14,7 +14,8 @@ from autodecoder.core.fit import FRESH_METRICS, Snapshot
 from autodecoder.data import Dataset
 from autodecoder.errors import EngineError, OutputError, StorageError, is_out_of_memory
 from autodecoder.files import refuse_link, sweep_temporary
-from autodecoder.model import load_model, save_model
+from autodecoder.model import save_model
+from autodecoder.study.best import drop_model, keep_best, keeps_one_model
 from autodecoder.study.checkpoint import (
     Outcome,
     drop_checkpoints,
@@ -58,8 +59,9 @@ from autodecoder.study.results import (
     UNFINISHED,
     Execution,
     Trial,
+    rank,
 )
-from autodecoder.study.saved import Study, load_study, write_histories
+from autodecoder.study.saved import load_study, write_histories
 from autodecoder.study.validate import show_run
 
 _log = logging.getLogger(__name__)
@@ -116,11 +118,15 @@ class Worker:
         """Spent on executions that have not ended."""
         self._known: dict[Path, Execution] = {}
         """Those that have ended, as read from their folders."""
+        self._keeps_one_model = True
+        self._best: Trial | None = None
+        """Of the trials that ended here."""
 
     def run(self, storage: str | None, reset: bool, wait: bool) -> None:
         refuse_foreign(self._folder)
-        for name in () if reset else ("best", "report"):  # a reset removes links themselves
-            refuse_link(self._folder, name)
+        for name in ("best", "report", "tensorboard"):
+            if not reset:  # which removes links themselves
+                refuse_link(self._folder, name)
         where = describe("study.db", storage)
         with contextlib.ExitStack() as stack:
             with study_lock(self._folder):
@@ -134,6 +140,7 @@ class Worker:
                     stack.push(self._discard_on_error)
                 about = open_folder(self._folder, self._config, self._dataset, where)
                 self._name = about["study"]
+                self._keeps_one_model = keeps_one_model(about)
                 shape = self._dataset.image_shape
                 ledger = Ledger(self._folder, self._name, self._config, shape, storage)
                 self._ledger = stack.enter_context(ledger)
@@ -159,7 +166,7 @@ class Worker:
             self._observers.close()
             with study_lock(self._folder):
                 study = load_study(self._folder)
-                self._keep_best(study)
+                keep_best(study)
                 write_histories(study)
                 sweep_folder(self._folder)
 
@@ -315,6 +322,18 @@ class Worker:
             drop_checkpoints(folder)
             if k != trial.best_execution:
                 drop_outcome(folder)
+        self._drop_models(trial)
+
+    def _drop_models(self, trial: Trial) -> None:
+        """Of the trials that ended here, let all models go but that of the best execution."""
+        if not self._keeps_one_model:
+            return
+        ended = [trial] if self._best is None else [self._best, trial]
+        self._best, *others = rank(ended, self._config.metric)
+        for other in ended:
+            for k in range(len(other.executions)):
+                if other in others or k != other.best_execution:
+                    drop_model(execution_folder(self._folder, other.trial_id, k))
 
     def _record(self, trial: Trial, claim: Claim, ledger: Ledger) -> None:
         write_trial(self._folder, trial)
@@ -358,23 +377,3 @@ class Worker:
     def _save_model(self, snapshot: Snapshot, info: RunInfo) -> None:
         model = make_model(snapshot, info, self._dataset, self._config)
         save_model(model, info.folder / "model")
-
-    def _keep_best(self, study: Study) -> None:
-        """Of all complete trials, keep what the best one's pictures need, and its model."""
-        best = study.best_trial
-        for trial in study.trials:
-            if trial.state == UNFINISHED:
-                continue
-            sweep_temporary(self._folder / "trials" / trial.trial_id)
-            for k in range(len(trial.executions)):
-                folder = execution_folder(self._folder, trial.trial_id, k)
-                drop_checkpoints(folder)
-                if trial is not best or k != trial.best_execution:
-                    drop_outcome(folder)
-        if best is None or best.best_execution is None:
-            return
-        if self._config.log.save_best_model:
-            folder = execution_folder(self._folder, best.trial_id, best.best_execution)
-            history = best.executions[best.best_execution].history
-            model = replace(load_model(folder / "model"), history=history)
-            save_model(model, self._folder / "best")

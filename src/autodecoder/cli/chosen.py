@@ -1,0 +1,170 @@
+"""Settings that the command line chooses where neither a flag nor a file says them.
+
+They follow from the images, so that the same command chooses the same again. A study records them
+as if they had been given.
+"""
+
+import contextlib
+import logging
+import math
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from autodecoder.cli.flags import merge, nest
+from autodecoder.config import (
+    AUTO_SIZE,
+    ENCODED_SOURCES,
+    LONG,
+    SHORT,
+    DataConfig,
+    format_arch,
+    format_value,
+    learning_rate_for,
+    split_source,
+    study_config,
+)
+
+#: Images a step at most.
+_BATCH = 128
+#: Of a map: widths of the decoder, the least of the last one, a multiple of so many, and the
+#: learning rate that is good for few epochs of recipe `fast`.
+_WIDTHS, _LEAST_WIDTH, _UNIT = (500, 500), 64, 8
+_RATE = 1e-2
+#: States of a map that its film shows, about.
+_FRAMES = 50
+_SPACE = "search.space"
+
+
+class Look(NamedTuple):
+    """What is seen of images before they are read."""
+
+    n_train: int
+    image_shape: tuple[int, int, int]
+
+
+def choose(settings: dict[str, Any], searched: Collection[str], *, for_map: bool) -> dict[str, Any]:
+    """What is chosen of the settings that are not given, by path.
+
+    For images of users' own these are their size and share, the batch size and the number of
+    epochs; nothing for a published data set. For a map they are chosen for every data set, and the
+    decoder with them.
+
+    Parameters
+    ----------
+    settings : nested dict
+        Those that are given, as plain values.
+    searched : collection of str
+        Settings whose values the search has, which count as given.
+    for_map : bool
+
+    Raises
+    ------
+    ConfigError
+        If a setting breaks its rule.
+    DataError
+        If the images cannot be found.
+    """
+    given = study_config({n: v for n, v in settings.items() if n in ("data", "decoder", "recipe")})
+    kind, place = split_source(given.data.dataset)
+    if not (place or for_map):
+        return {}
+    named = {f"{part}.{name}" for part, own in settings.items() for name in _names(own)}
+    named |= {f"{part}.{name}" for part in ("decoder", "fit") for name in searched}
+    if "learning_rate" in searched:
+        named.add(_SPACE)
+    chosen: dict[str, Any] = {}
+
+    def offer(path: str, value: Any) -> None:
+        if path not in named:
+            chosen[path] = value
+
+    offer("data.examples_frac", 1.0)
+    if kind in ENCODED_SOURCES:
+        offer("data.image_size", AUTO_SIZE)
+    whole = study_config(merge(nest(chosen), {"data": settings.get("data", {})})).data
+    seen = look_at(whole)
+    if whole.image_size == AUTO_SIZE:
+        chosen["data.image_size"] = seen.image_shape[:2]
+    is_fast = settings.get("recipe", "fast") == "fast"
+    if for_map:
+        offer("decoder.arch", _narrowed(math.prod(seen.image_shape)))
+        recipe = settings.get("recipe", "fast")
+        rate = _RATE if is_fast else learning_rate_for(recipe, given.decoder.arch)
+        offer(_SPACE, {"learning_rate": [rate]})
+        offer("executions_per_trial", 1)
+        offer("log.tensorboard", False)
+    if is_fast or for_map:
+        batch_size = _whole(settings, "batch_size", min(_BATCH, seen.n_train))
+        epochs = (SHORT if for_map else LONG).epochs_for(seen.n_train, batch_size)
+        offer("fit.batch_size", batch_size)
+        offer("fit.num_epochs", epochs)
+        if for_map:
+            epochs = _whole(settings, "num_epochs", epochs)
+            offer("log.visualize_freq", max(1, epochs // _FRAMES))
+    return chosen
+
+
+def tell(chosen: Mapping[str, Any]) -> str:
+    """The settings that were chosen, in a line."""
+    told = []
+    for path, value in chosen.items():
+        name = path.rpartition(".")[2]
+        if path == "data.image_size":
+            text = "x".join(map(str, value))
+        elif path == "decoder.arch":
+            text = format_arch(value)
+        elif path == _SPACE:
+            name, text = "lr", ", ".join(map(format_value, value["learning_rate"]))
+        elif path.startswith("log.") or path == "executions_per_trial":
+            continue
+        else:
+            text = format_value(value)
+        told.append(f"{name} {text}")
+    return f"Chosen: {', '.join(told)}; a flag of the same name overrules each."
+
+
+def look_at(config: DataConfig) -> Look:
+    """How many images there are to train on, and of which shape, by their headers alone."""
+    _, place = split_source(config.dataset)
+    if place:
+        from autodecoder.data.load import plan_configured
+
+        with _silent():  # what is to be said is said when the images are read
+            plan = plan_configured(config, seed=0)
+        return Look(len(plan.train), plan.image_shape)
+    from autodecoder.data.overview import list_datasets
+
+    found = next(found for found in list_datasets(config.data_dir) if found.name == config.dataset)
+    share = config.examples_frac or 1
+    return Look(max(1, round(share * found.n_train)), found.image_shape)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    logger = logging.getLogger("autodecoder.data")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _names(own: Any) -> Collection[str]:
+    return own if isinstance(own, dict) else ()
+
+
+def _whole(settings: Mapping[str, Any], name: str, otherwise: int) -> int:
+    """A whole number of the fit, if one is given."""
+    value = _names(settings.get("fit")) and settings["fit"].get(name)
+    return value if type(value) is int and value > 0 else otherwise
+
+
+def _narrowed(n_values: int) -> tuple[int, ...]:
+    """Widths of a decoder of images of so many values that a page can carry."""
+    from autodecoder.report.plane import MOST_WEIGHTS
+
+    *inner, last = _WIDTHS
+    # A unit of the last layer has a weight to each value and each unit before it, and a bias.
+    room = (MOST_WEIGHTS - n_values - 3 * inner[0]) // (n_values + inner[-1] + 1)
+    return (*inner, min(last, max(_LEAST_WIDTH, room // _UNIT * _UNIT)))

@@ -1,0 +1,69 @@
+"""What commands that train say at their end: where things are, and what to type next."""
+
+import math
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from autodecoder.cli.console import console
+from autodecoder.study import Study
+from autodecoder.text import count
+
+
+def print_ending(study: Study, page: Path, pictures: Sequence[Path]) -> None:
+    """The page, the pictures and the model of a study, and commands that go on from there."""
+    folder = study.folder
+    found = [(page, "open it in a browser")]
+    if pictures:
+        suffixes = sorted({path.suffix[1:].upper() for path in pictures})
+        kinds = " and ".join(suffixes)
+        found.append((pictures[0].parent, f"{count(len(pictures), 'picture')}, {kinds}"))
+    if _has_model(folder):
+        found.append((folder / "best", "the best model"))
+    console.print(f"Results in {folder}", highlight=False)
+    names = [str(path.relative_to(folder)) for path, _ in found]
+    width = max(map(len, names))
+    for name, (_, about) in zip(names, found, strict=True):
+        console.print(f"  {name:{width}}  {about}", highlight=False)
+    print_next(folder)
+
+
+def print_next(folder: Path) -> None:
+    """Commands that go on from a study."""
+    model = shlex.quote(str(folder / "best"))
+    lines = [("report", f"{shlex.quote(str(folder))} --figures pdf", "figures for print")]
+    if _has_model(folder):
+        lines = [
+            ("explore", model, "the model in the browser, with your images"),
+            ("reconstruct", f"{model} --images folder:PATH --out OUT", "other images"),
+            *lines,
+        ]
+    console.print("Next", highlight=False)
+    commands = [f"autodecoder {name} {rest}" for name, rest, _ in lines]
+    width = max(map(len, commands))
+    for command, (_, _, about) in zip(commands, lines, strict=True):
+        console.print(f"  {command:{width}}  # {about}", highlight=False)
+
+
+def print_map(study: Study, page: Path) -> None:
+    """How well a map fits, what to do with it, and last where it is."""
+    best = study.best_trial
+    if best is not None:
+        seconds, epochs = (
+            sum(getattr(e, name) for e in best.executions) for name in ("seconds", "epochs")
+        )
+        told = {
+            "of images that it was trained on": best.last("loss"),
+            "of others": best.last("fresh_val_loss"),
+        }
+        errors = ", ".join(f"{v:.4f} {what}" for what, v in told.items() if math.isfinite(v))
+        console.print(
+            f"{count(epochs, 'epoch')} in {seconds:.1f} s; mean squared error {errors}",
+            highlight=False,
+        )
+    print_next(study.folder)
+    console.print(f"Map: {page}", highlight=False)
+
+
+def _has_model(folder: Path) -> bool:
+    return (folder / "best" / "config.json").is_file()

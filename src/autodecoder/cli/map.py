@@ -1,0 +1,93 @@
+"""`autodecoder map`: images as a map of two dimensions, by settings that need no thought."""
+
+from dataclasses import dataclass, fields, make_dataclass, replace
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from autodecoder.cli.flags import GROUPS, Json, flag
+from autodecoder.cli.study_flags import OUTPUT, SEARCH, OtherFlags, StudyFlags, read_flags
+from autodecoder.cli.train import run_asked
+from autodecoder.config import OWN_SOURCES, SHORT, list_settings
+
+#: Settings that have a flag here, with what their help says where a map chooses them otherwise.
+_SETTINGS = {
+    "data.data_dir": "",
+    "data.examples_frac": "Share of the images to use, by class. [default: 1]",
+    "data.image_size": "Size to bring images to, N or HEIGHTxWIDTH: cropped around the centre, "
+    "then scaled. [default: up to 64 x 64, chosen from the images (docs/datasets.md)]",
+    "data.colour": "",
+    "data.pixel_range": "",
+    "data.val_fraction": "",
+    "data.split_by": "",
+    "data.mask": "",
+    "data.alpha": "",
+    "data.strict": "",
+    "data.scaler": "",
+    "decoder.arch": "Widths of the hidden layers, from latents to image, joined by hyphens; or "
+    "convolutions, such as conv:64-32-16. [default: 500-500; 500 and less for large images]",
+    "decoder.latent_dims": "",
+    "fit.num_epochs": "Passes over the training images. [default: as many as make "
+    f"{SHORT.steps:,} steps, from {SHORT.least} to {SHORT.most}]",
+    "fit.batch_size": "Images a step. [default: 128, or all where there are fewer]",
+    "fit.loss": "",
+    "seed": "",
+}
+_OTHERS = ("recipe", "config", "out", "reset_training", "devices", "memory")
+_OWN = ", ".join(f"{kind}:{what}" for kind, what in OWN_SOURCES.items())
+
+
+def _fields() -> list[tuple[str, Any, Any]]:
+    found = []
+    for setting in list_settings():
+        if setting.path in _SETTINGS:
+            words = _SETTINGS[setting.path]
+            found.append(flag(replace(setting, meaning=words, default=None) if words else setting))
+    others = {f.name: (f.name, f.type, f.default) for f in fields(OtherFlags)}
+    return [*found, *(others[name] for name in _OTHERS)]
+
+
+_ALL_FLAGS: Any = make_dataclass("_ALL_FLAGS", _fields(), frozen=True, kw_only=True)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class MapFlags(_ALL_FLAGS):
+    """Those flags of `train` that matter to a map; `None` and () are not given."""
+
+
+def map_images(
+    images: Annotated[
+        str,
+        Parameter(
+            name="DATASET",
+            group=GROUPS["Images"],
+            help=f"The images: digits, mnist, fmnist, cifar10, cifar100; or your own, {_OWN}.",
+        ),
+    ],
+    /,
+    flags: MapFlags | None = None,
+    *,
+    lr: Annotated[
+        float | None,
+        Parameter(
+            group=SEARCH, name=("lr", "learning_rate"), help="Learning rate. [default: 0.01]"
+        ),
+    ] = None,
+    open_: Annotated[
+        bool,
+        Parameter(name="open", group=OUTPUT, show_default=False, help="Open the map in a browser."),
+    ] = False,
+    json_: Annotated[Json, Parameter(group=OUTPUT)] = False,
+) -> bool:
+    """Map images to two dimensions: a page on which the decoder draws what lies below the pointer.
+
+    The same as train, with settings for a first picture: all images, and one run at one learning
+    rate; image size, decoder, batch size and number of epochs follow from the images. They are
+    printed, and a flag overrules each. The last line is where the map is.
+
+    Example: autodecoder map folder:photos --open
+    """
+    given = {f.name: getattr(flags, f.name) for f in fields(flags)} if flags else {}
+    asked = read_flags(StudyFlags(**given, dataset=images), lr, for_map=True)
+    return run_asked(asked, json_, as_map=True, opens=open_)
