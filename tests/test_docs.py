@@ -208,4 +208,4 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     names = {"images": images.reshape(-1, 8, 8) / 16, "labels": labels}
     for block in re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL):
         exec(block, names)
-    assert names["latents"].shape == (len(images), 2)
+    assert names["decoder"].embedding_.shape == (len(images), 2)
