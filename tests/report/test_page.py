@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import jax
 import numpy as np
@@ -708,15 +709,30 @@ def test_the_map_is_moved_and_zoomed(show: Any) -> None:
 
 
 def test_figures_and_the_map_are_saved(show: Any) -> None:
-    page = show(replace(make_model(), history={"loss": np.array([0.5, 0.25], np.float32)}))
+    classes = ["a & <b>", "(c)", "caf\u00e9"]
+    model = replace(make_model(class_names=classes), history={"loss": np.float32([0.5, 0.25])})
+    page = show(model)
     page.locator("#save-map summary").click()
-    for button, kind in (
-        ("button[data-still=png]", b"\x89PNG"),
-        ("button[data-still=csv]", b"set,"),
-    ):
+    saved = {}
+    for kind in ("png", "csv", "svg", "pdf"):
         with page.expect_download() as download:
-            page.click(button)
-        assert Path(download.value.path()).read_bytes().startswith(kind)
+            page.click(f"button[data-still={kind}]")
+        saved[kind] = Path(download.value.path()).read_bytes()
+    assert saved["png"].startswith(b"\x89PNG")
+    lines = list(csv.DictReader(io.StringIO(saved["csv"].decode())))
+    assert len(lines) == 350
+    one = next(line for line in lines if (line["set"], line["index"]) == ("train", "7"))
+    place = [float(one["x"]), float(one["y"])]
+    np.testing.assert_allclose(place, model.latents[7], atol=1e-3)
+    assert one["class"] == classes[7 % 3]
+    drawing = ElementTree.fromstring(saved["svg"])
+    texts = {element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")}
+    assert {*classes, "latent dimension 1", "latent dimension 2"} <= texts
+    dots = "".join(e.get("d", "") for e in drawing.iter("{http://www.w3.org/2000/svg}path"))
+    assert dots.count("h0") == 350
+    start = int(saved["pdf"].split(b"startxref")[1].split()[0])
+    assert saved["pdf"][start:].startswith(b"xref")
+    assert saved["pdf"].count(b" l S") == 350 + 3 + dots.count("L")
     for kind in ("svg", "csv"):
         with page.expect_download() as download:
             page.click(f"button[data-curves={kind}]")

@@ -55,8 +55,6 @@ class _Picture(NamedTuple):
     alt: str
     data: str
     """A PNG file in base64."""
-    files: tuple[str, ...] = ()
-    """Further kinds of files of it that are in the page, such as `pdf`."""
 
 
 def write_study_page(study: Study, *, dataset: Dataset | None = None, umap: bool = False) -> Path:
@@ -356,7 +354,7 @@ def _encode(content: bytes) -> str:
 
 def _render(context: dict[str, Any]) -> str:
     names = ("model", "originals", "is_live", "plane_text", "histories", "trials", "facts")
-    parts = dict.fromkeys((*names, "settings", "figures", "figures_text", "files"), ())
+    parts = dict.fromkeys((*names, "settings", "figures", "figures_text"), ())
     return render("page.html.jinja", parts | context)
 
 

@@ -16,14 +16,6 @@ function saveCanvas(canvas, name) {
 
 const FILE_TYPES = { svg: "image/svg+xml", pdf: "application/pdf", csv: "text/csv", png: "image/png" };
 
-for (const button of document.querySelectorAll("button[data-figure]")) {
-  button.addEventListener("click", () => {
-    const { figure, kind } = button.dataset, name = `${figure}.${kind}`;
-    const text = document.querySelector(`script[data-file="${CSS.escape(name)}"]`).textContent;
-    saveFile(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), name, FILE_TYPES[kind]);
-  });
-}
-
 {
   const button = document.getElementById("theme"), root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");

@@ -37,6 +37,8 @@ class Panel {
     }
     const saves = {
       png: () => saveCanvas(map.still(), `${this.fileName}.png`),
+      svg: () => saveFile(figureSvg(mapFigure(map, this.points)), `${this.fileName}.svg`, "image/svg+xml"),
+      pdf: () => saveFile(figurePdf(mapFigure(map, this.points)), `${this.fileName}.pdf`, "application/pdf"),
       csv: () => saveFile(this.placesCsv(), `${this.fileName}.csv`, "text/csv"),
     };
     for (const button of document.querySelectorAll("button[data-still]")) {

@@ -46,6 +46,11 @@ class Points {
     return set.classes === null ? "" : this.packed.classes[set.classes[k]] ?? `class ${set.classes[k]}`;
   }
 
+  hexOf(set, k) {
+    const { colours, classes } = this.packed;
+    return set.classes === null ? (classes.length ? "#969696" : colours[0]) : colours[set.classes[k] % colours.length];
+  }
+
   colourOf(set, k) {
     const { colours } = this;
     return set.classes === null ? colours[0] : colours[set.classes[k] % colours.length];
