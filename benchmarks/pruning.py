@@ -61,8 +61,8 @@ def main() -> None:
         f"{jax.__version__}; {options.dataset}, {len(dataset.train):,} images, {options.arch}, "
         f"{options.epochs} epochs, recipe {options.recipe}"
     )
-    print("| | epochs | s of training | trials to the end | best learning rate | its score |")
-    print("|---|---|---|---|---|---|")
+    print("| | epochs | trials to the end | best learning rate | its score |")
+    print("|---|---|---|---|---|")
     whole = show("none", config, dataset)
     for rule in RULES:
         show(rule, replace(config, search=replace(config.search, prune=rule)), dataset)
@@ -77,15 +77,13 @@ def show(rule: str, config: ad.StudyConfig, dataset: ad.Dataset) -> ad.Study:
     """Run a search, and print a row on it."""
     with tempfile.TemporaryDirectory() as folder:
         study = ad.run_study(config, dataset, Path(folder) / "study")
-    seconds = sum(e.seconds for trial in study.trials for e in trial.executions)
     epochs = [e.epochs for trial in study.trials for e in trial.executions]
     share = sum(epochs) / (len(epochs) * config.fit.num_epochs)
     complete = sum(trial.state == "complete" for trial in study.trials)
     best = study.best_trial
     assert best is not None
     print(
-        f"| {rule} | {share:.0%} | {seconds:.1f} | {complete} | {best.learning_rate:g} "
-        f"| {best.score:.4f} |",
+        f"| {rule} | {share:.0%} | {complete} | {best.learning_rate:g} | {best.score:.4f} |",
         flush=True,
     )
     return study

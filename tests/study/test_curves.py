@@ -82,6 +82,7 @@ def test_cut_off_and_gone_on_with_nothing_is_lost_or_doubled(
     assert curves_in(study) == expected(study, "val_psnr"), "also where the storage was lost"
 
 
+@pytest.mark.thorough
 def test_curves_of_ended_trials_are_read_back_from_the_folder(
     digits: Dataset, tmp_path: Path
 ) -> None:

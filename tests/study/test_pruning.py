@@ -182,7 +182,14 @@ class Killer(Recorder):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("method", "n"), [("end_run", 1), ("end_run", 3), ("end_trial", 2)])
+@pytest.mark.parametrize(
+    ("method", "n"),
+    [
+        pytest.param("end_run", 1, marks=pytest.mark.thorough),
+        ("end_run", 3),
+        pytest.param("end_trial", 2, marks=pytest.mark.thorough),
+    ],
+)
 def test_killed_while_trials_are_pruned_the_same_ones_are(
     method: str, n: int, halved: Study, digits: Dataset, tmp_path: Path
 ) -> None:
@@ -190,7 +197,7 @@ def test_killed_while_trials_are_pruned_the_same_ones_are(
     assert_same_study(run_study(ASHA, digits, tmp_path), halved)
 
 
-@pytest.mark.parametrize("rule", ["asha", "median"])
+@pytest.mark.parametrize("rule", ["asha", pytest.param("median", marks=pytest.mark.thorough)])
 def test_interrupted_at_every_portion_the_same_trials_are_pruned(
     rule: str,
     halved: Study,

@@ -11,6 +11,7 @@ from autodecoder.errors import ConfigError
 from autodecoder.quiet import quiet
 from autodecoder.report.trackers import EPOCHS, FRESH, Key, Logged, Tracker
 from autodecoder.study import RunInfo
+from autodecoder.study.database import secrets_of
 from autodecoder.study.results import DIVERGED, Execution
 
 #: What a server takes in one request.
@@ -54,10 +55,10 @@ class MLflowLogger(Tracker):
                 self._client: Any = MlflowClient(tracking_uri=uri)
                 self._client.search_experiments(max_results=1)
         except Exception as error:  # of MLflow, of its database or of the network
-            reason = " ".join(str(error).split())
-            raise ConfigError(
-                f"mlflow must be a tracking URI that answers, got {uri}: {reason}"
-            ) from error
+            text = f"{uri}: {' '.join(str(error).split())}"
+            for secret in secrets_of(uri):
+                text = text.replace(secret, "***")
+            raise ConfigError(f"mlflow must be a tracking URI that answers, got {text}") from None
         self._experiments: dict[str, str] = {}
         self._runs: dict[str, str] = {}
         """Ids of runs of MLflow."""
