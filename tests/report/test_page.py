@@ -710,7 +710,9 @@ def test_the_map_is_moved_and_zoomed(show: Any) -> None:
 
 def test_figures_and_the_map_are_saved(show: Any) -> None:
     classes = ["a & <b>", "(c)", "caf\u00e9"]
-    model = replace(make_model(class_names=classes), history={"loss": np.float32([0.5, 0.25])})
+    model = replace(
+        make_model(class_names=classes), history={"loss": np.array([0.5, 0.25], np.float32)}
+    )
     page = show(model)
     page.locator("#save-map summary").click()
     saved = {}
