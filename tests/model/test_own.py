@@ -178,7 +178,7 @@ def test_layers_of_equinox_serve() -> None:
     assert fitted.model_.decoder.config.arch == OWN
     assert fitted.model_.history["loss"][1] < fitted.model_.history["loss"][0]
     with pytest.raises(
-        ValueError, match=r"decoder must decode latents of \(n, 3\), as latent_dims"
+        ValueError, match=r"must decode latents of shape \(n, 3\), given by latent_dims"
     ):
         estimator.set_params(latent_dims=3).fit(table)
 
@@ -187,15 +187,18 @@ def test_layers_of_equinox_serve() -> None:
     ("module", "message"),
     [
         (jnp.tanh, "a DecoderConfig or an equinox module that maps latents to samples, got"),
-        (Linear(np.ones((3, 4))), "must hold arrays to train: it has none of floating point"),
-        (Linear(WEIGHT.astype(jnp.float16)), "weights of float32, got float16 in weight"),
+        (Linear(np.ones((3, 4))), "must hold floating-point arrays of jax to train, got none"),
+        (Linear(WEIGHT.astype(jnp.float16)), "float32 weights, got float16 in weight"),
         (Linear(WEIGHT, offset=np.ones(4, np.int8)), "constants of .*, got int8 in offset"),
         (Linear(WEIGHT.at[0].set(jnp.nan)), "must be finite at the start, but weight is not"),
         (Linear(1e38 * WEIGHT, offset=1e38), "finite at the start, but its outputs are not"),
-        (Linear(WEIGHT[:2]), r"decode latents of \(n, 3\), as latent_dims says, but of \(5, 3\)"),
+        (Linear(WEIGHT[:2]), r"latents of shape \(n, 3\), given by latent_dims, but for \(5, 3\)"),
         (Linear(WEIGHT[:, :3]), r"decode 5 latents to float32\[5, 4\], got float32\[5, 3\]"),
         (Linear(WEIGHT, "dtype"), r"to float32\[5, 4\], got bfloat16\[5, 4\]"),
-        (Linear(WEIGHT, "coupled"), "each latent by itself, but beside others its output is anoth"),
+        (
+            Linear(WEIGHT, "coupled"),
+            "each latent independently, but the output for a latent changes",
+        ),
     ],
 )
 def test_what_is_no_decoder_is_told(module: Any, message: str, as_shipped: None) -> None:
