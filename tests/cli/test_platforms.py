@@ -66,7 +66,7 @@ def test_a_platform_that_is_not_there(
     assert codes == [f"2 {line}" for line in need_jax] + [f"0 {line}" for line in go_on]
     errors = done.stderr.splitlines()
     assert len(errors) == len(need_jax) + 1
-    rule = f"error: jax must run on a platform that is there (cpu), got {variable} '{name}'"
+    rule = f"error: jax must run on an available platform (cpu), got {variable} '{name}'"
     assert all(error.startswith(rule) for error in errors)
     assert list(tmp_path.iterdir()) == [study]
     assert (study / "config.json").read_text() == "kept"

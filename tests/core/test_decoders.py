@@ -172,10 +172,10 @@ def test_images_start_without_a_pattern_of_squares() -> None:
         (
             "conv:8-8-8",
             (4, 3, 1),
-            "arch conv:8-8-8 doubles a grid 3 times, beyond .* name 2 widths at most",
+            "arch conv:8-8-8 doubles a grid 3 times, too often .* name 2 widths at most",
         ),
-        ("conv:8-8", (1, 2, 1), "beyond images of 1 × 2: name 1 width at most"),
-        ("conv:8", (1, 1, 1), "doubles a grid 1 time, .* a dense one is for one pixel"),
+        ("conv:8-8", (1, 2, 1), "too often for images of 1 × 2: name 1 width at most"),
+        ("conv:8", (1, 1, 1), "doubles a grid 1 time, .* use a dense arch"),
     ],
 )
 def test_a_grid_is_not_doubled_beyond_the_image(

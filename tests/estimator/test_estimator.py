@@ -311,7 +311,7 @@ def test_a_warm_start_goes_on_also_from_a_copy(
     [
         (np.zeros((3, 63), np.uint8), {}, "63 features, but AutoDecoder is expecting 64"),
         (np.zeros((3, 7, 7), np.uint8), {}, r"samples of shape \(8, 8\), got \(7, 7\)"),
-        (np.zeros((3, 8, 8)), {}, "X must be of uint8 as the samples before"),
+        (np.zeros((3, 8, 8)), {}, "X must have dtype uint8 like the samples before"),
         (np.zeros((3, 8, 8), np.uint8), {"num_epochs": 0}, "num_epochs must be"),
     ],
 )
@@ -369,7 +369,7 @@ def test_there_may_be_fewer_samples_than_latent_dimensions() -> None:
         ({"activation": "sine"}, "'activation' parameter"),
         ({"dropout_rate": 1.0}, "'dropout_rate' parameter"),
         ({"random_state": "x"}, "'random_state' parameter"),
-        ({"batch_norm": True, "batch_size": 1}, "batch_norm compares the images of a batch"),
+        ({"batch_norm": True, "batch_size": 1}, "batch_norm needs the statistics of a batch"),
         ({"learning_rate": 1e30, "activation": "relu"}, "the loss was no longer finite"),
     ],
 )
@@ -424,7 +424,7 @@ def test_whole_numbers_are_pixels_where_pixels_are_meant() -> None:
     np.testing.assert_array_equal(estimator.transform(X), estimator.transform(X.astype(np.uint8)))
     with pytest.raises(ValueError, match="whole-number pixels must lie between 0 and 255, but"):
         AutoDecoder(**SMALL).fit(images * 2)
-    with pytest.raises(ValueError, match="samples must be of at most 1e"):
+    with pytest.raises(ValueError, match="samples must be at most 1e"):
         AutoDecoder(**SMALL).fit(np.full((5, 2), 1e39))
 
 

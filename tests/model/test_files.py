@@ -100,7 +100,7 @@ def test_names_of_images_are_kept(model: Model, tmp_path: Path) -> None:
     assert lines[:3] == ["set,index,name,class", "train,0,a/0.png,cat", "train,1,a/1.png,dog"]
     assert lines[5] == "train,4,a/4.png,2", "a class without a name"
     assert lines[7:] == ["val,0,0,", "val,1,1,", "val,2,2,"]
-    assert "`images.csv` tells of each latent" in (tmp_path / "README.md").read_text()
+    assert "`images.csv` lists the file" in (tmp_path / "README.md").read_text()
     assert pickle.loads(pickle.dumps(back)).names[5] == "a/5.png"
 
 

@@ -133,8 +133,8 @@ def test_features_come_back_in_their_units(iris: tuple[np.ndarray, np.ndarray]) 
     ("images", "options", "message"),
     [
         (np.zeros((4, 2, 2, 1, 1)), {}, r"images must be \(n, height, width, channels\)"),
-        (np.zeros((0, 2, 2)), {}, "must hold one sample of one value at least, got"),
-        (np.zeros((3, 0)), {}, "must hold one sample of one value at least, got"),
+        (np.zeros((0, 2, 2)), {}, "must hold at least one sample of one value, got"),
+        (np.zeros((3, 0)), {}, "must hold at least one sample of one value, got"),
         (np.full((3, 4), 2.0), {}, "float pixels must lie between 0 and 1"),
         (
             np.full((3, 4), np.nan),
@@ -177,7 +177,7 @@ def test_features_come_back_in_their_units(iris: tuple[np.ndarray, np.ndarray]) 
         (
             np.zeros((1, 4)),
             {"decoder": DecoderConfig(arch=(4,), batch_norm=True)},
-            "needs two images",
+            "at least two images",
         ),
     ],
 )

@@ -139,7 +139,7 @@ def test_without_its_moments_a_fit_goes_on_and_says_so(
     assert not (tmp_path / "training.safetensors").exists()
     start = load_model(tmp_path)
     assert start.training is None
-    with pytest.warns(DataWarning, match="fresh moments of Adam"):
+    with pytest.warns(DataWarning, match="continues with moments of zero"):
         model = fit_model(**given, fit=FIT, start=start)
     np.testing.assert_array_equal(model.history["loss"][:4], half.history["loss"])
     assert model.history["loss"][-1] < half.history["loss"][-1]
@@ -208,10 +208,10 @@ def test_features_go_on_in_their_units() -> None:
             {"val_images": np.zeros((9, 8, 8), np.uint8), "val_labels": None},
             "begin with the 40 of start, but there are 9",
         ),
-        ({"labels": np.arange(200)}, "labels must begin with those of start, but that of image"),
-        ({"fit": replace(FIT, num_epochs=4)}, "counts the 4 epochs of start, too, .* got 4"),
-        ({"until": 4}, "until must lie above the 4 epochs .* num_epochs, 8, got 4"),
-        ({"until": 9}, "until must lie above the 4 epochs .* num_epochs, 8, got 9"),
+        ({"labels": np.arange(200)}, "labels must begin with those of start, but image"),
+        ({"fit": replace(FIT, num_epochs=4)}, "includes the 4 epochs of start .* got 4"),
+        ({"until": 4}, "until must be above the 4 epochs .* num_epochs, 8, got 4"),
+        ({"until": 9}, "until must be above the 4 epochs .* num_epochs, 8, got 9"),
         ({"until": 0}, "until must be"),
         ({"latents": np.zeros((199, 2))}, r"latents must be \(200, 2\), got \(199, 2\)"),
         ({"latents": np.zeros((200, 3))}, r"latents must be \(200, 2\), got \(200, 3\)"),

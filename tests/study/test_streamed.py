@@ -75,7 +75,7 @@ def within(digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_left_on_the_disk_it_does_not_go_on_elsewhere(within: Path, digits: Dataset) -> None:
     one = searching(replace(STREAMED, executions_per_trial=1), 1e-2)
     for rows in ("host", "device"):
-        with pytest.raises(ConfigError, match="goes on with the same rows as before, disk"):
+        with pytest.raises(ConfigError, match="rows must be disk as before"):
             run_study(one, digits, within, rows=rows)
     study = run_study(one, digits, within)  # where they are, as nothing else is said
     assert [execution.epochs for execution in all_runs(study).values()] == [EPOCHS]
@@ -86,7 +86,7 @@ def test_left_on_the_disk_it_does_not_go_on_elsewhere(within: Path, digits: Data
     [
         ({"rows": "tape"}, "rows must be one of"),
         ({"memory": "much"}, "memory must be a number of bytes"),
-        ({"memory": "1MB"}, "memory is too little"),
+        ({"memory": "1MB"}, "memory must be at least"),
         ({"rows": "disk", "engine": "processes"}, "are for the engine local, not for processes"),
     ],
 )

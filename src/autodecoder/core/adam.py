@@ -1,12 +1,12 @@
-"""Adam (Kingma & Ba 2015): on everything at once, and on rows of which each step sees a few.
+"""Adam (Kingma & Ba 2015): for whole trees of arrays, and for rows of which each step sees a few.
 
-Adam on all latents moves each of them at every step: where a step's batch leaves a latent out, its
-gradient is zero, but its first moment carries it on. Done as written, that costs in proportion to
-all latents at every step, for long ones more than the decoder does. But the way
-of a row over steps without gradient is a sum that can be evaluated at once, when the row is needed
-next: the same path, to about 1e-5 of its length, at a cost in proportion to the batch.
+Adam moves every latent at every step: a latent outside the batch has gradient zero, but its first
+moment still moves it. Computed step by step, this costs time in proportion to all latents, and for
+long latents more than the decoder. Instead, the movement of a row over a span of steps without
+gradient is computed at once, as a sum, when the row is next needed. The path is the same up to
+about 1e-5 of its length, and the cost is in proportion to the batch.
 
-Rows may keep less than Adam's two float32 moments per coordinate: see `Rows`.
+Rows may store less than two float32 moments per coordinate: see `Rows`.
 """
 
 import math
@@ -29,22 +29,22 @@ _NADAM = optax.scale_by_adam(b1=_B1, b2=_B2, eps=_EPS, nesterov=True)
 _STRETCHES = ((1, 3), (4, 12), (13, 128))
 _TINY = 1e-30
 
-#: State of an Adam; none where nothing moves.
+#: State of Adam; `None` for arrays that are not trained.
 Moments = optax.OptState | None
 
 
 def adam_start(values: Any) -> Moments:
-    """Moments before the first step, of any tree of arrays."""
+    """Initial moments for any tree of arrays."""
     return _ADAM.init(values)
 
 
 def adam_step(
     values: Any, gradient: Any, moments: Any, rate: Any, *, nesterov: bool = False
 ) -> tuple[Any, Moments]:
-    """A step on a tree of arrays, all of which have a gradient.
+    """Take one Adam step on a tree of arrays, all of which have a gradient.
 
-    There is one step size for all of them, or a tree that is the top of theirs: what lies below a
-    leaf of it steps by that one.
+    `rate` is one step size for all arrays, or a prefix tree of step sizes: each of its leaves
+    applies to the whole subtree of `values` at that place.
     """
     direction, moments = (_NADAM if nesterov else _ADAM).update(gradient, moments)
 
@@ -55,25 +55,25 @@ def adam_step(
 
 
 def clip_norm(gradient: Any, most: float) -> Any:
-    """A tree of arrays, scaled to the L2 norm `most` where it is longer (Pascanu et al. 2013)."""
+    """Scale a tree of arrays to L2 norm `most` if its norm is larger (Pascanu et al. 2013)."""
     return optax.clip_by_global_norm(most).update(gradient, optax.EmptyState())[0]
 
 
 class Rows(NamedTuple):
-    """Rows under an Adam, with their moments; how many steps were made is the same for all.
+    """Rows optimised by Adam, with their moments. All rows have the same number of steps.
 
-    Shape and dtype of the moments say how they are kept; `step_rows` and `rest_rows` keep them so,
-    and compute in float32.
+    The shape and dtype of the moments define how they are stored. `step_rows` and `rest_rows`
+    compute in float32 and return the same shapes and dtypes.
     """
 
     values: Float[Array | np.ndarray, "*batches rows dims"]
     mean: Float[Array | np.ndarray, "*batches rows dims"]
-    """First moment, float32 or bfloat16. A step replaces a tenth of it, far more than the spacing
-    of bfloat16, which is 0.4 to 0.8 % of a number."""
+    """First moment, float32 or bfloat16. Each step replaces a tenth of it, far more than the
+    relative spacing of bfloat16 (0.4 to 0.8 %)."""
     square: Float[Array | np.ndarray, "*batches rows _"]
-    """Second moment, `(…, rows, dims)`, or `(…, rows, 1)`: the running mean of the squared gradient
-    over the coordinates of a row. Always float32: a step changes it by 0.1 % at most downwards,
-    which rounding to the nearest bfloat16 would undo each time, so that it would never fall."""
+    """Second moment, float32: `(…, rows, dims)`, or `(…, rows, 1)` for the running mean of the
+    squared gradient over the coordinates of a row. It is never bfloat16: a step lowers it by at
+    most 0.1 %, and rounding would undo that every time, so that it could not decrease."""
 
 
 def start_rows(
@@ -81,14 +81,15 @@ def start_rows(
     second_moment: str = "coordinate",
     first_moment_dtype: str = "float32",
 ) -> Rows:
-    """Rows before their first step.
+    """Rows before their first step, with moments of zero.
 
     Parameters
     ----------
     values : (rows, dims)
     second_moment : str
-        `coordinate`: as in Adam. `row`: row-wise, as in the partial row-wise Adam of FBGEMM, after
-        the AdaGrad of Gupta et al. 2014 ("Training highly multiclass classifiers").
+        `coordinate`: one per coordinate, as in Adam. `row`: one per row, as in the partial row-wise
+        Adam of FBGEMM, which follows the AdaGrad of Gupta et al. 2014 ("Training highly multiclass
+        classifiers").
     first_moment_dtype : str
         `float32` or `bfloat16`.
     """
@@ -97,16 +98,18 @@ def start_rows(
 
 
 class Rest(NamedTuple):
-    """What becomes of a row in some steps without gradient."""
+    """The effect of a span of steps without gradient on a row; `stretches` are `_STRETCHES`."""
 
     shift: Float[Array, "*steps stretches"]
-    """Sums of the step sizes, each with its bias correction and its share of the first moment."""
+    """Sum over the steps of step size × bias correction × decay of the first moment."""
     fade_root: Float[Array, "*steps stretches"]
-    """Decay of the root of the second moment, averaged over the shift."""
+    """Decay factor of the root of the second moment, at the mean step weighted by the shift."""
     eps: Float[Array, "*steps stretches"]
-    """Adam's epsilon, times the root of the second moment's bias correction."""
+    """Adam's epsilon times the root of the second moment's bias correction."""
     fade_mean: Float[Array, "*steps"]
+    """Decay factor of the first moment over the span."""
     fade_square: Float[Array, "*steps"]
+    """Decay factor of the second moment over the span."""
 
 
 def plan_rest(
@@ -115,17 +118,18 @@ def plan_rest(
     length: Int[Array, "*steps"],
     rates: Float[Array, " epoch"],
 ) -> Rest:
-    """The steps `first` to `first + length - 1` of an epoch, for rows that none of them sees.
+    """Plan steps `first` to `first + length - 1` of an epoch for rows that none of them sees.
 
-    The second moment fades so much more slowly than the first that a few values stand for its
-    course: an error below 1e-5 of the shift, and of up to some per cent where, in the first steps
-    of a fit, gradients are so small that Adam's epsilon counts.
+    The second moment decays much more slowly than the first, and is treated as constant within a
+    few ranges of steps. The error is below 1e-5 of the shift. It reaches a few per cent only in the
+    first steps of a fit if gradients are so small that Adam's epsilon matters.
 
     Parameters
     ----------
     done : int
-        Steps before the epoch.
+        Number of steps before the epoch.
     first, length : (...,) int
+        First step of each span, counted from 0 within the epoch, and its number of steps.
     rates : (epoch,)
         Step size of each step of the epoch.
     """
@@ -154,12 +158,12 @@ def _fade(base: float, length: Float[Array, "..."] | Int[Array, "..."]) -> Float
 
 
 def rest_rows(rows: Rows, rest: Rest) -> Rows:
-    """Let rows rest: all of them for the same steps, or each for its own."""
+    """Move rows over a span of steps without gradient: one span for all, or one for each row."""
     values, square = rows.values, rows.square
     mean = jnp.asarray(rows.mean, jnp.float32)
     rest = jax.tree.map(lambda a: a[..., None], rest)
     root = jnp.sqrt(square)
-    # In this order a row without moments stays, however large the shift.
+    # In this order of operations a row with moments of zero stays, however large the shift.
     ways = [
         rest.shift[..., i, :] * (mean / (root * rest.fade_root[..., i, :] + rest.eps[..., i, :]))
         for i in range(len(_STRETCHES))
@@ -174,12 +178,12 @@ def step_rows(
     done: Int[Array, ""],
     rate: Float[Array, ""],
 ) -> Rows:
-    """One step of rows that have a gradient, after `done` steps.
+    """Take one Adam step on rows that have a gradient, after `done` steps.
 
-    With a second moment for each row the root mean square of a row's first step is the step size;
-    coordinates with larger gradients than others step further, where Adam has all step alike.
+    With one second moment per row, the root mean square of a row's first step equals the step size.
+    Coordinates with larger gradients take larger steps; in Adam all first steps are equally long.
     """
-    # The operations of optax's Adam, to the last bit; that one has no second moment of a row.
+    # The same operations as optax's Adam, bit for bit. Optax has no second moment per row.
     mean = optax.tree.update_moment(gradient, rows.mean.astype(jnp.float32), _B1, 1)
     squared = gradient**2
     if rows.square.shape[-1] < squared.shape[-1]:
@@ -193,9 +197,9 @@ def step_rows(
 
 
 def _rounded(mean: Float[Array, "*rows"], dtype: Any) -> Float[Array, "*rows"]:
-    """To the nearest number of a dtype."""
+    """Round to the nearest number of a dtype."""
     if dtype == jnp.bfloat16:
-        # Within a program XLA may leave out a conversion to bfloat16 and back, but not this: so
-        # results do not depend on what is compiled together.
+        # XLA may remove a conversion to bfloat16 and back within a program, but it keeps
+        # `reduce_precision`. So results do not depend on what is compiled together.
         mean = jax.lax.reduce_precision(mean, exponent_bits=8, mantissa_bits=7)
     return mean.astype(dtype)

@@ -1,4 +1,4 @@
-"""Random changes of training images, inside the compiled step; a latent stays its image's own."""
+"""Random changes of training images within the compiled step. Each image keeps its one latent."""
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +10,12 @@ from autodecoder.config import AugmentConfig
 def augment_images(
     key: PRNGKeyArray, images: Float[Array, "n height width channels"], config: AugmentConfig
 ) -> Float[Array, "n height width channels"]:
-    """Change each image by draws of its own, as Keras' preprocessing layers of these names do.
+    """Change each image by random draws of its own, as Keras' preprocessing layers do.
 
-    First the place of the pixels: `zoom` scales both sides by one factor, and
-    `translation` shifts them; pixels between others are interpolated linearly, and what lies
-    outside the image is its reflection. Then their values: `contrast` scales each channel's
-    distance from its mean, `brightness` shifts all pixels alike. Values are clipped to the range.
+    `zoom` scales height and width by one factor, and `translation` shifts the image. Both
+    interpolate pixels linearly, and fill what lies outside the image with its reflection.
+    `contrast` then scales each channel's distance from its mean, and `brightness` adds one value
+    to all pixels. Results are clipped to 0 to 255.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def augment_images(
     images : (n, height, width, channels)
         Pixels from 0 to 255.
     config : AugmentConfig
-        What is enabled, and how strong it is.
+        Which changes are enabled, and how strong they are.
     """
     keys = jax.random.split(key, 4)
     n, height, width, _ = images.shape
@@ -49,9 +49,9 @@ def augment_images(
 def _interpolation(
     size: int, zoom: Float[Array, " n"], shift: Float[Array, " n"]
 ) -> Float[Array, "n size size"]:
-    """For each image the matrix that takes a side's pixels to their new places.
+    """The matrix, for each image, that interpolates the pixels along one side.
 
-    Zooming and shifting keep to the axes, so that one such product for each side does it all.
+    Zoom and translation act on each axis separately, so that one matrix product per side is enough.
     """
     centre = size / 2
     places = jnp.arange(size) + 0.5  # of pixel centres

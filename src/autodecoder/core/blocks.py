@@ -1,4 +1,4 @@
-"""Rows in blocks of one size: one program for any number of them, and a bound on memory."""
+"""Rows in blocks of a fixed size: one compiled program for any number of rows, bounded memory."""
 
 import itertools
 from collections import deque
@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-#: A device, or nothing for that of jax's choice.
+#: A device, or `None` for the default device of jax.
 Device = Any
 
 
 def take(rows: np.ndarray, device: Device, *arrays: Any) -> list[Any]:
-    """The rows of arrays, or of trees of them, on a device; of nothing, nothing."""
+    """Put the chosen rows of arrays, or of trees of arrays, on a device; `None` stays `None`."""
 
     def put(array: Any) -> jax.Array:
         chosen = array[rows]
@@ -31,14 +31,15 @@ def by_blocks(
     *,
     devices: Sequence[Device] = (None,),
 ) -> Any:
-    """Call a function with rows in blocks of one size, and gather what it returns for them.
+    """Call a function with rows in blocks of a fixed size, and gather its results.
 
-    Blocks go to the devices in turn. On accelerators as many are under way as there are devices; on
-    CPUs one, since two calls of LAPACK side by side may wait for each other for ever.
+    Blocks go to the devices in turn. On accelerators, one block per device runs at a time. On CPUs
+    one block runs at a time, since two concurrent LAPACK calls may deadlock.
 
-    The last block repeats its last row: as rounding follows from the size of a block, and steps
-    that are accepted or rejected make much of it, an image's result would else depend on how many
-    others there are. Results enter arrays with a row for each of `rows`, or those passed.
+    The last block is filled up with its last row. Rounding depends on the size of a block, and
+    accepting or rejecting steps amplifies it; with a smaller last block an image's result would
+    depend on the number of images. Results are written to `results`, or to new arrays with one row
+    for each of `rows`.
     """
     at_once = 1 if jax.default_backend() == "cpu" else len(devices)
     under_way: deque[tuple[np.ndarray, np.ndarray, Any]] = deque()
@@ -60,7 +61,7 @@ def by_blocks(
 
 
 def _blocks(rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows block by block, and which of them are no repetition."""
+    """Yield rows block by block, with a mask that is False for the rows that fill up a block."""
     for i in range(0, len(rows), size):
         block = rows[i : i + size]
         yield np.pad(block, (0, size - len(block)), mode="edge"), np.arange(size) < len(block)

@@ -1,4 +1,4 @@
-"""One pass over a set of images: in training decoder and latents move, else the latents alone."""
+"""One pass over a set of images, which trains decoder and latents, or the latents alone."""
 
 import math
 from typing import Any, NamedTuple
@@ -29,18 +29,19 @@ from autodecoder.core.scaling import scale_pixels
 
 
 class LearningRates(NamedTuple):
-    """Step sizes of a run, or of stacked runs; traced, so that a search over them compiles once."""
+    """Learning rates of a run, or of stacked runs. They are traced, so that a search over them
+    compiles once."""
 
     decoder: Float[Array, "*runs"]
     latents: Float[Array, "*runs"]
 
 
 class MovingLatents(NamedTuple):
-    """Latents under optimisation, with the moments of their Adam."""
+    """Latents under optimisation, with their Adam moments."""
 
     rows: Rows
     steps: Int[Array, ""]
-    """Steps made: fewer than 2³¹."""
+    """Number of steps done, below 2³¹."""
 
     @property
     def values(self) -> Any:
@@ -49,24 +50,25 @@ class MovingLatents(NamedTuple):
 
 
 def start_moving(latents: Float[Array, "n dims"], fit: FitConfig | None = None) -> MovingLatents:
-    """Latents before their first step, with moments as the fit keeps them."""
+    """Latents before their first step, with moments in the form that `fit` configures."""
     fit = FitConfig() if fit is None else fit
     rows = start_rows(latents, fit.latent_second_moment, fit.latent_first_moment_dtype)
     return MovingLatents(rows, jnp.zeros((), jnp.int32))
 
 
 class Pass(NamedTuple):
-    """What a pass leaves: everything that moves, and what was measured on the way."""
+    """The result of a pass: the updated decoder and latents, and what was measured."""
 
     decoder: Decoder
     decoder_moments: Moments
     latents: MovingLatents
     metrics: dict[str, Float[Array, ""]]
-    """Means over the images visited, each measured before the step taken on it: the `Errors`, and
-    the loss under its own name where that is another than the squared error. Where pixels are
-    missing, an image counts by the share of its pixels that are known."""
+    """Means over the visited images: the `Errors`, and the loss by its name if it is not `mse`.
+    Each image is measured before the step on its batch, and is weighted by the share of its pixels
+    that are known."""
     gradient_norms: Float[Array, " parts"] | None
-    """Mean over the steps of the gradient's L2 norm: each layer's, then the latents'."""
+    """L2 norm of the gradient, averaged over the steps: one for each part of the decoder, then one
+    for the latents."""
 
 
 def run_pass(
@@ -82,10 +84,10 @@ def run_pass(
     config: RunConfig,
     layout: RowLayout | None = None,
 ) -> Pass:
-    """Visit the images once, in random order; without moments of its own the decoder is frozen.
+    """Visit the images once, in random order. The decoder is frozen if its moments are `None`.
 
-    Latents move as under an Adam on all of them at every step (`autodecoder.core.adam`). Images,
-    mask and latents lie as `layout` says, by default together.
+    Latents move as if Adam took a step on all of them at every step (`autodecoder.core.adam`).
+    `layout` says how images, mask and latents are divided among devices; by default they are not.
     """
     layout = RowLayout(len(images)) if layout is None else layout
     fit, n = config.fit, layout.n
@@ -106,7 +108,7 @@ def run_pass(
 
 
 def pass_windows(n: int, config: RunConfig, *, training: bool) -> Windows:
-    """How a pass goes through `n` images."""
+    """The windows in which a pass visits `n` images."""
     fit = config.fit
     return plan_windows(
         n,
@@ -118,59 +120,62 @@ def pass_windows(n: int, config: RunConfig, *, training: bool) -> Windows:
 
 
 def rest_the_others(moving: "Moving", whole: Rest) -> Rows:
-    """The latents at the end of a pass: those that it has left out rest for all of it."""
+    """The latents at the end of a pass: those that were not visited take all its steps at once."""
     rested = rest_rows(moving.rows, whole)
     visited = moving.visited[:, None]
     return jax.tree.map(lambda a, b: jnp.where(visited, a, b), moving.rows, rested)
 
 
 class Steps(NamedTuple):
-    """What is planned for each step of a pass, or for some in a row."""
+    """The plan for each step of a pass, or for some successive steps."""
 
     number: Int[Array, " steps"]
-    """From 0, within the pass."""
+    """Number of the step within the pass, from 0."""
     done: Int[Array, " steps"]
-    """Steps of the latents' Adam before."""
+    """Number of Adam steps of the latents before this one, over the whole fit."""
     decoder_rate: Float[Array, " steps"]
     latent_rate: Float[Array, " steps"]
     before: Rest
-    """From the start of the pass to the step."""
+    """The idle span of a batch's rows from the start of the pass to this step."""
     after: Rest
-    """From after the step to the end of the pass."""
+    """Their idle span from after this step to the end of the pass."""
 
 
 class Course(NamedTuple):
-    """What is planned for a pass."""
+    """The plan for a pass."""
 
     steps: Steps
     whole: Rest
-    """Of those that it leaves out."""
+    """The idle span of rows that the pass does not visit: the whole pass."""
 
 
 class Moving(NamedTuple):
-    """All that a pass changes."""
+    """Everything that a pass changes."""
 
     decoder: Decoder
     decoder_moments: Moments
     rows: Rows
-    """The latents'."""
+    """The latents."""
     visited: Bool[Array, " n"]
-    """Which rows have had their step: they are as they will be at the end of the pass."""
+    """Which rows have been visited; those already have their values for the end of the pass."""
 
 
 class Seen(NamedTuple):
     """What was measured at each step."""
 
     sums: dict[str, Float[Array, " steps"]]
+    """Sum of each metric over the batch. Each image is weighted by its share of known pixels."""
     counts: Float[Array, " steps"]
+    """Sum of these weights."""
     norms: Float[Array, "steps parts"] | None
+    """L2 norm of the gradient of each part of the decoder, then of the latents, if tracked."""
 
     def means(self) -> dict[str, Float[Array, ""]]:
-        """Over the images."""
+        """Each metric as a mean over the images."""
         return jax.tree.map(lambda sums: sums.sum() / self.counts.sum(), self.sums)
 
     def mean_norms(self) -> Float[Array, " parts"] | None:
-        """Over the steps."""
+        """The gradient norms as means over the steps."""
         return None if self.norms is None else self.norms.mean(axis=0)
 
 
@@ -183,7 +188,7 @@ def plan_course(
     *,
     training: bool,
 ) -> Course:
-    """What is planned for a pass of `n_steps`, where latents have `done` steps behind them."""
+    """Plan a pass of `n_steps` steps in epoch `epoch`, for latents that have taken `done` steps."""
     numbers = jnp.arange(n_steps)
     shares = _schedule(fit, epoch * n_steps + numbers, n_steps)
     if training:
@@ -207,25 +212,26 @@ def visit(
     config: RunConfig,
     layout: RowLayout | None = None,
 ) -> tuple[Moving, Seen]:
-    """Take steps of a pass, all of them or some in a row.
+    """Take all steps of a pass, or some successive ones.
 
-    How a pass is cut does not matter, but for the statistics of batch normalisation in a step that
-    images of the step before fill up: those have moved by then where the pass is cut between.
+    Cutting a pass into several calls does not change the result, with one exception. If images of
+    the previous step fill up a batch and the cut lies between the two steps, then these images have
+    moved already, which changes the batch's statistics of batch normalisation.
 
     Parameters
     ----------
     moving : Moving
-        As the steps before leave it.
+        The result of the previous steps.
     order : Order
-        Of these steps.
+        The images of these steps.
     steps : Steps
     images, mask
-        Those that the order numbers.
+        The rows that `order` refers to.
     noise_key : key
-        Of the pass.
+        The key of the pass for augmentation and dropout.
     config : RunConfig
     layout : RowLayout, optional
-        How images, mask and rows lie; by default together.
+        How images, mask and rows are divided among devices; by default they are not.
     """
     fit = config.fit
     layout = RowLayout(len(images)) if layout is None else layout
@@ -297,9 +303,9 @@ def _put_back(
     images: Int[Array, "steps b"],
     counted: Bool[Array, "steps b"],
 ) -> tuple[Rows, Bool[Array, " n"]]:
-    """Rows, and which have been visited, after those of some batches have moved."""
+    """Write the moved rows of some batches back, and mark them as visited."""
     n = len(visited)
-    # Where each image comes in these steps; what fills up a batch is written nowhere.
+    # The position of each image in these steps. Rows that fill up a batch are not written back.
     written = jnp.where(counted, images, n).ravel()
     place = jnp.full(n, -1).at[written].set(jnp.arange(written.size), mode="drop")
     came = place >= 0
@@ -314,11 +320,11 @@ class _Batch(NamedTuple):
     images: Float[Array, "b pixels"]
     mask: Bool[Array, "b pixels"] | None
     counts: Float[Array, " b"]
-    """Share of its pixels that are known; 0 where an image fills up the batch."""
+    """Share of known pixels of each image; 0 for an image that fills up the batch."""
     weights: Float[Array, " b"]
-    """The same, so that they sum to 1."""
+    """`counts`, scaled to sum to 1."""
     key: PRNGKeyArray | None
-    """For dropout; with it the decoder runs in training mode."""
+    """Key for dropout. With a key the decoder runs in training mode."""
 
 
 def _targets(
@@ -327,7 +333,7 @@ def _targets(
     if key is None or not config.augment.enabled:
         return scale_pixels(images, config.scaler)
     shaped = images.reshape(-1, *config.image_shape).astype(jnp.float32)
-    # The decoder's dropout folds small numbers into the same key.
+    # A large number, since the decoder's dropout folds small ones into the same key.
     changed = augment_images(jax.random.fold_in(key, 2**31 - 1), shaped, config.augment)
     return scale_pixels(changed.reshape(images.shape), config.scaler)
 
@@ -339,10 +345,10 @@ def _batch_loss(
     batch: _Batch,
     config: RunConfig,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """The loss of a batch, and the metrics summed over the rows as they count.
+    """The loss of a batch, and the metrics summed over its rows, weighted by `counts`.
 
-    The loss is a mean over the pixels that are known: an image with few of them has little weight,
-    as each pixel has the same.
+    The loss is a mean over all known pixels of the batch with equal weights, so that an image with
+    few known pixels has a small weight.
     """
     outputs = decoder.with_trainable(parts).decode(latents, key=batch.key)
     metrics = measure(outputs, batch.images, config.scaler, batch.mask)._asdict()
@@ -358,15 +364,15 @@ def _batch_loss(
 
 
 def _norms(parts: Parts, latents: Float[Array, "b dims"]) -> Float[Array, " parts"]:
-    """The L2 norm of each part's gradient, all its arrays together, and of the latents'."""
+    """The L2 norm of the gradient of each part (all its arrays together), then of the latents."""
     return jnp.stack([optax.tree.norm(part) for part in (*parts, latents)])
 
 
 def _schedule(fit: FitConfig, step: Int[Array, " steps"], n_batches: int) -> Array:
-    """Share of the full step size in steps of a fit.
+    """Factor on the learning rate at given steps of a fit, by the schedule.
 
-    In whole numbers as far as it goes: then its rounding is the same whatever else is compiled with
-    it.
+    Computed with integers as far as possible, so that its rounding does not depend on what else is
+    compiled with it.
     """
     total = fit.num_epochs * n_batches
     if fit.schedule == "constant":
@@ -377,11 +383,11 @@ def _schedule(fit: FitConfig, step: Int[Array, " steps"], n_batches: int) -> Arr
 
 
 def _warmup(fit: FitConfig, step: Int[Array, " steps"], n_batches: int) -> Float[Array, " steps"]:
-    """Share of the full step size in the first steps of a fit.
+    """Factor on the learning rate in the first steps of a fit (warmup).
 
-    Without it the first steps of a deep decoder, whose second moments rest on few gradients yet,
-    throw it where its outputs are saturated and nothing moves it any more (Liu et al.
-    2020, "On the variance of the adaptive learning rate and beyond").
+    In the first steps the second moments rest on few gradients. Without warmup, these steps can
+    take a deep decoder to where its outputs saturate and gradients vanish (Liu et al. 2020, "On the
+    variance of the adaptive learning rate and beyond").
     """
     length = min(fit.warmup_steps, fit.num_epochs * n_batches // 5)
     return jnp.minimum(1, (step + 1) / max(1, length))

@@ -1,8 +1,8 @@
-"""The joint fit: decoder and latents move together, epoch by epoch.
+"""The joint fit: decoder and latents are trained together, epoch by epoch.
 
-A run is a pytree and a pure function that moves it on to an epoch. An epoch is a pass over the
-training images, which moves decoder and latents, and one over the validation images under the
-co-trained protocol, which moves their latents only.
+A run is a pytree, and a pure function advances it to a given epoch. An epoch is a pass over the
+training images, which updates decoder and latents, then a pass over the validation images under the
+co-trained protocol, which updates their latents only.
 """
 
 from collections.abc import Callable
@@ -25,28 +25,29 @@ from autodecoder.core.losses import Errors
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.watch import RUNNING, Watch, init_watch, watch_epoch
 
-#: Errors of one epoch, in the order in which a history has them.
+#: Errors of one epoch, in the order of a history.
 EPOCH_METRICS = (*Errors._fields, *(f"val_{name}" for name in Errors._fields))
-#: Errors under the fresh protocol, which is evaluated outside of this program and now and then.
+#: Errors under the fresh protocol, which is evaluated elsewhere, and only after some epochs.
 FRESH_METRICS = tuple(f"fresh_val_{name}" for name in Errors._fields)
 #: Mean and variance over all entries of the latents at the end of an epoch.
 LATENT_STATISTICS = ("latent_mean", "latent_variance", "val_latent_mean", "val_latent_variance")
 
-#: Training latents from which the statistics of batch normalisation are estimated.
+#: Number of training latents from which the statistics of batch normalisation are estimated.
 _STATISTICS_SAMPLE = 8192
 
 
 class Images(NamedTuple):
-    """Training and validation images, as they are stored: uint8, or float32 of the same range."""
+    """Training and validation images with stored values: uint8, or float32 in the same range."""
 
     train: Num[Array, "n_train pixels"]
     val: Num[Array, "n_val pixels"]
     train_mask: Bool[Array, "n_train pixels"] | None = None
-    """True where a pixel is known; without it all are. Unknown pixels are finite, and weigh 0."""
+    """True where a pixel is known; `None` if all are. Unknown pixels have finite values and weight
+    0."""
     val_mask: Bool[Array, "n_val pixels"] | None = None
 
 
-#: Where the latents of training and validation images start.
+#: Initial latents of training and validation images, before scaling by the spread.
 LatentStarts = tuple[
     Float[Array | np.ndarray, "n_train dims"], Float[Array | np.ndarray, "n_val dims"]
 ]
@@ -68,7 +69,7 @@ class RunState(eqx.Module):
 
 @brief
 class Snapshot(NamedTuple):
-    """A trained decoder with the latents that belong to it."""
+    """A decoder with its latents after some epoch."""
 
     decoder: Decoder
     train_latents: Float[Array, "n_train dims"]
@@ -76,23 +77,23 @@ class Snapshot(NamedTuple):
     epoch: Int[Array, ""]
 
 
-#: One value an epoch for each of `history_names`; not a number where the run has not been yet, or
-#: was not evaluated.
+#: One value per epoch for each of `history_names`; NaN for epochs that are still to come or were
+#: not evaluated.
 History = dict[str, Float[Array, " epochs"]]
 
 
 class Run(NamedTuple):
-    """A run under way: its state, and what has been recorded and seen of it."""
+    """A run in progress: its state and its records."""
 
     state: RunState
     history: History
     watch: Watch
     best: Snapshot | None
-    """Of the best epoch so far, where the configuration asks to keep it."""
+    """Snapshot of the best epoch so far, if the configuration asks to keep it."""
 
 
 def history_names(config: RunConfig) -> tuple[str, ...]:
-    """What is recorded of each epoch."""
+    """The names of the metrics that are recorded for each epoch."""
     loss = config.fit.loss
     terms = () if loss == "mse" else (loss, f"val_{loss}")
     return EPOCH_METRICS + terms + FRESH_METRICS + LATENT_STATISTICS + _gradient_names(config)
@@ -113,18 +114,18 @@ def init_run(
     config: RunConfig,
     decoder: Decoder | None = None,
 ) -> Run:
-    """A run before its first epoch.
+    """Create a run before its first epoch.
 
     Parameters
     ----------
     key : key
-        Everything random in the run follows from it.
+        Determines everything random in the run.
     images : Images
     starts : LatentStarts, optional
         From `latent_starts.find_starts`.
     config : RunConfig
     decoder : Decoder, optional
-        What it starts with; by default one is drawn.
+        The initial decoder; by default one is drawn.
     """
     decoder_key, train_key, val_key, run_key = jax.random.split(key, 4)
     fit, dims = config.fit, config.decoder.latent_dims
@@ -148,7 +149,7 @@ def init_run(
 
 
 def begin_run(state: RunState, config: RunConfig) -> Run:
-    """A run of which nothing is recorded yet."""
+    """A run with the given state and an empty history."""
     n_epochs = config.fit.num_epochs
     history = {n: jnp.full(n_epochs, jnp.nan, jnp.float32) for n in history_names(config)}
     best = take_snapshot(state) if config.watch.keep_best else None
@@ -163,10 +164,10 @@ def advance_run(
     config: RunConfig,
     layout: Layout | None = None,
 ) -> Run:
-    """Move a run on to an epoch, unless it ends before, by divergence or early stopping.
+    """Advance a run to epoch `until`, unless divergence or early stopping ends it before.
 
-    The epoch is traced: how the way to it is portioned is no matter. A run that has ended, or is
-    there already, stays as it is.
+    `until` is traced, so that all values share one program. Advancing in several portions gives the
+    same result. A run that has ended, or has reached the epoch, is returned unchanged.
     """
 
     def goes_on(run: Run) -> Array:
@@ -182,7 +183,7 @@ def advance_run(
 def note_epoch(
     run: Run, state: RunState, metrics: dict[str, Float[Array, ""]], config: RunConfig
 ) -> tuple[Run, Bool[Array, ""]]:
-    """A run after an epoch, and whether that was its best."""
+    """Record an epoch: the updated run, and whether this epoch was the best so far."""
     history = run.history | {
         name: run.history[name].at[state.epoch - 1].set(value) for name, value in metrics.items()
     }
@@ -200,14 +201,14 @@ def run_epoch(
     config: RunConfig,
     layout: Layout | None = None,
 ) -> tuple[RunState, dict[str, Float[Array, ""]]]:
-    """One pass over the training images, then one over the validation images.
+    """Do one pass over the training images, then one over the validation images.
 
     Returns
     -------
     state : RunState
     metrics : dict
-        A value for each of `history_names` but those of the fresh protocol, and those of
-        validation where there are no validation images.
+        A value for each of `history_names`, except those of the fresh protocol and, if there are no
+        validation images, those of validation.
     """
     if layout is None:
         train_rows, val_rows = RowLayout(len(images.train)), RowLayout(len(images.val))
@@ -237,16 +238,20 @@ def run_epoch(
 
 
 class EpochKeys(NamedTuple):
-    """Keys of all that is random in an epoch."""
+    """Keys for everything random in an epoch."""
 
     order: PRNGKeyArray
+    """For the order of the training images."""
     noise: PRNGKeyArray
+    """For augmentation and dropout."""
     val: PRNGKeyArray
+    """For the order of the validation images."""
     sample: PRNGKeyArray
+    """For `sample_rows`."""
 
 
 def epoch_keys(state: RunState) -> EpochKeys:
-    """Those of the epoch that comes next."""
+    """The keys of the next epoch."""
     return EpochKeys(*jax.random.split(jax.random.fold_in(state.key, state.epoch), 4))
 
 
@@ -261,22 +266,26 @@ def end_epoch(
     config: RunConfig,
     val_rows: RowLayout,
 ) -> tuple[RunState, dict[str, Float[Array, ""]]]:
-    """What comes after the pass over the training images: statistics of batch normalisation, and
-    the pass over the validation images.
+    """Finish an epoch after the pass over the training images.
+
+    Estimates the statistics of batch normalisation, and does the pass over the validation images.
 
     Parameters
     ----------
     state : RunState
-        Before the pass.
+        The state before the pass.
     trained : Pass
+        The result of the pass.
     sample : (m, latent_dims), optional
-        Of the training latents, for batch normalisation, see `sample_rows`.
+        The training latents for batch normalisation, see `sample_rows`.
     statistics : dict
         `latent_mean` and `latent_variance` of the training latents.
-    keys, rates, images, config
-        Of the images only those of validation.
+    keys, rates, config
+        As of the pass.
+    images : Images
+        Only the validation images are used.
     val_rows : RowLayout
-        How those lie.
+        How the validation images are divided among devices.
     """
     decoder = trained.decoder
     if sample is not None:
@@ -320,15 +329,18 @@ def _statistics(
 
 
 def take_snapshot(state: RunState) -> Snapshot:
-    """The part of a state that is worth keeping when training is over."""
+    """Decoder, latents and epoch of a state, without what only further training needs."""
     return Snapshot(state.decoder, state.train.values, state.val.values, state.epoch)
 
 
 def sample_rows(
     key: PRNGKeyArray, n: int, config: RunConfig
 ) -> Int[np.ndarray | Array, " m"] | None:
-    """The training latents from which the statistics of batch normalisation are estimated: some at
-    random of many, all of few; none where there is no such normalisation."""
+    """The training latents from which the statistics of batch normalisation are estimated.
+
+    Up to 8,192 latents are all used; of more, 8,192 are drawn at random. `None` if the decoder has
+    no batch normalisation.
+    """
     if config.decoder.normalisation != "batch":
         return None
     if n > _STATISTICS_SAMPLE:
@@ -339,8 +351,11 @@ def sample_rows(
 def map_rows(
     run: Run, train: Callable[[Any], Any], val: Callable[[Any], Any], other: Callable[[Any], Any]
 ) -> Run:
-    """Change the arrays of a run, or of stacked runs: those with a row for each training image,
-    those with one for each validation image, and all others."""
+    """Apply functions to the arrays of a run, or of stacked runs.
+
+    `train` is applied to arrays with a row for each training image, `val` to those with a row for
+    each validation image, and `other` to the rest.
+    """
 
     def moving(latents: MovingLatents, of_rows: Callable[[Any], Any]) -> MovingLatents:
         return MovingLatents(jax.tree.map(of_rows, latents.rows), other(latents.steps))

@@ -1,4 +1,4 @@
-"""Images with missing pixels, filled in by principal components: where a joint fit starts."""
+"""Missing pixels of images, filled in by principal components to find initial latents."""
 
 from typing import NamedTuple
 
@@ -7,28 +7,28 @@ from jaxtyping import Bool, Float, Num
 
 from autodecoder.core.latents import fit_pca
 
-#: Components, at most, and images that they are estimated from, spread evenly.
+#: Most components, and most images to estimate them from (evenly spaced).
 _RANK = 32
 _N_IMAGES = 4000
-#: Iterations of expectation maximisation, at most; they end where the error falls by less, as a
-#: share of it.
+#: Most iterations of expectation maximisation. They stop when the error decreases by a smaller
+#: share than `_GAIN`.
 _ROUNDS, _GAIN = 8, 1e-3
-#: Rows at once.
+#: Rows that are filled in at once.
 _BLOCK = 1000
-#: Least variance of the noise, as a share of that of the pixels; and what keeps a pixel that no
-#: image shows from dividing by 0.
+#: Least noise variance as a share of the pixels' variance, and a ridge that avoids a singular
+#: system for pixels that no image shows.
 _LEAST_NOISE, _TINY = 1e-6, 1e-6
 
 
 class IncompletePCA(NamedTuple):
-    """Probabilistic principal components: an image is `mean + loadings @ scores` and noise."""
+    """Probabilistic principal components: an image is `mean + loadings @ scores` plus noise."""
 
     mean: Float[np.ndarray, " pixels"]
-    """Where no image shows a pixel, the mean over all pixels that are known."""
+    """Mean of each pixel. A pixel that no image shows has the mean over all known pixels."""
     loadings: Float[np.ndarray, "pixels rank"]
-    """Of scores that are normal, each of variance 1."""
+    """Loadings for independent normal scores of variance 1."""
     noise: float
-    """Its variance, the same for every pixel."""
+    """Variance of the noise, the same for every pixel."""
 
 
 def fit_incomplete(
@@ -39,26 +39,26 @@ def fit_incomplete(
     rounds: int = _ROUNDS,
     gain: float = _GAIN,
 ) -> IncompletePCA:
-    """Find principal components of images some of whose pixels are missing.
+    """Fit principal components to images with missing pixels, by expectation maximisation.
 
-    By expectation maximisation: mean and covariance of the scores of each image follow from its
-    known pixels, then loadings and mean of each pixel from the images that show it. The result does
-    not depend on chance.
+    Each iteration computes the mean and covariance of each image's scores from its known pixels,
+    then the loadings and mean of each pixel from the images that show it. The result is
+    deterministic.
 
     Parameters
     ----------
     images : (n, pixels)
-        What stands where the mask is false is not looked at.
+        Values where the mask is False are ignored.
     mask : (n, pixels) bool
         True where a pixel is known.
     rank : int
-        Components, at most.
+        Most components.
     n_images : int
-        Of more images as many are used, spread evenly.
+        Most images to use; of more, evenly spaced ones are used.
     rounds : int
-        Iterations, at most. Many fit what is seen of small images too well to fill in the rest.
+        Most iterations. Many iterations overfit the known pixels of small images.
     gain : float
-        They end where the error on known pixels falls by a smaller share than this.
+        Stop when the error on known pixels decreases by a smaller share than this.
 
     References
     ----------
@@ -92,7 +92,7 @@ def fill_missing(
     images: Num[np.ndarray, "n pixels"],
     mask: Bool[np.ndarray, "n pixels"],
 ) -> Float[np.ndarray, "n pixels"]:
-    """The images with the most probable values in the place of missing pixels."""
+    """Replace missing pixels by their most probable values; known pixels are kept."""
     filled = np.empty(images.shape, np.float32)
     for first in range(0, len(images), _BLOCK):
         rows = slice(first, first + _BLOCK)
@@ -121,7 +121,7 @@ def _improve(
     n_known: float,
     least: float,
 ) -> tuple[IncompletePCA, float]:
-    """One round, and the mean squared error of the known pixels."""
+    """Do one iteration; return the components and the mean squared error of the known pixels."""
     rank = pca.loadings.shape[1]
     upper = np.triu_indices(rank)
     scores, covariances = _find_scores(pca, images, known)
@@ -134,20 +134,20 @@ def _improve(
     mean = np.where(counts > 0, off.sum(axis=0) / np.maximum(counts, 1), pca.mean)
     off -= mean * known
     error = float(np.vdot(off, off)) / n_known
-    # Pairs of different scores stand once in what is packed, and count twice.
+    # The packed form holds each pair of different scores once, but the sum needs it twice.
     twice = np.where(upper[0] == upper[1], 1, 2)
     unsure = np.sum((known.T @ spreads) * _pairs(loadings) * twice, dtype=np.float64)
     return IncompletePCA(mean, loadings, max(least, error + float(unsure) / n_known)), error
 
 
 def _pairs(rows: Float[np.ndarray, "n rank"]) -> Float[np.ndarray, "n pairs"]:
-    """Products of any two numbers of a row."""
+    """Products of any two numbers of a row: the upper triangle of its outer product, packed."""
     one, other = np.triu_indices(rows.shape[1])
     return rows[:, one] * rows[:, other]
 
 
 def _unpack(pairs: Float[np.ndarray, "n pairs"], rank: int) -> Float[np.ndarray, "n rank rank"]:
-    """Symmetric matrices of such products."""
+    """The symmetric matrices of which `pairs` are the packed upper triangles."""
     one, other = np.triu_indices(rank)
     full = np.empty((len(pairs), rank, rank), pairs.dtype)
     full[:, one, other] = pairs

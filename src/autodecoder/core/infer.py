@@ -35,9 +35,9 @@ from autodecoder.core.starts import (
 )
 from autodecoder.errors import ConfigError
 
-#: Steps after which the best of several starts goes on alone.
+#: Number of steps after which only the best of several starts continues.
 _RACE_STEPS = 3
-#: Pixels of all passes of a block at a time, and numbers that all images under way keep, at most.
+#: Most pixels that all passes of a block compute, and most numbers kept for images in progress.
 _PASSED_ENTRIES = 2**24
 _KEPT_ENTRIES = 2**25
 
@@ -46,7 +46,7 @@ _State = SolverState | LbfgsState
 
 
 class Task(eqx.Module):
-    """What is minimised, and how far: all that programs depend on once the starts are placed."""
+    """The objective and the tolerance: all that programs need once the starts are placed."""
 
     decoder: Decoder
     mean: Float[Array, " dims"]
@@ -58,9 +58,9 @@ class Task(eqx.Module):
 
 
 class InferencePlan(eqx.Module):
-    """What the inference of any images under a decoder needs: made once by `plan_inference`.
+    """What inference under a decoder needs for any images, made once by `plan_inference`.
 
-    It serves for configurations that differ in nothing but prior, solver, steps and tolerance.
+    A plan may be reused for configurations that differ only in prior, solver, steps or tolerance.
     """
 
     decoder: Decoder
@@ -68,8 +68,8 @@ class InferencePlan(eqx.Module):
     mean: Float[Array, " dims"]
     """Mean of the candidate latents."""
     spread: Float[Array, " dims"]
-    """Standard deviation of the candidates per dimension; where they do not spread, that of the
-    widest dimension, or 1."""
+    """Standard deviation of the candidates per dimension. Where it is about 0, it is replaced by
+    that of the widest dimension, or by 1 if that is about 0 too."""
     scaler: str = eqx.field(static=True)
     config: InferConfig = eqx.field(static=True)
     criterion: Criterion = eqx.field(static=True, default=SQUARED)
@@ -81,7 +81,7 @@ class InferencePlan(eqx.Module):
 
     @property
     def n_steps(self) -> int:
-        """The most steps that it takes."""
+        """The maximum number of steps."""
         return self.config.steps_for(self.method)
 
     @property
@@ -93,18 +93,18 @@ class InferencePlan(eqx.Module):
 
 @brief
 class Inference(NamedTuple):
-    """What was inferred, image by image."""
+    """The result of latent inference, one row per image."""
 
     latents: Float[np.ndarray, "n dims"]
     errors: Errors
-    """Of the reconstructions, over the pixels that count; not a number for an image without any."""
+    """Errors of the reconstructions over the pixels that count; NaN for an image without any."""
     steps: Int[np.ndarray, " n"]
-    """Of the solver, from the start that won; at convergence it may take one more than allowed."""
+    """Number of solver steps from the best start; at convergence, up to one above the maximum."""
     converged: Bool[np.ndarray, " n"]
-    """Whether another step promised nothing; Adam does not say."""
+    """Whether the solver reached its tolerance; always False for Adam."""
     start: Int[np.ndarray, " n"]
-    """Which start won: an index into `start_names`; -1 where there is no finite error, as of an
-    image without pixels that count."""
+    """Index of the best start in `start_names`, then in `given`. -1 if no error is finite, as for
+    an image without pixels that count."""
 
 
 def plan_inference(
@@ -116,28 +116,28 @@ def plan_inference(
     key: PRNGKeyArray,
     criterion: Criterion = SQUARED,
 ) -> InferencePlan:
-    """Draw the candidates and decode them, and draw what is random: what all images share.
+    """Draw and decode the candidates, and draw the random starts, which all images share.
 
     Parameters
     ----------
     decoder : Decoder
     known : (n, latent_dims)
-        Latents to start from: those of training images; of more than half a million, some are
-        looked at. Of many, some are drawn, see `InferConfig.n_candidates`. Mean and standard
-        deviation are also those of random starts and of the prior; what is not finite is the mean.
+        Latents of training images, from which candidates are drawn, see
+        `InferConfig.n_candidates`; of 524,288 or more, only evenly spaced ones are considered. The
+        candidates' mean and standard deviation define the random starts and the prior. Candidates
+        that are not finite are replaced by the mean.
     scaler : str
         The scaling that the decoder was trained with.
     config : InferConfig
-        Method, starts, steps and prior.
     key : key
-        For candidates and random starts, which are the same for every image.
+        For the candidates and the random starts.
     criterion : Criterion
 
     Raises
     ------
     ConfigError
-        If the configuration asks for more candidates than there are latents, or for more nearest
-        starts than candidates.
+        If more candidates are configured than there are latents, or more nearest starts than
+        candidates.
     """
     n_candidates = config.count_candidates(len(known), decoder.n_outputs)
     step = len(known) // max(MANY_ROWS, n_candidates)
@@ -160,9 +160,9 @@ def infer_latents(
     """Find for each image the latent whose reconstruction is nearest to it.
 
     Minimises the plan's criterion, by default `mean((decode(z) - x)^2)`, over `z` for every image
-    `x`, with pixels weighted by `weights`. The decoder runs in evaluation mode and is not changed;
-    an image's result does not depend on the images beside it, nor on their number. Works in
-    blocks: beyond the results, memory does not grow with `n`, and `images` may be a memory map.
+    `x`, with pixels weighted by `weights`. The decoder runs in evaluation mode and is not changed.
+    An image's result does not depend on the other images or their number. Images are processed in
+    blocks: only the results grow with `n`, and `images` may be a memory map.
 
     Parameters
     ----------
@@ -170,14 +170,14 @@ def infer_latents(
     images : (n, n_pixels)
         Pixels from 0 to 255.
     weights : (n, n_pixels), optional
-        How much each pixel counts, 0 or more: false or 0 for a missing one. By default all alike.
+        Weight of each pixel, 0 or more; False or 0 for a missing one. By default all are equal.
     given : (n, m, latent_dims), optional
-        Further starts, the last ones in number.
+        Further starts of each image, numbered after those of `start_names`.
     watch : callable, optional
-        Told the latents of the images under way, `(n, latent_dims)`, where the solver ends; of
-        `lm`, which then takes its steps one by one, also where it starts and after each step.
+        Called with the current latents, `(n, latent_dims)`, at the end; for `lm` and `lbfgs` also
+        at the start and after each step, which are then taken one by one.
     devices : sequence of Device
-        Blocks of images go to them in turn, which changes no result.
+        Blocks of images go to these devices in turn; this does not change the results.
 
     Raises
     ------
@@ -214,7 +214,7 @@ _Plans = Mapping[Device, InferencePlan]
 
 
 class _Found(NamedTuple):
-    """How a solver ended: arrays of a block on the device, or all of them on the host."""
+    """The result of a solver: arrays of a block on the device, or of all blocks on the host."""
 
     latents: Any
     steps: Any
@@ -223,7 +223,7 @@ class _Found(NamedTuple):
 
 
 def _look_away(_latents: Any) -> None:
-    """Watch nothing."""
+    """The default of `watch`: do nothing."""
 
 
 def _on_accelerator() -> bool:
@@ -233,9 +233,9 @@ def _on_accelerator() -> bool:
 def _find_by_steps(
     plans: _Plans, size: int, n_starts: int, images, weights, given, *, watch: OnLatents
 ) -> _Found:
-    """By quasi-Newton steps: those that have converged are left behind on the way, so that the
-    slow ones do not hold up the others. On an accelerator they are not: to send what all images
-    keep to and fro takes longer than the steps do."""
+    """Run a quasi-Newton solver in rounds. Images that have converged drop out after each round, so
+    that the other rounds are smaller. On an accelerator there is one round, since moving the solver
+    states to the host and back would take longer than the steps."""
     n_steps = next(iter(plans.values())).n_steps
     tasks = {device: plan.task for device, plan in plans.items()}
     whole = _on_accelerator() and watch is _look_away
@@ -308,7 +308,7 @@ def _measured(plans: _Plans, size: int, found: _Found, images, weights) -> Infer
 def _begin(
     plan: InferencePlan, images: Array, weights: Array | None, given: Array | None
 ) -> tuple[_State, Int[Array, " b"]]:
-    """Place the starts of a block, and let those of an image race where there are several."""
+    """Place the starts of a block; of several per image, keep the best after a few steps."""
     problem, starts, n_starts = _begin_at_starts(plan, images, weights, given)
     tolerance = plan.task.tolerance
     begin = begin_lm if plan.method == "lm" else begin_lbfgs
@@ -364,7 +364,7 @@ def _measure(task: Task, images: Array, weights: Array | None, latents: Array) -
 def _begin_at_starts(
     plan: InferencePlan, images: Array, weights: Array | None, given: Array | None
 ) -> tuple[Problem, Float[Array, "b_starts dims"], int]:
-    """A problem with a row for each start of each image, those starts, and how many there are."""
+    """A problem with one row per start of each image, the starts, and their number per image."""
     targets = scale_pixels(images, plan.scaler)
     starts = place_starts(plan.starts, targets, weights, plan.config)
     if given is not None:
@@ -377,7 +377,7 @@ def _begin_at_starts(
 
 
 def _keep_best(results: Any, values: Array, n_starts: int) -> tuple[Any, Int[Array, " b"]]:
-    """Of the results of every `n_starts` rows those with the least value, and which it was."""
+    """Of every `n_starts` rows, keep the one with the least value; also return which it was."""
     values = values.reshape(-1, n_starts)
     best = jnp.argmin(jnp.where(jnp.isnan(values), jnp.inf, values), axis=1)
     rows = jnp.arange(len(best)) * n_starts + best
@@ -389,7 +389,7 @@ def _problem(task: Task, images: Array, weights: Array | None) -> Problem:
     precision = task.prior / len(task.spread) / task.spread**2
     if weights is None:
         weights = jnp.ones((1, targets.shape[1]))
-    # They sum to one, or to zero for an image without pixels that count.
+    # Weights sum to one, or to zero for an image without pixels that count.
     total = jnp.sum(weights, axis=1, dtype=jnp.float32, keepdims=True)
     weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1), 0)
     return Problem(task.decoder, targets, weights, task.mean, precision, task.criterion)

@@ -1,4 +1,4 @@
-"""Where the latents of a fit start, as far as that follows from its images."""
+"""Initial latents of a fit that are computed from its images."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,17 +16,17 @@ from autodecoder.core.latents import MANY_ROWS, draw_normal, fit_pca, pca_scores
 from autodecoder.core.population import compiler_options
 from autodecoder.core.som import fit_map, map_positions
 
-#: Gives images, `(k, pixels)`, the places where their latents start, `(k, dims)`.
+#: Maps images `(k, pixels)` to initial latents `(k, dims)`, before scaling by the spread.
 Place = Callable[[Num[np.ndarray, "k pixels"]], Float[np.ndarray, "k dims"]]
 
 
 def find_starts(images: Images, config: RunConfig) -> LatentStarts | None:
-    """Where the latents of training and validation images start, if that follows from the images.
+    """Compute initial latents of training and validation images for the starts `pca` and `som`.
 
-    That is for the starts `pca` and `som`; all runs share it. Only training images decide. Missing
-    pixels are filled in for that by principal components of the training images. NumPy's
-    products are left to one thread: how they are rounded would else depend on how many there are,
-    and workers of a search have fewer than a process by itself.
+    For other starts the result is `None`. All runs share the result. Components or map are fitted
+    to the training images only. Missing pixels are first filled in by principal components of the
+    training images. NumPy uses one thread, since its rounding depends on the number of threads, and
+    workers of a search have fewer threads than a single process.
     """
     if not _follow_from_images(config):
         return None
@@ -51,7 +51,7 @@ def _fit_place(train: Any, config: RunConfig) -> Place:
 def _complete(
     train: Num[np.ndarray, "n_train pixels"], val: Num[np.ndarray, "n_val pixels"], images: Images
 ) -> tuple[Num[np.ndarray, "n_train pixels"], Num[np.ndarray, "n_val pixels"]]:
-    """Both sets with their missing pixels filled in."""
+    """Fill in the missing pixels of both sets."""
     masks = (images.train_mask, images.val_mask)
     known, val_known = (None if mask is None else np.asarray(mask) for mask in masks)
     if known is None and val_known is None:
@@ -62,19 +62,19 @@ def _complete(
     return train, val if val_known is None else fill_missing(pca, val, val_known)
 
 
-#: Bytes of images outside of memory that are read as a whole, at most.
+#: Images outside of memory are read as a whole up to this many bytes.
 _FEW_BYTES = 2**28
 
 
 class RowStarts:
-    """Where the latents of a set start that need not lie in memory: some rows at a time.
+    """Initial latents of a set that need not fit into memory, some rows at a time.
 
-    They are the starts that a run in memory has: of up to 262,144 images the same bits.
+    They equal the initial latents of a run in memory, bit for bit up to 262,144 images.
 
     Parameters
     ----------
     images : Images
-        NumPy arrays, or what reads them when it is asked for rows.
+        NumPy arrays, or objects that read rows on request.
     config : RunConfig
     """
 
@@ -85,13 +85,13 @@ class RowStarts:
         self._whole: LatentStarts | None = None
         val = np.asarray(images.val)
         self.val: Float[np.ndarray, "n_val dims"] | None = None
-        """Of the validation images."""
+        """Initial latents of the validation images, before scaling; `None` for other starts."""
         if not _follow_from_images(config):
             return
         are_few = self._n <= MANY_ROWS and images.train.nbytes <= _FEW_BYTES
         if are_few or isinstance(images.train, np.ndarray):
             self._whole = find_starts(images, config)
-            assert self._whole is not None  # they follow from the images
+            assert self._whole is not None  # the start is `pca` or `som`
             self.val = np.asarray(self._whole[1])
         else:
             with threadpool_limits(1, user_api="blas"):
@@ -104,21 +104,21 @@ class RowStarts:
         rows: Int[np.ndarray, " k"],
         images: Num[np.ndarray, "k pixels"],
     ) -> Float[np.ndarray, "k dims"]:
-        """Where some training images start.
+        """Initial latents of some training images.
 
         Parameters
         ----------
         key : key
-            Of the run's training latents, see `init_run`.
+            The key for the run's training latents, see `init_run`.
         rows : (k,)
-            Which images.
+            Indices of the images.
         images : (k, pixels)
-            Those.
+            The images themselves.
         """
         shape = self._n, self._dims
         if self._whole is None and self._place is None:
             if self._fit.start_for(self._dims) == "normal":
-                # Compiled as `population.init_population` is, for the same bits.
+                # Compiled with the options of `population.init_population`, for equal bits.
                 options = compiler_options(optimised=False)
                 draw = jax.jit(draw_normal, static_argnums=2, compiler_options=options)
                 return np.asarray(draw(key, rows, shape))

@@ -1,7 +1,7 @@
-"""Where latents start before a joint fit.
+"""Initial latents of a joint fit.
 
-What follows from the images alone is found on the host: there it takes less time than a compiler
-does, and all runs share it.
+What depends on the images alone is computed on the host by NumPy: that takes less time than
+compiling a program, and all runs share the result.
 """
 
 from collections.abc import Iterator
@@ -15,34 +15,35 @@ from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
 from autodecoder.config import FitConfig
 
-#: Rows beyond which principal components are those of some rows, and draws are made row by row, so
-#: that a set need not lie in memory.
+#: With more rows than this, principal components are fitted to some of them, and draws are made
+#: row by row, so that the set need not fit into memory.
 MANY_ROWS = 2**18
-#: Rows of many from which principal components are found.
+#: Most rows, and most values in them, to fit principal components to if there are many.
 _FITTED_ROWS, _FITTED_BYTES = 2**16, 2**28
 _NORMAL_STD = 0.1
 _BLOCK = 1000
 _PCA_OVERSAMPLING = 10
 _PCA_ITERATIONS = 8
-#: Below this share of the first one's standard deviation a component is taken for rounding.
+#: Components with a smaller standard deviation, as a share of the first one's, count as rounding.
 _PCA_RANK_TOLERANCE = 1e-3
 
 
 class PCA(NamedTuple):
-    """Principal components of a set of images, with the spread of the scores along each."""
+    """Principal components of a set of images."""
 
     mean: Float[np.ndarray, " pixels"]
     components: Float[np.ndarray, "pixels dims"]
     std: Float[np.ndarray, " dims"]
+    """Standard deviation of the scores along each component, in pixel values."""
 
 
 def fit_pca(images: Num[np.ndarray, "n pixels"], n_components: int) -> PCA:
     """Find the leading principal components by randomised subspace iteration.
 
-    Images are read in blocks, so that the working memory stays at a few thousand images. The
-    result does not depend on chance (the test matrix is fixed), and the sign of a component makes
-    its largest entry positive. Components beyond the rank of the images are 0, and so is their
-    `std`. Of more than 262,144 images, up to 65,536 that are spread evenly are used.
+    Images are read in blocks, so that the working memory stays at a few thousand images. The result
+    is deterministic (the test matrix is fixed). The sign of each component makes its largest entry
+    positive. Components beyond the rank of the images are 0, and so is their `std`. Of more than
+    262,144 images, up to 65,536 evenly spaced ones are used.
 
     References
     ----------
@@ -80,17 +81,17 @@ def fit_pca(images: Num[np.ndarray, "n pixels"], n_components: int) -> PCA:
 
 
 def pca_scores(pca: PCA, images: Num[np.ndarray, "n pixels"]) -> Float[np.ndarray, "n dims"]:
-    """Scores of images, scaled together: their mean square over the images fitted to is 1.
+    """Scores of images, divided by one number so that their mean square is 1 on the fitted images.
 
-    Among each other the components keep their scale, so that in the latent space images lie as far
-    apart as they differ. Columns for components that those images do not have are 0.
+    Components keep their relative scale, so that distances between latents are in proportion to
+    distances between images along the components. Columns of components beyond the rank are 0.
     """
     size = np.sqrt(np.mean(pca.std**2))
     return project(pca._replace(components=pca.components / (size or 1)), images)
 
 
 def project(pca: PCA, images: Num[np.ndarray, "n pixels"]) -> Float[np.ndarray, "n dims"]:
-    """Scores of images, in pixels."""
+    """Scores of images, in pixel values."""
     scores = [(block - pca.mean) @ pca.components for block in _blocks(images)]
     return np.concatenate([np.zeros((0, pca.components.shape[1]), np.float32), *scores])
 
@@ -101,18 +102,18 @@ def start_latents(
     shape: tuple[int, int],
     starts: Float[Array | np.ndarray, "n dims"] | None,
 ) -> Float[Array, "n dims"]:
-    """Latents before the first step.
+    """Initial latents of a fit.
 
     Parameters
     ----------
     key : key
         Used by the start `normal`.
     fit : FitConfig
-        Its `latent_start`: `zeros`; `normal`, standard deviation 0.1; `pca` (as in
-        Bojanowski et al. 2018) and `som`, the starts given times their spread.
+        Its `latent_start` is `zeros`; `normal`, with standard deviation 0.1; or `pca` (as in
+        Bojanowski et al. 2018) or `som`, which scale `starts` by `fit.spread_for`.
     shape : (n, latent_dims)
     starts : (n, latent_dims), optional
-        Of mean square 1; needed by `pca` and `som`.
+        Starts with mean square 1, required for `pca` and `som`.
     """
     start = fit.start_for(shape[1])
     if start == "zeros":
@@ -126,7 +127,7 @@ def start_latents(
 def draw_normal(
     key: PRNGKeyArray, rows: Int[Array | np.ndarray, " k"], shape: tuple[int, int]
 ) -> Float[Array, "k dims"]:
-    """Some rows of the start `normal` of `shape`, by their numbers."""
+    """The given rows of the start `normal` for latents of `shape`."""
     n, dims = shape
     if n <= MANY_ROWS:
         return _NORMAL_STD * jax.random.normal(key, shape)[rows]

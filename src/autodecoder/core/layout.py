@@ -1,11 +1,10 @@
-"""Where arrays lie: runs of a population over devices, rows of images and latents over devices.
+"""How runs of a population, and rows of images and latents, are divided among devices.
 
-Images lie with their latents and the moments of those, cut into as many parts as there are devices
-for rows; decoders are everywhere. A batch takes equally many images from each part (see `order`),
-so that a step moves no images and no latents from device to device: what travels is the sum of the
-decoder's gradient, and the sums that batch normalisation and metrics take over the whole batch.
-Rows are taken and put back by the device that has them (`shard_map`, local indices); the arithmetic
-of a batch is left to XLA's partitioner.
+Each device holds one part of the images with their latents and moments, and a copy of the decoder.
+A batch takes equally many images from each part (see `order`), so that images and latents never
+move between devices. Devices exchange only sums over the batch: the decoder's gradient, statistics
+of batch normalisation, and metrics. Each device reads and writes its own rows (`shard_map`, local
+indices); XLA's partitioner divides the arithmetic of a batch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,15 +25,16 @@ RUNS, DATA = "runs", "data"
 
 @dataclass(frozen=True)
 class RowLayout:
-    """Where the rows of a set lie: in order, in parts of equal size to within one. Shorter parts
-    are filled up, so that all have the size of the longest.
+    """The rows of a set, cut in order into parts of equal length to within one.
+
+    Shorter parts are padded to the length of the longest.
 
     Parameters
     ----------
     n : int
-        Rows of the set.
+        Number of rows in the set.
     n_parts : int
-        One for each device that has some of them; 1: all of them lie together.
+        Number of parts, one per device; 1 if the set is not divided.
     """
 
     n: int
@@ -42,33 +42,36 @@ class RowLayout:
 
     @property
     def size(self) -> int:
-        """Rows of each part, those that fill it up included."""
+        """Number of rows in each part, padding included."""
         return -(-self.n // self.n_parts)
 
     @property
     def total(self) -> int:
-        """Rows of all parts."""
+        """Number of rows in all parts, padding included."""
         return self.size * self.n_parts
 
     def firsts(self) -> Int[np.ndarray, " parts"]:
-        """The first row of each part."""
+        """Index in the set of each part's first row."""
         return np.arange(self.n_parts) * self.n // self.n_parts
 
     def places(self) -> Int[np.ndarray, " n"]:
-        """Where each row lies in the parts, one part after the other."""
+        """Place of each row of the set in the padded array, in which parts are concatenated."""
         rows = np.arange(self.n)
         part = np.searchsorted(self.firsts(), rows, side="right") - 1
         return part * self.size + rows - self.firsts()[part]
 
     def parts(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-        """The parts that lie between two places: the first row of each, the one after its last, and
-        where that first row lies, counted from `start`."""
+        """Yield `(first, end, place)` for each part between two places of the padded array.
+
+        `first` to `end - 1` are the part's rows in the set; `place` is that of its first row,
+        counted from `start`.
+        """
         for p in range(start // self.size, stop // self.size):
             first, end = p * self.n // self.n_parts, (p + 1) * self.n // self.n_parts
             yield first, end, p * self.size - start
 
     def is_row(self) -> Bool[np.ndarray, " total"] | None:
-        """False for what fills up a part; nothing where nothing does."""
+        """Mask of the padded array: False for padding. `None` if there is no padding."""
         if self.total == self.n:
             return None
         real = np.zeros(self.total, bool)
@@ -76,7 +79,7 @@ class RowLayout:
         return real
 
     def cut(self, rows: Any) -> np.ndarray:
-        """Rows, on the last axis but one, as they lie in the parts; what fills up is 0."""
+        """The padded array of some rows. Rows are on the last axis but one; padding is 0."""
         rows = np.asarray(rows)
         if self.total == self.n:
             return rows
@@ -86,20 +89,20 @@ class RowLayout:
         return cut
 
     def join(self, cut: Any) -> np.ndarray:
-        """The inverse of `cut`."""
+        """The rows of a padded array: the inverse of `cut`."""
         cut = fetch(cut)
         return cut if self.total == self.n else cut[..., self.places(), :]
 
     def local(self, function: Callable[..., Any], axes: Sequence[int], out: int) -> Any:
-        """Call a function for each part by itself, on its device.
+        """A function that applies `function` to each part separately, on the part's device.
 
         Parameters
         ----------
         function : callable
         axes : sequence of int
-            Axis of each argument, or of the arrays in it, along which the parts lie.
+            For each argument, the axis of its arrays along which it is divided into parts.
         out : int
-            That of the results.
+            The axis of the results along which they are divided.
         """
         if self.n_parts == 1:
             return function
@@ -115,7 +118,7 @@ class RowLayout:
         )
 
     def take(self, rows: Array, indices: Int[np.ndarray | Array, " k"]) -> Array:
-        """Some rows, by their numbers in the set, wherever they lie."""
+        """Some rows, by their indices in the set, from whichever devices hold them."""
         if self.n_parts == 1:
             return rows[indices]
         places = jnp.asarray(self.places())[indices]
@@ -133,14 +136,15 @@ class RowLayout:
 
 @dataclass(frozen=True)
 class Layout:
-    """A table of devices, `(runs, data)`: those in a row of it share the images of some runs.
+    """A table of devices, `(runs, data)`. Devices in one row share the images of the same runs.
 
     Parameters
     ----------
     mesh : Mesh
-        Its axes are `RUNS` and `DATA`.
+        Mesh with the axes `RUNS` and `DATA`.
     train, val : RowLayout
-        Of training and validation images. A set that cannot be cut lies whole on every device.
+        Layouts of training and validation images. A set that cannot be cut is copied to every
+        device.
     """
 
     mesh: Mesh
@@ -149,18 +153,19 @@ class Layout:
 
     @property
     def n_runs(self) -> int:
-        """Parts that the runs are cut into."""
+        """Number of parts into which the runs are divided."""
         return self.mesh.shape[RUNS]
 
     def sharding(self, *axes: str | None) -> NamedSharding:
-        """Of an array whose axes lie over those of the table."""
+        """The sharding of an array; `axes` names for each of its axes one of the table, or
+        `None`."""
         return NamedSharding(self.mesh, P(*axes))
 
     def over_runs(self, function: Callable[..., Any], n_shared: int) -> Callable[..., Any]:
-        """Call a function for the runs of each row of the table by themselves.
+        """A function that applies `function` separately to the runs of each row of the table.
 
-        Its first argument is stacked over runs, as is its result; `n_shared` more are the same
-        for all.
+        The first argument and the result are stacked over runs. `n_shared` further arguments are
+        the same for all runs.
         """
         return jax.shard_map(
             function,
@@ -178,18 +183,20 @@ def put_rows(
     sharding: NamedSharding,
     read: Callable[[tuple[slice, ...], int, int], np.ndarray],
 ) -> Array:
-    """An array whose last axis but one has the rows of a set, laid out; each process reads those of
-    its own devices.
+    """Create a sharded array whose last axis but one has the rows of a set.
+
+    Each process reads only the rows of its own devices.
 
     Parameters
     ----------
     rows : RowLayout
     shape : tuple of int
-        Of the whole, with `rows.total` for the rows.
+        Shape of the whole array, with `rows.total` rows.
     dtype, sharding
-        Of the whole.
+        Dtype and sharding of the whole array.
     read : callable
-        Given a range on each axis before that of the rows, and a range of rows of the set: those.
+        `read(slices, first, end)` returns rows `first` to `end - 1` of the set, for a slice of each
+        axis before that of the rows.
     """
 
     def part(index: Any) -> np.ndarray:
@@ -204,7 +211,7 @@ def put_rows(
 
 
 def put(array: Any, sharding: NamedSharding) -> Array:
-    """An array that this process has whole, laid out; other processes do the same for theirs."""
+    """Shard an array that every process holds as a whole; all processes must call this."""
     if sharding.is_fully_addressable:
         return jax.device_put(array, sharding)
     if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
@@ -214,7 +221,7 @@ def put(array: Any, sharding: NamedSharding) -> Array:
 
 
 def fetch(array: Any) -> np.ndarray:
-    """An array as it lies, whole; all processes that have some of it must call this."""
+    """Gather a whole array on the host; all processes that hold parts of it must call this."""
     if isinstance(array, jax.Array) and not array.is_fully_addressable:
         assert isinstance(array.sharding, NamedSharding)  # as `put` made it
         everywhere = NamedSharding(array.sharding.mesh, P())
@@ -228,17 +235,16 @@ def _replicate(array: Array, everywhere: NamedSharding) -> Array:
 
 
 def fetch_leaf(leaf: Any) -> Any:
-    """Likewise, a random key as a key."""
+    """Like `fetch`, also for random keys, which stay keys."""
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(jnp.asarray(fetch(jax.random.key_data(leaf))))
     return fetch(leaf)
 
 
 def sums_are_right(devices: Sequence[Any]) -> bool:
-    """Whether the sum over devices gives what it must, for short and for long arrays.
+    """Whether sums over devices are correct, for short and for long arrays.
 
-    Some releases of collectives for CPUs have given wrong sums without an error, for arrays of some
-    lengths.
+    Some releases of the CPU collectives return wrong sums without an error, for some array lengths.
     """
     mesh = Mesh(np.asarray(devices), (DATA,), axis_types=(AxisType.Auto,))
     n = len(devices)
@@ -260,11 +266,10 @@ def lay_out(
     shards: tuple[int, int],
     shape: tuple[int, int] | None = None,
 ) -> Layout | None:
-    """Where a population lies; nothing where one device has it all.
+    """Choose a layout for a population; `None` if a single device holds all of it.
 
-    By default as many runs as there are move at once, each on devices of its own, since they have
-    nothing to tell each other; what is left of the devices shares the images of a run, as far as
-    batches can be cut.
+    By default runs are divided among devices first, since runs do not communicate. Remaining
+    devices share the images of each run, as far as batches can be divided.
 
     Parameters
     ----------
@@ -272,9 +277,9 @@ def lay_out(
     n_runs : int
     sizes : (n_train, n_val)
     shards : (train, val)
-        Of both sets, see `order.count_shards`.
+        Numbers of shards of both sets, see `order.count_shards`.
     shape : (runs, data), optional
-        Of the table, instead.
+        Shape of the table of devices, to override the default.
     """
     n = len(devices)
     if shape is None:

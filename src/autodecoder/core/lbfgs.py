@@ -1,4 +1,4 @@
-"""Limited-memory quasi-Newton steps for long latents: every image its own."""
+"""Limited-memory quasi-Newton solver (L-BFGS) for long latents, independent for each image."""
 
 from typing import NamedTuple
 
@@ -9,37 +9,44 @@ from jaxtyping import Array, Bool, Float, Int
 from autodecoder.core.losses import expand
 from autodecoder.core.solvers import NOISE, Problem, choose, differentiate
 
-#: Steps that an image remembers.
+#: Number of steps in the memory of each image.
 MEMORY = 10
 
 
 class LbfgsState(NamedTuple):
-    """How far a solver has come with the latents of some images."""
+    """State of the solver for a block of images."""
 
     latents: Float[Array, "b dims"]
     value: Float[Array, " b"]
-    """Of the objective; beside it half its gradient."""
+    """The objective."""
     gradient: Float[Array, "b dims"]
+    """Half the gradient of the objective."""
     moves: Float[Array, "b memory dims"]
-    """The last steps, the newest last; and what half the gradient changed by along them."""
+    """The last steps, newest last."""
     bends: Float[Array, "b memory dims"]
+    """The change of half the gradient along each of these steps."""
     scale: Float[Array, " b"]
-    """Of the inverse Hessian, before it learns from the steps."""
+    """Factor on the identity as initial inverse Hessian."""
     share: Float[Array, " b"]
-    """Of the full step that is taken next."""
+    """Length of the next step as a share of the full step, above 0, at most 1."""
     change: Float[Array, "b dims"]
-    """The next step, and by how much it promises to lower the objective."""
+    """The next step."""
     promised: Float[Array, " b"]
+    """Decrease of the objective that the quadratic model predicts for the next step."""
     steps: Int[Array, " b"]
     converged: Bool[Array, " b"]
     stopped: Bool[Array, " b"]
+    """Converged, or started at a value that is not finite."""
 
 
 def begin_lbfgs(
     problem: Problem, latents: Float[Array, "b dims"], tolerance: float | Float[Array, ""]
 ) -> LbfgsState:
-    """The state before the first step, which is the best one down the gradient by the model of
-    Gauss and Newton: to find it takes one forward-mode pass."""
+    """The state before the first step.
+
+    The first step goes down the gradient, to the minimum of the Gauss-Newton model along it, which
+    takes one forward-mode pass to find.
+    """
     value, gradient = differentiate(problem, latents)
     n, dims = latents.shape
     outputs, slopes = jax.jvp(problem.decoder.decode, (latents,), (gradient,))
@@ -73,13 +80,13 @@ def advance_lbfgs(
 ) -> LbfgsState:
     """Take quasi-Newton steps until each image has stopped or has taken `until` of them.
 
-    The inverse Hessian follows from the last steps and the changes of the gradient along them, by
-    the rule of Broyden, Fletcher, Goldfarb and Shanno; no matrix is formed. A step is accepted if
-    it lowers the objective; if not, the next is half as long, and after one that was accepted twice
-    as long, up to the full step. Either teaches.
+    The inverse Hessian is estimated from the last steps and the changes of the gradient along them,
+    by the BFGS formula; no matrix is formed. A step is accepted if it lowers the objective. The
+    share of the full step that is taken doubles after an accepted step, up to 1, and halves after a
+    rejected one. Accepted and rejected steps both enter the memory.
 
-    An image stops, and has converged, when its next step promises to lower the objective by less
-    than a share `tolerance` of it; then it moves no more, whatever the others do.
+    An image has converged, and stops, when the predicted decrease of its objective is at most a
+    share `tolerance` of the objective. It then stays fixed while other images go on.
 
     References
     ----------
@@ -117,7 +124,7 @@ def advance_lbfgs(
 
 
 def _plan_step(state: LbfgsState, tolerance: float | Float[Array, ""]) -> LbfgsState:
-    """The next step, unless it promises too little."""
+    """Plan the next step, and stop images whose predicted decrease is within the tolerance."""
     direction = _direction(state)
     slope = jnp.sum(direction * state.gradient, axis=1)
     promised = state.share * (state.share - 2) * slope
@@ -131,7 +138,7 @@ def _plan_step(state: LbfgsState, tolerance: float | Float[Array, ""]) -> LbfgsS
 
 
 def _direction(state: LbfgsState) -> Float[Array, "b dims"]:
-    """The full step: minus the inverse Hessian times the gradient, by two loops over the memory."""
+    """The full step, minus the inverse Hessian times the gradient, by the two-loop recursion."""
     curvatures = jnp.sum(state.moves * state.bends, axis=2)
     weights = jnp.where(curvatures > 0, 1 / jnp.where(curvatures > 0, curvatures, 1), 0)
     pairs = [(state.moves[:, i], state.bends[:, i], weights[:, i]) for i in range(MEMORY)]
@@ -149,5 +156,5 @@ def _direction(state: LbfgsState) -> Float[Array, "b dims"]:
 def _remember(
     memory: Float[Array, "b memory dims"], newest: Float[Array, "b dims"]
 ) -> Float[Array, "b memory dims"]:
-    """Forget the oldest for the newest."""
+    """Replace the oldest entry by the newest."""
     return jnp.concatenate([memory[:, 1:], newest[:, None]], axis=1)

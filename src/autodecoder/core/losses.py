@@ -1,4 +1,4 @@
-"""What a fit and an inference minimise, and how far a reconstruction lies from its image."""
+"""Loss functions of fits and inference, and error metrics of reconstructions."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,34 +12,34 @@ from autodecoder.brief import brief
 from autodecoder.config import RunConfig
 from autodecoder.core.scaling import SCALINGS
 
-#: Squared errors below this share of the squared range count as this: a perfect image has 100 dB.
+#: Least squared error for `psnr`, as a share of the squared range: a perfect image has 100 dB.
 _PSNR_FLOOR = 1e-10
-#: Probabilities of the cross entropy stay this far from 0 and from 1, so that it is finite.
+#: Range of probabilities in the cross entropy, so that it is finite.
 _LEAST_PROBABILITY, _MOST_PROBABILITY = 1e-30, 1 - 6e-8
-#: A curvature is told as if outputs were this far from 0, from 1, or from their targets.
+#: Least distance, in curvatures, of outputs from 0 and 1 (`bce`) or from targets (`laplacian`).
 _LEAST_SPREAD = 1e-2
-#: The filter of a pyramid (Burt & Adelson 1983), and the least side that is halved.
+#: The filter of the Laplacian pyramid (Burt & Adelson 1983), and the least side that is halved.
 _FILTER = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 _LEAST_SIDE = 4
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """The reconstruction loss of an image, which fits and inferences minimise.
+    """The reconstruction loss of an image, which fits and inference minimise.
 
-    With outputs `o`, targets `t` and weights `w` of the pixels, which sum to 1:
+    With outputs `o`, targets `t`, and pixel weights `w` that sum to 1:
 
     - `mse`: `sum w (o - t)²`
     - `bce`: `-sum w (t log o + (1 - t) log(1 - o))`, the binary cross entropy
-    - `laplacian`: the sum over the levels of a Laplacian pyramid of the mean absolute difference
-      there (Ling & Okada 2006; as in Bojanowski et al. 2018, "Optimizing the latent space of
-      generative networks", equation 3, over the number of pixels)
+    - `laplacian`: the mean absolute difference on each level of a Laplacian pyramid, summed over
+      the levels (Ling & Okada 2006; Bojanowski et al. 2018, "Optimizing the latent space of
+      generative networks", equation 3, divided by the number of pixels)
     """
 
     loss: str = "mse"
     """One of `autodecoder.config.LOSSES`."""
     image_shape: tuple[int, int, int] | None = None
-    """Height, width and channels, for `laplacian`."""
+    """Height, width and channels; required for `laplacian`."""
 
 
 #: The mean squared error.
@@ -47,7 +47,7 @@ SQUARED = Criterion()
 
 
 def criterion_of(config: RunConfig) -> Criterion:
-    """What a run minimises."""
+    """The reconstruction loss of a run."""
     return Criterion(config.fit.loss, config.image_shape)
 
 
@@ -57,7 +57,7 @@ def reconstruction_loss(
     criterion: Criterion,
     weights: Shaped[Array, "m pixels"] | None = None,
 ) -> Float[Array, " n"]:
-    """The loss of each image; `weights` sum to 1 over its pixels, by default all alike."""
+    """The loss of each image. `weights` sum to 1 over its pixels; by default all are equal."""
     if criterion.loss == "laplacian":
         difference = outputs - targets
         if weights is not None:
@@ -72,13 +72,14 @@ def reconstruction_loss(
 
 
 class Expansion(NamedTuple):
-    """A loss around outputs: `value + 2 slope·d + sum curvature d²` for outputs moved by `d`."""
+    """Quadratic model of a loss: `value + 2 slope·d + sum curvature d²` for a change `d` of the
+    outputs."""
 
     value: Float[Array, " n"]
     slope: Float[Array, "n pixels"]
     """Half the gradient."""
     curvature: Float[Array, "m pixels"]
-    """Of the model of Gauss and Newton: not negative; `m` is `n` or 1."""
+    """Curvature of the Gauss-Newton model, 0 or more; `m` is `n` or 1."""
 
 
 def expand(
@@ -87,10 +88,10 @@ def expand(
     criterion: Criterion,
     weights: Float[Array, "m pixels"],
 ) -> Expansion:
-    """A quadratic model of the loss of each image, exact for the squared error.
+    """Expand the loss of each image around the outputs; exact for the squared error.
 
-    The curvature of the cross entropy is the expected one (Fisher's information); that of
-    `laplacian` is the diagonal one of iteratively reweighted least squares, pixel by pixel.
+    The curvature for `bce` is the Fisher information. The curvature for `laplacian` is that of
+    iteratively reweighted least squares on the pixels.
     """
     if criterion.loss == "mse":
         errors = outputs - targets
@@ -116,7 +117,7 @@ def _cross_entropy(outputs: Float[Array, "n pixels"], targets: Float[Array, "n p
 
 
 def _pyramid_distance(difference: Float[Array, "n height width channels"]) -> Float[Array, " n"]:
-    """A pyramid is linear: that of a difference is the difference of two."""
+    """Distance of two pyramids from the difference of their images, since pyramids are linear."""
     total = jnp.zeros(len(difference))
     level = difference
     while min(level.shape[1:3]) >= _LEAST_SIDE:
@@ -127,7 +128,7 @@ def _pyramid_distance(difference: Float[Array, "n height width channels"]) -> Fl
 
 
 def _blur(images: Float[Array, "n height width channels"]) -> Array:
-    """By shifted sums along each side; what lies outside is the reflection."""
+    """Blur images by shifted sums along each side, with reflection at the edges."""
     for axis in (1, 2):
         widths = [(0, 0)] * 4
         widths[axis] = (2, 2)
@@ -140,14 +141,14 @@ def _blur(images: Float[Array, "n height width channels"]) -> Array:
 
 @brief
 class Errors(NamedTuple):
-    """Errors of each image, in the scaled space (`psnr` in dB, the same in every scaling).
-
-    The field names are those of the recorded metrics; `loss` is the mean squared error.
-    """
+    """Errors of each image in the scaled space. The names are those of the recorded metrics."""
 
     loss: Float[Array | np.ndarray, " n"]
+    """Mean squared error."""
     mae: Float[Array | np.ndarray, " n"]
+    """Mean absolute error."""
     psnr: Float[Array | np.ndarray, " n"]
+    """Peak signal-to-noise ratio in dB, the same in every scaling; at most 100."""
 
 
 def measure(
@@ -156,14 +157,14 @@ def measure(
     scaler: str,
     weights: Shaped[Array, "m pixels"] | None = None,
 ) -> Errors:
-    """All recorded errors of each image, over all pixels or weighted; `m` is `n` or 1.
+    """Measure the errors of each image over all pixels, or weighted; `m` is `n` or 1.
 
     `psnr` is 10 log10(span² / mse) with the span of the scaling, which equals the value on [0, 1].
-    An image whose weights are all zero has errors that are not a number.
+    The errors of an image whose weights are all zero are NaN.
     """
 
     if weights is not None:
-        weights = weights.astype(jnp.float32)  # whose sums neither overflow nor stick
+        weights = weights.astype(jnp.float32)  # sums in narrower types could overflow or stall
 
     def mean(values: Float[Array, "n pixels"]) -> Float[Array, " n"]:
         if weights is None:

@@ -1,4 +1,4 @@
-"""Search for the decoded latents that are nearest to images."""
+"""Nearest-neighbour search among decoded latents."""
 
 from typing import NamedTuple
 
@@ -10,37 +10,40 @@ from jaxtyping import Array, Float, Int, Shaped
 from autodecoder.core.decoders import Decoder, decode
 from autodecoder.core.latents import fit_pca
 
-#: Principal components that distances are measured along, found in so many of the images.
+#: Number of principal components of a sketch, and of images that they are fitted to.
 _SKETCH_RANK = 96
 _SKETCH_IMAGES = 512
-#: From so many pixels in all a sketch pays.
+#: A sketch is used from this total number of pixels on.
 _SKETCH_FROM = 2**21
-#: Under weights, when a sketch does not serve, only so many are searched.
+#: Most candidates that are searched under weights, which rule out a sketch.
 _UNDER_WEIGHTS = 4000
-#: Columns in a group of the search for the least.
+#: Columns per group in the search for the minimum.
 _GROUP = 128
 
 
 class Sketch(NamedTuple):
-    """Images along their leading principal components."""
+    """Images by their scores along the leading principal components."""
 
     mean: Float[Array, " pixels"]
     basis: Float[Array, "pixels rank"]
+    """The principal components."""
     codes: Float[Array, "k_padded rank+1"]
-    """Scores times -2, and last the squared distance from the mean; filled up to whole groups."""
+    """Scores times -2, and the squared distance from the mean as last column; padded with infinite
+    distances to whole groups of columns in the search."""
 
 
 class Decoded(NamedTuple):
-    """Latents beside the images that they decode to."""
+    """Latents and the images that they decode to."""
 
     latents: Float[Array, "k dims"]
     images: Float[Array, "k pixels"]
     sketch: Sketch | None
-    """Where there are many."""
+    """Sketch of the images if they are many."""
 
 
 def decode_known(decoder: Decoder, latents: Float[Array, "k dims"]) -> Decoded:
-    """Decode latents that are to be searched; any order will do for few, a random one for many."""
+    """Decode latents for `nearest`. Many latents should be in random order, since the sketch is
+    fitted to the first images, and only the first latents are searched under weights."""
     images = decode(decoder, latents)
     return Decoded(latents, images, _sketch(images) if images.size >= _SKETCH_FROM else None)
 
@@ -51,11 +54,12 @@ def nearest(
     weights: Shaped[Array, "b pixels"] | None,
     n: int,
 ) -> Float[Array, "b n dims"]:
-    """For each target the latents whose decoded images are nearest in weighted squared error.
+    """Find for each target the `n` latents whose decoded images are nearest to it.
 
-    Among many, distances are measured along 96 principal components of the decoded images. What
-    a target has beyond them does not matter, as it is the same for all; what the images have beyond
-    them is little, as they are smooth functions of a short latent.
+    Distance is the squared error, weighted by `weights`. Among many images it is measured along 96
+    principal components of the decoded images. The part of a target outside of these components
+    adds the same to all its distances. The decoded images have only a small part outside of them,
+    as they are smooth functions of short latents.
     """
     distances = _distances(known, targets, weights, n)
     if n == 1:
@@ -69,8 +73,8 @@ def _distances(
     weights: Shaped[Array, "b pixels"] | None,
     n: int,
 ) -> Float[Array, "b k"]:
-    """Squared distances to candidates, `n` or more, but for a term that is the same for each."""
-    # ‖x - c‖² = ‖x‖² - 2 x·c + ‖c‖²: one matrix product, and a second one under weights.
+    """Squared distances to `n` or more candidates, up to a constant for each target."""
+    # ‖x - c‖² = ‖x‖² - 2 x·c + ‖c‖²: one matrix product, and a second one with weights.
     if weights is not None:
         images = known.images[: max(_UNDER_WEIGHTS, n)]
         weights = weights.astype(jnp.float32)
@@ -79,14 +83,15 @@ def _distances(
         return jnp.sum(known.images**2, axis=1) - 2 * targets @ known.images.T
     mean, basis, codes = known.sketch
     scores = (targets - mean) @ basis
-    # All in the product: another pass over the distances would cost as much again.
+    # The product adds the squares too: a separate pass over the distances would cost as much.
     return jnp.concatenate([scores, jnp.ones((len(scores), 1))], axis=1) @ codes.T
 
 
 def _argmin(distances: Float[Array, "b k"]) -> Int[Array, " b"]:
-    """Where each row is least: its least group of columns, then the place in it.
+    """The argmin of each row: first the group of columns with the minimum, then the column in it.
 
-    XLA finds a minimum much faster than its place on a CPU: twice as fast in all as `jnp.argmin`.
+    On a CPU, XLA computes a minimum much faster than an argmin. This is twice as fast as
+    `jnp.argmin`.
     """
     b, k = distances.shape
     padded = jnp.pad(distances, ((0, 0), (0, -k % _GROUP)), constant_values=jnp.inf)
@@ -107,6 +112,6 @@ def _encode(images: Array, mean: Array, basis: Array) -> Array:
     centred = images - mean
     squares = jnp.sum(centred**2, axis=1, keepdims=True)
     codes = jnp.concatenate([-2 * centred @ basis, squares], axis=1)
-    # What fills the last group is infinitely far.
+    # Padding of the last group has infinite distance.
     codes = jnp.pad(codes, ((0, -len(codes) % _GROUP), (0, 0)))
     return codes.at[len(images) :, -1].set(jnp.inf)

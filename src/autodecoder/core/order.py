@@ -1,4 +1,4 @@
-"""Which images each step of an epoch sees."""
+"""The order of images: which images each step of an epoch sees."""
 
 import math
 from dataclasses import dataclass
@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-#: Images of a shard, at least: of shorter ones some would be left out in many epochs, others never.
+#: Least number of images in a shard. With shorter shards, some images would be left out in many
+#: epochs and others never.
 _LEAST = 16
-#: Images of a shard that lie next to each other and are read together, at most, and how many of
-#: such blocks a window has of each shard, about.
+#: Most neighbouring images of a shard that are read together as a block, and the approximate number
+#: of blocks of each shard in a window.
 _BLOCK = 256
 _BLOCKS = 16
 _LAST = np.uint32(2**32 - 1)
@@ -22,33 +23,34 @@ class Order(NamedTuple):
     """The images of each batch."""
 
     images: Int[Array, "steps b"]
-    """Counted within the part of the set where they lie (see `layout`)."""
+    """Index of each image within its part of the set (see `layout`)."""
     counted: Bool[Array | np.ndarray, "steps b"]
-    """False for images of the batch before that fill up the last one: they weigh 0."""
+    """False for images of the previous batch that fill up the last one, with weight 0."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """How an epoch goes through the shards of a set, window after window.
+    """How an epoch visits the shards of a set, window by window.
 
-    The images are cut, in the order in which they are stored, into shards of equal size (to within
-    one); a batch takes equally many of each. Where the shards are longer than a window, their
-    blocks of neighbouring images come in random order, from a random image on, and are cut into
-    windows, within each of which images are shuffled. So an epoch needs the images of a window at
-    a time, which are read in blocks, and from epoch to epoch other images come together.
+    The images are cut, in stored order, into shards of equal length (to within one). A batch takes
+    equally many images from each shard. If shards are longer than a window, each epoch shifts a
+    shard by a random offset, and puts its blocks of neighbouring images into random order. This
+    order is cut into windows, and images are shuffled within each window. So an epoch needs one
+    window of images at a time, reads images in blocks, and combines different images than the
+    epochs before.
 
     Parameters
     ----------
     n : int
-        Images of the set.
+        Number of images in the set.
     batch_size : int
         At most `n`.
     n_shards : int
         See `count_shards`.
     drop_last : bool
-        Leave out the images that do not fill a batch.
+        Leave out the last images if they do not fill a batch.
     together : int, optional
-        Images that are shuffled together, in all shards; by default all.
+        Number of images, over all shards, that are shuffled together; by default all.
     """
 
     n: int
@@ -59,36 +61,37 @@ class Windows:
 
     @property
     def share(self) -> int:
-        """Images of a batch from each shard."""
+        """Number of images that a batch takes from each shard."""
         return self.batch_size // self.n_shards
 
     @property
     def n_steps(self) -> int:
-        """Of an epoch."""
+        """Number of steps in an epoch."""
         n, size = self.n, self.batch_size
         return n // size if self.drop_last else -(-n // size)
 
     @property
     def leaves_out(self) -> bool:
-        """Whether an epoch leaves out some of the images."""
+        """Whether an epoch leaves out some images."""
         return self.n_steps * self.batch_size < self.n
 
     @property
     def block(self) -> int:
-        """Images of a block."""
+        """Number of images in a block: neighbours in a shard that are read together."""
         of_shard = self.n if self.together is None else self.together // self.n_shards
         return self.share * max(1, min(_BLOCK, of_shard // _BLOCKS) // self.share)
 
     @property
     def bounds(self) -> Int[np.ndarray, " windows_and_1"]:
-        """Positions in the shards' order at which windows begin, and the end.
+        """Positions in a shard at which windows begin, and the end.
 
-        All windows have one size; the last has 0.5 to 1.5 times that.
+        All windows have the same length, except the last, which has 0.5 to 1.5 times as much.
         """
         longest = -(-self.n // self.n_shards)
         if self.together is None:
             return np.array([0, longest])
-        # The last one has two steps at least, as images of the one before it may fill up a batch.
+        # The last window has at least two steps, since images of its second-last batch may fill up
+        # the last one.
         least = -(-4 * self.share // self.block)
         size = self.block * max(least, self.together // self.n_shards // self.block)
         n_windows = max(1, round(longest / size))
@@ -99,17 +102,17 @@ class Windows:
 
     @property
     def firsts(self) -> Int[np.ndarray, " shards"]:
-        """The first image of each shard."""
+        """Index of each shard's first image."""
         return np.arange(self.n_shards) * self.n // self.n_shards
 
     @property
     def lengths(self) -> Int[np.ndarray, "shards 1"]:
-        """Images of each shard."""
+        """Number of images in each shard."""
         ends = np.arange(1, self.n_shards + 1) * self.n // self.n_shards
         return (ends - self.firsts)[:, None]
 
     def steps(self, window: int) -> tuple[int, int]:
-        """The first step of a window, and the one after its last."""
+        """The first step of a window, and the step after its last one."""
         first, stop = self.bounds[window] // self.share, self.bounds[window + 1] // self.share
         return int(first), self.n_steps if window == len(self) - 1 else int(stop)
 
@@ -120,23 +123,24 @@ class Window(NamedTuple):
     rows: Int[Array, "shards length"]
     """Index of each image in its shard. Padding has an index at or beyond the shard's length."""
     chosen: Int[Array, "shards steps*share"]
-    """By positions in `rows`, for each shard."""
+    """For each shard, the images that successive steps take, as positions in `rows`."""
     counted: Bool[Array | np.ndarray, "shards steps*share"]
+    """False for images that only fill up the last batch, see `Order`."""
 
 
 def draw_window(key: PRNGKeyArray, windows: Windows, window: int | Int[Array, ""]) -> Window:
-    """One window of an epoch's order.
+    """Draw one window of an epoch's order.
 
     Parameters
     ----------
     key : key
-        Of the epoch.
+        The key of the epoch's order.
     windows : Windows
     window : int
-        Traced, it must be one of those of equal size: not the last.
+        Index of the window. A traced index must not be the last, whose size differs.
     """
     is_last = isinstance(window, int) and window == len(windows) - 1
-    index = len(windows) - 1 if is_last else 0  # what is static is the same for all but the last
+    index = len(windows) - 1 if is_last else 0  # all but the last have the same static sizes
     bounds, share, lengths = windows.bounds, windows.share, windows.lengths
     size = int(bounds[index + 1] - bounds[index])
     first, last = windows.steps(index)
@@ -148,7 +152,7 @@ def draw_window(key: PRNGKeyArray, windows: Windows, window: int | Int[Array, ""
         rows = _rows_at(key, windows, within)
         key = jax.random.fold_in(key, window)
     bits = jax.random.bits(key, (windows.n_shards, size))
-    # Shorter shards are padded; the padding comes last, as the sort is stable.
+    # Shorter shards are padded. Padding comes last, since the sort is stable.
     shuffled = jnp.argsort(jnp.where(within < lengths, bits, _LAST), axis=1)
     ahead = np.arange((last - first) * share)
     counted = start + ahead < lengths
@@ -159,13 +163,13 @@ def draw_window(key: PRNGKeyArray, windows: Windows, window: int | Int[Array, ""
 def _rows_at(
     key: PRNGKeyArray, windows: Windows, positions: Int[Array, " k"]
 ) -> Int[Array, "shards k"]:
-    """The images of each shard at some positions, before windows are shuffled."""
+    """The images at some positions of each shard, before windows are shuffled."""
     lengths, block = windows.lengths, windows.block
     n_blocks = lengths // block
     number = np.arange(-(-lengths.max() // block))
     order_key, turn_key = jax.random.split(jax.random.fold_in(key, 2**31 - 1))
     bits = jax.random.bits(order_key, (windows.n_shards, len(number)))
-    # What is left over behind the whole blocks comes last.
+    # Images beyond the last whole block come last.
     blocks = jnp.argsort(jnp.where(number < n_blocks, bits, _LAST), axis=1)
     turn = jax.random.randint(turn_key, (windows.n_shards, 1), 0, jnp.asarray(lengths))
     came = jnp.take_along_axis(blocks, (positions // block)[None], axis=1)
@@ -174,18 +178,17 @@ def _rows_at(
 
 
 def draw_order(key: PRNGKeyArray, windows: Windows, *, n_parts: int = 1) -> Order:
-    """A random order of images, each of which comes once.
+    """Draw a random order in which each image comes once.
 
-    It follows from the arguments alone: not from where the shards lie, nor from how many devices
-    there are.
+    Which images a step sees does not depend on the number of devices.
 
     Parameters
     ----------
     key : key
     windows : Windows
     n_parts : int
-        Parts, of equally many shards each, in which the images lie: a divisor of the number of
-        shards. The images of a batch come part by part.
+        Number of parts into which the images are divided (see `layout`): a divisor of the number of
+        shards. Each batch lists its images part by part.
 
     References
     ----------
@@ -193,7 +196,7 @@ def draw_order(key: PRNGKeyArray, windows: Windows, *, n_parts: int = 1) -> Orde
     shuffling".
     """
     firsts, n_shards = windows.firsts, windows.n_shards
-    # From the first image of the part that the shard lies in.
+    # Offset of each shard from the first image of its part.
     within_part = firsts - np.repeat(firsts[:: n_shards // n_parts], n_shards // n_parts)
 
     def draw(window: Any) -> tuple[Any, Any]:
@@ -213,10 +216,10 @@ def draw_order(key: PRNGKeyArray, windows: Windows, *, n_parts: int = 1) -> Orde
 
 
 def count_shards(n: int, batch_size: int, n_shards: int) -> int:
-    """How many shards `n` images are cut into.
+    """The number of shards for `n` images, of which `n_shards` are requested.
 
-    The greatest common divisor of the number wanted and the batch size, or a divisor of that where
-    a shard would have fewer than 16 images.
+    It is the greatest common divisor of `n_shards` and the batch size, or a divisor of it if shards
+    would have fewer than 16 images.
     """
     common = math.gcd(n_shards, min(batch_size, n))
     return max(d for d in range(1, common + 1) if common % d == 0 and d <= max(1, n // _LEAST))
@@ -225,15 +228,15 @@ def count_shards(n: int, batch_size: int, n_shards: int) -> int:
 def plan_windows(
     n: int, batch_size: int, n_shards: int, *, drop_last: bool, together: int | None = None
 ) -> Windows:
-    """How an epoch of `n` images goes, in shards of which `n_shards` are wanted.
+    """Plan the windows of an epoch of `n` images, with `n_shards` requested shards.
 
-    With fewer images than a batch all of them are one.
+    If there are fewer images than `batch_size`, all of them form one batch.
     """
     shards = count_shards(n, batch_size, n_shards)
     return Windows(n, min(batch_size, n), shards, drop_last, together)
 
 
 def by_batches(of_shards: Any, share: int) -> Any:
-    """From a row for each shard to one for each batch, shard after shard."""
+    """Reorder an array with one row per shard into one with one row per batch, shard by shard."""
     n_shards = len(of_shards)
     return of_shards.reshape(n_shards, -1, share).swapaxes(0, 1).reshape(-1, n_shards * share)

@@ -1,4 +1,4 @@
-"""Batched solvers of small problems like least squares: every image its own, in its latent."""
+"""Batched solvers for the latents of images: one small, independent problem for each image."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,59 +15,64 @@ from autodecoder.core.losses import SQUARED, Criterion, expand, reconstruction_l
 #: First damping, as a share of the largest diagonal entry of JᵀJ.
 _FIRST_DAMPING = 0.1
 _LEAST_DAMPING = 1e-12
-#: Powell's: the share of the known curvature along a step that an update leaves at least.
+#: Powell's safeguard: least curvature along a step after an update, as a share of that before.
 _LEAST_CURVATURE = 0.2
-#: A step that bends the objective by less than this share of it teaches nothing but rounding.
+#: Steps with less curvature than this share of the objective are rounding noise, and are ignored.
 NOISE = 1e-12
-#: Of the objective where JᵀJ was formed: below this share of it, what a Hessian promises is not
-#: believed.
+#: If the objective is below this share of its value where JᵀJ was formed, re-form JᵀJ before
+#: accepting convergence.
 _TRUSTED_SHARE = 0.5
-#: Up to so many dimensions JᵀJ is summed pixel by pixel, which beats a batched matrix product.
+#: Up to this many dimensions JᵀJ is summed pixel by pixel, which is faster than a batched product.
 _FEW_DIMS = 4
 
 
 class Problem(eqx.Module):
-    """Find for each row the latent `z` with the least
+    """Find for each row the latent `z` that minimises the objective
 
         loss(decode(z), target) + sum(precision (z - centre)²)
 
-    The loss is that of the criterion, with weights of the pixels that sum to 1, or to 0 for a row
-    that has none. Rows do not influence each other.
+    Rows are independent of each other.
     """
 
     decoder: Decoder
     targets: Float[Array, "b pixels"]
+    """Images in the scaled space."""
     weights: Float[Array, "m pixels"]
-    """`m` is `b` or 1."""
+    """Pixel weights that sum to 1, or to 0 for an image without known pixels; `m` is `b` or 1."""
     centre: Float[Array, " dims"]
+    """Mean of the prior."""
     precision: Float[Array, " dims"]
+    """Weight of the prior in each dimension; 0 without a prior."""
     criterion: Criterion = eqx.field(static=True, default=SQUARED)
 
 
 class SolverState(NamedTuple):
-    """How far a solver has come with the latents of some images."""
+    """State of the solver for a block of images."""
 
     latents: Float[Array, "b dims"]
     value: Float[Array, " b"]
-    """Of the objective; beside it half its gradient and, roughly, half its Hessian."""
+    """The objective."""
     gradient: Float[Array, "b dims"]
+    """Half the gradient of the objective."""
     hessian: Float[Array, "b dims dims"]
+    """Estimate of half the Hessian of the objective."""
     damping: Float[Array, " b"]
     growth: Float[Array, " b"]
-    """What the damping grows by at the next step that is rejected."""
+    """Factor on the damping if the next step is rejected."""
     change: Float[Array, "b dims"]
-    """The next step, and by how much its quadratic model promises to lower the objective."""
+    """The next step."""
     promised: Float[Array, " b"]
+    """Decrease of the objective that the quadratic model predicts for the next step."""
     steps: Int[Array, " b"]
     reference: Float[Array, " b"]
-    """The value where the Hessian was JᵀJ."""
+    """The objective where JᵀJ was formed."""
     converged: Bool[Array, " b"]
     stopped: Bool[Array, " b"]
-    """Converged, or to be renewed."""
+    """Converged, to be renewed by `renew_lm`, or at a value that is not finite."""
 
 
 def objective(problem: Problem, latents: Float[Array, "b dims"]) -> Float[Array, " b"]:
-    """What is minimised, image by image."""
+    """The objective of each image."""
     outputs = problem.decoder.decode(latents)
     loss = reconstruction_loss(outputs, problem.targets, problem.criterion, problem.weights)
     return loss + jnp.sum(problem.precision * (latents - problem.centre) ** 2, axis=1)
@@ -76,7 +81,7 @@ def objective(problem: Problem, latents: Float[Array, "b dims"]) -> Float[Array,
 def begin_lm(
     problem: Problem, latents: Float[Array, "b dims"], tolerance: float | Float[Array, ""]
 ) -> SolverState:
-    """The state before the first step: its Hessian is that of Gauss and Newton, JᵀJ."""
+    """The state before the first step, with the Gauss-Newton Hessian JᵀJ."""
     value, gradient, gram = _linearise(problem, latents)
     largest = jnp.max(jnp.diagonal(gram, axis1=1, axis2=2), axis=1)
     state = SolverState(
@@ -99,7 +104,7 @@ def begin_lm(
 def renew_lm(
     problem: Problem, state: SolverState, tolerance: float | Float[Array, ""]
 ) -> SolverState:
-    """The state from where it is, with a new JᵀJ."""
+    """Restart the solver from the current latents, with a new JᵀJ."""
     return begin_lm(problem, state.latents, tolerance)._replace(steps=state.steps)
 
 
@@ -111,17 +116,17 @@ def advance_lm(
 ) -> SolverState:
     """Take damped quasi-Newton steps until each image has stopped or has taken `until` of them.
 
-    The steps are those of Levenberg and Marquardt, each image with its own damping by Nielsen's
-    rule, which accepts a step only if it lowers the objective. But JᵀJ is formed once, at the
-    start: from there the gradients on the way keep the Hessian up to date, by the rule of
-    Broyden, Fletcher, Goldfarb and Shanno with Powell's safeguard. A step thus costs one gradient,
-    whatever the length of the latents, and learns of the curvature of the residuals too, which
-    JᵀJ leaves out and which counts where the best reconstruction is far from the image.
+    Steps are Levenberg-Marquardt steps. Each image has its own damping, which follows Nielsen's
+    rule, and accepts a step only if it lowers the objective. Unlike in Levenberg-Marquardt, JᵀJ is
+    formed only once, at the start. From then on the gradients update the Hessian by the BFGS
+    formula with Powell's safeguard. So a step costs one gradient, whatever the length of the
+    latents. The updates also capture the curvature of the residuals, which JᵀJ leaves out and which
+    matters if the best reconstruction is far from the image.
 
-    An image stops when its quadratic model promises to lower the objective by less than a share
-    `tolerance`; then it moves no more, whatever the others do, and `end_solver` takes that last
-    step. It has converged unless the objective has more than halved since JᵀJ was formed: a model
-    from so far away may be wrong, and `renew_lm` gives a new one.
+    An image stops when the decrease that its quadratic model predicts is at most a share
+    `tolerance` of the objective. It then stays fixed while other images go on, and `end_solver`
+    takes that last step. It has converged unless the objective has more than halved since JᵀJ was
+    formed: the model may then be wrong, and `renew_lm` forms a new one.
 
     References
     ----------
@@ -143,7 +148,7 @@ def advance_lm(
         gain = (state.value - value) / state.promised
         eased = damping * jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3)
         raised = jnp.where(rejected, damping * state.growth, damping)
-        # A step that is rejected teaches as well.
+        # Rejected steps update the Hessian as well.
         least = NOISE * state.value
         hessian = _update(state.hessian, change, gradient - state.gradient, least)
         return _plan_step(
@@ -165,9 +170,9 @@ def advance_lm(
 
 
 def end_solver(problem: Problem, state: Any) -> Any:
-    """Take the step at which each image converged, if it lowers the objective, of any state.
+    """Take the last planned step of each converged image, if it lowers the objective.
 
-    That needs no gradient, which is most of what other steps cost.
+    Works on the state of any solver. It needs no gradient, the main cost of other steps.
     """
     tried = state.latents + state.change
     value = objective(problem, tried)
@@ -185,13 +190,13 @@ def adam(
     n_steps: int,
     first_step: Float[Array, " dims"],
 ) -> tuple[Float[Array, "b dims"], Float[Array, " b"]]:
-    """Take `n_steps` steps of Adam under a cosine decay; the best latents on the way are kept.
+    """Take `n_steps` steps of Adam with cosine decay, and keep the best latents of all steps.
 
     Returns
     -------
     latents : (b, dims)
     value : (b,)
-        Of the objective.
+        The objective at these latents.
 
     References
     ----------
@@ -218,7 +223,7 @@ def adam(
 
 
 def _plan_step(state: SolverState, tolerance: float | Float[Array, ""]) -> SolverState:
-    """The next step, unless it promises too little."""
+    """Plan the next step, and stop images whose predicted decrease is within the tolerance."""
     damping, going = state.damping, ~state.stopped
     change = _solve(state.hessian, damping, state.gradient)
     promised = jnp.sum(change * (damping[:, None] * change - state.gradient), axis=1)
@@ -239,7 +244,7 @@ def choose(condition: Bool[Array, " b"], yes: Array, no: Array) -> Array:
 def _linearise(
     problem: Problem, latents: Float[Array, "b dims"]
 ) -> tuple[Float[Array, " b"], Float[Array, "b dims"], Float[Array, "b dims dims"]]:
-    """Value, half the gradient and JᵀJ, by one forward-mode pass for each dimension."""
+    """The objective, half its gradient and JᵀJ, by one forward-mode pass per dimension."""
     dims = latents.shape[1]
     outputs, push = jax.linearize(problem.decoder.decode, latents)
     unit = jnp.eye(dims)
@@ -264,10 +269,10 @@ def _linearise(
 def differentiate(
     problem: Problem, latents: Float[Array, "b dims"]
 ) -> tuple[Float[Array, " b"], Float[Array, "b dims"]]:
-    """Value and half the gradient, by reverse mode."""
+    """The objective and half its gradient, by reverse mode."""
 
     def total(z: Array) -> tuple[Array, Array]:
-        # The sum keeps the images apart: the gradient of a latent is that of its own image.
+        # Images are independent: the sum's gradient for a latent is that of its own image.
         values = objective(problem, z)
         return values.sum(), values
 
@@ -280,9 +285,9 @@ def _solve(
     damping: Float[Array, " b"],
     gradient: Float[Array, "b dims"],
 ) -> Float[Array, "b dims"]:
-    """The damped step; not a number where rounding has left the system indefinite."""
-    # By calls that depend on each other: two LAPACK calls of batches at a time can wait for each
-    # other for ever in the thread pool of a CPU with two cores (jaxlib 0.10.2).
+    """The damped step; NaN if rounding has made the system indefinite."""
+    # Each call depends on the one before: two concurrent batched LAPACK calls can deadlock in the
+    # thread pool of a CPU with two cores (jaxlib 0.10.2).
     system = hessian + damping[:, None, None] * jnp.eye(gradient.shape[1])
     lower = jnp.linalg.cholesky(system)
     solve = partial(jax.lax.linalg.triangular_solve, lower, left_side=True, lower=True)
@@ -295,9 +300,10 @@ def _update(
     gradient_change: Float[Array, "b dims"],
     least: Float[Array, " b"],
 ) -> Float[Array, "b dims dims"]:
-    """Fit a Hessian to how the gradient changed along a step; it stays positive definite.
+    """Update a Hessian from the change of the gradient along a step; it stays positive definite.
 
-    A step along which the objective bends by less than `least`, or is not finite, changes nothing.
+    The Hessian stays the same if its curvature along the step is at most `least`, or if the update
+    is not finite.
     """
     expected = jnp.einsum("bde,be->bd", hessian, change)
     known = jnp.sum(change * expected, axis=1)

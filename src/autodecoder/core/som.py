@@ -1,4 +1,4 @@
-"""Self-organising map: positions on a plane, such that like images lie near each other."""
+"""Self-organising map: positions on a grid such that similar images are near each other."""
 
 from typing import NamedTuple
 
@@ -7,13 +7,14 @@ from jaxtyping import Float, Int, Num
 
 from autodecoder.core.latents import PCA, fit_pca, project
 
-#: Nodes of a map, about.
+#: Approximate number of nodes in a map.
 _N_NODES = 1024
-#: Images that a map is made of, and the principal components along which they are compared.
+#: Most images, and most values in them, to fit a map to.
 _N_IMAGES, _N_BYTES = 10_000, 2**28
+#: Principal components along which images are compared.
 _RANK = 64
 _N_ITERATIONS = 15
-#: Width of the neighbourhood: at first as a share of a side of the map, in the end in nodes.
+#: Width of the neighbourhood: the first as a share of the side of the map, the last in nodes.
 _FIRST_WIDTH = 0.25
 _LAST_WIDTH = 0.7
 _TINY = 1e-20
@@ -22,28 +23,29 @@ _ROWS = 2000
 
 
 class Map(NamedTuple):
-    """Nodes on a regular grid, each with the image that it stands for."""
+    """Nodes on a regular grid. Each node has an image, stored by its principal component scores."""
 
     pca: PCA
     codes: Float[np.ndarray, "nodes rank"]
     """Principal component scores of the nodes' images."""
     positions: Float[np.ndarray, "nodes dims"]
-    """Of the nodes: a grid around 0, of unit variance in each dimension."""
+    """Positions of the nodes: a grid around 0 with variance 1 in each dimension."""
 
 
 def fit_map(images: Num[np.ndarray, "n pixels"], dims: int) -> Map:
-    """Lay a grid of nodes through the images, stiff at first and soft in the end.
+    """Fit a grid of nodes to the images by the batch algorithm.
 
-    Each round gives every image to its nearest node, then every node the mean of the images nearby
-    on the grid. The result does not depend on chance.
+    Each iteration assigns every image to its nearest node, then sets every node to the weighted
+    mean of the images of its neighbourhood on the grid. The neighbourhood shrinks with each
+    iteration. The result is deterministic.
 
     Parameters
     ----------
     images : (n, pixels)
-        Of many, 10,000 are used, spread evenly.
+        Of more than 10,000 images, up to 10,000 evenly spaced ones are used.
     dims : int
-        Dimensions of the grid, 1 to 3; more could not be filled by its nodes, about 1,000 or, where
-        there are fewer, as many as images.
+        Number of dimensions of the grid, 1 to 3. The grid has about 1,000 nodes, or as many as
+        images if these are fewer, which is too few for more dimensions.
 
     References
     ----------
@@ -72,7 +74,7 @@ def _fit(
     apart = np.sum((grid[:, None] - grid) ** 2, axis=-1)
     nodes = np.zeros((len(grid), codes.shape[1]), np.float32)
     nodes[:, :dims] = positions * std
-    # From the first width of the neighbourhood to the last, by equal ratios.
+    # The widths of the neighbourhood form a geometric sequence.
     for width in np.geomspace(_FIRST_WIDTH * side, _LAST_WIDTH, _N_ITERATIONS, dtype=np.float32):
         near = np.exp(-apart / (2 * width**2))
         owner = _nearest(codes, nodes)
@@ -80,7 +82,7 @@ def _fit(
         owning, first = np.unique(owner[order], return_index=True)
         sums = np.add.reduceat(codes[order], first)
         weight = near @ np.bincount(owner, minlength=len(grid)).astype(np.float32)
-        # A node with no image far and wide stays where it was.
+        # A node without images in its neighbourhood stays where it is.
         reached = weight > _TINY
         nodes[reached] = (near[:, owning] @ sums)[reached] / weight[reached, None]
     return nodes, positions
@@ -89,7 +91,7 @@ def _fit(
 def _nearest(
     rows: Float[np.ndarray, "n rank"], others: Float[np.ndarray, "k rank"]
 ) -> Int[np.ndarray, " n"]:
-    """For each row, which of the others is nearest."""
+    """For each row, the index of the nearest of the others."""
     squares = np.sum(others**2, axis=1)
     blocks = [rows[i : i + _ROWS] for i in range(0, len(rows), _ROWS)]
     return np.concatenate(

@@ -1,4 +1,4 @@
-"""Where the search for the latents of unseen images starts."""
+"""Starts of latent inference for unseen images."""
 
 from typing import NamedTuple
 
@@ -10,24 +10,28 @@ from autodecoder.config import InferConfig
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.neighbours import Decoded, decode_known, nearest
 
-#: A dimension in which candidates spread less than by this share of the widest has no spread.
+#: A dimension whose standard deviation is below this share of the widest one's counts as constant.
 _FLAT = 1e-6
 
 
 class Starts(NamedTuple):
-    """What starts are taken from; the same for every image."""
+    """The source of starts, the same for every image."""
 
     candidates: Decoded | None
+    """Candidates for nearest starts; `None` if there are no such starts."""
     fixed: Float[Array, "m dims"]
-    """Zeros and random draws."""
+    """Starts that do not depend on the image: zeros and random draws."""
 
 
 @jax.jit(static_argnames="n")
 def draw_candidates(
     key: PRNGKeyArray, known: Float[Array, "k dims"], n: int
 ) -> tuple[Float[Array, "n dims"], Float[Array, " dims"], Float[Array, " dims"], PRNGKeyArray]:
-    """Some latents, their mean and spread as an `InferencePlan` has them, and a key for what else
-    is random."""
+    """Draw `n` candidates from known latents.
+
+    Returns the candidates, their mean and spread (see `InferencePlan`), and a key for the random
+    starts.
+    """
     draw_key, start_key = jax.random.split(key)
     if n == 0:
         dims = known.shape[1]
@@ -52,10 +56,10 @@ def prepare_starts(
     key: PRNGKeyArray,
     config: InferConfig,
 ) -> Starts:
-    """Decode what every image is compared with, and draw what is drawn.
+    """Decode the candidates for nearest starts, and draw the random starts.
 
-    Draws follow the mean and standard deviation of the candidates in each dimension, and are the
-    same for every image, so that its result does not depend on the others.
+    Random starts are normal with the candidates' mean and standard deviation per dimension. They
+    are the same for every image, so that an image's result does not depend on other images.
     """
     dims = candidates.shape[1]
     fixed = [jnp.zeros((0, dims))]
@@ -83,6 +87,6 @@ def place_starts(
 
 
 def start_names(config: InferConfig) -> tuple[str, ...]:
-    """A name for each start of an image, in the order in which they are numbered."""
+    """A name for each start of an image, in the order of `Inference.start`."""
     counts = {"nearest": config.n_starts, "zeros": 1, "random": config.n_starts}
     return tuple(name for name in counts if name in config.starts for _ in range(counts[name]))

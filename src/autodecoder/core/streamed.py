@@ -1,8 +1,8 @@
-"""An epoch of a run whose training images and latents do not lie on the device, window by window.
+"""An epoch of a run whose training images and latents are not on the device, window by window.
 
-It takes the same steps as `fit.run_epoch`: the same images in the same order, the same keys. What
-is different is where the rows come from. A run here is hollow: it has no rows for its training
-images; the caller passes in the rows of each window and stores the returned ones.
+It takes the same steps as `fit.run_epoch`, with the same images in the same order and the same
+keys. A run here is hollow: it has no rows for its training images. The caller passes in the rows of
+each window and stores the returned ones.
 """
 
 from typing import Any, NamedTuple
@@ -49,12 +49,12 @@ def init_hollow(
     images: Images,
     config: RunConfig,
 ) -> tuple[Population, RowStarts]:
-    """Runs before their first epoch without rows for the training images, and where those start.
+    """Create hollow runs before their first epoch, and the initial latents of training images.
 
     Parameters
     ----------
     key, executions, rates, images, config
-        As of `init_population`; the training images may be what reads rows when asked.
+        See `init_population`. The training images may be an object that reads rows on request.
     """
     found, starts = RowStarts(images, config), None
     if found.val is not None:
@@ -69,16 +69,17 @@ def without_training(images: Images) -> Images:
 
 
 class Opening(NamedTuple):
-    """What is planned for an epoch."""
+    """The plan for an epoch."""
 
     keys: EpochKeys
     course: Course
     sample: Int[Array, " m"] | None
-    """Training latents that batch normalisation looks at in the end."""
+    """Indices of the training latents for the statistics of batch normalisation, see
+    `fit.sample_rows`."""
 
 
 def open_epoch(run: Run, rates: LearningRates, n: int, config: RunConfig) -> Opening:
-    """Plan the epoch that comes next, on `n` training images."""
+    """Plan the next epoch, on `n` training images."""
     state, n_steps = run.state, pass_windows(n, config, training=True).n_steps
     keys = epoch_keys(state)
     course = plan_course(config.fit, n_steps, state.epoch, state.train.steps, rates, training=True)
@@ -87,7 +88,7 @@ def open_epoch(run: Run, rates: LearningRates, n: int, config: RunConfig) -> Ope
 
 
 def draw(opening: Opening, window: Any, n: int, config: RunConfig) -> Window:
-    """The images of a window; see `order.draw_window`."""
+    """Draw the images of a window; see `order.draw_window`."""
     return draw_window(opening.keys.order, pass_windows(n, config, training=True), window)
 
 
@@ -103,10 +104,10 @@ def move_window(
     n: int,
     config: RunConfig,
 ) -> tuple[Decoder, Moments, Rows, Seen]:
-    """The steps of a window, the first of which is number `first` of the epoch.
+    """Take the steps of a window, the first of which is step `first` of the epoch.
 
-    Rows and images are those of `drawn`, shard after shard. The rows come back as they are at the
-    end of the epoch.
+    Rows and images are those of `drawn`, shard after shard. Rows are returned with their values at
+    the end of the epoch.
     """
     n_shards, length = drawn.rows.shape
     share = pass_windows(n, config, training=True).share
@@ -134,20 +135,22 @@ def close_epoch(
     images: Images,
     config: RunConfig,
 ) -> tuple[Run, Bool[Array, ""]]:
-    """A run behind the epoch, and whether that was its best.
+    """Finish an epoch: the run after it, and whether it was the best epoch so far.
 
     Parameters
     ----------
     run : Run
-        Hollow, with the decoder as the last window leaves it.
+        A hollow run with the decoder and its moments after the last window.
     seen : Seen
-        Of all windows, one after the other.
+        The measurements of all windows, concatenated.
     sample : (m, latent_dims), optional
-        The latents that `opening` names.
+        The training latents at `opening.sample`.
     statistics : dict
         `latent_mean` and `latent_variance` of the training latents.
-    opening, rates, images, config
-        Of the images only those of validation.
+    opening, rates, config
+        As of the windows.
+    images : Images
+        Only the validation images are used.
     """
     state = run.state
     steps = state.train.steps + len(seen.counts)

@@ -1,4 +1,4 @@
-"""The switches of jax that programs here depend on, whatever a user has set for other programs."""
+"""The jax settings that programs of this package need, whatever the user has set."""
 
 import contextlib
 import os
@@ -10,33 +10,32 @@ from jax.extend.backend import backends, clear_backends
 
 from autodecoder.errors import ConfigError
 
-#: Another name of JAX_PLATFORMS, which jax still reads.
+#: A deprecated name of JAX_PLATFORMS, which jax still reads.
 _DEPRECATED = "JAX_PLATFORM_NAME"
 
-#: The process that runs programs here; one that is forked off it has a copy of this number.
+#: Id of the process that runs programs here. A forked process inherits its parent's id.
 _process: int | None = None
 
 
 @contextlib.contextmanager
 def own_switches() -> Iterator[None]:
-    """Run what is inside as compiled programs in single precision, by jax's default rules.
+    """Run the block as compiled programs in single precision, by jax's default rules.
 
-    For every function that users call and that runs programs of jax; also as a decorator. So the
-    same call gives the same numbers whatever the process or its environment has set: the width of
-    numbers, the rules of promotion, the generator of random numbers, or to run without compiling.
-    The checks of `jax_debug_nans` and `jax_debug_infs` are off inside: a value that is not a number
-    is no fault here, but stands for what was not measured, and a run that diverges is ended by its
-    own program. So is that of `jax_debug_key_reuse`, which takes the key of a run, from which each
-    epoch has one of its own, for one that is used again.
+    Every public function that runs programs of jax uses it, also as a decorator. So a call returns
+    the same numbers whatever the process or its environment sets for precision, promotion rules,
+    the random number generator, or running without compiling. `jax_debug_nans` and `jax_debug_infs`
+    are off inside, since NaN stands for values that were not measured, and a diverging run is
+    stopped by its own program. `jax_debug_key_reuse` is off, since it mistakes deriving a key for
+    each epoch from the key of a run for reuse.
 
-    Of the thread that calls, and until the block ends: the caller's programs keep their switches.
+    Settings apply to the calling thread until the block ends; other programs keep theirs.
 
     Raises
     ------
     ConfigError
-        If jax has no device to work on; if `jax_transfer_guard` forbids arrays to be moved to or
-        from it; in a process that was forked off one that has run programs, whose threads it lacks
-        and would wait for.
+        If jax finds no device; if `jax_transfer_guard` forbids to move arrays to or from it; if the
+        process was forked from one that has run programs, since it lacks the threads of its parent
+        and would wait for them.
     """
     global _process
     if _process is None:
@@ -44,9 +43,8 @@ def own_switches() -> Iterator[None]:
         _process = os.getpid()
     if _process != os.getpid():
         raise ConfigError(
-            "a process must be started afresh to run programs of jax, but this one was forked off "
-            "one that has run some, where it would wait for ever: start it by spawn or forkserver, "
-            "or by joblib's default, loky."
+            "a process that runs programs of jax must not be forked from one that has run some, "
+            "since it would hang: start it by spawn or forkserver, or by joblib's default, loky."
         )
     with (
         jax.enable_x64(False),
@@ -67,22 +65,22 @@ def own_switches() -> Iterator[None]:
                 raise
             raise ConfigError(
                 "jax must be allowed to move arrays to and from the device, but JAX_TRANSFER_GUARD "
-                f"(jax_transfer_guard) or one of its kind disallows {found[1]} transfers: unset "
-                "it, or set it to allow or log."
+                f"(jax_transfer_guard) or one of its variants disallows {found[1]} transfers: "
+                "unset it, or set it to allow or log."
             ) from error
 
 
 def check_device() -> None:
-    """Find a device for jax to work on.
+    """Check that jax finds a device.
 
     Raises
     ------
     ConfigError
-        If it finds none, as where `JAX_PLATFORMS` names a platform that is not there.
+        If it finds none, for example because `JAX_PLATFORMS` names an unavailable platform.
     """
     try:
         jax.devices()
-    except (RuntimeError, AssertionError) as error:  # of CUDA an assertion without a word
+    except (RuntimeError, AssertionError) as error:  # CUDA raises an AssertionError without text
         raise ConfigError(_explain_platform(error)) from error
 
 
@@ -99,8 +97,8 @@ def _explain_platform(error: Exception) -> str:
     finally:
         if platforms:
             jax.config.update("jax_platforms", platforms)
-            clear_backends()  # else the next call would run where it must not
+            clear_backends()  # otherwise the next call would run on a platform not asked for
     return (
-        f"jax must run on a platform that is there ({there}), got {given}: unset it, or install "
-        "what jax needs for it, for CUDA by pip install 'autodecoder[cuda]'."
+        f"jax must run on an available platform ({there}), got {given}: unset it, or install what "
+        "jax needs for it, for CUDA by pip install 'autodecoder[cuda]'."
     )

@@ -1,7 +1,7 @@
-"""What training carries from epoch to epoch beside a decoder and latents, to go on with a fit.
+"""The training state that a fit needs to continue, beside decoder and latents.
 
-Adam's moments and numbers of steps, the key of the order of the images, and the epochs done. With
-them a fit that is cut in two equals one that is not, bit for bit.
+It holds Adam's moments and step counts, the key of the run, and the number of epochs done. With it,
+a fit in two parts equals an uninterrupted one, bit for bit.
 """
 
 from collections.abc import Mapping
@@ -21,15 +21,15 @@ from autodecoder.core.fit import Run, RunState, begin_run
 
 
 class LatentMoments(NamedTuple):
-    """Adam's moments of latents, as `Rows` keep them."""
+    """Adam's moments of latents, see `Rows`."""
 
     mean: Float[np.ndarray, "n dims"]
     square: Float[np.ndarray, "n _"]
     steps: Int[np.ndarray, ""]
-    """Steps made."""
+    """Number of steps done."""
 
     def forget(self) -> "LatentMoments":
-        """Of other latents, under the same count of steps: none."""
+        """Moments without rows, but with the same number of steps, for use with other latents."""
         return LatentMoments(self.mean[:0], self.square[:0], self.steps)
 
 
@@ -42,13 +42,13 @@ class Training(NamedTuple):
     train: LatentMoments
     val: LatentMoments
     key: UInt32[np.ndarray, "2"]
-    """Data of the key from which each epoch takes its own."""
+    """Key data of the run, from which the keys of each epoch are derived."""
     epoch: Int[np.ndarray, ""]
     """Number of epochs done."""
 
 
 def take_training(state: RunState) -> Training:
-    """That part of a state, on the host."""
+    """The training state of a run, as NumPy arrays on the host."""
 
     def moments(latents: MovingLatents) -> LatentMoments:
         parts = (latents.rows.mean, latents.rows.square, latents.steps)
@@ -72,7 +72,7 @@ def fresh_training(
     second_moment: str = "coordinate",
     first_moment_dtype: str = "float32",
 ) -> Training:
-    """Training after some epochs of which only decoder and latents are known: no moments."""
+    """A training state with zero moments, for a decoder and latents without a training state."""
     dims = decoder.config.latent_dims
 
     def moments(n: int) -> LatentMoments:
@@ -99,12 +99,11 @@ def resume_run(
     history: Mapping[str, Float[np.ndarray, " epochs"]],
     config: RunConfig,
 ) -> Run:
-    """A run that goes on from a decoder and latents.
+    """Create a run that continues from a decoder and latents.
 
-    Moments that were kept otherwise than `config` says are brought into its form: the second one of
-    a row is the mean of those of its coordinates, which all start with it the other way round.
-    Latents beyond those of `training` have no moments yet, as under an Adam on all latents none has
-    that never had a gradient.
+    Moments are converted to the form that `config` asks for. A second moment per row becomes that
+    of all coordinates of the row; second moments per coordinate are averaged over the row. Latents
+    beyond those of `training` have moments of zero, like latents without a gradient so far.
 
     Parameters
     ----------
@@ -113,13 +112,13 @@ def resume_run(
     training : Training
         Its moments belong to the first latents.
     history : dict
-        Values of the epochs done, of those of `history_names` that are known.
+        Values of the epochs done, for some or all of `history_names`.
     config : RunConfig
-        Its `num_epochs` counts the epochs done.
+        Its `num_epochs` includes the epochs done.
     """
     state = RunState(
         decoder=decoder,
-        # Copied, as training consumes what it is given.
+        # Copied, since training donates its input buffers.
         decoder_moments=jax.tree.map(jnp.array, training.decoder),
         train=_moving(train, training.train, config.fit),
         val=_moving(val, training.val, config.fit),

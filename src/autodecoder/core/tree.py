@@ -1,4 +1,4 @@
-"""Pytrees as named NumPy arrays and back, for files that hold arrays only."""
+"""Conversion between pytrees and named NumPy arrays, for files that hold only arrays."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ _Tree = TypeVar("_Tree")
 
 
 def name_leaves(tree: Any) -> dict[str, Any]:
-    """Each leaf by its place in the tree."""
+    """The leaves of a tree, by their path in it."""
     leaves, _ = tree_flatten_with_path(tree)
     return {_name(path): leaf for path, leaf in leaves}
 
@@ -23,17 +23,17 @@ def tree_to_arrays(tree: Any) -> dict[str, np.ndarray]:
 
 
 def arrays_to_tree(like: _Tree, arrays: Mapping[str, np.ndarray]) -> _Tree:
-    """Build the tree that `tree_to_arrays` took apart.
+    """Build a tree from the arrays that `tree_to_arrays` returned.
 
     Parameters
     ----------
     like : tree
-        Of arrays, or of their shapes and dtypes: what the tree must look like.
+        A tree of the same structure, with arrays or their shapes and dtypes as leaves.
 
     Raises
     ------
     ValueError
-        If an array is missing, or of another shape or dtype; nothing is converted.
+        If an array is missing or has a wrong shape or dtype; nothing is converted.
     """
     expected, structure = tree_flatten_with_path(like)
     leaves = []

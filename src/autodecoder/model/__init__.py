@@ -1,4 +1,4 @@
-"""A fitted model: what can be done with it, and the files that hold it."""
+"""Fitted models: fitting, use, files, and export."""
 
 from autodecoder.model.files import load_model, save_model
 from autodecoder.model.fit import fit_model

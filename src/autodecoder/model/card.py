@@ -1,4 +1,4 @@
-"""What a model directory says of its model to people, in Markdown, and to programs."""
+"""The description of a model: a Markdown card for people, and facts for programs."""
 
 import math
 import platform
@@ -20,7 +20,7 @@ from autodecoder.text import count, legible
 
 _LIBRARIES = ("jax", "numpy", "equinox", "optax", "safetensors")
 
-#: Published data sets, as people write them.
+#: Published names of data sets.
 _TITLES = {
     "digits": "Digits",
     "mnist": "MNIST",
@@ -29,7 +29,7 @@ _TITLES = {
     "cifar100": "CIFAR-100",
 }
 
-#: For readers of the card; the scalings themselves are described in the settings.
+#: Descriptions of scalings for readers of the card.
 _SCALERS = {
     "standard": "pixels in [-1, 1]",
     "zero_one": "pixels in [0, 1]",
@@ -49,24 +49,24 @@ def last_metrics(history: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def library_versions() -> dict[str, str]:
-    """Of Python, of this library, and of those that it computes with."""
+    """Versions of Python, of this library, and of the numerical libraries that it uses."""
     found = {name: version(name) for name in _LIBRARIES}
     return {"python": platform.python_version(), "autodecoder": __version__, **found}
 
 
 def count_weights(model: Model) -> int:
-    """Weights, biases and scales of the decoder."""
+    """The number of trainable values in the decoder: weights, biases, and scales."""
     return sum(math.prod(array.shape) for array in jax.tree.leaves(model.decoder.trainable()))
 
 
 def count_cost(model: Model) -> int | None:
-    """Multiplications by weights that decoding a sample takes; `None` if it cannot be told."""
+    """The number of multiplications by weights to decode a sample; `None` if unknown."""
     steps = model.decoder.operators()
     return None if steps is None else count_multiplications(steps)
 
 
 def model_facts(model: Model) -> dict[str, Any]:
-    """What there is to tell of a model on a line each, by what it is called; `None` if unknown."""
+    """Facts about a model by name, one line each; `None` if unknown."""
     about, config = model.about, model.decoder.config
     dataset = about.get("dataset")
     is_table = model.standardization is not None
@@ -88,20 +88,21 @@ def model_facts(model: Model) -> dict[str, Any]:
 
 
 def title_of_dataset(name: str) -> str:
-    """A data set by its published name; a file or folder by its last name, without its path."""
+    """The title of a data set: its published name, or the name of its file or folder without the
+    path."""
     place = name.partition(":")[2]
     return _TITLES.get(name, legible(Path(place).name or name))
 
 
 def describe_decoder(model: Model) -> str:
-    """The decoder in a few words, such as `2-D, 500-500`."""
+    """A short description of the decoder, such as `2-D, 500-500`."""
     config = model.decoder.config
     arch = "own decoder" if config.arch == OWN else format_arch(config.arch)
     return f"{config.latent_dims}-D, {arch}"
 
 
 def describe_model(model: Model) -> str:
-    """The model card: what it is, what it was trained on, how good it is, and how to use it."""
+    """The model card: description, training data, errors, and use of the model, in Markdown."""
     dataset, rows = model.about.get("dataset"), model_facts(model)
     lines = [
         "---",
@@ -111,8 +112,8 @@ def describe_model(model: Model) -> str:
         "",
         "# Auto-decoder" + (f" of {_line(dataset)}" if isinstance(dataset, str) else ""),
         "",
-        "A decoder without an encoder: it was trained together with one latent vector per training "
-        "sample. Other samples are reconstructed by a search for their latents.",
+        "This is a decoder without an encoder. It was trained together with one latent vector per "
+        "training sample. Other samples are reconstructed by inferring their latents.",
         "",
         "| | |",
         "|---|---|",
@@ -132,9 +133,10 @@ def describe_model(model: Model) -> str:
         "model.decode(found.latents)",
         "```",
         "",
-        "It reconstructs samples like those that it was trained on, and makes of others what is "
-        "nearest among such. The latents of the training samples are part of this folder; who has "
-        "it can decode approximations of these samples." + _about_names(model),
+        "The model reconstructs samples similar to its training samples. For other samples it "
+        "decodes the nearest one of this kind. This folder contains the latents of the training "
+        "samples, from which anybody can decode approximations of these samples."
+        + _about_names(model),
         "",
         "Written by " + ", ".join(f"{k} {v}" for k, v in library_versions().items()) + ".",
     ]
@@ -144,7 +146,7 @@ def describe_model(model: Model) -> str:
 def _about_names(model: Model) -> str:
     if model.names is None and model.val_names is None:
         return ""
-    return " `images.csv` tells of each latent which file or row of the data it belongs to."
+    return " `images.csv` lists the file or row of the data for each latent."
 
 
 def _and_module(model: Model) -> str:
@@ -177,9 +179,9 @@ def _metrics(history: Mapping[str, np.ndarray]) -> list[str]:
     if not last:
         return ["Not recorded."]
     return [
-        "Of the last epoch in which each was measured; `loss` is the mean squared error in the "
-        "scaled space, `val_` the validation samples with latents that were trained along, "
-        "`fresh_val_` with latents found afterwards.",
+        "Each value is from the last epoch in which it was measured. `loss` is the mean squared "
+        "error in the scaled space. `val_` marks validation samples with latents that moved along "
+        "in training, `fresh_val_` validation samples with latents inferred afterwards.",
         "",
         "| | |",
         "|---|---|",
@@ -193,5 +195,5 @@ def _inside(about: Mapping[str, Any], part: str, name: str) -> Any:
 
 
 def _line(value: Any) -> str:
-    """Anything from elsewhere as plain text on one line of a table."""
+    """An external value as escaped plain text on one line."""
     return re.sub(r"([\\|<>\[\]`*#])", r"\\\1", legible(value))

@@ -1,4 +1,4 @@
-"""A density over the latents of training images, from which new ones are drawn."""
+"""A density of the latents of training images, from which new latents are drawn."""
 
 import warnings
 from typing import Any
@@ -8,10 +8,10 @@ from jaxtyping import Float
 
 from autodecoder.errors import DataError
 
-#: Numbers of components that are tried.
+#: Candidate numbers of components.
 _COMPONENTS = (1, 2, 4, 8, 16, 32)
-#: Latents that the density is fitted to, at most, and the length up to which its components are
-#: full ellipsoids; longer latents have axis-parallel ones.
+#: Most latents to fit the density to, and the largest number of latent dimensions for full
+#: covariances; longer latents have diagonal ones.
 _N_LATENTS = 10_000
 _FULL_DIMS = 16
 
@@ -19,18 +19,19 @@ _FULL_DIMS = 16
 class Density:
     """A mixture of Gaussians (Dempster, Laird & Rubin 1977).
 
-    The number of components is the one of 1, 2, 4, … 32 with the least Bayesian information
-    criterion (Schwarz 1978).
+    The number of components, 1, 2, 4, … or 32, is chosen by the Bayesian information criterion
+    (Schwarz 1978).
 
     Parameters
     ----------
     latents : (n, latent_dims)
-        Of many, 10,000 are used, spread evenly. Those that are not finite do not count.
+        Of more than 10,000 latents, up to 10,000 evenly spaced ones are used. Latents that are not
+        finite are ignored.
 
     Raises
     ------
     DataError
-        If there are fewer than two.
+        If fewer than two latents are left.
     """
 
     def __init__(self, latents: Float[np.ndarray, "n dims"]) -> None:
@@ -65,7 +66,7 @@ class Density:
         return len(self._mixture.weights_)
 
     def sample(self, n: int, seed: int) -> Float[np.ndarray, "n dims"]:
-        """Draw latents, in random order of components."""
+        """Draw `n` independent latents."""
         rng = np.random.default_rng(seed)
         mixture = self._mixture
         which = rng.choice(self.n_components, size=n, p=mixture.weights_)

@@ -1,4 +1,4 @@
-"""Which devices a fit or a study uses, and as what table."""
+"""The devices that a fit or a study uses, and their table."""
 
 import logging
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ _AXES = ("data", "runs")
 
 @dataclass(frozen=True)
 class Devices:
-    """Devices, and how runs and images lie over them.
+    """Devices, and how runs and images are divided among them.
 
     Parameters
     ----------
     chosen : tuple of jax.Device
     table : (runs, data), optional
-        How many share the runs of a population, and how many the images of a run. By default runs
-        come first, see `core.layout.lay_out`.
+        Number of devices among which runs are divided, and number among which the images of a run
+        are divided. By default runs are divided first, see `core.layout.lay_out`.
     """
 
     chosen: tuple[Any, ...]
@@ -36,15 +36,16 @@ class Devices:
 
     @property
     def in_turn(self) -> tuple[Any, ...]:
-        """Those of this process, to which blocks of images go in turn; of one, nothing is said."""
+        """Devices of this process for blocks of images in turn; `(None,)`, the default device, if
+        only one is chosen."""
         own = tuple(d for d in self.chosen if d.process_index == jax.process_index())
         return own if len(self.chosen) > 1 else (None,)
 
     def own(self, array: np.ndarray | PackedImages) -> Any:
-        """A copy of images on the device; for several of them, which each take some, on the host.
+        """A copy of images on the device, or on the host if several devices will each take a part.
 
-        Copied, since jax would share the memory of arrays that the caller may change; those that
-        are mapped, as they are large, are shared all the same.
+        Images are copied, since jax would share memory that the caller may change. Memory maps,
+        which are large, are shared nevertheless.
         """
         mapped = isinstance(array, np.memmap)
         if len(self.chosen) > 1:
@@ -52,32 +53,32 @@ class Devices:
         return jnp.asarray(array) if mapped else jnp.array(array)
 
     def lay_out(self, n_runs: int, sizes: tuple[int, int], config: RunConfig) -> Layout | None:
-        """Where so many runs lie, on `(n_train, n_val)` images; nothing for one device.
+        """The layout for `n_runs` runs with `(n_train, n_val)` images; `None` for one device.
 
         Raises
         ------
         ConfigError
-            If batches cannot be cut into so many parts.
+            If batches cannot be divided into as many parts as `table` asks for.
         """
         fit = config.fit
         n_train, n_val = (count_shards(max(1, n), fit.batch_size, fit.shards) for n in sizes)
         if self.table is not None and n_train % self.table[1]:
             raise ConfigError(
-                f"mesh cannot share batches of {min(fit.batch_size, sizes[0])} of "
-                f"{count(sizes[0], 'image')} among {self.table[1]} devices: they take equally many "
-                f"images from each of {count(n_train, 'shard')}; a batch_size that is a multiple "
-                f"of data does, as does a power of two."
+                f"mesh cannot divide batches of {min(fit.batch_size, sizes[0])} of "
+                f"{count(sizes[0], 'image')} among {self.table[1]} devices, since a batch takes "
+                f"equally many images from each of {count(n_train, 'shard')}: choose a batch_size "
+                f"that is a multiple of data, or a power of two."
             )
         shards = n_train, n_val
         layout = lay_out(self.chosen, n_runs, sizes, shards, self.table)
         is_over_hosts = any(d.process_index != jax.process_index() for d in self.chosen)
         used = 1 if layout is None else layout.mesh.size
         if is_over_hosts and used < len(self.chosen):
-            # Every process must take part: each device has a run, or a copy of the last one.
+            # Every process must take part: each device gets a run, or a copy of the last one.
             _log.warning(
-                "%s in batches of %d can use %d of the %d devices of all processes: batches take "
-                "equally many images from each of %s; a batch_size that is a power of two can use "
-                "more",
+                "%s in batches of %d can use %d of the %d devices of all processes, since a batch "
+                "takes equally many images from each of %s; a batch_size that is a power of two "
+                "can use more",
                 *(count(n_runs, "run"), fit.batch_size, min(n_runs, used), len(self.chosen)),
                 count(n_train, "shard"),
             )
@@ -88,21 +89,22 @@ class Devices:
 def choose_devices(
     devices: int | str | None = None, mesh: str | None = None, *, over_hosts: bool = False
 ) -> Devices:
-    """The devices asked for.
+    """Choose the requested devices.
 
     Parameters
     ----------
     devices : int or "all", optional
-        How many, also as text; 1 by default, or as many as `mesh` needs.
+        Number of devices, also as text; by default 1, or as many as `mesh` needs.
     mesh : str, optional
-        Such as `data=4,runs=2`: eight devices, four of which share the images of a run, twice.
+        Table of devices, such as `data=4,runs=2`: eight devices in two groups; runs are divided
+        between the groups, and the images of a run among the four devices of a group.
     over_hosts : bool
-        Of all processes of `jax.distributed`, of each of which all must be used.
+        Choose from the devices of all processes of `jax.distributed`, all of which must be used.
 
     Raises
     ------
     ConfigError
-        If there are fewer devices, or they are no such table.
+        If there are fewer devices, or their number does not match `mesh`.
     """
     table = None if mesh is None else _read_table(mesh)
     there = jax.devices() if over_hosts else jax.local_devices()
@@ -121,19 +123,19 @@ def choose_devices(
         )
     if over_hosts and wanted < len(there):
         raise ConfigError(
-            f"all {count(len(there), 'device')} of the processes must be used, but "
-            f"{count(wanted, 'device')} {'is' if wanted == 1 else 'are'} asked for."
+            f"devices must be all {count(len(there), 'device')} of the processes, got "
+            f"{count(wanted, 'device')}."
         )
     return Devices(tuple(there[:wanted]), table)
 
 
 def count_devices(devices: int | str | None = None, mesh: str | None = None) -> int | None:
-    """How many devices are asked for; nothing for all of them.
+    """The requested number of devices; `None` for all of them.
 
     Raises
     ------
     ConfigError
-        If that is no number, or not that of the mesh.
+        If `devices` is not a number, or does not match `mesh`.
     """
     table = None if mesh is None else _read_table(mesh)
     wanted = 1 if table is None else table[0] * table[1]

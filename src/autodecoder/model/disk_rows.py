@@ -1,4 +1,4 @@
-"""Rows of latents in files, for sets whose latents do not fit into memory."""
+"""A store for rows of latents in files, for sets whose latents do not fit into memory."""
 
 import contextlib
 import errno
@@ -15,25 +15,25 @@ from autodecoder.core.adam import Rows
 from autodecoder.errors import DataError, OutputError
 from autodecoder.files import sync_folder, write_file
 
-#: The arrays of a row.
+#: The arrays of a row, one file each.
 _PARTS = Rows._fields
 
 
 class DiskRows:
-    """In files, of which there are two generations: an epoch reads those of the epoch before and
-    writes its own.
+    """Rows in files. An epoch reads the files of the previous epoch and writes files of its own.
 
-    So checkpoints do not contain the rows. Files are flushed before a checkpoint is written, and
-    kept until the next one is. Those of an epoch under way lie in `rows-N.part`, which becomes
-    `rows-N` when all rows are written.
+    So checkpoints need not contain the rows. Files are flushed before a checkpoint is written, and
+    kept until the next checkpoint. Files of an epoch in progress are in `rows-N.part`, which is
+    renamed to `rows-N` when all rows are written.
 
     Parameters
     ----------
     folder : Path
-        Of the run; the generations lie below it.
+        Folder of the run, for the files of all epochs.
     n : int
+        Number of rows.
     types : dict
-        Of `row_types`.
+        From `row_types`.
     """
 
     kind = "disk"
@@ -51,13 +51,13 @@ class DiskRows:
         Raises
         ------
         OutputError
-            If they cannot be opened.
+            If the files cannot be opened.
         """
         old, new = self._folder_of(epoch), self._part_of(epoch + 1)
         self.close()
         with self._told():
             if is_within and not new.exists() and self._folder_of(epoch + 1).exists():
-                self._folder_of(epoch + 1).rename(new)  # the epoch ended behind the checkpoint
+                self._folder_of(epoch + 1).rename(new)  # the epoch ended after the checkpoint
         if (epoch and not self._is_there(old)) or (is_within and not self._is_there(new)):
             return False
         self._epoch = epoch
@@ -73,7 +73,7 @@ class DiskRows:
         parts = []
         for name, (dtype, length) in self._types.items():
             part = np.zeros((len(rows), length), dtype)
-            if self._old:  # else no epoch has been
+            if self._old:  # otherwise no epoch is done, and rows are zeros
                 memory, size = part.reshape(-1).view(np.uint8).data, dtype.itemsize * length
                 with self._told():
                     for a, b in _runs(rows):
@@ -94,7 +94,7 @@ class DiskRows:
         Raises
         ------
         OutputError
-            If they cannot be written.
+            If the files cannot be written.
         """
         with self._told():
             if not self._new:
@@ -121,7 +121,7 @@ class DiskRows:
             raise DataError(f"{whole} was shortened while it was in use.")
 
     def whole(self) -> Rows:
-        """See `RowStore`. They are mapped; before the first epoch they are zeros."""
+        """See `RowStore`. The rows are memory maps; before the first epoch they are zeros."""
         if not self._old:
             return Rows(*(np.zeros((self._n, length), d) for d, length in self._types.values()))
         folder = self._folder_of(self._epoch)
@@ -132,14 +132,14 @@ class DiskRows:
         return self._map(self._folder_of(self._epoch) / "values", "values")[rows]
 
     def keep_best(self) -> None:
-        """See `RowStore`. A second name of the file, whose rows are written once."""
+        """See `RowStore`. Makes a hard link to the file, which is written only once."""
         with self._told():
             path = self._best_of(self._epoch)
             path.unlink(missing_ok=True)
             values = self._folder_of(self._epoch) / "values"
             try:
                 os.link(values, path)
-            except OSError:  # some file systems have no second names
+            except OSError:  # some file systems have no hard links
                 shutil.copyfile(values, path)
 
     def best(self, epoch: int) -> Float[np.ndarray, "n dims"] | None:
@@ -148,7 +148,7 @@ class DiskRows:
         Raises
         ------
         DataError
-            If they are gone.
+            If the file is missing or shortened.
         """
         if not epoch:
             return None
@@ -160,7 +160,7 @@ class DiskRows:
     def restore(
         self, epoch: int, rows: Rows, best_epoch: int, best: Float[np.ndarray, "n dims"] | None
     ) -> None:
-        """See `RowStore`. For rows that were not in files; `reopen` is for those that were."""
+        """See `RowStore`. For rows from a checkpoint; `reopen` continues with rows in files."""
         self.close()
         self._epoch = epoch - 1
         self.write(np.arange(self._n), Rows(*map(np.asarray, rows)))
@@ -176,11 +176,11 @@ class DiskRows:
                 os.fsync(file.fileno())
 
     def _begin(self) -> None:
-        """Make the files of this epoch, with room for all rows, and let others go."""
+        """Create the files of this epoch, with space for all rows, and remove outdated files."""
         for path in self._folder.glob("rows-*"):
             if path != self._folder_of(self._epoch):
                 shutil.rmtree(path, ignore_errors=True)
-        # The last two stay: that of the newest checkpoint, and one that came behind it.
+        # Keep the last two: that of the newest checkpoint, and one written after it.
         bests, now = sorted(self._folder.glob("best-*")), self._best_of(self._epoch)
         earlier = [path for path in bests if path <= now]
         for path in (*earlier[:-2], *bests[len(earlier) :]):
@@ -240,7 +240,7 @@ class DiskRows:
 
 
 def _runs(rows: Int[np.ndarray, " k"]) -> Iterator[tuple[int, int]]:
-    """Ranges of `rows` that lie next to each other."""
+    """Yield ranges `(start, stop)` of positions at which `rows` are consecutive numbers."""
     if len(rows):
         ends = np.flatnonzero(np.diff(rows) != 1) + 1
         yield from zip([0, *ends.tolist()], [*ends.tolist(), len(rows)], strict=True)

@@ -1,9 +1,9 @@
-"""The directory that holds a model: arrays and plain values, nothing that could be executed.
+"""Model directories: arrays and plain values, nothing that could be executed.
 
-`config.json` describes it, `decoder.safetensors` holds the weights, `latents.safetensors` latents,
-labels and history, `images.csv` what the images of the latents are known by, where that is known,
-`training.safetensors`, where asked for, what a fit needs to go on, and `README.md` says for people
-what it is.
+`config.json` describes the model, `decoder.safetensors` holds the weights, and
+`latents.safetensors` the latents, labels and history. `README.md` is the model card. Optional files
+are `images.csv` with the names of the images, and `training.safetensors` with the training state
+that a fit needs to continue.
 """
 
 from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ from autodecoder.text import count
 TRAINING = "training.safetensors"
 FILES = ("config.json", "decoder.safetensors", "latents.safetensors", NAMES, "README.md")
 
-#: Layers of a decoder that are traced whatever the number of its arrays.
+#: Up to this many layers of a decoder are traced without comparing them to its number of arrays.
 _TRACED = 100
 _STANDARDIZATION = "standardization/"
 _HISTORY = "history/"
@@ -64,22 +64,23 @@ _HISTORY = "history/"
 def save_model(model: Model, folder: Path | str, *, training: bool = False) -> None:
     """Write a model directory.
 
-    Each file is written whole or not at all; `config.json`, without which the directory is no
-    model, comes last. What cannot be written is told before anything is.
+    Each file is written whole or not at all. `config.json`, which makes the directory a model, is
+    written last. Errors in the model are raised before anything is written.
 
     Parameters
     ----------
     model : Model
     folder : path
     training : bool
-        Keep what `fit_model(images, start=model)` needs to go on bit for bit, in a further file:
-        twice the size of the weights and latents, or less with `latent_second_moment="row"`.
+        Also write the training state, with which `fit_model(images, start=model)` continues bit for
+        bit. It takes twice the size of the weights and latents, or less with
+        `latent_second_moment="row"`.
 
     Raises
     ------
     DataError
-        If the training state is asked for, and the model has none; if `about` holds other than
-        plain values, or labels, names or history are of another shape or dtype.
+        If `training` is True and the model has no training state; if `about` holds anything but
+        plain values; if labels, names or history have a wrong shape or dtype.
     OutputError
         If a file cannot be written.
     """
@@ -99,7 +100,9 @@ def save_model(model: Model, folder: Path | str, *, training: bool = False) -> N
         found[_HISTORY + name] = np.atleast_1d(np.asarray(values, np.float32))
     names = _format_names(model, found)
     if training and model.training is None:
-        raise DataError("this model has no training state: it comes from a study, or was saved so.")
+        raise DataError(
+            "this model has no training state: it comes from a study or was saved without it."
+        )
     content = {
         "schema": SCHEMA,
         "decoder": to_dict(model.decoder.config),
@@ -136,23 +139,24 @@ def save_model(model: Model, folder: Path | str, *, training: bool = False) -> N
 
 @own_switches()
 def load_model(folder: Path | str, *, decoder: eqx.Module | None = None) -> Model:
-    """Read a model directory, of this layout or an earlier one.
+    """Read a model directory, of this version's layout or an earlier one.
 
-    Nothing in it is executed. What the files say they hold is compared with the configuration
-    before memory is taken for it.
+    Nothing in it is executed. Shapes and dtypes in the files are compared with the configuration
+    before memory is allocated.
 
     Parameters
     ----------
     folder : Path or str
     decoder : equinox.Module, optional
-        For a model whose decoder is a module of your own, see `fit_model`: one with arrays of the
-        same shapes, in whose place those of the files are put.
+        For a model whose decoder is a module of your own, see `fit_model`: a module with arrays of
+        the same shapes, which are replaced by those of the files.
 
     Raises
     ------
     DataError
-        If the directory holds no model, a study, one of a newer version, or a damaged one; if its
-        decoder is a module and none is given, or one that does not fit; if one is given in vain.
+        If the directory holds no model, a study, a model of a newer version or a damaged one; if
+        the model needs `decoder` and it is missing or does not fit; if `decoder` is given and the
+        model does not need it.
     """
     folder = user_path(folder, "folder")
     content = read_json(folder / "config.json")
@@ -209,7 +213,7 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
 
     def check_decoder(shapes: Shapes) -> None:
         nonlocal like
-        # Before so many layers are traced.
+        # Checked first, since tracing many layers takes long.
         if len(arch_widths(config.arch)) > max(_TRACED, len(shapes)):
             raise ValueError("its decoder has fewer arrays than config.json has layers")
         activation = SCALINGS[scaler].output_activation
@@ -229,7 +233,7 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("its decoder has weights that are not finite")
     found, _ = read_tensors(folder / "latents.safetensors", _latents_check(config.latent_dims))
-    for array in found.values():  # as those of a fit are: a model is not changed by its users
+    for array in found.values():  # read-only, like the arrays of a fitted model
         array.setflags(write=False)
     standardization = None
     if is_table:
@@ -242,7 +246,7 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
         for name, values in found.items()
         if name.startswith(_HISTORY)
     }
-    # Where the configuration knows of none, such a file is of another model.
+    # Without `names` in config.json, such a file belongs to another model.
     names, val_names = None, None
     if content.get("names") is True:
         names, val_names = read_names(folder / NAMES, len(found["train"]), len(found["val"]))
@@ -282,11 +286,11 @@ def _own_decoder(
     if config.arch != OWN:
         if module is None:
             return None
-        raise DataError(f"{folder} tells all of its decoder, and needs no decoder=.")
+        raise DataError(f"{folder} describes its decoder completely: decoder must not be given.")
     if module is None:
         raise DataError(
-            f"the decoder in {folder} is a module of somebody's own, whose code is not there: give "
-            "one like it, from Python, load_model(folder, decoder=module)."
+            f"the decoder in {folder} is a user's own module, whose code is not in the folder: "
+            "give such a module from Python, load_model(folder, decoder=module)."
         )
     try:
         return own_decoder(module, config.latent_dims, n_pixels)
@@ -304,7 +308,7 @@ def _read_training(path: Path, decoder: Decoder, n: int, n_val: int) -> Training
 
     def check(shapes: Shapes) -> None:
         nonlocal like
-        # How the latents' moments are kept is told by their own shape and dtype.
+        # The shape and dtype of the latents' moments tell how they are stored.
         by_row = shapes.get("train/square", ((), ""))[0][1:] == (1,)
         dtype = shapes.get("train/mean", ((), ""))[1]
         like = fresh_training(
@@ -326,7 +330,7 @@ def _read_training(path: Path, decoder: Decoder, n: int, n_val: int) -> Training
 
 
 def _format_names(model: Model, found: Mapping[str, np.ndarray]) -> bytes | None:
-    """The table of names, if there are any, with the classes of checked labels."""
+    """The table of names and class labels as CSV; `None` if the model has no names."""
     told = model.about.get("class_names")
     class_names = list(map(str, told)) if isinstance(told, list | tuple) else []
     parts = []

@@ -1,4 +1,4 @@
-"""The joint fit from arrays to a model: one run, no files."""
+"""The joint fit from arrays to a model: a single run, without files."""
 
 import math
 from dataclasses import replace
@@ -67,67 +67,69 @@ def fit_model(
 ) -> Model:
     """Train a decoder and one latent vector per image together: a single run, in memory.
 
-    Minimises `mean((decode(z_i) - x_i)^2)` over the decoder's weights and all latents `z_i`. Use
-    `run_study` to search learning rates, to repeat runs, and to keep what is done on disk.
+    Minimises `mean((decode(z_i) - x_i)^2)`, or another loss of `fit`, over the decoder's weights
+    and all latents `z_i`. Use `run_study` to search learning rates, to repeat runs, and to keep
+    results and checkpoints on disk.
 
     Parameters
     ----------
     images : array-like
         `(n, height, width, channels)`, `(n, height, width)` for one channel, or `(n, pixels)`:
-        whole numbers from 0 to 255, or floats or booleans from 0 to 1, unless `pixel_range` says
-        otherwise. With the scaler `standardize` any features, `(n, n_features)`. Arrays, frames of
-        pandas, polars and Arrow, tensors and lists are read alike. Values that are not a number, or
-        that a frame or a masked array lacks, are missing: they count nowhere.
+        integers from 0 to 255, or floats or booleans from 0 to 1, unless `pixel_range` says
+        otherwise. With the scaler `standardize`, any features, `(n, n_features)`. Arrays, frames of
+        pandas, polars and Arrow, tensors and lists are accepted. NaN, and values that are missing
+        in a frame or a masked array, count as missing and are ignored.
     decoder : DecoderConfig or equinox.Module, optional
         Architecture and length of the latents; or a decoder of your own: a module that maps
-        `(n, latent_dims)` to `(n, n_values)`, both float32, each row by itself. It is called as
-        `module(latents)`, in training as `module(latents, key=key)` if it takes a `key`. All of its
-        floating-point arrays of jax are trained, in a copy, by one step size. Its output is
-        compared in the scaled space as it is: let it end with the activation that `scaler` names.
+        `(n, latent_dims)` to `(n, n_values)`, both float32, each row independently. It is called as
+        `module(latents)`, in training as `module(latents, key=key)` if it takes a `key`. A copy is
+        trained: all of its floating-point arrays of jax, with one learning rate. Its output is in
+        the scaled space, so it should end with the output activation of `scaler`.
     latent_dims : int, optional
-        Length of the latents of a decoder of your own; 2 by default.
+        Length of the latents for a decoder of your own; 2 by default.
     fit : FitConfig, optional
         Epochs, batch size and recipe, see `fit_config`. Its `num_epochs` is the length of the
-        whole fit, over which a schedule falls; the epochs of `start` are part of it.
+        whole fit, including the epochs of `start`; schedules cover this length.
     learning_rate : float, optional
-        Of the decoder, and of the latents where `fit` gives them none of their own. By default
-        5e-3, and 1e-2 with convolutions, for recipe `fast`; `original` wants 1e-3.
+        Learning rate of the decoder, and of the latents unless `fit` sets their own. By default
+        5e-3, and 1e-2 with convolutions, for recipe `fast`; use 1e-3 for `original`.
     scaler : str
         `standard` (the default), `zero_one` or `identity`, see the settings; or `standardize`: each
         feature is brought to mean 0 and standard deviation 1, and the decoder's output is linear.
     pixel_range : (low, high) or "low:high", optional
-        Values of black and of white, whatever the type: `(0, 1)` for whole numbers that are 0 or 1,
-        `(0, 4095)` for 12 bits. The model keeps it, so that `infer` reads images alike.
+        Values of black and white for any dtype: `(0, 1)` for integers that are 0 or 1, `(0, 4095)`
+        for 12 bits. The model keeps it, so that `infer` reads images in the same way.
     augment : AugmentConfig, optional
         Random changes of training images.
     mask : array-like, optional
-        Booleans, True where a pixel is known, for every image or one for all; of every pixel, or of
-        one channel for all. 0 and 1, or 0 and 255, stand for booleans.
+        Booleans, True where a pixel is known: one mask per image or one for all, with all channels
+        or one. 0 and 1, or 0 and 255, may stand for booleans.
     val_images : array-like, optional
-        Like `images`; their latents move along, under the co-trained protocol.
+        Validation images, like `images`. Their latents are trained along, under the co-trained
+        protocol.
     val_mask : array-like, optional
-        Like `mask`, of `val_images`.
+        Like `mask`, for `val_images`.
     labels, val_labels : (n,) integers, optional
-        Kept with the model; the fit does not look at them.
+        Class labels, kept with the model; the fit does not use them.
     names, val_names : (n,) text or integers, optional
-        What images are known by, kept likewise: the explorer and the page show them.
+        Names of the images, kept with the model; the explorer and the page show them.
     seed : int
-        From 0 to 4294967295; everything random follows from it.
+        From 0 to 4294967295; determines everything random.
     start : Model, optional
-        A fitted model to go on from. Decoder, scaler and range of pixels are its own. `images` (and
-        `val_images`, if any) begin with those that it was fitted to, in their order; latents of
-        further ones are inferred, and then trained along with the others. A model of `fit_model`
-        knows the moments of Adam and the order of the images, also when it was saved with
-        `training=True`: then 10 epochs and 10 more equal 20, bit for bit, under one schedule.
-        Without them the moments start at zero, and a `DataWarning` says so.
+        A fitted model to continue from, with its decoder, scaler and pixel range. `images` (and
+        `val_images`, if any) must begin with its own images, in their order. Latents of further
+        images are inferred first, and then trained with the others. With the training state of
+        `start`, 10 epochs and 10 more equal 20, bit for bit, under one schedule. A model of
+        `fit_model` has it, also after `save_model(..., training=True)`. Otherwise the moments of
+        Adam start at zero, and a `DataWarning` says so.
     latents, val_latents : (n, latent_dims), optional
-        Where the latents of `images` and `val_images` start, instead of `latent_start`, or of the
-        latents of `start`; then these may be other images than those of `start`.
+        Initial latents of `images` and `val_images`, instead of those by `latent_start` or those of
+        `start`. With them, the images may differ from those of `start`.
     until : int, optional
-        Epoch to stop at, by default `num_epochs`: a fit that `start` goes on with later.
+        Epoch to stop at, by default `num_epochs`. `start` can continue the fit later.
     devices : int or "all", optional
-        Devices that share the images of each batch, 1 by default. Which images a step sees does
-        not depend on how many there are; sums are rounded in another order.
+        Number of devices that share the images of each batch, 1 by default. It does not change
+        which images a step sees, only the order in which sums are rounded.
     callback : callable, optional
         Called about every half second with the epoch, counted from 1, and its metrics by name.
     verbose : bool
@@ -136,18 +138,17 @@ def fit_model(
     Returns
     -------
     Model
-        As it is after the last epoch.
+        The model after the last epoch.
 
     Raises
     ------
     DataError
-        If images, masks, labels, names or latents are of another shape, dtype or range than said
-        above; if nothing is known of an image; if images, labels or names do not begin with those
-        of `start`.
+        If images, masks, labels, names or latents have a wrong shape, dtype or range; if all pixels
+        of an image are missing; if images, labels or names do not begin with those of `start`.
     ConfigError
-        If a setting breaks its rule or is another than that of `start`; if `start` has done all
-        epochs; if pixels are missing and images are to be augmented; if the loss is no longer
-        finite: the learning rate is too large.
+        If a setting breaks its rule or differs from that of `start`; if `start` has done all
+        epochs; if pixels are missing and augmentation is enabled; if the loss is no longer finite
+        because the learning rate is too large.
 
     References
     ----------
@@ -200,7 +201,7 @@ def fit_model(
     batch_size = min(fit.batch_size, len(train.rows))
     if decoder.normalisation == "batch" and batch_size == 1:
         raise ConfigError(
-            "batch_norm compares the images of a batch, and needs two images and a batch_size of 2."
+            "batch_norm needs the statistics of a batch: at least two images and a batch_size of 2."
         )
     config = RunConfig(
         decoder=decoder,

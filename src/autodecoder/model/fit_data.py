@@ -1,4 +1,4 @@
-"""The input of a fit, read and checked: samples, which values are known, labels, names, latents."""
+"""Reading and checking the input of a fit: samples, masks, labels, names, and latents."""
 
 import math
 import warnings
@@ -30,17 +30,18 @@ _Owned = Shaped[np.ndarray, " _"] | None
 
 
 class Part(NamedTuple):
-    """Training or validation samples, and what belongs to each."""
+    """Training or validation samples, with their labels and names."""
 
     rows: Num[np.ndarray, "n values"]
+    """Stored values of the samples, see `samples.to_rows`."""
     known: Bool[np.ndarray, "n values"] | None
-    """Which values are known; `None` where all are."""
+    """Which values are known; `None` if all are."""
     labels: Int32[np.ndarray, " n"] | None
     names: Shaped[np.ndarray, " n"] | None
 
 
 class FitData(NamedTuple):
-    """Training and validation samples of a fit, the shape of one, and their standardization."""
+    """Training and validation samples of a fit, the shape of a sample, and the standardization."""
 
     train: Part
     val: Part
@@ -48,7 +49,7 @@ class FitData(NamedTuple):
     standardization: Standardization | None
 
     def fingerprint(self) -> str:
-        """Of samples, labels and which values are known."""
+        """The fingerprint of samples, labels and masks."""
         none = np.zeros(0, np.int64)
         return fingerprint_arrays(
             (
@@ -71,10 +72,10 @@ def read_fit_data(
     augmented: bool,
     start: Model | None,
 ) -> FitData:
-    """Read what `fit_model` is given.
+    """Read the data arguments of `fit_model`.
 
-    Each argument is a pair, of training and of validation samples; all but the training samples may
-    be `None`. Warnings point to the caller of `fit_model`.
+    Each argument is a pair for training and validation samples; all but the training samples may be
+    `None`. Warnings point to the caller of `fit_model`.
 
     Raises
     ------
@@ -95,7 +96,7 @@ def read_fit_data(
     if known is not None and augmented:
         raise ConfigError(MISSING_AND_AUGMENTED)
     if known is not None and (unseen := tell_unseen(known)) is not None:
-        if standardization is not None:  # constant zeros then, see `fit_standardization`
+        if standardization is not None:  # such columns are zeros, see `fit_standardization`
             known = known | ~known.any(axis=0)
         warnings.warn(f"{unseen}.", DataWarning, stacklevel=4)
     val_rows, val_known = np.zeros((0, rows.shape[1]), rows.dtype), None
@@ -114,13 +115,13 @@ def read_fit_data(
 def check_own_latents(
     latents: tuple[Any, Any], data: FitData, dims: int, start: Model | None
 ) -> Latents:
-    """Latents of one's own of training and validation samples, `None` where there are none.
+    """Check the user's initial latents of training and validation samples, each possibly `None`.
 
     Raises
     ------
     DataError
-        If they are of another number or length, not finite, or for one part only where both need
-        them.
+        If their shape is wrong, if they are not finite, or if they are given for one part only
+        although both need them.
     """
     train, val = latents
     if train is not None:
@@ -135,9 +136,9 @@ def check_own_latents(
 
 
 def match_start(start: Model, data: FitData, latents: Latents) -> FitData:
-    """Check the data against the model that a fit goes on from, and take over its labels and names.
+    """Check the data against the model that a fit continues, and adopt its labels and names.
 
-    A part with latents of its own may hold other samples.
+    A part for which the user gives latents may hold other samples than the model's.
 
     Raises
     ------
@@ -163,7 +164,7 @@ def match_start(start: Model, data: FitData, latents: Latents) -> FitData:
 
 
 def _check_latents(name: str, latents: Any, n: int, dims: int) -> Float[np.ndarray, "n dims"]:
-    """`n` latents of one's own, of length `dims`, all finite."""
+    """Check the user's latents: `n` of length `dims`, all finite."""
     latents = as_numbers(name, latents)
     if latents.shape != (n, dims):
         raise DataError(f"{name} must be ({n}, {dims}), got {tuple(latents.shape)}.")
@@ -174,9 +175,10 @@ def _check_latents(name: str, latents: Any, n: int, dims: int) -> Float[np.ndarr
 
 
 def _check_images(start: Model, data: FitData) -> None:
-    """Whether training and validation images begin with those that a model was fitted to.
+    """Check that training and validation images begin with those that a model was fitted to.
 
-    By the fingerprint of its data; where its validation images are not given, by number only.
+    They are compared by fingerprint, or by number only if the model has validation images and none
+    are given.
     """
     n, n_val = len(start.latents), len(start.val_latents)
     n_given, n_val_given = len(data.train.rows), len(data.val.rows)
@@ -199,27 +201,28 @@ def _check_images(start: Model, data: FitData) -> None:
     if own.fingerprint() != told:
         both = "images and val_images" if n_val else "images"
         raise DataError(
-            f"{both} must begin with those that start was fitted to, in their order and as pixels "
-            "of the same type, but their fingerprint is another; for others give latents."
+            f"{both} must begin with those that start was fitted to, in their order and with the "
+            "same dtype, but their fingerprint is another; for other images give latents."
         )
 
 
 def _first(part: Part, n: int, labels: _Owned) -> Part:
-    """The first samples of a part, with the labels of a model's."""
+    """The first `n` samples of a part, with the given labels."""
     known = None if part.known is None or part.known[:n].all() else part.known[:n]
     return Part(part.rows[:n], known, labels, None)
 
 
 def _keep_known(name: str, given: _Owned, own: _Owned, n: int, n_own: int) -> _Owned:
-    """Labels, or names, of `n` images that begin with the `n_own` of a model: its own, if none are
-    given and there are no further images.
+    """Labels or names of `n` images, the first `n_own` of which are those of a model.
+
+    If none are given, they are the model's own, or `None` if there are further images.
     """
     if given is None:
         return own if n == n_own else None
     if own is not None and n >= n_own and not np.array_equal(given[:n_own], own):
         raise DataError(
-            f"{name} must begin with those of start, but that of image "
-            f"{np.argmin(given[:n_own] == own)} is another (counted from 0)."
+            f"{name} must begin with those of start, but image "
+            f"{np.argmin(given[:n_own] == own)} has another one (counted from 0)."
         )
     return given
 
@@ -237,7 +240,7 @@ def _with_owned(prefix: str, rows: Any, known: Any, labels: Any, names: Any) -> 
 def _read_training(
     images: Any, scaler: str, pixel_range: PixelRange | None
 ) -> tuple[Shaped[np.ndarray, "n ..."], tuple[int, int, int]]:
-    """Training samples as an array, and what one of them looks like."""
+    """Training samples as an array, and the shape of a sample as (height, width, channels)."""
     name = "samples" if scaler == "standardize" else "images"
     array = as_array(name, images, may_miss=True)
     if scaler == "standardize":
@@ -249,7 +252,7 @@ def _read_training(
         )
     if math.prod(array.shape) == 0:
         raise DataError(
-            f"{name} must hold one sample of one value at least, got {tuple(array.shape)}."
+            f"{name} must hold at least one sample of one value, got {tuple(array.shape)}."
         )
     if scaler == "standardize":
         return array, (1, array.shape[1], 1)
@@ -268,6 +271,6 @@ def _read_mask(
 
 
 def _check_known(known: Any, name: str) -> Bool[np.ndarray, "n values"] | None:
-    """What is known of each sample; None where all is."""
+    """The mask of known values, checked; `None` if all are known."""
     check_some_known(known, name)
     return None if known is None or known.all() else known

@@ -1,4 +1,4 @@
-"""What a model gives beside arrays."""
+"""Results of a model that hold several arrays."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from autodecoder.core.infer import Inference
 
 @brief
 class Generated(NamedTuple):
-    """Latents, and the images that they decode to."""
+    """Latents and their decoded images."""
 
     latents: Float[np.ndarray, "n dims"]
     images: Float[np.ndarray, "n ..."]
@@ -20,9 +20,9 @@ class Generated(NamedTuple):
 
 @brief
 class Trace(NamedTuple):
-    """How the latent of an image was found."""
+    """The course of the latent inference of one image."""
 
     latents: Float[np.ndarray, "n_places dims"]
-    """From the start to the end, a row a step that was tried; of Adam the end alone."""
+    """The latents from start to end, one row per tried step; for Adam only the final latent."""
     found: Inference
-    """What `infer` returns, of one image."""
+    """The result of `infer` for this image."""

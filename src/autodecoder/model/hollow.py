@@ -1,4 +1,4 @@
-"""Runs whose rows lie elsewhere, and what a checkpoint within an epoch holds of one."""
+"""Hollow runs, whose rows are in a `RowStore`, and their checkpoints within an epoch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,11 +16,11 @@ from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
 from autodecoder.errors import ConfigError
 from autodecoder.model.row_stores import RowStore
 
-#: Names of what a checkpoint within an epoch holds beside a run.
+#: Names of the arrays that a checkpoint within an epoch holds in addition to those of a run.
 WINDOW, SUMS, _SEEN = "stream/window", "stream/sums", "stream/seen/"
-#: Names of what a checkpoint holds only where a setting asked for it.
+#: Names in a checkpoint of the arrays that it holds only where a setting asks for them.
 _BEST, _NORMS = "best/", "history/gradient_norm_"
-#: Of what has a row for each training image, the name in a checkpoint.
+#: Names in a checkpoint of the arrays that have a row for each training image.
 ROW_PATHS = {
     **{name: f"state/train/rows/{name}" for name in Rows._fields},
     "best": "best/train_latents",
@@ -33,13 +33,13 @@ _OF_STATE = {
 
 
 def within_epoch(window: int, sums: Float[np.ndarray, "2"], seen: Seen) -> dict[str, np.ndarray]:
-    """What a checkpoint holds that was made before a window, as arrays by name."""
+    """The additional arrays, by name, of a checkpoint before window number `window`."""
     found = {_SEEN + name: values for name, values in tree_to_arrays(seen).items()}
     return {WINDOW: np.asarray(window, np.int32), SUMS: sums, **found}
 
 
 def fill(run: Run, store: RowStore) -> Run:
-    """A hollow run with its rows."""
+    """A copy of a hollow run with the rows of its store."""
     state, best = run.state, run.best
     train = MovingLatents(store.whole(), state.train.steps)
     if best is not None:
@@ -80,19 +80,19 @@ def fit_to_settings(like: Run, arrays: Mapping[str, np.ndarray]) -> dict[str, np
 
 
 def read_hollow(like: Run, arrays: Mapping[str, np.ndarray]) -> Run:
-    """The run of a checkpoint without its rows.
+    """Read the hollow run of a checkpoint.
 
     Parameters
     ----------
     like : Run
-        Hollow; of arrays or of their shapes.
+        A hollow run with the same structure, of arrays or their shapes and dtypes.
     arrays : mapping
-        By name.
+        The arrays of the checkpoint, by name.
 
     Raises
     ------
     ValueError
-        If they do not fit.
+        If the arrays do not fit.
     """
     leaves = name_leaves(like)
     empty = {
@@ -104,40 +104,42 @@ def read_hollow(like: Run, arrays: Mapping[str, np.ndarray]) -> Run:
 
 
 def check_place(arrays: Mapping[str, np.ndarray], kinds: Sequence[str] = ()) -> None:
-    """Whether a checkpoint can be gone on from where rows are of one of these kinds, `host` or
-    `disk`; of none, where all lies on the devices.
+    """Check that a run can continue from a checkpoint with rows of one of the given kinds.
+
+    Kinds are `host` and `disk`; an empty sequence means that all rows are on the devices.
 
     Raises
     ------
     ConfigError
-        If it cannot.
+        If the checkpoint needs rows of another kind.
     """
     kind = streamed_kind(arrays)
     if kind is not None and kind not in kinds:
         left = "has its latents in files" if kind == "disk" else "was left within an epoch"
-        raise ConfigError(f"the run {left}: it goes on with the same rows as before, {kind}.")
+        raise ConfigError(f"the run {left}: rows must be {kind} as before to continue it.")
 
 
 def join_seen(seen: Sequence[Seen]) -> Seen:
-    """What was seen at the steps of some windows in a row."""
+    """Concatenate the measurements of successive windows."""
     return jax.tree.map(lambda *parts: np.concatenate(parts), *seen)
 
 
 def is_streamed(arrays: Mapping[str, np.ndarray]) -> bool:
-    """Whether a checkpoint is for a `StreamDriver` alone: made within an epoch, or without the
-    rows, which lie in files."""
+    """Whether only a `StreamDriver` can continue from a checkpoint, which is one written within an
+    epoch, or one without rows, whose rows are in files."""
     return WINDOW in arrays or not len(arrays.get(ROW_PATHS["values"], "some"))
 
 
 def streamed_kind(arrays: Mapping[str, np.ndarray]) -> str | None:
-    """Where the rows of a streamed checkpoint lie: `host` or `disk`."""
+    """The kind of rows, `host` or `disk`, of a streamed checkpoint; `None` for other ones."""
     if not is_streamed(arrays):
         return None
     return "host" if len(arrays.get(ROW_PATHS["values"], ())) else "disk"
 
 
 def read_seen(arrays: Mapping[str, np.ndarray], n_norms: int) -> Seen:
-    """What such a checkpoint says of the steps before, with so many gradient norms of each."""
+    """The measurements of the steps before a checkpoint within an epoch, each with `n_norms`
+    gradient norms."""
     found = {n[len(_SEEN) :]: jnp.asarray(a) for n, a in arrays.items() if n.startswith(_SEEN)}
     sums = {n.partition("/")[2]: a for n, a in found.items() if n.startswith("sums/")}
     norms = None

@@ -1,4 +1,4 @@
-"""Models on the Hugging Face Hub: a model directory is uploaded as it is, and comes back so."""
+"""Upload and download of model directories to and from the Hugging Face Hub."""
 
 import contextlib
 import tempfile
@@ -28,18 +28,18 @@ def push_to_hub(
 ) -> str:
     """Upload a model to the Hub, as one commit to the main branch of a repository.
 
-    It is the whole directory of the model that is uploaded, the latents of the training images
-    included. Files of the repository that are no part of a model stay as they are.
+    The whole model directory is uploaded, including the latents of the training images. Other files
+    of the repository are not changed.
 
     Parameters
     ----------
     model : Model
     repo_id : str
-        Owner and name, for example "me/digits"; it is made if there is none.
+        Owner and name, for example "me/digits"; the repository is created if it does not exist.
     private : bool
-        Whether a repository that is made is private; one that exists stays what it is.
+        Whether a new repository is private; an existing one is not changed.
     token : str, optional
-        With write permission; by default the one that `hf auth login` has kept, or `$HF_TOKEN`.
+        A token with write permission; by default that of `hf auth login`, or `$HF_TOKEN`.
     commit_message : str
 
     Returns
@@ -52,7 +52,7 @@ def push_to_hub(
     ConfigError
         If `huggingface_hub` is not installed, or the repository's name breaks the Hub's rules.
     OutputError
-        If there is no permission, the Hub cannot be reached or refuses the files.
+        If permission is missing, or the Hub cannot be reached or refuses the files.
     """
     api = _client(token)
     from huggingface_hub import CommitOperationAdd
@@ -62,7 +62,7 @@ def push_to_hub(
         try:
             with _without_bars():
                 url = api.create_repo(repo_id, private=private, exist_ok=True)
-                # Not `upload_folder`, which may make several commits of it.
+                # Not `upload_folder`, which may split the upload into several commits.
                 api.create_commit(
                     url.repo_id,
                     [
@@ -87,21 +87,20 @@ def from_pretrained(
 ) -> Model:
     """Load a model from the Hub, or from a folder on this machine.
 
-    Of a repository only the files of a model directory are downloaded, whatever else is there;
-    they are kept in the Hub's cache, which serves without a network too. Nothing in them is
-    executed, and every array is checked; see `load_model`.
+    Only the files of a model directory are downloaded. They are kept in the Hub's cache, which also
+    works without a network. Nothing in them is executed, and every array is checked; see
+    `load_model`.
 
     Parameters
     ----------
     repo_id_or_folder : str or Path
-        Owner and name of a repository, or a folder; a folder of that name comes first.
+        Owner and name of a repository, or a folder. If both exist, the folder is loaded.
     revision : str, optional
         Branch, tag or commit of the repository; by default the main branch.
     token : str, optional
-        For private repositories; by default the one that `hf auth login` has kept, or
-        `$HF_TOKEN`.
+        Token for private repositories; by default that of `hf auth login`, or `$HF_TOKEN`.
     cache_dir : str or Path, optional
-        By default the Hub's own cache.
+        Folder for downloads; by default the Hub's own cache.
     decoder : equinox.Module, optional
         See `load_model`.
 
@@ -110,7 +109,8 @@ def from_pretrained(
     ConfigError
         If `huggingface_hub` is not installed, or the repository's name breaks the Hub's rules.
     DataError
-        If there is no such repository or revision, no permission, no network, or no model.
+        If repository, revision, permission, or network is missing, or the repository holds no
+        model.
     """
     if isinstance(repo_id_or_folder, Path) or user_path(repo_id_or_folder, "folder").is_dir():
         return load_model(repo_id_or_folder, decoder=decoder)
@@ -130,7 +130,7 @@ def from_pretrained(
 
 
 def _client(token: str | None, before: str = "") -> "HfApi":
-    """The Hub's client; `before` begins the sentence if it is missing."""
+    """Create the Hub's client; `before` is the start of the message if it is not installed."""
     try:
         with bars_may_be_text():
             from huggingface_hub import HfApi
@@ -143,7 +143,7 @@ def _client(token: str | None, before: str = "") -> "HfApi":
 
 @contextlib.contextmanager
 def _without_bars() -> Iterator[None]:
-    """The client's progress bars off, unless its own variable asks for them."""
+    """Turn the client's progress bars off, unless its environment variable is set."""
     with bars_may_be_text():
         from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS
         from huggingface_hub.utils import (
@@ -163,10 +163,10 @@ def _without_bars() -> Iterator[None]:
 
 
 def _explain(error: Exception, kind: type[AutodecoderError], what: str) -> AutodecoderError:
-    """What the client raised, as a sentence.
+    """Convert an exception of the client to an error of the given kind with one sentence.
 
-    What that can be depends on its version and on how it transfers files: its own errors, those of
-    three HTTP libraries, and RuntimeError from its threads, with the reason as its cause.
+    Depending on version and transfer method, the client raises its own errors, errors of three HTTP
+    libraries, or a RuntimeError from its threads, whose cause is the reason.
     """
     from huggingface_hub import constants, errors
 

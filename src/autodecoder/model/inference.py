@@ -1,4 +1,4 @@
-"""Latent inference of samples of which some are whole and others lack values."""
+"""Latent inference for a mix of complete samples and samples with missing values."""
 
 from collections.abc import Sequence
 
@@ -17,9 +17,10 @@ def infer_apart(
     given: Float[np.ndarray, "n m dims"] | None,
     watch: OnLatents | None,
 ) -> Inference:
-    """Infer whole samples without weights, and the others with theirs, see `infer_latents`.
+    """Infer complete samples without weights and others with weights, see `infer_latents`.
 
-    So a whole sample has the same bits alone and beside samples with missing values.
+    So the result of a complete sample is the same, bit for bit, alone and together with samples
+    that have missing values.
     """
     whole = np.zeros(len(rows), bool) if weights is None else weights.all(axis=1)
     if weights is None or not whole.any():
@@ -33,5 +34,5 @@ def infer_apart(
 
 
 def join_inferences(parts: Sequence[Inference]) -> Inference:
-    """Inferences of samples one after the other."""
+    """Concatenate inferences of successive samples."""
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)

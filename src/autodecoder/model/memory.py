@@ -1,4 +1,4 @@
-"""What fits where: images and latents on the device, in memory, or on the disk."""
+"""Where images and latents are kept: on the device, in memory, or on disk."""
 
 import contextlib
 import ctypes
@@ -19,29 +19,31 @@ from autodecoder.errors import ConfigError
 from autodecoder.model.row_stores import count_row_bytes
 from autodecoder.text import told
 
-#: Where latents and their moments lie.
+#: Choices of where latents and their moments are kept.
 ROWS = ("auto", "device", "host", "disk")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-#: What the programs take, beside images and rows (measured by benchmarks/streaming.py, as are the
-#: next two).
+#: Bytes for programs, without images and rows. This and the next two are measured by
+#: benchmarks/streaming.py.
 _PROGRAMS = 600 * 10**6
 #: Copies of a window's images in memory: current, next, and freed but not yet returned.
 _WINDOWS = 3
-#: Copies of its rows: on their way to the device, there, in the program, and on their way back.
+#: Copies of a window's rows in memory: to the device, on it, in the program, and back.
 _ROWS_OF_WINDOW = 10
-#: Share of what is free that is planned with.
+#: Share of free memory that may be used.
 _SHARE = 0.8
-#: Of malloc.h.
+#: The parameter of `mallopt`, from malloc.h.
 _M_MMAP_THRESHOLD = -3
 
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """Where rows lie, and how much memory there is; see `run_study`."""
+    """Where rows are kept, and how much memory may be used; see `run_study`."""
 
     rows: str = "auto"
+    """One of `ROWS`."""
     memory: int | str | None = None
+    """Bytes of memory, also as text such as `2GB`; by default a share of the free memory."""
 
     def __post_init__(self) -> None:
         check_choice("rows", self.rows, ROWS)
@@ -50,22 +52,22 @@ class MemoryConfig:
 
     @property
     def most_in_memory(self) -> int | None:
-        """Bytes of packed images that are read as a whole; by default as many as ever."""
-        # They lie there twice, as arrays of NumPy and of jax.
+        """Most bytes of packed images to read as a whole; `None` for the default of the reader."""
+        # Images are held twice, as arrays of NumPy and of jax.
         return None if self.memory is None else int(self.memory) // 4
 
 
-#: What is done where nothing is said of memory.
+#: The default: choose where rows are kept by the free memory.
 AUTO = MemoryConfig()
 
 
 def parse_bytes(name: str, given: Any) -> int:
-    """A number of bytes, also as text such as `2GB` or `512MiB`.
+    """Convert a number of bytes, also as text such as `2GB` or `512MiB`.
 
     Raises
     ------
     ConfigError
-        If it is none.
+        If `given` is not a number of bytes.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*?)b?", str(given).strip().lower())
     unit = None if match is None else {**_UNITS, **_BINARY}.get(match[2])
@@ -77,27 +79,29 @@ def parse_bytes(name: str, given: Any) -> int:
 def choose_rows(
     wanted: MemoryConfig, train: Any, mask: Any, config: RunConfig, n_runs: int
 ) -> str | None:
-    """Where the rows of `n_runs` runs lie while images come window by window; nothing where
-    images and rows all lie on the device.
+    """Choose where the rows of `n_runs` runs are kept if images are read window by window.
+
+    Returns `device`, `host` or `disk`, or `None` if all images and rows are kept on the device, and
+    no windows are needed.
 
     Parameters
     ----------
     wanted : MemoryConfig
     train, mask : (n, pixels)
-        Training images as they are given, and their mask, if any.
+        Training images, and their mask or `None`.
     config : RunConfig
     n_runs : int
 
     Raises
     ------
     ConfigError
-        If the memory given is too little for any of it.
+        If the configured memory is too little for `wanted.rows`, or for any choice.
     """
     n, is_packed = len(train), isinstance(train, PackedImages)
     of_row = count_row_bytes(config.fit, config.decoder.latent_dims)
     rows = n * n_runs * of_row
     pixels = int(train.size * train.dtype.itemsize) + (0 if mask is None else int(mask.nbytes))
-    # With what a program that moves rows needs beside them, and arrays that the caller holds.
+    # Programs need a second copy of the rows; arrays that the caller holds count, too.
     whole = _PROGRAMS + 2 * rows + pixels * (1 if is_packed else 2)
     if wanted.rows in ("auto", "device") and (
         whole <= _budget(wanted) or (not is_packed and wanted.memory is None)
@@ -113,39 +117,41 @@ def choose_rows(
     if base > memory and wanted.memory is not None:
         less = "; a smaller shuffle_buffer takes less." if memory > 1.1 * _PROGRAMS else "."
         raise ConfigError(
-            f"memory is too little: {memory / 1e6:.0f} MB, but programs and the {min(window, n)} "
-            f"images that are shuffled together take {base / 1e6:.0f} MB{less}"
+            f"memory must be at least {base / 1e6:.0f} MB for programs and the {min(window, n)} "
+            f"images that are shuffled together, got {memory / 1e6:.0f} MB{less}"
         )
     kept = base + (2 if wanted.rows == "host" else 1) * rows
     if wanted.rows in ("host", "device") and wanted.memory is not None and kept > memory:
         raise ConfigError(
-            f"memory is too little for rows {wanted.rows}: {memory / 1e6:.0f} MB, but latents with "
-            f"their moments, a copy of them for checkpoints, images and programs take "
-            f"{kept / 1e6:.0f} MB; rows disk takes less."
+            f"memory must be at least {kept / 1e6:.0f} MB with rows {wanted.rows}, for latents "
+            f"with their moments, a copy of them for checkpoints, images and programs, got "
+            f"{memory / 1e6:.0f} MB; rows disk takes less."
         )
     if base > memory and config.fit.shuffle_buffer == 0:
         raise ConfigError(
             f"shuffle_buffer 0 shuffles all {n} images together, which do not fit into "
-            f"{memory / 1e9:.2f} GB; give a number of images, or leave it out."
+            f"{memory / 1e9:.2f} GB: give a number of images, or leave shuffle_buffer out."
         )
     if wanted.rows != "auto":
         return wanted.rows
     if jax.default_backend() != "cpu" and base + rows <= _device_memory():
         return "device"
-    # A checkpoint has a copy of them.
+    # A checkpoint needs a copy of the rows.
     return "host" if base + 2 * rows <= memory else "disk"
 
 
 def give_back_at_once() -> None:
-    """Have the allocator of this process give arrays from 4 MiB on back to the system when they are
-    freed; by default glibc keeps them for later. Elsewhere nothing is done."""
+    """Make the allocator return freed arrays of 4 MiB or more to the system at once.
+
+    By default glibc keeps them for reuse. Does nothing outside of Linux.
+    """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 2**22)
 
 
 def _budget(wanted: MemoryConfig) -> float:
-    """Bytes to plan with."""
+    """Bytes of memory that may be used."""
     if wanted.memory is not None:
         return float(wanted.memory)
     return _SHARE * free_memory()
@@ -157,7 +163,7 @@ def _device_memory() -> float:
 
 
 def free_memory() -> int:
-    """Bytes of memory that this process may take, by the system and by its control group."""
+    """Bytes of memory available to this process, by the system and by its control group."""
     found = []
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""A trained decoder with its latents, and what can be done with it."""
+"""A trained decoder with its latents: decoding, inference, interpolation, and sampling."""
 
 import math
 from collections.abc import Mapping
@@ -37,67 +37,68 @@ from autodecoder.model.programs import limit_programs, one_inference
 from autodecoder.model.samples import check_samples, doubt_range, to_rows
 from autodecoder.model.tables import Standardization, unstandardize
 
-#: Images decoded at once, be there as many or not: so an image has the same bits beside others.
+#: Size of blocks in decoding. It is fixed, so that an image has the same bits in any batch.
 _DECODED_AT_ONCE = 256
-#: Images inferred at once: a bound on memory.
+#: Most images inferred at once, which bounds memory.
 _INFERRED_AT_ONCE = 20_000
 
 
 @brief
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained decoder, and the latents of the images that it was trained and validated on."""
+    """A trained decoder with the latents of its training and validation images."""
 
     decoder: Decoder
     scaler: str
-    """The scaling that it was trained with: of pixels, or `standardize`, of any features."""
+    """The scaling in training: one for pixels, or `standardize` for features."""
     image_shape: tuple[int, int, int]
-    """Height, width and channels; of features (1, n_features, 1)."""
+    """Height, width and channels; (1, n_features, 1) for features."""
     latents: Float[np.ndarray, "n_train dims"]
-    """Of the training images."""
+    """Latents of the training images."""
     val_latents: Float[np.ndarray, "n_val dims"]
-    """Of the validation images, under the co-trained protocol."""
+    """Latents of the validation images, under the co-trained protocol."""
     labels: Int[np.ndarray, " n_train"] | None = None
+    """Classes of the training images, counted from 0; not used in training."""
     val_labels: Int[np.ndarray, " n_val"] | None = None
-    """Classes, counted from 0; decoder and latents know nothing of them."""
+    """Classes of the validation images."""
     history: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Metrics of the fit, one value an epoch; not a number where they were not measured."""
+    """Metrics of the fit by name, one value per epoch; NaN where not measured."""
     standardization: Standardization | None = None
-    """Of the features, where these are no pixels; then images are rows of a table, `(n_features,)`,
-    in their own units."""
+    """Mean and standard deviation of features; `None` for pixels. A sample of features is a row
+    `(n_features,)`, in its own units."""
     pixel_range: PixelRange | None = None
-    """Values of black and of white in images that it reads, as in those that it was trained on;
-    by default whole numbers lie between 0 and 255, floats and booleans between 0 and 1."""
+    """Values of black and white in images to read. By default 0 and 255 for integers, 0 and 1 for
+    floats and booleans."""
     loss: str = "mse"
-    """The reconstruction loss that it was trained with, which inference minimises too."""
+    """The reconstruction loss of training, which inference minimises too."""
     about: Mapping[str, Any] = field(default_factory=dict)
-    """Where it comes from: plain values."""
+    """Origin of the model, such as data set and settings, as plain values."""
     names: Shaped[np.ndarray, " n_train"] | None = None
+    """Names of the training images: paths below their folder, or rows of their file."""
     val_names: Shaped[np.ndarray, " n_val"] | None = None
-    """What images are known by: paths below their folder, or rows of their file."""
+    """Names of the validation images."""
     training: Training | None = None
-    """What `fit_model(images, start=model)` needs to go on as if the fit had not ended."""
+    """Training state, with which `fit_model(images, start=model)` continues bit for bit."""
 
     _plans: dict[tuple[object, ...], InferencePlan] = field(
         default_factory=dict, init=False, repr=False
     )
-    """The last plan of inference, so that image after image is placed without a new one."""
+    """Cache of the last inference plan."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is copied and pickled: not what is made at first use."""
+        """The state for copies and pickles, without caches."""
         state = self.__dict__ | {"_plans": {}}
         state.pop("density", None)
         return state
 
     @property
     def latent_dims(self) -> int:
-        """Length of a latent."""
+        """Number of latent dimensions."""
         return self.decoder.config.latent_dims
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """The shape of one image, as `decode` returns it: (height, width, channels), or of features
-        (n_features,)."""
+        """Shape of a decoded sample: (height, width, channels), or (n_features,) for features."""
         return self.image_shape if self.standardization is None else self.image_shape[1:2]
 
     @own_switches()
@@ -111,13 +112,13 @@ class Model:
         Returns
         -------
         (n, height, width, channels) float32
-            Pixels from 0 to 1; of features (n, n_features), in their own units. Not a number for a
-            latent that is not finite. The same bits for a latent alone and beside others.
+            Pixels from 0 to 1; for features (n, n_features), in their own units. NaN for a latent
+            that is not finite. A latent's result is the same, bit for bit, in any batch.
 
         Raises
         ------
         DataError
-            If the latents are of another shape.
+            If the latents have a wrong shape.
         """
         latents = as_numbers("latents", latents)
         if latents.ndim != 2 or latents.shape[1] != self.latent_dims:
@@ -142,26 +143,25 @@ class Model:
     ) -> Inference:
         """Find the latents whose reconstructions are nearest to images, under the frozen decoder.
 
-        The latents of training images are the candidates from which the search starts; of many,
-        some drawn by `seed`.
+        The search starts from latents of training images; of many, from some that `seed` selects.
 
         Parameters
         ----------
         images : array-like
             `(n, height, width, channels)`, `(n, height, width)` for one channel, or
-            `(n, pixels)`: whole numbers from 0 to 255, or floats or booleans from 0 to 1, or what
-            `pixel_range` says; anything where the mask hides them. May be a memory map. Of
-            features `(n, n_features)`, in their own units. Arrays, frames, tensors and lists are
-            read alike, see `fit_model`; missing values, as not a number, count nowhere.
+            `(n, pixels)`: integers from 0 to 255, floats or booleans from 0 to 1, or values in
+            `pixel_range`; masked pixels may have any value. May be a memory map. For features
+            `(n, n_features)`, in their own units. Arrays, frames, tensors and lists are accepted,
+            see `fit_model`. Missing values such as NaN are ignored.
         mask : array, optional
-            True where a pixel counts, or weights, 0 or more; for every image or one for all. An
-            image without a pixel that counts has losses that are not a number and start -1.
+            True where a pixel counts, or weights, 0 or more; one mask per image or one for all. An
+            image without a pixel that counts has errors of NaN and start -1.
         config : InferConfig, optional
             Method, starts, steps and prior.
         given : (n, m, latent_dims), optional
-            Starts of each image, beside those of the configuration.
+            Further starts for each image, in addition to those of `config`.
         seed : int
-            Of candidates and random starts; from 0 to 4294967295.
+            From 0 to 4294967295; determines candidates and random starts.
 
         Returns
         -------
@@ -171,10 +171,9 @@ class Model:
         Raises
         ------
         DataError
-            If images, mask or given starts are of another shape, dtype or range.
+            If images, mask or given starts have a wrong shape, dtype or range.
         ConfigError
-            If the configuration asks for more candidates than there are, or for a start that
-            latents of this length do not have; if the seed is out of range.
+            If more candidates are configured than there are latents; if the seed is out of range.
         """
         return self._infer(images, mask, config, given, seed, None)
 
@@ -187,14 +186,14 @@ class Model:
         given: Any = None,
         seed: int = 0,
     ) -> Trace:
-        """Infer the latent of one image, and keep the way that the search takes to it.
+        """Infer the latent of one image, and record the course of the search.
 
         Parameters
         ----------
         image : array
-            One image, see `infer`: without the first axis.
+            One image as for `infer`, without the first axis.
         mask : array, optional
-            Of its shape.
+            Mask with the shape of the image.
         config, seed
             See `infer`.
         given : (m, latent_dims), optional
@@ -203,12 +202,12 @@ class Model:
         Returns
         -------
         Trace
-            Of several starts the way of the one that wins the race, from there on.
+            The course from the only start; with several starts, from where the best was selected.
 
         Raises
         ------
         DataError, ConfigError
-            As `infer`.
+            See `infer`.
         """
         way: list[np.ndarray] = []
         found = self._infer(
@@ -263,18 +262,18 @@ class Model:
     def reconstruct(
         self, images: Any, mask: Any = None, *, config: InferConfig | None = None, seed: int = 0
     ) -> Float[np.ndarray, "n ..."]:
-        """Reconstruct images, those pixels too that a mask hides; see `infer`.
+        """Reconstruct images, including pixels that a mask hides; see `infer`.
 
         Returns
         -------
         (n, height, width, channels) float32
-            Pixels from 0 to 1; not a number for an image without a pixel that counts. Of features
+            Pixels from 0 to 1; NaN for an image without a pixel that counts. For features
             (n, n_features), in their own units.
         """
         return self.decode_inferred(self.infer(images, mask, config=config, seed=seed))
 
     def decode_inferred(self, found: Inference) -> Float[np.ndarray, "n ..."]:
-        """The reconstructions of what `infer` found, as `reconstruct` returns them."""
+        """Decode a result of `infer` to reconstructions, as `reconstruct` returns them."""
         images = self.decode(found.latents)
         images[np.isnan(found.errors.loss)] = np.nan
         return images
@@ -289,25 +288,25 @@ class Model:
         config: InferConfig | None = None,
         seed: int = 0,
     ) -> Generated:
-        """Images on the way from one latent or image to another.
+        """Decode latents on a path from one latent or image to another.
 
         Parameters
         ----------
         a, b : (latent_dims,) or an image
-            A vector of `latent_dims` numbers is a latent; of an image, see `infer`, the latent is
-            inferred.
+            A vector of `latent_dims` numbers is a latent. For an image, as for `infer`, the latent
+            is inferred.
         n : int
-            How many, both ends among them.
+            Number of latents, including both ends.
         path : str
-            `linear`, `spherical` (around the mean latent; Shoemake 1985) or `data` (from one
-            training latent to the next where they lie dense; Groisman et al. 2022).
+            `linear`, `spherical` (around the mean latent; Shoemake 1985) or `data` (through dense
+            regions of the training latents; Groisman et al. 2022).
         config, seed
-            Of the inference of images.
+            Used to infer the latents of images.
 
         Returns
         -------
         Generated
-            `n` latents, and the images that they decode to.
+            `n` latents and their decoded images.
 
         Raises
         ------
@@ -321,7 +320,7 @@ class Model:
         return Generated(latents, self.decode(latents))
 
     def sample(self, n: int, *, seed: int = 0) -> Generated:
-        """Draw new images: latents from `density`, decoded.
+        """Draw latents from `density` and decode them to new images.
 
         Parameters
         ----------
@@ -334,7 +333,7 @@ class Model:
         DataError
             If there are fewer than two training latents to fit a density to.
         ConfigError
-            If `n` is below 1, or the seed out of range.
+            If `n` is below 1, or the seed is out of range.
         """
         n, seed = as_plain(n), as_plain(seed)
         check_positive_int("n", n)
@@ -344,7 +343,7 @@ class Model:
 
     @cached_property
     def density(self) -> Density:
-        """The mixture of Gaussians fitted to the training latents; made at first use."""
+        """The mixture of Gaussians for the training latents, fitted at first use."""
         return Density(self.latents)
 
     def _decode(self, latents: Float[np.ndarray, "n dims"]) -> Any:
@@ -372,8 +371,8 @@ class Model:
         return self.infer(end[None], config=config, seed=seed).latents[0]
 
     def plan(self, config: InferConfig, seed: int) -> InferencePlan:
-        """What inference by this model needs, made once (`plan_inference`); `seed`: of starts."""
-        # All that plans differ in, but for the configuration that they carry.
+        """The inference plan for a configuration and a seed of the starts, from a cache."""
+        # Plans with the same key differ at most in their configuration, which is replaced below.
         key = (config.starts, config.n_starts, config.n_candidates, seed)
         plan = self._plans.get(key)
         if plan is None:

@@ -1,8 +1,8 @@
-"""A decoder as an ONNX file, for programs that have neither this package nor jax.
+"""Export of a decoder as an ONNX file, for programs that have neither this package nor jax.
 
-The graph is written operator by operator. jax2onnx, which converts any jax function, gives the same
-numbers, but five times the nodes, and it installs 290 MB that nothing else here needs (flax, orbax,
-tensorstore, sympy and more), where `onnx` alone takes 31 MB.
+The graph is written operator by operator. The general converter jax2onnx gives the same numbers,
+but five times as many nodes. It installs 290 MB that nothing else here needs (flax, orbax,
+tensorstore, sympy and more), while `onnx` alone takes 31 MB.
 """
 
 import json
@@ -36,12 +36,12 @@ from autodecoder.model.model import Model
 from autodecoder.model.tables import Standardization
 from autodecoder.paths import user_path
 
-#: The operators of this version have all that a decoder needs, and older runtimes know them.
+#: This operator set has everything that a decoder needs, and older runtimes support it.
 _OPSET = 17
 _IR_VERSION = 8
-#: The format's numbers for two dtypes.
+#: Numbers of float32 and float64 in the format.
 _FLOAT, _DOUBLE = 1, 11
-#: A file of the format is one protocol buffer, which holds less than 2 GiB; some room for names.
+#: Most bytes of weights. A file is one protocol buffer of less than 2 GiB, including names.
 _MOST_BYTES = 2**31 - 2**20
 
 
@@ -53,14 +53,14 @@ class _Node(NamedTuple):
 
 
 class _Graph:
-    """Nodes in the order in which they run, and the constants that they read."""
+    """Nodes in execution order, and their constants by name."""
 
     def __init__(self) -> None:
         self.nodes: list[_Node] = []
         self.constants: dict[str, np.ndarray] = {}
 
     def constant(self, name: str, value: Any, dtype: type = np.float32) -> str:
-        """Keep a value under a name, which is returned."""
+        """Add a constant; returns its name."""
         self.constants[name] = np.asarray(value, dtype)
         return name
 
@@ -76,24 +76,25 @@ class _Graph:
 def export_onnx(model: Model, path: Path | str) -> None:
     """Write the decoder as an ONNX file, whole or not at all.
 
-    What it computes is `Model.decode`: scaling back to pixels and clipping included. Batch
-    normalisation is part of the weights, as its statistics are fixed in evaluation.
+    The file computes `Model.decode`, including the conversion to pixels and clipping. Batch
+    normalisation is folded into the weights, since its statistics are fixed in evaluation mode.
 
-    Input `latents` is `(n, latent_dims)`, output `images` `(n, height, width, channels)` with
-    pixels from 0 to 1; both are float32, and `n` may be any number. Of features the output is
-    `features`, `(n, n_features)`, in their own units. The file's properties tell
-    `latent_dims`, `image_shape`, `scaler` and `autodecoder`, the version that wrote it.
+    The input `latents` is `(n, latent_dims)`. The output `images` is `(n, height, width, channels)`
+    with pixels from 0 to 1; for features it is `features`, `(n, n_features)`, in their own units.
+    All are float32, and `n` is variable. The metadata of the file are `latent_dims`, `image_shape`,
+    `scaler` and `autodecoder`, the version that wrote it.
 
     Parameters
     ----------
     model : Model
     path : Path or str
-        The file; one that exists is replaced.
+        The file to write; an existing file is replaced.
 
     Raises
     ------
     ConfigError
-        If `onnx` is not installed, or if the decoder is too large for the format.
+        If `onnx` is not installed, if the decoder is too large for the format, or if it is a user's
+        own module, which has no operators.
     OutputError
         If the file cannot be written.
     """
@@ -114,12 +115,12 @@ def export_onnx(model: Model, path: Path | str) -> None:
 
 
 def _decode(graph: _Graph, decoder: Decoder, latents: str) -> str:
-    """The layers, in evaluation mode."""
+    """Add the nodes of the decoder in evaluation mode; returns the name of the output."""
     steps = decoder.operators()
     if steps is None:
         raise ConfigError(
-            f"a decoder of arch {format_arch(decoder.config.arch)} does not say what it computes "
-            "(operators), and cannot leave Python."
+            f"a decoder of arch {format_arch(decoder.config.arch)} has no list of operators, and "
+            "cannot be exported from Python."
         )
     return _run(graph, steps, latents, "")
 
@@ -144,7 +145,7 @@ def _dense(graph: _Graph, step: Dense, hidden: str, name: str) -> str:
 
 
 def _unflatten(graph: _Graph, step: Unflatten, hidden: str, name: str) -> str:
-    """Images are channels first in between, as the format has them."""
+    """Rows to images. Images in the graph are channels first, as the format requires."""
     shape = (0, step.height, step.width, step.channels)
     images = graph.add("Reshape", hidden, graph.constant(f"{name}/shape", shape, np.int64))
     return graph.add("Transpose", images, attributes={"perm": (0, 3, 1, 2)})
@@ -164,8 +165,10 @@ def _convolve(graph: _Graph, step: Convolve, hidden: str, name: str) -> str:
 
 
 def _group_norm(graph: _Graph, step: GroupNorm, hidden: str, name: str) -> str:
-    """By instances of groups: the format's own group normalisation is newer than the version of its
-    operators here. Of rows and of images alike."""
+    """Group normalisation of rows or images, by instance normalisation of each group.
+
+    The format's own group normalisation is newer than the operator set used here.
+    """
     groups = step.n_groups
     shape = graph.constant(f"{name}/shape", (0, groups, -1), np.int64)
     ones = graph.constant(f"{name}/ones", np.ones(groups))
@@ -175,7 +178,7 @@ def _group_norm(graph: _Graph, step: GroupNorm, hidden: str, name: str) -> str:
         "InstanceNormalization", grouped, ones, zeros, attributes={"epsilon": step.epsilon}
     )
     back = graph.add("Reshape", even, graph.add("Shape", hidden))
-    # A scale for each channel, the second axis: (1, channels, 1, 1), or (1, channels) of rows.
+    # Channels are the second axis: (1, channels, 1, 1) for images, (1, channels) for rows.
     places = (1, 1) if step.of_images else ()
     sides = (1, len(step.scale), *places)
     scaled = graph.add("Mul", back, graph.constant(f"{name}/scale", step.scale.reshape(sides)))
@@ -210,7 +213,7 @@ _OPERATORS: Mapping[type, Callable[[_Graph, Any, str, str], str]] = MappingProxy
 
 
 def _to_images(graph: _Graph, outputs: str, scaler: str, image_shape: tuple[int, int, int]) -> str:
-    """The last steps: `to_unit`, and the shape of images."""
+    """The last steps for pixels: `to_unit`, and the reshape to images."""
     scaling = SCALINGS[scaler]
     if scaling.low != 0:
         outputs = graph.add("Sub", outputs, graph.constant("low", scaling.low))
@@ -218,13 +221,13 @@ def _to_images(graph: _Graph, outputs: str, scaler: str, image_shape: tuple[int,
         outputs = graph.add("Div", outputs, graph.constant("span", scaling.span))
     zero, one = graph.constant("zero", 0), graph.constant("one", 1)
     pixels = graph.add("Clip", outputs, zero, one)
-    # A length of 0 is that of the input, which may be 0.
+    # A length of 0 means that of the input, which may itself be 0.
     shape = graph.constant("shape", (0, *image_shape), np.int64)
     return graph.add("Reshape", pixels, shape)
 
 
 def _to_features(graph: _Graph, outputs: str, by: Standardization) -> str:
-    """The last steps of a table: `unstandardize`, in double precision as there."""
+    """The last step for features: `unstandardize`, also in double precision."""
     double = graph.add("Cast", outputs, attributes={"to": _DOUBLE})
     scaled = graph.add("Mul", double, graph.constant("std", by.std, np.float64))
     moved = graph.add("Add", scaled, graph.constant("mean", by.mean, np.float64))
@@ -237,7 +240,8 @@ def _serialise(
     signature: Mapping[str, tuple[int, ...]],
     about: Mapping[str, str],
 ) -> bytes:
-    """The checked file, from a graph and the names and shapes (without `n`) of its two ends."""
+    """The bytes of a checked file. `signature` has the names of input and output, with shapes
+    without `n`."""
     try:
         import onnx
     except ModuleNotFoundError as error:
@@ -248,7 +252,7 @@ def _serialise(
     if n_bytes > _MOST_BYTES:
         raise ConfigError(
             f"an ONNX file holds at most {_MOST_BYTES:,} bytes of weights, the decoder has "
-            f"{n_bytes:,}: a narrower arch is needed."
+            f"{n_bytes:,}: use a narrower arch."
         )
     (first, given), (final, returned) = signature.items()
     names = {output: final}
@@ -284,7 +288,7 @@ def _serialise(
 def _one(
     operator: str, attributes: Mapping[str, Any] = MappingProxyType({})
 ) -> Callable[[_Graph, str], str]:
-    """An activation that is an operator of the format."""
+    """The writer of an activation that is a single operator of the format."""
     return lambda graph, x: graph.add(operator, x, attributes=attributes)
 
 
@@ -302,7 +306,7 @@ def _mish(graph: _Graph, x: str) -> str:
     return graph.add("Mul", x, graph.add("Tanh", graph.add("Softplus", x)))
 
 
-#: How each activation of a decoder is written.
+#: For each activation, the function that adds its nodes.
 _ACTIVATIONS: MappingProxyType[str, Callable[[_Graph, str], str]] = MappingProxyType(
     {
         "relu": _one("Relu"),

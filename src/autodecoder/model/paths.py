@@ -1,4 +1,4 @@
-"""Ways through the latent space, from one latent to another."""
+"""Paths through the latent space from one latent to another."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from autodecoder.errors import ConfigError, DataError
 
 PATHS = ("linear", "spherical", "data")
 
-#: Latents that a path along the data may visit, at most, and neighbours of each.
+#: Most nodes of the graph for `data` paths, and number of neighbours of each node.
 _N_NODES = 5000
 _N_NEIGHBOURS = 15
-#: In the place of lengths of 0.
+#: Least length of an edge, instead of 0.
 _SHORTEST = 1e-150
 
 
@@ -24,7 +24,7 @@ def latent_path(
     path: str,
     known: Float[np.ndarray, "k dims"],
 ) -> Float[np.ndarray, "n dims"]:
-    """Points between two latents, both ends among them.
+    """Points on a path between two latents, including both ends.
 
     Parameters
     ----------
@@ -32,28 +32,28 @@ def latent_path(
     n : int
         Number of points, 2 or more.
     path : str
-        `linear`: the straight line. `spherical`: around the mean of the known latents, with
-        direction and distance from it changing steadily (Shoemake 1985); where the ends lie in
-        opposite directions, the straight line. `data`: from one known latent to the next where
-        they lie dense, the shortest way by squared lengths (Groisman et al. 2022), in steps of
-        equal length.
+        `linear`: the straight line. `spherical`: around the mean of the known latents, with uniform
+        change of direction and of distance from the mean (Shoemake 1985); the straight line if both
+        ends have the same or opposite directions. `data`: the shortest path over known latents by
+        squared lengths, which prefers dense regions (Groisman et al. 2022), in steps of equal
+        length.
     known : (k, latent_dims)
-        Those of training images; of many, `data` uses some, spread evenly.
+        Latents of training images. If there are many, `data` uses evenly spaced ones.
 
     Raises
     ------
     ConfigError
         If there is no such path, or `n` is below 2.
     DataError
-        If `data` has no known latents to go by, or latents are too large for the path.
+        If there are no known latents for `data`, or latents are too large for the path.
     """
     check_choice("path", path, PATHS)
     check_positive_int("n", n)
     if n < 2:
-        raise ConfigError(f"n must be 2 or more, both ends being counted, got {n}.")
+        raise ConfigError(f"n must be 2 or more, both ends included, got {n}.")
     share = np.linspace(0, 1, n)[:, None]
     known = known[np.isfinite(known).all(axis=1)]
-    with np.errstate(over="ignore", invalid="ignore"):  # told below
+    with np.errstate(over="ignore", invalid="ignore"):  # checked below
         if path == "spherical":
             centre = known.mean(0) if len(known) else np.zeros_like(start)
             points = _around(start, end, share, centre)
@@ -64,8 +64,8 @@ def latent_path(
         points = points.astype(np.float32)
     if not np.isfinite(points).all():
         raise DataError(
-            f"a {path} path must keep to numbers of single precision, but the one between these "
-            "latents does not: their values are too large."
+            f"a {path} path must stay in the range of single precision, but the values of these "
+            "latents are too large."
         )
     return points
 
@@ -84,7 +84,7 @@ def _around(
         return np.full((len(share), len(start)), np.nan)
     one, other = arms / lengths[:, None]
     angle = np.arccos(np.clip(one @ other, -1, 1))
-    if np.sin(angle) < 1e-6:  # no direction, or any, to turn to
+    if np.sin(angle) < 1e-6:  # same or opposite directions define no plane of rotation
         return ((1 - share) * start + share * end).astype(np.float32)
     turned = np.sin((1 - share) * angle) * one + np.sin(share * angle) * other
     radius = (1 - share) * lengths[0] + share * lengths[1]
@@ -98,19 +98,19 @@ def _along(
     end: Float[np.ndarray, " dims"],
     known: Float[np.ndarray, "k dims"],
 ) -> Float[np.ndarray, "m dims"]:
-    """The way over known latents."""
-    # Here, since they take a second to import.
+    """The shortest path over known latents."""
+    # Imported here, since they take a second to import.
     from scipy.sparse.csgraph import connected_components, dijkstra
     from sklearn.neighbors import kneighbors_graph
 
-    # Equal ones would be each other's only neighbours.
+    # Without duplicates, whose nearest neighbours would all be each other.
     known = np.unique(known, axis=0)
     known = known[:: max(1, -(-len(known) // _N_NODES))]
     if not len(known):
         raise DataError("a path along the data needs latents of training images, got none.")
     nodes = np.concatenate([[start], known, [end]]).astype(np.float64)
     graph = kneighbors_graph(nodes, min(_N_NEIGHBOURS, len(nodes) - 1), mode="distance")
-    # A length of 0 would be no edge: an end may equal a known latent.
+    # A sparse graph takes a length of 0 for no edge, but an end may equal a known latent.
     graph.data = np.maximum(graph.data**2, _SHORTEST)
     graph = graph.maximum(graph.T).tocsr()
     n_parts, part = connected_components(graph, directed=False)
@@ -124,8 +124,11 @@ def _along(
 
 
 def _bridges(nodes: Float[np.ndarray, "m dims"], parts: list[Int[np.ndarray, " _"]]) -> Any:
-    """Links between separate parts, as few as join them all: those of the shortest tree over their
-    means, each from the two nodes that are nearest."""
+    """Edges that connect the separate parts of the graph.
+
+    They follow the minimum spanning tree of the parts' means. Each joins the two nearest nodes of
+    two parts.
+    """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import minimum_spanning_tree
     from scipy.spatial.distance import cdist
@@ -146,7 +149,7 @@ def _bridges(nodes: Float[np.ndarray, "m dims"], parts: list[Int[np.ndarray, " _
 
 
 def _resample(points: Float[np.ndarray, "m dims"], n: int) -> Float[np.ndarray, "n dims"]:
-    """Points at equal distances along a way."""
+    """`n` points at equal distances along a polyline."""
     lengths = np.linalg.norm(np.diff(points, axis=0), axis=1)
     moved = np.concatenate([[True], lengths > 0])
     points, at = points[moved], np.concatenate([[0.0], np.cumsum(lengths)])[moved]

@@ -1,8 +1,8 @@
-"""Programs that jax has compiled: one inference at a time, and never too many for the process.
+"""Limits on compiled programs: one inference at a time, and a bounded number of cached programs.
 
-Each shape that is fitted and inferred leaves several hundred mapped regions of memory with the
-programs that jax keeps, and Linux ends a process that asks for more of them than it allows (65,530
-unless told otherwise): a search over many shapes would end without an error.
+The cached programs of each shape that is fitted and inferred take several hundred mapped regions of
+memory. Linux ends a process that maps more regions than it allows (65,530 by default). Without the
+bound, a search over many shapes would end without an error message.
 """
 
 import threading
@@ -13,20 +13,20 @@ import jax
 _REGIONS = Path("/proc/self/maps")
 _MOST_REGIONS = Path("/proc/sys/vm/max_map_count")
 
-#: Held by a thread that infers latents. The solvers' LAPACK calls on batches share the few threads
-#: of a CPU's pool, and two of them at a time can wait for each other for ever (see `core.solvers`).
+#: Lock for inference. The solvers' batched LAPACK calls share the few threads of a CPU's pool, and
+#: two concurrent calls can deadlock (see `core.solvers`).
 one_inference = threading.RLock()
 
-#: Regions that were left when programs were let go last: others of the process hold them.
+#: Number of regions that remained when the caches were last cleared.
 _left = 0
 
 
 def limit_programs() -> None:
-    """Have jax forget its programs, where half of the regions are taken that a process may map.
+    """Clear jax's caches if the process uses more than half of the regions that it may map.
 
-    For the start of work on a shape. What is needed again is compiled again, or read from jax's
-    cache on disk. Where that freed little, it is not done again before an eighth more is taken.
-    Does nothing where the system does not tell (outside of Linux).
+    Call it before work on a new shape. Programs that are needed again are compiled again, or read
+    from jax's cache on disk. If regions remain, the caches are cleared again only after an eighth
+    of the limit is added. Does nothing outside of Linux.
     """
     global _left
     try:

@@ -1,17 +1,17 @@
-"""How far a fit has come, as a bar of tqdm: a line in a terminal, a widget in a notebook."""
+"""Progress bar of a fit by tqdm: a line in a terminal, a widget in a notebook."""
 
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-#: Told the number of epochs done, and the metrics of the last one.
+#: Called with the number of epochs done and the metrics of the last one.
 Callback = Callable[[int, dict[str, float]], None]
 
 
 def bar_type() -> Any:
-    """tqdm's bar for where this runs; in a notebook without ipywidgets the line of a terminal."""
-    with warnings.catch_warnings():  # of tqdm, that there are no widgets
+    """The class of tqdm's bar for a terminal or notebook; that for terminals without ipywidgets."""
+    with warnings.catch_warnings():  # tqdm warns if there are no widgets
         warnings.simplefilter("ignore")
         from tqdm.auto import tqdm
     return tqdm
@@ -21,10 +21,10 @@ def bar_type() -> Any:
 def told(
     callback: Callback | None, verbose: bool, done: int, end: int
 ) -> Iterator[Callback | None]:
-    """Show a bar of epochs from `done` to `end` if `verbose`; yields the function that tells it and
-    the callback, or `None` if nobody wants to be told.
+    """Show a bar of epochs from `done` to `end` if `verbose` is True.
 
-    The bar appears before the first epoch, while programs are compiled.
+    Yields a function that updates the bar and calls `callback`. Without a bar it yields `callback`,
+    which may be `None`. The bar appears before the first epoch, while programs are compiled.
     """
     if not verbose:
         yield callback

@@ -1,7 +1,7 @@
-"""Where the rows of a set of latents lie, with their moments, while images come window by window.
+"""Stores for latents and their moments while images are read window by window.
 
-A pass visits each row once. So rows may be replaced where they are, and what there is between two
-windows is all that is needed to go on from there.
+A pass visits each row once. So rows can be overwritten in place, and the store between two windows
+holds everything that is needed to continue from there.
 """
 
 from functools import partial
@@ -17,7 +17,7 @@ from autodecoder.core.adam import Rows, start_rows
 
 
 def row_types(fit: FitConfig, dims: int) -> dict[str, tuple[np.dtype, int]]:
-    """Type and length of each array of a row, see `core.adam.Rows`."""
+    """Dtype and length of each array of a row, by name; see `core.adam.Rows`."""
     rows = jax.eval_shape(
         partial(
             start_rows,
@@ -30,7 +30,7 @@ def row_types(fit: FitConfig, dims: int) -> dict[str, tuple[np.dtype, int]]:
 
 
 def count_row_bytes(fit: FitConfig, dims: int) -> int:
-    """Of a latent with its moments."""
+    """The number of bytes of a latent with its moments."""
     return sum(dtype.itemsize * length for dtype, length in row_types(fit, dims).values())
 
 
@@ -42,7 +42,7 @@ class RowStore(Protocol):
     """`host` for rows that a checkpoint contains, `disk` for those in files beside it."""
 
     def read(self, rows: Int[np.ndarray, " k"]) -> Rows:
-        """Some rows, as the epochs before leave them."""
+        """Some rows, as of the end of the previous epoch."""
         ...
 
     def write(self, rows: Int[np.ndarray, " k"], moved: Rows) -> None:
@@ -50,41 +50,41 @@ class RowStore(Protocol):
         once; `DiskRows` keeps them until the epoch ends."""
 
     def end_epoch(self) -> None:
-        """All rows have been written."""
+        """End an epoch, in which all rows have been written."""
 
     def whole(self) -> Rows:
-        """All rows as they are, which may be a view of them."""
+        """All rows, possibly as a view of the stored ones."""
         ...
 
     def take_values(self, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k dims"]:
-        """Some latents, as the epochs before leave them."""
+        """Some latents, as of the end of the last epoch."""
         ...
 
     def keep_best(self) -> None:
-        """Keep the latents as they are now, in the place of those kept before."""
+        """Keep a copy of the current latents as those of the best epoch."""
 
     def best(self, epoch: int) -> Float[np.ndarray, "n dims"] | None:
-        """Those kept after an epoch; none before the first."""
+        """The latents kept after the given epoch; `None` if none have been kept."""
         ...
 
     def restore(
         self, epoch: int, rows: Rows, best_epoch: int, best: Float[np.ndarray, "n dims"] | None
     ) -> None:
-        """Put all rows back as they were after an epoch, and the latents of the best one."""
+        """Restore all rows as of the end of an epoch, and the latents of the best epoch."""
 
     def reopen(self, epoch: int, *, is_within: bool) -> bool:
-        """Go on with files, behind an epoch or within the next; whether they are there."""
+        """Continue with files after `epoch`, or within the next one; returns whether they exist."""
         ...
 
     def flush(self) -> None:
-        """What has been written to files is on the disk."""
+        """Flush written files to the disk."""
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Close all files."""
 
 
 class _InMemory:
-    """What stores in memory have in common: rows are replaced where they are."""
+    """Common part of stores in memory, which overwrite rows in place."""
 
     kind = "host"
     _rows: Rows
@@ -127,7 +127,7 @@ class _InMemory:
 
 
 class HostRows(_InMemory):
-    """In memory, as NumPy arrays."""
+    """Rows in memory, as NumPy arrays."""
 
     def __init__(self, n: int, types: dict[str, tuple[np.dtype, int]]) -> None:
         # Zeros take no memory before they are written.
@@ -151,7 +151,7 @@ class HostRows(_InMemory):
 
 
 class DeviceRows(_InMemory):
-    """On the device."""
+    """Rows on the device."""
 
     def __init__(self, n: int, types: dict[str, tuple[np.dtype, int]]) -> None:
         self._rows = Rows(*(jnp.zeros((n, length), dtype) for dtype, length in types.values()))

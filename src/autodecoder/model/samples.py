@@ -1,4 +1,4 @@
-"""Samples as a model is given them, pixels or features: checked, and as rows of its outputs."""
+"""Checks of samples (images or rows of features), and their conversion to rows of values."""
 
 import warnings
 from typing import Any
@@ -19,9 +19,9 @@ def check_samples(
     standardization: Standardization | None,
     name: str = "",
 ) -> Shaped[np.ndarray, "n ..."]:
-    """Samples of the right shape as an array, see `as_images`, of a memory map unread.
+    """Convert samples to an array of the right shape, see `as_images`; a memory map is not read.
 
-    Errors call them `name`, or by what they are.
+    Errors call them `name`, by default `images` or `samples`.
     """
     if standardization is None:
         return as_images(samples, image_shape, name or "images")
@@ -35,7 +35,7 @@ def doubt_range(
     standardization: Standardization | None,
     pixel_range: PixelRange | None,
 ) -> None:
-    """Warn of images to infer that seem to have another range than they are read by."""
+    """Warn if images for inference seem to have another range than the one assumed."""
     if standardization is None and len(samples) > 1:
         what = dark(samples) if pixel_range is None else read_already(samples, pixel_range)
         if what:
@@ -49,10 +49,10 @@ def to_rows(
     standardization: Standardization | None,
     pixel_range: PixelRange | None,
 ) -> tuple[Num[np.ndarray, "n pixels"], Shaped[Any, "n pixels"] | None]:
-    """Checked samples as the decoder's outputs are compared with them, but for the scaling, and
-    what counts of them: `weights`, and 0 where a value is missing; None where every value counts.
+    """Convert checked samples to rows of stored values, which only lack the scaling.
 
-    Errors count samples from `first`.
+    Returns the rows and the weights of their values: `weights` with 0 for missing values, or `None`
+    if all values count. Errors count samples from `first`.
     """
     if standardization is None:
         weights = find_known(samples, weights)
@@ -65,32 +65,33 @@ def to_rows(
 def add_samples(
     known: Shaped[np.ndarray, "n ..."], samples: Shaped[np.ndarray, "m ..."], *, typed: bool
 ) -> tuple[Shaped[np.ndarray, "k ..."], Bool[np.ndarray, " m"]]:
-    """Known samples, then those of the others that are not among them.
+    """Append to known samples those of `samples` that are not among them.
 
     Parameters
     ----------
     known : (n, ...)
     samples : (m, ...)
-        Of the same shape each.
+        Samples of the same shape as the known ones.
     typed : bool
-        Whether the type says what values mean, as of pixels without a range of their own.
+        Whether the dtype defines the range of values, as for pixels without a pixel range.
 
     Returns
     -------
     samples : (k, ...)
+        Known samples, then new ones.
     are_fresh : (m,)
-        Which of the others are among them.
+        Which of `samples` are new.
 
     Raises
     ------
     DataError
-        If the types then mean different things.
+        If `typed` is True, and the dtypes define different ranges.
     """
     are_whole = [array.dtype.kind in "iu" for array in (known, samples)]
     if typed and are_whole[0] != are_whole[1]:
         raise DataError(
-            f"X must be of {known.dtype} as the samples before, or of a type like it, since the "
-            f"type says which value is white; got {samples.dtype}."
+            f"X must have dtype {known.dtype} like the samples before, or a similar one, since the "
+            f"dtype defines the value of white; got {samples.dtype}."
         )
     dtype = np.result_type(known, samples)
     known, samples = known.astype(dtype), samples.astype(dtype)
@@ -101,7 +102,7 @@ def add_samples(
 
 
 def _bits(sample: Shaped[np.ndarray, "..."]) -> bytes:
-    """What tells a sample from another: its values, and which of them are missing."""
+    """The bytes that identify a sample: its values, and its mask of missing ones."""
     if isinstance(sample, np.ma.MaskedArray):
         return sample.filled(0).tobytes() + np.ma.getmaskarray(sample).tobytes()
     return sample.tobytes()

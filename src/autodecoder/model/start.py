@@ -1,4 +1,4 @@
-"""Where a fit starts that does not start from scratch: a fitted model, or latents of one's own."""
+"""Start of a fit: from scratch, from the user's own latents, or from a fitted model."""
 
 import warnings
 from dataclasses import fields
@@ -22,25 +22,25 @@ from autodecoder.errors import ConfigError, DataWarning
 from autodecoder.model.model import Model
 from autodecoder.model.programs import one_inference
 
-#: Latents of training and of validation images; `None` where the fit's own settings say them.
+#: Initial latents of training and validation images; `None` for those of the fit's settings.
 Latents = tuple[Float[np.ndarray, "_ dims"] | None, Float[np.ndarray, "_ dims"] | None]
 
 
 def check_settings(
     start: Model, decoder: Any, scaler: str | None, pixel_range: PixelRange | None
 ) -> None:
-    """Whether the settings given are those of the model that a fit goes on from.
+    """Check that given settings agree with the model that a fit continues.
 
     Raises
     ------
     ConfigError
-        If one is another.
+        If a setting differs.
     """
     own = start.decoder.config
     both = [("scaler", scaler, start.scaler), ("pixel_range", pixel_range, start.pixel_range)]
     if decoder is not None:
         if not isinstance(decoder, DecoderConfig):
-            raise ConfigError("decoder must be left out where start is given, whose own goes on.")
+            raise ConfigError("decoder must be left out if start is given, which has its own.")
         names = (field.name for field in fields(own))
         both += [(name, getattr(decoder, name), getattr(own, name)) for name in names]
     for name, given, wanted in both:
@@ -49,7 +49,7 @@ def check_settings(
 
 
 def epochs_done(start: Model) -> int:
-    """Epochs of the fit that a model comes from, as far as it knows."""
+    """Number of epochs that a model was fitted for; 0 if unknown."""
     if start.training is not None:
         return int(start.training.epoch)
     told = start.about.get("epoch")
@@ -57,17 +57,17 @@ def epochs_done(start: Model) -> int:
 
 
 def check_epochs(until: Any, fit: FitConfig, start: Model | None) -> int:
-    """The epoch that a fit stops at.
+    """The epoch at which a fit stops.
 
     Raises
     ------
     ConfigError
-        If it has been passed already, or is beyond the last one.
+        If that epoch is done already, or is beyond `num_epochs`.
     """
     done = 0 if start is None else epochs_done(start)
     if done >= fit.num_epochs:
         raise ConfigError(
-            f"num_epochs counts the {done} epochs of start, too, and must be above that, got "
+            f"num_epochs includes the {done} epochs of start and must be above that, got "
             f"{fit.num_epochs}."
         )
     if until is None:
@@ -76,14 +76,14 @@ def check_epochs(until: Any, fit: FitConfig, start: Model | None) -> int:
     check_positive_int("until", until)
     if not done < until <= fit.num_epochs:
         raise ConfigError(
-            f"until must lie above the {done} epochs that are done and be at most num_epochs, "
+            f"until must be above the {done} epochs that are done and at most num_epochs, "
             f"{fit.num_epochs}, got {until}."
         )
     return until
 
 
 def named_by(start: Model) -> dict[str, Any]:
-    """What a model knows of its data set that holds for further images, too."""
+    """The entries of a model's `about` that stay valid with further images."""
     return {name: start.about[name] for name in ("dataset", "class_names") if name in start.about}
 
 
@@ -96,23 +96,23 @@ def begin(
     seed: int,
     own: Decoder | None = None,
 ) -> Population:
-    """The one run of a fit, before its first (further) epoch.
+    """Create the single run of a fit, before its first (further) epoch.
 
     Parameters
     ----------
     start : Model, optional
-        Of `match_start`.
+        The model to continue from, checked by `match_start`.
     images : Images
     latents : pair of (n, latent_dims), optional
-        Where the user says so, of training and validation images. Else those of the model, and
-        inferred ones of further images; without a model, where `config` says.
+        The user's initial latents of training and validation images. Where they are `None`, latents
+        come from `start`, inferred for further images, or without `start` from `config`.
     rates : LearningRates of (1,)
     config : RunConfig
     seed : int
-        Of all that is random; with a model of the inference, and of the order of the images where
-        the model has no training state.
+        Determines everything random. With `start`, this is the inference, and the order of the
+        images if the model has no training state.
     own : Decoder, optional
-        That of the user, without a model.
+        The user's decoder, for fits without `start`.
     """
     key = jax.random.key(seed)
     if start is None:
@@ -130,7 +130,7 @@ def begin(
         if training is None:
             warnings.warn(
                 "start has no training state (save_model keeps it with training=True): the fit "
-                "goes on with fresh moments of Adam and a new order of the images.",
+                "continues with moments of zero and a new order of the images.",
                 DataWarning,
                 stacklevel=4,
             )

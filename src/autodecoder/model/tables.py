@@ -1,6 +1,6 @@
-"""Features of any kind in the place of pixels: checked, standardised, and brought back.
+"""Tables of features instead of images: checks, standardisation and its inverse.
 
-In a table of features a missing value is not a number.
+Missing values in a table are NaN.
 """
 
 from typing import Any, NamedTuple
@@ -12,8 +12,9 @@ from autodecoder.brief import brief
 from autodecoder.data.pixels import as_numbers
 from autodecoder.errors import DataError
 
-#: A column that varies by less than this share of its largest value is constant.
+#: A column whose standard deviation is at most this share of its largest value is constant.
 _CONSTANT = 1e-7
+#: Largest accepted absolute value.
 _LARGEST = 1e37
 #: Standardised values are clipped to this, so that their squares stay finite in single precision.
 _FARTHEST = 1e15
@@ -25,18 +26,18 @@ class Standardization(NamedTuple):
 
     mean: Float64[np.ndarray, " features"]
     std: Float64[np.ndarray, " features"]
-    """0 for a constant feature, which is decoded to its mean whatever the decoder puts out."""
+    """0 for a constant feature, which is always decoded to its mean."""
 
 
 def fit_standardization(table: Float[np.ndarray, "n features"]) -> Standardization:
     """Mean and standard deviation of the known values of each column.
 
-    A column without any is taken for zeros.
+    A column without known values counts as zeros.
 
     Raises
     ------
     DataError
-        If values are too large for single precision, in which they are decoded.
+        If values are too large for single precision, in which features are decoded.
     """
     known = ~np.isnan(table)
     table = np.where(known, table, 0)
@@ -45,8 +46,8 @@ def fit_standardization(table: Float[np.ndarray, "n features"]) -> Standardizati
     if largest.max() > _LARGEST:
         column = int(np.argmax(largest))
         raise DataError(
-            f"samples must be of at most {_LARGEST:g}, but those of column {column} reach "
-            f"{largest[column]:g}."
+            f"samples must be at most {_LARGEST:g}, but column {column} reaches "
+            f"{largest[column]:g} (counted from 0)."
         )
     scale = np.where(largest > 0, largest, 1)  # so that no square overflows
     scaled = table / scale
@@ -58,7 +59,7 @@ def fit_standardization(table: Float[np.ndarray, "n features"]) -> Standardizati
 def standardize(
     table: Float[np.ndarray, "n features"], by: Standardization
 ) -> Float32[np.ndarray, "n features"]:
-    """Bring features to mean 0 and standard deviation 1; constant ones keep their unit."""
+    """Scale features to mean 0 and standard deviation 1. Constant features are only shifted."""
     unit = np.where(by.std > 0, by.std, 1)
     return np.clip((table - by.mean) / unit, -_FARTHEST, _FARTHEST).astype(np.float32)
 
@@ -66,16 +67,17 @@ def standardize(
 def unstandardize(
     outputs: Float[np.ndarray, "n features"], by: Standardization
 ) -> Float32[np.ndarray, "n features"]:
-    """Bring a decoder's outputs back to the units of the features."""
+    """Convert a decoder's outputs to the units of the features."""
     return (outputs * by.std + by.mean).astype(np.float32)
 
 
 def check_table_shape(name: str, shape: tuple[int, ...], n_features: int | None = None) -> None:
-    """Refuse what has not a row for each sample, of so many features.
+    """Check that a table has shape (n, `n_features`), or two axes if `n_features` is `None`.
 
     Raises
     ------
     DataError
+        If it has another shape.
     """
     if len(shape) != 2 or n_features not in (None, shape[1]):
         wanted = "n_features" if n_features is None else n_features
@@ -89,14 +91,14 @@ def as_table(
     weights: Shaped[np.ndarray, "n features"] | None = None,
     first: int = 0,
 ) -> Float64[np.ndarray, "n features"]:
-    """Check samples of any features: numbers, a row a sample; missing ones are not a number.
+    """Check a table of features: numbers, one row per sample, NaN for missing values.
 
-    What has weight 0 counts as missing, whatever it is. Errors count rows from `first`.
+    Values with weight 0 become NaN. Errors count rows from `first`.
 
     Raises
     ------
     DataError
-        If they are of another shape or infinite.
+        If the table has another shape or infinite values.
     """
     table = as_numbers(name, values, np.float64)
     check_table_shape(name, table.shape)

@@ -1,8 +1,8 @@
-"""Processes that move one fit together: what they decide, one of them decides for all.
+"""Processes that run one fit together, one of which decides for all.
 
-Programs that span processes must be called by all of them, in one order, with the same numbers.
-How far a portion goes, whether to stop, and when to save hang on clocks and on the user, so the
-leader decides, and the others do as it does.
+All processes must call the programs that they share in the same order, with the same arguments.
+How far a portion goes, when to stop, and when to save depend on clocks and on the user. So the
+leader decides, and the other processes follow.
 """
 
 import contextlib
@@ -13,32 +13,32 @@ _Value = TypeVar("_Value")
 
 @runtime_checkable
 class Team(Protocol):
-    """The processes at work, as one of them sees them."""
+    """The processes of a fit, from the view of one of them."""
 
     @property
     def is_leader(self) -> bool:
-        """Whether this process decides, and writes."""
+        """Whether this process decides and writes files."""
         ...
 
     def agree(self, value: _Value) -> _Value:
-        """The leader's value; called by all in one order."""
+        """Return the leader's value. All processes must call it, in the same order."""
         ...
 
     def collect(self, value: _Value) -> list[_Value]:
-        """The values of all processes, of the leader first, in the leader; in others their own."""
+        """In the leader, the values of all processes, its own first; elsewhere only its own."""
         ...
 
     def step(self) -> contextlib.AbstractContextManager[None]:
-        """Around what waits for all processes, so that one that is stuck can be named."""
+        """A context for code that waits for all processes, so that a stuck one can be named."""
         ...
 
     def send(self, message: Any) -> None:
-        """Tell the others what comes next; by the leader."""
+        """Tell the other processes what comes next; only the leader calls it."""
         ...
 
 
 class _Alone:
-    """One process."""
+    """The team of a single process."""
 
     is_leader = True
 

@@ -1,4 +1,4 @@
-"""The images of windows, read in a thread while the device is at work on others."""
+"""Reading the images of the next window in a thread while the device works on another."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,17 +16,17 @@ from autodecoder.core.switches import own_switches
 
 
 class Loaded(NamedTuple):
-    """A window's images, on the device."""
+    """The images of a window, on the device."""
 
     drawn: Window
     rows: Int[np.ndarray, " k"]
-    """Numbers of the images; of what fills up a shard, that of its last image."""
+    """Indices of the images; padding of a shard repeats its last image."""
     is_row: Bool[np.ndarray, " k"]
-    """False for what fills up a shard."""
+    """False for padding of a shard."""
     images: Num[Array, "k pixels"]
     mask: Bool[Array, "k pixels"] | None
     starts: Float[np.ndarray, "k dims"] | None
-    """Of their latents, where they were asked for."""
+    """Initial latents of the images, if requested."""
 
 
 class WindowReader:
@@ -35,7 +35,7 @@ class WindowReader:
     Parameters
     ----------
     images : Images
-        The training images as an array, or what reads rows when asked.
+        The training images as an array, or an object that reads rows on request.
     windows : Windows
     starts : RowStarts
     """
@@ -52,9 +52,9 @@ class WindowReader:
         Parameters
         ----------
         draw : callable
-            Says which they are.
+            Returns the images to read.
         start_key : key, optional
-            In a run's first epoch: where its latents start is found, too.
+            Key for the initial latents, which are then returned too; given in the first epoch.
         """
         return self._thread.submit(self._read, draw, start_key)
 
@@ -68,7 +68,7 @@ class WindowReader:
         if start_key is not None:
             starts = self._starts.take(start_key, rows, images)
         mask = None if self._mask is None else jnp.asarray(np.asarray(self._mask)[rows])
-        # Shared, not copied, where its address allows that: nobody else has it.
+        # May share memory with the device, since no one else holds this array.
         images = jax.device_put(images)
         return Loaded(drawn, rows, is_row.ravel(), images, mask, starts)
 

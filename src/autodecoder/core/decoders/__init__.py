@@ -1,8 +1,8 @@
-"""Decoders: what every one of them promises, and the kinds there are.
+"""Decoders: their common interface and the available kinds.
 
-`contract` says what a decoder does; `operators` is the one description of what it computes, for
-programs without jax. A kind is a module of its own, named in `autodecoder.config.KINDS`; `own` puts
-a module of the user's behind the contract.
+`contract` is the interface. `operators` describes what a decoder computes, for programs without
+jax. Each kind is a module of its own, named in `autodecoder.config.KINDS`. `own` adapts a user's
+module to the interface.
 """
 
 from autodecoder.core.decoders.contract import (

@@ -1,4 +1,4 @@
-"""What every decoder promises, and how one of any kind is made."""
+"""The interface of all decoders, and the functions that create a decoder of any kind."""
 
 import abc
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from autodecoder.config import KINDS, DecoderConfig, FitConfig, arch_kind
 from autodecoder.core.decoders.operators import Operator
 
-#: The trainable arrays of a decoder: a tree for each of its parts, from the latents to the output.
+#: The trainable arrays of a decoder: one tree per part, in order from the latents to the output.
 Parts = tuple[Any, ...]
 
 
 class Decoder(eqx.Module):
     """Maps latents `(n, latent_dims)` to samples `(n, n_outputs)` in the scaled space.
 
-    A row's output depends on that row alone, but for batch normalisation in training.
+    A row's output depends on that row alone, except with batch normalisation in training mode.
     """
 
     config: eqx.AbstractVar[DecoderConfig]
@@ -28,33 +28,33 @@ class Decoder(eqx.Module):
     def decode(
         self, latents: Float[Array, "n dims"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "n outputs"]:
-        """Decode in evaluation mode; with a key, for dropout, in training mode."""
+        """Decode in evaluation mode, or in training mode if a key (for dropout) is given."""
 
     @property
     @abc.abstractmethod
     def n_outputs(self) -> int:
-        """Numbers of a sample."""
+        """Number of values in a sample."""
 
     @abc.abstractmethod
     def trainable(self) -> Parts:
-        """What training moves."""
+        """The trainable arrays."""
 
     @abc.abstractmethod
     def with_trainable(self, parts: Parts) -> "Decoder":
-        """The same decoder with other arrays in the place of those of `trainable`."""
+        """A copy of the decoder with `parts` as its trainable arrays."""
 
     def step_scales(self, fit: FitConfig) -> Sequence[Any]:
-        """Share of the step size that each part takes: a number, or the top of its tree."""
+        """Factor on the step size for each part: a number, or a prefix tree of the part."""
         return [1.0] * len(self.trainable())
 
     def calibrate(self, latents: Float[Array, "n dims"]) -> "Decoder":
-        """Estimate from a sample of training latents what evaluation needs besides."""
+        """Estimate from a sample of training latents the statistics for evaluation mode, if any."""
         return self
 
     def operators(self) -> list[Operator] | None:
-        """What it computes in evaluation mode, operator by operator; `None` if that cannot be told.
+        """What the decoder computes in evaluation mode, as operators; `None` if that is unknown.
 
-        Then it trains, infers and is saved as any other, but cannot leave Python.
+        A decoder without operators can be trained, used for inference and saved, but not exported.
         """
         return None
 
@@ -73,8 +73,9 @@ def init_decoder(
     bias_spread: float = 0.0,
     latent_spread: float = 1.0,
 ) -> Decoder:
-    """Draw a decoder of the kind that `config.arch` names, by `init` of its module, which takes the
-    same arguments.
+    """Draw a decoder of the kind that `config.arch` names.
+
+    Calls `init` of the module of that kind with the same arguments.
 
     Parameters
     ----------
@@ -82,17 +83,18 @@ def init_decoder(
     config : DecoderConfig
     image_shape : (height, width, channels)
     output_activation : str
-        Of the scaling.
+        The activation of the last layer, see `SCALINGS`.
     bias_spread : float
-        Biases of hidden layers are uniform up to this share of 1 / √inputs from 0: with biases of
-        zero the kinks of all units run through the origin of the latent space.
+        Biases of hidden layers are uniform within ± `bias_spread` / √inputs. With biases of zero,
+        the kinks of all units would pass through the origin of the latent space.
     latent_spread : float
-        Root mean square of the latents that it starts with, for kinds that start in proportion.
+        Root mean square of the initial latents. Convolutional kinds divide the weights of their
+        first layer by it.
 
     Raises
     ------
     ConfigError
-        If the architecture does not go with the images, or is that of a decoder that is given.
+        If the architecture does not fit the images, or is that of a user's own module.
     """
     config.check_drawn()
     kind: Any = import_module(KINDS[arch_kind(config.arch)])
@@ -103,7 +105,7 @@ def init_decoder(
 def shape_decoder(
     config: DecoderConfig, image_shape: tuple[int, int, int], output_activation: str
 ) -> Decoder:
-    """What `init_decoder` draws, with the shapes and dtypes of arrays in their place."""
+    """The decoder that `init_decoder` would draw, with shapes and dtypes instead of arrays."""
     return jax.eval_shape(
         lambda: init_decoder(jax.random.key(0), config, image_shape, output_activation)
     )

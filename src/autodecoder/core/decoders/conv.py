@@ -1,8 +1,8 @@
-"""A decoder of transposed convolutions: from the smallest grid that reaches the image's size.
+"""A decoder of transposed convolutions, each of which doubles height and width.
 
-`conv:64-32-16` makes of a latent a grid of 64 channels, doubles its sides to 32 channels, to 16,
-and to the image; `conv:256/64-32-16` has a dense layer of 256 units before the grid. As in DCGAN
-(Radford et al. 2016), but for the normalisation, which is none by default.
+`conv:64-32-16` maps a latent to a grid of 64 channels. Three transposed convolutions then yield 32
+channels, 16 channels and the image. `conv:256/64-32-16` has a dense layer of 256 units before the
+grid. The architecture follows DCGAN (Radford et al. 2016), by default without normalisation.
 """
 
 import itertools
@@ -48,14 +48,16 @@ from autodecoder.core.decoders.operators import (
 from autodecoder.errors import ConfigError
 from autodecoder.text import count
 
-#: Taps of a kernel that touch one output.
+#: Taps of a kernel that contribute to one output.
 _TAPS = 4
 
 
 class ConvDecoder(LayeredDecoder):
-    """Dense layers where there is a stem, a dense layer to a grid, transposed convolutions; after
-    each normalisation, activation and dropout where configured, at the end the output activation of
-    the scaling. Images larger than the sample are cropped around their middle."""
+    """Dense layers of the stem, if any, a dense layer to a grid, then transposed convolutions.
+
+    Normalisation, activation and dropout follow each hidden layer as configured. The last layer has
+    the output activation of the scaling. An output larger than the image is cropped to its centre.
+    """
 
     image_shape: tuple[int, int, int] = eqx.field(static=True)
 
@@ -65,7 +67,7 @@ class ConvDecoder(LayeredDecoder):
         return math.prod(self.image_shape)
 
     def step_scales(self, fit: FitConfig) -> Sequence[Any]:
-        """By the inputs that each output of a layer has."""
+        """Scales by the number of inputs to each output of a layer."""
         first = self._n_dense
         return [
             width_share(fit, layer.n_inputs * (1 if k < first else _TAPS))
@@ -74,7 +76,7 @@ class ConvDecoder(LayeredDecoder):
 
     @property
     def _n_dense(self) -> int:
-        """Layers up to the grid."""
+        """Number of dense layers, the one to the grid included."""
         return len(arch_of(self.config).stem) + 1
 
     def run(
@@ -106,7 +108,7 @@ class ConvDecoder(LayeredDecoder):
     def _refine(
         self, k: int, hidden: Array, fixed: Iterator[Statistics], mode: Mode
     ) -> tuple[Array, list[Statistics]]:
-        """What follows a hidden layer: nothing here."""
+        """Apply what follows hidden layer `k`. Here nothing; subclasses may add blocks."""
         return hidden, []
 
     def _crop(self) -> tuple[int, int, int, int]:
@@ -150,9 +152,11 @@ def init(
     bias_spread: float,
     latent_spread: float,
 ) -> ConvDecoder:
-    """Draw a decoder: orthogonal kernels that keep the variance from layer to layer, the same for
-    each of the four phases of a doubling, so that it starts without a pattern of squares; biases of
-    the hidden layers by `bias_spread`."""
+    """Draw a decoder with orthogonal kernels that preserve the variance from layer to layer.
+
+    The four phases of a transposed convolution share their initial weights, so that the first
+    images have no checkerboard pattern. Biases of the hidden layers are drawn by `bias_spread`.
+    """
     layers = draw_layers(key, config, image_shape, bias_spread, latent_spread)
     return ConvDecoder(
         layers=layers,
@@ -164,7 +168,7 @@ def init(
 
 
 def arch_of(config: DecoderConfig) -> Arch:
-    """The architecture of a decoder of convolutions."""
+    """The architecture of a convolutional decoder."""
     assert isinstance(config.arch, Arch)
     return config.arch
 
@@ -175,16 +179,16 @@ def grid_size(arch: Arch, image_shape: tuple[int, int, int]) -> tuple[int, int]:
     Raises
     ------
     ConfigError
-        If doubled so often even one place is larger than both sides of the image.
+        If a grid of 1 × 1 covers the image before the last doubling.
     """
     height, width, _ = image_shape
     doublings = len(arch.widths)
     if 2 ** (doublings - 1) >= max(height, width):
         most = math.ceil(math.log2(max(height, width)))
-        remedy = f"name {count(most, 'width')} at most" if most else "a dense one is for one pixel"
+        remedy = f"name {count(most, 'width')} at most" if most else "use a dense arch"
         raise ConfigError(
-            f"arch {arch} doubles a grid {count(doublings, 'time')}, beyond images of {height} × "
-            f"{width}: {remedy}."
+            f"arch {arch} doubles a grid {count(doublings, 'time')}, too often for images of "
+            f"{height} × {width}: {remedy}."
         )
     return -(-height // 2**doublings), -(-width // 2**doublings)
 
@@ -196,8 +200,11 @@ def draw_layers(
     bias_spread: float,
     latent_spread: float,
 ) -> tuple[Layer, ...]:
-    """The layers from the latents to the image; latents of that root mean square come out of the
-    first with unit variance, and of all others with about as much."""
+    """Draw the layers from the latents to the image.
+
+    For latents with root mean square `latent_spread`, each layer's outputs have about unit
+    variance.
+    """
     arch = arch_of(config)
     height, width = grid_size(arch, image_shape)
     units = (config.latent_dims, *arch.stem)
@@ -216,7 +223,7 @@ def draw_layers(
             weight = _spread_taps(weight)
         hidden = k < len(shapes) - 1
         layer = make_layer(weight, config, norm=hidden)
-        if k == len(arch.stem) and config.use_bias:  # each unit of the grid has its own
+        if k == len(arch.stem) and config.use_bias:  # one bias per unit of the grid
             layer = layer._replace(bias=jnp.zeros(weight.shape[1:]))
         if hidden:
             layer = spread_bias(jax.random.fold_in(bias_key, k), layer, n_in, bias_spread)
@@ -225,7 +232,7 @@ def draw_layers(
 
 
 def _spread_taps(weight: Float[Array, "four_inputs outputs"]) -> Float[Array, "inputs 4 4 outputs"]:
-    """A kernel in which the two nearer taps of each side are alike, and the two farther ones."""
+    """A kernel whose two inner taps along each side are equal, as are its two outer taps."""
     near_far = weight.reshape(-1, 2, 2, weight.shape[1])
     taps = np.array([1, 0, 0, 1])
     return near_far[:, taps][:, :, taps]

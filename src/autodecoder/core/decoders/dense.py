@@ -27,8 +27,10 @@ from autodecoder.core.decoders.operators import Activate, Dense, Operator
 
 
 class DenseDecoder(LayeredDecoder):
-    """Dense hidden layers, then normalisation, activation and dropout where configured; the last
-    layer is dense with the output activation of the scaling."""
+    """Dense layers. Normalisation, activation and dropout follow each hidden layer as configured.
+
+    The last layer has the output activation of the scaling.
+    """
 
     @property
     def n_outputs(self) -> int:
@@ -36,7 +38,7 @@ class DenseDecoder(LayeredDecoder):
         return self.layers[-1].n_outputs
 
     def step_scales(self, fit: FitConfig) -> Sequence[float]:
-        """By the inputs of each layer."""
+        """Scales by the number of inputs of each layer."""
         return [width_share(fit, layer.n_inputs) for layer in self.layers]
 
     def run(
@@ -71,9 +73,11 @@ def init(
     bias_spread: float,
     latent_spread: float,
 ) -> DenseDecoder:
-    """Draw a decoder: orthogonal kernels, whatever the latents' spread; biases of the hidden layers
-    by `bias_spread`."""
-    assert isinstance(config.arch, tuple)  # of this kind
+    """Draw a decoder with orthogonal kernels and biases by `bias_spread`; ignores `latent_spread`.
+
+    Only hidden layers draw their biases; those of the last layer start at zero.
+    """
+    assert isinstance(config.arch, tuple)  # the type of dense architectures
     shapes = list(itertools.pairwise((config.latent_dims, *config.arch, math.prod(image_shape))))
     bias_key = jax.random.fold_in(key, 0)
     layers = []

@@ -1,8 +1,9 @@
-"""Convolutions as matrix products and shifted sums, or as XLA has them.
+"""Convolutions: matrix products and shifted sums on CPUs, XLA's own operations elsewhere.
 
-On CPUs XLA's own transposed convolutions, with their gradients, take 18 to 32 times as long as a
-product that gives every input place its share of each output it touches, followed by sums of these
-shares, shifted (`benchmarks/step.py`). Each program is traced for the device that it runs on.
+On CPUs a matrix product with shifted sums is 18 to 32 times as fast as XLA's transposed convolution
+with its gradients (`benchmarks/step.py`). The product computes the share of each input in each
+output that it contributes to, and the shifted sums add up these shares. The choice is made when a
+program is traced, by the default backend.
 """
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-#: Axis of the taps that are summed next: those of height, then those of width.
+#: Axis of the taps to sum next: first those along the height, then those along the width.
 _TAPS = 3
 
 
@@ -19,9 +20,9 @@ def upsample(
 ) -> Float[Array, "n twice_height twice_width outputs"]:
     """Transposed convolution, 4 × 4, of stride 2 and padding 1.
 
-    Output `2i + a - 1` gets the share of tap `a` of input `i`, along both sides. The kernel is
-    divisible by the stride: each output is touched by as many taps as any other, which leaves no
-    pattern of squares (Odena et al. 2016, "Deconvolution and checkerboard artifacts").
+    Tap `a` of input `i` contributes to output `2i + a - 1`, along both sides. The kernel size is
+    divisible by the stride, so that every output has the same number of taps. This avoids
+    checkerboard patterns (Odena et al. 2016, "Deconvolution and checkerboard artifacts").
     """
     if _native():
         return jax.lax.conv_general_dilated(
@@ -49,7 +50,7 @@ def _interleave(shares: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
 def convolve(
     images: Float[Array, "n height width inputs"], weight: Float[Array, "inputs 3 3 outputs"]
 ) -> Float[Array, "n height width outputs"]:
-    """Convolution (without turning the kernel), 3 × 3, of stride 1 and padding 1."""
+    """Cross-correlation (the convolution of deep learning), 3 × 3, of stride 1 and padding 1."""
     if _native():
         kernel = jnp.moveaxis(weight, 0, 2)
         return jax.lax.conv_general_dilated(
@@ -74,7 +75,7 @@ def _shares(
 
 
 def _shift(values: Float[Array, "..."], axis: int, by: int) -> Float[Array, "..."]:
-    """Moved along an axis by a place, with zeros where nothing comes from."""
+    """Shift values along an axis by one place, up or down, and fill with zeros."""
     blank = jnp.zeros_like(jax.lax.slice_in_dim(values, 0, 1, axis=axis))
     n = values.shape[axis]
     if by > 0:

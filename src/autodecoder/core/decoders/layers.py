@@ -1,4 +1,4 @@
-"""What kinds of decoders share: activations, normalisation, dropout, and how kernels are drawn."""
+"""Parts shared by kinds of decoders: activations, normalisation, dropout, initialisation."""
 
 import abc
 import itertools
@@ -20,7 +20,7 @@ from autodecoder.core.decoders.contract import Decoder, Parts
 from autodecoder.core.decoders.operators import Activate, GroupNorm, Operator
 
 NORM_EPSILON = 1e-3  # as in Keras
-#: Points of the Gauss-Hermite quadrature over what an activation makes of a normal number.
+#: Points of the Gauss-Hermite quadrature for the mean square of an activation of a normal variable.
 _QUADRATURE = 40
 
 ACTIVATIONS: MappingProxyType[str, Callable[[Array], Array]] = MappingProxyType(
@@ -68,7 +68,7 @@ class Statistics(NamedTuple):
 def make_layer(
     weight: Float[Array, "inputs *kernel outputs"], config: DecoderConfig, *, norm: bool
 ) -> Layer:
-    """A layer with zero biases, normalised unless it is one that never is."""
+    """A layer with zero biases, and with normalisation if `norm` is set and configured."""
     n = weight.shape[-1]
     norm = norm and config.normalisation != "none"
     return Layer(
@@ -80,7 +80,7 @@ def make_layer(
 
 
 def spread_bias(key: PRNGKeyArray, layer: Layer, fan_in: int, spread: float) -> Layer:
-    """Biases uniform up to `spread` / √`fan_in` from 0; as they are without a spread."""
+    """Draw biases uniformly within ± `spread` / √`fan_in`; a spread of 0 leaves them unchanged."""
     if not spread or layer.bias is None:
         return layer
     reach = spread / math.sqrt(fan_in)
@@ -90,7 +90,7 @@ def spread_bias(key: PRNGKeyArray, layer: Layer, fan_in: int, spread: float) -> 
 
 
 def initial_statistics(layers: Iterable[Layer], config: DecoderConfig) -> tuple[Statistics, ...]:
-    """Before the first estimate, of the layers that are normalised by batch."""
+    """Mean 0 and variance 1 for each layer with batch normalisation, until the first estimate."""
     if config.normalisation != "batch":
         return ()
     widths = [layer.n_outputs for layer in layers if layer.norm_scale is not None]
@@ -100,9 +100,9 @@ def initial_statistics(layers: Iterable[Layer], config: DecoderConfig) -> tuple[
 def draw_orthogonal(
     key: PRNGKeyArray, shapes: Sequence[tuple[int, int]]
 ) -> list[Float[Array, "n_in n_out"]]:
-    """A matrix of each shape with orthonormal rows or columns, whichever are fewer (Saxe et al.
-    2014)."""
-    # All numbers at once: each call for some takes a fifth of a second to compile.
+    """Draw a matrix of each shape with orthonormal rows or columns, whichever are fewer (Saxe et
+    al. 2014)."""
+    # All numbers in one call: each call with a new shape takes a fifth of a second to compile.
     ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
     draws = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
     return [_orthogonal(draw, *shape) for draw, shape in zip(draws, shapes, strict=True)]
@@ -111,7 +111,7 @@ def draw_orthogonal(
 def _orthogonal(
     numbers: Float[Array, " entries"], n_in: int, n_out: int
 ) -> Float[Array, "n_in n_out"]:
-    """From normal numbers."""
+    """An orthogonal matrix from independent standard normal numbers."""
     tall = numbers.reshape(max(n_in, n_out), min(n_in, n_out))
     basis, triangle = jnp.linalg.qr(tall)
     basis = basis * jnp.sign(jnp.diag(triangle))  # evenly distributed (Mezzadri 2007)
@@ -121,14 +121,14 @@ def _orthogonal(
 def preserve_variance(
     weight: Float[Array, "n_in n_out"], activation: str
 ) -> Float[Array, "n_in n_out"]:
-    """An orthogonal matrix scaled such that outputs have about unit variance (He et al. 2015).
+    """Scale an orthogonal matrix so that outputs have about unit variance (He et al. 2015).
 
     Parameters
     ----------
     weight : (n_in, n_out)
         From `draw_orthogonal`.
     activation : str
-        Through which the inputs come; they have unit variance before it.
+        Activation of the inputs, whose variance before it is 1.
     """
     n_in, n_out = weight.shape
     points, shares = np.polynomial.hermite_e.hermegauss(_QUADRATURE)
@@ -138,17 +138,17 @@ def preserve_variance(
 
 
 def width_share(fit: FitConfig, fan_in: int) -> float:
-    """Share of the step size that a layer takes.
+    """Factor on the step size of a layer with `fan_in` inputs to each output.
 
-    A step of Adam moves every weight by as much, and an output by as much as there are inputs:
-    steps in inverse proportion keep that change, and one step size is good for all widths (Yang et
-    al. 2021, "Tensor Programs V").
+    A step of Adam moves all weights by about the same amount, so that the change of an output grows
+    with the number of inputs. Step sizes in inverse proportion to it keep the change constant, and
+    one learning rate suits all widths (Yang et al. 2021, "Tensor Programs V").
     """
     return 1.0 if fit.base_width is None else min(1.0, fit.base_width / fan_in)
 
 
 def dense(layer: Layer, inputs: Float[Array, "n inputs"]) -> Float[Array, "n outputs"]:
-    """The layer before normalisation and activation, of rows."""
+    """Apply a dense layer to rows, without normalisation and activation."""
     return add_bias(inputs @ layer.weight, layer)
 
 
@@ -157,20 +157,21 @@ def add_bias(outputs: Float[Array, "*spatial outputs"], layer: Layer) -> Array:
 
 
 class Mode(NamedTuple):
-    """How a decoder runs: in training mode by the batch's own statistics, and with dropout."""
+    """How a decoder runs. Training mode has batch statistics and dropout, evaluation neither."""
 
     config: DecoderConfig
     key: PRNGKeyArray | None
-    """For dropout; without one there is none."""
+    """Key for dropout; `None` turns dropout off."""
     batch_statistics: bool
+    """Whether batch normalisation uses the statistics of the batch, or the fixed ones."""
 
 
 class LayeredDecoder(Decoder):
-    """A decoder of layers one after the other; a kind says how they run."""
+    """A decoder of successive layers; subclasses define how they run."""
 
     layers: tuple[Layer, ...]
     statistics: tuple[Statistics, ...]
-    """One for each layer with batch normalisation on, in the order in which they run."""
+    """One entry for each layer with batch normalisation, in the order in which layers run."""
     config: DecoderConfig = eqx.field(static=True)
     output_activation: str = eqx.field(static=True)
 
@@ -178,7 +179,7 @@ class LayeredDecoder(Decoder):
     def run(
         self, latents: Float[Array, "n dims"], mode: Mode
     ) -> tuple[Float[Array, "n outputs"], tuple[Statistics, ...]]:
-        """Outputs, and the statistics that were used."""
+        """Return the outputs and the batch normalisation statistics that were used."""
 
     def decode(
         self, latents: Float[Array, "n dims"], *, key: PRNGKeyArray | None = None
@@ -187,7 +188,7 @@ class LayeredDecoder(Decoder):
         return self.run(latents, Mode(self.config, key, batch_statistics=key is not None))[0]
 
     def trainable(self) -> Parts:
-        """Its layers."""
+        """The layers."""
         return self.layers
 
     def with_trainable(self, parts: Parts) -> "LayeredDecoder":
@@ -197,11 +198,11 @@ class LayeredDecoder(Decoder):
     def calibrate(self, latents: Float[Array, "n dims"]) -> "LayeredDecoder":
         """Set the statistics for evaluation to those of a sample of training latents.
 
-        They replace the moving averages usual elsewhere. Latents that start at zero spread by a few
-        hundredths only, so that within the hundred batches that an average looks back, the decoder
-        drifts by more than the latents spread, and evaluation falls apart: on MNIST, after 8
-        epochs, a fresh validation loss of 0.198 with moving averages, 0.172 with these (500-500, 2
-        dimensions).
+        They replace the usual moving averages. Latents that start at zero have a standard deviation
+        of only a few hundredths. Over the hundred batches of a moving average, the decoder changes
+        by more than that, and the averages no longer fit it. On MNIST after 8 epochs (500-500, 2
+        dimensions), the fresh validation loss is 0.172 with these statistics and 0.198 with moving
+        averages.
 
         References
         ----------
@@ -220,7 +221,7 @@ def finish(
     mode: Mode,
     number: int,
 ) -> tuple[Float[Array, "*spatial outputs"], Statistics | None]:
-    """Normalise, activate and drop out, with the statistics that were used."""
+    """Apply normalisation, activation and dropout; return the outputs and the statistics used."""
     config, used = mode.config, None
     if layer.norm_scale is not None:
         assert layer.norm_offset is not None  # set together
@@ -247,7 +248,7 @@ def _statistics(outputs: Float[Array, "*spatial outputs"]) -> Statistics:
 
 
 def _group_norm(outputs: Float[Array, "n *spatial channels"], n_groups: int) -> Array:
-    """Each group of channels of each sample by its own mean and variance (Wu & He 2018)."""
+    """Normalise each group of channels of each sample by its mean and variance (Wu & He 2018)."""
     n, *spatial, channels = outputs.shape
     grouped = outputs.reshape(n, *spatial, n_groups, channels // n_groups)
     axes = (*range(1, grouped.ndim - 2), grouped.ndim - 1)
@@ -257,8 +258,8 @@ def _group_norm(outputs: Float[Array, "n *spatial channels"], n_groups: int) -> 
 
 
 def fold(layer: Layer, statistics: Statistics | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Weight and bias in double precision; batch normalisation, whose statistics are fixed in
-    evaluation, becomes part of them."""
+    """Weight and bias in double precision, with the fixed statistics of batch normalisation folded
+    into them."""
     weight = np.asarray(layer.weight, np.float64)
     bias = None if layer.bias is None else np.asarray(layer.bias, np.float64)
     if statistics is None:
@@ -272,7 +273,7 @@ def fold(layer: Layer, statistics: Statistics | None) -> tuple[np.ndarray, np.nd
 
 
 def finishing(layer: Layer, config: DecoderConfig, *, of_images: bool) -> list[Operator]:
-    """What `finish` does in evaluation mode, but for what `fold` has done."""
+    """The operators of `finish` in evaluation mode, without those that `fold` covers."""
     steps: list[Operator] = []
     if layer.norm_scale is not None and config.normalisation == "group":
         scale, offset = (

@@ -1,8 +1,8 @@
 """A decoder as a short list of portable operators, for programs that run it without jax.
 
-The ONNX file, the script of the pages, the model card and whoever counts what a decoder costs read
-this list, and nothing else of a decoder. Images are `(n, height, width, channels)`. Arrays are in
-double precision.
+The ONNX export, the script of the pages, the model card and the count of multiplications read this
+list, and nothing else of a decoder. Images are `(n, height, width, channels)`. Arrays are in double
+precision.
 """
 
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ from jaxtyping import Float
 
 
 class Dense(NamedTuple):
-    """`inputs @ weight + bias`, of rows."""
+    """`inputs @ weight + bias`, applied to rows."""
 
     weight: Float[np.ndarray, "inputs outputs"]
     bias: Float[np.ndarray, " outputs"] | None
 
 
 class Activate(NamedTuple):
-    """An activation, by its name in `DecoderConfig`, of every number."""
+    """An elementwise activation, by its name in `DecoderConfig`."""
 
     name: str
 
 
 class GroupNorm(NamedTuple):
     """Normalises each group of neighbouring channels of a sample to mean 0 and variance 1, then
-    scales and offsets each channel. Rows have one place."""
+    scales and offsets each channel. Rows count as images of one pixel."""
 
     n_groups: int
     of_images: bool
@@ -37,7 +37,7 @@ class GroupNorm(NamedTuple):
 
 
 class Unflatten(NamedTuple):
-    """Rows to images of this shape."""
+    """Reshapes rows to images of this shape."""
 
     height: int
     width: int
@@ -45,27 +45,27 @@ class Unflatten(NamedTuple):
 
 
 class Upsample(NamedTuple):
-    """Transposed convolution, 4 × 4, of stride 2 and padding 1: it doubles the sides."""
+    """Transposed convolution, 4 × 4, of stride 2 and padding 1; doubles height and width."""
 
     weight: Float[np.ndarray, "inputs 4 4 outputs"]
     bias: Float[np.ndarray, " outputs"] | None
 
 
 class Convolve(NamedTuple):
-    """Convolution (as the field says it: correlation), 3 × 3, of stride 1 and padding 1."""
+    """Cross-correlation (the convolution of deep learning), 3 × 3, of stride 1 and padding 1."""
 
     weight: Float[np.ndarray, "inputs 3 3 outputs"]
     bias: Float[np.ndarray, " outputs"] | None
 
 
 class Residual(NamedTuple):
-    """What comes in, plus what these make of it."""
+    """The input, plus the result of these operators on it."""
 
     operators: "tuple[Operator, ...]"
 
 
 class Crop(NamedTuple):
-    """A part of images."""
+    """Cuts a rectangle out of images; all fields in pixels."""
 
     top: int
     left: int
@@ -74,7 +74,7 @@ class Crop(NamedTuple):
 
 
 class Flatten(NamedTuple):
-    """Images to rows."""
+    """Reshapes images to rows."""
 
 
 Operator = (
@@ -83,12 +83,15 @@ Operator = (
 
 
 def count_multiplications(operators: Sequence[Operator]) -> int:
-    """Multiplications by weights for one sample: what decoding costs."""
+    """The number of multiplications by weights that decoding one sample takes."""
     return _count(operators, 1)[0]
 
 
 def _count(operators: Sequence[Operator], pixels: int) -> tuple[int, int]:
-    """Those of operators, and the pixels of an image behind them, from the pixels before them."""
+    """Count the multiplications of operators on images of `pixels` pixels.
+
+    Returns the count and the number of pixels of the output image.
+    """
     total = 0
     for step in operators:
         if isinstance(step, Residual):

@@ -1,4 +1,4 @@
-"""A decoder of one's own: any equinox module that maps latents to samples."""
+"""A user's own decoder: any equinox module that maps latents to samples."""
 
 import inspect
 from dataclasses import replace
@@ -15,33 +15,35 @@ from autodecoder.core.decoders.contract import Decoder, Parts
 from autodecoder.core.tree import name_leaves
 from autodecoder.errors import ConfigError
 
-#: Of constants; what is trained is float32.
+#: Allowed dtypes of constants. Trained arrays are float32.
 _DTYPES = ("float32", "int32", "uint32", "uint8", "bool")
-#: Latents that a module is tried with.
+#: Number of latents that a module is tested with.
 _N_TRIED = 5
-#: Largest difference between a row alone and beside others, as a share of the largest output.
+#: Largest accepted difference between decoding a latent alone and in a batch, as a share of the
+#: largest output.
 _ROUNDING = 1e-3
 
 
 class OwnDecoder(Decoder):
-    """A module behind the contract. Its output is in the scaled space as it is.
+    """Adapts an equinox module to `Decoder`. The module's output is in the scaled space.
 
-    In evaluation it is called as `module(latents)`; in training as `module(latents, key=key)` if it
-    takes a `key`.
+    In evaluation mode the module is called as `module(latents)`. In training mode it is called as
+    `module(latents, key=key)` if it takes a `key`.
     """
 
     weights: Any
-    """The module with nothing but its inexact arrays: what training moves."""
+    """The module with only its floating-point arrays of jax, which are trained."""
     constants: Any
-    """The same with its other arrays, those of NumPy too."""
+    """The module with only its other arrays, NumPy arrays included."""
     rest: tuple[tuple[Any, ...], Any] = eqx.field(static=True)
-    """Its other leaves, and their structure."""
+    """The module's other leaves, and their tree structure."""
     config: DecoderConfig = eqx.field(static=True)
     size: int = eqx.field(static=True)
+    """Number of values in a sample."""
 
     @property
     def module(self) -> Any:
-        """The module with its arrays as they are now."""
+        """The module with its current arrays."""
         leaves, structure = self.rest
         return eqx.combine(self.weights, self.constants, jax.tree.unflatten(structure, leaves))
 
@@ -70,7 +72,7 @@ class OwnDecoder(Decoder):
 
 
 def own_decoder(module: Any, latent_dims: int, n_outputs: int) -> OwnDecoder:
-    """Put a module behind the contract, and try it with a few latents.
+    """Adapt a module to `Decoder`, and test it with a few latents.
 
     Parameters
     ----------
@@ -81,7 +83,7 @@ def own_decoder(module: Any, latent_dims: int, n_outputs: int) -> OwnDecoder:
     Raises
     ------
     ConfigError
-        If it is no such module, or its arrays or outputs are not finite.
+        If the module does not map latents in this way, or if its arrays or outputs are not finite.
     """
     if not isinstance(module, eqx.Module) or not callable(module):
         raise ConfigError(
@@ -96,9 +98,7 @@ def own_decoder(module: Any, latent_dims: int, n_outputs: int) -> OwnDecoder:
     try:
         hash((tuple(leaves), structure))
     except TypeError as error:
-        raise ConfigError(
-            f"decoder must hold its arrays in fields that are not static ({error})."
-        ) from error
+        raise ConfigError(f"decoder must not hold arrays in static fields ({error}).") from error
     config = DecoderConfig(arch=OWN, latent_dims=latent_dims)
     decoder = OwnDecoder(
         weights=weights,
@@ -118,10 +118,10 @@ def _is_trained(leaf: Any) -> bool:
 def _check_arrays(weights: Any, constants: Any) -> None:
     arrays = name_leaves(weights)
     if not arrays:
-        raise ConfigError("decoder must hold arrays to train: it has none of floating point.")
+        raise ConfigError("decoder must hold floating-point arrays of jax to train, got none.")
     for name, array in arrays.items():
         if array.dtype != jnp.float32:
-            raise ConfigError(f"decoder must hold weights of float32, got {array.dtype} in {name}.")
+            raise ConfigError(f"decoder must hold float32 weights, got {array.dtype} in {name}.")
     for name, array in name_leaves(constants).items():
         if str(array.dtype) not in _DTYPES:
             raise ConfigError(
@@ -142,8 +142,8 @@ def _check_outputs(decoder: OwnDecoder) -> None:
         except Exception as error:  # whatever the module raises
             reason = (str(error).strip() or type(error).__name__).splitlines()[0].removesuffix(".")
             raise ConfigError(
-                f"decoder must decode latents of (n, {dims}), as latent_dims says, but of "
-                f"{latents.shape} it says: {reason}."
+                f"decoder must decode latents of shape (n, {dims}), given by latent_dims, but for "
+                f"{latents.shape} it raises: {reason}."
             ) from error
         found = f"{getattr(outputs, 'dtype', '')}{list(getattr(outputs, 'shape', ()))}"
         if found != f"float32[{_N_TRIED}, {decoder.size}]":
@@ -157,12 +157,13 @@ def _check_outputs(decoder: OwnDecoder) -> None:
         raise ConfigError("decoder must be finite at the start, but its outputs are not.")
     if not np.abs(together - apart).max() <= _ROUNDING * np.abs(together).max():
         raise ConfigError(
-            "decoder must decode each latent by itself, but beside others its output is another."
+            "decoder must decode each latent independently, but the output for a latent changes "
+            "when it is decoded in a batch."
         )
 
 
 @jax.jit
 def _decode_both(decoder: OwnDecoder, latents: Float[Array, "n dims"]) -> tuple[Array, Array]:
-    """All at once, and one by one."""
+    """Decode latents all at once, and one by one."""
     apart = jax.lax.map(lambda latent: decoder.decode(latent[None])[0], latents)
     return decoder.decode(latents), apart

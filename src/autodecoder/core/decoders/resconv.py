@@ -1,4 +1,4 @@
-"""A decoder of transposed convolutions with a residual block at each size (He et al. 2016)."""
+"""A decoder of transposed convolutions with a residual block for each grid (He et al. 2016)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -28,27 +28,33 @@ from autodecoder.core.decoders.layers import (
 )
 from autodecoder.core.decoders.operators import Convolve, Operator, Residual
 
-#: Taps of a kernel.
+#: Taps of a 3 × 3 kernel.
 _TAPS = 9
 
 
 class Stage(NamedTuple):
-    """Of one size, of a dense layer before the grid or of the output: the layer, and the block
-    behind it, or none; or what belongs to each of their arrays."""
+    """One layer with its residual block: a part of `Decoder.trainable`.
+
+    Also used as a tree of the same structure with other leaves, such as step scales.
+    """
 
     layer: Any
     block: Any
+    """The two layers of the block; `None` for layers before the grid and for the output layer."""
 
 
 class ResConvDecoder(ConvDecoder):
-    """A `ConvDecoder` that adds to each grid what two 3 × 3 convolutions make of it. The second of
-    them starts at zero, so that the decoder starts as if there were no blocks."""
+    """A `ConvDecoder` with a residual block of two 3 × 3 convolutions after each grid.
+
+    The second convolution of each block starts at zero, so that initially the blocks change
+    nothing.
+    """
 
     blocks: tuple[tuple[Layer, Layer], ...]
-    """Of the grids, from the smallest."""
+    """The two layers of each block, in order from the smallest grid."""
 
     def trainable(self) -> Parts:
-        """Its stages."""
+        """One `Stage` per layer."""
         return tuple(Stage(layer, self._block(k)) for k, layer in enumerate(self.layers))
 
     def with_trainable(self, parts: Parts) -> "ResConvDecoder":
@@ -57,7 +63,7 @@ class ResConvDecoder(ConvDecoder):
         return replace(self, layers=tuple(stage.layer for stage in parts), blocks=blocks)
 
     def step_scales(self, fit: FitConfig) -> Sequence[Any]:
-        """By the inputs that each output of a layer has."""
+        """Scales by the number of inputs to each output of a layer."""
         scales = super().step_scales(fit)
         return [
             scale
@@ -75,7 +81,7 @@ class ResConvDecoder(ConvDecoder):
         inner, outer = block
         statistics = None if inner.norm_scale is None else next(fixed, None)
         convolved = add_bias(convolve(hidden, inner.weight), inner)
-        # The numbers of its dropout are none of a layer's.
+        # The number, which selects the dropout mask, differs from those of all layers.
         convolved, found = finish(inner, convolved, statistics, mode, len(self.layers) + k)
         more = add_bias(convolve(convolved, outer.weight), outer)
         return hidden + more, [] if found is None else [found]
@@ -106,7 +112,7 @@ def init(
     bias_spread: float,
     latent_spread: float,
 ) -> ResConvDecoder:
-    """Draw a decoder as one of convolutions, and its blocks."""
+    """Draw the layers as for a `ConvDecoder`, and the residual blocks."""
     layers = draw_layers(key, config, image_shape, bias_spread, latent_spread)
     blocks, in_order = [], []
     for k, layer in enumerate(layers[:-1]):
