@@ -22,11 +22,10 @@ _DIFFERS = b"\x38\x01"
 def describe_trial(
     config: StudyConfig, values: Mapping[str, Any], metrics: Mapping[str, float], *, failed: bool
 ) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
-    """What announces the columns of the table, begins the row of a trial and ends it.
+    """The summaries that announce the columns of the table, begin a trial's row and end it.
 
-    Every trial announces all metrics and
-    settings, also those that it lacks: TensorBoard takes the columns of its table from one trial
-    only, be it of another study.
+    Every trial announces all metrics and settings, even those that it lacks: TensorBoard takes the
+    columns of its table from one trial only, possibly of another study.
     """
     settings = _settings(config, values)
     known = {name: value for name, value in settings.items() if value is not None}
@@ -53,7 +52,7 @@ def _settings(config: StudyConfig, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _blanks(config: StudyConfig) -> dict[str, Any]:
-    """Of settings that may have no value, one of their type, which tells TensorBoard no more."""
+    """A blank value for each setting that may be `None`, so that TensorBoard knows its type."""
     return {
         _short(part.name, name): 0.0 if {int, float} & {*get_args(kind)} else ""
         for part in fields(config)
@@ -70,8 +69,8 @@ def _short(part: str, name: str) -> str:
 
 
 def _mark_searched(plugin: Any, names: Sequence[str]) -> None:
-    """Say which settings differ between trials: TensorBoard shows those first, and the others by
-    their names."""
+    """Mark the settings that differ between trials. TensorBoard shows these first, and sorts the
+    others by name."""
     content = HParamsPluginData.FromString(plugin.content)
     for info in content.experiment.hparam_infos:
         if info.name in names:
@@ -80,7 +79,7 @@ def _mark_searched(plugin: Any, names: Sequence[str]) -> None:
 
 
 def _declare_failed(plugin: Any) -> None:
-    """Change what says that a trial ended well, the only case that tensorboardX knows."""
+    """Set the status of a trial to failed; tensorboardX itself only writes success."""
     content = HParamsPluginData.FromString(plugin.content)
     content.session_end_info.status = Status.Value("STATUS_FAILURE")
     plugin.content = content.SerializeToString()
