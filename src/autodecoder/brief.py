@@ -1,4 +1,4 @@
-"""How results show themselves at a prompt: in one line, arrays by their type and shape."""
+"""One-line representations of results at a prompt; arrays show as dtype and shape."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -7,15 +7,15 @@ from typing import Any, TypeVar
 
 _Class = TypeVar("_Class", bound=type)
 
-#: Letters of a text, and entries of a mapping or a sequence, that are shown.
+#: Most characters of a text, and most entries of a mapping or a sequence, that are shown.
 _MOST_LETTERS = 60
 _MOST_ENTRIES = 4
-#: Their own representation is short.
+#: Types whose own `repr` is short.
 _PLAIN = (bool, int, float, complex, type(None))
 
 
 def brief(cls: _Class) -> _Class:
-    """Give a dataclass or a named tuple a representation of one line; all else stays as it is."""
+    """Class decorator: give a dataclass or a named tuple a one-line `repr`."""
     setattr(cls, "__repr__", _represent)  # noqa: B010 (a class may be given one)
     return cls
 
@@ -25,7 +25,7 @@ def _represent(self: Any) -> str:
 
 
 def _fields(shown: Any) -> list[str]:
-    """Each with its value; without those that are `None`."""
+    """`name=value` for each field that is not `None`."""
     if is_dataclass(shown):
         names = [field.name for field in fields(shown) if field.repr]
     else:

@@ -1,17 +1,17 @@
-"""Text that people write, in UTF-8, with or without a byte order mark."""
+"""Decoding text files: UTF-8, with or without a byte order mark."""
 
 from autodecoder.errors import DataError
 
 
 def decode_text(content: bytes, name: object) -> str:
-    """Text from its bytes, without the mark that editors of Windows put before it.
+    """Decode UTF-8 text, without the byte order mark that Windows editors write.
 
     Raises
     ------
     DataError
-        If it is encoded in another way; UTF-16 and UTF-32 are told by what begins them.
+        If the text is not UTF-8; the message names UTF-16 and UTF-32 where they are recognised.
     """
-    # Without a mark, the zeros between the first letters tell.
+    # Without a mark, zero bytes between the first letters show UTF-16 or UTF-32.
     n_zeros = content[:4].count(0)
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or n_zeros in (2, 3):
         wide = b"\0\0" in content[:4]

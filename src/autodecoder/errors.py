@@ -1,17 +1,17 @@
-"""The few exceptions; each message names the rule, the value received and a way out."""
+"""The exceptions; each message names the rule, the value received and a remedy."""
 
 import re
 
 from autodecoder.text import printable, shorten
 
-#: Characters of a message at most: it may repeat what a file holds.
+#: Longest message, in characters: a message may quote the content of a file.
 _MOST = 2000
 
 
 class AutodecoderError(Exception):
     """Base of every error that a user can mend; the command line prints it and exits with 2.
 
-    Of a message that is very long the middle is left out; what no terminal should get is replaced.
+    A very long message is shortened in the middle. Unprintable characters are replaced.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -27,7 +27,7 @@ class DataError(AutodecoderError, ValueError):
 
 
 class DataWarning(UserWarning):
-    """Data can be taken in two ways: which one was, and how to have the other."""
+    """Data can be read in two ways; the message names the one used and how to get the other."""
 
 
 class MemoryLimitError(AutodecoderError, MemoryError):
@@ -43,11 +43,11 @@ class StorageError(AutodecoderError):
 
 
 class SearchError(AutodecoderError):
-    """A search is aborted, since trial after trial has failed."""
+    """A search is aborted after too many consecutive failed trials."""
 
 
 class EngineError(AutodecoderError):
-    """The engine of a study cannot be had, or loses its workers again and again."""
+    """The engine of a study is not available, or repeatedly loses its workers."""
 
 
 def is_out_of_memory(error: Exception) -> bool:

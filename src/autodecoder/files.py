@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and that show when they were damaged."""
+"""Writing files atomically, and reading JSON and arrays with checks for damage."""
 
 import contextlib
 import errno
@@ -25,16 +25,16 @@ except ImportError:  # Windows, where files always have locks
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to be written piece by piece that is whole or absent.
+    """Open a file for writing that appears under its name only when it is complete.
 
-    It has a temporary name until the block ends; when it ends in an error, nothing is left.
+    It has a temporary name until the block ends. After an error, nothing is left.
 
     Raises
     ------
     OutputError
         If it cannot be written.
     """
-    # Hidden, and another for each writer: two processes may write the same file.
+    # Hidden and different for each writer, since two processes may write the same file.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def sync_folder(folder: Path) -> None:
-    """What was renamed or linked in a folder is on the disk, where the system can say so."""
+    """Flush a folder's entries to disk, so that renames and links survive a crash (POSIX only)."""
     if os.name == "posix":
         place = os.open(folder, os.O_RDONLY)
         try:
@@ -74,7 +74,7 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
 
 
 def new_folder(folder: Path) -> None:
-    """Make a folder for results, or take an empty one.
+    """Make a folder for results, or accept an empty one.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def new_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sweep_temporary(folder)  # of a run that was killed
+        sweep_temporary(folder)  # left by a run that was killed
         is_empty = not any(folder.iterdir())
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror}.") from error
@@ -92,13 +92,13 @@ def new_folder(folder: Path) -> None:
 
 
 def refuse_link(folder: Path, name: str) -> None:
-    """Check that a folder to be written to lies where it seems to: files of a folder that came from
-    elsewhere must not go to other places.
+    """Refuse to write to a link that leads out of a folder: a folder that came from elsewhere must
+    not redirect the files written to it.
 
     Raises
     ------
     OutputError
-        If it is a link that leads out of the folder above it.
+        If `folder / name` is a link to a place outside `folder`.
     """
     path = folder / name
     if not path.is_symlink():
@@ -107,7 +107,7 @@ def refuse_link(folder: Path, name: str) -> None:
         leads = path.resolve()
         if leads.is_relative_to(folder.resolve()):
             return
-    except (OSError, RuntimeError):  # links that lead to each other
+    except (OSError, RuntimeError):  # links in a circle
         leads = path
     raise OutputError(
         f"{path} must be a folder of its own, but is a link to {leads}, whose files would be "
@@ -116,7 +116,7 @@ def refuse_link(folder: Path, name: str) -> None:
 
 
 def sweep_temporary(folder: Path) -> None:
-    """Remove what processes left that were killed while they wrote, below a folder too.
+    """Remove the temporary files of killed processes from a folder and its subfolders.
 
     Only for a folder that no other process writes to.
     """
@@ -125,21 +125,21 @@ def sweep_temporary(folder: Path) -> None:
 
 
 def readable(value: Any) -> Any:
-    """A text without what is no UTF-8, as the path of a file may hold; any other value as it is."""
+    """Replace what UTF-8 cannot encode in a text, such as a path; return other values unchanged."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-#: What file systems without locks answer: Lustre by default, some network and user-space ones.
+#: Errors of file systems without locks: Lustre by default, some network and user-space ones.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 
 
 def has_locks(path: Path) -> bool:
-    """Whether the file system of a file, which is made if need be, has locks.
+    """Whether the file system of a file has locks; a missing file is created.
 
     Raises
     ------
     OSError
-        If the file cannot be made.
+        If the file cannot be created.
     """
     if fcntl is None:
         return True
@@ -152,7 +152,7 @@ def has_locks(path: Path) -> bool:
 
 
 def format_json(content: Mapping[str, Any]) -> bytes:
-    """Strict JSON; raises a `TypeError` or `ValueError` where there are other than plain values."""
+    """Format strict JSON; values that JSON lacks raise a `TypeError` or a `ValueError`."""
     return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
 
 
@@ -161,13 +161,13 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_file(path, format_json(content))
 
 
-#: Bytes of the largest JSON file that is read, and how deep its lists and objects may lie.
+#: Largest JSON file that is read, in bytes, and the deepest nesting of its lists and objects.
 _LARGEST_JSON = 2**24
 _DEEPEST = 100
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object, of up to 16 MiB.
+    """Read a JSON object from a file of at most 16 MiB.
 
     Raises
     ------
@@ -194,21 +194,21 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def refuse_special(path: Path) -> None:
-    """Check that a path is no device and no pipe, which may have no end.
+    """Refuse devices and pipes, which may never end.
 
     Raises
     ------
     DataError
-        If it is one.
+        If the path is one of them.
     OSError
-        If there is nothing.
+        If nothing exists at the path.
     """
     if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
-        raise DataError(f"{path} must be a file, and is a device or a pipe.")
+        raise DataError(f"{path} must be a file, but is a device or a pipe.")
 
 
 def _refuse_deep(content: Any) -> None:
-    """What is nested more deeply than any file here would end whoever walks it by recursion."""
+    """Refuse nesting that is too deep for code that walks the content recursively."""
     level = [content] if isinstance(content, dict | list) else []
     for _ in range(_DEEPEST):
         inner = (part.values() if isinstance(part, dict) else part for part in level)
@@ -219,15 +219,16 @@ def _refuse_deep(content: Any) -> None:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> str:
-    """Write arrays and plain values as one safetensors file, with a checksum, which is returned.
+    """Write arrays and plain values as one safetensors file; returns the checksum in it.
 
-    Array by array, as they may be mapped: the library makes a copy of all of them first.
+    Arrays are written one by one, since they may be memory maps; the library would first copy
+    all of them.
     """
-    # `ascontiguousarray` would make a number without dimensions one with one.
+    # `ascontiguousarray` would turn a 0-d array into a 1-d one.
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     text = json.dumps(about)
     kinds = {dtype: kind for kind, dtype in _DTYPES.items()}
@@ -252,7 +253,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[
     return crc32
 
 
-#: Shape and dtype of each array that a file says it holds, before any is read.
+#: Shape and dtype of each array, as the header of a file states them.
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
 
@@ -265,8 +266,8 @@ def read_tensors(
     ----------
     path : Path
     check : callable, optional
-        Told what the file says it holds before any memory is taken for it; it raises a `ValueError`
-        where that is wrong.
+        Called with the shapes in the header before memory is allocated; raises a `ValueError` to
+        refuse them.
 
     Raises
     ------
@@ -303,7 +304,7 @@ def read_tensors(
 
 
 def read_checksum(path: Path) -> str:
-    """The checksum that a file of `write_tensors` says it has; its content is not read.
+    """Read the checksum in the header of a file of `write_tensors`; arrays are not read.
 
     Raises
     ------
@@ -315,7 +316,7 @@ def read_checksum(path: Path) -> str:
 
 
 def read_about(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
-    """The shapes of the arrays of such a file and its plain values; its content is not read.
+    """Read array shapes and plain values of a file of `write_tensors`; arrays are not read.
 
     Raises
     ------
@@ -334,7 +335,7 @@ def read_about(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
 
 
 def read_tensor_rows(path: Path, name: str, first: int, stop: int) -> np.ndarray:
-    """Some rows of an array of such a file, without a look at its checksum.
+    """Read rows of one array of a file of `write_tensors`; the checksum is not compared.
 
     Raises
     ------
@@ -357,7 +358,7 @@ def _opened(path: Path) -> Iterator[Any]:
         raise DataError(f"{path} is damaged ({error}).") from error
 
 
-#: Names that the format gives to the dtypes in use.
+#: dtype names of safetensors, with those of NumPy.
 _DTYPES = {
     "F32": "float32",
     "F64": "float64",
@@ -385,5 +386,5 @@ def _checksum(tensors: Mapping[str, np.ndarray], about: str) -> int:
 
 
 def _bytes_of(array: np.ndarray) -> memoryview:
-    """An array's memory, in the order of C."""
+    """An array's bytes in C order."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

@@ -1,4 +1,4 @@
-"""Paths as users give them: on the command line, in files, in variables and in Python."""
+"""Paths given by users: on the command line, in files, in environment variables, in Python."""
 
 import os
 from pathlib import Path
@@ -9,20 +9,20 @@ _LONGEST_SHOWN = 100
 
 
 def user_path(path: str | bytes | os.PathLike, name: str = "path") -> Path:
-    """A path as a user gives it, with `~` and `~user` at its start expanded.
+    """Convert a user's path, with `~` and `~user` at its start expanded.
 
-    What it returns is given back unchanged by another call.
+    The result passes through another call unchanged.
 
     Parameters
     ----------
     path : str, bytes or path
     name : str
-        What the path is, for the error.
+        Name of the path in errors.
 
     Raises
     ------
     ConfigError
-        If it is empty or no path, or names a user who is not known.
+        If it is empty, holds a NUL character, or starts with a `~` that cannot be expanded.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Libraries that log, kept quiet while they are called."""
+"""Silencing the logger of a library while it is called."""
 
 import logging
 import threading
@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _lock = threading.Lock()
-#: Of each logger: blocks under way, and the level that it has outside of them.
+#: By name of the logger: number of open `quiet` blocks, and the level outside them.
 _under_way: dict[str, tuple[int, int]] = {}
 
 
 @contextmanager
 def quiet(logger: logging.Logger, level: int) -> Iterator[None]:
-    """Keep a library from logging what is below a level, until the block ends.
+    """Suppress a logger's records below a level until the block ends.
 
-    Its logger has its own level again when the last of such blocks, in any thread, has ended.
+    The logger gets its own level back when the last open block, in any thread, has ended.
     """
     with _lock:
         n, before = _under_way.get(logger.name, (0, logger.level))

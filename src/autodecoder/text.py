@@ -1,18 +1,18 @@
-"""Text from elsewhere, as it may be shown: it steers no terminal, fits a line, and is no book."""
+"""Making text safe to show: one line, limited in length, without control characters."""
 
 from typing import Any
 
-#: Characters of a name that are shown at most.
+#: Longest name that is shown, in characters.
 _MOST_OF_NAME = 120
 #: Joiners within words of some scripts, which `str.isprintable` does not count.
 _JOINERS = "\u200c\u200d"
 
 
 def legible(value: Any, most: int = _MOST_OF_NAME) -> str:
-    """A value in one line of at most `most` characters, of which the middle is left out.
+    """A value as one line of at most `most` characters; longer text is cut in the middle.
 
-    What is not printable (control characters, halves of a surrogate pair, marks that turn the
-    direction of writing) becomes U+FFFD, each run of white space one space.
+    Unprintable characters (control characters, halves of a surrogate pair, marks that turn the
+    direction of writing) become U+FFFD. Each run of white space becomes one space.
 
     Examples
     --------
@@ -21,12 +21,12 @@ def legible(value: Any, most: int = _MOST_OF_NAME) -> str:
     >>> legible("x" * 1000, 9)
     'xxxx…xxxx'
     """
-    # Cut before it is looked at letter by letter, and again when white space has shrunk.
+    # Shorten before the work on each character, and again after white space has shrunk.
     return shorten(printable(" ".join(shorten(str(value), 4 * most).split())), most)
 
 
 def told(value: Any) -> str:
-    """The `repr` of a value, cut where it is long: for messages that say what was got."""
+    """The `repr` of a value, cut if it is long, for the "got …" of messages."""
     try:
         text = repr(value)
     except RecursionError:
@@ -35,7 +35,7 @@ def told(value: Any) -> str:
 
 
 def printable(text: str, kept: str = "") -> str:
-    """Text in which every character can be shown, or is one of those to be kept."""
+    """Replace unprintable characters by U+FFFD, except those in `kept`."""
     if text.isprintable():
         return text
     kept += _JOINERS
@@ -43,7 +43,7 @@ def printable(text: str, kept: str = "") -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """Text of at most `most` characters: of a longer one the middle is left out."""
+    """Text of at most `most` characters; longer text is cut in the middle."""
     if len(text) <= most:
         return text
     end = (most - 1) // 2

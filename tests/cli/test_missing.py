@@ -137,7 +137,7 @@ def test_pixels_that_no_image_shows_are_warned_of(
         (["--dataset=npy:{}/images.npy", "--mask={}/empty.npy"], "must have a known value"),
         (
             ["--dataset=npy:{}/images.npy", "--mask={}/mask.npy", "--augmentation=zoom"],
-            "augmentation moves pixels, and does not go with missing ones",
+            "augmentation moves pixels and cannot be used with missing ones",
         ),
     ],
 )

@@ -323,7 +323,7 @@ def test_idx_files_directly_in_the_data_folder_are_known_by_content(
     assert caplog.records == []
     with pytest.raises(DataError, match=r"mnist was not found in .*with fmnist"):
         load_dataset("mnist", data_dir=tmp_path / "with fmnist")
-    assert "named as those of mnist, but are others: they are not read" in caplog.text
+    assert "the names of mnist but other content, which are not read" in caplog.text
     write(tmp_path / "with fmnist" / "mnist", gzipped(files["mnist"]))
     assert load_dataset("mnist", data_dir=tmp_path / "with fmnist").train.images.flat[0] == 1
 

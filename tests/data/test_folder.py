@@ -127,7 +127,7 @@ def test_the_only_part_is_looked_into(tmp_path: Path, name: str) -> None:
     [
         (("data/train/cat", "data/test/cat"), "one class, data, which holds folders (test, train)"),
         (("data/cat", "data/dog"), "data, which holds folders (cat, dog): folder:"),
-        (("cat/train", "cat/test", "dog/train"), "cat/test, cat/train, dog/train lie in classes"),
+        (("cat/train", "cat/test", "dog/train"), "cat/train, dog/train lie inside classes"),
         (("train/cat", "unlabeled"), "read as classes, though named like parts of a split: train;"),
         (("train", "car"), ""),
         (("cat/0", "cat/1", "dog/0"), ""),
@@ -255,7 +255,7 @@ def test_validation_images_of_unknown_classes_are_told(
     classes(root / "val", {"Cat": 1, "dog": 1})
     list_images(root)
     (record,) = caplog.records
-    assert record.getMessage() == "pets: val has classes that train has not: Cat."
+    assert record.getMessage() == "pets: val has classes that train lacks: Cat."
 
 
 def test_a_validation_set_that_is_the_training_set(

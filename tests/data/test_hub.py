@@ -162,7 +162,7 @@ def test_what_is_there_and_not_used_is_told(
     several = [[0, 1] if k % 2 else [1] for k in range(12)]
     saved(hub, tmp_path / "x", {"label": several}, label=hub.Sequence(hub.Value("int64")))
     assert load_dataset(f"hf:{tmp_path / 'x'}").class_names == ("images",)
-    assert "label names no single class an image, and is not used" in caplog.text
+    assert "label does not give one class per image and is not used" in caplog.text
     other = [{"bytes": png(np.full((4, 4), 99, np.uint8)), "path": None}] * 12
     saved(hub, tmp_path / "two", {"a": other}, a=hub.Image())
     assert load_dataset(f"hf:{tmp_path / 'two'}").train.images.max() < 12

@@ -96,7 +96,7 @@ def test_files_that_cannot_be_read(pets: Path, caplog: pytest.LogCaptureFixture)
     ("text", "match"),
     [
         ("", r"the table of images must be a table of paths, but .* is empty"),
-        ("path,label\n", "names its columns only"),
+        ("path,label\n", "has only a header"),
         ("a.png,1\na.png,2\n", r"must list each image once, but has a\.png in lines 1 and 2"),
         ("path,label\n,1\n", "line 2 must have the path of an image, got none"),
         ("a.png,1\nb.png\n", "line 2 must have 2 columns, got 1"),

@@ -59,7 +59,7 @@ def test_damaged_tables(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "images.csv").write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_names(tmp_path / "images.csv", 2, 0)
-    with pytest.raises(DataError, match="must be a file, and is none"):
+    with pytest.raises(DataError, match="must be a file, but is not"):
         read_names(tmp_path, 2, 0)
 
 

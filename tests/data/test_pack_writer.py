@@ -158,7 +158,7 @@ def test_it_needs_an_image(tmp_path: Path) -> None:
     [
         ({"part": "test"}, "a shard must be of train or val"),
         ({"number": -1}, "a shard must be of train or val"),
-        ({"number": 10_000}, "larger shards are fewer"),
+        ({"number": 10_000}, "use larger shards"),
         ({"images": IMAGES[:5]}, "images of a shard must be uint8"),
         ({"images": IMAGES.astype(np.float32)}, r"must be uint8, .* got float32"),
         ({"images": IMAGES[..., 0]}, "images of a shard must be uint8"),

@@ -250,7 +250,7 @@ def test_missing_pixels_have_no_place(tmp_path: Path) -> None:
     images[3, 1, 1] = np.nan
     np.save(tmp_path / "a.npy", images)
     name = f"npy:{tmp_path / 'a.npy'}"
-    with pytest.raises(DataError, match="a has missing pixels, which packed images have no place"):
+    with pytest.raises(DataError, match="a has missing pixels, which packed images cannot hold"):
         pack_images(DataConfig(dataset=name), tmp_path / "out")
     settings: list[dict[str, Any]] = [{"alpha": "mask"}, {"mask": tmp_path / "a.npy"}]
     for setting in settings:

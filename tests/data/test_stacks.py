@@ -200,7 +200,7 @@ def test_an_archive_that_promises_more_than_it_holds(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "some.npz", "w") as archive:
         archive.writestr("images.npy", header.getvalue() + bytes(100))
     with pytest.raises(
-        DataError, match=r"images\.npy is damaged: it promises 784000000000128 bytes, and has 228"
+        DataError, match=r"images\.npy is damaged: it promises 784000000000128 bytes, but has 228"
     ):
         load_dataset(f"npz:{tmp_path / 'some.npz'}")
 
@@ -272,7 +272,7 @@ def test_the_files_of_medmnist_as_they_are(
     for part in ("train", "val", "test"):
         arrays[f"{part}_labels"] = np.ones((20, 14), np.uint8)
     assert load_dataset(npz(tmp_path, **arrays)).class_names == ("images",)
-    assert "labels of 20 × 14 name no single class" in caplog.text
+    assert "labels of 20 × 14 do not give one class" in caplog.text
 
 
 def test_what_is_not_understood_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

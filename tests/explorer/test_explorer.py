@@ -130,7 +130,7 @@ def test_a_gallery_has_what_a_text_names() -> None:
         assert [one["index"] for one in found["images"]] == rows[:96]
     with Image.open(io.BytesIO(base64.b64decode(every["sheet"]["sheet"]))) as sheet:
         assert sheet.size == (96 * 5, 6)
-    assert "no images by the name" in refused(
+    assert "no images with the name" in refused(
         client, "/gallery", {"name": "others", "text": "", "first": 0}
     )
 
@@ -237,7 +237,7 @@ def test_planes_of_longer_latents() -> None:
         ("/way", {"a": [0, 0], "b": [0, 1], "n": 10**9, "path": "linear"}, "between 2 and 512"),
         ("/pick", {"name": "validation", "index": 9}, "between 0 and 8"),
         ("/pick", {"name": "validation", "index": -1}, "between 0 and 8"),
-        ("/pick", {"name": "others", "index": 0}, "no images by the name"),
+        ("/pick", {"name": "others", "index": 0}, "no images with the name"),
         ("/plane", {"basis": "mine", "across": 0, "up": 1}, "basis must be one of"),
         ("/plane", {"basis": "dimensions", "across": 0, "up": 2}, "from 0 to 1"),
         ("/read", b"", "empty"),
@@ -349,7 +349,7 @@ def test_rows_of_a_table_are_placed_too() -> None:
     np.testing.assert_allclose(picked["values"], rows[1], rtol=1e-6)
     found = ask(client, "/place", values=picked["values"], mask=None)
     assert found["loss"] < 1e-3
-    assert "not of pictures" in refused(client, "/read", b"GIF")
+    assert "are not pictures" in refused(client, "/read", b"GIF")
     assert "single precision" in refused(client, "/place", {"values": [1e300, 0, 0, 0]})
 
 

@@ -451,11 +451,11 @@ def test_odd_values_are_saved_and_read(tmp_path: Path) -> None:
 def test_what_has_no_end_is_refused(folder: Path, name: str) -> None:
     (folder / name).unlink()
     (folder / name).symlink_to("/dev/zero")
-    with pytest.raises(DataError, match=f"{name} must be a file, and is a device or a pipe"):
+    with pytest.raises(DataError, match=f"{name} must be a file, but is a device or a pipe"):
         load_model(folder)
     (folder / name).unlink()
     os.mkfifo(folder / name)
-    with pytest.raises(DataError, match=f"{name} must be a file, and is a device or a pipe"):
+    with pytest.raises(DataError, match=f"{name} must be a file, but is a device or a pipe"):
         load_model(folder)
 
 

@@ -112,7 +112,7 @@ def test_a_pixel_that_no_image_shows_is_warned_of(images: np.ndarray, known: np.
         (
             {"mask": np.eye(8), "augment": AugmentConfig(enabled=("zoom",))},
             ConfigError,
-            "augmentation moves pixels, and does not go with missing ones",
+            "augmentation moves pixels and cannot be used with missing ones",
         ),
     ],
 )

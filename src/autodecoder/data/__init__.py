@@ -1,4 +1,4 @@
-"""Images in: where they come from, how their files are read, and which of them are used."""
+"""Loading images: sources, file formats, and the choice of images that are used."""
 
 from autodecoder.data.dataset import Dataset, ImageSet
 from autodecoder.data.load import load_configured, load_dataset

@@ -1,4 +1,4 @@
-"""Images and masks of users' own, from array files; what can be mapped is not read into memory."""
+"""Users' images and masks in array files; an .npy is memory-mapped."""
 
 import math
 import os
@@ -18,12 +18,12 @@ from autodecoder.data.idx import parse_idx
 from autodecoder.data.parts import find_images, find_masks
 from autodecoder.errors import DataError
 
-#: Bytes of the arrays that are read from an .npz, at most, and at most as much as there is memory.
+#: Most bytes of arrays that are read from an .npz; the memory of the machine is a second limit.
 MOST_UNPACKED = 2**36
 #: NumPy's own bound for the text that describes an array.
 _LONGEST_HEADER = 10_000
-#: Where what a file says of an array is nonsense. The last: encrypted, or packed in a way that is
-#: not known.
+#: Errors that damaged array files cause. The last one comes from archives that are encrypted or use
+#: an unknown compression.
 UNREADABLE = (
     *(OSError, ValueError, TypeError, OverflowError, EOFError, MemoryError, RecursionError),
     *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, RuntimeError),
@@ -31,18 +31,18 @@ UNREADABLE = (
 
 
 def open_images(path: Path) -> dict[str, np.ndarray]:
-    """Open images: .npy, as a memory map; .npz, its array `images`; IDX, gzipped or not.
+    """Open images: an .npy as a memory map, the array `images` of an .npz, or IDX, gzipped or not.
 
     Returns
     -------
     dict
-        `images`, (n, ...), as they are stored, which `as_images` checks; of an .npz that has one,
-        also their `mask`.
+        `images`, (n, ...), as stored and not yet checked (see `as_images`); also `mask`, if an .npz
+        has one.
 
     Raises
     ------
     DataError
-        If it is none of these, or damaged.
+        If the file is none of these, or is damaged.
     """
     if path.suffix.lower() in (".npy", ".npz"):
         return open_arrays(path, "images", find_images)
@@ -50,13 +50,13 @@ def open_images(path: Path) -> dict[str, np.ndarray]:
 
 
 def open_masks(path: Path) -> dict[str, np.ndarray]:
-    """Open masks: .npy, as a memory map, of `mask` alone; or .npz, its arrays `mask` and, if there
-    is one, `val_mask`, by these or other usual names.
+    """Open masks: an .npy holds `mask` and is memory-mapped; an .npz holds `mask` and optionally
+    `val_mask`, by these or other usual names.
 
     Raises
     ------
     DataError
-        If it is neither, or damaged.
+        If the file is neither, or is damaged.
     """
     if path.suffix.lower() not in (".npy", ".npz"):
         raise DataError(f"mask must be an .npy or .npz file, got {path}.")
@@ -68,29 +68,29 @@ def open_arrays(
     name: str,
     choose: Callable[[Sequence[str]], Mapping[str, str]] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Open arrays of an .npz, or the only one of an .npy, under the name given.
+    """Open arrays of an .npz, or the array of an .npy, which is returned as `name`.
 
     Parameters
     ----------
     path : Path
-        What it is is told by its content.
+        The content of the file, not its suffix, decides its format.
     name : str
-        The array that must be there.
+        The array that the file must hold.
     choose : callable, optional
-        Told the names in an .npz, it says which arrays to open and what to call them, from the new
-        names to the old ones; by default the array of that name.
+        Called with the names in an .npz; returns a mapping from new names to names in the file, of
+        the arrays to open. By default only `name` is opened.
 
     Raises
     ------
     DataError
         If the file cannot be read, is damaged, holds Python objects, or lacks the array; if the
-        arrays of an .npz take more than 64 GiB, or more than there is memory.
+        arrays of an .npz take more than 64 GiB, or more than the memory.
     """
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
-            raise DataError(f"{path} must be a file, and is a device or a pipe.")
+            raise DataError(f"{path} must be a file, but is a device or a pipe.")
         with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of NumPy, that a header is an old one
+            warnings.simplefilter("ignore")  # NumPy warns of old headers
             # Opened here, since NumPy leaves a damaged archive open.
             if file.read(2) != b"PK":
                 file.seek(0)
@@ -135,7 +135,7 @@ def _open_archive(
 
 
 def _memory() -> int:
-    """Bytes of memory of this machine, where the system tells."""
+    """Memory of this machine in bytes; `MOST_UNPACKED` if the system does not report it."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -143,29 +143,28 @@ def _memory() -> int:
 
 
 def _check_header(file: Any, size: int, name: str, *, exact: bool) -> None:
-    """Compare what an array says of its size with the bytes that are there, before memory is taken
-    for it or NumPy believes it."""
+    """Compare the size in an array's header with the bytes present, before memory is allocated."""
     shape, dtype, _, begin = read_header(file)
     if any(type(side) is not int or side < 0 for side in shape):
         raise DataError(f"{name} is damaged: its array has the shape {shape}.")
     if dtype.hasobject:
         raise DataError(
-            f"{name} holds Python objects, which are never unpickled; save numbers, or of labels "
-            "words: labels.astype(str)."
+            f"{name} holds Python objects, which are never unpickled; save numbers, or labels as "
+            "words by labels.astype(str)."
         )
     promised = begin + math.prod(shape) * dtype.itemsize
     if promised > size or (exact and promised != size):
-        raise DataError(f"{name} is damaged: it promises {promised} bytes, and has {size}.")
+        raise DataError(f"{name} is damaged: it promises {promised} bytes, but has {size}.")
 
 
 def read_header(file: Any) -> tuple[tuple[int, ...], np.dtype, bool, int]:
-    """What an .npy file says of its array: shape, type, whether columns come first, and where its
-    numbers begin.
+    """Read the header of an .npy file: shape, dtype, whether in Fortran order, and the offset of
+    the values in bytes.
 
     Raises
     ------
     Exception
-        One of `UNREADABLE` where it says nothing of the kind.
+        One of `UNREADABLE` if the file has no such header.
     """
     start = file.read(12)
     if start[:6] != b"\x93NUMPY":

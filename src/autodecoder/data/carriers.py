@@ -1,4 +1,4 @@
-"""One way from whatever holds numbers to an array: frames, tensors, lists and arrays alike."""
+"""Converting frames, tensors, lists and arrays of any library to NumPy arrays."""
 
 import sys
 import warnings
@@ -9,33 +9,34 @@ import numpy as np
 
 from autodecoder.errors import DataError
 
-#: Whole numbers of less than a byte that libraries add to NumPy.
+#: Integer dtypes narrower than a byte, which libraries add to NumPy, and what replaces them.
 _SMALL_WHOLE = {"int4": np.int8, "int2": np.int8, "uint4": np.uint8, "uint2": np.uint8}
 _UNREADABLE = (TypeError, ValueError, OverflowError, RuntimeError, AttributeError, BufferError)
 
 
 def as_array(name: str, values: Any, *, may_miss: bool = False) -> np.ndarray:
-    """Numbers as an array: equal numbers as equal arrays, whatever holds them.
+    """Convert numbers to an array; equal numbers give equal arrays, whatever the container.
 
     The dtype is that of the values: a column of `Int64` in pandas, of `Int64` in polars and a
     tensor of `torch.int64` all become `int64`. Several columns get the smallest dtype that holds
-    them all. A memory map stays one.
+    them all. A memory map stays a memory map.
 
     Parameters
     ----------
     name : str
-        What errors call the values.
+        Name of the values in errors.
     values : array-like
         An array of any library; a frame or column of pandas, polars or Arrow, or one with
         `__dataframe__`; a tensor of PyTorch; lists of numbers, or of arrays.
     may_miss : bool
-        Some values may be missing: NA, None, null, masked. Among floats they become not a number;
-        whole numbers and booleans come as a masked array of NumPy, so that they keep their type.
+        Whether values may be missing: NA, None, null, masked. Missing floats become NaN. Integers
+        and booleans are returned as a masked array, which keeps their dtype.
 
     Raises
     ------
     DataError
-        If they are no real numbers, of different lengths, sparse, or missing in part.
+        If the values are not real numbers, differ in length, are sparse, or are missing without
+        `may_miss`.
     """
     try:
         array, missing = _read(values)
@@ -66,19 +67,19 @@ def _of(array: np.ndarray) -> str:
     return f" of {array.dtype}" if array.dtype.kind != "O" else ""
 
 
-#: An array, and where it stands for missing values; `None` where none are.
+#: An array, and booleans that are True where a value is missing; `None` if none is.
 _Read = tuple[np.ndarray, np.ndarray | None]
 
 
 def _read(values: Any) -> _Read:
-    held: Any = values  # whose type the questions below do not narrow
+    held: Any = values  # Any, so that the checks below do not narrow it
     if isinstance(values, np.ma.MaskedArray):
         hidden = np.ma.getmaskarray(values)
         array, missing = _plain(np.asarray(values.data))
         return np.where(hidden, array.dtype.type(0), array), hidden | _or_none(missing)
     if isinstance(values, np.ndarray):
         return _plain(values)
-    # A library that made the values is loaded.
+    # The library that made the values is already imported.
     pandas, polars, arrow = (sys.modules.get(name) for name in ("pandas", "polars", "pyarrow"))
     if pandas and isinstance(values, pandas.DataFrame):
         if len(set(values.dtypes)) == 1 and isinstance(values.dtypes.iloc[0], np.dtype):
@@ -109,7 +110,7 @@ def _read(values: Any) -> _Read:
     if hasattr(values, "__dataframe__"):
         import pandas as pd
 
-        with warnings.catch_warnings():  # of pandas, that Arrow is the way to go
+        with warnings.catch_warnings():  # pandas recommends Arrow instead
             warnings.simplefilter("ignore")
             return _read(pd.api.interchange.from_dataframe(values))
     if hasattr(values, "__dlpack__"):
@@ -118,7 +119,7 @@ def _read(values: Any) -> _Read:
 
 
 def _plain(array: np.ndarray) -> _Read:
-    """An array of NumPy; its objects, and its numbers of other libraries, as NumPy's own."""
+    """Convert objects and dtypes of other libraries in a NumPy array to NumPy's own dtypes."""
     if isinstance(array, np.matrix):
         array = np.asarray(array)
     if array.dtype.isbuiltin == 2:  # of another library, such as bfloat16
@@ -160,7 +161,7 @@ def _are_arrays(values: Sequence[Any] | np.ndarray) -> bool:
 
 
 def _stack(parts: Sequence[_Read], shape: tuple[int, ...] | None) -> _Read:
-    """Columns side by side where the shape of the whole is given; else arrays one after another."""
+    """Stack columns side by side if the shape of the result is given, else arrays as rows."""
     if not parts:
         return np.zeros(shape or 0), None
     axis = 0 if shape is None else 1

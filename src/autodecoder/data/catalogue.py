@@ -1,4 +1,4 @@
-"""The data sets known by name: where their files lie, and how they become a `Dataset`."""
+"""The published data sets: finding, downloading and reading their files."""
 
 import hashlib
 import logging
@@ -51,7 +51,7 @@ _CIFAR10_CLASSES = (
 
 
 def _numbered(images: np.ndarray, labels: np.ndarray) -> ImageSet:
-    """Images known by their rows in the published files, one file after the other."""
+    """An image set named by row numbers, counted through the published files in order."""
     return ImageSet(images, labels.astype(np.int32), np.arange(len(images)))
 
 
@@ -60,16 +60,16 @@ class IdxSource:
     """A set published as four gzipped IDX files."""
 
     urls: tuple[str, ...]
-    """Folders that serve the files; the publisher's first."""
+    """Base addresses of the files; the publisher's first."""
     md5: dict[str, str]
     content_md5: tuple[str, ...]
-    """Of the same files, unpacked."""
+    """MD5 of the decompressed files, in the order of `md5`."""
     class_names: tuple[str, ...]
     megabytes: int
-    """Size of the download."""
+    """Size of the download in MB."""
 
     def files(self, folder: Path) -> Iterator[Path]:
-        """The files to read from a folder, packed or not, whether they are there or not."""
+        """Paths of the files in a folder, gzipped or not; they need not exist."""
         for name in self.md5:
             plain = folder / name.removesuffix(".gz")
             yield plain if plain.is_file() and not (folder / name).is_file() else folder / name
@@ -81,9 +81,9 @@ class IdxSource:
         return all(path.is_file() for path in self.files(folder))
 
     def lies_in(self, folder: Path) -> bool:
-        """Whether files of a folder that is not named as the set are of it: by their content, since
-        other sets name theirs alike."""
-        # Last and small: the labels of the test images.
+        """Whether a folder of any name holds files of this set, judged by their content: MNIST and
+        Fashion-MNIST use the same file names."""
+        # Start with the last file, the test labels, which is small.
         for path, md5 in reversed(list(zip(self.files(folder), self.content_md5, strict=True))):
             if path.is_file():
                 try:
@@ -152,11 +152,11 @@ class CifarSource:
         return (folder / self.archive).is_file() or self._unpacked(folder).is_dir()
 
     def lies_in(self, folder: Path) -> bool:
-        """Whether it is found in a folder that is not named as the set."""
+        """Whether a folder of any name holds this set."""
         return self.found_in(folder)
 
     def _unpacked(self, folder: Path) -> Path:
-        """The folder of the archive, which may be the one that is given."""
+        """The folder of the unpacked archive: a subfolder, or `folder` itself."""
         inner = folder / self.folder
         return folder if folder.name == self.folder and not inner.is_dir() else inner
 
@@ -264,14 +264,14 @@ SOURCES: dict[str, IdxSource | CifarSource] = {
 
 
 def load_published(name: str, *, data_dir: Path | None = None, progress: bool = False) -> Dataset:
-    """Load a data set known by name, as `load_dataset` does.
+    """Load a published data set, see `load_dataset`.
 
     Raises
     ------
     ConfigError
-        If `data_dir` is no folder.
+        If `data_dir` is not a folder.
     DataError
-        If files are missing in part, damaged, or cannot be downloaded.
+        If some files are missing or damaged, or cannot be downloaded.
     """
     found = locate(name, data_dir)
     if name == "digits":
@@ -283,20 +283,20 @@ def load_published(name: str, *, data_dir: Path | None = None, progress: bool = 
     try:
         if found is not None:
             return source.read(name, found)
-    except DataError:  # damaged since it was fetched: its hash will tell, and it is fetched again
+    except DataError:  # damaged in the cache: its hash differs, and it is fetched again
         pass
     return source.read(name, fetch_published(name, data_dir=data_dir, progress=progress))
 
 
 def locate(name: str, data_dir: Path | None = None) -> Path | None:
-    """The folder of a data set's files: the first named one that holds some, or the cache.
+    """Find the folder of a data set's files: the user's first folder that holds some, or the cache.
 
-    In a folder that a user names, they lie in a subfolder named as the data set, or directly.
+    In a user's folder the files lie in a subfolder named like the data set, or directly.
 
     Raises
     ------
     ConfigError
-        If `data_dir`, or what `AUTODECODER_DATA` names, is no folder.
+        If `data_dir` or the value of `AUTODECODER_DATA` is not a folder.
     """
     if data_dir is not None and not _is_folder(data_dir):
         raise ConfigError(f"data_dir must be an existing folder, got {data_dir}.")
@@ -312,12 +312,12 @@ def locate(name: str, data_dir: Path | None = None) -> Path | None:
 
 
 def fetch_published(name: str, *, data_dir: Path | None = None, progress: bool = False) -> Path:
-    """Download what is missing of a data set into the cache; returns its folder there.
+    """Download the missing files of a data set into the cache; returns its folder there.
 
     Raises
     ------
     DataError
-        If it cannot be downloaded; `data_dir` is named in it as searched.
+        If it cannot be downloaded; the message lists the folders searched, with `data_dir`.
     """
     cached = cache_dir() / name
     try:
@@ -330,20 +330,20 @@ def fetch_published(name: str, *, data_dir: Path | None = None, progress: bool =
 
 
 def _tell_others(name: str, data_dir: Path | None, found: Path | None) -> None:
-    """Warn of files that are named as those of a set, but of other content."""
+    """Warn of files with the names of a set's files but other content."""
     for folder in _search_path(data_dir):
         if found is not None and found in (folder, folder / name):
             return
         if SOURCES[name].found_in(folder):
             _log.warning(
-                "%s holds files that are named as those of %s, but are others: they are not read; "
-                "in %s they would be.",
+                "%s holds files with the names of %s but other content, which are not read; move "
+                "them to %s if they are to be used.",
                 *(folder, name, folder / name),
             )
 
 
 def _search_path(data_dir: Path | None) -> list[Path]:
-    """Folders that a user named, in the order of their rank."""
+    """The user's folders, in the order in which they are searched."""
     from_env = os.environ.get(DATA_ENV)
     named = user_path(from_env, DATA_ENV) if from_env else None
     if named is not None and not _is_folder(named):
@@ -363,12 +363,12 @@ def _cached(name: str) -> Path | None:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # too long a name, or one that may not be looked at
+    except OSError:  # the name is too long, or access is denied
         return False
 
 
 def _digits() -> Dataset:
-    """The digits of scikit-learn (Alpaydin & Kaynak 1998), 17 grey levels spread to 0..255."""
+    """The digits of scikit-learn (Alpaydin & Kaynak 1998), 17 grey levels scaled to 0..255."""
     from sklearn.datasets import load_digits  # here, since it takes a second to import
 
     values, labels = load_digits(return_X_y=True)

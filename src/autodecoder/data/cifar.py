@@ -23,7 +23,7 @@ def parse_cifar(
     label_ranges : tuple of int
         Number of classes of each label byte; the last byte is the label returned.
     name : str
-        What to call the file in errors.
+        Name of the file in errors.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def parse_cifar(
     Raises
     ------
     DataError
-        If the file is empty, is no whole number of records, or holds a label out of its range.
+        If the file is empty, is not a whole number of records, or holds a label out of range.
     """
     record = len(label_ranges) + _PIXELS
     if len(content) == 0 or len(content) % record:

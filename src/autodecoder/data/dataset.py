@@ -1,4 +1,4 @@
-"""The form that every source delivers its images in."""
+"""`ImageSet` and `Dataset`, in which every source returns its images."""
 
 import hashlib
 import math
@@ -16,11 +16,11 @@ from autodecoder.errors import DataError
 from autodecoder.text import count
 
 _BLOCK = 4096
-#: Training images that pictures and pages show at most.
+#: Most training images that pictures and pages show.
 MOST_SHOWN = 100_000
 
 if TYPE_CHECKING:
-    # Few programs meet a set so large that it stays on the disk; the others need not ask.
+    # Type checkers see plain arrays: sets that stay on disk (`PackedImages`) are rare.
     _Images = _Rows = np.ndarray
 else:
     _Images = UInt8[np.ndarray, "n height width channels"] | PackedImages
@@ -35,22 +35,21 @@ class ImageSet:
     Parameters
     ----------
     images : (n, height, width, channels) uint8
-        Pixels from 0 to 255: an array, or, of packed images that are many, `PackedImages`, which
-        are read when they are asked for.
+        Pixels from 0 to 255: an array, or, for large packed sets, `PackedImages`, which are read on
+        access.
     labels : (n,) integer
         Class of each image, counted from 0.
     names : (n,) str or integer, optional
-        What each image is known by: its path below the folder, or its row in the file, counted from
-        0.
+        Name of each image: its path relative to the folder, or its row in the file, counted from 0.
     mask : (n, height, width, channels) bool, optional
-        True where a pixel is known; without it all are. What stands in the place of the others is
-        of no account.
+        True where a pixel is known; `None` if all are known. The values of unknown pixels are
+        ignored.
 
     Raises
     ------
     DataError
-        If there are more or fewer labels or names than images; if images are of another type or
-        shape; if the mask is, or hides all of an image.
+        If the number of labels or names is not that of the images, images or mask have another
+        dtype or shape, or the mask hides a whole image.
     """
 
     images: _Images
@@ -62,7 +61,8 @@ class ImageSet:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
             raise DataError(
                 "images of a set must be uint8 from 0 to 255, (n, height, width, channels), got "
-                f"{self.images.dtype} of {self.images.shape}; np.rint(255 * images) of floats are."
+                f"{self.images.dtype} of {self.images.shape}; convert floats from 0 to 1 by "
+                "np.rint(255 * images).astype(np.uint8)."
             )
         if len(self.images) != len(self.labels):
             raise DataError(
@@ -82,7 +82,7 @@ class ImageSet:
                 )
             blank = np.flatnonzero(~self.mask.any(axis=(1, 2, 3)))
             if len(blank):
-                raise DataError(f"image {blank[0]} has no pixel that is known.")
+                raise DataError(f"image {blank[0]} has no known pixel.")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -126,7 +126,7 @@ class Dataset:
     val: ImageSet
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
-    """What is used of the source, for people: files, classes, shares."""
+    """Notes for people on what is used of the source: files, classes, shares."""
 
     def __post_init__(self) -> None:
         if len(self.train) == 0:
@@ -145,25 +145,25 @@ class Dataset:
 
     @property
     def n_pixels(self) -> int:
-        """Numbers in one image, all channels counted."""
+        """Values in one image: height × width × channels."""
         height, width, channels = self.image_shape
         return height * width * channels
 
     def thinned(self) -> "Dataset":
-        """What pictures and pages show: of more than 100,000 training images so many, evenly."""
+        """The images that pictures and pages show: at most 100,000 for training, evenly spaced."""
         rows = shown_rows(len(self.train))
         return self if rows is None else replace(self, train=self.train.take(rows))
 
     @cached_property
     def fingerprint(self) -> str:
-        """See `fingerprint_arrays`: equal for equal content, whatever held it."""
+        """Hash of the content, whatever its source, see `fingerprint_arrays`."""
         return fingerprint_arrays(
             (part.images, part.labels, part.mask) for part in (self.train, self.val)
         )
 
 
 def shown_rows(n: int) -> Int[np.ndarray, " k"] | None:
-    """Which of `n` training images are shown; nothing where all are."""
+    """Indices of the training images that are shown, of `n`; `None` if all are."""
     return None if n <= MOST_SHOWN else np.arange(MOST_SHOWN) * n // MOST_SHOWN
 
 

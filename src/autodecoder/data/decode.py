@@ -1,6 +1,6 @@
-"""One image file: what its header says, and its pixels as bytes; by Pillow.
+"""Reading one image file by Pillow: its header, and its pixels as bytes.
 
-Every conversion that docs/datasets.md promises is made here.
+All conversions that docs/datasets.md describes are made here.
 """
 
 import contextlib
@@ -26,9 +26,9 @@ from autodecoder.data.samples import (
     why_not_opened,
 )
 
-#: Formats that are read, whatever the name of a file says.
+#: Formats that are read; the content of a file decides, not its name.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
-#: Names of files that are taken for images.
+#: Suffixes of files that are taken for images.
 SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
@@ -36,9 +36,9 @@ SUFFIXES = frozenset(
         *("tif", "tiff", "pbm", "pgm", "ppm", "pnm", "pfm"),
     )
 )
-#: Largest image that is decoded whole.
+#: Largest image that is decoded whole, in pixels.
 MAX_PIXELS = 50_000_000
-#: Larger ones are decoded one at a time, so that threads do not hold many of them at once.
+#: Images of more pixels are decoded one at a time, to limit the memory that threads take.
 _LARGE = 4_000_000
 _one_large = threading.Lock()
 _ORIENTATION = 0x0112
@@ -55,23 +55,23 @@ _UPRIGHT = {
 
 
 class Head(NamedTuple):
-    """What is known of an image before it is decoded."""
+    """What the header of an image tells."""
 
     height: int
-    """As it is shown: upright."""
+    """Height in pixels of the upright image."""
     width: int
     grey: bool
 
 
 @contextlib.contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Without Pillow's warnings: what cannot be read is told by `UnreadableImage`.
+    """Silence Pillow's warnings; images that cannot be read raise `UnreadableImage`.
 
-    For the thread that starts others, since filters of warnings belong to all of them.
+    Use it in the thread that starts the others, since all threads share the warning filters.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        Image.init()  # threads would each do so
+        Image.init()  # here, so that not every thread does so
         yield
 
 
@@ -86,15 +86,15 @@ def read_head(
     ----------
     source : path or file in memory
     size : (height, width) or None
-        What `decode_image` will be asked for: a large JPEG can be decoded in part.
+        As for `decode_image`: a large JPEG can be decoded at a reduced size.
     pixel_range : (low, high) or None
-        Likewise.
+        As for `decode_image`.
 
     Raises
     ------
     UnreadableImage
-        If it is no image, larger than `MAX_PIXELS` where it would be decoded whole, or of samples
-        whose black and white are not known.
+        If it is no image, more than `MAX_PIXELS` would have to be decoded, or black and white of
+        its samples are not known.
     """
     with _opened(source) as image:
         width, height = _stored_size(image)
@@ -112,31 +112,31 @@ def decode_image(
     pixel_range: tuple[float, float] | None = None,
     known: Bool[np.ndarray, "height width"] | None = None,
 ) -> Seen:
-    """Decode an image into an array of one channel, which makes it grey, or of three.
+    """Decode an image into an array: grey if it has one channel, RGB if it has three.
 
     Parameters
     ----------
     source : path or file in memory
     size : (height, width) or None
-        Crop to this aspect ratio around the centre and scale by Lanczos' filter; or take the image
-        as it is.
+        Crop to this aspect ratio around the centre and scale to this size by Lanczos' filter;
+        `None` keeps the image's own size.
     out : (height, width, channels) uint8
-        Where the pixels go.
+        Array that receives the pixels.
     pixel_range : (low, high) or None
-        Stored values of black and of white; `None` for those of the type.
+        Stored values of black and white; `None` for those of the sample type.
     known : (height, width) bool, optional
-        Set to whether a pixel is more opaque than transparent; others are then 0 in `out`. Without
-        it, what is transparent lies on white.
+        Array that is set to True where a pixel is more opaque than transparent; other pixels are
+        then 0 in `out`. Without it, transparent pixels are blended onto white.
 
     Returns
     -------
     Seen
-        What its samples were.
+        Type and range of its samples.
 
     Raises
     ------
     UnreadableImage
-        If it is no image, damaged, too large, or of samples whose black and white are not known.
+        If it is no image, damaged or too large, or black and white of its samples are not known.
     """
     with _opened(source) as image:
         orientation = _orientation(image)
@@ -150,7 +150,7 @@ def decode_image(
             if image.format != "TIFF" and orientation in _UPRIGHT:
                 upright = upright.transpose(_UPRIGHT[orientation])
             if size is not None:
-                # By colours times alpha where there is alpha: clear ones do not bleed.
+                # Pillow multiplies colours by alpha first, so that clear pixels do not bleed.
                 upright = ImageOps.fit(upright, (size[1], size[0]), Image.Resampling.LANCZOS)
             pixels = np.asarray(upright)
     if known is not None and pixels.shape[:2] == out.shape[:2]:
@@ -164,11 +164,11 @@ def decode_image(
 
 @contextlib.contextmanager
 def _opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
-    Image.init()  # which knows few formats before; once in a process
+    Image.init()  # loads all formats, once per process
     formats = [name for name in FORMATS if name in Image.OPEN]
     try:
-        # A file, never a path: of a path, Pillow maps the pixels of some formats, those of a TIFF
-        # that it will turn by the wrong width.
+        # Pass an open file, never a path: from a path, Pillow memory-maps some formats, and with
+        # the wrong width for a TIFF that it turns.
         with _stream(source) as file, Image.open(lean_png(file), formats=formats) as image:
             yield image
     except (UnreadableImage, MemoryError):
@@ -186,7 +186,7 @@ def _opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
 
 @contextlib.contextmanager
 def _stream(source: Path | io.BytesIO) -> Iterator[Stream]:
-    """The bytes of a source, from their beginning."""
+    """Open a source at its beginning."""
     if isinstance(source, Path):
         with source.open("rb") as file:
             yield file
@@ -196,11 +196,11 @@ def _stream(source: Path | io.BytesIO) -> Iterator[Stream]:
 
 
 def _limit(image: Image.Image, size: tuple[int, int] | None, *, turned: bool) -> int:
-    """Refuse what is too large to decode; returns the number of pixels that will be decoded.
+    """Refuse images that are too large to decode; returns the number of pixels to decode.
 
-    A JPEG can be decoded at a half, a fourth or an eighth of its size: the least is taken that
-    leaves twice the pixels asked for, so that the filter still has something to choose from. A
-    progressive one is held whole in memory even so.
+    A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size. The smallest size that keeps twice the
+    requested height and width is used, so that the filter has enough detail. A progressive JPEG is
+    held whole in memory all the same.
     """
     n_pixels = image.width * image.height
     if size is not None and image.format in ("JPEG", "MPO"):
@@ -218,11 +218,11 @@ def _too_large() -> str:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How a camera was held, from 1 to 8; 1 is upright."""
+    """EXIF orientation, from 1 to 8; 1 is upright."""
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or ""
     found = _XMP_ORIENTATION.search(xmp.decode("latin-1") if isinstance(xmp, bytes) else str(xmp))
     orientation = int(found[1]) if found else 1
-    # Pillow would decode a PNG to look for a tag behind the pixels, where `lean_png` leaves none.
+    # Pillow would decode a whole PNG to find tags behind the pixels; `lean_png` leaves none there.
     if image.format != "PNG" or {"exif", "Raw profile type exif"} & set(image.info):
         try:
             tags = image.getexif()
@@ -235,7 +235,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height before the image is turned; some releases of Pillow tell those after."""
+    """Width and height before the image is turned; some Pillow releases report the turned size."""
     if image.format == "TIFF":
         tags = image.tag_v2  # pyright: ignore[reportAttributeAccessIssue]
         return int(tags[256]), int(tags[257])
@@ -245,7 +245,7 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
 def _is_grey(image: Image.Image) -> bool:
     if image.mode in ("P", "PA"):
         palette = _header_palette(image)
-        if palette is None:  # the decoder alone knows it
+        if palette is None:  # known only after decoding
             large = image.width * image.height > _LARGE
             with _one_large if large else contextlib.nullcontext():
                 image.load()
@@ -255,7 +255,7 @@ def _is_grey(image: Image.Image) -> bool:
 
 
 def _header_palette(image: Image.Image) -> UInt8[np.ndarray, "colours 3"] | None:
-    """The palette as far as the header has it, so that nothing is decoded to see it."""
+    """The palette in the header, read without decoding the image; `None` if there is none."""
     if image.palette is None:
         return None
     order, data = image.palette.getdata()

@@ -1,4 +1,4 @@
-"""Colours of 16 bits, of which Pillow keeps the upper byte: both bytes, by decoding twice."""
+"""16-bit colours: Pillow keeps the upper byte only, so an image is decoded twice to get both."""
 
 import re
 import sys
@@ -13,9 +13,9 @@ _TAG_BITS = 258
 
 
 def mend_planes(image: Image.Image) -> None:
-    """Have Pillow decode 16-bit colours in planes as such: it takes their samples for bytes.
+    """Make Pillow decode planar 16-bit colours correctly; it takes their samples for bytes.
 
-    To be called before the pixels are loaded.
+    Call it before the pixels are loaded.
     """
     tags: Any = getattr(image, "tag_v2", {})
     if set(np.atleast_1d(tags.get(_TAG_BITS, 8))) == {16}:
@@ -29,12 +29,12 @@ def mend_planes(image: Image.Image) -> None:
 
 
 def lower_bytes(image: Image.Image) -> bool:
-    """Have Pillow keep the lower byte of each sample instead of the upper one.
+    """Make Pillow keep the lower byte of each sample instead of the upper one.
 
     Returns
     -------
     bool
-        Whether it can; nothing is changed where it cannot.
+        Whether this is possible; if not, the image is unchanged.
     """
     tiles = list(getattr(image, "tile", ()))
     swapped = []
@@ -48,7 +48,7 @@ def lower_bytes(image: Image.Image) -> bool:
 
 
 def join_bytes(upper: Image.Image, lower: Image.Image) -> UInt16[np.ndarray, "height width bands"]:
-    """Samples of 16 bits from both halves."""
+    """Combine upper and lower bytes into 16-bit samples."""
     return np.asarray(upper).astype(np.uint16) * 256 + np.asarray(lower)
 
 

@@ -13,8 +13,8 @@ from autodecoder.quiet import quiet
 
 @contextmanager
 def bars_may_be_text() -> Iterator[None]:
-    """Import what draws progress bars, without the warning that a notebook has no widgets for them:
-    they are drawn as text then."""
+    """Suppress the warning that a notebook has no widgets when progress bars are imported: the
+    bars are then drawn as text."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="IProgress not found")
         yield
@@ -26,13 +26,13 @@ def cache_dir() -> Path:
     Raises
     ------
     OutputError
-        If there is none: neither a home folder is known, nor one for caches by its whole path.
+        If neither the home folder nor an absolute path for caches is known.
     """
     with bars_may_be_text():
         import pooch
     try:
         folder = Path(os.path.expanduser(pooch.os_cache("autodecoder")))  # noqa: PTH111 (no error)
-    except RuntimeError:  # of newer releases of its library, where older ones leave the ~
+    except RuntimeError:  # newer releases of its library raise, older ones leave the ~
         folder = Path("~")
     if not folder.is_absolute():
         raise OutputError("no folder for caches is known; set HOME, or XDG_CACHE_HOME to one.")
@@ -49,7 +49,7 @@ def download(urls: tuple[str, ...], md5: str, target: Path, *, progress: bool) -
     md5 : str
         Hash that the file must have.
     target : Path
-        Where it shall lie. A file that fails its check is never put there.
+        Path to save to. A file that fails its hash check is never saved there.
     progress : bool
         Draw a progress bar on standard error.
 
@@ -78,7 +78,7 @@ def download(urls: tuple[str, ...], md5: str, target: Path, *, progress: bool) -
         except (requests.RequestException, ValueError) as error:
             failures.append(f"{url} ({_reason(error)})")
         except OSError as error:
-            reason = error.strerror or "Permission denied"  # pooch words its own without the code
+            reason = error.strerror or "Permission denied"  # pooch's own errors have none
             raise DataError(f"{target.parent} cannot be written: {reason}.") from error
         else:
             return target

@@ -1,4 +1,4 @@
-"""Many encoded images, unread: where they are, work on each by threads, and which have failed."""
+"""Collections of encoded images that are not yet read, and threaded work on each image."""
 
 import io
 import logging
@@ -18,23 +18,23 @@ from autodecoder.errors import DataError
 from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
-#: Images that a thread takes at once.
+#: Images that a thread processes as one piece of work.
 _BLOCK = 32
-#: Files that a warning names.
+#: Most files that a warning names.
 NAMED = 3
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Encoded images, unread, with their classes."""
+    """Encoded images that are not yet read, with their classes."""
 
     labels: Int[np.ndarray, " n"]
     name: Callable[[int], str]
-    """What errors call an image."""
+    """Gives the name of an image in errors, by its index."""
     source: Callable[[int], Path | io.BytesIO]
-    """Where its bytes are."""
+    """Gives the path or the bytes of an image, by its index."""
     names: Shaped[np.ndarray, " n"]
-    """What a data set calls them: text, or numbers of rows."""
+    """Names of the images in a data set: texts, or row numbers."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,13 +49,13 @@ class Pictures:
 
 
 def of_files(paths: Sequence[Path], labels: Int[np.ndarray, " n"], root: Path) -> Pictures:
-    """Files, known by their paths below a folder."""
+    """Image files, named by their paths relative to `root`."""
     names = np.array([shown(path.relative_to(root)) for path in paths], object)
     return Pictures(labels, lambda i: names[i], lambda i: paths[i], names)
 
 
 def join(one: Pictures, other: Pictures) -> Pictures:
-    """The files of both."""
+    """Concatenate two collections."""
     n = len(one)
     return Pictures(
         np.concatenate([one.labels, other.labels]),
@@ -68,7 +68,7 @@ def join(one: Pictures, other: Pictures) -> Pictures:
 def in_threads(
     work: Callable[[int], None], pictures: Pictures, what: str | None
 ) -> list[tuple[str, str]]:
-    """Do something for each image, side by side; returns which failed and why, in their order."""
+    """Call `work` for each image in threads; returns name and reason of each failure, in order."""
 
     def do(block: range) -> list[tuple[int, str]]:
         failed = []

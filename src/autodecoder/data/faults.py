@@ -1,23 +1,23 @@
-"""What looks wrong with the samples of a data set, as far as all images together tell."""
+"""Warnings of suspicious pixel values, judged over all images of a data set."""
 
 from collections.abc import Sequence
 
 from autodecoder.data.samples import Seen
 from autodecoder.text import count
 
-#: Largest values of types that are stored in 16 bits.
+#: Largest values of samples of 1, 8, 10, 12 and 14 bits that are stored in 16.
 _PARTS_OF_16_BITS = tuple(2**bits - 1 for bits in (1, 8, 10, 12, 14))
 
 
 def find_faults(seen: Sequence[Seen], pixel_range: tuple[float, float] | None) -> list[str]:
-    """A sentence for each fault, without its full stop.
+    """Describe each fault by a sentence without its full stop.
 
     Parameters
     ----------
     seen : sequence of Seen
-        Of each image.
+        Type and range of the samples of each image.
     pixel_range : (low, high) or None
-        Which they were read by.
+        Stored values of black and white that the images were read with.
     """
     faults = []
     n_clear = sum(one.is_clear for one in seen)

@@ -10,7 +10,7 @@ from pathlib import Path
 from autodecoder.errors import DataError
 
 _GZIP_MAGIC = b"\x1f\x8b"
-#: Formats that a file may have been packed in again under its old name.
+#: First bytes of other compressed formats, which a file may have under its old name.
 _OTHER_MAGICS = {
     b"\xfd7zXZ\x00": "xz",
     b"BZh": "bzip2",
@@ -20,12 +20,12 @@ _OTHER_MAGICS = {
 
 
 def read_maybe_gzipped(path: Path) -> bytes:
-    """Read a file, unpacked if it is gzipped, whatever its name says.
+    """Read a file, decompressed if its content is gzipped, whatever its name.
 
     Raises
     ------
     DataError
-        If it cannot be read, is damaged, is packed twice, or packed by something else than gzip.
+        If it cannot be read, is damaged, is gzipped twice, or is compressed in another format.
     """
     try:
         content = path.read_bytes()
@@ -66,7 +66,7 @@ def read_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
     DataError
         If it is no readable archive, or lacks one of the files.
     """
-    # Unpacked whole, which checks gzip's checksum: reading an archive stops at its end mark.
+    # Decompress the whole file, which checks gzip's checksum: tarfile stops at the end mark.
     content = read_maybe_gzipped(path)
     found: dict[str, bytes] = {}
     try:

@@ -1,4 +1,4 @@
-"""Which files below a folder are images, of which class, and of which part of a published split."""
+"""Finding the images below a folder, their classes, and the parts of a split."""
 
 import logging
 import re
@@ -14,9 +14,9 @@ from autodecoder.errors import DataError
 from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
-#: What such names may end in, as in `training_set` or `val2017`.
+#: Endings of such names that are ignored, as in `training_set`.
 _ENDINGS = re.compile(r"(set|split|data|images?|imgs?|samples?)$")
-#: Images of kinds that are not read.
+#: Suffixes of image formats that are not read.
 _OTHER_IMAGES = frozenset(
     f".{suffix}"
     for suffix in (
@@ -25,7 +25,7 @@ _OTHER_IMAGES = frozenset(
         *("tga", "ico", "pcx", "dds", "dcm", "nii", "fits", "sgi", "ras"),
     )
 )
-#: Examples that a warning names.
+#: Most examples that a warning names.
 _NAMED = 3
 
 
@@ -36,9 +36,9 @@ class Listing:
     root: Path
     classes: dict[str, list[Found]]
     others: tuple[str, ...] = ()
-    """Suffixes of the files that are no images, one each."""
+    """The suffix of each file that is not an image."""
     n_repeated: int = 0
-    """Further names, in the same class, of images that are listed."""
+    """Number of further names that listed images have in their class."""
 
     @property
     def paths(self) -> list[Path]:
@@ -50,20 +50,20 @@ class Listing:
 
 
 def list_images(root: Path, *, strict: bool = False) -> tuple[Listing, Listing | None]:
-    """Find the images below a folder, in an order that no file system has a say in.
+    """Find the images below a folder, in an order that does not depend on the file system.
 
-    Folders directly below are classes, with all that lies in them. If there are no images but in
-    `train` (or `training`) and in one or more of `val`, `dev`, `test` and the like, these are the
-    two sets, whose folders are the classes; of several, one is used. A folder of such a name that
-    is alone is looked into. Hidden files and folders are passed over, and files whose names are not
-    those of images. Links are followed, each folder once in a class; each file, whatever its
-    names, is listed once in one class of one set, with a warning if it would be in two.
+    Each folder directly below is a class, with all images in it and its subfolders. If all images
+    lie in `train` (or `training`) and one or more of `val`, `dev`, `test` and the like, these are
+    the two sets, and their subfolders are the classes; only one validation folder is used. If there
+    is one such folder only, its subfolders are the classes. Hidden files and folders are skipped,
+    as are files without the suffix of an image. Links are followed, each folder once in a class.
+    Each file is listed once, in one class of one set, with a warning if it would be in two.
 
     Parameters
     ----------
     root : Path
     strict : bool
-        Refuse images of kinds that are not read, such as HEIC, instead of warning of them.
+        Raise for images in formats that are not read, such as HEIC, instead of warning.
 
     Returns
     -------
@@ -97,12 +97,12 @@ def list_images(root: Path, *, strict: bool = False) -> tuple[Listing, Listing |
 
 
 def list_files(root: Path) -> list[Path]:
-    """All images of a folder, of whatever class or part, in the order of their names.
+    """All images below a folder, whatever their class or part, sorted by name.
 
     Raises
     ------
     DataError
-        As of `list_images`.
+        See `list_images`.
     """
     _check_folder(root)
     listing = _classes(Walk(SUFFIXES), root)
@@ -117,7 +117,7 @@ def _check_folder(root: Path) -> None:
 
 
 def _classes(walk: Walk, root: Path) -> Listing:
-    """The images of a folder by class; all of one class, named "", if they lie there directly."""
+    """Images of a folder by class; one class, named "", if they lie directly in the folder."""
     files, folders = walk.directly(root)
     gathered = {folder.name: walk.below(folder, around=root) for folder in folders}
     classes = {name: below.images for name, below in gathered.items() if below.images}
@@ -144,7 +144,7 @@ def _classes(walk: Walk, root: Path) -> Listing:
 
 
 def _alone(walk: Walk, part: Path) -> Listing | None:
-    """The images of the only part; none if it has images beside folders: then it is one class."""
+    """Images of the only part by class; `None` if it mixes images and folders: it is one class."""
     try:
         return _classes(walk, part)
     except DataError:
@@ -152,7 +152,7 @@ def _alone(walk: Walk, part: Path) -> Listing | None:
 
 
 def _parts(root: Path, whole: Listing) -> tuple[str | None, str | None]:
-    """The folders of training and of validation images, if the folder has such parts."""
+    """Names of the training and the validation folder; `None` for a part that is absent."""
     names = list(whole.classes)
     roles = _roles(names)
     train = [name for name in names if roles[name] in TRAIN]
@@ -186,7 +186,7 @@ def _holds_folders(listing: Listing, name: str) -> bool:
 
 
 def _roles(names: list[str]) -> dict[str, str]:
-    """What tells folders apart: of `seg_train` and `seg_test`, `train` and `test`."""
+    """Names without a common first word: `train` and `test` for `seg_train` and `seg_test`."""
     words = [re.findall("[a-z]+", name.casefold()) for name in names]
     while len(names) > 1 and all(len(own) > 1 and own[0] == words[0][0] for own in words):
         words = [own[1:] for own in words]
@@ -194,13 +194,13 @@ def _roles(names: list[str]) -> dict[str, str]:
 
 
 def _role(name: str) -> str:
-    """A folder's name in lower case without digits, marks and endings that say nothing."""
+    """A folder's name in lower case, without digits, punctuation and endings such as `set`."""
     word = re.sub(r"[^a-z]", "", name.casefold())
     return _ENDINGS.sub("", word)
 
 
 def _once(listing: Listing) -> Listing:
-    """Each image in one class: where the fewest links lead to it, or in the first."""
+    """Keep each image in one class: the one with the fewest links to it, or the first."""
     owners: dict[Key, tuple[int, str]] = {}
     for name, images in listing.classes.items():
         for found in images:
@@ -215,7 +215,7 @@ def _once(listing: Listing) -> Listing:
 
 
 def _apart(train: Listing, val: Listing) -> tuple[Listing, Listing]:
-    """Training images that are not validation images too."""
+    """Remove validation images from the training images, unless none would be left."""
     shared = train.keys & val.keys
     if not shared:
         return train, val
@@ -249,8 +249,8 @@ def _tell_shared(listing: Listing) -> None:
     if shared:
         more = f" and {len(shared) - _NAMED} more" if len(shared) > _NAMED else ""
         _log.warning(
-            "%s: %s would be in more than one class (%s%s); each is used in one, that where "
-            "it lies, or the first.",
+            "%s: %s would be in more than one class (%s%s); each is used in one class only, the "
+            "one of its own folder or the first.",
             *(
                 shown(listing.root.name),
                 count(len(shared), "file"),
@@ -276,14 +276,15 @@ def _tell_inner(listing: Listing) -> None:
     if len(only) > 1 and "" not in only:
         (name,) = inner
         _log.warning(
-            "%s: all images are of one class, %s, which holds folders (%s): folder:%s reads those.",
+            "%s: all images are of one class, %s, which holds folders (%s): folder:%s reads these "
+            "as classes.",
             *(shown(listing.root.name), shown(name), _name_some(sorted(only))),
             shown(listing.root / name),
         )
     elif parts:
         _log.warning(
-            "%s: %s lie in classes, to which all their images belong: as parts of a split they "
-            "must hold the classes.",
+            "%s: %s lie inside classes, and their images belong to these classes: the parts of a "
+            "split must be folders above the classes.",
             *(shown(listing.root.name), _name_some(parts)),
         )
 
@@ -294,18 +295,18 @@ def _name_some(names: list[str]) -> str:
 
 
 def _tell_classes(train: Listing, val: Listing) -> None:
-    """Warn of classes that are validated but not trained on: a slip in a name, or no folders."""
+    """Warn of validation classes without training images, as after a typo in a name."""
     unknown = [name for name in val.classes if name not in train.classes]
     if unknown:
         _log.warning(
-            "%s: %s has classes that %s has not: %s.",
+            "%s: %s has classes that %s lacks: %s.",
             *(shown(train.root.parent.name), shown(val.root.name), shown(train.root.name)),
             ", ".join(shown(name) or "images without a class" for name in unknown[:_NAMED]),
         )
 
 
 def _tell_others(root: Path, listings: Iterable[Listing], *, strict: bool) -> None:
-    """Warn of images of kinds that are not read, or refuse them."""
+    """Warn of images in formats that are not read, or raise if `strict`."""
     suffixes = [suffix for listing in listings for suffix in listing.others]
     images = [suffix for suffix in suffixes if suffix in _OTHER_IMAGES]
     if not images:
@@ -321,7 +322,7 @@ def _tell_others(root: Path, listings: Iterable[Listing], *, strict: bool) -> No
 
 
 def describe_files(root: Path, listings: Iterable[Listing]) -> str:
-    """How many files there are in which parts of a folder, and which are passed over and why."""
+    """Describe the number of files in the parts of a folder, and those passed over, by suffix."""
     listings = list(listings)
     others = [suffix for listing in listings for suffix in listing.others]
     n_images = sum(len(listing.paths) for listing in listings)

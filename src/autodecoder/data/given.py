@@ -1,4 +1,4 @@
-"""What is handed to a model: images, rows of features or latents, from whatever file holds them."""
+"""Opening the inputs of a model: images, rows of features or latents, from files of any kind."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,19 +13,19 @@ from autodecoder.data.tables import read_table
 from autodecoder.errors import DataError
 from autodecoder.paths import user_path
 
-#: How a column of latents is named in a table; counted from 0.
+#: Prefix of the columns of latents in a table: latent_0, latent_1, …
 LATENT = "latent_"
 _FOLDER = "folder:"
 
 
 class Given(NamedTuple):
-    """Samples as they are stored, and what to call each."""
+    """Samples as stored, with their names and mask."""
 
     samples: np.ndarray
     names: list[str] | None
-    """Of files; `None` where samples are counted."""
+    """Names of image files; `None` for samples that are known by their rows."""
     mask: np.ndarray | None = None
-    """True where a pixel is known, where the file says so."""
+    """True where a pixel is known; `None` if the source has no mask."""
 
 
 def open_given(
@@ -38,39 +38,39 @@ def open_given(
     pixel_range: tuple[float, float] | None = None,
     alpha: str = "white",
 ) -> Given:
-    """Open samples: an array file, `folder:PATH` of image files, one of them, or a table.
+    """Open samples: an array file, an image file, `folder:PATH` of image files, or a table.
 
-    Array files are mapped where possible, not read.
+    Array files are memory-mapped where possible.
 
     Parameters
     ----------
     source : str
-        A path to .npy, .npz with `images`, IDX or an image file, or `folder:PATH`; of features
+        A path to .npy, .npz with `images`, IDX or an image file, or `folder:PATH`; for features,
         .npy, .npz or .csv.
     image_shape : (height, width, channels)
-        To which image files are decoded.
+        Shape that image files are decoded to.
     is_table : bool
-        Whether samples are rows of features, which no picture holds.
+        Whether samples are rows of features; image files are then refused.
     resize : bool
         Crop and scale image files of another size.
     pixel_range : (low, high), optional
-        Values of black and of white, as a `Model` tells them.
+        Values of black and white, see `Model.pixel_range`.
     alpha : str
-        `white`, or `mask` where the images of the training had alpha for a mask.
+        `white`, or `mask` if alpha served as the mask in training.
 
     Raises
     ------
     DataError
         If the source is none of these, or damaged, or an image file of another size.
     """
-    from autodecoder.data.decode import SUFFIXES  # by Pillow, which --help need not wait for
+    from autodecoder.data.decode import SUFFIXES  # here, since it imports Pillow
 
     is_folder = source.startswith(_FOLDER)
     path = user_path(source.removeprefix(_FOLDER), "images")
     if is_folder or path.suffix.lower() in SUFFIXES:
         if is_table:
             raise DataError(
-                f"the model is of features, which no image file holds, got {source}; give an .npy, "
+                f"the model takes rows of features, not image files, got {source}; give an .npy, "
                 ".npz or .csv file."
             )
         from autodecoder.data.folder import list_files
@@ -89,7 +89,7 @@ def open_given(
             )
         )
     if path.is_dir():
-        raise DataError(f"{path} is a folder; folder:{path} stands for the image files in it.")
+        raise DataError(f"{path} is a folder; folder:{path} reads the image files in it.")
     if is_table and path.suffix.lower() == ".csv":
         return Given(read_table(path)[1], None)
     found = open_arrays(path, "images", find_images) if is_table else open_images(path)
@@ -103,12 +103,12 @@ def open_given(
 
 
 def open_latents(path: Path) -> np.ndarray:
-    """Open latents: .npy, .npz with `latents`, or .csv, its columns latent_0, latent_1, … if named.
+    """Open latents: .npy, .npz with `latents`, or .csv with columns latent_0, latent_1, … or none.
 
     Raises
     ------
     DataError
-        If it is none of these, or damaged.
+        If the file is none of these, or is damaged.
     """
     if path.suffix.lower() != ".csv":
         return open_arrays(path, "latents")["latents"]

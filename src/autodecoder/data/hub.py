@@ -1,4 +1,4 @@
-"""Data sets of Hugging Face's hub, or of a folder that its library reads; an extra."""
+"""Data sets of the Hugging Face Hub, or of a folder that its library reads; needs an extra."""
 
 import io
 import logging
@@ -20,24 +20,24 @@ from autodecoder.errors import ConfigError, DataError
 
 _log = logging.getLogger(__name__)
 _IMAGES = ("image", "img", "images", "pixel_values", "picture", "photo")
-#: Names of a column of labels, in the order of their rank.
+#: Names of a column of labels, the preferred ones first.
 _LABELS = (
     *("label", "labels", "fine_label", "class", "category", "target", "targets", "y", "digit"),
     *("class_id", "class_name", "class_label", "label_id", "label_name", "label_text"),
     *("category_id", "category_name", "classes", "categories", "species", "breed"),
 )
-#: What a folder holds that `save_to_disk` wrote: one data set, or several splits.
+#: Files that mark a folder written by `save_to_disk`: of one data set, or of several splits.
 _SAVED = ("state.json", "dataset_dict.json")
 
 
 def plan_hub(place: str, config: DataConfig, *, seed: int, progress: bool) -> Plan:
     """Plan to read the configured share of a data set that Hugging Face's library loads.
 
-    `place` is `NAME`, `NAME:CONFIG` and `NAME@REVISION` of its hub, or a folder: of files that
-    `datasets.load_dataset` knows, or one that `save_to_disk` wrote. Its column of images is found
-    by its type, and its labels by type and name. It trains on the split `train`, or the only one,
-    and validates with one of its other splits if it has one. What is there and not used is told by
-    a warning.
+    `place` is `NAME`, `NAME:CONFIG` or `NAME@REVISION` of the Hub, or a folder: one with files that
+    `datasets.load_dataset` knows, or one that `save_to_disk` wrote. The column of images is found
+    by type and name, as is that of labels. Training images are the split `train`, or the only one;
+    validation images are one of the other splits, if there is one. A warning names columns and
+    splits that are not used.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def _load(datasets: Any, place: str, progress: bool) -> dict[str, Any]:
             loaded = datasets.load_from_disk(name)
         else:
             loaded = datasets.load_dataset(name, of_name, revision=revision)
-    except Exception as error:  # of many libraries: of the network, of files, of formats
+    except Exception as error:  # from many libraries: network, files, formats
         reason = (" ".join(str(error).split())[:300] or type(error).__name__).rstrip(".")
         hint = ""
         if "config" in reason.lower() and of_name is None:
@@ -101,9 +101,9 @@ def _load(datasets: Any, place: str, progress: bool) -> dict[str, Any]:
 
 
 def _is_saved(place: str, name: str, part: str | None) -> bool:
-    """Whether it is a folder that `save_to_disk` wrote, which has no parts to name."""
+    """Whether `name` is a folder that `save_to_disk` wrote, which has no configurations."""
     folder = Path(name)
-    # A file that happens to be named like a data set of the hub is no matter.
+    # Ignore a file that has the same name as a data set of the Hub.
     if folder.is_file() and (folder.suffix or len(folder.parts) > 1):
         raise DataError(f"hf:{place} is a file; hf:{folder.parent} loads those of its folder.")
     if not any((folder / saved).is_file() for saved in _SAVED):
@@ -117,7 +117,7 @@ def _is_saved(place: str, name: str, part: str | None) -> bool:
 
 
 def _choose_splits(splits: Mapping[str, Any], place: str) -> tuple[str, str | None]:
-    """The names of the split to train on, and of the one to validate with, if there is one."""
+    """Names of the training split and of the validation split, if there is one."""
     known = {str(name).casefold(): name for name in splits}
     alone = next(iter(splits)) if len(splits) == 1 else None
     train = next((known[name] for name in TRAIN if name in known), alone)
@@ -134,7 +134,7 @@ def _choose_splits(splits: Mapping[str, Any], place: str) -> tuple[str, str | No
 
 
 def _image_column(datasets: Any, columns: Mapping[str, Any], place: str) -> str:
-    """The column of images: by its type, then by its name; of bytes by its name alone."""
+    """The column of images, found by type, then by name; columns of bytes by name only."""
     found = [name for name, kind in columns.items() if isinstance(kind, datasets.Image)]
     named = _named(columns, _IMAGES)
     if not found:
@@ -146,14 +146,14 @@ def _image_column(datasets: Any, columns: Mapping[str, Any], place: str) -> str:
     if named:
         raise DataError(
             f"hf:{place}: its column {named[0]} holds {columns[named[0]]} where images are needed; "
-            f"of encoded files, dataset.cast_column('{named[0]}', datasets.Image()) makes images; "
-            "arrays go into an .npz file."
+            f"dataset.cast_column('{named[0]}', datasets.Image()) converts encoded files; save "
+            "arrays as an .npz file."
         )
     raise DataError(f"hf:{place} must have a column of images, got {', '.join(columns)}.")
 
 
 def _holds_files(datasets: Any, kind: Any) -> bool:
-    """Whether a column holds encoded images as bytes, as where their type was lost on the way."""
+    """Whether a column holds encoded images as bytes, without the type of an image."""
     if isinstance(kind, datasets.Value):
         return kind.dtype in ("binary", "large_binary")
     return isinstance(kind, dict) and set(kind) == {"bytes", "path"}
@@ -184,7 +184,7 @@ def _label_column(datasets: Any, columns: Mapping[str, Any], images: str, place:
 
 
 def _named(columns: Iterable[str], preferred: tuple[str, ...]) -> list[str]:
-    """The columns that have one of these names, in their order."""
+    """The columns with one of the preferred names, in the order of preference."""
     known = {name.casefold(): name for name in columns}
     return [known[name] for name in preferred if name in known]
 
@@ -196,7 +196,7 @@ def _tell_others(place: str, what: str, used: str, found: Iterable[str]) -> None
 
 
 def _class_names(kind: Any) -> list[str] | None:
-    """The names of the classes, of labels or of lists of them."""
+    """Class names of a column of labels or of lists of labels; `None` if it has none."""
     return getattr(getattr(kind, "feature", kind), "names", None)
 
 
@@ -207,13 +207,13 @@ def _values(rows: Any, column: str | None) -> list[Any]:
 def _labels(
     parts: list[list[Any]], columns: Any, column: str | None, place: str
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Labels counted from 0; what has none, or a negative one, is of a last class of its own."""
+    """Labels counted from 0, and class names; rows without a class form a last class."""
     known = None if column is None else _class_names(columns[column])
     singles = [[_single(value) for value in part] for part in parts]
     if known is None and _are_one_hot([value for part in parts for value in part]):
         singles = [[value.index(1) for value in part] for part in parts]
     if any(value is _SEVERAL for part in singles for value in part):
-        _log.warning("hf:%s: %s names no single class an image, and is not used.", place, column)
+        _log.warning("hf:%s: %s does not give one class per image and is not used.", place, column)
         column = None
     if column is None:
         return [np.zeros(len(part), np.int32) for part in parts], ("images",)
@@ -236,7 +236,7 @@ _SEVERAL = object()
 
 
 def _single(value: Any) -> Any:
-    """A label as one that can be compared: of a list its only value, of a whole float an int."""
+    """A label in comparable form: the only value of a list, an int for a whole float."""
     if isinstance(value, list | tuple):
         if len(value) > 1:
             return _SEVERAL
@@ -249,7 +249,7 @@ def _single(value: Any) -> Any:
 
 
 def _are_one_hot(values: list[Any]) -> bool:
-    """Whether all are rows of one length, of zeros and a single 1."""
+    """Whether all values are one-hot rows of the same length."""
     rows = [value for value in values if isinstance(value, list) and len(value) > 1]
     if len(rows) < len(values) or len({len(row) for row in rows}) != 1:
         return False

@@ -23,7 +23,7 @@ def parse_idx(content: bytes, *, n_axes: int, name: str) -> UInt8[np.ndarray, ".
     n_axes : int
         Number of axes that the array must have: 3 for images, 1 for labels.
     name : str
-        What to call the file in errors.
+        Name of the file in errors.
 
     Raises
     ------
@@ -55,5 +55,5 @@ def parse_idx(content: bytes, *, n_axes: int, name: str) -> UInt8[np.ndarray, ".
     except ValueError as error:  # an empty axis beside huge ones
         raise DataError(
             f"{name}: the header announces an array of {' × '.join(map(str, shape))}, which "
-            "cannot be; the file is damaged, fetch it again."
+            "is impossible; the file is damaged, fetch it again."
         ) from error

@@ -1,4 +1,4 @@
-"""Account of a packing under way: which shards are whole; and one process at a time at it."""
+"""The journal of an unfinished packing, which lists complete shards, and the lock of its folder."""
 
 import contextlib
 import json
@@ -15,13 +15,13 @@ from autodecoder.files import has_locks, refuse_special, write_file
 
 _log = logging.getLogger(__name__)
 LOCK = ".pack.lock"
-#: Bytes of the largest account that is read.
+#: Largest journal that is read, in bytes.
 _LARGEST = 2**28
 
 
 @contextlib.contextmanager
 def pack_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder that is being packed; it is made if need be.
+    """Hold the lock of a folder that is being packed; a missing folder is created.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def pack_lock(folder: Path) -> Iterator[None]:
             lock.acquire()
         else:
             _log.warning(
-                "the file system of %s has no locks: let no second process pack to it", folder
+                "the file system of %s has no locks: only one process may pack to it", folder
             )
     except Timeout:
         raise OutputError(
@@ -52,7 +52,7 @@ def pack_lock(folder: Path) -> Iterator[None]:
 
 
 def begin_journal(folder: Path, head: Head, shards: Iterable[Shard] = ()) -> None:
-    """Write an account anew: what is packed, and the shards that there are.
+    """Write a new journal: the head, and the shards that exist already.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def begin_journal(folder: Path, head: Head, shards: Iterable[Shard] = ()) -> Non
 
 
 def add_to_journal(folder: Path, shard: Shard) -> None:
-    """Note that a shard is whole.
+    """Add a complete shard to the journal.
 
     Raises
     ------
@@ -82,14 +82,14 @@ def add_to_journal(folder: Path, shard: Shard) -> None:
 
 
 def read_journal(folder: Path) -> tuple[Head, list[Shard]]:
-    """Read an account, and cut off what a process that was killed has left of a line.
+    """Read a journal, and cut off an incomplete last line that a killed process left.
 
     Raises
     ------
     DataError
         If it is damaged.
     OutputError
-        If the rest of a line cannot be cut off.
+        If the incomplete line cannot be cut off.
     """
     path = folder / JOURNAL
     try:

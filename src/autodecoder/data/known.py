@@ -1,9 +1,9 @@
-"""Which data sets this account has trained on: of those that files name, only these are opened.
+"""Notes of the data sets that this user has trained on; files may refer to no others.
 
-The settings of a study or a model name its images by a path or by a name on the Hub. Who was given
-the folder has not chosen them: they might be a pipe, a whole disk, or a page that counts visitors.
-So a study notes in the user's cache what it was run on, and what no note vouches for is opened only
-where the user names it. The published data sets need none: where they lie the user says.
+The settings of a study or a model name its images by a path or by a name on the Hub. If the folder
+comes from somebody else, the path may be a pipe, a whole disk, or a page that counts visitors. A
+study therefore notes its data set in the user's cache. A data set without such a note is opened
+only if the user names it. Published data sets need no note: the user says where they lie.
 """
 
 import contextlib
@@ -18,12 +18,12 @@ from autodecoder.data.download import cache_dir
 from autodecoder.errors import ConfigError
 from autodecoder.paths import user_path
 
-#: Settings that have no influence on which images are read.
+#: Settings that do not change which images are read.
 _INDIFFERENT = ("scaler", "strict")
 
 
 def remember(data: DataConfig, seed: int, fingerprint: str) -> None:
-    """Note that these images were trained on; without a cache that can be written nothing is."""
+    """Note that these images were trained on; does nothing if the cache cannot be written."""
     with contextlib.suppress(OSError, ConfigError):
         note = _note(data, seed, fingerprint)
         note.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def remember(data: DataConfig, seed: int, fingerprint: str) -> None:
 
 
 def is_known(data: DataConfig, seed: int, fingerprint: object) -> bool:
-    """Whether this account has trained on images by the same settings, and they were these."""
+    """Whether this user has trained on images with these settings and this fingerprint."""
     try:
         return isinstance(fingerprint, str) and _note(data, seed, fingerprint).is_file()
     except (OSError, ConfigError):
@@ -39,9 +39,9 @@ def is_known(data: DataConfig, seed: int, fingerprint: object) -> bool:
 
 
 def _note(data: DataConfig, seed: int, fingerprint: str) -> Path:
-    """Where the note lies: its name tells all, and tells nobody which images they are."""
+    """Path of the note; its name is a hash, so that it does not reveal the images' path."""
     plain = to_dict(data)
-    # Only those that differ, so that a setting that a later version adds changes nothing.
+    # Only values that are not the default, so that settings of later versions change no hash.
     values = {
         f.name: plain[f.name]
         for f in fields(data)

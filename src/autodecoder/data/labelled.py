@@ -1,4 +1,4 @@
-"""Classes of images from what a table or an archive says of each."""
+"""Numbering the classes that a table or an archive gives as texts."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int32
 
-#: The class of what has no label, where others have one.
+#: Class of images without a label, if others have one.
 _UNLABELLED = "unlabelled"
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
@@ -16,8 +16,8 @@ def number_classes(
 ) -> tuple[Int32[np.ndarray, " n"], tuple[str, ...]]:
     """Labels counted from 0, and the names of the classes.
 
-    The values in order are the classes: whole numbers by size, if all are, else texts. What has
-    none is of a last class of its own; where nothing has one, all are of one class.
+    The classes are the sorted values: as integers if all are integers, else as texts. Images
+    without a label form a last class. If no image has a label, there is one class.
 
     Parameters
     ----------

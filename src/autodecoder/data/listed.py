@@ -1,4 +1,4 @@
-"""Image files that a table lists, with a class each: `csv:FILE`."""
+"""Image files listed in a table, with a class each: `csv:FILE`."""
 
 from pathlib import Path
 
@@ -20,14 +20,14 @@ _LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category", "target"
 def plan_table(path: Path, config: DataConfig, *, seed: int, progress: bool) -> Plan:
     """Plan to read the image files that a table lists, in its order.
 
-    Its columns are divided by commas, semicolons or tabs. The first line names them: `path`, or
-    another usual name, and `label` where there are labels. Without such a line, the paths come
-    first, and the labels, if there are any, second. Paths are relative to the folder of the table.
+    Columns are separated by commas, semicolons or tabs. The first line names them: `path`, or
+    another usual name, and optionally `label`. Without such a header, paths are in the first column
+    and labels, if any, in the second. Paths are relative to the folder of the table.
 
     Raises
     ------
     DataError
-        If the table cannot be read, lists nothing, or a file twice; or as of `plan_pictures`.
+        If the table cannot be read, is empty, or lists a file twice; see also `plan_pictures`.
     """
     lines = read_lines(path, called="the table of images", width=1)
     column, labels = _find_columns(lines, path)
@@ -49,7 +49,7 @@ def plan_table(path: Path, config: DataConfig, *, seed: int, progress: bool) -> 
 
     def source(i: int) -> Path:
         file = folder / names[i]
-        if file.exists() and not file.is_file():  # a pipe would be waited for
+        if file.exists() and not file.is_file():  # reading a pipe would block
             raise UnreadableImage("no file")
         return file
 
@@ -66,7 +66,7 @@ def plan_table(path: Path, config: DataConfig, *, seed: int, progress: bool) -> 
 
 
 def _find_columns(lines: list[Line], path: Path) -> tuple[int, int | None]:
-    """Where paths and labels are; a first line that names the columns is taken away."""
+    """Columns of the paths and of the labels; a header is removed from `lines`."""
     header = [cell.strip().lower().replace(" ", "_") for cell in lines[0][1]]
     column = next((k for k, cell in enumerate(header) if cell in NAME_COLUMNS), None)
     if column is None:
@@ -77,5 +77,5 @@ def _find_columns(lines: list[Line], path: Path) -> tuple[int, int | None]:
         return 0, 1 if len(header) == 2 else None
     lines.pop(0)
     if not lines:
-        raise DataError(f"{path} must have a line for each image, but names its columns only.")
+        raise DataError(f"{path} must have a line for each image, but has only a header.")
     return column, next((k for k, cell in enumerate(header) if cell in _LABEL_COLUMNS), None)

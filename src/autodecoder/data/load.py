@@ -1,4 +1,4 @@
-"""Every data set by what a user calls it: a published one, or images of the user's own."""
+"""Loading a data set by its name: a published one, or the user's own images."""
 
 import logging
 from dataclasses import replace
@@ -42,7 +42,7 @@ def load_dataset(
     seed: int = 0,
     progress: bool = False,
 ) -> Dataset:
-    """Load a data set, from disk where it lies there, else from its publisher.
+    """Load a data set from disk; a published one that is missing is downloaded.
 
     Parameters
     ----------
@@ -51,45 +51,46 @@ def load_dataset(
         own: `folder:PATH`, `csv:FILE`, `tar:FILE`, `npz:PATH`, `npy:PATH`, `zarr:PATH`,
         `packed:FOLDER`, `hf:NAME`.
     data_dir : path, optional
-        Folder that holds the published files, or whose subfolder `name` does. Searched first; then
-        the folder that the environment variable `AUTODECODER_DATA` names, then the user's cache,
-        into which downloads go.
+        Folder that holds the published files, directly or in its subfolder `name`. It is searched
+        first, then the folder in the environment variable `AUTODECODER_DATA`, then the user's
+        cache, where downloads are saved.
     image_size : int, str or (height, width), optional
-        Size to bring the images of `folder:`, `csv:`, `tar:` and `hf:` to; without it they must be
-        of one size. `"auto"` chooses it from the images, see docs/datasets.md.
+        Size that the images of `folder:`, `csv:`, `tar:` and `hf:` are cropped and scaled to;
+        without it they must be of one size. `"auto"` chooses it from the images, see
+        docs/datasets.md.
     colour : str
         `auto`, `grey` or `rgb`: channels of the images of `folder:`, `csv:`, `tar:` and `hf:`.
     pixel_range : (low, high) or "low:high", optional
-        Values of black and of white in images of your own, where they are not those of the type.
+        Values of black and white in images of your own; by default those of the sample type.
     val_fraction : float
-        Share of images of your own to hold out for validation, class by class, unless there are
-        validation images already; 0 holds out none. The only image of a class is trained on.
+        Share of images of your own to hold out for validation, class by class, unless the source
+        has validation images; 0 holds out none. The only image of a class is a training image.
     split_by : path, optional
-        A table of the names of images of your own, and of the part, `train` or `val`, or the group
-        of each; groups stay together. See docs/datasets.md.
+        Table with the names of images of your own, and the part (`train` or `val`) or the group of
+        each; groups stay together. See docs/datasets.md.
     mask : path, optional
-        Which pixels of the images of `npy:` and `npz:` are known: an .npy, or an .npz with `mask`
-        and, for its own validation images, `val_mask`; of booleans, for every image or one for all.
+        Known pixels of the images of `npy:` and `npz:`: an .npy, or an .npz with `mask` and, for
+        its own validation images, `val_mask`. Booleans, one mask per image or one for all.
     alpha : str
-        Of images of your own: `white` shows transparent pixels on white; `mask` takes them for
-        missing where they are more transparent than not.
+        Transparency in images of your own: `white` blends it onto white; `mask` treats pixels that
+        are more transparent than opaque as missing.
     examples_frac : float
-        Share of the training and of the validation images to keep, class by class; others are not
+        Share of the training and of the validation images to keep, class by class; the rest is not
         read, where possible. 0 and 1 both mean all.
     strict : bool
-        Raise where an image file cannot be read, or is of a kind that is not read, such as HEIC,
-        instead of leaving it out with a warning.
+        Raise for an image file that cannot be read, or is in a format that is not read, such as
+        HEIC, instead of leaving it out with a warning.
     seed : int
-        Draws what is held out, and what is kept.
+        Seed for the choice of images that are held out and kept.
     progress : bool
         Draw a progress bar on standard error while downloading or decoding.
 
     Returns
     -------
     Dataset
-        The validation set of a published one is its test set; of `digits`, a fixed fifth. Its
-        `names` say which image is which: paths below the folder, or rows of the file. Where pixels
-        are missing, its sets have a `mask`.
+        Its validation set is the test set of a published data set; for `digits`, a fixed fifth. The
+        `names` of its sets identify the images: paths relative to the folder, or rows of the file.
+        Sets with missing pixels have a `mask`.
 
     Raises
     ------
@@ -125,14 +126,14 @@ def load_configured(
 ) -> Dataset:
     """Load the data set that a configuration describes, as `load_dataset` does.
 
-    Packed images of more than `most_in_memory` bytes, by default a GiB, stay on the disk.
+    Packed images of more than `most_in_memory` bytes, by default 1 GiB, stay on disk.
 
     Raises
     ------
     ConfigError
         If a setting does not go with the data set.
     DataError
-        If it cannot be had.
+        If the data set cannot be loaded.
     """
     plan = plan_configured(config, seed=seed, progress=progress, most_in_memory=most_in_memory)
     dataset = plan.load()
@@ -146,14 +147,14 @@ def load_configured(
 def plan_configured(
     config: DataConfig, *, seed: int, progress: bool = False, most_in_memory: int | None = None
 ) -> Plan:
-    """Find the images that a configuration describes, and read no more of them than must be.
+    """Find the images that a configuration describes, and read as little of them as possible.
 
     Raises
     ------
     ConfigError
         If a setting does not go with the data set.
     DataError
-        If it cannot be had.
+        If the data set cannot be read.
     """
     kind, place = split_source(config.dataset)
     if kind not in ENCODED_SOURCES:
@@ -186,7 +187,7 @@ def _plan_own(
     seed: int,
     progress: bool,
 ) -> Plan:
-    """The plan of images of users' own, by modules that a published data set does without."""
+    """Plan for the user's own images; modules are imported here, as published sets need none."""
     path = _own_path(place) if kind != "hf" else Path(place)
     match kind:
         case "folder":
@@ -233,10 +234,10 @@ def _refuse_conversion(config: DataConfig, kind: str) -> None:
 
 
 def _own_path(place: str, name: str = "dataset") -> Path:
-    """A path as a user gives it; that nothing is there is told by what reads it."""
+    """A user's path, which may not exist: its reader reports that."""
     path = user_path(place, name)
     try:
         path.exists()
-    except OSError as error:  # no name for a file
+    except OSError as error:  # not a valid file name
         raise DataError(f"{place[:100]} cannot be used as a path: {error.strerror}.") from error
     return path

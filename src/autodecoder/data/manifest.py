@@ -1,4 +1,4 @@
-"""What a folder of packed images holds: `manifest.json`, written last, and read with mistrust."""
+"""The manifest of a folder of packed images, `manifest.json`: written last, checked when read."""
 
 import math
 from collections.abc import Mapping
@@ -12,24 +12,24 @@ from autodecoder.files import format_json, read_json
 from autodecoder.text import told
 
 NAME = "manifest.json"
-#: What a packing that has not ended keeps account in.
+#: The journal of an unfinished packing.
 JOURNAL = "unfinished.jsonl"
 FORMAT = "autodecoder packed images"
 SCHEMA = 1
-#: Bytes of what shards have in common; what is left to the manifest is for the shards.
+#: Largest head of a manifest, in bytes; the rest of the manifest is for the shards.
 _LARGEST_HEAD = 2**22
-#: Sides of images, classes, letters of the name of one, and images, at most.
+#: Longest side of an image, most classes, longest name of a class, and most images.
 _LONGEST_SIDE, MOST_CLASSES, _LONGEST_CLASS, _MOST = 2**20, 2**17, 16_384, 2**48
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A file of images of one part, and those of their labels and names.
+    """A shard of one part: a file of images, and those of their labels and names.
 
     Raises
     ------
     DataError
-        If a value is of another kind than it must be.
+        If a value has the wrong type or range.
     """
 
     part: str
@@ -38,10 +38,10 @@ class Shard:
     sha256: str
     labels_sha256: str
     names: str | None
-    """`ROWS`, `TEXTS`, or nothing for images without names."""
+    """`ROWS`, `TEXTS`, or `None` for images without names."""
     names_sha256: str | None
     left_out: int = 0
-    """Images of the source that belong here and could not be read."""
+    """Number of the source's images of this shard that could not be read."""
 
     def __post_init__(self) -> None:
         _check("part", self.part, self.part in PARTS)
@@ -60,7 +60,7 @@ class Shard:
         return files_of(self.part, self.number, self.names)
 
     def to_plain(self) -> dict[str, Any]:
-        """As the manifest says it."""
+        """The entry of the shard in the manifest."""
         files = self.files
         return {
             "file": files.images,
@@ -77,18 +77,18 @@ class Shard:
 
 @dataclass(frozen=True)
 class Head:
-    """What the shards of a folder have in common.
+    """The head of a manifest: what all shards of a folder have in common.
 
     Raises
     ------
     DataError
-        If a value is of another kind than it must be, or all are too long.
+        If a value has the wrong type or range, or the head is too large.
     """
 
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     source: Mapping[str, Any]
-    """Where the images are from, and by which settings: for people, and to be compared."""
+    """Source of the images and settings, for people, and compared when a packing is resumed."""
 
     def __post_init__(self) -> None:
         sides = self.image_shape
@@ -122,18 +122,18 @@ class Head:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that `manifest.json` says.
+    """The content of `manifest.json`.
 
     Raises
     ------
     DataError
-        If shards do not follow each other, or the number of images is not that of the parts.
+        If shards are not in order, names of a part differ in kind, or no image is for training.
     """
 
     head: Head
     shards: tuple[Shard, ...]
     fingerprint: str
-    """That of the data set, see `Dataset.fingerprint`: of the content, whatever the shards."""
+    """`Dataset.fingerprint` of the content, which does not depend on the size of the shards."""
 
     def __post_init__(self) -> None:
         for part in PARTS:
@@ -149,7 +149,7 @@ class Manifest:
         return tuple(shard for shard in self.shards if shard.part == part)
 
     def count(self, part: str) -> int:
-        """Images of a part."""
+        """Number of images of a part."""
         return sum(shard.n for shard in self.of(part))
 
     def to_plain(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def read_manifest(folder: Path) -> Manifest:
     Raises
     ------
     DataError
-        If there is none, as of a packing that has not ended, or it is damaged.
+        If there is none, as while a packing is unfinished, or it is damaged.
     """
     path = folder / NAME
     if not path.is_file():
@@ -203,7 +203,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_head(content: Mapping[str, Any]) -> Head:
-    """The head that a manifest or a journal says.
+    """Read the head in a manifest or a journal.
 
     Raises
     ------
@@ -222,8 +222,8 @@ def read_head(content: Mapping[str, Any]) -> Head:
 
 
 def read_shard(content: Any) -> Shard:
-    """A shard as a manifest or a journal says it. Names of files say nothing but part and number,
-    so that none leads out of the folder.
+    """Read the entry of a shard in a manifest or a journal. Names of files consist of part and
+    number only, so that none leads out of the folder.
 
     Raises
     ------

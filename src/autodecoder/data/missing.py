@@ -1,7 +1,7 @@
-"""Images of which pixels are missing: which are known, and what there is to say of the others.
+"""Missing pixels: finding the known ones, and describing the missing ones.
 
-A pixel is missing where a mask hides it, where it is not a number, where a frame or a masked array
-has no value, or, on request, where it is transparent.
+A pixel is missing if a mask hides it, if it is NaN, if a frame or a masked array has no value for
+it, or, on request, if it is transparent.
 """
 
 import math
@@ -13,28 +13,28 @@ from jaxtyping import Bool, Shaped
 from autodecoder.data.pixels import PixelRange
 from autodecoder.errors import DataError
 
-#: Said where images lack pixels and are to be changed at random.
+#: Error message for augmentation of images with missing pixels.
 MISSING_AND_AUGMENTED = (
-    "augmentation moves pixels, and does not go with missing ones: leave it out or fill them in."
+    "augmentation moves pixels and cannot be used with missing ones: leave it out or fill them in."
 )
-#: What an array has for channels where the last one is alpha.
+#: Numbers of channels of images with alpha as the last channel.
 WITH_ALPHA = (2, 4)
 
 
 def find_known(images: Shaped[np.ndarray, "n ..."], weights: Any = None) -> Any:
-    """Which pixels of some images count: those that are neither missing nor hidden.
+    """Find the pixels that count: those that are neither missing nor hidden.
 
     Parameters
     ----------
     images : (n, ...) array
         As `as_images` returns them.
     weights : (n, pixels) bool or float, optional
-        Of `to_weights` or `to_known`: 0 where a pixel is hidden.
+        From `to_weights` or `to_known`: 0 where a pixel is hidden.
 
     Returns
     -------
     (n, pixels) bool or float, or None
-        `weights`, and 0 where a pixel is missing; None where every pixel counts.
+        `weights`, set to 0 where a pixel is missing; `None` if every pixel counts.
     """
     rows = images.reshape(len(images), math.prod(images.shape[1:]))
     if isinstance(rows, np.ma.MaskedArray):
@@ -49,13 +49,13 @@ def find_known(images: Shaped[np.ndarray, "n ..."], weights: Any = None) -> Any:
 
 
 def to_known(mask: Shaped[np.ndarray, "n ..."], first: int = 0) -> Bool[np.ndarray, "n pixels"]:
-    """Some of the masks of `as_mask` as booleans, a row an image; True where a pixel is known.
+    """Convert masks of `as_mask` to booleans, one row per image; True where a pixel is known.
 
     Raises
     ------
     DataError
-        If a mask holds anything but booleans, 0 and 1, or 0 and 255; images are counted from
-        `first`.
+        If a mask holds anything but booleans, 0 and 1, or 0 and 255; the message counts images
+        from `first`.
     """
     rows = np.asarray(mask).reshape(len(mask), math.prod(mask.shape[1:]))
     if rows.dtype.kind == "b":
@@ -75,7 +75,7 @@ def to_known(mask: Shaped[np.ndarray, "n ..."], first: int = 0) -> Bool[np.ndarr
 def check_some_known(
     known: Bool[np.ndarray, "n pixels"] | None, name: str = "images", first: int = 0
 ) -> None:
-    """Refuse images of which nothing is known; they are counted from `first`.
+    """Refuse images without a known pixel; the message counts them from `first`.
 
     Raises
     ------
@@ -94,14 +94,14 @@ def check_some_known(
 def split_alpha(
     images: Shaped[np.ndarray, "n height width channels"], pixel_range: PixelRange | None
 ) -> tuple[Shaped[np.ndarray, "n height width colours"], Bool[np.ndarray, "n height width"]]:
-    """Colours, and True where alpha, the last channel, is above the middle of its range."""
+    """Split images into colours and booleans, True where alpha, the last channel, is above half."""
     alpha = np.asarray(images[..., -1])
     low, high = pixel_range or ((0, 255) if alpha.dtype.kind in "iu" else (0, 1))
     return images[..., :-1], alpha > (low + high) / 2
 
 
 def tell_unseen(known: Bool[np.ndarray, "n ..."] | None) -> str | None:
-    """What to say of values that no training sample has, if there are such."""
+    """Warning of values that are missing from every training sample; `None` if there are none."""
     if known is None:
         return None
     seen = known.any(axis=0)
@@ -115,14 +115,14 @@ def tell_unseen(known: Bool[np.ndarray, "n ..."] | None) -> str | None:
 
 
 def share_missing(known: Bool[np.ndarray, "n ..."] | None) -> float:
-    """The share of the values that is missing."""
+    """Share of missing values, from 0 to 1."""
     return 0.0 if known is None or not known.size else 1 - float(known.mean(dtype=np.float64))
 
 
 def describe_missing(
     train: Bool[np.ndarray, "n ..."] | None, val: Bool[np.ndarray, "m ..."] | None
 ) -> str | None:
-    """How much is missing of training and of validation images, for people."""
+    """Describe the shares of missing training and validation pixels, for people."""
     if train is None and val is None:
         return None
     shares = " and ".join(

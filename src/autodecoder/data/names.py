@@ -1,4 +1,4 @@
-"""The table of a data set's images: which one of its file or folder stands where in each set."""
+"""The table `images.csv`: the set, index, name and class of each image of a data set."""
 
 import csv
 import io
@@ -16,28 +16,28 @@ from autodecoder.text import count, told
 FILE = "images.csv"
 _COLUMNS = ["set", "index", "name", "class"]
 _SETS = ("train", "val")
-#: Bytes of a line, at most: a path has 4096, each of them up to three in UTF-8.
+#: Longest line, in bytes: a path has up to 4096 bytes, each of which takes up to three in UTF-8.
 _LONGEST = 16_384
-#: Letters of a name that is given, at most, of up to four bytes and twice where they are quotes.
+#: Longest given name, in characters; each takes up to four bytes, a quote is written twice.
 _LONGEST_NAME = _LONGEST // 8
-#: Digits of a row number.
+#: Most digits of a row number.
 _DIGITS = 18
 
 
 class Named(NamedTuple):
-    """Images of a set, as a table names them."""
+    """Names and labels of the images of a set."""
 
     names: Shaped[np.ndarray, " n"] | None
     labels: Int[np.ndarray, " n"] | None
 
 
 def as_names(name: str, names: Any, n: int) -> Shaped[np.ndarray, " n"]:
-    """Names of `n` images from any sequence: whole numbers if all are, else text.
+    """Convert any sequence to names of `n` images: integers if all are integers, else texts.
 
     Raises
     ------
     DataError
-        If they are not `n`, or one is too long for a table.
+        If there are more or fewer than `n`, or one is too long for a table.
     """
     given = [] if isinstance(names, str | bytes) or not isinstance(names, Iterable) else [*names]
     if len(given) != n or getattr(names, "ndim", 1) > 1:
@@ -68,16 +68,16 @@ def format_names(train: Named, val: Named, class_names: Sequence[str]) -> bytes:
 def read_names(
     path: Path, n_train: int, n_val: int
 ) -> tuple[Shaped[np.ndarray, " n_train"] | None, Shaped[np.ndarray, " n_val"] | None]:
-    """Read what `format_names` wrote of sets of these sizes; `None` for one without names.
+    """Read a table of `format_names`, for sets of these sizes; `None` for a set without names.
 
     Raises
     ------
     DataError
-        If the file cannot be read, or is not of such sets.
+        If the file cannot be read, or does not fit the sizes of the sets.
     """
     try:
         if not path.is_file():
-            raise DataError(f"{path} must be a file, and is none.")
+            raise DataError(f"{path} must be a file, but is not.")
         most = _LONGEST * (n_train + n_val + 1)
         if path.stat().st_size > most:
             raise DataError(f"{path} is damaged: it is longer than a table of such sets can be.")

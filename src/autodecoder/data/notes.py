@@ -1,18 +1,18 @@
-"""What there is to say of a data set that is read: its classes, and which of it is used."""
+"""Notes for people on a data set: its classes, and the share that is used."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int
 
-#: Classes that are named.
+#: Most classes that a note names.
 _NAMED = 10
 
 
 def describe_use(
     labels: Sequence[Int[np.ndarray, "..."]], class_names: Sequence[str], examples_frac: float
 ) -> tuple[str, ...]:
-    """The classes of all images that were found, and the share of them that is kept."""
+    """Describe the classes of all images that were found, and the share that is kept."""
     classes = _describe_classes(labels, class_names)
     if examples_frac in (0, 1):
         return (classes,)

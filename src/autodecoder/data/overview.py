@@ -1,4 +1,4 @@
-"""What is known of the published data sets without reading them: sizes, and where they lie."""
+"""Sizes and folders of the published data sets, found without reading them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +26,9 @@ class Overview:
     image_shape: tuple[int, int, int]
     n_classes: int
     folder: Path | None
-    """Where its files lie; None if they are not here, or need not be."""
+    """Folder of its files; `None` if they are absent, or not needed."""
     megabytes: int
-    """What a download brings; 0 where none is needed."""
+    """Size of the download in MB; 0 if none is needed."""
 
     @property
     def is_here(self) -> bool:
@@ -41,7 +41,7 @@ def list_datasets(data_dir: Path | None = None) -> list[Overview]:
     Raises
     ------
     ConfigError
-        If `data_dir`, or what `AUTODECODER_DATA` names, is no folder.
+        If `data_dir` or the value of `AUTODECODER_DATA` is not a folder.
     """
     listed = []
     for name in DATASETS:

@@ -1,4 +1,4 @@
-"""Writing packed images, shard by shard, so that nothing half-written is taken for whole."""
+"""Writing packed images shard by shard, so that no incomplete file is taken for a complete one."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -29,21 +29,22 @@ from autodecoder.errors import ConfigError, DataError, OutputError
 from autodecoder.files import sweep_temporary, write_json
 from autodecoder.text import legible, told
 
-#: Bytes of a shard, about, where nothing else is asked for.
+#: Default size of a shard, in bytes; approximate.
 _SHARD_BYTES = 2**27
 
 
 def default_shard_images(image_shape: tuple[int, int, int]) -> int:
-    """Images of a shard of about 128 MiB."""
+    """Number of images in a shard of about 128 MiB."""
     return max(1, _SHARD_BYTES // int(np.prod(image_shape)))
 
 
 class PackWriter:
-    """Writes a folder of packed images: shards in any order, and at last the manifest.
+    """Writes a folder of packed images: shards in any order, and finally the manifest.
 
-    A shard is whole or absent, whatever ends the process: each of its files is written under
-    another name, flushed and renamed, and only then noted. A second writer of the same source goes
-    on: `has` finds what is whole. A folder without a manifest is not finished.
+    A shard is complete or absent, even if the process is killed: each of its files is written under
+    a temporary name, flushed and renamed, and then the shard is added to the journal. A second
+    writer of the same source resumes: `has` finds the complete shards. A folder without a manifest
+    is not finished.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ class PackWriter:
     image_shape : (height, width, channels)
     class_names : sequence of str
     source : mapping
-        Where the images are from, as values of JSON: recorded, and compared when a writer goes on.
+        Source of the images, as JSON values: recorded, and compared when a writer resumes.
 
     Raises
     ------
@@ -60,7 +61,7 @@ class PackWriter:
         If the folder holds other files or packed images of another source, is being written by
         another process, or cannot be written.
     DataError
-        If shape, classes or source are of another kind.
+        If shape, classes or source have the wrong type or range.
 
     Examples
     --------
@@ -90,10 +91,10 @@ class PackWriter:
             dict(source),
         )
         self._known: dict[tuple[str, int], Shard] = {}
-        """Shards of before, which are looked at when they are asked for."""
+        """Shards of an earlier writer, checked when `has` asks for them, and those written here."""
         self._done: dict[tuple[str, int], Shard] = {}
         self._manifest: Manifest | None = None
-        """That which lies in the folder."""
+        """The manifest in the folder; `None` if there is none."""
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "PackWriter":
@@ -112,8 +113,8 @@ class PackWriter:
         self._stack.close()
 
     def has(self, part: str, number: int) -> bool:
-        """Whether a shard is whole from before, by the sizes and the hashes of its files; it then
-        needs not be written."""
+        """Whether a shard is complete, by the sizes and hashes of its files; it then need not be
+        written."""
         shard = self._known.get((part, number))
         if shard is None:
             return False
@@ -132,32 +133,32 @@ class PackWriter:
         *,
         left_out: int = 0,
     ) -> None:
-        """Write a shard, in the place of one that may be there.
+        """Write a shard, and replace one that exists.
 
         Parameters
         ----------
         part : str
             `train` or `val`.
         number : int
-            Its place in the part, from 0.
+            Number of the shard in its part, from 0.
         images : (n, height, width, channels) uint8
         labels : (n,) integer
             Classes, from 0.
         names : (n,) integer or str, optional
-            What each image is known by; for all shards of a part, or for none.
+            Name of each image; for all shards of a part, or for none.
         left_out : int
-            Images of the source that could not be read, for the record.
+            Number of images of the source that could not be read, for the record.
 
         Raises
         ------
         DataError
-            If they are of another shape or type, or do not fit each other.
+            If an array has the wrong shape or dtype, or lengths differ.
         OutputError
             If the disk is full, or cannot be written.
         """
         kind = self._check(part, number, images, labels, names)
         if self._manifest is not None:
-            # It tells of a shard that is about to be another one.
+            # The manifest describes a shard that is about to be replaced.
             begin_journal(self.folder, self._head, self._known.values())
             (self.folder / NAME).unlink()
             self._manifest = None
@@ -174,9 +175,9 @@ class PackWriter:
         self._known[part, number] = self._done[part, number] = shard
 
     def finish(self) -> Packed:
-        """Write the manifest, of the shards that were written or asked for.
+        """Write the manifest of the shards that were written here or found by `has`.
 
-        All images are read once more, for the fingerprint of the data set.
+        All images are read once more to compute the fingerprint of the data set.
 
         Raises
         ------
@@ -189,7 +190,7 @@ class PackWriter:
         if self._manifest is None or self._manifest.shards != shards:
             if not any(shard.n for shard in shards if shard.part == "train"):
                 raise DataError(f"{self.folder} must get at least one image to train on.")
-            # Without a fingerprint, to be opened so that it is found.
+            # Opened without a fingerprint, in order to compute it.
             packed = open_packed(self.folder, Manifest(self._head, shards, ""))
             fingerprint = fingerprint_arrays(
                 (part.images, part.labels, None) for part in (packed.train, packed.val)
@@ -200,7 +201,7 @@ class PackWriter:
         return open_packed(self.folder)
 
     def _open(self) -> None:
-        """Find what there is from before."""
+        """Find the shards of an earlier writer, or begin a journal."""
         sweep_temporary(self.folder)
         there = {path.name for path in self.folder.iterdir()} - {LOCK}
         if NAME in there:
@@ -224,7 +225,7 @@ class PackWriter:
         self._known = {(shard.part, shard.number): shard for shard in shards}
 
     def _is_whole(self, shard: Shard) -> bool:
-        """Whether the files of a shard are as they were written."""
+        """Whether the files of a shard are unchanged."""
         hashes = (shard.sha256, shard.labels_sha256, shard.names_sha256)
         try:
             check_array(self.folder / shard.files.images, (shard.n, *self._head.image_shape), "u1")
@@ -237,11 +238,11 @@ class PackWriter:
             return False
 
     def _check(self, part: str, number: int, images: Any, labels: Any, names: Any) -> str | None:
-        """How the images of a shard are named, if all is right with it."""
+        """Check the arrays of a shard; returns the kind of its names."""
         if part not in PARTS or not 0 <= number < MOST_SHARDS:
             raise ConfigError(
                 f"a shard must be of {' or '.join(PARTS)}, with a number below {MOST_SHARDS}, got "
-                f"{told(part)} and {told(number)}: larger shards are fewer."
+                f"{told(part)} and {told(number)}: use larger shards."
             )
         shape = (len(labels), *self._head.image_shape)
         if images.dtype != np.uint8 or images.shape != shape:
@@ -279,7 +280,7 @@ def _rank(place: tuple[str, int]) -> tuple[int, int]:
 
 
 def _difference(there: Head, now: Head) -> str:
-    """What is not as it was, for people."""
+    """Describe the first difference between two heads, for people."""
     before, after = (
         {**head.source, "image_shape": list(head.image_shape), "class_names": head.class_names}
         for head in (there, now)

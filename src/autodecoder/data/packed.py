@@ -1,4 +1,4 @@
-"""Packed images as they lie on the disk: an array that reads what it is asked for."""
+"""Packed images on disk: an array that reads images on access."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -20,11 +20,11 @@ from autodecoder.data.shards import (
 )
 from autodecoder.errors import DataError
 
-#: Bytes of images that nobody asked for, at most, that are read in passing to the next that is.
+#: Largest gap between requested images, in bytes, that is read along instead of skipped.
 _GAP = 2**16
-#: Bytes that are read at once where some of the images between are not asked for.
+#: Largest read, in bytes, that includes such gaps.
 _SPAN = 2**22
-#: Bytes of which the address of an array must be a multiple for jax to share its memory.
+#: Alignment in bytes that the memory of an array needs for jax to share it.
 _ALIGNED = 64
 
 
@@ -39,20 +39,20 @@ class ShardFile(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PackedImages:
-    """The images of a part, read from their shards when they are asked for.
+    """The images of a part, read from their shards on access.
 
-    It has the shape and the type of an array and takes the place of one: slices and arrays of row
-    numbers give arrays, `np.asarray` reads everything. Nothing is mapped, so that the memory taken
-    is that of what was asked for.
+    It has the shape and the dtype of an array and replaces one: slices and arrays of row numbers
+    return arrays, `np.asarray` reads all images. Nothing is memory-mapped, so that only the
+    requested images take memory.
 
     Parameters
     ----------
     shards : tuple of ShardFile
-        In their order.
+        The shards in order.
     row_shape : tuple of int
-        Of one image: (height, width, channels), or (pixels,).
+        Shape of one image: (height, width, channels), or (pixels,).
     rows : (n,) integer, optional
-        Which images, and in which order; by default all.
+        Row numbers of the images, in order; by default all.
     """
 
     shards: tuple[ShardFile, ...]
@@ -77,7 +77,7 @@ class PackedImages:
 
     @property
     def nbytes(self) -> int:
-        """Of all images, were they read."""
+        """Size of all images in memory, in bytes."""
         return self.size
 
     def __len__(self) -> int:
@@ -92,14 +92,14 @@ class PackedImages:
         return self[:] if dtype is None else self[:].astype(dtype, copy=False)
 
     def __getitem__(self, key: Any) -> UInt8[np.ndarray, "..."]:
-        """Read one image, a slice of them, or those of an array of row numbers or of booleans.
+        """Read one image, a slice, or the images of an array of row numbers or booleans.
 
         Raises
         ------
         IndexError
             If there is no such image, or the key is of another kind.
         DataError
-            If a shard cannot be read any more.
+            If a shard can no longer be read.
         """
         if isinstance(key, SupportsIndex) and not isinstance(key, np.ndarray):
             return self._gather(self._as_rows(np.array([key.__index__()])))[0]
@@ -111,16 +111,16 @@ class PackedImages:
         return self._gather(self._as_rows(self._as_numbers(key)))
 
     def select(self, rows: Int[np.ndarray, " k"]) -> "PackedImages":
-        """Some of the images, still on the disk."""
+        """A selection of the images, which stay on disk."""
         return replace(self, rows=self._as_rows(self._as_numbers(rows)))
 
     def reshape(self, *shape: Any) -> "PackedImages":
-        """The images as rows of another shape, of as many pixels.
+        """The images in another shape with the same number of pixels.
 
         Raises
         ------
         ValueError
-            If the number of images or of pixels would be another one.
+            If the number of images or of pixels would change.
         """
         sides = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape
         n, *row = map(int, sides)
@@ -143,7 +143,7 @@ class PackedImages:
         return numbers.astype(np.int64)
 
     def _as_rows(self, numbers: Int[np.ndarray, " k"]) -> Int[np.ndarray, " k"]:
-        """Rows on the disk, of numbers that may count from the end."""
+        """Rows on disk, from row numbers that may be negative."""
         n = len(self)
         wrong = numbers[(numbers < -n) | (numbers >= n)]
         if len(wrong):
@@ -152,7 +152,7 @@ class PackedImages:
         return rows if self.rows is None else self.rows[rows]
 
     def _read(self, first: int, stop: int) -> UInt8[np.ndarray, "..."]:
-        """A range of rows on the disk."""
+        """Read a range of rows on disk."""
         out = np.empty((stop - first, math.prod(self.row_shape)), np.uint8)
         start = 0
         for shard in self.shards:
@@ -164,7 +164,7 @@ class PackedImages:
         return out.reshape(-1, *self.row_shape) if out.size else out.reshape(0, *self.row_shape)
 
     def _gather(self, rows: Int[np.ndarray, " k"]) -> UInt8[np.ndarray, "..."]:
-        """Rows on the disk in any order, each shard opened once, neighbours read together."""
+        """Read rows in any order; each shard is opened once, neighbours are read together."""
         n_pixels = math.prod(self.row_shape)
         out = _aligned(len(rows), n_pixels)
         order = np.argsort(rows, kind="stable")
@@ -178,7 +178,7 @@ class PackedImages:
             with _opened(shard) as file:
                 ranges = _ranges(local, order[a:b])
                 if len(ranges) * _GAP <= (b - a) * n_pixels:
-                    # Long ones: each is read to its place.
+                    # Long runs: read each directly into its place.
                     for low, high in ranges:
                         first = order[a + low]
                         _read_into(file, shard, int(local[low]), out[first : first + high - low])
@@ -191,21 +191,20 @@ class PackedImages:
 
 
 def _aligned(n: int, n_pixels: int) -> UInt8[np.ndarray, "n pixels"]:
-    """Room for images, from an address on from which jax can take it without a copy."""
+    """An empty array for images, aligned so that jax can use it without a copy."""
     room = np.empty(n * n_pixels + _ALIGNED, np.uint8)
     first = -room.ctypes.data % _ALIGNED
     return room[first : first + n * n_pixels].reshape(n, n_pixels)
 
 
 def _ranges(rows: Int[np.ndarray, " k"], places: Int[np.ndarray, " k"]) -> list[tuple[int, int]]:
-    """Runs of rows that lie next to each other, on the disk and where they go."""
+    """Runs of rows that are neighbours both on disk and in the result."""
     ends = np.flatnonzero((np.diff(rows) != 1) | (np.diff(places) != 1)) + 1
     return list(zip([0, *ends.tolist()], [*ends.tolist(), len(rows)], strict=True))
 
 
 def _spans(rows: Int[np.ndarray, " k"], n_pixels: int) -> Iterator[tuple[int, int]]:
-    """Runs of rising rows that are read at once: none is large, and little in them is not asked
-    for."""
+    """Runs of rising rows that are read at once, limited in length and in the gaps within."""
     gaps = np.flatnonzero(np.diff(rows) > max(1, _GAP // n_pixels)) + 1
     longest = max(1, _SPAN // n_pixels)
     for first, stop in zip([0, *gaps.tolist()], [*gaps.tolist(), len(rows)], strict=True):
@@ -226,7 +225,7 @@ def _opened(shard: ShardFile) -> BinaryIO:
 def _read_into(
     file: BinaryIO, shard: ShardFile, first: int, out: UInt8[np.ndarray, "k pixels"]
 ) -> None:
-    """Images of a shard, from one on, to their place."""
+    """Read images of a shard into `out`, from row `first` of the shard on."""
     left = out.data.cast("B")
     try:
         file.seek(shard.offset + first * out.shape[1])
@@ -250,7 +249,7 @@ class PackedPart:
 
 @dataclass(frozen=True)
 class Packed:
-    """A folder of packed images that was looked through."""
+    """An opened folder of packed images."""
 
     folder: Path
     manifest: Manifest
@@ -268,13 +267,13 @@ def open_packed(folder: Path, manifest: Manifest | None = None) -> Packed:
     ----------
     folder : Path
     manifest : Manifest, optional
-        By default that of the folder.
+        By default the manifest of the folder.
 
     Raises
     ------
     DataError
-        If the folder is not finished; if a shard is missing, shortened or another one: it is named,
-        with what mends it.
+        If the folder is not finished, or a shard is missing, shortened or different; the message
+        names the shard and the remedy.
     """
     manifest = manifest or read_manifest(folder)
     try:
@@ -290,7 +289,7 @@ def check_packed(folder: Path) -> Packed:
     Raises
     ------
     DataError
-        As of `open_packed`, or if a file has changed.
+        See `open_packed`; also if a file has changed.
     """
     packed = open_packed(folder)
     for shard in packed.manifest.shards:
@@ -298,7 +297,7 @@ def check_packed(folder: Path) -> Packed:
         for name, told in zip(shard.files, hashes, strict=True):
             if name is not None and hash_file(folder / name) != told:
                 raise DataError(
-                    f"{folder / name} has changed: its SHA-256 is another than the manifest says. "
+                    f"{folder / name} has changed: its SHA-256 differs from the manifest. "
                     f"{_mending(folder)}"
                 )
     return packed

@@ -1,4 +1,4 @@
-"""Packing: the images of any source into shards, in a bounded amount of memory."""
+"""Packing the images of any source into shards, with a bounded amount of memory."""
 
 import os
 import time
@@ -20,19 +20,19 @@ from autodecoder.data.shards import MOST_SHARDS, PARTS, hash_lines
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.paths import user_path
 
-#: Settings of the images that are of no account here, or that packed images have no place for.
+#: Settings of the images that do not affect packing, or that packed images do not support.
 _NOT_USED = ("dataset", "data_dir", "examples_frac", "mask", "alpha", "strict", "scaler")
 
 
 @dataclass(frozen=True)
 class Packing:
-    """What came of a packing."""
+    """Result of a packing."""
 
     packed: Packed
     n_written: int
-    """Shards that were written; others were whole already."""
+    """Number of shards that were written; the others were already complete."""
     n_left_out: int
-    """Images that could not be read."""
+    """Number of images that could not be read."""
     seconds: float
 
 
@@ -44,23 +44,23 @@ def pack_images(
     shard_images: int | None = None,
     progress: bool = False,
 ) -> Packing:
-    """Pack the images of a source: shards of bytes, in the order in which they are trained on.
+    """Pack the images of a source into shards of bytes, in the order of the training set.
 
-    The same call goes on where a process was ended, whatever ended it, and takes shards that are
-    whole as they are. A shard at a time is in memory, and what is known of each image: its label
-    and its name; of an .npz and of a published data set, all images are.
+    The same call resumes an interrupted packing and keeps the complete shards. One shard at a time
+    is in memory, with the labels and names of all images. An .npz and a published data set are in
+    memory whole.
 
     Parameters
     ----------
     config : DataConfig
-        The source as its `dataset`, and how its images are read. All images are packed, whatever
-        `examples_frac` says.
+        The source, `dataset`, and how its images are read. All images are packed; `examples_frac`
+        is ignored.
     out : path
-        A new or an empty folder, or one to go on with.
+        A new or an empty folder, or one with a packing to resume.
     seed : int
-        Draws what is held out for validation.
+        Seed for the choice of validation images.
     shard_images : int, optional
-        Images of a shard; by default as many as take about 128 MiB.
+        Number of images per shard; by default as many as take about 128 MiB.
     progress : bool
         Draw a progress bar on standard error.
 
@@ -69,7 +69,7 @@ def pack_images(
     ConfigError
         If a setting breaks its rule or does not go with the source, or shards would be too many.
     DataError
-        If the source cannot be read, or pixels of it are missing.
+        If the source cannot be read, or has missing pixels.
     OutputError
         If `out` holds other files or another packing, or cannot be written.
     """
@@ -109,7 +109,7 @@ def pack_images(
 
 
 def _cut(parts: dict[str, PartPlan], size: int) -> Iterator[tuple[str, int, np.ndarray]]:
-    """The shards: part, number, and places of their images in the part."""
+    """The shards: part, number, and indices of their images in the part."""
     for part in PARTS:
         n = len(parts[part])
         for number, first in enumerate(range(0, n, size)):
@@ -124,7 +124,7 @@ def _pack_shard(
     plan.check()
     if found.mask is not None:
         raise DataError(
-            f"{plan.name} has missing pixels, which packed images have no place for: train on the "
+            f"{plan.name} has missing pixels, which packed images cannot hold: train on the "
             "source itself, or fill them in."
         )
     images, n_left_out = np.asarray(found.images), len(rows) - len(found)
@@ -132,7 +132,7 @@ def _pack_shard(
 
 
 def _describe(config: DataConfig, plan: Plan, seed: int, shard_images: int) -> dict[str, Any]:
-    """A source, as the manifest records it: what two runs of one command have in common."""
+    """Describe a source for the manifest; two runs of one command give the same description."""
     plain = to_dict(config)
     kind, place = split_source(config.dataset)
     about: dict[str, Any] = {"dataset": config.dataset}

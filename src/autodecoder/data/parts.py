@@ -1,16 +1,16 @@
-"""What the arrays of an .npz are, by the names that people give them."""
+"""Recognising images, labels and masks in an .npz by the names of its arrays."""
 
 import re
 from collections.abc import Iterable, Mapping
 
 from autodecoder.data.words import TEST, TRAIN, VALIDATION
 
-#: Words that name a part of a data set; and what an array holds.
+#: Words for the parts of a data set, and for the content of an array.
 _PARTS = {"train": TRAIN, "val": VALIDATION, "test": TEST}
 _CONTENTS = {
     "images": ("images", "image", "imgs", "img", "x", "data", "pixels", "samples"),
     "labels": ("labels", "label", "targets", "target", "y", "classes", "class", "digits", "digit"),
-    # Not "masks", which are what images are segmented into.
+    # Not "masks", which usually are segmentations.
     "mask": ("mask",),
 }
 _OF_WORD = {
@@ -19,23 +19,23 @@ _OF_WORD = {
 
 
 def find_parts(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """Tell images, labels and masks, to train on and to validate with, by their names.
+    """Recognise images, labels and masks for training and validation by their names.
 
-    `images`, `labels`, `mask`, `val_images`, `val_labels` and `val_mask` are told first, then names
-    of the same words: `x_train`, `train_label`, `Targets`, `validation_images`. What is to test
-    with is taken to validate with, where there are no other images for that.
+    The names `images`, `labels`, `mask`, `val_images`, `val_labels` and `val_mask` take precedence
+    over names of similar words: `x_train`, `train_label`, `Targets`, `validation_images`. Test
+    arrays are used for validation if there are no validation images.
 
     Parameters
     ----------
     names : iterable of str
-        Of all arrays.
+        Names of all arrays.
 
     Returns
     -------
     found : dict
-        From the six keys above, as far as there are such, to names.
+        Names of the arrays that were recognised, by the six keys above.
     others : list of str
-        The names that are left.
+        The remaining names.
     """
     names = list(names)
     told: dict[tuple[str, str], str] = {}
@@ -53,12 +53,12 @@ def find_parts(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def find_images(names: Iterable[str]) -> dict[str, str]:
-    """What `find_parts` finds of `images` and `mask`."""
+    """The entries `images` and `mask` of `find_parts`."""
     return {key: name for key, name in find_parts(names)[0].items() if key in ("images", "mask")}
 
 
 def find_masks(names: Iterable[str]) -> dict[str, str]:
-    """What `find_parts` finds of `mask` and `val_mask`."""
+    """The entries `mask` and `val_mask` of `find_parts`."""
     return {key: name for key, name in find_parts(names)[0].items() if key.endswith("mask")}
 
 
@@ -73,8 +73,8 @@ _KEYS: Mapping[tuple[str, str], str] = {
 
 
 def _tell(name: str) -> tuple[str, str] | None:
-    """The part and the content that a name says, if it says nothing else."""
-    # X_train, xTrain, xtrain and train-images as words.
+    """Part and content that a name stands for; `None` if it contains other words."""
+    # Split X_train, xTrain, xtrain and train-images into words.
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
     words = [word.lower() for word in re.split(r"[^A-Za-z0-9]+", spaced) if word]
     if len(words) == 1 and (joined := re.fullmatch("([xy])([a-z]+)|([a-z]+)([xy])", words[0])):

@@ -1,4 +1,4 @@
-"""Checking images and masks that users hand over; NumPy only, memory maps stay on disk."""
+"""Checking users' images, masks and labels with NumPy; memory maps stay on disk."""
 
 import logging
 import math
@@ -13,14 +13,14 @@ from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
 
-#: Values of black and of white.
+#: Values of black and white.
 PixelRange = tuple[float | int, float | int]
 
-#: Float pixels may pass the range by this share of it, as rounding makes them.
+#: Float pixels may exceed the range by this share of it, because of rounding.
 _SLACK = 1e-3
-#: Whole numbers that reach no further hardly differ from black where white is 255.
+#: Integer images without larger values look black if white is 255.
 _DARK = 16
-#: Usual ranges, from the smallest: the first that holds all values is the one to name.
+#: Usual ranges, smallest first; messages suggest the first that holds all values.
 _RANGES = (
     *((0, 1), (-1, 1), (-128, 127), (0, 255), (0, 1023), (0, 4095), (0, 16383), (0, 65535)),
     *((-1024, 3071), (-32768, 32767)),
@@ -30,9 +30,9 @@ _RANGES = (
 def as_images(
     images: Any, image_shape: tuple[int, int, int], name: str = "images"
 ) -> Shaped[np.ndarray, "n ..."]:
-    """Check the shape of images; returns them as an array, of a memory map unread.
+    """Check the shape of images; returns them as an array, and a memory map unread.
 
-    Missing values are not a number among floats, and masked among whole numbers.
+    Missing values are NaN in floats, and masked in integers.
 
     Parameters
     ----------
@@ -41,12 +41,12 @@ def as_images(
         numbers of any type, see `to_pixels`.
     image_shape : (height, width, channels)
     name : str
-        What errors call them.
+        Name of the images in errors.
 
     Raises
     ------
     DataError
-        If they are no images of this shape.
+        If they are not images of this shape.
     """
     images = as_array(name, images, may_miss=True)
     height, width, channels = image_shape
@@ -60,7 +60,7 @@ def as_images(
 
 
 def check_channels_last(name: str, shape: tuple[int, ...]) -> None:
-    """Refuse images whose channels come first, and warn where that cannot be told.
+    """Refuse images whose channels come first, and warn if the order is ambiguous.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def check_channels_last(name: str, shape: tuple[int, ...]) -> None:
             "images.transpose(0, 2, 3, 1) moves them."
         )
     is_small = first in (1, 3) and last in (2, 4) and middle != 1
-    is_square = first in (2, 4) and middle == last > 4  # with transparency, say
+    is_square = first in (2, 4) and middle == last > 4  # such as RGBA, channels first
     if is_small or is_square:
         _log.warning(
             "%s of %s are taken for %d × %d pixels of %d channels; if the channels come first, "
@@ -92,28 +92,28 @@ def to_pixels(
     weights: Shaped[np.ndarray, "n pixels"] | None = None,
     pixel_range: PixelRange | None = None,
 ) -> Num[np.ndarray, "n pixels"]:
-    """Bring some of the images of `as_images` to 0..255, a row an image.
+    """Scale images of `as_images` to 0..255, one row per image.
 
     Parameters
     ----------
     images : (n, ...) array
     first : int
-        What errors count the images from.
+        Number of the first image in errors.
     weights : (n, pixels), optional
-        Those of `to_weights`: where they are 0, pixels are black, whatever they were.
+        From `to_weights`: pixels of weight 0 become black.
     pixel_range : (low, high), optional
-        Values of black and of white. By default whole numbers lie between 0 and 255, floats and
-        booleans between 0 and 1.
+        Values of black and white; by default 0 and 255 for integers, 0 and 1 for floats and
+        booleans.
 
     Returns
     -------
     (n, pixels) uint8 or float32
-        uint8 of whole numbers between 0 and 255.
+        uint8 for integers in the range 0 to 255, else float32.
 
     Raises
     ------
     DataError
-        If pixels are not finite or outside of their range.
+        If pixels are not finite or outside their range.
     """
     rows = np.asarray(images).reshape(len(images), math.prod(images.shape[1:]))
     is_whole = rows.dtype.kind in "iu"
@@ -149,7 +149,7 @@ def to_pixels(
 
 
 def dark(images: Shaped[np.ndarray, "..."]) -> str | None:
-    """What to say of whole numbers of which hardly any is far from black, if they are such."""
+    """Warning if integer images are nearly black: no value above 16; else `None`."""
     images = np.asarray(images)
     if images.dtype.kind not in "iu" or images.size == 0:
         return None
@@ -161,8 +161,8 @@ def dark(images: Shaped[np.ndarray, "..."]) -> str | None:
 
 
 def read_already(images: Shaped[np.ndarray, "..."], pixel_range: PixelRange) -> str | None:
-    """What to say of images that seem to have been brought to 0 to 255, and are about to be read by
-    a much wider range."""
+    """Warning if images seem to be scaled to 0..255 already, but `pixel_range` is much wider; else
+    `None`."""
     high = pixel_range[1]
     if images.size == 0 or high < 4 * 255:
         return None
@@ -171,13 +171,13 @@ def read_already(images: Shaped[np.ndarray, "..."], pixel_range: PixelRange) -> 
     if not _DARK < most <= 255 or least < 0:
         return None
     return (
-        f"hold nothing above {most:g}, where white is {high:.6g}; images that load_dataset "
-        "has brought to 0 to 255 are taken by dataclasses.replace(model, pixel_range=None)"
+        f"hold nothing above {most:g}, where white is {high:.6g}; for images that load_dataset has "
+        "scaled to 0 to 255, use dataclasses.replace(model, pixel_range=None)"
     )
 
 
 def _range_of(low: float, high: float) -> PixelRange:
-    """The usual range of images that hold values from one to the other."""
+    """The first usual range that holds values from `low` to `high`."""
     for black, white in _RANGES:
         fits = black <= low and high <= white
         # -0.2 to 1.3 is no range of signed bytes.
@@ -187,7 +187,7 @@ def _range_of(low: float, high: float) -> PixelRange:
 
 
 def _remedy(black: float | int, white: float | int) -> str:
-    """How to name the range of images."""
+    """How to set the range of images, for messages."""
     return (
         f"training with --range {black:.6g}:{white:.6g}, in Python pixel_range=({black:.6g}, "
         f"{white:.6g}), takes {black:.6g} for black and {white:.6g} for white"
@@ -195,13 +195,13 @@ def _remedy(black: float | int, white: float | int) -> str:
 
 
 def as_mask(mask: Any, n: int, image_shape: tuple[int, int, int]) -> Shaped[np.ndarray, "n ..."]:
-    """Check the shape and dtype of a mask; returns a view of it that has a mask for each image.
+    """Check the shape and dtype of a mask; returns a view with one mask per image.
 
     Parameters
     ----------
     mask : array
-        True where a pixel counts, or weights, 0 or more: of every image, or of one for all; of
-        every pixel, or of one channel for all.
+        True where a pixel counts, or weights of 0 or more. One mask per image or one for all, with
+        all channels or one for all.
     n : int
         Number of images.
     image_shape : (height, width, channels)
@@ -209,7 +209,7 @@ def as_mask(mask: Any, n: int, image_shape: tuple[int, int, int]) -> Shaped[np.n
     Raises
     ------
     DataError
-        If it is no mask of such images.
+        If it is not a mask of such images.
     """
     mask = as_array("mask", mask)
     height, width, channels = image_shape
@@ -231,12 +231,13 @@ def as_mask(mask: Any, n: int, image_shape: tuple[int, int, int]) -> Shaped[np.n
 def to_weights(
     mask: Shaped[np.ndarray, "n ..."], first: int = 0
 ) -> Bool[np.ndarray, "n pixels"] | Float32[np.ndarray, "n pixels"]:
-    """Bring some of the masks of `as_mask` to booleans or to weights up to 1, a row an image.
+    """Convert masks of `as_mask` to booleans, or to weights with a maximum of 1 in each image; one
+    row per image.
 
     Raises
     ------
     DataError
-        If a weight is negative or not finite; images are counted from `first`.
+        If a weight is negative or not finite; the message counts images from `first`.
     """
     rows = np.asarray(mask).reshape(len(mask), math.prod(mask.shape[1:]))
     if rows.dtype.kind == "b":
@@ -251,12 +252,12 @@ def to_weights(
 
 
 def as_labels(name: str, labels: Any, n: int) -> Int32[np.ndarray, " n"]:
-    """Check class labels, whole numbers of 32 bits from 0, of any type; a column of them too.
+    """Check class labels, (n,) or (n, 1), and convert them to int32; they are counted from 0.
 
     Raises
     ------
     DataError
-        If they are others, or not `n`.
+        If they are not whole numbers of 32 bits from 0, or not `n`.
     """
     labels = as_array(name, labels)
     if labels.shape == (n, 1):
@@ -276,15 +277,15 @@ def as_labels(name: str, labels: Any, n: int) -> Int32[np.ndarray, " n"]:
 
 
 def are_whole(values: Float[np.ndarray, "..."]) -> bool:
-    """Whether floats are whole numbers, without doubt which."""
-    # Below 2**53, since larger floats stand for several whole numbers.
+    """Whether all floats are whole numbers that they represent exactly."""
+    # Below 2**53, since larger floats each stand for several whole numbers.
     return bool(((values == np.rint(values)) & (abs(values.astype(float)) < 2**53)).all())
 
 
 def as_numbers(
     name: str, values: Any, dtype: type[np.floating] = np.float32
 ) -> Float[np.ndarray, "..."]:
-    """Values as an array of floats; missing ones are not a number.
+    """Convert values to an array of floats; missing ones become NaN.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a source holds, before its pixels are read: at once to train on, by shards to pack."""
+"""The images of a source before their pixels are read: all at once, or shard by shard."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class PartPlan:
-    """The training or the validation images of a source, unread."""
+    """The training or the validation images of a source, not yet read."""
 
     labels: Int[np.ndarray, " n"]
     names: Shaped[np.ndarray, " n"] | None
     read: Callable[[Int[np.ndarray, " k"]], ImageSet]
-    """Images by their places in the part, which rise; those that cannot be read are left out."""
+    """Reads images by rising indices in the part; images that cannot be read are left out."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -28,7 +28,7 @@ class PartPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """The images of a source that are used, unread."""
+    """The images of a source that are used, not yet read."""
 
     name: str
     image_shape: tuple[int, int, int]
@@ -37,11 +37,11 @@ class Plan:
     val: PartPlan
     notes: tuple[str, ...] = ()
     check: Callable[[], None] = _nothing
-    """Raises a `DataError` if what was read so far is not as the settings want it."""
+    """Raises a `DataError` if the images read so far violate the settings."""
     fingerprint: str | None = None
-    """That of the data set, where it is known without reading the images."""
+    """`Dataset.fingerprint`, if it is known without reading the images; else `None`."""
     tell: Callable[[], None] = _nothing
-    """Warns of what was seen in all that was read; where that is everything, checks it too."""
+    """Warns of faults in the images read so far, or raises; call it when all are read."""
 
     def load(self) -> Dataset:
         """Read all images.
@@ -55,14 +55,14 @@ class Plan:
         self.tell()
         dataset = Dataset(self.name, train, val, self.class_names, self.notes)
         if self.fingerprint is not None:
-            # In the place where it is kept once it is computed, so that a copy with other images or
-            # labels computes its own.
+            # Stored like the computed value of the cached property, so that a copy with other
+            # images or labels computes its own.
             vars(dataset)["fingerprint"] = self.fingerprint
         return dataset
 
 
 def plan_of(dataset: Dataset) -> Plan:
-    """The plan of a data set that is read already, or that reads itself."""
+    """Plan for a data set that is in memory, or that reads its images on access."""
     train, val = (_part_of(part) for part in (dataset.train, dataset.val))
     return Plan(dataset.name, dataset.image_shape, dataset.class_names, train, val, dataset.notes)
 

@@ -1,4 +1,4 @@
-"""PNG files without what Pillow stumbles over: text of any length, and tags behind the pixels."""
+"""Making PNG files readable for Pillow: without long texts, with tags before the pixels."""
 
 import io
 import struct
@@ -6,10 +6,10 @@ import struct
 #: An open file, or one in memory.
 Stream = io.BufferedReader | io.BytesIO
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-#: Texts and colour profiles: Pillow unpacks them, refuses a file where one is long, and none
-#: changes the pixels.
+#: Chunks of texts and colour profiles, which do not change the pixels: Pillow unpacks them, and
+#: refuses a file if one is long.
 _UNUSED = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
-#: Texts that may tell how a camera was held.
+#: Beginnings of texts that may hold the orientation.
 _USED_TEXTS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 _EXIF = b"eXIf"
 
@@ -20,12 +20,12 @@ def lean_png(file: Stream) -> Stream:
     Parameters
     ----------
     file : binary file
-        At its beginning; of any format.
+        At its beginning. Other formats than PNG are returned unchanged.
 
     Returns
     -------
     binary file
-        `file` itself, at its beginning, where there is nothing to change.
+        `file` itself, at its beginning, if there is nothing to change.
     """
     kept, changed = _chunks(file)
     if changed:
@@ -41,7 +41,7 @@ def lean_png(file: Stream) -> Stream:
 
 
 def _chunks(file: Stream) -> tuple[list[tuple[bytes, int, int]], bool]:
-    """Kind, place and size of the chunks to keep, and whether that is not the file as it is."""
+    """Kind, offset and size of the chunks to keep, and whether the file has to change."""
     kept: list[tuple[bytes, int, int]] = []
     changed = seen_pixels = False
     if file.read(len(_SIGNATURE)) != _SIGNATURE:

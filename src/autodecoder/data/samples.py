@@ -1,9 +1,9 @@
-"""What the samples of an opened image stand for, and the image in 8 bits.
+"""The sample types of image files, and their conversion to 8 bits.
 
-A file stores samples of some type: bytes, 12 or 16 bits, signed integers, floats. White is the
-largest value of unsigned types; of the others, and where a file uses a part of its type only, a
-`pixel_range` names the values of black and of white, in the units that the file stores. A type that
-cannot hold such a white has other units: bytes among files of 12 bits are read as bytes.
+A file stores samples as bytes, 12 or 16 bits, signed integers or floats. For unsigned types, white
+is the largest value of the type. For other types, and for files that use only a part of their type,
+`pixel_range` gives the stored values of black and white. It is ignored for a type that cannot hold
+this white: bytes among files of 12 bits are read as bytes.
 """
 
 import io
@@ -25,7 +25,7 @@ _BLOCK = 2**20
 
 
 class UnreadableImage(Exception):
-    """A file that is no image, is damaged or too large; says why in a few words."""
+    """A file is no image, is damaged or too large; the message gives the reason in a few words."""
 
 
 class Kind(NamedTuple):
@@ -34,33 +34,34 @@ class Kind(NamedTuple):
     name: str
     bits: int
     white: float | None
-    """The value of white that goes with the type; `None` if none does."""
+    """Stored value of white for the type; `None` if the type defines none."""
     unit: float
-    """Stored value of one step of Pillow's."""
+    """Stored value that corresponds to 1 in Pillow's pixels."""
     inverted: bool
-    """Pillow has turned black and white over, as the file asks."""
+    """Whether black and white are swapped in the file, and Pillow has swapped them back."""
     white_is_low: bool
-    """The file asks for that, and Pillow has not."""
+    """Whether black and white are swapped in the file, and Pillow leaves them so."""
 
 
 class Seen(NamedTuple):
-    """What the samples of one image were, so that a data set can be judged whole."""
+    """Type and range of the samples of one image, to judge all images of a data set by."""
 
     bits: int
     white: float | None
     low: float
-    """Least and largest sample, as stored."""
+    """Smallest sample, as stored."""
     high: float
+    """Largest sample, as stored."""
     is_cut: bool
-    """Some lie outside of the range that was asked for."""
+    """Whether some samples lie outside `pixel_range`."""
     is_clear: bool
-    """Transparent everywhere."""
+    """Whether the image is transparent everywhere."""
     has_alpha: bool
-    """Some pixels may be transparent."""
+    """Whether some pixels may be transparent."""
 
 
 def kind_of(image: Image.Image) -> Kind:
-    """Read the type of the samples from the header; before Pillow has loaded the pixels."""
+    """Read the type of the samples from the header; call it before Pillow loads the pixels."""
     codec, rawmode, most = _coding(image)
     tags = getattr(image, "tag_v2", {})
     bits = _first(tags.get(_TAG_BITS, 8))
@@ -103,7 +104,7 @@ def _type_name(tags: Mapping[int, Any]) -> str:
 
 
 def why_not_opened(file: io.BufferedReader | io.BytesIO) -> str:
-    """Why Pillow knows no image in a file: of a TIFF, which kind it is."""
+    """Why Pillow cannot open a file; for a TIFF, with the type of its samples."""
     file.seek(0)
     head = file.read(16)
     if not head:
@@ -121,7 +122,7 @@ def why_not_opened(file: io.BufferedReader | io.BytesIO) -> str:
 
 
 def check_range_known(kind: Kind, pixel_range: tuple[float, float] | None) -> None:
-    """Refuse samples of which neither type nor user says what is black and white.
+    """Refuse samples whose black and white are given neither by their type nor by the user.
 
     Raises
     ------
@@ -129,7 +130,8 @@ def check_range_known(kind: Kind, pixel_range: tuple[float, float] | None) -> No
     """
     if kind.white is None and pixel_range is None:
         raise UnreadableImage(
-            f"of {kind.name}, whose black and white no file tells: train --range LOW:HIGH does"
+            f"of {kind.name}, whose black and white are not known: set them by train --range "
+            "LOW:HIGH"
         )
 
 
@@ -141,21 +143,21 @@ def to_bytes(
     *,
     keep_alpha: bool = False,
 ) -> tuple[Image.Image, Seen]:
-    """The first frame of any image, in 8 bits, on white where it is transparent.
+    """Convert the first frame of an image to 8 bits, blended onto white where transparent.
 
     Parameters
     ----------
     image : Image
         Opened; its pixels need not be loaded.
     mode : str
-        `L` or `RGB`: of the result.
+        Mode of the result: `L` or `RGB`.
     pixel_range : (low, high) or None
-        Stored values of black and of white; `None` for those of the type. Images of one bit are
-        black and white whatever it says; palettes are ranges of the colours they stand for.
+        Stored values of black and white; `None` for those of the type. It is ignored for images of
+        one bit. For an image with a palette, it applies to the colours of the palette.
     reopened : callable
-        Opens the same image anew.
+        Opens the same image again.
     keep_alpha : bool
-        Leave the colours as they are, and return alpha beside them: the mode is `LA` or `RGBA`.
+        Do not blend, and return alpha beside the colours: the mode is then `LA` or `RGBA`.
 
     Raises
     ------
@@ -204,7 +206,7 @@ def to_bytes(
         seen = Seen(kind.bits, kind.white, low, high, False, False, False)
     if keep_alpha:
         image.putalpha(alpha)
-    # Where alpha is kept, no colours are read as if they were opaque.
+    # With `keep_alpha`, no transparent image is read as if it were opaque.
     return image, seen._replace(is_clear=is_clear and not keep_alpha, has_alpha=has_alpha)
 
 
@@ -227,7 +229,7 @@ def _first(value: Any) -> int:
 def _wide_to_bytes(
     image: Image.Image, kind: Kind, pixel_range: tuple[float, float] | None
 ) -> tuple[Image.Image, UInt8[np.ndarray, "height width"], Seen]:
-    """An image of one channel, of any type, and its alpha; clear pixels are white."""
+    """Convert an image of one channel, of any type, to 8 bits and alpha; clear pixels are white."""
     levels = np.asarray(image)
     if kind.white is None and kind.bits == 8:
         levels = levels.view(np.int8)
@@ -257,9 +259,9 @@ def _stretch_colours(
     kind: Kind,
     pixel_range: tuple[float, float],
 ) -> tuple[Image.Image, Seen]:
-    """The same with black and white where `pixel_range` puts them; alpha stays.
+    """Scale the colours of an image so that `pixel_range` is black and white; alpha is unchanged.
 
-    `levels` are the samples where they are wider than those of the picture.
+    `levels` holds the samples if they are wider than those of the picture.
     """
     pixels = np.array(picture)
     colours = pixels[..., :3] if picture.mode == "RGBA" else pixels
@@ -276,7 +278,7 @@ def _stretch_colours(
 
 
 def _stored(low: float, high: float, kind: Kind) -> tuple[float, float]:
-    """Least and largest of Pillow's values in the units of the file."""
+    """Convert the smallest and largest of Pillow's values to stored values."""
     low, high = low * kind.unit, high * kind.unit
     whole = kind.white or 0.0
     return (whole - high, whole - low) if kind.inverted else (low, high)
@@ -285,7 +287,7 @@ def _stored(low: float, high: float, kind: Kind) -> tuple[float, float]:
 def _stretch(
     levels: Num[np.ndarray, "height ..."], black: float, white: float
 ) -> UInt8[np.ndarray, "height ..."]:
-    """Put `black` to 0 and `white` to 255, and cut off what lies beyond; by rows."""
+    """Map `black` to 0 and `white` to 255, and clip values outside; in blocks of rows."""
     out = np.empty(levels.shape, np.uint8)
     step = max(1, _BLOCK // max(1, levels[0].size))
     for first in range(0, len(levels), step):
@@ -295,7 +297,7 @@ def _stretch(
 
 
 def _is_plain(picture: Image.Image) -> bool:
-    """Whether colours hold no picture, so that alpha alone can tell of one."""
+    """Whether all pixels have one colour, so that only alpha can hold a picture."""
     return all(low == high for low, high in picture.getextrema()[:3])  # pyright: ignore
 
 

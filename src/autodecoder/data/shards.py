@@ -1,4 +1,4 @@
-"""Files of packed images: arrays of bytes that NumPy maps, with labels and names beside them."""
+"""Files of packed images: arrays of bytes in .npy files, with labels and names beside them."""
 
 import hashlib
 import os
@@ -16,13 +16,13 @@ from autodecoder.errors import DataError
 from autodecoder.files import whole_file
 
 PARTS = ("train", "val")
-#: How the images of a shard are named: by rows of their source, or by texts.
+#: Kinds of names of the images of a shard: rows of their source, or texts.
 ROWS, TEXTS = "rows", "texts"
 _ENDINGS = {ROWS: ".names.npy", TEXTS: ".names.txt"}
 _FILE = re.compile(r"(train|val)-([0-9]{5})\.npy")
-#: Shards of a part, at most, so that the manifest is no larger than `files.read_json` reads.
+#: Most shards of a part, so that the manifest is no larger than `files.read_json` accepts.
 MOST_SHARDS = 10_000
-#: Letters of a name, at most.
+#: Longest name, in characters.
 LONGEST_NAME = 16_384
 #: Bytes that are read, written or hashed at once.
 _PIECE = 2**22
@@ -40,14 +40,14 @@ class Files(NamedTuple):
 
 
 def files_of(part: str, number: int, names: str | None) -> Files:
-    """The files of a shard, by how its images are named."""
+    """Names of the files of a shard; `names` is `ROWS`, `TEXTS` or `None`."""
     stem = f"{part}-{number:05d}"
     of_names = None if names is None else stem + _ENDINGS[names]
     return Files(f"{stem}.npy", f"{stem}.labels.npy", of_names)
 
 
 def place_of(file: str) -> tuple[str, int] | None:
-    """The part and the number that a shard's name says; `None` if it is none."""
+    """Part and number in the name of a shard's file; `None` for another name."""
     found = _FILE.fullmatch(file)
     return None if found is None else (found[1], int(found[2]))
 
@@ -98,12 +98,12 @@ def write_names(path: Path, names: Shaped[np.ndarray, " n"]) -> str:
 
 
 def read_names(path: Path, n: int) -> Shaped[np.ndarray, " n"]:
-    """Read what `write_names` wrote of `n` images.
+    """Read a file of `write_names` with the names of `n` images.
 
     Raises
     ------
     DataError
-        If it is not of so many.
+        If it is damaged or does not hold `n` names.
     """
     if path.suffix == ".npy":
         return read_array(path, (n,), "<i8")
@@ -128,7 +128,7 @@ def read_array(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     Raises
     ------
     DataError
-        If it is of another one, or its size is not that which its header says.
+        If shape or dtype differ, or the size of the file does not match its header.
     """
     offset = check_array(path, shape, dtype)
     try:
@@ -137,18 +137,17 @@ def read_array(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
             return np.fromfile(file, dtype, int(np.prod(shape))).reshape(shape)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: it was changed meanwhile.") from error
-    except MemoryError as error:  # of a file that is mostly a hole
+    except MemoryError as error:  # from a sparse file
         raise DataError(f"{path} is larger than the memory.") from error
 
 
 def check_array(path: Path, shape: tuple[int, ...], dtype: str) -> int:
-    """Compare header and size of an .npy file with what they must be; returns where its numbers
-    begin.
+    """Check the header and the size of an .npy file; returns the offset of its values in bytes.
 
     Raises
     ------
     DataError
-        If the file is missing or cannot be read, is none, or differs.
+        If the file is missing, cannot be read, is not an .npy file, or differs.
     """
     try:
         with open_file(path) as file:
@@ -167,27 +166,27 @@ def check_array(path: Path, shape: tuple[int, ...], dtype: str) -> int:
     if found_shape != shape or found != wanted or (is_fortran and len(shape) > 1):
         sides = " × ".join(map(str, found_shape))
         raise DataError(
-            f"{path} is damaged: it must hold {' × '.join(map(str, shape))} of {wanted}, and says "
+            f"{path} is damaged: it must hold {' × '.join(map(str, shape))} of {wanted}, but has "
             f"{sides} of {found}."
         )
     promised = offset + wanted.itemsize * int(np.prod(shape, dtype=object))
     if size != promised:
-        raise DataError(f"{path} is damaged: it must have {promised} bytes, and has {size}.")
+        raise DataError(f"{path} is damaged: it must have {promised} bytes, but has {size}.")
     return offset
 
 
 def open_file(path: Path) -> BinaryIO:
-    """A file to be read without a buffer.
+    """Open a file for reading without a buffer.
 
     Raises
     ------
     DataError
         If it is a device, a pipe or a folder.
     OSError
-        If there is none, or it may not be read.
+        If it does not exist, or may not be read.
     """
-    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-        raise DataError(f"{path} must be a file, and is none.")
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
+        raise DataError(f"{path} must be a file, but is not.")
     return path.open("rb", buffering=0)
 
 
@@ -210,7 +209,7 @@ def hash_file(path: Path) -> str:
 
 
 def hash_lines(*values: object) -> str:
-    """A SHA-256 over values that JSON or arrays of numbers and texts can hold."""
+    """SHA-256 of plain values and of arrays of integers or texts."""
     digest = hashlib.sha256()
     for value in values:
         if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
@@ -226,7 +225,7 @@ def hash_lines(*values: object) -> str:
 
 
 def as_label_array(labels: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """Labels as they are stored."""
+    """Labels in the dtype in which they are stored."""
     return np.asarray(labels, "<i4")
 
 

@@ -1,4 +1,4 @@
-"""A file that says which images to train on: names with a part each, or groups to keep together."""
+"""Split files: tables with the part of each image, or with groups of images to keep together."""
 
 import csv
 import io
@@ -19,15 +19,15 @@ from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
 TRAIN, VAL, UNUSED = 0, 1, 2
-#: What a first line may call the columns.
+#: Names of the columns in a header.
 NAME_COLUMNS = ("name", "names", "file", "filename", "file_name", "path", "image", "index", "row")
 _PART_COLUMNS = ("part", "split", "set", "subset", "partition")
 _GROUP_COLUMNS = ("group", "groups", "group_id", "subject", "subject_id", "patient", "patient_id")
-#: Names that an error tells.
+#: Most names that an error lists.
 _NAMED = 3
-#: Files of more bytes are no such tables.
+#: Largest table that is read, in bytes.
 _LARGEST = 2**30
-#: Orders in which groups are tried, and groups in all of them together, at most.
+#: Most random orders of groups that are tried, and most groups in all orders together.
 _TRIES, _MOST_TRIED = 20, 20_000
 
 
@@ -36,7 +36,7 @@ Line = tuple[int, list[str]]
 
 
 class _Columns(NamedTuple):
-    """Where in a line to look; `None` where the file has no such column."""
+    """Indices of the columns; `None` for a column that the file lacks."""
 
     names: int
     parts: int | None
@@ -45,16 +45,16 @@ class _Columns(NamedTuple):
 
 @dataclass(frozen=True)
 class Split:
-    """What a file says of images, image by image."""
+    """The part or the group of each image, as given by a file."""
 
     path: Path
     parts: Int[np.ndarray, " n"] | None
-    """`TRAIN`, `VAL` or `UNUSED`."""
+    """`TRAIN`, `VAL` or `UNUSED` for each image; `None` if the file has no parts."""
     groups: Int[np.ndarray, " n"] | None
-    """Numbers of groups, where the file has no parts."""
+    """Number of the group of each image; `None` if the file has parts."""
 
     def take(self, indices: Int[np.ndarray, " k"]) -> "Split":
-        """Those of some of the images."""
+        """The entries of a selection of the images."""
         parts, groups = (
             None if values is None else values[indices] for values in (self.parts, self.groups)
         )
@@ -62,23 +62,23 @@ class Split:
 
 
 def read_split(path: Path, names: Sequence[str] | np.ndarray) -> Split:
-    """Read a table of the images' names, and of the part or the group of each.
+    """Read a table with the name of each image and its part or group.
 
-    Columns are divided by commas, semicolons or tabs. The names come first, or in a column `name`,
-    `file`, `path`, `image` or `index`. A column of parts holds words of `words.TRAIN` and
-    `words.HELD_OUT`, such as `train` and `val`. Any other one holds groups. A first line may name
-    the columns, and must where there are more than three.
+    Columns are separated by commas, semicolons or tabs. Names are in the first column, or in one
+    called `name`, `file`, `path`, `image` or `index`. A column of parts holds words of
+    `words.TRAIN` and `words.HELD_OUT`, such as `train` and `val`. Any other column holds groups. A
+    table of more than three columns needs a header.
 
     Parameters
     ----------
     path : Path
     names : (n,) str or integer
-        Of all images.
+        Names of all images.
 
     Raises
     ------
     DataError
-        If the file cannot be read, lacks an image, names one that is not there or one twice, has an
+        If the file cannot be read, lacks an image, names an unknown image or one twice, has an
         empty part, or puts one group into both parts.
     """
     rows = read_lines(path, called="split_by", width=2)
@@ -106,12 +106,12 @@ def read_split(path: Path, names: Sequence[str] | np.ndarray) -> Split:
 def hold_out_groups(
     labels: Int[np.ndarray, " n"], groups: Int[np.ndarray, " n"], fraction: float, *, seed: int
 ) -> Int[np.ndarray, " held_out"]:
-    """Which images to hold out, so that no group is torn apart.
+    """Choose images to hold out, and keep each group together.
 
-    Groups are visited in random order, and held out where that brings the shares of the classes,
-    and of all images, nearer to `fraction`; of several orders the best is kept. scikit-learn's
-    splitters either ignore the classes or cut into folds of one size, which small numbers of groups
-    leave empty.
+    Groups are visited in random order, and held out if that brings the shares of the classes, and
+    of all images, nearer to `fraction`; the best of several orders is kept. scikit-learn's
+    splitters either ignore the classes or cut into folds of equal size, which may stay empty if
+    there are few groups.
     """
     numbers, member = np.unique(groups, return_inverse=True)
     n_classes = int(labels.max()) + 1
@@ -130,7 +130,7 @@ def hold_out_groups(
 def _choose_groups(
     shares: Float[np.ndarray, "groups classes"], fraction: float, rng: np.random.Generator
 ) -> list[int]:
-    """One group at least, but not all."""
+    """Choose the groups to hold out: at least one, but not all."""
     held, distance, taken = np.zeros(shares.shape[1]), shares.shape[1] * fraction**2, []
     order = rng.permutation(len(shares))
     for group in order:
@@ -138,7 +138,7 @@ def _choose_groups(
         if (nearer := _distance(with_it, fraction)) < distance and len(taken) < len(shares) - 1:
             held, distance = with_it, nearer
             taken.append(int(group))
-    # Where each alone is far more than the share.
+    # If each group alone is far more than the share, hold out the nearest one.
     return taken or [int(min(order, key=lambda group: _distance(shares[group], fraction)))]
 
 
@@ -153,14 +153,14 @@ def read_lines(path: Path, *, called: str, width: int) -> list[Line]:
     ----------
     path : Path
     called : str
-        What it is, for errors.
+        Name of the table in errors.
     width : int
-        Columns that it has at least.
+        Smallest number of columns.
 
     Raises
     ------
     DataError
-        If it is no table of text, is empty, or its lines differ in length.
+        If it is not a table of text, is empty, or its lines differ in their number of columns.
     """
     try:
         if not path.is_file():
@@ -192,14 +192,14 @@ def read_lines(path: Path, *, called: str, width: int) -> list[Line]:
 
 
 def _find_columns(rows: list[Line], known: Mapping[str, int], path: Path) -> _Columns:
-    """Which column holds what; a first line that names the columns is taken away."""
+    """Find the columns; a header is removed from `rows`."""
     header: list[str] = []
     if not any(_as_known(cell, known) in known for cell in rows[0][1]):
         header = [cell.strip().lower().replace(" ", "_") for cell in rows.pop(0)[1]]
     if not rows:
-        raise DataError(f"{path} must have a line for each image, but has one of words only.")
+        raise DataError(f"{path} must have a line for each image, but has only a header.")
     columns = range(len(rows[0][1]))
-    # Names are where some are found, since a table of pandas has its row numbers first.
+    # Look for names in all columns, since tables of pandas have row numbers in the first one.
     hits = [k for k in columns if _as_known(rows[0][1][k], known) in known] or [*columns]
     names = next((k for k in hits if header and header[k] in NAME_COLUMNS), hits[0])
     others = [k for k in columns if k != names]
@@ -225,7 +225,7 @@ def _named(header: Sequence[str], columns: Iterable[int], words: Sequence[str]) 
 
 
 def _as_known(text: str, known: Mapping[str, int]) -> str:
-    """A name as the images have it, where the file only writes it in another way."""
+    """A name in the form of the data set, if the file writes it with other slashes or zeros."""
     name = text if text in known else text.strip()
     if name in known:
         return name
@@ -256,7 +256,7 @@ def _check_names(
 
 
 def _cells(rows: Sequence[Line], column: int, what: str, path: Path) -> list[str]:
-    """A column without a blank."""
+    """The cells of a column, of which none may be blank."""
     values = [row[column].strip() for _, row in rows]
     if "" in values:
         raise DataError(f"{path}: line {rows[values.index('')][0]} must have a {what}, got none.")
@@ -264,7 +264,7 @@ def _cells(rows: Sequence[Line], column: int, what: str, path: Path) -> list[str
 
 
 def _to_parts(rows: Sequence[Line], values: Sequence[str], path: Path) -> list[int]:
-    """Parts by number; those of a validation set that is not the first named are not used."""
+    """Convert words to `TRAIN`, `VAL` and `UNUSED`; one of several validation sets is used."""
     words = [value.lower() for value in values]
     present = [word for word in HELD_OUT if word in words]
     numbers = dict.fromkeys(HELD_OUT, UNUSED) | dict.fromkeys(TRAIN_WORDS, TRAIN)

@@ -1,4 +1,4 @@
-"""Which images of a data set are used."""
+"""Choosing which images of a data set are used."""
 
 import logging
 from dataclasses import replace
@@ -15,7 +15,7 @@ from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
 _Source = TypeVar("_Source")
-#: Classes that a warning names.
+#: Most classes that a warning names.
 _NAMED = 3
 
 
@@ -33,8 +33,8 @@ def subset(dataset: Dataset, fraction: float, *, seed: int) -> Dataset:
     Returns
     -------
     Dataset
-        Class proportions are those of the whole, to within one image a class; the images stand in
-        their first order. At least one image stays of each set that has one.
+        Class proportions are those of the whole, to within one image per class; the order of the
+        images is unchanged. At least one image is kept of each set that has one.
     """
     if fraction in (0, 1):
         return dataset
@@ -46,11 +46,11 @@ def subset(dataset: Dataset, fraction: float, *, seed: int) -> Dataset:
 
 
 def split(images: ImageSet, fraction: float, *, seed: int) -> tuple[ImageSet, ImageSet]:
-    """Cut a set in two, class by class: the rest, and the given share of it."""
+    """Split a set in two, class by class: the rest, and the share `fraction`."""
     held_out = _stratified(images.labels, fraction, np.random.default_rng(seed))
     rest = np.setdiff1d(np.arange(len(images)), held_out)
     if len(rest) == 0:
-        raise DataError(f"at least one image must be left, but {fraction:g} of them are all.")
+        raise DataError(f"at least one image must be left, but a share of {fraction:g} is all.")
     return images.take(rest), images.take(held_out)
 
 
@@ -64,35 +64,35 @@ def choose(
     class_names: tuple[str, ...],
     given: Split | None = None,
 ) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " val_kept"]]:
-    """Which images to use, by their labels alone, so that no other need be read.
+    """Choose the images to use by their labels alone, so that the others need not be read.
 
-    The same as `split`, where there is no validation set yet, and then `subset`. The only image of
-    a class is trained on.
+    The result is that of `split`, if there is no validation set, followed by `subset`. The only
+    image of a class is a training image.
 
     Parameters
     ----------
     labels : (n,) integer
     val_labels : (m,) integer or None
-        Those of a validation set, if there is one.
+        Labels of the validation set, if there is one.
     val_fraction : float
-        Share to hold out, at least 0 and below 1, if there is none.
+        Share to hold out if there is no validation set, at least 0 and below 1.
     examples_frac : float
         Share to keep of both sets; 0 and 1 both mean all.
     seed : int
     class_names : tuple of str
         For warnings.
     given : Split, optional
-        What a file says of the images, where there is no validation set.
+        Split from a file, if there is no validation set.
 
     Returns
     -------
     train, val : indices, rising
-        `val` counts in the first set where `val_labels` is None.
+        `val` refers to `labels` if `val_labels` is None.
 
     Raises
     ------
     ConfigError
-        If groups are given, and none of them is to be held out.
+        If groups are given, and `val_fraction` is 0.
     DataError
         If no image would be left to train on, or one of the given parts is empty.
     """
@@ -120,9 +120,9 @@ def choose(
 
 
 def note_own_validation(found: _Source, config: DataConfig, name: str) -> _Source | None:
-    """What a data set has for validation, unless a file splits its training images instead.
+    """Return a data set's own validation images, or `None` if `split_by` is used instead.
 
-    What `config` has no say in is told by a warning.
+    Warns if `split_by` or `val_fraction` conflicts with these images.
     """
     if config.split_by is not None:
         _log.warning("%s: its own validation images are not used, because of split_by.", name)

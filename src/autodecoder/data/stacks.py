@@ -1,4 +1,4 @@
-"""Data sets of users' own in NumPy files: .npz with labels, .npy as a memory map."""
+"""Users' own data sets in NumPy files: .npz with labels, .npy as a memory map."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -34,34 +34,33 @@ _MOST = np.iinfo(np.int64).max
 
 
 class _Stack(NamedTuple):
-    """Images as they are stored, unread, and which of their pixels are known."""
+    """Images as stored, not yet read, and their masks."""
 
     images: Any
-    """(n, height, width, channels), an array or what gives rows as one does."""
+    """(n, height, width, channels): an array, or an object with rows like one."""
     mask: Shaped[np.ndarray, "n ..."] | None
-    """One for each image, see `as_mask`."""
+    """One mask for each image, see `as_mask`."""
     has_alpha: bool
-    """Whether the last channel is alpha, which tells what is known."""
+    """Whether the last channel is alpha, which serves as a mask."""
 
 
 def plan_stack(path: Path, config: DataConfig, *, seed: int) -> Plan:
     """Plan to read the configured share of the images in an .npy or an .npz.
 
-    An .npy is mapped, and the images that are not used are never read; an .npz is read whole. It
-    holds `images`, `(n, height, width)` or `(n, height, width, channels)`, see `to_pixels`, which
-    are scaled and rounded to bytes; and, if there are any, `labels`, `mask`, `val_images`,
-    `val_labels` and `val_mask`, by these or other usual names, see `find_parts`. Labels are whole
-    numbers or words: their values, in order, are the classes. Arrays that are not used are told by
-    a warning.
+    An .npy is memory-mapped, and images that are not used are never read; an .npz is read whole. It
+    holds `images`, `(n, height, width)` or `(n, height, width, channels)`, which are scaled (see
+    `to_pixels`) and rounded to bytes, and optionally `labels`, `mask`, `val_images`, `val_labels`
+    and `val_mask`, by these or other usual names (see `find_parts`). Labels are whole numbers or
+    words; the sorted values are the classes. A warning names arrays that are not used.
 
-    Pixels are missing that are not a number, that a mask hides, or that are transparent where the
-    configuration asks for it.
+    A pixel is missing if it is NaN, if a mask hides it, or, with `alpha` set to `mask`, if it is
+    transparent.
 
     Raises
     ------
     DataError
-        If it is no such file, images that are used are not finite or out of their range, or nothing
-        is known of one; if masks do not fit.
+        If it is no such file; if an image that is used is not finite, out of range, or has no known
+        pixel; if masks do not fit.
     """
     names: dict[str, str] = {}
 
@@ -85,9 +84,9 @@ def plan_arrays(
     Parameters
     ----------
     arrays : dict
-        By the keys of `find_parts`; of images, what gives rows as a NumPy array does.
+        Arrays by the keys of `find_parts`; images may be any object with rows like an array.
     names : dict
-        What the file calls them, for errors.
+        Names of the arrays in the file, for errors.
     path : Path
         The file, for errors and for the name of the data set.
     config : DataConfig
@@ -96,7 +95,7 @@ def plan_arrays(
     Raises
     ------
     DataError
-        As of `plan_stack`.
+        See `plan_stack`.
     """
     masks, place = _masks(arrays, config, path)
     images = _as_stack(arrays["images"], f"{path}: {names.get('images', 'images')}")
@@ -134,7 +133,7 @@ def plan_arrays(
         given=split,
     )
     if val_images is None:
-        val_stack = stack  # also where those there are are not used
+        val_stack = stack  # also if the file has some that are not used
     val_labels = labels[0] if val_images is None else labels[1]
     judge = _Judge(images, config, path)
 
@@ -159,7 +158,7 @@ def plan_arrays(
 
 
 class _Judge:
-    """Looks whether whole numbers that are read as they are leave black at all."""
+    """Warns if integer images that are read without `pixel_range` are nearly black."""
 
     def __init__(self, images: Any, config: DataConfig, path: Path) -> None:
         self._is_asked = config.pixel_range is None and images.dtype.kind in "iu"
@@ -224,7 +223,7 @@ def _with_mask(
 def _labels(
     given: Sequence[np.ndarray | None], counts: Sequence[int], path: Path
 ) -> tuple[list[Int[np.ndarray, " n"]], tuple[str, ...]]:
-    """Labels counted from 0, and the names of the classes; without labels, all are of one."""
+    """Labels counted from 0, and the names of the classes; without labels, there is one class."""
     present = [labels for labels in given if labels is not None]
     if not present:
         return [np.zeros(count, np.int32) for count in counts], ("images",)
@@ -237,7 +236,7 @@ def _labels(
     if not all(map(_one_hot, tables)):
         sides = " × ".join(map(str, tables[0].shape))
         _log.warning(
-            "%s: labels of %s name no single class an image, and are not used.", path, sides
+            "%s: labels of %s do not give one class per image and are not used.", path, sides
         )
         return [np.zeros(count, np.int32) for count in counts], ("images",)
     present = [
@@ -260,7 +259,7 @@ def _one_hot(labels: np.ndarray) -> bool:
 
 
 def _as_column(labels: np.ndarray, n: int, path: Path) -> Shaped[np.ndarray, " n"]:
-    """One label for each image, as int64 or words: of a column too, or of one-hot rows."""
+    """One label for each image, as int64 or words, also from a column or one-hot rows."""
     sides = " × ".join(map(str, labels.shape)) or "one"
     wrong = DataError(
         f"{path}: labels must be {n} whole numbers or words, one for each image, got {sides} of "
@@ -278,16 +277,16 @@ def _as_column(labels: np.ndarray, n: int, path: Path) -> Shaped[np.ndarray, " n
         raise wrong
     if labels.dtype.kind == "u" and labels.max() > _MOST:
         raise DataError(f"{path}: labels must be whole numbers of 64 bits.")
-    # Signed and unsigned ones together would become floats.
+    # Signed and unsigned integers together would become floats.
     return labels if labels.dtype.kind == "U" else labels.astype(np.int64)
 
 
 def _take(
     stack: _Stack, rows: Int[np.ndarray, " k"], config: DataConfig, path: Path
 ) -> tuple[UInt8[np.ndarray, "k height width channels"], Bool[np.ndarray, "..."] | None]:
-    """The chosen images as bytes, and which of their pixels are known, None where all are.
+    """The chosen images as bytes, and a mask of their known pixels, `None` if all are known.
 
-    Copied by blocks, so that a map is never in memory whole."""
+    Images are copied in blocks, so that a memory map is never in memory whole."""
     *sides, channels = stack.images.shape[1:]
     out = allocate((len(rows), *sides, channels - stack.has_alpha))
     known: np.ndarray | None = None
@@ -317,7 +316,7 @@ def _take(
 def _read(
     stack: _Stack, rows: Int[np.ndarray, " k"], first: int, config: DataConfig
 ) -> tuple[Num[np.ndarray, "k pixels"], Bool[np.ndarray, "k pixels"] | None]:
-    """Some images, see `to_pixels`, and what is known of them; errors count them from `first`."""
+    """Read images (see `to_pixels`) and their known pixels; errors count images from `first`."""
     images, known = stack.images[rows], None
     if stack.mask is not None:
         known = to_known(stack.mask[rows], first)

@@ -1,4 +1,4 @@
-"""Where the pixels of a whole data set lie: in memory, or in a file where they are many."""
+"""Storage for the pixels of a data set: memory, or a file if they are many."""
 
 import math
 import os
@@ -10,15 +10,15 @@ from jaxtyping import UInt8
 from autodecoder.data.download import cache_dir
 from autodecoder.errors import OutputError
 
-#: Bytes beyond which a data set lies in a file.
+#: Largest data set in memory, in bytes; a larger one lies in a file.
 MOST_IN_MEMORY = 2**30
 
 
 def allocate(shape: tuple[int, ...]) -> UInt8[np.ndarray, "..."]:
-    """An array to be filled; beyond a GiB, it is mapped from a file in the cache folder.
+    """Allocate an empty array; beyond 1 GiB, it is mapped from a file in the cache folder.
 
-    The file has no name where the system allows it, so it goes when the array goes, whatever ends
-    the program.
+    Where the system allows it, the file has no name and disappears with the array, even if the
+    program is killed.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def allocate(shape: tuple[int, ...]) -> UInt8[np.ndarray, "..."]:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             if hasattr(os, "posix_fallocate"):
-                # A disk that fills up later would end the program by a signal.
+                # Reserve the space: a disk that fills up later would kill the program by a signal.
                 os.posix_fallocate(file.fileno(), 0, size)
             else:
                 file.truncate(size)

@@ -1,4 +1,4 @@
-"""Tables of numbers in text files, by commas or what else spreadsheets write."""
+"""Reading tables of numbers in text files, separated by commas or as spreadsheets write them."""
 
 import csv
 import io
@@ -13,42 +13,42 @@ from autodecoder.encoding import decode_text
 from autodecoder.errors import DataError
 from autodecoder.text import count
 
-#: What may stand between numbers; where it is not a comma, a comma may be the decimal point.
+#: Separators of columns; with another one than a comma, a comma may be the decimal point.
 _DELIMITERS = (",", ";", "\t", " ")
-#: Digits in groups of three, by more marks than a decimal point can be: 1.234,5 and 1 234 567.
+#: Numbers with separators of thousands: 1.234,5 and 1 234 567.
 _GROUPS = re.compile(
     r"\s*[-+]?\d{1,3}(?:([.,])\d{3}(?:\1\d{3})*(?!\1)[.,]\d+|([.,])\d{3}(?:\2\d{3})+"
     r"|(['’\s])\d{3}(?:\3\d{3})*(?:[.,]\d+)?)\s*\Z"
 )
-#: Comments and empty lines above all others.
+#: Comments and empty lines at the top.
 _ABOVE = re.compile(r"(?:[ \t]*(?:#[^\r\n]*)?(?:\r?\n|\r|\Z))*")
 #: A comment; NumPy's savetxt writes the names of columns as one.
 _COMMENT = re.compile(r"(?:(?<=\n)|\A)#[ \t]*([^\r\n]*)")
 
 
 def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarray, "n columns"]]:
-    """Read numbers, a row a line; a first line that holds other words names the columns.
+    """Read numbers, one row per line; a first line of words is the header.
 
-    Lines that begin with # are passed over, but for names of columns, as of NumPy's savetxt.
+    Lines that begin with # are skipped, except a header as NumPy's savetxt writes it.
 
-    Numbers stand between commas; or between semicolons, tabs or blanks, and then their decimal
-    point may be a comma. Which it is is told by the first line of numbers.
+    Columns are separated by commas; or by semicolons, tabs or spaces, and then the decimal point
+    may be a comma. The first line of numbers decides.
 
     Parameters
     ----------
     path : Path
     prefix : str
-        Of named columns, those are read whose name starts so. What is left blank is not a number.
+        In a table with a header, only columns whose name starts so are read. Blank cells are NaN.
 
     Raises
     ------
     DataError
-        If it cannot be read, is empty, or holds anything else; lines of the file are counted
+        If it cannot be read, is empty, or holds anything but numbers; the message counts lines
         from 1.
     """
     try:
         text = decode_text(path.read_bytes(), path)
-        # Written by Excel; a line that is left empty keeps the count.
+        # Blank the line that names the separator for Excel, which keeps the line numbers.
         text = re.sub(r"\Asep=.(?=\r?\n)", "", text)
         above = _COMMENT.findall(_ABOVE.match(text)[0])  # pyright: ignore[reportOptionalSubscript]
         text = _COMMENT.sub("", text)
@@ -58,7 +58,7 @@ def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarra
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except csv.Error as error:
-        raise DataError(f"{path} is no table of numbers by commas ({error}).") from error
+        raise DataError(f"{path} is not a table of numbers ({error}).") from error
     number = _number if delimiter == "," else _number_by_comma
     header: list[str] = []
     if lines and not _are_numbers(lines[0][1], number):
@@ -98,28 +98,28 @@ def _split(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
 
 
 def _delimiter(text: str) -> str:
-    """What stands between the numbers of the first line that may hold some; else a comma."""
+    """The separator of the first lines, if it splits one into numbers; else a comma."""
     some = "\n".join([line for line in text.splitlines() if line.strip()][:2])
     for delimiter in _DELIMITERS:
         number = _number if delimiter == "," else _number_by_comma
         found = [fields for _, fields in _split(some, delimiter)]
         if not found or not _are_numbers(found[-1], number) or len(found[-1]) != len(found[0]):
             continue
-        # Two numbers by a comma above a single one are no decimal: the second line is too short.
+        # "1,2" above "3" has no decimal comma: its second line is too short.
         if delimiter == "," or len(found[0]) > 1 or "," not in found[0][0]:
             return delimiter
     return ","
 
 
 def _are_numbers(fields: list[str], number: Callable[[str], float | None]) -> bool:
-    """Whether a line is of numbers, be it of such that are refused later."""
+    """Whether a line holds numbers only, including forms that are refused later."""
     return any(fields) and all(
         number(field) is not None or _GROUPS.match(field) for field in fields
     )
 
 
 def _refuse_both(lines: list[tuple[int, list[str]]], path: Path) -> None:
-    """Refuse points beside commas, either of which may be the decimal point."""
+    """Refuse a table with both points and commas that may be the decimal point."""
     single = [(n, [f for f in fields if not _GROUPS.match(f)]) for n, fields in lines]
     marks = {mark: [n for n, fields in single if any(mark in f for f in fields)] for mark in ",."}
     if all(marks.values()):

@@ -28,7 +28,7 @@ def plan_packed(
     Raises
     ------
     DataError
-        As of `open_packed`, or if a split does not fit.
+        See `open_packed`; also if a split does not fit.
     """
     packed = open_packed(folder)
     manifest = packed.manifest
@@ -66,7 +66,7 @@ def plan_packed(
         _part(train, is_small),
         _part(chosen, is_small),
         describe_use(labels, class_names, config.examples_frac),
-        # Else it is found from the images themselves.
+        # Otherwise it is computed from the images.
         fingerprint=manifest.fingerprint if is_whole and not is_small else None,
     )
 

@@ -1,4 +1,4 @@
-"""Walking through folders: every real file and folder once, whatever links and names lead there."""
+"""Walking through folders: each real file and folder once, however many links lead to it."""
 
 import os
 from collections import deque
@@ -9,31 +9,31 @@ from typing import NamedTuple
 
 from autodecoder.errors import DataError
 
-#: What tells a file or folder apart: its number on its device; or a path where there is none.
+#: Identity of a file or folder: device and inode, or the real path if there is no inode.
 Key = tuple[int, int] | str
 
-#: Files that systems leave in folders of images.
+#: Files that operating systems leave in folders of images.
 _LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 
 
 class Found(NamedTuple):
-    """A file that was come upon."""
+    """A file found on a walk."""
 
     path: Path
     key: Key
     n_links: int
-    """How many symbolic links lead to it from where the walk began."""
+    """Number of symbolic links on the way to it from the start of the walk."""
 
 
 @dataclass
 class Below:
-    """What lies below a folder."""
+    """The files below a folder."""
 
     images: list[Found] = field(default_factory=list)
     others: dict[Key, str] = field(default_factory=dict)
-    """The suffix of each file that is no image."""
+    """The suffix of each file that is not an image."""
     n_repeated: int = 0
-    """Names of images that are listed under another name."""
+    """Number of further names that listed images have."""
 
 
 class _Entry(NamedTuple):
@@ -50,12 +50,12 @@ class _Scan(NamedTuple):
 
 
 class Walk:
-    """A walk in which each real folder is read once, however often it is come upon.
+    """A walk that reads each real folder once, however often it is reached.
 
     Parameters
     ----------
     suffixes : set of str
-        Of the names of images, in lower case.
+        Suffixes of image files, in lower case.
     """
 
     def __init__(self, suffixes: AbstractSet[str]) -> None:
@@ -70,9 +70,9 @@ class Walk:
         return found.sorted(folder), [folder / entry.name for entry in scan.folders]
 
     def below(self, folder: Path, around: Path) -> Below:
-        """All files below a folder; links to the folder around it are not followed.
+        """All files below a folder; links to the folder `around` it are not followed.
 
-        Ways with fewer links are gone first, so that a file is known by its plainest name.
+        Paths with fewer links come first, so that a file gets its most direct name.
         """
         found = _Collector()
         visited = {self._scan(around).key}
@@ -109,7 +109,7 @@ class Walk:
                 is_image = _suffix(entry.name) in self._suffixes
                 try:
                     known = _Entry(entry.name, _key(entry.stat(), entry.path), entry.is_symlink())
-                except OSError:  # a link that leads nowhere: a file that cannot be read
+                except OSError:  # a broken link: a file that cannot be read
                     if is_image:
                         scan.images.append(_Entry(entry.name, entry.path, True))
                     continue
@@ -121,7 +121,7 @@ class Walk:
 
 
 class _Collector:
-    """Files by key, each under the name to which the fewest links lead, or the first."""
+    """Files by key, each under the path with the fewest links, or the first."""
 
     def __init__(self) -> None:
         self._images: dict[Key, Found] = {}
@@ -138,13 +138,13 @@ class _Collector:
         self._others |= {entry.key: _suffix(entry.name) for entry in scan.others}
 
     def sorted(self, root: Path) -> Below:
-        """In the order of their names: the files of a folder, then what lies in its folders."""
+        """Sort by name: the files of a folder first, then those of its subfolders."""
         images = sorted(self._images.values(), key=lambda found: _place(found.path, root))
         return Below(images, self._others, self._n_names - len(images))
 
 
 def shown(path: Path | str) -> str:
-    """A name as text that can be printed, also one that is no text; no two look alike."""
+    """A file name as printable text, with escapes for other bytes; names stay distinct."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

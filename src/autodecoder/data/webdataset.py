@@ -17,11 +17,11 @@ from autodecoder.data.plan import Plan
 from autodecoder.data.walk import shown
 from autodecoder.errors import DataError
 
-#: Names of a label in an object of JSON, in the order of their rank.
+#: Names of a label in a JSON object, the preferred ones first.
 _KEYS = ("label", "cls", "class", "class_name", "category", "target", "y")
-#: Bytes of a label's member that are read, and letters of a label.
+#: Most bytes that are read of a label's member, and longest label, in characters.
 _LARGEST, _LONGEST = 2**20, 200
-#: Bytes of an encoded image: more than any of 50 megapixels has.
+#: Most bytes that are read of an encoded image, more than one of 50 megapixels has.
 _LARGEST_IMAGE = 2**30
 
 
@@ -36,17 +36,17 @@ class _Member(NamedTuple):
 def plan_tar(path: Path, config: DataConfig, *, seed: int, progress: bool) -> Plan:
     """Plan to read the images of an archive, in the order of its members.
 
-    What stands before the first dot of a member's name is its key. An image is a member of which
-    the rest is the ending of an image; its label is that of the same key: `key.cls`, a text, or
-    `key.json`, a text or a number, or an object with `label`, `cls` or `class`. Other members are
-    passed over.
+    The key of a member is its name up to the first dot; the rest is its ending. Members with the
+    ending of an image are images. The label of an image is in the member of the same key:
+    `key.cls`, a text, or `key.json`, a text, a number or an object with `label`, `cls` or `class`.
+    Other members are passed over.
 
-    The archive must not be compressed, so that images are read where they lie.
+    The archive must not be compressed, since images are read in place.
 
     Raises
     ------
     DataError
-        If it is no such archive, damaged, or holds no image; or as of `plan_pictures`.
+        If it is no such archive, is damaged, or holds no image; see also `plan_pictures`.
     """
     images, labels, n_others = _index(path)
     if not images:
@@ -84,7 +84,7 @@ def _index(path: Path) -> tuple[dict[str, _Member], dict[str, _Member], int]:
             file.seek(0)
             with tarfile.open(fileobj=file, mode="r:") as archive:
                 for member in archive:
-                    # Which it would keep, however many there are.
+                    # Drop the list of members, which would take memory.
                     archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
                     if not member.isreg():
                         continue
@@ -116,8 +116,8 @@ def _refuse_compressed(start: bytes, path: Path) -> None:
     for magic, kind in kinds.items():
         if start.startswith(magic):
             raise DataError(
-                f"{path} is compressed by {kind}, and its images cannot be read where they lie: "
-                "decompress the archive (its images are compressed in themselves)."
+                f"{path} is compressed by {kind}, and its images cannot be read in place: "
+                "decompress the archive (the images in it are compressed already)."
             )
 
 
@@ -128,7 +128,7 @@ def _read(path: Path, member: _Member, most: int) -> bytes:
 
 
 def _label(path: Path, member: _Member) -> str | None:
-    """What a member says; `None` for nothing."""
+    """The label in a member; `None` if it is empty."""
     try:
         text = _read(path, member, _LARGEST).decode("utf-8-sig").strip()
         if member.name.lower().endswith(".cls"):

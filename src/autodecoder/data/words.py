@@ -1,4 +1,4 @@
-"""What people call the parts of a data set: folders, splits, columns and arrays."""
+"""Usual names of the parts of a data set, for folders, splits, columns and arrays."""
 
 TRAIN = ("train", "training")
 VALIDATION = (
@@ -6,5 +6,5 @@ VALIDATION = (
     *("dev", "development", "eval", "evaluation"),
 )
 TEST = ("holdout", "heldout", "test", "testing", "tests")
-#: Parts that are not trained on; of several, the first of these names is validated with.
+#: Names of held-out parts; if there are several, the first in this order is the validation set.
 HELD_OUT = (*VALIDATION, *TEST)

@@ -1,4 +1,4 @@
-"""Images of an array that zarr stores in chunks: `zarr:PATH`; its library is no requirement."""
+"""Images of an array that zarr stores in chunks: `zarr:PATH`; the zarr library is optional."""
 
 import math
 from pathlib import Path
@@ -14,12 +14,12 @@ from autodecoder.errors import ConfigError, DataError
 
 
 class ZarrImages:
-    """Rows of a zarr array, given as NumPy's.
+    """A zarr array whose rows are returned as NumPy arrays.
 
     Parameters
     ----------
     array : zarr.Array
-        Of three axes, or of four.
+        An array of three or four axes.
     """
 
     def __init__(self, array: Any) -> None:
@@ -29,7 +29,7 @@ class ZarrImages:
         self.ndim = len(self.shape)
         self.size = math.prod(self.shape)
         self.rows_at_once = int(array.chunks[0]) if array.chunks else 1
-        """Rows of a chunk, which is read and decompressed whole."""
+        """Number of rows of a chunk, which is read and decompressed whole."""
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -48,17 +48,17 @@ def plan_zarr(path: Path, config: DataConfig, *, seed: int) -> Plan:
     ConfigError
         If zarr is not installed.
     DataError
-        If it is no array of images, or cannot be read.
+        If it is not an array of images, or cannot be read.
     """
     try:
-        import zarr  # pyright: ignore[reportMissingImports]  (nobody's requirement)
+        import zarr  # pyright: ignore[reportMissingImports]  (optional)
     except ImportError as error:
         raise ConfigError("zarr is not installed; pip install zarr brings it.") from error
     try:
         found: Any = zarr.open(str(path), mode="r")
         is_array = hasattr(found, "chunks")
         inner = [] if is_array else sorted(map(str, found.array_keys()))
-    except Exception as error:  # of several stores and of their formats
+    except Exception as error:  # from several stores and formats
         reason = (" ".join(str(error).split())[:300] or type(error).__name__).rstrip(".")
         raise DataError(f"zarr:{path} cannot be opened: {reason}.") from error
     if not is_array:

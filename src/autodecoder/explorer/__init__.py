@@ -1,4 +1,4 @@
-"""A model in the browser: its latent plane, and images placed on it before one's eyes.
+"""A model in the browser: its latent plane, and images that are placed on it live.
 
 Needs the extra `explorer`, which brings Flask and Waitress.
 """

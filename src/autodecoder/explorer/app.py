@@ -1,4 +1,4 @@
-"""The explorer over HTTP: one page, and a few addresses that answer it in JSON. By Flask."""
+"""The explorer as a Flask application: one page, and a few addresses that answer it in JSON."""
 
 import ipaddress
 import json
@@ -19,9 +19,9 @@ from autodecoder.model.card import count_weights
 from autodecoder.report.templates import render
 
 _log = logging.getLogger(__name__)
-#: Bytes of a request at most.
+#: Largest request, in bytes.
 MOST_BYTES = 20_000_000
-#: Nothing but what the page holds itself, and this server's answers.
+#: Content security policy: the page uses only its own content and answers of this server.
 _POLICY = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; "
     "img-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -36,11 +36,11 @@ def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -
     ----------
     explorer : Explorer
     title : str
-        Of the page.
+        Title of the page.
     hosts : collection of str
-        Names by which a browser may address the server, beside `localhost`, this machine's name and
-        any address in numbers. Others are refused, so that a page from elsewhere cannot reach it by
-        a name of its own that leads here.
+        Names by which a browser may address the server, besides `localhost`, this machine's name
+        and numeric addresses. Others are refused, so that a foreign page cannot reach the server
+        by a name that it has pointed here (DNS rebinding).
     """
     app = flask.Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
@@ -59,12 +59,12 @@ def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -
             )
         if request.method == "GET" and request.path == "/":
             return  # a link from elsewhere may lead here
-        # Browsers say where a request comes from by one of these, or both.
+        # Browsers state the origin of a request in one or both of these headers.
         site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
         if site not in (None, "same-origin", "none") or (
             origin is not None and origin.partition("://")[2] != request.host
         ):
-            flask.abort(403, "Pages from elsewhere are not answered.")
+            flask.abort(403, "Requests of other pages are refused.")
 
     @app.after_request
     def harden(response: flask.Response) -> flask.Response:
@@ -81,8 +81,8 @@ def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -
     def tell_status(error: HTTPException) -> tuple[flask.Response, int]:
         text = error.description or error.name
         if error.code == 413:
-            text = f"That is too much at once: at most {MOST_BYTES // 1_000_000} MB."
-        if flask.request.method == "GET":  # by somebody who reads it
+            text = f"The request is too large: at most {MOST_BYTES // 1_000_000} MB are allowed."
+        if flask.request.method == "GET":  # shown to a person
             page = f"<!doctype html><title>{error.code}</title><p>{markupsafe.escape(text)}"
             return flask.Response(page), error.code or 500
         return flask.jsonify(error=text), error.code or 500
@@ -90,14 +90,14 @@ def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -
     @app.errorhandler(Exception)
     def tell_failure(error: Exception) -> tuple[flask.Response, int]:
         _log.exception("a request failed", exc_info=error)
-        return flask.jsonify(error="The server has failed; its terminal says how."), 500
+        return flask.jsonify(error="The server has failed; see its terminal for the error."), 500
 
     @app.get("/")
     def show() -> flask.Response:
         return flask.Response(page, mimetype="text/html")
 
     def answer(path: str, function: Callable[..., dict[str, Any]], *names: str) -> None:
-        """A function of named values as an address that takes them as JSON."""
+        """Serve a function at an address that takes its named values as JSON."""
 
         def respond() -> flask.Response:
             values = _values(flask.request.get_data(), names, most)
@@ -167,10 +167,10 @@ def _page(explorer: Explorer, title: str, nonce: str) -> bytes:
 
 
 def _values(body: bytes, names: Collection[str], most: int) -> dict[str, Any]:
-    """The named values of a request; those that are absent are `None`."""
+    """The named values of a request; absent ones are `None`."""
     if flask.request.mimetype != "application/json":
         raise DataError("a request must be of the type application/json.")
-    # Before it is parsed: as objects, a list takes many times what it takes as text.
+    # Counted before parsing, since parsed lists take many times the memory of their text.
     if sum(map(body.count, (b",", b"[", b"{"))) > most:
         raise DataError(f"a request must be a JSON object of at most {most:,} values.")
     try:

@@ -1,4 +1,4 @@
-"""What the explorer's page asks of a model, as plain values: no word of the network here."""
+"""The answers to the explorer's page about a model, as plain values; without network code."""
 
 import contextlib
 import io
@@ -39,23 +39,23 @@ from autodecoder.report.plane import (
     pack_shape,
 )
 
-#: Of latents decoded, and of images drawn, at a time.
+#: Most latents that are decoded or drawn at a time.
 MOST_LATENTS = 512
-#: Images of a gallery that are shown at a time.
+#: Most images of a gallery that are shown at a time.
 MOST_IN_GALLERY = 96
 _BASES = ("components", "dimensions")
-#: Decodes files one after the other, for all explorers of the process: an image of many pixels
-#: takes much memory, and each thread that has used some may keep it.
+#: One thread decodes files for all explorers of the process: a large image takes much memory, and
+#: each thread may keep the memory that it has used.
 _decoding = ThreadPoolExecutor(1, "decoding")
-#: One image at a time.
+#: Searches for one image at a time: from the nearest known latents, or from a given one only.
 _NEAREST = InferConfig(block_size=1)
 _FROM_HERE = InferConfig(block_size=1, starts=())
 
 
 class Explorer:
-    """A model, images to pick from, and answers to what a page asks.
+    """A model, images to pick from, and the answers to a page's requests.
 
-    Safe to be asked by several threads at once.
+    Several threads may call it at once.
 
     Parameters
     ----------
@@ -69,18 +69,18 @@ class Explorer:
     def __init__(
         self, model: Model, shelves: Mapping[str, Shelf], dataset: Dataset | None = None
     ) -> None:
-        # A page speaks of pixels from 0 to 255, whatever the images of the training.
+        # The page uses pixels from 0 to 255, whatever the range of the training images.
         self.model = replace(model, pixel_range=None) if model.pixel_range else model
         self._pixel_range = model.pixel_range
         self.shelves = dict(shelves)
         self._dataset = dataset if model.standardization is None else None
         self._errors = {} if self._dataset is None else image_errors(self.model, self._dataset)
-        self._lock = threading.Lock()  # jax's programs one after the other: see `core.solvers`
-        self._fitting = threading.Lock()  # of the density, which takes a while
+        self._lock = threading.Lock()  # one jax program at a time: see `core.solvers`
+        self._fitting = threading.Lock()  # fits the density once, which takes a while
 
     @cached_property
     def first_look(self) -> dict[str, Any]:
-        """All that the page needs before it asks."""
+        """All data that the page contains from the start."""
         model, latents = self.model, self.model.latents
         finite = latents[np.isfinite(latents).all(axis=1)].astype(np.float64)
         some = len(finite) > 0
@@ -105,14 +105,14 @@ class Explorer:
         return pack_originals(point_rows(self.model, self._dataset))
 
     def plane(self, basis: str, across: int, up: int) -> dict[str, Any]:
-        """Another plane, as `pack_plane` has it.
+        """Another plane, in the form of `pack_plane`.
 
         Parameters
         ----------
         basis : str
-            `components`, the principal ones of the training latents, or `dimensions`.
+            `components`, the principal components of the training latents, or `dimensions`.
         across, up : int
-            Two of them, counted from 0.
+            Numbers of two components or dimensions, counted from 0.
 
         Raises
         ------
@@ -135,26 +135,26 @@ class Explorer:
         return pack_plane(self.model, found, self._errors)
 
     def decode(self, latents: Any) -> dict[str, Any]:
-        """What latents decode to: pixels from 0 to 1, or features, packed one after the other.
+        """Decode latents to pixels from 0 to 1, or to features, packed one after the other.
 
         Raises
         ------
         DataError
-            If they are no finite latents of the right length, or too many.
+            If they are not finite latents of the right length, or are too many.
         """
         known = self._latents(latents)
         with self._lock:
             return {"images": pack(self.model.decode(known), "<f4")}
 
     def place(self, values: Any, mask: Any = None, start: Any = None) -> dict[str, Any]:
-        """Infer the latent of one image, with the way to it.
+        """Infer the latent of one image, with the path of the search.
 
         Parameters
         ----------
         values : list
             Pixels from 0 to 255, row by row, the channels of a pixel side by side; or features.
         mask : list, optional
-            For each pixel, of all channels, whether it counts; or for each feature.
+            Whether each pixel counts, in all channels; or each feature.
         start : list, optional
             A latent to start from, instead of the nearest known one.
 
@@ -174,7 +174,7 @@ class Explorer:
         return {"way": latents[np.isfinite(latents).all(axis=1)].tolist(), **told}
 
     def warm_up(self) -> None:
-        """Compile and fit what the first to ask would wait for, as far as the model allows it."""
+        """Compile and fit in advance, so that the first requests need not wait."""
         values = [0] * math.prod(self.model.sample_shape)
         origin = np.zeros(self.model.latent_dims).tolist()
         for ask in (
@@ -186,8 +186,8 @@ class Explorer:
                 ask()
 
     def close(self) -> None:
-        """Wait for the program that runs, and let no other begin: the process may end, which jax
-        does not bear in the midst of one. What is asked afterwards waits for ever."""
+        """Wait for the running jax program, and start no other, so that the process can end: jax
+        fails if it ends during a program. Later requests wait forever."""
         self._lock.acquire()
 
     def draw(self, n: int, seed: int) -> dict[str, Any]:
@@ -207,22 +207,22 @@ class Explorer:
             density = self.model.density
         latents = density.sample(n, seed)
         if not np.isfinite(latents).all():
-            raise DataError("the density of these latents leaves the numbers of a latent.")
+            raise DataError("the density of these latents gives latents that are not finite.")
         return {"latents": latents.tolist()}
 
     @property
     def most_values(self) -> int:
-        """Numbers in a request at most: an image with its mask, or the most latents at a time."""
+        """Most numbers in a request: an image with its mask, or `MOST_LATENTS` latents."""
         model = self.model
         return 100 + 2 * math.prod(model.image_shape) + (MOST_LATENTS + 1) * (model.latent_dims + 1)
 
     def way(self, a: Any, b: Any, n: int, path: str) -> dict[str, Any]:
-        """Latents on the way from one to another, see `Model.interpolate`.
+        """Latents on the path from one latent to another, see `Model.interpolate`.
 
         Raises
         ------
         DataError, ConfigError
-            If an end is no finite latent, or there is no such path or number.
+            If an end is not a finite latent, or `path` or `n` is not allowed.
         """
         ends = self._latents([a, b])
         if not 2 <= n <= MOST_LATENTS:
@@ -232,8 +232,8 @@ class Explorer:
         return {"latents": made.latents.tolist()}
 
     def gallery(self, name: str, text: str, first: int) -> dict[str, Any]:
-        """Images of a shelf whose name, number or class holds a text: how many there are, and some
-        of them, with a sheet of small copies.
+        """Find the images of a shelf by name, number or class: how many there are, and a few of
+        them from `first` on, with a sheet of small copies.
 
         Raises
         ------
@@ -252,7 +252,7 @@ class Explorer:
         return {"n": len(rows), "images": told, "sheet": sheet}
 
     def _copy(self, name: str, row: int) -> UInt8[np.ndarray, "height width channels"]:
-        """An image as it is drawn; black where it cannot be, or a pixel is missing."""
+        """An image to draw; missing pixels are black, as is an image that cannot be drawn."""
         with contextlib.suppress(DataError):
             values, _ = self._values(name, row)
             pixels = np.nan_to_num(values).astype(np.uint8)
@@ -262,7 +262,7 @@ class Explorer:
     def _values(
         self, name: str, index: int
     ) -> tuple[Num[np.ndarray, "..."], Bool[np.ndarray, "..."] | None]:
-        """Pixels from 0 to 255 of an image of a shelf, or its features; and which are known."""
+        """Pixels from 0 to 255 of an image of a shelf, or its features, and a mask of the known."""
         shelf = self.shelves[name]
         image, seen = shelf.images[index][None], None
         if shelf.mask is not None:
@@ -276,12 +276,12 @@ class Explorer:
 
     def _shelf(self, name: str) -> Shelf:
         if name not in self.shelves:
-            raise DataError(f"there are no images by the name {name!r}.")
+            raise DataError(f"there are no images with the name {name!r}.")
         return self.shelves[name]
 
     def pick(self, name: str, index: int) -> dict[str, Any]:
-        """An image of a shelf, as `place` takes it, with its label, its name and, where values are
-        missing, a list `known`: for each pixel, or each feature, whether it is known.
+        """An image of a shelf, as `place` takes it, with its label, its name and, if values are
+        missing, a list `known`: whether each pixel, or each feature, is known.
 
         Raises
         ------
@@ -297,16 +297,18 @@ class Explorer:
         return {"values": values.ravel().tolist(), "label": label, "name": called, "known": known}
 
     def read(self, content: bytes) -> dict[str, Any]:
-        """An image file as an image of the model's shape, cropped around the centre and scaled.
+        """Read an image file, cropped around the centre and scaled to the model's shape.
 
         Raises
         ------
         DataError
-            If it is no image, or too large; if the model is not of pictures.
+            If it is no image, or is too large; if the samples of the model are not pictures.
         """
         channels = self.model.image_shape[2]
         if self.model.standardization is not None or channels not in (1, 3):
-            raise DataError("the model is not of pictures with 1 or 3 channels: pick a sample.")
+            raise DataError(
+                "the samples of the model are not pictures with 1 or 3 channels: pick a sample."
+            )
         pixels = np.empty(self.model.image_shape, np.uint8)
         try:
             _decoding.submit(_fit_into, pixels, content, self._pixel_range).result()
@@ -341,12 +343,12 @@ class Explorer:
         return known.astype(np.uint8).reshape(shape)
 
     def _of_pixels(self, known: Bool[np.ndarray, "1 values"]) -> list[bool]:
-        """For each pixel whether all of its channels are known."""
+        """Whether all channels of each pixel are known."""
         per_pixel = known.reshape(-1, self.model.image_shape[2])
         return [bool(seen.all()) for seen in per_pixel]
 
     def _weights(self, mask: Any) -> Bool[np.ndarray, "height width channels"]:
-        """Always some, so that one program does for all."""
+        """The mask as an array; all True without one, so that one jax program serves all calls."""
         shape = self.model.image_shape
         if mask is None:
             return np.ones(shape, bool)
@@ -356,7 +358,7 @@ class Explorer:
         if known.shape != (n,):
             raise DataError(f"a mask must be a list of {n} values, one a pixel.")
         if not known.any():
-            raise DataError("all pixels are hidden: show some, so that there is something to find.")
+            raise DataError("all pixels are hidden: show some, so that the image can be placed.")
         return np.broadcast_to(known.reshape(height, width, 1), shape)
 
 
@@ -365,22 +367,22 @@ def _fit_into(
     content: bytes,
     pixel_range: PixelRange | None,
 ) -> None:
-    """Decode a file into an image, cropped around the centre and scaled where it is of another
-    size."""
+    """Decode a file into an image; a file of another size is cropped around the centre and
+    scaled."""
     size = (pixels.shape[0], pixels.shape[1])
     same = read_head(io.BytesIO(content), size, pixel_range)[:2] == size
     decode_image(io.BytesIO(content), None if same else size, pixels, pixel_range)
 
 
 def _numbers(values: Any, kinds: Set[type] = frozenset({int, float})) -> np.ndarray:
-    """Lists of numbers as an array; nothing of anything else."""
+    """Lists of numbers as an array; an empty array for anything else."""
     try:
-        # Of objects at first: as one of text, it would take the length of the longest for each.
+        # Objects first: an array of text would take the length of the longest one for each.
         known = np.asarray(values, dtype=object)
         if not set(map(type, known.ravel())) <= set(kinds):
             return np.zeros(0)
         return known.astype(np.float64)
-    except (TypeError, ValueError, OverflowError):  # as of lists of several lengths
+    except (TypeError, ValueError, OverflowError):  # for example lists of different lengths
         return np.zeros(0)
 
 

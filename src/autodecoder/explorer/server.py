@@ -13,21 +13,21 @@ from waitress.server import BaseWSGIServer, create_server
 from autodecoder.errors import ConfigError
 from autodecoder.explorer.app import MOST_BYTES
 
-#: Requests answered side by side.
+#: Number of requests that are answered in parallel.
 _THREADS = 8
-#: Connections at once, and seconds that one may be idle: so that many idle ones lock nobody out.
+#: Most connections, and seconds that one may be idle, so that idle ones cannot block others.
 _CONNECTIONS = 1000
 _IDLE = 20
 
 
 class Server:
-    """A server that listens; `run` answers until Ctrl-C, or, in a `with` block, a thread does."""
+    """A listening server; `run` answers until Ctrl-C. In a `with` block, a thread answers."""
 
     def __init__(self, server: BaseWSGIServer, port: int) -> None:
         self._server = server
         self._closed = False
         self.port = port
-        """On which it listens."""
+        """The port on which it listens."""
 
     def run(self) -> None:
         """Answer requests until interrupted."""
@@ -38,7 +38,7 @@ class Server:
         return self
 
     def _run_until_closed(self) -> None:
-        """Its sockets may be closed while it waits for one of them."""
+        """Run, and ignore the error of sockets that are closed while the server waits."""
         try:
             self.run()
         except OSError:
@@ -56,7 +56,7 @@ class Server:
 
 
 def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-    """Take a port; 0 takes any that is free.
+    """Listen on a port; 0 takes any free port.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except (OSError, UnicodeError) as error:
         number = getattr(error, "errno", None) or 0
-        if number <= 0:  # a name that is not known, or too long to be looked up
+        if number <= 0:  # an unknown name, or one too long to look up
             raise ConfigError(f"host must be an address of this machine, got {host}.") from error
         other = "host" if number == errno.EADDRNOTAVAIL else "port"
         raise ConfigError(
@@ -80,8 +80,8 @@ def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
 
 
 def open_server(app: flask.Flask, listening: socket.socket) -> Server:
-    """A server of an application on a port that was taken by `listen`."""
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue of ten is no news
+    """Open a server of an application on a socket of `listen`."""
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns of short queues
     server = create_server(
         app,
         sockets=[listening],
@@ -92,5 +92,5 @@ def open_server(app: flask.Flask, listening: socket.socket) -> Server:
         max_request_body_size=MOST_BYTES,
         ident="autodecoder",
     )
-    assert isinstance(server, BaseWSGIServer)  # as of several sockets alone it would be another
+    assert isinstance(server, BaseWSGIServer)  # it is another type only for several sockets
     return Server(server, listening.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Images that the explorer offers, by name."""
+"""Named collections of images that the explorer offers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Shelf:
     images: Shaped[np.ndarray, "n ..."]
     labels: Int[np.ndarray, " n"] | None = None
     pixel_range: PixelRange | None = None
-    """Values of black and of white, see `Model`."""
+    """Values of black and white, see `Model`."""
     names: Shaped[np.ndarray, " n"] | None = None
-    """What they are known by: paths, or rows of a file."""
+    """Names of the images: paths, or rows of a file."""
     mask: Shaped[np.ndarray, "..."] | None = None
     """True where a pixel is known, see `Model.infer`."""
 
@@ -36,7 +36,7 @@ class Shelf:
         return None if self.names is None else str(self.names[row])
 
     def find(self, text: str, class_names: Sequence[str]) -> Int[np.ndarray, " k"]:
-        """Rows whose number or class is a text, or whose name holds it; all for an empty text."""
+        """Rows whose number or class equals a text, or whose name contains it; all for no text."""
         wanted = text.strip().lower()
         if not wanted:
             return np.arange(len(self))

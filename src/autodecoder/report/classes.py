@@ -1,4 +1,4 @@
-"""How classes look in figures: their colours, their names, and the legend that joins the two."""
+"""Classes in figures: colours, names and legends."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from autodecoder.text import legible
 
-#: Ten colours that stay apart for colour-blind eyes: Okabe & Ito's eight (yellow darkened for a
+#: Ten colours that colour-blind people can distinguish: Okabe & Ito's eight (yellow darkened for a
 #: white page), and two between them.
 CLASS_COLOURS = (
     "#0072B2",
@@ -26,40 +26,40 @@ CLASS_COLOURS = (
     "#7A4FBF",
     "#8C6D4A",
 )
-#: Of points without a class.
+#: Colour of points without a class.
 GREY = "#C8C8C8"
-#: Letters of a name that are shown.
+#: Longest name that is shown, in characters.
 _LONGEST_NAME = 24
 
 
 def class_colours(n_classes: int) -> Float[np.ndarray, "classes 4"]:
-    """One RGBA colour a class: the ten told apart by eye; for more, which no eye does, a scale that
-    every eye sees alike."""
+    """One RGBA colour per class, from 0 to 1: the ten distinct colours for up to ten classes, else
+    a perceptually uniform scale."""
     if n_classes <= len(CLASS_COLOURS):
         return to_rgba_array(CLASS_COLOURS[:n_classes])
     return mpl.colormaps["viridis"](np.linspace(0, 1, n_classes))
 
 
 def literal(text: str) -> str:
-    """Text that matplotlib shows as it is: one line, of which nothing is a formula."""
+    """Escape text for matplotlib: one line, and no part is read as a formula."""
     return legible(text).replace("$", r"\$")
 
 
 def short_name(name: str) -> str:
-    """A class's name as it is shown, cut where it is long."""
+    """A class's name for display, cut if it is long."""
     cut = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-    # Matplotlib leaves out what begins with an underscore.
+    # Matplotlib leaves out labels that begin with an underscore.
     return f" {literal(cut)}" if cut.startswith("_") else literal(cut)
 
 
 def add_class_legend(figure: Figure, names: Sequence[str], *, others: str = "") -> None:
-    """A dot a class beside the panels, where the classes are told apart; `others` are grey."""
+    """Add a legend beside the panels, for up to ten classes; the entry `others` is grey."""
     if len(names) <= len(CLASS_COLOURS):
         widen_by_legend(figure, *class_entries(names, others=others))
 
 
 def class_entries(names: Sequence[str], *, others: str = "") -> tuple[list[Line2D], list[str]]:
-    """The dots of a legend of ten classes or fewer, and their names; `others` are grey."""
+    """Dots and names of a legend of up to ten classes; the entry `others` is grey."""
     entries: list[tuple[str, str]] = [*zip(CLASS_COLOURS, names, strict=False)]
     if others:
         entries.append((GREY, others))
@@ -68,7 +68,7 @@ def class_entries(names: Sequence[str], *, others: str = "") -> tuple[list[Line2
 
 
 def widen_by_legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
-    """A legend beside the panels, which keep their width."""
+    """Add a legend beside the panels, and widen the figure so that these keep their width."""
     legend = figure.legend(handles, labels, frameon=False, loc="outside right center")
     width = legend.get_window_extent().width / figure.dpi
     figure.set_figwidth(figure.get_figwidth() + width)

@@ -1,4 +1,4 @@
-"""Several studies on one page: settings that differ, curves over each other, linked maps."""
+"""A page that compares studies: settings that differ, curves in one chart, linked maps."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,20 +31,20 @@ from autodecoder.study import Study
 from autodecoder.study.results import format_score
 from autodecoder.text import legible
 
-#: Points of each set on one of the maps at most.
+#: Most points of each set on one map.
 _MOST_POINTS = 20_000
 
 
 def write_comparison(studies: Sequence[Study], path: Path | str) -> Path:
-    """Write a page that compares studies: their best trials, the settings that differ, curves over
-    each other, and maps that are turned alike and linked.
+    """Write a page that compares studies: their best trials, the settings that differ, curves in
+    one chart, and maps that are aligned and linked.
 
     Parameters
     ----------
     studies : sequence of Study
         Two or more.
     path : path
-        The file; one that exists is replaced. It needs nothing beside it.
+        The file, which is replaced if it exists. It needs no other files.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def write_comparison(studies: Sequence[Study], path: Path | str) -> Path:
 def _models(
     studies: Sequence[Study], names: Sequence[str]
 ) -> tuple[list[tuple[str, Study, Model]], list[str]]:
-    """The models that maps show, each with the name of its study; and which studies have none."""
+    """The models for the maps, each with its study and name, and why other studies have no map."""
     models, why_not = [], []
     for name, study in zip(names, studies, strict=True):
         try:
@@ -107,7 +107,7 @@ def _models(
 
 
 def _names(studies: Sequence[Study]) -> list[str]:
-    """Folders by their last name, or by more of the path where that is the same."""
+    """Names of the studies: of their folders, or their whole paths if names repeat."""
     short = [legible(study.folder.resolve().name) for study in studies]
     if len(set(short)) == len(short):
         return short
@@ -141,7 +141,7 @@ def _setting(value: Any) -> str:
 
 
 def _are_linked(studies: Sequence[Study]) -> bool:
-    """Whether the same rows are the same images."""
+    """Whether all studies have the same images in the same rows."""
     return len({study.about.get("data_fingerprint") for study in studies}) == 1
 
 
@@ -164,8 +164,8 @@ def _maps(models: Sequence[Model]) -> list[dict[str, Any]]:
 
 
 def turned(plane: Plane, model: Model, first: Float[np.ndarray, "n 2"]) -> Plane:
-    """The plane, turned and mirrored so that its points lie as those of the first map do, as far as
-    that goes (orthogonal Procrustes)."""
+    """The plane, rotated and mirrored so that its points match those of the first map best
+    (orthogonal Procrustes)."""
     places = plane.places(model.latents)
     if model.latent_dims == 1 or places.shape != first.shape or places is first:
         return plane

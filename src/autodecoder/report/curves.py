@@ -1,4 +1,4 @@
-"""Histories as a page's script draws them: every metric over the epochs, a line a run."""
+"""Packing histories for a page's script: every metric by epoch, one line per run."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,20 +14,20 @@ from autodecoder.report.classes import class_colours
 from autodecoder.report.figures import MOST_CURVES, label_trials, metric_label
 from autodecoder.study import Trial
 
-#: Epochs drawn of a run at most, spread evenly.
+#: Most epochs of a run that are drawn, spread evenly.
 _MOST_EPOCHS = 200
 _DIGITS = 5
 
 
 def pack_curves(trials: Sequence[Trial]) -> dict[str, Any]:
-    """Of the first ten trials, given best first, all that was recorded of each execution.
+    """Pack the histories of all executions of the first ten trials, which are given best first.
 
     Returns
     -------
     dict
-        `metrics`, by name what to call each; `trials`, each with `label`, `colour` and by metric
-        `runs`, a list for each execution; `epochs`, those that the values belong to. A value that
-        is no finite number is null. Metrics with less than two values in every run are left out.
+        `metrics`: the label of each, by its name; `trials`, each with `label`, `colour` and `runs`:
+        by metric, a list of values for each execution; `epochs`: the epochs of the values. A value
+        that is not finite is null. Metrics with fewer than two values in every run are left out.
     """
     labelled = label_trials(trials[:MOST_CURVES])
     shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(labelled)))
@@ -39,7 +39,7 @@ def pack_curves(trials: Sequence[Trial]) -> dict[str, Any]:
 
 
 def pack_studies(studies: Sequence[tuple[str, Trial | None]]) -> dict[str, Any]:
-    """The same of the best trials of several studies, each by the name of its study."""
+    """Pack the best trials of several studies like `pack_curves`, labelled by study."""
     shades = class_colours(max(1, len(studies)))
     return _pack(
         [
@@ -51,14 +51,14 @@ def pack_studies(studies: Sequence[tuple[str, Trial | None]]) -> dict[str, Any]:
 
 
 def pack_history(history: Mapping[str, Float[np.ndarray, " epochs"]]) -> dict[str, Any]:
-    """The same of a single run."""
+    """Pack the history of a single run like `pack_curves`."""
     return _pack([("", "#0072B2", [history])])
 
 
 def _pack(histories: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> dict[str, Any]:
     runs = [history for _, _, each in histories for history in each]
     longest = max((len(values) for history in runs for values in history.values()), default=0)
-    # In the order of the table of objectives, which that of a file need not be.
+    # In the order of `OBJECTIVES`; the order in a file may differ.
     order = {name: k for k, name in enumerate(OBJECTIVES)}
     names = sorted(
         dict.fromkeys(name for history in runs for name in history),
@@ -66,7 +66,7 @@ def _pack(histories: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> 
     )
     known = {name: [_known(history.get(name, ())) for history in runs] for name in names}
     several = [name for name in names if max(map(len, known[name])) > 1]
-    # Beside those of a grid the few epochs of a metric that has few.
+    # An even grid of epochs, and all epochs of metrics that have few.
     grids = [_thin(np.arange(longest))]
     for name in names:
         some = np.unique(np.concatenate(known[name]))
@@ -90,12 +90,12 @@ def _pack(histories: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> 
 
 
 def _known(values: Any) -> Int[np.ndarray, " k"]:
-    """At which epochs, counted from 0, there is a finite value."""
+    """Indices of the epochs with a finite value."""
     return np.flatnonzero(np.isfinite(np.asarray(values, np.float64)))
 
 
 def _thin(epochs: Int[np.ndarray, " n"]) -> Int[np.ndarray, " k"]:
-    """So many at most, spread evenly, the first and the last among them."""
+    """At most `_MOST_EPOCHS` epochs, spread evenly, with the first and the last."""
     n = min(len(epochs), _MOST_EPOCHS)
     return epochs[np.rint(np.linspace(0, max(len(epochs) - 1, 0), n)).astype(int)]
 

@@ -1,4 +1,4 @@
-"""matplotlib as all pictures use it: in its own defaults, whatever the user's settings say."""
+"""matplotlib with its own defaults, whatever the user's settings, for all pictures."""
 
 import os
 import sys
@@ -13,16 +13,16 @@ from jaxtyping import Float
 from autodecoder.errors import ConfigError
 from autodecoder.report.view import in_view, view_bounds
 
-#: Of the process, not of how pictures look; a backend is never needed, nor resolved.
+#: Settings that do not affect how pictures look. No backend is needed or resolved.
 _NOT_STYLE = ("backend", "backend_fallback", "interactive", "toolbar")
 _VARIABLES = ("MPLBACKEND", "MATPLOTLIBRC")
-#: matplotlib's settings belong to the whole process, so that one picture is drawn at a time.
+#: matplotlib's settings are global to the process, so one picture is drawn at a time.
 _ALONE = threading.RLock()
 
 
 def _import() -> None:
-    """Import matplotlib. That fails where $MPLBACKEND or $MATPLOTLIBRC cannot be used: then without
-    the two, since no picture depends on them."""
+    """Import matplotlib. If an unusable $MPLBACKEND or $MATPLOTLIBRC makes that fail, import it
+    without the two, since no picture depends on them."""
     try:
         import matplotlib
     except (ValueError, OSError):
@@ -33,8 +33,8 @@ def _import() -> None:
         except (ValueError, OSError) as error:
             _forget_half_imported()
             raise ConfigError(
-                f"matplotlib must be able to read its settings, got {error}; mend or move the file "
-                "`matplotlibrc` of the current folder or of the user."
+                f"matplotlib must be able to read its settings, got {error}; correct or remove the "
+                "file `matplotlibrc` of the current folder or of the user."
             ) from error
         finally:
             os.environ.update(set_aside)
@@ -71,9 +71,9 @@ class DataFigure(Figure):
 
 @contextmanager
 def default_style() -> Iterator[None]:
-    """Draw in matplotlib's defaults; a decorator, too. Afterwards the caller's settings are as they
-    were; the backend is neither changed nor resolved."""
-    # By `dict`, since an item of `rcParams` that is deprecated warns, and "backend" opens one.
+    """Draw with matplotlib's defaults, and restore the caller's settings afterwards; also a
+    decorator. The backend is neither changed nor resolved."""
+    # By `dict`: deprecated items of `rcParams` warn on access, and "backend" starts a backend.
     rc = mpl.rcParams
     style = {k: v for k, v in dict.items(mpl.rcParamsDefault) if k not in _NOT_STYLE}
     style["svg.hashsalt"] = "autodecoder"  # so that the same figure gives the same file
@@ -88,8 +88,8 @@ def default_style() -> Iterator[None]:
 
 
 def limit_to_view(axes: Axes, points: Float[np.ndarray, "n 2"], *, fontsize: float = 8.0) -> None:
-    """Frame all points but a few strays, which would shrink the picture; says in a corner how many
-    those are, with the ones that are not finite."""
+    """Limit the axes to all points but a few outliers, which would shrink the picture. A note in a
+    corner counts the points left out, including those that are not finite."""
     (left, bottom), (right, top) = bounds = view_bounds(points)
     axes.set(xlim=(left, right), ylim=(bottom, top))
     missing = len(points) - int(in_view(points, bounds).sum())

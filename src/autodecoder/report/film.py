@@ -1,4 +1,4 @@
-"""Where the latents of a run were on the way: some of them, every so many epochs, in its folder."""
+"""Films of a run: some of its latents, saved in its folder at regular epochs."""
 
 import contextlib
 import re
@@ -19,7 +19,7 @@ from autodecoder.study import Observer, RunInfo, Trial
 from autodecoder.study.observer import frame_period
 from autodecoder.study.records import execution_folder
 
-#: Latents of each set that are kept at most, and numbers in them.
+#: Most latents of each set in a frame, and most numbers in them.
 _MOST = {"train": 6000, "val": 2000}
 _MOST_NUMBERS = 60_000
 _FOLDER = "film"
@@ -27,7 +27,7 @@ _FOLDER = "film"
 
 @brief
 class Frame(NamedTuple):
-    """Some latents after an epoch, always the same ones: those that `choose_rows` names."""
+    """Some latents after an epoch: in every frame those of the rows of `choose_rows`."""
 
     epoch: int
     train: Float[np.ndarray, "k dims"]
@@ -35,13 +35,13 @@ class Frame(NamedTuple):
 
 
 def choose_rows(name: str, n: int, dims: int) -> Int[np.ndarray, " k"]:
-    """Which of `n` latents of a set, `train` or `val`, a film shows."""
+    """Rows of the latents of a set, `train` or `val`, that a film shows, of `n`."""
     most = min(_MOST[name], _MOST_NUMBERS // dims)
     return np.sort(np.random.default_rng(0).permutation(n)[:most])
 
 
 class FilmWriter(Observer):
-    """An observer that keeps the latents of a trial's best execution, at about 25 of its epochs.
+    """An observer that saves the latents of a trial's best execution at about 25 epochs.
 
     Raises
     ------
@@ -51,21 +51,21 @@ class FilmWriter(Observer):
 
     def __init__(self) -> None:
         self.every = 0
-        """Epochs between two frames; 0 for none."""
+        """Epochs between two frames; 0 for no film."""
 
     def begin_study(self, config: StudyConfig, dataset: Dataset) -> None:
-        """Note how often."""
+        """Store the number of epochs between frames."""
         self.every = frame_period(config)
 
     def begin_run(self, run: RunInfo, epoch: int) -> None:
-        """Forget what an earlier process kept of later epochs."""
+        """Remove frames of later epochs that an earlier process saved."""
         for at, path in _frames(run.folder):
             if at > epoch:
                 with contextlib.suppress(FileNotFoundError):
                     path.unlink()
 
     def snapshot(self, run: RunInfo, snapshot: Snapshot, last: bool) -> None:
-        """Keep the latents, if that is due."""
+        """Save the latents if a frame is due."""
         epoch = int(snapshot.epoch)
         if not self.every or not (last or epoch % self.every == 0):
             return
@@ -76,7 +76,7 @@ class FilmWriter(Observer):
         write_tensors(run.folder / _FOLDER / f"epoch-{epoch:07d}.safetensors", tensors, {})
 
     def end_trial(self, trial: Trial, folder: Path) -> None:
-        """Let the films of all but the best execution go."""
+        """Remove the films of all but the best execution."""
         for k in range(len(trial.executions)):
             film = execution_folder(folder.parent.parent, trial.trial_id, k) / _FOLDER
             if k != trial.best_execution and film.is_dir():
@@ -87,7 +87,7 @@ class FilmWriter(Observer):
 
 
 def read_film(folder: Path) -> list[Frame]:
-    """The frames of an execution, by its folder; without those that are damaged."""
+    """Read the frames in the folder of an execution; damaged ones are left out."""
     found = []
     for epoch, path in _frames(folder):
         with contextlib.suppress(DataError, KeyError):

@@ -20,7 +20,7 @@ _DIFFERS = b"\x38\x01"
 def describe_trial(
     config: StudyConfig, values: Mapping[str, Any], metrics: Mapping[str, float], *, failed: bool
 ) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
-    """What announces the columns of the table, begins the row of a trial and ends it.
+    """The summaries that announce the columns of the table, begin a trial's row and end it.
 
     The columns are the settings that the study searches, and the metrics. Every trial announces all
     of them: TensorBoard takes the columns of its table from one trial only.
@@ -38,8 +38,8 @@ def _tell(value: Any) -> Any:
 
 
 def _mark_searched(plugin: Any) -> None:
-    """Say that settings differ between trials: TensorBoard shows those first, and the others by
-    their names."""
+    """Mark the settings that differ between trials. TensorBoard shows these first, and sorts the
+    others by name."""
     content = HParamsPluginData.FromString(plugin.content)
     for info in content.experiment.hparam_infos:
         info.MergeFromString(_DIFFERS)
@@ -47,7 +47,7 @@ def _mark_searched(plugin: Any) -> None:
 
 
 def _declare_failed(plugin: Any) -> None:
-    """Change what says that a trial ended well, the only case that tensorboardX knows."""
+    """Set the status of a trial to failed; tensorboardX itself only writes success."""
     content = HParamsPluginData.FromString(plugin.content)
     content.session_end_info.status = Status.Value("STATUS_FAILURE")
     plugin.content = content.SerializeToString()

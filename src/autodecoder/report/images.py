@@ -1,4 +1,4 @@
-"""Decoded samples as files: arrays, a picture, an animation or a folder of pictures."""
+"""Writing decoded samples to files: arrays, a picture, an animation or a folder of pictures."""
 
 import contextlib
 import io
@@ -19,13 +19,14 @@ from autodecoder.report.thumbnails import enlarge, mosaic
 
 #: Samples decoded and written at once.
 _PIECE = 2000
-#: Pixels of a picture or an animation, at most.
+#: Most pixels of a picture or an animation.
 _MOST_PIXELS = 50_000_000
-#: Images in a picture are enlarged until a side has as many pixels; those in a folder are not.
+#: Images in a picture are enlarged up to this length of the longer side, in pixels; images in a
+#: folder are not enlarged.
 _SHOWN_SIDE = 64
 #: Pixels between the images of a picture.
 _GAP = 2
-#: Milliseconds a frame.
+#: Milliseconds per frame.
 _FRAME = 120
 
 
@@ -37,27 +38,27 @@ def write_samples(
     in_row: bool = False,
     report: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Decode latents, and write what they decode to.
+    """Decode latents, and write the samples to a file or a folder.
 
     Parameters
     ----------
     model : Model
     latents : (n, latent_dims)
     path : Path
-        .npy of floats from 0 to 1; .npz of these as `images`, with `latents`; .png of all in a
-        grid; .gif of one after the other; without a suffix, a folder of a .png each. Of features
-        .npy, .npz or .csv, in their own units.
+        .npy of floats from 0 to 1; .npz of these as `images`, with `latents`; .png of all images
+        in a grid; .gif of one after the other; without a suffix, a folder with a .png of each. For
+        features .npy, .npz or .csv, in their own units.
     in_row : bool
         Whether the picture has one row.
     report : callable
-        Told how many are done.
+        Called with the number of samples that are done.
 
     Raises
     ------
     ConfigError
         If `path` has another suffix, or a picture would be too large; see `check_kind` too.
     OutputError
-        If it cannot be written; each file is whole or absent.
+        If it cannot be written; each file is complete or absent.
     """
     n = len(latents)
     kind = check_kind(model, path, n)
@@ -83,7 +84,7 @@ def _decoded(
 
 
 def check_kind(model: Model, path: Path, n: int) -> str:
-    """What kind of file a path asks for; "" is a folder.
+    """The kind of file to write, by the suffix of its path; "" is a folder.
 
     Raises
     ------
@@ -94,8 +95,8 @@ def check_kind(model: Model, path: Path, n: int) -> str:
     if model.standardization is not None:
         if kind in ("", ".png", ".gif"):
             raise ConfigError(
-                f"the model is of features, of which there are no pictures, got {path}; out must "
-                "end in .npy, .npz or .csv."
+                f"a model of features has no pictures, got {path}; out must end in .npy, .npz or "
+                ".csv."
             )
         kinds = (".npy", ".npz", ".csv")
         if kind not in kinds:
@@ -141,7 +142,7 @@ def _write_arrays(
     kind: str,
     path: Path,
 ) -> None:
-    """Piece by piece, so that memory stays small."""
+    """Write arrays piece by piece, to limit memory."""
     with contextlib.ExitStack() as stack:
         file: Writable = stack.enter_context(whole_file(path))
         if kind == ".csv":
@@ -170,12 +171,12 @@ def _to_bytes(images: Float[np.ndarray, "n height width channels"]) -> UInt8[np.
 
 
 def _per_row(n: int, height: int, width: int) -> int:
-    """So many images side by side that the picture is about as wide as high."""
+    """Number of images per row that makes the picture about square."""
     return min(n, max(1, math.ceil(math.sqrt(n * height / width))))
 
 
 def _save(path: Path, images: list[UInt8[np.ndarray, "height width channels"]]) -> None:
-    """One picture, or an animation of several."""
+    """Save one picture, or an animation of several."""
     frames = [Image.fromarray(i[..., 0] if i.shape[2] == 1 else i) for i in images]
     buffer = io.BytesIO()
     if path.suffix.lower() == ".gif":

@@ -1,4 +1,4 @@
-"""The map of a model in axes of the user's own, in the user's style."""
+"""Drawing the map of a model into the user's axes, in the user's style."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from autodecoder.report.classes import CLASS_COLOURS, class_colours, class_entri
 from autodecoder.report.figures import LATENT_SPACE_SIZE, draw_latent_space
 from autodecoder.report.plane import MOST_CLASSES, latent_plane
 
-#: Classes named at a colour bar, at most.
+#: Most classes named at a colour bar.
 _MOST_TICKS = 16
 
 
@@ -25,19 +25,19 @@ def plot_map(
     *,
     axes: Axes | None = None,
 ) -> Axes:
-    """Draw the training latents of a model; or other latents, over a grey cloud of those.
+    """Draw the training latents of a model, or other latents over a grey cloud of these.
 
     Parameters
     ----------
     model : Model
     latents : (n, latent_dims), optional
-        Of other samples.
+        Latents of other samples.
     labels : (n,), optional
-        Classes of what is drawn, counted from 0. Ten or fewer get a legend, more a colour bar; more
-        than 100 are not told apart.
+        Classes of the points that are drawn, counted from 0. Up to 10 classes get a legend, more a
+        colour bar; more than 100 are drawn in one colour.
     class_names : sequence of str
     axes : matplotlib.axes.Axes, optional
-        By default those of a new figure of pyplot.
+        By default the axes of a new pyplot figure.
     """
     plane = latent_plane(model.latents)
     train = plane.places(model.latents)
@@ -46,7 +46,7 @@ def plot_map(
     if labels is None or len(class_names) > MOST_CLASSES:
         labels, class_names = np.zeros(len(places), int), ()
     if axes is None:
-        import matplotlib.pyplot as plt  # at use, as it looks for a screen
+        import matplotlib.pyplot as plt  # here, since it looks for a screen
 
         axes = plt.subplots(figsize=LATENT_SPACE_SIZE, layout="constrained")[1]
     n_classes = max(1, len(class_names))
@@ -61,7 +61,7 @@ def plot_map(
 
 
 def _add_colour_bar(axes: Axes, names: Sequence[str]) -> None:
-    """A band a class; of many, some are named."""
+    """Add a colour bar with one band per class; if they are many, only some are named."""
     n = len(names)
     bands = ScalarMappable(BoundaryNorm(np.arange(n + 1), n), ListedColormap(class_colours(n)))
     shown = sorted({int(k + 0.5) for k in np.linspace(0, n - 1, min(n, _MOST_TICKS))})

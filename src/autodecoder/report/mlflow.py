@@ -1,4 +1,4 @@
-"""Runs in MLflow: parameters, metrics of every epoch, and the best model (extra `mlflow`)."""
+"""Logging to MLflow: parameters, metrics of every epoch, and the best model (extra `mlflow`)."""
 
 import logging
 import os
@@ -14,26 +14,25 @@ from autodecoder.study import RunInfo
 from autodecoder.study.database import secrets_of
 from autodecoder.study.results import DIVERGED, Execution
 
-#: What a server takes in one request.
+#: Most metrics and parameters that a server accepts in one request.
 _MOST_METRICS, _MOST_PARAMETERS = 1000, 100
 #: Tag by which a run is found again.
 _TAG = "autodecoder.run"
-#: The number of times that MLflow asks a server again before it gives up. Its own default, 7, holds
-#: a study up for minutes.
+#: Number of times that MLflow repeats a failed request. Its default, 7, delays a study by minutes.
 _RETRIES = "3"
 
 
 class MLflowLogger(Tracker):
     """An observer that logs every execution as a run of MLflow.
 
-    The experiment has the name of the study, or the one that `MLFLOW_EXPERIMENT_NAME` says. With
-    `save_best_model`, the model of each trial that is the best so far is kept as an artifact.
+    The experiment has the name of the study, or the value of `MLFLOW_EXPERIMENT_NAME`. With
+    `save_best_model`, the model of each trial that is the best so far is logged as an artifact.
 
     Parameters
     ----------
     uri : str, optional
         Tracking URI, for example `http://localhost:5000` or `sqlite:///mlflow.db`; by default the
-        one that MLflow is set up for (`MLFLOW_TRACKING_URI`).
+        one that MLflow is configured for (`MLFLOW_TRACKING_URI`).
 
     Raises
     ------
@@ -54,14 +53,14 @@ class MLflowLogger(Tracker):
             with quiet(logging.getLogger("mlflow"), logging.WARNING):
                 self._client: Any = MlflowClient(tracking_uri=uri)
                 self._client.search_experiments(max_results=1)
-        except Exception as error:  # of MLflow, of its database or of the network
+        except Exception as error:  # from MLflow, its database or the network
             text = f"{uri}: {' '.join(str(error).split())}"
             for secret in secrets_of(uri):
                 text = text.replace(secret, "***")
             raise ConfigError(f"mlflow must be a tracking URI that answers, got {text}") from None
         self._experiments: dict[str, str] = {}
         self._runs: dict[str, str] = {}
-        """Ids of runs of MLflow."""
+        """Ids of MLflow's runs, by the texts of keys."""
 
     def _open(self, run: RunInfo) -> Logged:
         key = Key.of(run)
@@ -118,7 +117,7 @@ class MLflowLogger(Tracker):
             self._client.log_artifacts(found, str(folder), "model")
 
     def _find(self, key: Key) -> str | None:
-        """The id of a run, which an earlier process may have started."""
+        """The MLflow id of a run, which an earlier process may have started; `None` if unknown."""
         if key.text not in self._runs:
             query = f"tags.`{_TAG}` = '{key.text}'"
             runs = self._client.search_runs([self._experiment(key.study)], query, max_results=1)

@@ -1,4 +1,4 @@
-"""Small copies of the original images, many to a sheet, for the script of a page."""
+"""Small copies of the original images, packed in sheets for the script of a page."""
 
 import base64
 import io
@@ -19,20 +19,20 @@ from autodecoder.report.model_pictures import image_losses
 from autodecoder.report.plane import chosen_points, latent_plane, pack, plane_view
 from autodecoder.report.thumbnails import show_known, shrink
 
-#: Longest side in pixels of a small copy, where there are few images and where there are many.
+#: Longest side of a small copy in pixels, for up to `_FEW` images and for more.
 _LONGEST, _FEW = {True: 64, False: 32}, 2000
-#: Bytes of all sheets of a page at most: half of a page of 15 MB, after base64.
+#: Most bytes of all sheets of a page: half of a page of 15 MB, after base64.
 MOST_BYTES = 6_000_000
-#: Pixels of a sheet, about, and the longest side that the file format allows.
+#: Approximate number of pixels of a sheet, and its longest side that the file format allows.
 _SHEET_PIXELS, _MOST_SIDE = 800_000, 16_000
-#: Multiplications for the errors of a set at most: a few seconds on two cores.
+#: Most multiplications for the errors of a set: a few seconds on two cores.
 _MOST_WORK = 300_000_000_000
 #: Quality of WebP: small copies differ from the originals by about 32 dB. Method 0 is its quickest.
 _QUALITY, _METHOD = 30, 0
 
 
 def image_errors(model: Model, dataset: Dataset) -> dict[str, Float[np.ndarray, " n"]]:
-    """Mean squared error of each image, by set, where decoding all of them takes seconds."""
+    """Mean squared error of each image, by set; sets that take more than seconds are left out."""
     errors = {}
     for name, images, latents in _both(model, dataset):
         cost = count_cost(model)
@@ -42,7 +42,7 @@ def image_errors(model: Model, dataset: Dataset) -> dict[str, Float[np.ndarray, 
 
 
 def point_rows(model: Model, dataset: Dataset) -> dict[str, tuple[ImageSet, Int[np.ndarray, " k"]]]:
-    """Images of each set with the rows that a page draws, in the order of its points."""
+    """The images of each set, and the rows that a page draws, in the order of its points."""
     plane = latent_plane(model.latents)
     view = plane_view(model, plane)
     return {
@@ -68,14 +68,14 @@ def _both(
 def pack_originals(
     sets: Mapping[str, tuple[ImageSet, Int[np.ndarray, " n"]]], most_bytes: int = MOST_BYTES
 ) -> dict[str, Any]:
-    """Sheets of small copies of images, in the order of the given rows; as many as fit.
+    """Pack small copies of images into sheets, in the order of the given rows; as many as fit.
 
     Parameters
     ----------
     sets : mapping of name to (ImageSet, rows)
         The rows are taken in this order. Each set gets a share of the bytes by its rows.
     most_bytes : int
-        Of all sheets together.
+        Most bytes of all sheets together.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def pack_originals(
         parts = [rows[first : first + per_sheet] for first in range(0, len(rows), per_sheet)]
         if parts:
             sheets = [sheet(images, parts[0])]
-            # The first tells how many there will be, so that few are made in vain.
+            # The size of the first sheet tells how many will fit, so that few are made in vain.
             parts = parts[1 : max(1, room // max(1, len(sheets[0])) + 1)]
             with ThreadPoolExecutor(2) as pool:
                 sheets += pool.map(partial(sheet, images), parts)
@@ -117,8 +117,8 @@ def pack_originals(
 
 
 def pack_sheet(images: UInt8[np.ndarray, "n height width channels"]) -> dict[str, Any]:
-    """Small copies of a few images, side by side: `size` of one, how many `columns`, and the sheet,
-    a WebP file in base64."""
+    """Small copies of a few images side by side: the `size` of one, the number of `columns`, and
+    the `sheet`, a WebP file in base64."""
     small = shrink(images, _LONGEST[True])
     columns = max(1, min(len(small), _MOST_SIDE // small.shape[2]))
     sheet = base64.b64encode(_encode(small, columns)).decode("ascii")
@@ -139,7 +139,7 @@ def _small(
 
 
 def _encode(images: UInt8[np.ndarray, "n height width channels"], columns: int) -> bytes:
-    """Images row by row, so many in each, as a WebP file."""
+    """A WebP file of images in a grid of `columns` columns, row by row."""
     n, height, width, channels = images.shape
     rows = -(-n // columns)
     sheet = np.zeros((rows * columns, height, width, channels), np.uint8)

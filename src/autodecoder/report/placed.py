@@ -1,4 +1,4 @@
-"""Latent inference of many samples piece by piece, so that memory stays small, and its numbers."""
+"""Latent inference of many samples, piece by piece to limit memory, and files of the results."""
 
 import contextlib
 import csv
@@ -19,9 +19,9 @@ from autodecoder.files import whole_file
 from autodecoder.model import Model
 from autodecoder.model.samples import check_samples, to_rows
 
-#: Samples read, placed and written at once.
+#: Number of samples that are read, placed and written at once.
 _PIECE = 2000
-#: What files of latents may be.
+#: Suffixes that files of latents may have.
 LATENT_KINDS = (".npz", ".npy", ".csv")
 
 
@@ -33,11 +33,11 @@ class Writable(Protocol):
 
 
 class Samples(NamedTuple):
-    """Samples that fit a model, on disk still where they are mapped."""
+    """Samples that fit a model; memory maps stay on disk."""
 
     samples: np.ndarray
     mask: np.ndarray | None
-    """One for each sample."""
+    """One mask for each sample."""
 
     @property
     def parts(self) -> list[slice]:
@@ -48,12 +48,12 @@ class Samples(NamedTuple):
 def checked_samples(
     model: Model, samples: Any, mask: Any, config: InferConfig, seed: int
 ) -> Samples:
-    """Tell what is wrong with samples, mask and settings before anything is written.
+    """Check samples, mask and settings before anything is written.
 
     Raises
     ------
     DataError, ConfigError
-        As of `Model.infer`.
+        See `Model.infer`.
     """
     samples = check_samples(samples, model.image_shape, model.standardization)
     if mask is not None:
@@ -69,7 +69,7 @@ def checked_samples(
 def placed(
     model: Model, given: Samples, config: InferConfig, seed: int
 ) -> Iterator[tuple[slice, Inference]]:
-    """Piece by piece, which samples and what `Model.infer` finds of them."""
+    """Place samples piece by piece: the slice of each piece, and its result of `Model.infer`."""
     for part in given.parts:
         seen = None if given.mask is None else given.mask[part]
         yield part, model.infer(given.samples[part], seen, config=config, seed=seed)
@@ -86,7 +86,7 @@ def write_latents(
     seed: int = 0,
     report: Callable[[int], None] = lambda _: None,
 ) -> Errors:
-    """Infer the latents of samples, and write them to a file that is whole or absent.
+    """Infer the latents of samples, and write them to a file that is complete or absent.
 
     Parameters
     ----------
@@ -94,24 +94,24 @@ def write_latents(
     samples, mask : array
         As in `Model.infer`; memory maps are read piece by piece.
     path : Path
-        .npy of latents alone; .npz of `latents`, `loss`, `mae`, `psnr` and `converged`, with
-        `names` if given; or .csv, a line a sample.
+        .npy of latents only; .npz of `latents`, `loss`, `mae`, `psnr` and `converged`, with
+        `names` if given; or .csv, one line per sample.
     config : InferConfig
     names : sequence of str, optional
-        What to call the samples; by default they are counted.
+        Names of the samples; by default they are counted from 0.
     seed : int
     report : callable
-        Told how many samples are done.
+        Called with the number of samples that are done.
 
     Returns
     -------
     Errors
-        Of each sample, in the scaled space; not a number where nothing of it counts.
+        Errors of each sample, in the scaled space; NaN if no value of it counts.
 
     Raises
     ------
     DataError, ConfigError
-        As of `Model.infer`; nothing is written then.
+        See `Model.infer`; nothing is written then.
     OutputError
         If the file cannot be written.
     """
@@ -151,20 +151,20 @@ def write_latents(
 
 
 def begin_array(file: Writable, shape: tuple[int, ...]) -> None:
-    """Write the header of a float32 array, after which its values follow."""
+    """Write the header of a float32 array; its values must follow."""
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
 
 
 def lines(rows: Sequence[Sequence[object]]) -> bytes:
-    """Lines of a table, by commas."""
+    """Lines of a table, separated by commas."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()
 
 
 def number(value: np.floating) -> str:
-    """All digits of a float32; blank where it is none."""
+    """All digits of a float32; blank for NaN."""
     return "" if np.isnan(value) else str(np.float32(value))
 
 

@@ -1,4 +1,4 @@
-"""Reconstructions of many images as files: written piece by piece, so that memory stays small."""
+"""Writing reconstructions of many images to files, piece by piece to limit memory."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from autodecoder.report.pictures import save_figure
 from autodecoder.report.placed import Samples, begin_array, checked_samples, lines, number, placed
 from autodecoder.report.sheets import plot_reconstructions
 
-#: Images in the picture.
+#: Number of images in the picture.
 _N_SHOWN = 20
 
 
@@ -36,9 +36,9 @@ def write_reconstructions(
 ) -> Errors:
     """Reconstruct images; write `reconstructions.npy`, `latents.npy`, `errors.csv` and a picture.
 
-    Of features, `reconstructions.npy` is a table in their own units, and there is no picture.
-    Each file is whole or absent. An image without a pixel that counts is not reconstructed: its
-    pixels are not a number, and the table has no errors of it.
+    For features, `reconstructions.npy` is a table in their own units, and there is no picture.
+    Each file is complete or absent. An image without a pixel that counts is not reconstructed: its
+    pixels are NaN, and its errors are blank in the table.
 
     Parameters
     ----------
@@ -46,25 +46,25 @@ def write_reconstructions(
     images, mask : array
         As in `Model.infer`; memory maps are read piece by piece.
     folder : Path
-        New or empty.
+        A new or empty folder.
     config : InferConfig
     names : sequence of str, optional
-        What the table calls the images; by default they are counted.
+        Names of the images in the table; by default they are counted from 0.
     seed : int
     report : callable
-        Told how many images are done.
+        Called with the number of images that are done.
 
     Returns
     -------
     Errors
-        Of each image, over the pixels that count, in the scaled space.
+        Errors of each image, over the pixels that count, in the scaled space.
 
     Raises
     ------
     DataError
         If images or mask do not fit the model; nothing is written then.
     ConfigError
-        As of `Model.infer`.
+        See `Model.infer`.
     OutputError
         If the folder holds other files, or cannot be written.
     """
@@ -98,7 +98,7 @@ def write_reconstructions(
 
 
 def _draw(model: Model, given: Samples, made: np.ndarray, path: Path) -> None:
-    """The first images, what of them was seen, and their reconstructions."""
+    """Draw the first images, their known pixels, and their reconstructions."""
     n = len(made)
     hidden = None if given.mask is None else to_weights(given.mask[:n])
     pixels, weights = to_rows(given.samples[:n], 0, hidden, None, model.pixel_range)
@@ -114,7 +114,7 @@ def _draw(model: Model, given: Samples, made: np.ndarray, path: Path) -> None:
 def _rows(
     found: Inference, first: int, starts: Sequence[str], names: Sequence[str] | None
 ) -> list[list[object]]:
-    """A line an image; blank where there is no number."""
+    """One line per image; NaN is blank."""
     columns = (*found.errors, found.steps, found.converged, found.start)
     rows = []
     for i, (*values, steps, converged, start) in enumerate(zip(*columns, strict=True), first):

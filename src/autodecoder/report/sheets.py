@@ -1,4 +1,4 @@
-"""Figures of images side by side: reconstructions, and ways from one image to another."""
+"""Figures of images side by side: reconstructions and interpolations."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from jaxtyping import Bool, UInt8
 from autodecoder.report.drawing import DataFigure, default_style
 from autodecoder.report.thumbnails import sheet, show_known, shrink
 
-#: Longest side in pixels of an image beside others.
+#: Longest side of an image in such a figure, in pixels.
 _LARGEST = 256
 
 
@@ -21,8 +21,8 @@ def plot_reconstructions(
     mask: Bool[np.ndarray, "n height width channels"] | None = None,
     has_originals: bool = True,
 ) -> DataFigure:
-    """Originals, below each what a mask leaves of it, if there is one, and its reconstruction; ten
-    to a row. Of images with missing pixels there are no originals."""
+    """Draw originals, ten per row; below each its known pixels, if there is a mask, and its
+    reconstruction. Images with missing pixels have no originals."""
     stacks = [shrink(originals, _LARGEST), shrink(reconstructions, _LARGEST)]
     order = "originals above reconstructions"
     if mask is not None:
@@ -38,7 +38,7 @@ def plot_reconstructions(
 def plot_interpolations(
     images: UInt8[np.ndarray, "rows steps height width channels"], *, title: str
 ) -> DataFigure:
-    """Images on the way from one to another, a row a way."""
+    """Draw interpolations between images, one per row."""
     shown = shrink(images.reshape(-1, *images.shape[2:]), _LARGEST)
     return _draw([shown], images.shape[1], title)
 
@@ -46,7 +46,8 @@ def plot_interpolations(
 def _draw(
     stacks: Sequence[UInt8[np.ndarray, "n height width _"]], per_row: int, caption: str
 ) -> DataFigure:
-    """A figure of stacked images: an inch wide for each of a row, and 0.8 to 14 inches high."""
+    """A figure of stacked images, with 1 inch of width per image of a row, and 0.8 to 14 inches of
+    height for the images."""
     pixels = sheet(stacks, per_row)
     height = float(np.clip(per_row * pixels.shape[0] / pixels.shape[1], 0.8, 14))
     figure = DataFigure(caption, figsize=(per_row, height), layout="constrained")

@@ -1,4 +1,4 @@
-"""Pages made of templates, with their styles and scripts in them."""
+"""Rendering pages from templates, with styles and scripts included."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,9 +12,10 @@ _ROOM = "autodecoder.report"
 
 
 def render(template: str, context: Mapping[str, Any], *, room: str = _ROOM) -> str:
-    """Fill a template of the folder `assets` of a package, or of this one's.
+    """Fill a template of the folder `assets` of the package `room`, or of this one.
 
-    In a template `text(name)` is a file of those folders as it is, and `version` this package's.
+    In a template, `text(name)` inserts a file of these folders unchanged, and `version` is the
+    version of autodecoder.
     """
     loader = jinja2.ChoiceLoader(
         [jinja2.PackageLoader(name, "assets") for name in dict.fromkeys((room, _ROOM))]

@@ -37,32 +37,32 @@ from autodecoder.study.results import Execution, Trial
 from autodecoder.study.validate import reconstruct_some
 from autodecoder.text import legible
 
-#: Dimensions up to which each has a histogram of its own.
+#: Most dimensions of latents that have a histogram each.
 _MOST_DIMENSIONS = 8
-#: Larger arrays are represented by as many of their values, drawn at random.
+#: Larger arrays are represented by this number of their values, drawn at random.
 _HISTOGRAM_SAMPLE = 100_000
 _N_BINS = 64
 #: Images side by side in a grid of reconstructions.
 _PER_ROW = 10
-#: Longest side of an image in it, in pixels: larger ones are made smaller, small ones enlarged.
+#: Longest side of an image in such a grid, and that of enlarged small images, in pixels.
 _LARGEST, _ENLARGED = 128, 64
-#: Side length of the plane of latents in pixels, and the width of a legend of at most ten names.
+#: Side of the picture of latents, and width of its legend, in pixels; most names in the legend.
 _SIDE, _LEGEND, _MOST_NAMES = 512, 104, 10
-#: From so many points on, each takes 2 × 2 pixels instead of 4 × 4.
+#: With more points, each takes 2 × 2 pixels instead of 4 × 4.
 _MANY_POINTS = 10_000
 #: Colour of the training latents behind those of validation images.
 _GREY = np.full(3, 200, np.uint8)
 
 
 class TensorBoardWriter(Observer):
-    """An observer that writes what TensorBoard shows: one event file a run and one a trial.
+    """An observer that writes TensorBoard files: one event file per run and one per trial.
 
     They lie in the folder `tensorboard` of the study, in folders named after the searched values,
     such as `lr=0.01/execution-0`; those of a study of an earlier version, which began elsewhere,
     beside the files of each trial.
 
-    Nothing is buffered and no file stays open between two calls, so that open files do not bound
-    the number of runs at once, and a failure is known at the call that met it.
+    Nothing is buffered and no file stays open between two calls. The limit of open files therefore
+    does not limit the number of runs, and an error is raised by the call that causes it.
 
     Raises
     ------
@@ -81,7 +81,7 @@ class TensorBoardWriter(Observer):
         """Studies, and whether an earlier version began their files."""
 
     def begin_study(self, config: StudyConfig, dataset: Dataset) -> None:
-        """Prepare what all pictures share."""
+        """Prepare the colours and the legend, which all pictures share."""
         self._config = config.with_objective(len(dataset.val))
         self._dataset = dataset
         colours = class_colours(len(dataset.class_names))[:, :3]
@@ -89,7 +89,7 @@ class TensorBoardWriter(Observer):
         self._legend = _draw_legend(dataset.class_names, self._colours)
 
     def begin_run(self, run: RunInfo, epoch: int) -> None:
-        """Start a file; what an earlier process wrote of later epochs is declared void."""
+        """Start a file; later epochs that an earlier process wrote are declared void."""
         folder = self._place(run.folder.parent, run.trial_id, run.values)
         self._files[run.folder] = _EventFile(folder / run.folder.name, first_step=epoch + 1)
 
@@ -100,7 +100,7 @@ class TensorBoardWriter(Observer):
         tags = {_scalar_tag(name): name.startswith("fresh_") for name in metrics}
         events = []
         for k, row in enumerate(zip(*metrics.values(), strict=True)):
-            # Fresh metrics are blank where not evaluated; others that are no number are a finding.
+            # Fresh metrics are NaN where they are not evaluated; NaN of others is written.
             scalars = [
                 Summary.Value(tag=tag, simple_value=float(value))
                 for (tag, fresh), value in zip(tags.items(), row, strict=True)
@@ -129,7 +129,7 @@ class TensorBoardWriter(Observer):
             self._files[run.folder].append([_event(epoch, values)])
 
     def end_run(self, run: RunInfo, execution: Execution | None) -> None:
-        """Forget the file, which is complete."""
+        """Drop the file, which is complete."""
         self._files.pop(run.folder, None)
 
     def end_trial(self, trial: Trial, folder: Path) -> None:
@@ -171,7 +171,7 @@ class TensorBoardWriter(Observer):
             yield from self._latent_space("validation", clouds)
 
     def _cloud(self, latents: Float[np.ndarray, "n 2"], images: ImageSet) -> "_Cloud":
-        # In random order, so that no class covers the others by its number.
+        # In random order, so that no class always covers the others.
         order = np.random.default_rng(0).permutation(len(images))
         return latents[order], self._colours[images.labels[order]]
 
@@ -214,8 +214,8 @@ class _EventFile:
             names = [path.name for path in folder.iterdir()]
         except OSError as error:
             raise OutputError(f"{folder} cannot be written: {error.strerror}.") from error
-        # TensorBoard reads the files of a folder in order of their names, so this one must come
-        # last, whatever the clocks of the machines that have written here.
+        # TensorBoard reads the files of a folder in the order of their names, so this one must be
+        # the last, even if the clocks of machines that have written here differ.
         others = (re.match(r"events\.out\.tfevents\.(\d{10})\.", name) for name in names)
         seconds = max([int(time.time()), *(int(other[1]) + 1 for other in others if other)])
         name = f"events.out.tfevents.{seconds:010d}.{socket.gethostname()}.{os.getpid()}"
@@ -225,7 +225,7 @@ class _EventFile:
         self.append([version, Event(wall_time=time.time(), step=first_step, session_log=log)])
 
     def append(self, events: Iterable[Any]) -> None:
-        """Add events; all of them or none, since a torn record would hide all that follow."""
+        """Add all events or none, since an incomplete record would hide all that follow."""
         content = b"".join(_record(event.SerializeToString()) for event in events)
         try:
             with self._path.open("ab") as file:
@@ -278,7 +278,7 @@ def _latent_histograms(tag: str, latents: Float[np.ndarray, "n dims"]) -> Iterat
 
 
 def _histogram(tag: str, values: Float[np.ndarray, "..."]) -> Iterator[Any]:
-    """Of the finite values; nothing if there are none."""
+    """A histogram of the finite values; nothing if there are none."""
     values = values.ravel()
     if len(values) > _HISTOGRAM_SAMPLE:
         values = values[np.random.default_rng(0).integers(len(values), size=_HISTOGRAM_SAMPLE)]
@@ -286,7 +286,7 @@ def _histogram(tag: str, values: Float[np.ndarray, "..."]) -> Iterator[Any]:
     if len(values) == 0:
         return
     low, high = values.min(), values.max()
-    # Around a single value NumPy makes bins that are too small for a large one.
+    # If all values are equal and large, NumPy's bins are too narrow.
     margin = max(0.5, 1e-3 * abs(low))
     bins = _N_BINS if high > low else [low - margin, high + margin]
     yield from histogram(tag, values, bins=bins).value
@@ -298,7 +298,7 @@ def _histogram(tag: str, values: Float[np.ndarray, "..."]) -> Iterator[Any]:
 def _draw_legend(
     names: Sequence[str], colours: UInt8[np.ndarray, "classes 3"]
 ) -> UInt8[np.ndarray, "side width 3"]:
-    """The names of classes beside their colours; of no width if they are many."""
+    """The names of classes beside their colours; of width 0 if there are more than ten."""
     width = _LEGEND if len(names) <= _MOST_NAMES else 0
     legend = Image.new("RGB", (width, _SIDE), "white")
     draw = ImageDraw.Draw(legend)
@@ -310,9 +310,9 @@ def _draw_legend(
 
 
 def _draw_points(clouds: Sequence[_Cloud]) -> UInt8[np.ndarray, "side side 3"]:
-    """Points of two dimensions, the last ones on top, in a frame without strays.
+    """Draw points of two dimensions as squares, the last ones on top, without outliers.
 
-    A square each: for 60,000 points a 17th of the CPU time of a figure of matplotlib.
+    For 60,000 points, this takes 1/17 of the CPU time of a matplotlib figure.
     """
     low, high = view_bounds(np.concatenate([points for points, _ in clouds]))
     side = _SIDE // (2 if len(clouds[0][0]) > _MANY_POINTS else 4)
@@ -330,7 +330,7 @@ def _pair(
     reconstructions: UInt8[np.ndarray, "n height width channels"],
     mask: Bool[np.ndarray, "n height width channels"] | None = None,
 ) -> UInt8[np.ndarray, "rows columns 3"]:
-    """Originals, as far as they are known, and below each its reconstruction."""
+    """The known pixels of originals, and below each its reconstruction."""
     seen = (
         show_known(originals, mask, _LARGEST) if mask is not None else shrink(originals, _LARGEST)
     )

@@ -1,4 +1,4 @@
-"""Many images in one picture: small enough for a file of a sane size, and side by side."""
+"""Many images in one picture: shrunk, enlarged, and side by side."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-#: Two blues, in turn from pixel to pixel, where a pixel is missing or hidden: no image looks so.
+#: Two blues that alternate where pixels are missing or hidden; no image looks like this pattern.
 _HIDDEN = np.array([(86, 180, 233), (50, 140, 195)], np.uint8)
 
 
 def shrink(
     images: UInt8[np.ndarray, "n height width channels"], longest: int
 ) -> UInt8[np.ndarray, "n rows columns shown"]:
-    """Images whose longer side has so many pixels at most, each the mean of those it stands for.
+    """Shrink images to at most `longest` pixels of the longer side, by means of their pixels.
 
-    Of other numbers of channels than 1 and 3, the first is kept.
+    If there are not 1 or 3 channels, only the first is kept.
     """
     images = images if images.shape[3] == 3 else images[..., :1]
     n, height, width, channels = images.shape
@@ -36,7 +36,7 @@ def show_known(
     mask: Bool[np.ndarray, "n height width channels"],
     longest: int,
 ) -> UInt8[np.ndarray, "n rows columns 3"]:
-    """What a mask leaves of images, in colours, and a blue pattern elsewhere; see `shrink`."""
+    """The known pixels of images in colour, and a blue pattern elsewhere; see `shrink`."""
     known = shrink(np.where(mask, np.uint8(255), np.uint8(0)), longest) > 127
     rows, columns = np.indices(known.shape[1:3])
     return np.where(known, shrink(images, longest), _HIDDEN[(rows + columns) % 2])
@@ -45,7 +45,7 @@ def show_known(
 def enlarge(
     images: UInt8[np.ndarray, "n height width channels"], longest: int
 ) -> UInt8[np.ndarray, "n rows columns channels"]:
-    """Images whose pixels are squares, as large as fit into that length of the longer side."""
+    """Enlarge images by the largest whole factor that keeps the longer side within `longest`."""
     factor = max(1, longest // max(images.shape[1:3]))
     return images.repeat(factor, axis=1).repeat(factor, axis=2)
 
@@ -53,7 +53,7 @@ def enlarge(
 def mosaic(
     images: UInt8[np.ndarray, "n height width channels"], per_row: int, gap: int
 ) -> UInt8[np.ndarray, "rows columns channels"]:
-    """Images side by side, so many to a row, with white gaps between them."""
+    """Images side by side, `per_row` in each row, with white gaps between them."""
     margins = ((0, -len(images) % per_row), (0, gap), (0, gap), (0, 0))
     tiles = np.pad(images, margins, constant_values=255)
     _, height, width, channels = tiles.shape
@@ -64,9 +64,9 @@ def mosaic(
 def sheet(
     stacks: Sequence[UInt8[np.ndarray, "n height width _"]], per_row: int
 ) -> UInt8[np.ndarray, "rows columns 3"]:
-    """Images of the first stack, below each those of the others; so many to a row, on white. Stacks
-    may be grey or in colours."""
-    # In colours, since the size of matplotlib's scale of greys is a setting of the user's.
+    """Images of the first stack, and below each those of the other stacks; `per_row` in each row,
+    on white. Stacks may be grey or in colour."""
+    # In colour, since matplotlib's grey scale depends on the user's settings.
     columns = np.stack([np.broadcast_to(s, (*s.shape[:3], 3)) for s in stacks], axis=1)
     gap = max(1, round(0.08 * max(columns.shape[2:4])))
     spaced = np.pad(columns, ((0, 0), (0, 0), (0, gap), (0, 0), (0, 0)), constant_values=255)

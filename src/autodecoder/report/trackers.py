@@ -1,4 +1,4 @@
-"""What observers for experiment trackers share: a run an execution, each epoch logged once."""
+"""The base of observers for experiment trackers: one run per execution, each epoch logged once."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ from autodecoder.study.records import execution_folder, read_history, read_trial
 from autodecoder.study.results import COMPLETE, Execution, sign
 from autodecoder.study.space import to_parameter
 
-#: Two kinds of metrics, each with the last epoch that is logged: those of every epoch, and those of
-#: the fresh protocol, which come on their own.
+#: The last epoch that is logged, for each of two kinds of metrics: those of every epoch, and those
+#: of the fresh protocol, which are recorded separately.
 Logged = dict[str, int]
 EPOCHS, FRESH = "epochs", "fresh"
 
 
 class Key(NamedTuple):
-    """Which execution it is."""
+    """Identifies an execution."""
 
     study: str
     trial_id: str
@@ -33,20 +33,20 @@ class Key(NamedTuple):
 
     @classmethod
     def of(cls, run: RunInfo) -> "Key":
-        """That of a run under way."""
+        """The key of a run in progress."""
         return cls(run.study, run.trial_id, run.execution, run.folder)
 
     @property
     def text(self) -> str:
-        """Of digits, letters and hyphens; no other run, of whatever study, has it."""
+        """A unique text of digits, letters and hyphens; no run of any other study has the same."""
         return f"{self.study.rpartition('-')[2]}-{self.trial_id}-{self.execution}"
 
 
 class Tracker(Observer):
     """An observer that logs executions as runs of an experiment tracker.
 
-    A run that goes on after a restart is found again. Epochs that it has already are not logged
-    again, and epochs that it lacks are read from the history of the execution.
+    A run that resumes after a restart is found again. Epochs that it already has are not logged
+    again. Epochs that it lacks are read from the history of the execution.
     """
 
     _config: StudyConfig
@@ -56,11 +56,11 @@ class Tracker(Observer):
 
     @abstractmethod
     def _open(self, run: RunInfo) -> Logged:
-        """Start a run, or go on with it; returns what it has."""
+        """Start or resume a run; returns its last logged epochs."""
 
     @abstractmethod
     def _log(self, run: RunInfo, kind: str, rows: Mapping[int, Mapping[str, float]]) -> None:
-        """Log metrics of a kind by epoch, in their order."""
+        """Log metrics of one kind, by epoch in rising order."""
 
     @abstractmethod
     def _close(self, run: RunInfo, execution: Execution | None, results: Mapping[str, Any]) -> None:
@@ -70,17 +70,17 @@ class Tracker(Observer):
         ----------
         run : RunInfo
         execution : Execution or None
-            `None` if it may go on later.
+            `None` if it may resume later.
         results : dict
             How it ended, and its best value of the objective.
         """
 
     @abstractmethod
     def _keep_model(self, run: Key, folder: Path) -> None:
-        """Keep the folder of a model with a run that is closed."""
+        """Add the folder of a model to a closed run."""
 
     def begin_study(self, config: StudyConfig, dataset: Dataset) -> None:
-        """Note the settings."""
+        """Store the settings."""
         self._config = config
 
     def begin_run(self, run: RunInfo, epoch: int) -> None:
@@ -99,7 +99,7 @@ class Tracker(Observer):
         rows: dict[int, dict[str, float]] = {}
         for k, values in enumerate(zip(*metrics.values(), strict=True), start=epoch):
             row = {name: float(v) for name, v in zip(metrics, values, strict=True)}
-            if kind == FRESH:  # not a number where they were not measured
+            if kind == FRESH:  # NaN where they were not measured
                 row = {name: value for name, value in row.items() if not np.isnan(value)}
             if row and k > logged[kind]:
                 rows[k] = row
@@ -108,7 +108,7 @@ class Tracker(Observer):
             logged[kind] = max(rows)
 
     def end_run(self, run: RunInfo, execution: Execution | None) -> None:
-        """Close the run, with what came of it if it has ended."""
+        """Close the run, with its results if it has ended."""
         results: dict[str, Any] = {}
         if execution is not None:
             results = {"ended": execution.status}
@@ -128,7 +128,7 @@ class Tracker(Observer):
             self._keep_model(Key(about["study"], trial.trial_id, k, execution), execution / "model")
 
     def _settings(self, run: RunInfo) -> dict[str, Any]:
-        """The searched values, and all settings of a run by their paths."""
+        """The searched values and all settings of a run, by their paths."""
         decoder, fit = self._config.parts(run.values)
         flat: dict[str, Any] = {}
         for part, content in to_dict(replace(self._config, decoder=decoder, fit=fit)).items():
@@ -139,7 +139,7 @@ class Tracker(Observer):
         return {**values, "execution": run.execution, **flat}
 
     def _name(self, run: RunInfo) -> str:
-        """The searched values and the number of the execution."""
+        """Name of a run: the searched values and the number of the execution."""
         values = (f"{name}={format_value(run.values[name])}" for name in self._config.searched)
         return ", ".join((*values, f"execution {run.execution}"))
 

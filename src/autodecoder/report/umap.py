@@ -1,4 +1,4 @@
-"""Long latents as a map in which neighbours stay neighbours; by umap-learn, if installed."""
+"""UMAP maps of latents of many dimensions, by umap-learn if it is installed."""
 
 import warnings
 from importlib.util import find_spec
@@ -8,13 +8,13 @@ from jaxtyping import Float, Int
 
 from autodecoder.errors import ConfigError, DataError
 
-#: Latents that are mapped at most, drawn at random.
+#: Most latents that are mapped; they are drawn at random.
 _MOST = 10_000
 _LEAST = 20
 
 
 def check_umap() -> None:
-    """Check that umap-learn is there.
+    """Check that umap-learn is installed.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def check_umap() -> None:
 def map_latents(
     latents: Float[np.ndarray, "n dims"],
 ) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, "k 2"]]:
-    """Map latents to two dimensions: which of them, and where each of these comes to lie.
+    """Map latents to two dimensions; returns the rows that are mapped, and their places.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def map_latents(
         raise DataError(f"UMAP needs {_LEAST} latents at least, got {len(finite)}.")
     rows = np.sort(np.random.default_rng(0).permutation(finite)[:_MOST])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its libraries; that a seed means one thread
+        warnings.simplefilter("ignore")  # from its libraries, and that a seed means one thread
         from umap import UMAP  # pyright: ignore[reportMissingImports]
 
         places = UMAP(random_state=0).fit_transform(latents[rows])

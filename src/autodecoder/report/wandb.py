@@ -1,4 +1,4 @@
-"""Runs in Weights & Biases: settings, metrics of every epoch, the best model (extra `wandb`)."""
+"""Logging to Weights & Biases: settings, metrics of every epoch, best model (extra `wandb`)."""
 
 import contextlib
 import json
@@ -15,23 +15,22 @@ from autodecoder.study.results import DIVERGED, Execution
 
 _log = logging.getLogger(__name__)
 
-#: File in the folder of an execution that says which epochs are logged, a line for each time:
-#: offline, Weights & Biases cannot be asked.
+#: File in the folder of an execution that records the logged epochs, one line per call: offline,
+#: Weights & Biases cannot be asked.
 _NOTE = "wandb.jsonl"
 
 
 class WandbLogger(Tracker):
     """An observer that logs every execution as a run of Weights & Biases, grouped by study.
 
-    Without an API key the runs are logged offline, which a warning says; `wandb sync` sends them
-    later. With `save_best_model`, the model of each trial that is the best so far is logged as an
-    artifact.
+    Without an API key, runs are logged offline, with a warning; `wandb sync` sends them later. With
+    `save_best_model`, the model of each trial that is the best so far is logged as an artifact.
 
     Parameters
     ----------
     project : str
         Name of the project. `WANDB_ENTITY`, `WANDB_MODE`, `WANDB_DIR` and the other variables of
-        Weights & Biases hold.
+        Weights & Biases apply.
 
     Raises
     ------
@@ -56,7 +55,7 @@ class WandbLogger(Tracker):
             self._mode = "offline"
             _log.warning(
                 "Weights & Biases has no API key here, so runs are logged offline; log in by "
-                "`wandb login`, and send them by `wandb sync`"
+                "`wandb login`, and send the runs by `wandb sync`"
             )
 
     def _open(self, run: RunInfo) -> Logged:
@@ -85,10 +84,10 @@ class WandbLogger(Tracker):
 
     def _keep_model(self, run: Key, folder: Path) -> None:
         if not any(self._read_note(run.folder).values()):
-            return  # it ended before the study was logged
+            return  # the run ended before logging began
         study = run.text.partition("-")[0]
         artifact = self._wandb.Artifact(f"model-{study}", type="model")
-        for path in sorted(folder.iterdir()):  # a whole folder would be announced on the screen
+        for path in sorted(folder.iterdir()):  # adding a whole folder prints a message
             artifact.add_file(str(path))
         opened = self._init(run)
         opened.log_artifact(artifact)

@@ -1,15 +1,15 @@
-// An image that is drawn on, and of which parts are hidden, by pointer or by keys.
+// An image whose pixels are drawn or hidden by pointer or keys.
 "use strict";
 
 class Easel {
-  /** `shape`: height, width, channels; `onChange()` is told when a stroke has changed something. */
+  /** `shape`: height, width, channels; `onChange()` is called after a stroke changed the image. */
   constructor(canvas, shape, onChange) {
     this.canvas = canvas;
     this.shape = shape;
     this.onChange = onChange;
     this.values = new Float32Array(shape[0] * shape[1] * shape[2]); // 0 to 255
     this.seen = new Uint8Array(shape[0] * shape[1]).fill(1);
-    this.spot = [shape[1] / 2, shape[0] / 2]; // of the brush, in pixels
+    this.spot = [shape[1] / 2, shape[0] / 2]; // place of the brush, in pixels
     this.radius = 1;
     this.tool = "hide";
     this.ink = [255, 255, 255];
@@ -17,7 +17,7 @@ class Easel {
     this.listen();
   }
 
-  /** `known`, a list of booleans, says which pixels are seen; by default all. */
+  /** Sets the image; `known`, a list of booleans, marks the visible pixels, by default all. */
   set(values, known = null) {
     this.values = Float32Array.from(values);
     this.seen.fill(1);

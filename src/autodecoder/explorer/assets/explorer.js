@@ -1,4 +1,4 @@
-// The explorer: the plane, what lies below the pointer, and images placed before one's eyes.
+// The explorer: the plane, the decoded image below the pointer, and images that are placed live.
 "use strict";
 
 (() => {
@@ -8,16 +8,16 @@
   const decodeHere = look.operators === null ? null : makeDecoder(look);
   const on = (id, event, act) => $(id)?.addEventListener(event, act);
 
-  // --- words, and the server ---------------------------------------------------------------
+  // --- messages, and the server ------------------------------------------------------------
 
   function tell(text) {
     $("message").textContent = text;
     $("message").hidden = !text;
   }
 
-  let silent = false; // it has not answered at a move
+  let silent = false; // the server did not answer at the last move
 
-  /** What the server answers; told and thrown where it refuses. */
+  /** Asks the server; an error is shown and thrown. */
   async function ask(path, body) {
     let answer, content;
     try {
@@ -36,7 +36,7 @@
       throw tellError(answer.status === 413 ? tooLarge : `The server answered with status ${answer.status}.`);
     }
     if (!answer.ok) throw tellError(content.error);
-    if (path !== "decode" || silent) tell(""); // which is asked for at every move
+    if (path !== "decode" || silent) tell(""); // moves ask for a decode and keep the message
     silent = false;
     return content;
   }
@@ -46,7 +46,7 @@
     return new Error(text);
   }
 
-  /** A handler that leaves it at what has been told in the page. */
+  /** Wraps a handler: an error that the page shows is not thrown. */
   const quietly = (act) => async (...given) => {
     try {
       await act(...given);
@@ -55,7 +55,7 @@
     }
   };
 
-  /** The same for a button, which waits for what it has begun. */
+  /** The same for a button, which is disabled until its action ends. */
   const byButton = (id, act) =>
     on(id, "click", async () => {
       $(id).disabled = true;
@@ -68,7 +68,7 @@
       }
     });
 
-  /** Calls `act` with the latest values, never twice at once: those in between are left out. */
+  /** Calls `act` with the latest values, one call at a time; values in between are skipped. */
   function latest(act) {
     let next = null, busy = false;
     return async (...given) => {
@@ -96,7 +96,7 @@
 
   // --- the latent shown --------------------------------------------------------------------
 
-  const N_BELOW = 64; // latents decoded by the server at a time, for images behind the points
+  const N_BELOW = 64; // latents per request to the server, for images behind the points
   let z = Float64Array.from(look.mean);
 
   const show = latest(quietly(async () => {
@@ -107,7 +107,7 @@
     else paint($("decoded"), look.shape, values);
   }));
 
-  let moves = 0; // by the user, who takes over from a search that is shown
+  let moves = 0; // of the user, who interrupts a search that is shown
 
   function setLatent(latent, slider = null) {
     z = Float64Array.from(latent);
@@ -127,7 +127,7 @@
     setLatent(latent, slider);
   }
 
-  /** Within the plane: what lies across it stays as it is. */
+  /** Moves within the plane; the components orthogonal to it stay. */
   function onMove(place, near) {
     stop();
     moves++;
@@ -137,7 +137,7 @@
     panel?.showNearest(near);
   }
 
-  /** What is drawn on the map: latents joined by a line, each marked or not; on any plane. */
+  /** Latents that are drawn on the map, joined by a line, with or without marks; on any plane. */
   let line = { latents: [], marked: true };
   function setLine(latents, marked) {
     line = { latents, marked };
@@ -163,7 +163,7 @@
   }
   belowBox?.addEventListener("change", chooseBelow);
 
-  /** The decoded images lie in the plane through the latent shown: they follow it off theirs. */
+  /** The decoded images lie in the plane through the latent shown, and follow it. */
   const belowAnew = () => {
     backdrop?.clear();
     map.redrawBelow();
@@ -175,7 +175,7 @@
     due = setTimeout(belowAnew, 200);
   }
 
-  /** The latent at a place of the plane that is shifted to the latent shown. */
+  /** The latent at a place of the plane, which is shifted through the latent shown. */
   function across(place) {
     const from = map.placeOf(z), { axes } = map.plane;
     return z.map((v, k) => v + (place[0] - from[0]) * axes[0][k] + (place[1] - from[1]) * axes[1][k]);
@@ -225,7 +225,7 @@
     });
   }
 
-  /** All but the one that the user moves. */
+  /** Updates all sliders but the one that the user moves. */
   function moveSliders(moved = null) {
     sliders.forEach(({ slider, value }, k) => {
       if (slider !== moved) slider.value = z[k];
@@ -289,7 +289,7 @@
   }
 
   let way = null; // latents
-  let ways = 0; // that were forgotten
+  let ways = 0; // number of discarded ways; an answer for one of them is dropped
   let playing = 0;
 
   function forgetWay() {
@@ -299,7 +299,7 @@
     way = null;
   }
 
-  /** Asks for it where it is not known; whether it is there, and still wanted. */
+  /** Asks for the way if it is not known; returns whether it is there and still wanted. */
   async function findWay() {
     if (way !== null) {
       setLine(way, false);
@@ -376,11 +376,11 @@
     const error = `mean squared error ${found.loss.toFixed(4)}${isTable ? "" : `, PSNR ${found.psnr.toFixed(1)} dB`}`;
     const over = mask === null ? "" : " over what is seen";
     $("found").textContent = `${error}${over}; ${found.steps} ${found.steps === 1 ? "step" : "steps"}${found.converged ? "" : ", not converged"}`;
-    showSearch(found.way, images, mine); // beside which a next one may be asked for
+    showSearch(found.way, images, mine); // meanwhile another image may be placed
   }
 
-  /** The way of a search grows step by step, in a second at most, unless another one takes over;
-   * where the user moves on meanwhile, all of it is there, and the cross is left to the user. */
+  /** Shows the path of a search step by step, within a second, unless another search starts. If the
+   * user moves meanwhile, the whole path appears at once, and the cross stays with the user. */
   async function showSearch(latents, images, mine) {
     stop();
     const last = latents.length - 1, pause = Math.min(150, 1000 / latents.length);
@@ -407,7 +407,7 @@
     return placeSoon();
   }
 
-  let targets = 0; // asked for: the last one counts
+  let targets = 0; // number of images asked for; only the last one counts
 
   async function openTarget(asked, text) {
     const mine = ++targets, target = await asked;
@@ -454,7 +454,7 @@
   });
   on("any", "click", () => pick(Math.floor(Math.random() * Number($("shelf").selectedOptions[0].dataset.n))));
 
-  let first = 0; // of the images that the gallery shows
+  let first = 0; // number of the first image that the gallery shows
   const showGallery = latest(quietly(async () => {
     const found = await ask("gallery", { name: $("shelf").value, text: $("gallery-text").value, first });
     const { n, images, sheet } = found, end = first + images.length;
@@ -540,9 +540,9 @@
   });
   if ($("draw") && look.n_latents < 2) $("draw").disabled = true;
 
-  // --- what is seen as a file --------------------------------------------------------------
+  // --- saving the view as a file -----------------------------------------------------------
 
-  /** Saves a canvas as PNG, small ones with pixels as large as they look. */
+  /** Saves a canvas as PNG, small ones enlarged to their size on the screen. */
   function save(canvas, name) {
     const scale = Math.max(1, Math.round(512 / Math.max(canvas.width, canvas.height)));
     const large = document.createElement("canvas");

@@ -1,26 +1,26 @@
 // Decoded images behind the points of a map.
 "use strict";
 
-/** Images decoded on a grid that is fixed to the plane, so that they stay while one pans.
- * `decode(latents)` gives images, at once or later; `latentAt(place)` the latents. */
+/** Images decoded on a grid that is fixed to the plane, so that they stay while the user pans.
+ * `decode(latents)` returns images or a promise of them; `latentAt(place)` returns a latent. */
 class Backdrop {
   constructor(shape, decode, latentAt, piece = 1) {
     this.shape = shape;
     this.decode = decode;
     this.latentAt = latentAt;
-    this.piece = piece; // how many are decoded at a time
+    this.piece = piece; // number of latents decoded at a time
     this.kept = new Map(); // small canvases by level and cell
     this.busy = false;
   }
 
   clear() {
-    this.kept = new Map(); // what is being decoded still goes to the old one
+    this.kept = new Map(); // decoding in progress still writes to the old map
   }
 
   draw(context, map) {
     const { width, height } = context.canvas, [sx, sy] = map.scale, [left, right, bottom, top] = map.view;
     const [tall, wide] = this.shape, side = 52 * map.ratio;
-    // The size of a cell in the plane: by powers of two of what fits the whole plane.
+    // The size of a cell: that for the whole plane, divided by a power of two.
     const level = Math.round(Math.log2(map.zoom)), cell = [0, 1].map((i) => side / (map.whole[i] * 2 ** level));
     const [x0, y0] = [map.plane.view[0], map.plane.view[2]];
     const range = ([low, high], i, from) => [Math.floor((low - from) / cell[i]), Math.floor((high - from) / cell[i])];
@@ -42,7 +42,7 @@ class Backdrop {
     if (missing.length) this.fill(missing, map, [width / 2, height / 2]);
   }
 
-  /** Decode what is missing, piece by piece, so that the page stays quick. */
+  /** Decode the missing images piece by piece, so that the page stays responsive. */
   async fill(missing, map) {
     this.wanted = missing;
     if (this.busy) return;
@@ -64,7 +64,7 @@ class Backdrop {
         map.redrawBelow();
       }
     } catch {
-      this.wanted = []; // whoever decodes says why it cannot
+      this.wanted = []; // the decoder reports its own errors
     } finally {
       this.busy = false;
     }

@@ -1,11 +1,11 @@
-// Maps of several studies: what the pointer finds on one lights up on all.
+// Maps of several studies: the point below the pointer on one map lights up on all maps.
 "use strict";
 
 {
   const { maps: packs } = JSON.parse(document.getElementById("maps").textContent);
   const linked = document.body.dataset.linked === "true", maps = [];
 
-  /** The point of another map that stands for the same image. */
+  /** The point of the same image on another map. */
   const twin = (near, points) => {
     const set = points.set(near.set.name), k = points.byRow[near.set.name][near.set.rows[near.k]] ?? -1;
     return k < 0 ? null : { set, k };

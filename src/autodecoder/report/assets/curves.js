@@ -1,17 +1,17 @@
 // Curves over epochs: a metric to choose, mean ± deviation or every run, linear or logarithmic.
 "use strict";
 
-const TALL = 6; // times the least last value: how far up a linear scale reaches at least
-const APART = 20; // times the least last value: up to there other last values stay in view
-const FAR = 1e4; // heights of the view: numbers that SVG can read end there, far out of sight
+const TALL = 6; // times the least last value: a linear scale reaches at least this far
+const APART = 20; // times the least last value: other last values up to this stay in view
+const FAR = 1e4; // heights of the view: values beyond are clipped, to stay readable for SVG
 
 class Curves {
-  /** `root` holds controls by name and an svg; `data` is as packed by Python. */
+  /** `root` contains the controls by name and an svg; `data` is packed by Python. */
   constructor(root, data) {
     this.root = root;
     this.data = data;
     this.svg = root.querySelector("svg");
-    this.at = null; // the epoch that is read out, by its index
+    this.at = null; // index of the epoch whose values are shown
     for (const name of ["metric", "log", "each"]) {
       root.querySelector(`[name=${name}]`).addEventListener("change", () => this.draw());
     }
@@ -30,7 +30,7 @@ class Curves {
     this.draw();
   }
 
-  /** The chart as a file of its own, on white. */
+  /** The chart as a standalone file, on white. */
   picture() {
     const copy = this.svg.cloneNode(true);
     copy.querySelector(".cursor").remove();
@@ -41,7 +41,7 @@ class Curves {
     return `<?xml version="1.0" encoding="UTF-8"?>\n${text}\n`;
   }
 
-  /** The values of the metric: a line an epoch, a column a run. */
+  /** The values of the metric: a row per epoch, a column per run. */
   table() {
     const { epochs, trials } = this.data, metric = this.setting("metric");
     const runs = trials.flatMap(({ label, runs }) => runs[metric].map((row, k) => ({ row, head: `${label}, execution ${k}` })));
@@ -55,7 +55,7 @@ class Curves {
     return box.type === "checkbox" ? box.checked : box.value;
   }
 
-  /** Of each trial the mean and the standard deviation over the runs that have a value. */
+  /** Mean and standard deviation of each trial over the runs that have a value. */
   summary() {
     return this.data.trials.map(({ runs }) => {
       const rows = runs[this.setting("metric")];
@@ -72,13 +72,13 @@ class Curves {
   draw() {
     const { epochs, trials } = this.data, metric = this.setting("metric");
     let all = trials.flatMap(({ runs }) => runs[metric].flat()).filter((v) => v !== null);
-    // On a logarithmic scale, what is not positive has no place.
+    // A logarithmic scale has no place for values that are not positive.
     const log = this.setting("log") && all.some((v) => v > 0);
     if (log) all = all.filter((v) => v > 0);
     this.log = log;
     this.lines = this.summary();
     this.box = { left: 70, right: 790, top: 12, bottom: 330 };
-    // A trial far off must not press the others flat, unless the scale is logarithmic.
+    // On a linear scale, a trial far off must not flatten the others.
     const lasts = this.lines.map((line) => line.findLast((v) => v !== null)?.mean).filter((v) => v !== undefined);
     let [low, high] = all.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
     if (!log && low >= 0) {
@@ -93,7 +93,7 @@ class Curves {
     const to = log ? (v) => (v > 0 ? Math.log10(v) : -Infinity) : (v) => v, [a, b] = [to(low), to(high)];
     const [first, last] = [epochs[0], epochs.at(-1)];
     this.x = (k) => this.box.left + (last > first ? (epochs[k] - first) / (last - first) : 0.5) * (this.box.right - this.box.left);
-    // What is above is cut off by the edge of the view, and its line leads there from where it is.
+    // Values above the view are clipped by its edge; their lines still lead in the right direction.
     this.y = (v) => {
       const share = Math.min(FAR, Math.max(-FAR, (to(v) - a) / (b - a)));
       return this.box.bottom - share * (this.box.bottom - this.box.top);
@@ -116,7 +116,7 @@ class Curves {
     this.read(this.at);
   }
 
-  /** A line through the values there are, with dots where they are few. */
+  /** A line through the known values, with dots if they are few. */
   path(values, colour, width) {
     const places = values.map((v, k) => [k, v]).filter(([, v]) => v !== null && !(this.log && v <= 0))
       .map(([k, v]) => `${this.x(k).toFixed(1)} ${this.y(v).toFixed(1)}`);
@@ -132,7 +132,7 @@ class Curves {
     return `<path d="M${[...edge(1), ...edge(-1).reverse()].join("L")}Z" fill="${colour}" opacity="0.18"/>`;
   }
 
-  /** Which runs lie above the view as a whole. */
+  /** Shows which trials lie entirely above the view. */
   tellAbove(high) {
     const above = this.data.trials.filter((_, t) => {
       const values = this.lines[t].filter((v) => v !== null);
@@ -168,7 +168,7 @@ class Curves {
     this.read(far.indexOf(Math.min(...far)));
   }
 
-  /** Tells the values at an epoch beside the legend; of none, the last ones. */
+  /** Shows the values at an epoch beside the legend; without an epoch, the last values. */
   read(k) {
     const n = this.data.epochs.length;
     this.at = k === null || n === 0 ? null : Math.min(n - 1, Math.max(0, k));
@@ -209,7 +209,7 @@ function logTicks(low, high) {
   return found.length > 1 ? found : ticks(low, high, 6);
 }
 
-/** A number by its first digits; with a power of ten where it is very large or small. */
+/** A number with its first digits; with a power of ten if it is very large or small. */
 function brief(v, digits = 4) {
   const rounded = Number(v.toPrecision(digits)), size = Math.abs(rounded);
   return size >= 1e6 || (size > 0 && size < 1e-4) ? rounded.toExponential() : `${rounded}`;

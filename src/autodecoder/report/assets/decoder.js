@@ -1,16 +1,16 @@
-// A decoder in the page: its weights, as packed by Python, and what they make of latents.
+// The decoder in the page: unpacks the weights packed by Python, and decodes latents.
 "use strict";
 
 function bytes(text) {
   return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 }
 
-// Numbers are little-endian, as they are on every machine that runs a browser.
+// Numbers are little-endian, as on all machines that run a browser.
 const floats = (text) => new Float32Array(bytes(text).buffer);
 const shorts = (text) => new Uint16Array(bytes(text).buffer);
 const longs = (text) => new Uint32Array(bytes(text).buffer);
 
-/** Numbers of half precision: sign, five bits of exponent, ten of fraction. */
+/** Unpacks half-precision numbers: a sign, five bits of exponent, ten of fraction. */
 function halves(text) {
   return Float32Array.from(shorts(text), (bits) => HALVES[bits]);
 }
@@ -45,8 +45,8 @@ const activations = {
   linear: (x) => x,
 };
 
-// What each operator makes of values, which are of `shape` once they are an image: height, width and
-// channels, the channels of a place side by side.
+// The operators of a decoder. Each takes and returns values; those of an image have a `shape`:
+// height, width and channels, with the channels of a pixel side by side.
 const operators = {
   Dense({ values }, { weight, bias }) {
     const [outputs, inputs] = [weight.shape[1], weight.shape[0]], next = new Float64Array(outputs);
@@ -91,8 +91,9 @@ const operators = {
   },
 };
 
-// Gives each place's share, by each tap of a kernel of `side`, to the places that it touches. A tap
-// is (output, input, row, column) here. `stride` 1 is a convolution, whose taps look the other way.
+// Adds each input pixel, weighted by each tap of a kernel of `side`, to the output pixels that it
+// touches. Taps are ordered (output, input, row, column). `stride` 1 is a convolution, with its
+// taps flipped.
 function spread({ values, shape: [height, width, inputs] }, weight, bias, side, stride) {
   const outputs = weight.shape[3], [tall, wide] = [height * stride, width * stride];
   const next = new Float64Array(tall * wide * outputs);
@@ -119,7 +120,7 @@ function run(steps, image) {
   return steps.reduce((before, step) => operators[step.kind](before, step), image);
 }
 
-// Numbers of arrays, wherever they are in an operator.
+// Replaces the indices of arrays in an operator, at any depth, by the arrays.
 function unpack(step) {
   const entries = Object.entries(step).map(([name, value]) => {
     if (Array.isArray(value)) return [name, value.map(unpack)];
@@ -129,8 +130,8 @@ function unpack(step) {
   return Object.fromEntries(entries);
 }
 
-/** A function from a latent to pixels from 0 to 1, or to features in their own units. Its `raw` gives
- * the decoder's outputs, and `scaled` what those would be of pixels. */
+/** Returns a function from a latent to pixels from 0 to 1, or to features in their own units. Its
+ * `raw` returns the decoder's outputs; its `scaled` converts pixels to the scale of outputs. */
 function makeDecoder(packed) {
   const steps = packed.operators.map(unpack), { low, span } = packed;
   const units = packed.units && { mean: floats(packed.units.mean), std: floats(packed.units.std) };
@@ -148,7 +149,7 @@ function paint(canvas, shape, pixels) {
   const [height, width, channels] = shape;
   canvas.width = width;
   canvas.height = height;
-  // What is all but a line fills its place, since nobody would see it in its own proportions.
+  // An image that is nearly a line fills its place, since it would be invisible in its proportions.
   canvas.style.objectFit = Math.max(height, width) > 16 * Math.min(height, width) ? "fill" : "";
   const context = canvas.getContext("2d"), image = context.createImageData(width, height);
   for (let p = 0; p < width * height; p++) {
@@ -160,12 +161,12 @@ function paint(canvas, shape, pixels) {
   context.putImageData(image, 0, 0);
 }
 
-/** Features by lines, in their own units. */
+/** Features as lines of text, in their own units. */
 function featureLines(values) {
   return Array.from(values.slice(0, 200), (v, k) => `feature ${k}: ${v.toPrecision(4)}`).join("\n");
 }
 
-/** A latent in words, its first numbers. */
+/** The first numbers of a latent as text. */
 function latentText(latent) {
   const told = Array.from(latent.slice(0, 8), (v) => v.toFixed(2)).join(", ");
   return `latent ${told}${latent.length > 8 ? ", …" : ""}`;

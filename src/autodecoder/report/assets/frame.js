@@ -1,4 +1,4 @@
-// What every page has: light or dark, and files that are in the page.
+// Functions of every page: the light or dark theme, and saving of files that are in the page.
 "use strict";
 
 /** Save bytes or text as a file. */
@@ -43,7 +43,7 @@ for (const button of document.querySelectorAll("button[data-picture]")) {
 
 const nextFrame = () => new Promise((done) => requestAnimationFrame(done));
 
-// In a notebook the page has no address of its own, so that its links would lead to another one.
+// In a notebook the page has no address of its own, so its links would lead to another page.
 for (const link of document.querySelectorAll('a[href^="#"]')) {
   link.addEventListener("click", (event) => {
     event.preventDefault();

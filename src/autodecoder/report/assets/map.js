@@ -1,22 +1,23 @@
-// The map of the latents: points by class over decoded images, which one pans, zooms and selects in.
+// The map of the latents: points by class over decoded images; with pan, zoom and selection.
 "use strict";
 
 const MOST_ZOOM = 200;
-const MOST_SLIP = 5; // pixels that a pointer moves in a click
-const REACH = 14; // pixels from the pointer within which a point is the nearest one
-const SIDE = 65534; // places of points are shares of the view by this many; one more: outside
-const MOST_THUMBNAILS = 300; // points in view at which their images take the place of dots
-const SCROLLING = 400; // milliseconds after a scroll of the page in which the wheel goes on with it
-const STRETCH = 3; // both axes have one scale unless one is longer by more than this
+const MOST_SLIP = 5; // most pixels that a pointer moves during a click
+const REACH = 14; // pixels from the pointer within which a point is found
+const SIDE = 65534; // places of points count from 0 to this across the view; one more is outside
+const MOST_THUMBNAILS = 300; // most points in view whose images replace the dots
+const SCROLLING = 400; // milliseconds for which the wheel keeps scrolling a page that scrolls
+const STRETCH = 3; // both axes have the same scale, unless one is longer by more than this factor
 const GREY = [150, 150, 150];
 const SET_NAMES = { train: "training", val: "validation" };
 const ZOOM_KEYS = { "+": 2, "=": 2, "-": 0.5, "0": 0 };
 
 class LatentMap {
   /**
-   * `root` is an element of the page, `points` a `Points`, `plane` its centre, axes and view as
-   * packed by Python. Callbacks: `onMove(place, point)` where the pointer goes, `onPick(place,
-   * point)` where it clicks, `onSelect(points)` what a lasso or a box encloses, `onView()`.
+   * `root` is an element of the page, `points` a `Points`; `plane` has centre, axes and view, as
+   * packed by Python. Callbacks: `onMove(place, point)` when the pointer moves, `onPick(place,
+   * point)` when it clicks, `onSelect(points)` when a lasso or a box is closed, `onView()` when
+   * the view changes.
    */
   constructor(root, points, plane, { onMove, onPick, onSelect = () => {}, onView = () => {} }) {
     this.root = root;
@@ -36,7 +37,7 @@ class LatentMap {
     this.wayPoints = true; // whether each of them is marked
     this.near = null; // the point under the pointer
     this.selected = []; // points
-    this.outline = []; // of the lasso, in plane coordinates
+    this.outline = []; // corners of the lasso or box, in plane coordinates
     this.mode = "move"; // or "lasso", "box"
     this.fingers = new Map();
     this.onMove = onMove;
@@ -61,12 +62,12 @@ class LatentMap {
     this.setFrame(null);
   }
 
-  /** Points of a frame of a film, `null` for the points as they ended. */
+  /** Show the points of a frame of a film; `null` shows the final points. */
   setFrame(sets) {
     const [left, right, bottom, top] = this.plane.view;
     this.sets = sets ?? this.points.sets;
     for (const set of this.sets) {
-      if (set.of === this.plane) continue; // where they are is known for this plane
+      if (set.of === this.plane) continue; // their places are known for this plane
       set.of = this.plane;
       set.x = new Float32Array(set.n);
       set.y = new Float32Array(set.n);
@@ -85,7 +86,7 @@ class LatentMap {
     return centre.map((c, k) => c + a * axes[0][k] + b * axes[1][k]);
   }
 
-  /** Where a latent lies on the plane: its projection. */
+  /** The place of a latent on the plane: its projection. */
   placeOf(latent) {
     const { centre, axes } = this.plane;
     return axes.map((axis) => axis.reduce((sum, v, k) => sum + v * (latent[k] - centre[k]), 0));
@@ -95,12 +96,12 @@ class LatentMap {
     return [set.x[k], set.y[k]];
   }
 
-  /** Pixels of the canvas within which a point is the nearest one: where thumbnails are, their half. */
+  /** Pixels of the canvas within which a point is found; with thumbnails, half their side. */
   get reach() {
     return Math.max(REACH * this.ratio, this.thumbnails ? this.thumbnailSide / 2 : 0);
   }
 
-  /** Pixels of the canvas for one unit of each axis when all of the plane is seen. */
+  /** Pixels of the canvas per unit of each axis when the whole plane is visible. */
   get whole() {
     const { width, height } = this.overCanvas, [left, right, bottom, top] = this.plane.view;
     const [across, up] = [width / (right - left), height / (top - bottom)];
@@ -112,7 +113,7 @@ class LatentMap {
     return this.whole.map((s) => s * this.zoom);
   }
 
-  /** What is seen: left, right, bottom, top. */
+  /** The visible part of the plane: left, right, bottom, top. */
   get view() {
     const { width, height } = this.overCanvas, [sx, sy] = this.scale, [x, y] = this.middle;
     return [x - width / 2 / sx, x + width / 2 / sx, y - height / 2 / sy, y + height / 2 / sy];
@@ -134,7 +135,7 @@ class LatentMap {
     return this.layers[set.name] && !(set.classes && this.hidden.has(set.classes[k])) && set.x[k] === set.x[k];
   }
 
-  /** The nearest shown point, if one is within reach: `{ set, k, distance }`, in units of the plane. */
+  /** The nearest shown point within reach: `{ set, k, distance }`, in units of the plane. */
   nearest([a, b], reach = this.reach) {
     const [sx, sy] = this.scale;
     let least = reach ** 2, found = null;
@@ -161,29 +162,29 @@ class LatentMap {
     this.onMove(place, near);
   }
 
-  /** Move to a point and choose it. */
+  /** Move to a point and select it. */
   goTo(point) {
     const place = this.placeOfPoint(point);
-    if (place[0] !== place[0]) return; // outside of the map
+    if (place[0] !== place[0]) return; // outside the map
     const [left, right, bottom, top] = this.view;
     if (place[0] < left || place[0] > right || place[1] < bottom || place[1] > top) this.see(this.zoom, place);
     this.moveTo(place, { ...point, distance: 0 });
     this.onPick(place, this.near);
   }
 
-  /** See `factor` times closer; the place `at` stays where it is on the screen. */
+  /** Zoom in by `factor`; the place `at` keeps its position on the screen. */
   zoomBy(factor, at = this.place) {
     const zoom = Math.min(MOST_ZOOM, Math.max(1, this.zoom * factor)), kept = this.zoom / zoom;
     if (factor === 0) return this.see(1);
     this.see(zoom, this.middle.map((m, i) => at[i] + (m - at[i]) * kept));
   }
 
-  /** Show a part of the plane, moved to within its ends. */
+  /** Show a part of the plane, moved to lie within its limits. */
   see(zoom, middle = this.middle) {
     const { width, height } = this.overCanvas, [left, right, bottom, top] = this.plane.view;
     const half = [width, height].map((size, i) => size / 2 / (this.whole[i] * zoom));
     const next = [[left, right], [bottom, top]].map(([low, high], i) => {
-      if (high - low <= 2 * half[i]) return (low + high) / 2; // all of it is seen
+      if (high - low <= 2 * half[i]) return (low + high) / 2; // all of it is visible
       return Math.min(high - half[i], Math.max(low + half[i], middle[i]));
     });
     if (zoom === this.zoom && next.every((m, i) => m === this.middle[i])) return false;
@@ -194,7 +195,7 @@ class LatentMap {
     return true;
   }
 
-  /** Move what is seen so far that the cross is in it. */
+  /** Move the visible part so that it contains the cross. */
   follow() {
     const [left, right, bottom, top] = this.view, [x, y] = this.place;
     const shift = [Math.min(0, x - left) + Math.max(0, x - right), Math.min(0, y - bottom) + Math.max(0, y - top)];
@@ -221,9 +222,9 @@ class LatentMap {
         this.boxed = this.mode === "box";
       }
       try {
-        root.setPointerCapture(event.pointerId); // so that a drag may leave the map
+        root.setPointerCapture(event.pointerId); // so that a drag can leave the map
       } catch {
-        // the pointer has gone already
+        // the pointer is already gone
       }
     });
     root.addEventListener("pointermove", (event) => {
@@ -253,7 +254,8 @@ class LatentMap {
     };
     root.addEventListener("pointerup", end);
     root.addEventListener("pointercancel", end);
-    // A wheel that scrolls the page goes on with it where it comes over the map, until the pointer moves.
+    // If the map comes below the pointer while the wheel scrolls the page, the wheel keeps
+    // scrolling the page until the pointer moves.
     root.addEventListener("wheel", (event) => {
       const held = event.ctrlKey || event.metaKey;
       if (!held && performance.now() - scrolled < SCROLLING && entered < scrolled) return;
@@ -282,7 +284,7 @@ class LatentMap {
     });
   }
 
-  /** Two fingers: what lies below them stays below them. */
+  /** Two fingers pan and zoom: the places below them stay below them. */
   pinch(event) {
     const others = [...this.fingers.keys()].filter((id) => id !== event.pointerId);
     if (!this.fingers.has(event.pointerId)) return;
@@ -293,7 +295,7 @@ class LatentMap {
     if (old > 0) this.zoomBy(now / old, other);
   }
 
-  /** One more corner of the lasso, or the far corner of the box. */
+  /** Add a corner to the lasso, or move the far corner of the box. */
   draft(place) {
     const [from] = this.outline;
     if (this.boxed) this.outline = [from, [place[0], from[1]], place, [from[0], place[1]]];
@@ -330,7 +332,7 @@ class LatentMap {
 
   // --- drawing -----------------------------------------------------------------------------
 
-  /** Points in view, the shown ones: how many, and the first few. */
+  /** The number of shown points in view, and the first few of them. */
   inView(most) {
     const [left, right, bottom, top] = this.view, some = [];
     let n = 0;
@@ -367,9 +369,9 @@ class LatentMap {
         const of = classes === null ? -1 : classes[k];
         if (this.hidden.has(of)) continue;
         const px = Math.round(width / 2 + (x[k] - mx) * sx), py = Math.round(height / 2 - (y[k] - my) * sy);
-        // A point that is cut by the edge is left out: its centre is all but outside.
+        // A point that the edge cuts is left out: its centre is nearly outside.
         if (!(px >= reach && px < width - reach && py >= reach && py < height - reach)) continue;
-        // Points without a class are grey where others have one.
+        // Points without a class are grey if others have one.
         const colour = of >= 0 ? colours[of % colours.length] : classed ? GREY : colours[0];
         const centre = 4 * (py * width + px), r = colour[0], g = colour[1], b = colour[2];
         for (let i = 0; i < m; i++) {
@@ -392,7 +394,7 @@ class LatentMap {
     context.putImageData(image, 0, 0);
   }
 
-  /** Images of points in the place of dots, in frames of the colours of their classes. */
+  /** Images instead of dots, framed in the colours of their classes. */
   drawThumbnails(some) {
     const context = this.dots, { width, height } = this.dotCanvas, { points } = this;
     const side = this.thumbnailSide = Math.min(64 * this.ratio, Math.max(18 * this.ratio, 0.7 * Math.sqrt((width * height) / some.length)));
@@ -405,7 +407,7 @@ class LatentMap {
     }
   }
 
-  /** How many points lie where, in steps of darkness, blurred by a few pixels. */
+  /** The density of the points as steps of darkness, blurred by a few pixels. */
   drawDensity() {
     const { width, height } = this.dotCanvas, cell = 4 * Math.ceil(this.ratio);
     const [columns, rows] = [Math.ceil(width / cell), Math.ceil(height / cell)];
@@ -568,14 +570,14 @@ class LatentMap {
     this.soon();
   }
 
-  /** Only what is decoded behind the points has changed. */
+  /** Redraw after a change of the decoded images behind the points only. */
   redrawBelow() {
     this.dirty.below = true;
     this.soon();
   }
 
-  /** As many pixels as the map has on the screen. To set their number clears a canvas: it is drawn
-   * anew at once, so that the browser never shows it blank. */
+  /** Give the canvases as many pixels as the map has on the screen. This clears a canvas, so it is
+   * redrawn at once; the browser never shows it blank. */
   fit() {
     const box = this.root.getBoundingClientRect();
     this.ratio = Math.min(2, window.devicePixelRatio || 1);
@@ -590,7 +592,7 @@ class LatentMap {
     this.onView();
   }
 
-  /** The same size has other pixels on another screen. */
+  /** Resize when the page moves to a screen with another pixel ratio. */
   watchRatio() {
     matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`).addEventListener("change", () => {
       this.fit();
@@ -598,7 +600,7 @@ class LatentMap {
     }, { once: true });
   }
 
-  /** All layers on paper, as one canvas. */
+  /** Backdrop, points and axes on the background colour, as one canvas. */
   still() {
     const canvas = document.createElement("canvas"), { width, height } = this.overCanvas;
     canvas.width = width;
@@ -624,8 +626,7 @@ class LatentMap {
   }
 }
 
-/** The pixels of a dot: how far each lies from the centre in the data of a picture, and how much of
- * it is covered. */
+/** The pixels of a dot: the offset of each from the centre in image data, and its coverage. */
 function disc(radius, alpha, width) {
   const reach = Math.ceil(radius), shift = [], over = [];
   for (let dy = -reach; dy <= reach; dy++) {
@@ -639,7 +640,7 @@ function disc(radius, alpha, width) {
   return { reach, shift: Int32Array.from(shift), over: Float64Array.from(over) };
 }
 
-/** Means over five neighbours along one direction: `n` of them `step` apart, in `m` lines. */
+/** Means over five neighbours along one direction: `n` values `step` apart, in `m` lines. */
 function blur(values, n, m, step, stride) {
   const next = new Float32Array(values.length);
   for (let line = 0; line < m; line++) {

@@ -1,10 +1,10 @@
-// The page on a model: the decoder runs under the pointer, images are kept and placed, a film plays.
+// The page of a model: decodes below the pointer, keeps and places images, plays the film.
 "use strict";
 
 (() => {
   const packed = JSON.parse(document.getElementById("model").textContent);
   const sheets = document.getElementById("originals");
-  const decode = packed.operators && makeDecoder(packed); // null where it is not in the page
+  const decode = packed.operators && makeDecoder(packed); // null if the decoder is not in the page
   const $ = (id) => document.getElementById(id);
   const points = new Points(packed, sheets && JSON.parse(sheets.textContent));
 
@@ -20,7 +20,7 @@
     else paint($("decoded"), packed.shape, values);
   }
 
-  let next = null; // what is to be shown at the next frame
+  let next = null; // the latent to show at the next animation frame
   function onMove(...moved) {
     if (next === null) requestAnimationFrame(() => {
       show(...next);
@@ -47,7 +47,7 @@
     choose();
   }
 
-  // --- images that are kept, and the way between two ---------------------------------------
+  // --- kept images, and the path between two of them ---------------------------------------
 
   function pin(place) {
     if (packed.units || !decode) return;
@@ -78,7 +78,7 @@
     showWay();
   }
 
-  /** Images on the straight way between the last two that are kept. */
+  /** Images on the straight line between the last two kept latents. */
   function showWay() {
     const pins = map.crosses.filter(({ placed }) => !placed), [a, b] = pins.slice(-2), n = 8;
     map.way = b ? [a.place, b.place] : [];
@@ -99,7 +99,7 @@
     const sets = frames.map((frame) => ["train", "val"].map((name) =>
       unpackSet(name, { n: n[name], rows: rows[name], places: frame[name], classes: classes[name] })));
     let playing = false;
-    const end = frames.length; // behind the last frame, all points as they ended
+    const end = frames.length; // after the last frame come all points in their final places
     const showFrame = (k) => {
       film.value = k;
       const frame = frames[k];
@@ -123,7 +123,7 @@
       $("play").textContent = "Stop";
       const first = film.valueAsNumber >= end - 1 ? 0 : film.valueAsNumber, begun = performance.now();
       const pause = Math.max(120, 6000 / end); // milliseconds from frame to frame
-      for (let k = 0; k < end; k++) map.setFrame(sets[k]); // so that all have their places
+      for (let k = 0; k < end; k++) map.setFrame(sets[k]); // so that the places of all frames are computed
       while (playing) {
         const at = first + Math.max(0, await nextFrame() - begun) / pause, k = Math.floor(at);
         if (!playing) return;
@@ -142,9 +142,9 @@
     });
   }
 
-  // --- an image of one's own ---------------------------------------------------------------
+  // --- the user's own image ----------------------------------------------------------------
 
-  /** Latents to begin with: those of points, else places of the map, in an order without pattern. */
+  /** Candidate latents: those of up to 400 points of each set, else the one at the cross. */
   function candidates() {
     const known = points.sets.flatMap((set) => {
       const some = packed.centre.length <= 2 ? set.n : set.nLatents;

@@ -1,11 +1,11 @@
-// What stands around a map: tools, the nearest image, search, selection, classes and layers.
+// The panel of a map: tools, the nearest image, search, selection, classes and layers.
 "use strict";
 
 const MOST_RESULTS = 12;
-const MOST_SELECTED = 400; // images of a selection that are drawn
+const MOST_SELECTED = 400; // most images of a selection that are drawn
 
 class Panel {
-  /** `decode(latents)` gives their images, at once or later; null where nothing can decode. */
+  /** `decode(latents)` returns images or a promise of them; null if nothing can decode. */
   constructor(map, points, { shape, decode, fileName }) {
     this.map = map;
     this.points = points;
@@ -50,7 +50,7 @@ class Panel {
     });
   }
 
-  /** Where each point of the map lies, with what it is. */
+  /** A CSV table of all points of the map, with their places. */
   placesCsv() {
     const { map, points } = this;
     const all = points.sets.flatMap((set) => Array.from({ length: set.n }, (_, k) => ({ set, k })));
@@ -87,17 +87,17 @@ class Panel {
     box.textContent = `Outside the map or not finite: ${told.join(", ")}.`;
   }
 
-  /** Decode and draw a latent, where that is still wanted when it is decoded. */
+  /** Decode a latent and draw it, if it is still wanted by then. */
   async decodeInto(canvas, latent, isWanted) {
     try {
       const [values] = await this.decode([latent]);
       if (isWanted()) paint(canvas, this.shape, values);
     } catch {
-      // whoever decodes says why it cannot
+      // the decoder reports its own errors
     }
   }
 
-  /** What is known of the nearest point, with its original and its reconstruction. */
+  /** Show the nearest point: its data, its original and its reconstruction. */
   showNearest(near) {
     const box = document.getElementById("nearest"), list = document.getElementById("point"), { points, map } = this;
     const key = near ? `${near.set.name}:${near.set.rows[near.k]}` : "";
@@ -228,7 +228,7 @@ class Panel {
   }
 }
 
-/** Whether a text is in the clipboard: where a page may not write to it, by a field and the old way. */
+/** Copy a text; returns whether that worked. Pages without clipboard access use `execCommand`. */
 async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);

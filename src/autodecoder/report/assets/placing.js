@@ -1,20 +1,20 @@
-// Where an image lies on the map: its latent by damped Gauss-Newton steps under the decoder in the page.
+// Placing an image on the map: its latent is found by damped Gauss-Newton steps in the page.
 "use strict";
 
-const STEPS = 30; // of a search at most
-const SMALL = 1e-5; // the search ends where a step lowers the error by a smaller share
+const STEPS = 30; // most steps of a search
+const SMALL = 1e-5; // a search ends when a step lowers the error by a smaller share
 const STARTS = 8; // searches, from the best of the candidates
 const PATIENCE = 2500; // milliseconds for the decoding of candidates
 const MOST_CANDIDATES = 600;
 
-/** Mean of squared differences. */
+/** Mean squared difference. */
 function meanSquare(a, b) {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += (a[i] - b[i]) ** 2;
   return sum / a.length;
 }
 
-/** Solve `(A + damping · diag(A)) x = b` by Cholesky's method; null where it has no solution. */
+/** Solve `(A + damping · diag(A)) x = b` by Cholesky's method; null if there is no solution. */
 function solveDamped(A, b, damping) {
   const n = b.length, L = A.map((row, i) => row.map((v, j) => (i === j ? v * (1 + damping) + 1e-12 : v)));
   for (let j = 0; j < n; j++) {
@@ -35,7 +35,7 @@ function solveDamped(A, b, damping) {
   return x;
 }
 
-/** The derivatives of the outputs by each number of the latent, by differences. */
+/** Derivatives of the outputs with respect to each latent dimension, by finite differences. */
 function derivatives(raw, z, at) {
   return Array.from(z, (v, d) => {
     const step = 1e-4 * Math.max(1, Math.abs(v)), moved = Float64Array.from(z);
@@ -45,7 +45,7 @@ function derivatives(raw, z, at) {
   });
 }
 
-/** One search: from a latent to the nearest one of least error. `rest()` lets the page breathe. */
+/** One search, from a latent to a local minimum of the error. `rest()` lets the page react. */
 async function descend(raw, target, start, rest) {
   let z = Float64Array.from(start), at = raw(z), loss = meanSquare(at, target), damping = 1e-3, J = null;
   const n = z.length;
@@ -64,7 +64,7 @@ async function descend(raw, target, start, rest) {
     const next = z.map((v, d) => v + move[d]), there = raw(next), found = meanSquare(there, target);
     if (found < loss) {
       const gain = (loss - found) / loss;
-      // Where derivatives are dear, those of before are corrected by what the step has shown.
+      // If derivatives are expensive, update the previous ones by the result of the step (Broyden).
       J = n <= 4 ? null : broyden(J, move, there, at);
       [z, at, loss] = [next, there, found];
       damping = Math.max(1e-6, damping / 5);
@@ -85,8 +85,8 @@ function broyden(J, move, there, at) {
 }
 
 /**
- * The latent whose decoded image is nearest to pixels from 0 to 1: the candidates are decoded, as many
- * as there is time for, and searches go on from the best of them. `tell(share)` hears of the progress.
+ * The latent whose decoded image is nearest to pixels from 0 to 1. As many candidates as time
+ * allows are decoded, and searches start at the best. `tell(share)` is called with the progress.
  */
 async function placeImage(decode, pixels, candidates, tell = () => {}) {
   const target = decode.scaled(pixels), { raw } = decode;
@@ -103,7 +103,7 @@ async function placeImage(decode, pixels, candidates, tell = () => {}) {
     if (found.length >= 16 && performance.now() - begun > PATIENCE) break;
   }
   found.sort((a, b) => a.loss - b.loss);
-  // A slow decoder gets fewer searches, so that they take a few times as long as the candidates.
+  // A slow decoder gets fewer searches, to take only a few times as long as the candidates.
   const each = (performance.now() - begun) / found.length, dims = found[0].latent.length;
   const searches = Math.max(2, Math.min(STARTS, Math.floor((3 * PATIENCE) / (each * 10 * (dims + 1)))));
   let best = found[0];
@@ -115,14 +115,14 @@ async function placeImage(decode, pixels, candidates, tell = () => {}) {
   return best;
 }
 
-/** Pixels from 0 to 1 of a picture, for a decoder of images of `shape`: the middle of it in that
- * proportion, transparent parts on white. */
+/** Pixels from 0 to 1 of a picture for a decoder of images of `shape`: cropped around the centre
+ * and scaled, with transparent parts on white. */
 function readPixels(picture, [height, width, channels]) {
   let [w, h] = [picture.naturalWidth ?? picture.width, picture.naturalHeight ?? picture.height];
   const share = Math.min(w / width, h / height), [cutW, cutH] = [width * share, height * share];
   let source = picture, [x, y] = [(w - cutW) / 2, (h - cutH) / 2];
   [w, h] = [cutW, cutH];
-  // By halves, so that every pixel counts.
+  // Shrink by halves, so that every pixel contributes.
   for (let more = true; more; ) {
     more = w / 2 >= width && h / 2 >= height;
     const canvas = document.createElement("canvas");

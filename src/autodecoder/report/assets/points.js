@@ -1,8 +1,8 @@
-// The points of a map as what they stand for: images with a name, a class, an error and a small original.
+// The points of a map: images with a name, a class, an error and a small original.
 "use strict";
 
 class Points {
-  /** `packed` as made by Python; `originals` sheets of small images, or null. */
+  /** `packed` is packed by Python; `originals` are sheets of small images, or null. */
   constructor(packed, originals) {
     this.packed = packed;
     this.originals = originals;
@@ -26,13 +26,13 @@ class Points {
     return this.sets.find((set) => set.name === name);
   }
 
-  /** Its number in the set, also where the page holds some of many images. */
+  /** The point's number in the set, even if the page has only some of its images. */
   number(set, k) {
     const { shown, total } = this.packed.counts[set.name];
     return total > shown ? Math.floor((set.rows[k] * total) / shown) : set.rows[k];
   }
 
-  /** Such as `train:17`. */
+  /** The point's set and number, such as `train:17`. */
   id(set, k) {
     return `${set.name}:${this.number(set, k)}`;
   }
@@ -56,7 +56,7 @@ class Points {
     return set.classes === null ? colours[0] : colours[set.classes[k] % colours.length];
   }
 
-  /** The point as it ended, also of a frame of the film. */
+  /** The final point, also for a point of a frame of the film. */
   final(set, k) {
     const whole = this.set(set.name), at = whole === set ? k : this.byRow[set.name][set.rows[k]] ?? -1;
     return at < 0 ? null : { set: whole, k: at };
@@ -67,7 +67,7 @@ class Points {
     return v === undefined || v !== v ? null : v;
   }
 
-  /** Its latent, where the page has it: of two dimensions it follows from the place. */
+  /** The point's latent, if the page has it; in two dimensions it follows from the place. */
   latent(set, k, map) {
     const dims = this.packed.centre.length, at = this.final(set, k);
     if (dims <= 2) return map.latentAt([set.x[k], set.y[k]]);
@@ -79,18 +79,18 @@ class Points {
     return this.copyOf(set, k) >= 0;
   }
 
-  /** Which of the small originals is its own; -1 for none. */
+  /** Index of the point's small original; -1 if there is none. */
   copyOf(set, k) {
     return this.copies[set.name]?.[set.rows[k]] ?? -1;
   }
 
-  /** Width and height of an image as large as fits into a square. */
+  /** Width and height of the largest image that fits into a square. */
   fitted(side) {
     const [height, width] = this.packed.shape, scale = side / Math.max(height, width);
     return [Math.max(2, width * scale), Math.max(2, height * scale)];
   }
 
-  /** Draw the small original; where its sheet is not there yet, `later()` is called when it is. */
+  /** Draw the small original; if its sheet is not loaded yet, `later()` is called once it is. */
   drawOriginal(context, set, k, x, y, width, height, later) {
     const { originals } = this, at = this.copyOf(set, k);
     if (at < 0) return;
@@ -117,7 +117,7 @@ class Points {
     context.drawImage(sheet.image, column * wide, row * tall, wide, tall, x, y, width, height);
   }
 
-  /** The small original in a canvas of its own size. */
+  /** A canvas with the small original at its own size. */
   paintOriginal(canvas, set, k) {
     const [tall, wide] = this.originals.size;
     canvas.width = wide;
@@ -129,7 +129,7 @@ class Points {
     draw();
   }
 
-  /** Points whose name or number holds the text, the first `most`. */
+  /** The first `most` points whose name or number contains the text. */
   search(text, most) {
     const wanted = text.trim().toLowerCase(), found = [];
     if (!wanted) return found;
@@ -159,7 +159,7 @@ function unpackSet(name, { n, rows, places, classes, errors, latents, n_latents:
   };
 }
 
-/** Where each row stands in a list of rows; -1 where it is not in it. */
+/** The index of each row in a list of rows; -1 if it is not in the list. */
 function rowIndex(rows) {
   const index = new Int32Array(rows.reduce((a, b) => Math.max(a, b), -1) + 1).fill(-1);
   rows.forEach((row, k) => (index[row] = k));
@@ -168,13 +168,13 @@ function rowIndex(rows) {
 
 const csvCell = (v) => (/[",\n\r]/.test(v) ? `"${v.replaceAll('"', '""')}"` : v);
 
-/** What is known of a point, as cells of a table. */
+/** The data of a point as cells of a table. */
 function pointCells(points, { set, k }) {
   const error = points.error(set, k);
   return [set.name, points.number(set, k), points.name(set, k), points.className(set, k), error === null ? "" : error.toPrecision(4)];
 }
 
-/** A table of points as CSV; `more(point)` gives further cells, under the names in `columns`. */
+/** A table of points as CSV; `more(point)` returns further cells for the names in `columns`. */
 function pointsCsv(points, chosen, columns = [], more = () => []) {
   const lines = [["set", "index", "name", "class", "mse", ...columns]];
   for (const point of chosen) lines.push([...pointCells(points, point), ...more(point)]);
