@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,19 @@ def test_tensorboard_does_not_outlive_the_command(runs: Path) -> None:
         process.communicate(timeout=60)
         with pytest.raises(OSError, match="refused"):
             get(url)
+
+
+@pytest.mark.skipif(find_spec("tensorboard") is None, reason="needs the extra tensorboard")
+def test_runs_of_a_single_study_are_named_by_their_values_alone(
+    grid: tuple[Path, str], runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr("autodecoder.cli.runs.import_module", lambda _name: None)
+    monkeypatch.setattr(os, "execv", lambda _, command: started.append(command[3]))
+    for folder in (grid[0], runs):
+        assert call("tensorboard", folder) == 0
+    assert started == [f"--logdir={grid[0] / 'tensorboard'}", f"--logdir={runs}"]
+    assert (grid[0] / "tensorboard" / "lr=0.01" / "execution-0").is_dir()
 
 
 @pytest.mark.parametrize(

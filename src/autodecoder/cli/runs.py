@@ -126,6 +126,9 @@ def tensorboard(
             f"the TensorBoard that is installed does not start ({reason}); pip install --upgrade "
             "'autodecoder[tensorboard]' brings one that does."
         ) from error
-    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={path}"]
+    # Of a single study, so that runs are named by their values alone.
+    own = path / "tensorboard"
+    shown = own if (path / "config.json").is_file() and own.is_dir() else path
+    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={shown}"]
     # TensorBoard takes the place of this process, and so the signals that end it.
     os.execv(sys.executable, [*command, f"--host={host}", f"--port={port}"])
