@@ -10,10 +10,9 @@ from PIL import Image
 from tests.cli.builders import call, settings, train
 
 from autodecoder import load_model
-from autodecoder.cli.chosen import choose, look_at, tell
+from autodecoder.cli.chosen import PAGE_WEIGHTS, choose, look_at, tell
 from autodecoder.config import DataConfig, DecoderConfig
 from autodecoder.core.decoders import shape_decoder
-from autodecoder.report.plane import MOST_WEIGHTS
 from autodecoder.study import load_study
 
 
@@ -137,7 +136,7 @@ def test_a_decoder_of_large_images_fits_into_a_page(tmp_path: Path) -> None:
     arch = choose({"data": {"dataset": f"npy:{path}"}}, (), for_map=True)["decoder.arch"]
     decoder = shape_decoder(DecoderConfig(arch=arch), (64, 64, 3), "tanh")
     weights = sum(part.size for part in jax.tree.leaves(decoder))
-    assert 0.95 * MOST_WEIGHTS < weights <= MOST_WEIGHTS
+    assert 0.95 * PAGE_WEIGHTS < weights <= PAGE_WEIGHTS
 
 
 def test_published_data_sets_are_not_read_to_choose() -> None:

@@ -68,7 +68,8 @@ def test_studies_are_told_to_programs(capsys: pytest.CaptureFixture[str]) -> Non
     assert call("runs", "several/one", "--json") == 0
     assert json.loads(capsys.readouterr().out) == tuned["trials"]
     assert call("runs", "compare", "several/one", "several/one", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"studies": [one, one], "settings": {}}
+    compared = json.loads(capsys.readouterr().out)
+    assert compared == {"studies": [one, one], "settings": {}, "out": "comparison.html"}
 
 
 @pytest.mark.thorough

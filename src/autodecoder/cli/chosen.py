@@ -24,6 +24,8 @@ from autodecoder.config import (
     study_config,
 )
 
+#: Weights of a decoder that is chosen, at most: its page has 7 MB.
+PAGE_WEIGHTS = 2_500_000
 #: Images a step at most.
 _BATCH = 128
 #: Of a map: widths of the decoder, the least of the last one, a multiple of so many, and the
@@ -162,9 +164,8 @@ def _whole(settings: Mapping[str, Any], name: str, otherwise: int) -> int:
 
 def _narrowed(n_values: int) -> tuple[int, ...]:
     """Widths of a decoder of images of so many values that a page can carry."""
-    from autodecoder.report.plane import MOST_WEIGHTS
 
     *inner, last = _WIDTHS
     # A unit of the last layer has a weight to each value and each unit before it, and a bias.
-    room = (MOST_WEIGHTS - n_values - 3 * inner[0]) // (n_values + inner[-1] + 1)
+    room = (PAGE_WEIGHTS - n_values - 3 * inner[0]) // (n_values + inner[-1] + 1)
     return (*inner, min(last, max(_LEAST_WIDTH, room // _UNIT * _UNIT)))

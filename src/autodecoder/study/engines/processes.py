@@ -163,8 +163,9 @@ class _Process:
         except (EOFError, OSError):
             pass
         except Exception as error:  # what came is no message
-            reason = f"sent what cannot be read ({error})"
-            self._process.kill()
+            if self._process.poll() is None:  # else it died within a message
+                reason = f"sent what cannot be read ({error})"
+                self._process.kill()
         code = self._process.wait()
         if reason is None:
             reason = "ended with " + (f"signal {-code}" if code < 0 else f"exit status {code}")
