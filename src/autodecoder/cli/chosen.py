@@ -26,9 +26,11 @@ from autodecoder.config import (
 
 #: Images a step at most.
 _BATCH = 128
-#: Of a map: widths of the decoder, the least of the last one, a multiple of so many, and the
-#: learning rate that is good for few epochs of recipe `fast`.
+#: Of a map: widths of the decoder; the least of the last one, which is a multiple of so many; and
+#: weights at most, so that the page stays small and steps of large images stay fast.
 _WIDTHS, _LEAST_WIDTH, _UNIT = (500, 500), 64, 8
+_MOST_WEIGHTS = 2_500_000
+#: The learning rate that is good for few epochs of recipe `fast`.
 _RATE = 1e-2
 #: States of a map that its film shows, about.
 _FRAMES = 50
@@ -161,10 +163,8 @@ def _whole(settings: Mapping[str, Any], name: str, otherwise: int) -> int:
 
 
 def _narrowed(n_values: int) -> tuple[int, ...]:
-    """Widths of a decoder of images of so many values that a page can carry."""
-    from autodecoder.report.plane import MOST_WEIGHTS
-
+    """Widths of the decoder of a map of images of so many values."""
     *inner, last = _WIDTHS
     # A unit of the last layer has a weight to each value and each unit before it, and a bias.
-    room = (MOST_WEIGHTS - n_values - 3 * inner[0]) // (n_values + inner[-1] + 1)
+    room = (_MOST_WEIGHTS - n_values - 3 * inner[0]) // (n_values + inner[-1] + 1)
     return (*inner, min(last, max(_LEAST_WIDTH, room // _UNIT * _UNIT)))
