@@ -31,7 +31,6 @@ _BATCH = 128
 #: Of a map: widths of the decoder; the least of the last one, which is a multiple of so many; and
 #: weights at most, so that the page stays small and steps of large images stay fast.
 _WIDTHS, _LEAST_WIDTH, _UNIT = (500, 500), 64, 8
-_MOST_WEIGHTS = 2_500_000
 #: The learning rate that is good for few epochs of recipe `fast`.
 _RATE = 1e-2
 #: States of a map that its film shows, about.
