@@ -24,12 +24,12 @@ from autodecoder.config import (
     study_config,
 )
 
-#: Weights of a decoder that is chosen, at most: its page has 7 MB.
+#: Most weights of a decoder that is chosen, so that the page stays small and steps stay fast.
 PAGE_WEIGHTS = 2_500_000
 #: Images a step at most.
 _BATCH = 128
-#: Of a map: widths of the decoder; the least of the last one, which is a multiple of so many; and
-#: weights at most, so that the page stays small and steps of large images stay fast.
+#: Widths of the decoder of a map, the least width of its last layer, and the number that this is a
+#: multiple of.
 _WIDTHS, _LEAST_WIDTH, _UNIT = (500, 500), 64, 8
 #: The learning rate that is good for few epochs of recipe `fast`.
 _RATE = 1e-2
