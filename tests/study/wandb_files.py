@@ -37,7 +37,7 @@ def read_runs(folder: Path) -> dict[str, Offline]:
 
 
 def _add(run: Offline, path: Path) -> Offline:
-    from wandb.proto import wandb_internal_pb2
+    from wandb.proto import wandb_internal_pb2  # pyright: ignore[reportMissingImports]
 
     for content in _records(path.read_bytes()):
         record: Any = vars(wandb_internal_pb2)["Record"].FromString(content)

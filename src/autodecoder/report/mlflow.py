@@ -44,7 +44,7 @@ class MLflowLogger(Tracker):
         super().__init__()
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
         try:
-            from mlflow import MlflowClient
+            from mlflow import MlflowClient  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise ConfigError(
                 "MLflow is not installed; pip install 'autodecoder[mlflow]' brings it."
@@ -73,7 +73,7 @@ class MLflowLogger(Tracker):
                 for kind, name in last.items()
             }
             return {kind: max(known, default=0) for kind, known in steps.items()}
-        from mlflow.entities import Param
+        from mlflow.entities import Param  # pyright: ignore[reportMissingImports]
 
         created = self._client.create_run(
             self._experiment(run.study),
@@ -88,7 +88,7 @@ class MLflowLogger(Tracker):
         return {EPOCHS: 0, FRESH: 0}
 
     def _log(self, run: RunInfo, kind: str, rows: Mapping[int, Mapping[str, float]]) -> None:
-        from mlflow.entities import Metric
+        from mlflow.entities import Metric  # pyright: ignore[reportMissingImports]
 
         now = int(1000 * time.time())
         metrics = [

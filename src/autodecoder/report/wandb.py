@@ -41,7 +41,7 @@ class WandbLogger(Tracker):
     def __init__(self, project: str) -> None:
         super().__init__()
         try:
-            import wandb
+            import wandb  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise ConfigError(
                 "Weights & Biases is not installed; pip install 'autodecoder[wandb]' brings it."
