@@ -22,6 +22,7 @@
 
 # %%
 # %matplotlib inline
+# %config InlineBackend.print_figure_kwargs = {"bbox_inches": "tight", "dpi": 72}
 import os
 import tempfile
 import warnings

@@ -29,6 +29,15 @@ def call(*arguments: str | Path) -> int:
     return code
 
 
+def refusal(capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command has told: one sentence of an error and nothing else."""
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    return err
+
+
 def train(*flags: str | Path) -> int:
     """Run `autodecoder train`; its exit status."""
     return call("train", *flags)

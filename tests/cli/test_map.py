@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.builders import call, settings, train
+from tests.cli.builders import call, refusal, settings, train
 
 from autodecoder import load_model
 from autodecoder.cli.chosen import PAGE_WEIGHTS, choose, look_at, tell
@@ -164,8 +164,5 @@ def test_what_cannot_be_mapped_is_told_in_a_sentence(
     (tmp_path / "photos" / "empty").mkdir(parents=True)
     (tmp_path / "photos" / "empty" / "a.heic").touch()
     assert call("map", dataset) == 2
-    err = capsys.readouterr().err
-    assert words in err
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
+    assert words in refusal(capsys)
     assert not (tmp_path / "runs").exists()

@@ -4,6 +4,7 @@ A pass visits each row once. So rows can be overwritten in place, and the store 
 holds everything that is needed to continue from there.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -87,11 +88,12 @@ class _InMemory:
     """Common part of stores in memory, which overwrite rows in place."""
 
     kind = "host"
-    _rows: Rows
-    _best: Any = None
 
-    def _copy(self, array: Any) -> Any:
-        raise NotImplementedError
+    def __init__(self, rows: Rows, copy: Callable[[Any], Any]) -> None:
+        """Keep rows; `copy` copies an array to where they are."""
+        self._rows = rows
+        self._copy = copy
+        self._best: Any = None
 
     def end_epoch(self) -> None:
         """See `RowStore`."""
@@ -131,10 +133,8 @@ class HostRows(_InMemory):
 
     def __init__(self, n: int, types: dict[str, tuple[np.dtype, int]]) -> None:
         # Zeros take no memory before they are written.
-        self._rows = Rows(*(np.zeros((n, length), dtype) for dtype, length in types.values()))
-
-    def _copy(self, array: Any) -> np.ndarray:
-        return np.array(array)
+        rows = Rows(*(np.zeros((n, length), dtype) for dtype, length in types.values()))
+        super().__init__(rows, np.array)
 
     def read(self, rows: Int[np.ndarray, " k"]) -> Rows:
         """See `RowStore`."""
@@ -154,10 +154,8 @@ class DeviceRows(_InMemory):
     """Rows on the device."""
 
     def __init__(self, n: int, types: dict[str, tuple[np.dtype, int]]) -> None:
-        self._rows = Rows(*(jnp.zeros((n, length), dtype) for dtype, length in types.values()))
-
-    def _copy(self, array: Any) -> Array:
-        return jnp.array(array)
+        rows = Rows(*(jnp.zeros((n, length), dtype) for dtype, length in types.values()))
+        super().__init__(rows, jnp.array)
 
     def read(self, rows: Int[np.ndarray, " k"]) -> Rows:
         """See `RowStore`."""

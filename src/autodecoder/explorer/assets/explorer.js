@@ -419,23 +419,7 @@
     if (file.size > look.most_bytes) throw tellError(`${file.name}: ${tooLarge}`);
     await openTarget(ask("read", file), file.name || "the image");
   });
-  on("file", "change", async () => {
-    await open($("file").files[0]);
-    $("file").value = "";
-  });
-  if ($("file")) {
-    document.addEventListener("dragover", (event) => {
-      event.preventDefault();
-      document.body.classList.add("dropping");
-    });
-    document.addEventListener("dragleave", () => document.body.classList.remove("dropping"));
-    document.addEventListener("drop", (event) => {
-      event.preventDefault();
-      document.body.classList.remove("dropping");
-      open(event.dataTransfer.files[0]);
-    });
-    document.addEventListener("paste", (event) => open(event.clipboardData.files[0]));
-  }
+  if ($("file")) takeFiles($("file"), open);
   on("blank", "click", () => {
     $("placing").hidden = false;
     easel.set(easel.values.map(() => 0));

@@ -50,3 +50,22 @@ for (const link of document.querySelectorAll('a[href^="#"]')) {
     document.getElementById(link.getAttribute("href").slice(1)).scrollIntoView();
   });
 }
+
+/** Files that are chosen in a field, dropped on the page or pasted go to `open`, one at a time. */
+function takeFiles(field, open) {
+  field.addEventListener("change", async () => {
+    await open(field.files[0]);
+    field.value = "";
+  });
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    document.body.classList.add("dropping");
+  });
+  document.addEventListener("dragleave", () => document.body.classList.remove("dropping"));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    document.body.classList.remove("dropping");
+    open(event.dataTransfer.files[0]);
+  });
+  document.addEventListener("paste", (event) => open(event.clipboardData.files[0]));
+}

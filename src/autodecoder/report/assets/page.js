@@ -194,23 +194,7 @@
     await place(readPixels(picture, packed.shape));
   }
 
-  if ($("file")) {
-    $("file").addEventListener("change", () => {
-      open($("file").files[0]);
-      $("file").value = "";
-    });
-    document.addEventListener("dragover", (event) => {
-      event.preventDefault();
-      document.body.classList.add("dropping");
-    });
-    document.addEventListener("dragleave", () => document.body.classList.remove("dropping"));
-    document.addEventListener("drop", (event) => {
-      event.preventDefault();
-      document.body.classList.remove("dropping");
-      open(event.dataTransfer.files[0]);
-    });
-    document.addEventListener("paste", (event) => open(event.clipboardData.files[0]));
-  }
+  if ($("file")) takeFiles($("file"), open);
 
   show(map.place, map.nearest(map.place));
   performance.mark("map");
