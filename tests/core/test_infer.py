@@ -13,8 +13,9 @@ from autodecoder.config import DecoderConfig, InferConfig, fit_config
 from autodecoder.core import infer
 from autodecoder.core.decoders import Decoder, decode, init_decoder
 from autodecoder.core.fit import Images, RunState
-from autodecoder.core.infer import Inference, InferencePlan, infer_latents, plan_inference
+from autodecoder.core.infer import Inference, infer_latents
 from autodecoder.core.losses import Criterion, reconstruction_loss
+from autodecoder.core.plan import InferencePlan, plan_inference
 from autodecoder.core.scaling import scale_pixels, to_unit
 from autodecoder.core.starts import start_names
 

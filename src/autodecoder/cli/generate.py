@@ -110,6 +110,15 @@ def sample(
     *,
     out: Out,
     n: Annotated[int, Parameter(converter=whole_number, help="How many images.")] = 16,
+    class_: Annotated[
+        str | None, Parameter(name="class", help="Class of the images: its name or number.")
+    ] = None,
+    temperature: Annotated[
+        float,
+        Parameter(
+            help="Factor on the mixture's standard deviations; below 1 for more typical images."
+        ),
+    ] = 1.0,
     seed: Seed = 0,
     json_: Json = False,
 ) -> bool:
@@ -123,8 +132,9 @@ def sample(
     trained = open_model(model)
     check_positive_int("n", n)
     check_kind(trained, out, n)
-    made = trained.sample(n, seed=seed)
-    return _write(trained, made.latents, out, {"seed": seed}, json_)
+    made = trained.sample(n, label=class_, temperature=temperature, seed=seed)
+    about = {"seed": seed, "class": class_, "temperature": temperature}
+    return _write(trained, made.latents, out, about, json_)
 
 
 def _write(

@@ -46,14 +46,27 @@ def reconstruct(
         float,
         Parameter(help="An image has converged when a step promises less than this share."),
     ] = 1e-5,
-    prior: Annotated[float, Parameter(help="Strength of a Gaussian prior on the latents.")] = 0.0,
+    prior_weight: Annotated[
+        float | None,
+        Parameter(
+            help="Weight of the latents' density; by default 10 for images with missing pixels, "
+            "and 0 for others."
+        ),
+    ] = None,
+    draws: Annotated[
+        int,
+        Parameter(
+            converter=whole_number,
+            help="Number of reconstructions to draw for each image, besides the best one.",
+        ),
+    ] = 0,
     seed: Seed = 0,
     json_: Json = False,
 ) -> bool:
     """Reconstruct images: find the latent of each under the trained decoder, and decode it.
 
     Writes reconstructions.npy (float32 from 0 to 1), latents.npy, errors.csv (a line an image) and
-    reconstructions.png. Each file is whole or absent.
+    reconstructions.png; with --draws also draws.npy and draws.png. Each file is whole or absent.
 
     Example: autodecoder reconstruct runs/mine/best --images t10k-images-idx3-ubyte.gz --out filled
     """
@@ -70,7 +83,7 @@ def reconstruct(
         n_starts=n_starts,
         n_steps=n_steps,
         tolerance=tolerance,
-        prior=prior,
+        prior_weight=prior_weight,
     )
     trained, given, seen = open_all(model, images, mask, resize=resize)
     n = len(given.samples)
@@ -83,6 +96,7 @@ def reconstruct(
             config=config,
             names=given.names,
             seed=seed,
+            draws=draws,
             report=report,
         )
     unseen = int(np.isnan(errors.loss).sum())

@@ -25,13 +25,15 @@ _CANDIDATE_PIXELS = 2**26
 #: Images in a block by default. An accelerator waits more for the host than for its own work.
 _BLOCK_SIZE = 256
 _ACCELERATOR_BLOCK_SIZE = 2048
-#: The prior's, beyond which single precision has no room for squares.
-_STRONGEST_PRIOR = 1e12
+#: Of the prior, by default, of images with missing pixels; and the most.
+_PRIOR_WEIGHT, _MOST_PRIOR_WEIGHT = 10.0, 1e6
 
 
-def _check_prior(name: str, value: float) -> None:
+def _check_prior_weight(name: str, value: float) -> None:
     not_negative(name, value)
-    number(lambda v: v <= _STRONGEST_PRIOR, f"must be at most {_STRONGEST_PRIOR:g}")(name, value)
+    number(lambda v: v <= _MOST_PRIOR_WEIGHT, f"must be at most {_MOST_PRIOR_WEIGHT:g}")(
+        name, value
+    )
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,16 @@ class InferConfig(Settings):
         flag=None,
         check=check_learning_rate,
     )
-    prior: float = setting(
-        0.0,
-        "Strength of a Gaussian prior on the latents: what is added to the loss, times the mean "
-        "squared distance from the candidates' mean in their standard deviations.",
+    prior_weight: float | None = setting(
+        None,
+        "Weight of the latents' log density beside the log likelihood of the pixels; 1 as in "
+        "Bayes' rule, more as errors of nearby pixels are alike. By default "
+        f"{_PRIOR_WEIGHT:g} for images with pixels that do not count, and 0 for others; 0 in a "
+        "study.",
         flag=None,
-        called="infer.prior",
-        check=_check_prior,
-        since=(3, 0.0),
+        called="infer.prior_weight",
+        check=_check_prior_weight,
+        since=(9, 0.0),
     )
     fresh_every: int = setting(
         0,
@@ -115,6 +119,11 @@ class InferConfig(Settings):
         if loss == "laplacian":  # its kinks hold up those that build a quadratic model
             return "adam"
         return "lm" if latent_dims <= _LM_DIMS else "lbfgs"
+
+    @property
+    def prior_weight_or_default(self) -> float:
+        """`prior_weight`, or its default for images with pixels that do not count."""
+        return _PRIOR_WEIGHT if self.prior_weight is None else self.prior_weight
 
     def steps_for(self, method: str) -> int:
         """The most steps of a solver."""

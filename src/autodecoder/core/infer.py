@@ -3,19 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, Shaped
+from jaxtyping import Array, Bool, Float, Int, Num, Shaped
 
 from autodecoder.brief import brief
-from autodecoder.config import InferConfig
 from autodecoder.core.blocks import Device, by_blocks, take
-from autodecoder.core.decoders import Decoder
-from autodecoder.core.latents import MANY_ROWS
 from autodecoder.core.lbfgs import MEMORY, LbfgsState, advance_lbfgs, begin_lbfgs
-from autodecoder.core.losses import SQUARED, Criterion, Errors, measure
+from autodecoder.core.losses import Errors, measure
+from autodecoder.core.plan import InferencePlan, Task, problem_of
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.core.solvers import (
     Problem,
@@ -27,10 +24,7 @@ from autodecoder.core.solvers import (
     renew_lm,
 )
 from autodecoder.core.starts import (
-    Starts,
-    draw_candidates,
     place_starts,
-    prepare_starts,
     start_names,
 )
 from autodecoder.errors import ConfigError
@@ -43,52 +37,6 @@ _KEPT_ENTRIES = 2**25
 
 OnLatents = Callable[[Float[np.ndarray, "n dims"]], None]
 _State = SolverState | LbfgsState
-
-
-class Task(eqx.Module):
-    """The objective and the tolerance: all that programs need once the starts are placed."""
-
-    decoder: Decoder
-    mean: Float[Array, " dims"]
-    spread: Float[Array, " dims"]
-    prior: Float[Array, ""]
-    tolerance: Float[Array, ""]
-    scaler: str = eqx.field(static=True)
-    criterion: Criterion = eqx.field(static=True)
-
-
-class InferencePlan(eqx.Module):
-    """What inference under a decoder needs for any images, made once by `plan_inference`.
-
-    A plan may be reused for configurations that differ only in prior, solver, steps or tolerance.
-    """
-
-    decoder: Decoder
-    starts: Starts
-    mean: Float[Array, " dims"]
-    """Mean of the candidate latents."""
-    spread: Float[Array, " dims"]
-    """Standard deviation of the candidates per dimension. Where it is about 0, it is replaced by
-    that of the widest dimension, or by 1 if that is about 0 too."""
-    scaler: str = eqx.field(static=True)
-    config: InferConfig = eqx.field(static=True)
-    criterion: Criterion = eqx.field(static=True, default=SQUARED)
-
-    @property
-    def method(self) -> str:
-        """The solver."""
-        return self.config.method_for(len(self.mean), self.criterion.loss)
-
-    @property
-    def n_steps(self) -> int:
-        """The maximum number of steps."""
-        return self.config.steps_for(self.method)
-
-    @property
-    def task(self) -> Task:
-        prior, tolerance = jnp.float32(self.config.prior), jnp.float32(self.config.tolerance)
-        around = (self.mean, self.spread)
-        return Task(self.decoder, *around, prior, tolerance, self.scaler, self.criterion)
 
 
 @brief
@@ -105,47 +53,6 @@ class Inference(NamedTuple):
     start: Int[np.ndarray, " n"]
     """Index of the best start in `start_names`, then in `given`. -1 if no error is finite, as for
     an image without pixels that count."""
-
-
-def plan_inference(
-    decoder: Decoder,
-    known: Float[Array | np.ndarray, "n dims"],
-    *,
-    scaler: str,
-    config: InferConfig,
-    key: PRNGKeyArray,
-    criterion: Criterion = SQUARED,
-) -> InferencePlan:
-    """Draw and decode the candidates, and draw the random starts, which all images share.
-
-    Parameters
-    ----------
-    decoder : Decoder
-    known : (n, latent_dims)
-        Latents of training images, from which candidates are drawn, see
-        `InferConfig.n_candidates`; of 524,288 or more, only evenly spaced ones are considered. The
-        candidates' mean and standard deviation define the random starts and the prior. Candidates
-        that are not finite are replaced by the mean.
-    scaler : str
-        The scaling that the decoder was trained with.
-    config : InferConfig
-    key : key
-        For the candidates and the random starts.
-    criterion : Criterion
-
-    Raises
-    ------
-    ConfigError
-        If more candidates are configured than there are latents, or more nearest starts than
-        candidates.
-    """
-    n_candidates = config.count_candidates(len(known), decoder.n_outputs)
-    step = len(known) // max(MANY_ROWS, n_candidates)
-    if step > 1:
-        known = known[::step]
-    candidates, mean, spread, start_key = draw_candidates(key, jnp.asarray(known), n_candidates)
-    starts = prepare_starts(decoder, candidates, start_key, config)
-    return InferencePlan(decoder, starts, mean, spread, scaler, config, criterion)
 
 
 def infer_latents(
@@ -326,7 +233,7 @@ def _advance(
     state: _State,
     until: Int[Array, " b"],
 ) -> _State:
-    return _go_on(_problem(task, images, weights), state, until, task.tolerance)
+    return _go_on(problem_of(task, images, weights), state, until, task.tolerance)
 
 
 def _go_on(problem: Problem, state: _State, until: Any, tolerance: Float[Array, ""]) -> _State:
@@ -337,12 +244,12 @@ def _go_on(problem: Problem, state: _State, until: Any, tolerance: Float[Array, 
 
 @jax.jit
 def _renew(task: Task, images: Array, weights: Array | None, state: SolverState) -> SolverState:
-    return renew_lm(_problem(task, images, weights), state, task.tolerance)
+    return renew_lm(problem_of(task, images, weights), state, task.tolerance)
 
 
 @jax.jit
 def _end(task: Task, images: Array, weights: Array | None, state: _State) -> _State:
-    return end_solver(_problem(task, images, weights), state)
+    return end_solver(problem_of(task, images, weights), state)
 
 
 @jax.jit
@@ -373,7 +280,7 @@ def _begin_at_starts(
     if n_starts > 1:
         images = jnp.repeat(images, n_starts, axis=0)
         weights = None if weights is None else jnp.repeat(weights, n_starts, axis=0)
-    return _problem(plan.task, images, weights), starts.reshape(-1, dims), n_starts
+    return problem_of(plan.task, images, weights), starts.reshape(-1, dims), n_starts
 
 
 def _keep_best(results: Any, values: Array, n_starts: int) -> tuple[Any, Int[Array, " b"]]:
@@ -382,17 +289,6 @@ def _keep_best(results: Any, values: Array, n_starts: int) -> tuple[Any, Int[Arr
     best = jnp.argmin(jnp.where(jnp.isnan(values), jnp.inf, values), axis=1)
     rows = jnp.arange(len(best)) * n_starts + best
     return jax.tree.map(lambda a: a[rows], results), best
-
-
-def _problem(task: Task, images: Array, weights: Array | None) -> Problem:
-    targets = scale_pixels(images, task.scaler)
-    precision = task.prior / len(task.spread) / task.spread**2
-    if weights is None:
-        weights = jnp.ones((1, targets.shape[1]))
-    # Weights sum to one, or to zero for an image without pixels that count.
-    total = jnp.sum(weights, axis=1, dtype=jnp.float32, keepdims=True)
-    weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1), 0)
-    return Problem(task.decoder, targets, weights, task.mean, precision, task.criterion)
 
 
 def _nothing(dims: int) -> Inference:

@@ -52,7 +52,8 @@ def begin_lbfgs(
     outputs, slopes = jax.jvp(problem.decoder.decode, (latents,), (gradient,))
     model = expand(outputs, problem.targets, problem.criterion, problem.weights)
     curvature = jnp.sum(model.curvature * slopes**2, axis=1)
-    curvature += jnp.sum(problem.precision * gradient**2, axis=1)
+    if problem.prior is not None:
+        curvature += problem.strength * problem.prior.curvature_along(latents, gradient)
     bent = curvature > 0
     remembered = jnp.zeros((n, MEMORY, dims))
     state = LbfgsState(

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.losses import SQUARED, Criterion, expand, reconstruction_loss
+from autodecoder.core.mixture import Mixture
 
 #: First damping, as a share of the largest diagonal entry of JᵀJ.
 _FIRST_DAMPING = 0.1
@@ -29,9 +30,10 @@ _FEW_DIMS = 4
 class Problem(eqx.Module):
     """Find for each row the latent `z` that minimises the objective
 
-        loss(decode(z), target) + sum(precision (z - centre)²)
+        loss(decode(z), target) + strength * penalty(z)
 
-    Rows are independent of each other.
+    where the penalty is that of `Mixture.penalty`, about `-2 log p(z)`. Rows are independent of
+    each other.
     """
 
     decoder: Decoder
@@ -39,10 +41,10 @@ class Problem(eqx.Module):
     """Images in the scaled space."""
     weights: Float[Array, "m pixels"]
     """Pixel weights that sum to 1, or to 0 for an image without known pixels; `m` is `b` or 1."""
-    centre: Float[Array, " dims"]
-    """Mean of the prior."""
-    precision: Float[Array, " dims"]
-    """Weight of the prior in each dimension; 0 without a prior."""
+    prior: Mixture | None = None
+    """Where latents are likely to be; `None`: anywhere."""
+    strength: Float[Array, " m"] | float = 0.0
+    """Weight of the prior."""
     criterion: Criterion = eqx.field(static=True, default=SQUARED)
 
 
@@ -75,14 +77,16 @@ def objective(problem: Problem, latents: Float[Array, "b dims"]) -> Float[Array,
     """The objective of each image."""
     outputs = problem.decoder.decode(latents)
     loss = reconstruction_loss(outputs, problem.targets, problem.criterion, problem.weights)
-    return loss + jnp.sum(problem.precision * (latents - problem.centre) ** 2, axis=1)
+    if problem.prior is None:
+        return loss
+    return loss + problem.strength * problem.prior.penalty(latents)
 
 
 def begin_lm(
     problem: Problem, latents: Float[Array, "b dims"], tolerance: float | Float[Array, ""]
 ) -> SolverState:
     """The state before the first step, with the Gauss-Newton Hessian JᵀJ."""
-    value, gradient, gram = _linearise(problem, latents)
+    value, gradient, gram = linearise(problem, latents)
     largest = jnp.max(jnp.diagonal(gram, axis1=1, axis2=2), axis=1)
     state = SolverState(
         latents=latents,
@@ -241,7 +245,7 @@ def choose(condition: Bool[Array, " b"], yes: Array, no: Array) -> Array:
     return jnp.where(condition.reshape(-1, *(1,) * (yes.ndim - 1)), yes, no)
 
 
-def _linearise(
+def linearise(
     problem: Problem, latents: Float[Array, "b dims"]
 ) -> tuple[Float[Array, " b"], Float[Array, "b dims"], Float[Array, "b dims dims"]]:
     """The objective, half its gradient and JᵀJ, by one forward-mode pass per dimension."""
@@ -258,12 +262,13 @@ def _linearise(
         rows = jnp.swapaxes(jacobian, 0, 1)
         gradient = jnp.einsum("bdp,bp->bd", rows, slope)
         gram = jnp.einsum("bdp,bep->bde", rows * curvature[:, None], rows)
-    offset = latents - problem.centre
-    return (
-        value + jnp.sum(problem.precision * offset**2, axis=1),
-        gradient + problem.precision * offset,
-        gram + jnp.diag(problem.precision),
-    )
+    if problem.prior is not None:
+        strength = jnp.broadcast_to(problem.strength, value.shape)
+        bent = problem.prior.expand(latents)
+        value += strength * bent.value
+        gradient += strength[:, None] * bent.slope
+        gram += strength[:, None, None] * bent.curvature
+    return value, gradient, gram
 
 
 def differentiate(

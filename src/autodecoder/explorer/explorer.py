@@ -23,6 +23,7 @@ from autodecoder.data.pixels import PixelRange, as_mask, to_pixels, to_weights
 from autodecoder.errors import AutodecoderError, DataError
 from autodecoder.explorer.shelf import Shelf
 from autodecoder.model import Model
+from autodecoder.model.density import draw_latents
 from autodecoder.model.tables import as_table
 from autodecoder.report.originals import image_errors, pack_originals, pack_sheet, point_rows
 from autodecoder.report.plane import (
@@ -205,7 +206,7 @@ class Explorer:
         check_seed("seed", seed)
         with self._fitting:
             density = self.model.density
-        latents = density.sample(n, seed)
+        latents = draw_latents(density, n, seed)
         if not np.isfinite(latents).all():
             raise DataError("the density of these latents gives latents that are not finite.")
         return {"latents": latents.tolist()}

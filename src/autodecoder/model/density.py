@@ -1,79 +1,112 @@
 """A density of the latents of training images, from which new latents are drawn."""
 
-import warnings
-from typing import Any
+from typing import TYPE_CHECKING
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from autodecoder.core.mixture import Mixture, fit_mixture
 from autodecoder.errors import DataError
 
-#: Candidate numbers of components.
-_COMPONENTS = (1, 2, 4, 8, 16, 32)
-#: Most latents to fit the density to, and the largest number of latent dimensions for full
-#: covariances; longer latents have diagonal ones.
-_N_LATENTS = 10_000
-_FULL_DIMS = 16
+if TYPE_CHECKING:
+    from autodecoder.model.model import Model
+
+#: Most components. Their number doubles from 1 as long as held-out latents become likelier.
+MOST_COMPONENTS = 64
+#: Most latents by which the number of components is chosen; every tenth of them is held out.
+_N_CHOOSING, _HELD_OUT = 20_000, 10
+#: Steps of EM.
+_STEPS = 30
 
 
-class Density:
-    """A mixture of Gaussians (Dempster, Laird & Rubin 1977).
+def fit_density(latents: Float[np.ndarray, "n dims"], n_components: int | None = None) -> Mixture:
+    """Fit a mixture of Gaussians to latents.
 
-    The number of components, 1, 2, 4, … or 32, is chosen by the Bayesian information criterion
-    (Schwarz 1978).
+    Covariances are full up to 128 dimensions, and diagonal beyond.
 
     Parameters
     ----------
     latents : (n, latent_dims)
-        Of more than 10,000 latents, up to 10,000 evenly spaced ones are used. Latents that are not
-        finite are ignored.
+        Latents that are not finite are ignored.
+    n_components : int, optional
+        By default the one of 1, 2, 4, …, 64 under which held-out latents are likeliest.
 
     Raises
     ------
     DataError
-        If fewer than two latents are left.
+        If fewer than two latents are left, or fewer than `n_components`.
     """
+    latents = np.asarray(latents, np.float32)
+    latents = latents[np.isfinite(latents).all(axis=1)]
+    least = max(2, n_components or 0)
+    if len(latents) < least:
+        wanted = "two latents" if least == 2 else f"{least} latents for {least} components"
+        raise DataError(f"a density needs {wanted} of training images, got {len(latents)}.")
+    mean, deviation = latents.mean(0, dtype=np.float64), latents.std(0, dtype=np.float64)
+    scale = np.where(deviation > 0, deviation, 1).astype(np.float32)
+    scaled = ((latents - mean) / scale).astype(np.float32)
+    if n_components is None:
+        n_components = _choose_components(scaled)
+    mixture = fit_mixture(jax.random.key(0), jnp.asarray(scaled), n_components, _STEPS)
+    return mixture.rescale(jnp.asarray(mean, jnp.float32), jnp.asarray(scale))
 
-    def __init__(self, latents: Float[np.ndarray, "n dims"]) -> None:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture
 
-        latents = latents[np.isfinite(latents).all(axis=1)].astype(np.float64)
-        latents = latents[:: max(1, -(-len(latents) // _N_LATENTS))]
-        if len(latents) < 2:
-            raise DataError(f"a density needs two latents of training images, got {len(latents)}.")
-        dims = latents.shape[1]
-        self._mean, deviation = latents.mean(0), latents.std(0)
-        self._scale = np.where(deviation > 0, deviation, 1)
-        scaled = (latents - self._mean) / self._scale
-        kind = "full" if dims <= _FULL_DIMS else "diag"
-        found: Any = None
-        least = np.inf
-        for k in _COMPONENTS:
-            if k * (dims + 1) > len(scaled) and k > 1:
-                break
-            mixture = GaussianMixture(k, covariance_type=kind, random_state=0)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                mixture.fit(scaled)
-            criterion = mixture.bic(scaled)
-            if criterion < least:
-                found, least = mixture, criterion
-        self._mixture = found
+def class_density(model: "Model", label: int | str) -> Mixture:
+    """The density of the training latents of one class, given by number or name.
 
-    @property
-    def n_components(self) -> int:
-        return len(self._mixture.weights_)
+    Raises
+    ------
+    DataError
+        If the model has no labels, or fewer than two training latents of the class.
+    """
+    if model.labels is None or not len(model.labels):
+        raise DataError("a class needs a model with labels, and this one has none.")
+    names = [str(name) for name in model.about.get("class_names") or ()]
+    present = np.unique(model.labels).tolist()
+    numbers = {str(k): k for k in present} | {
+        name: k for k, name in enumerate(names) if k in present
+    }
+    number = numbers.get(str(label))
+    if number is None:
+        known = ", ".join(names[k] if k < len(names) else str(k) for k in present[:20])
+        raise DataError(f"no training image has the class {label!r}: the classes are {known}.")
+    return fit_density(model.latents[np.asarray(model.labels) == number])
 
-    def sample(self, n: int, seed: int) -> Float[np.ndarray, "n dims"]:
-        """Draw `n` independent latents."""
-        rng = np.random.default_rng(seed)
-        mixture = self._mixture
-        which = rng.choice(self.n_components, size=n, p=mixture.weights_)
-        draws = rng.normal(size=(n, len(self._mean)))
-        if mixture.covariance_type == "full":
-            roots = np.linalg.cholesky(mixture.covariances_)
-            steps = np.einsum("nij,nj->ni", roots[which], draws)
-        else:
-            steps = np.sqrt(mixture.covariances_)[which] * draws
-        return ((mixture.means_[which] + steps) * self._scale + self._mean).astype(np.float32)
+
+def _choose_components(latents: Float[np.ndarray, "n dims"]) -> int:
+    some = latents[np.random.default_rng(0).permutation(len(latents))[:_N_CHOOSING]]
+    held_out = np.arange(len(some)) % _HELD_OUT == 0
+    seen, unseen = jnp.asarray(some[~held_out]), jnp.asarray(some[held_out])
+    best, n_best, n = -np.inf, 1, 1
+    while n <= min(MOST_COMPONENTS, len(seen)):
+        mixture = fit_mixture(jax.random.key(0), seen, n, _STEPS)
+        likelihood = float(mixture.log_density(unseen).mean())
+        if not likelihood > best:
+            break
+        best, n_best, n = likelihood, n, 2 * n
+    return n_best
+
+
+def draw_latents(
+    mixture: Mixture, n: int, seed: int, temperature: float = 1.0
+) -> Float[np.ndarray, "n dims"]:
+    """Draw `n` independent latents.
+
+    `temperature` scales the standard deviations of the components; 0 draws their means.
+    """
+    rng = np.random.default_rng(seed)
+    weights = np.exp(np.asarray(mixture.log_weights, np.float64))
+    which = rng.choice(len(weights), size=n, p=weights / weights.sum())
+    draws = temperature * rng.normal(size=(n, mixture.means.shape[1]))
+    roots = np.asarray(mixture.roots, np.float64)
+    if mixture.is_full:
+        # With the root R of the inverse covariance, draws have the covariance (R Rᵀ)⁻¹.
+        steps = np.empty_like(draws)
+        for k in np.unique(which):
+            mine = which == k
+            steps[mine] = np.linalg.solve(roots[k].T, draws[mine].T).T
+    else:
+        steps = draws / roots[which]
+    return (np.asarray(mixture.means, np.float64)[which] + steps).astype(np.float32)

@@ -1,12 +1,144 @@
-"""Latent inference for a mix of complete samples and samples with missing values."""
+"""Latent inference under a model: plans, samples with missing values, and draws."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 from jaxtyping import Float, Num, Shaped
 
-from autodecoder.core.infer import Inference, InferencePlan, OnLatents, infer_latents
+from autodecoder.config import InferConfig
+from autodecoder.config.rules import as_plain, check_seed
+from autodecoder.core.infer import Inference, OnLatents, infer_latents
+from autodecoder.core.losses import Criterion
+from autodecoder.core.plan import InferencePlan, plan_inference
+from autodecoder.core.posterior import posterior_roots
+from autodecoder.core.switches import own_switches
+from autodecoder.data.pixels import as_mask, as_numbers, to_weights
+from autodecoder.errors import ConfigError, DataError
+from autodecoder.model.programs import limit_programs, one_inference
+from autodecoder.model.samples import check_samples, doubt_range, to_rows
+
+if TYPE_CHECKING:
+    from autodecoder.model.model import Model
+
+#: Most images inferred at once, which bounds memory.
+_INFERRED_AT_ONCE = 20_000
+
+
+@own_switches()
+def infer_samples(
+    model: "Model",
+    images: Any,
+    mask: Any,
+    config: InferConfig | None,
+    given: Any,
+    seed: int,
+    *,
+    watch: OnLatents | None = None,
+) -> Inference:
+    """`Model.infer`, with a function that is called as `infer_latents` says."""
+    config = InferConfig() if config is None else config
+    seed = as_plain(seed)
+    check_seed("seed", seed)
+    by, dims = model.standardization, model.latent_dims
+    images = check_samples(images, model.image_shape, by)
+    if mask is not None:
+        mask = as_mask(mask, len(images), model.image_shape)
+    if given is not None:
+        given = as_numbers("given", given)
+        if given.ndim != 3 or given.shape[::2] != (len(images), dims):
+            raise DataError(f"given must be ({len(images)}, m, {dims}), got {tuple(given.shape)}.")
+        if not np.isfinite(given).all():
+            raise DataError("given holds values that are not finite.")
+    parts = []
+    for start in range(0, max(1, len(images)), _INFERRED_AT_ONCE):
+        chosen = slice(start, start + _INFERRED_AT_ONCE)
+        rows, weights = _rows_of(model, images, mask, chosen)
+        mine = None if given is None else given[chosen]
+        find = infer_apart if mask is None else infer_latents
+        with one_inference:
+            plan = plan_for(model, config, seed, missing=weights is not None)
+            parts.append(find(plan, rows, weights=weights, given=mine, watch=watch))
+    return join_inferences(parts)
+
+
+def plan_for(
+    model: "Model", config: InferConfig, seed: int, *, missing: bool = False
+) -> InferencePlan:
+    """The inference plan for a configuration and a seed of the starts, from a cache.
+
+    `missing` says whether some images have pixels that do not count.
+    """
+    weight = config.prior_weight
+    noise = noise_of(model)
+    wanted = noise is not None and (missing if weight is None else weight > 0)
+    # Plans with the same key differ at most in their configuration, which is replaced below.
+    key = (config.starts, config.n_starts, config.n_candidates, seed, wanted)
+    plan = model._plans.get(key)
+    if plan is None:
+        limit_programs()
+        plan = plan_inference(
+            model.decoder,
+            model.latents,
+            scaler=model.scaler,
+            config=config,
+            key=jax.random.key(seed),
+            criterion=Criterion(model.loss, model.image_shape),
+            prior=model.density if wanted and len(model.latents) > 1 else None,
+            noise=noise,
+        )
+        model._plans.clear()
+        model._plans[key] = plan
+    return replace(plan, config=config)
+
+
+def noise_of(model: "Model") -> float | None:
+    """The loss of the training images after the last epoch; `None` if it is not known."""
+    losses = np.asarray(model.history.get(model.loss if model.loss != "mse" else "loss", ()))
+    losses = losses[np.isfinite(losses)]
+    return float(losses[-1]) if len(losses) else None
+
+
+@own_switches()
+def draw_posterior(
+    model: "Model", images: Any, mask: Any, n: int, config: InferConfig | None, seed: int
+) -> Float[np.ndarray, "n_images n dims"]:
+    """Draw latents of images, see `Model.draw`."""
+    config = InferConfig() if config is None else config
+    config = replace(config, prior_weight=config.prior_weight_or_default)
+    if not config.prior_weight:
+        raise ConfigError("draws need a prior: prior_weight must be above 0.")
+    if noise_of(model) is None or len(model.latents) < 2:
+        raise DataError("draws need a model with its training loss and latents.")
+    found = infer_samples(model, images, mask, config, None, seed)
+    images = check_samples(images, model.image_shape, model.standardization)
+    if mask is not None:
+        mask = as_mask(mask, len(images), model.image_shape)
+    rng = np.random.default_rng(seed)
+    parts = []
+    for start in range(0, max(1, len(images)), _INFERRED_AT_ONCE):
+        chosen = slice(start, start + _INFERRED_AT_ONCE)
+        rows, weights = _rows_of(model, images, mask, chosen)
+        with one_inference:
+            plan = plan_for(model, config, seed, missing=weights is not None)
+            roots = posterior_roots(plan, rows, found.latents[chosen], weights=weights)
+        noise = rng.normal(size=(len(rows), n, model.latent_dims)).astype(np.float32)
+        parts.append(found.latents[chosen, None] + np.einsum("ide,ine->ind", roots, noise))
+    latents = np.concatenate(parts)
+    latents[np.isnan(found.errors.loss)] = np.nan
+    return latents
+
+
+def _rows_of(
+    model: "Model", images: Any, mask: Any, chosen: slice
+) -> tuple[Num[np.ndarray, "n values"], Shaped[np.ndarray, "n values"] | None]:
+    """Some of the checked images as rows, and the weights of their values, if not all count."""
+    by, start = model.standardization, chosen.start
+    hidden = None if mask is None else to_weights(mask[chosen], start)
+    doubt_range(images[chosen], by, model.pixel_range)
+    return to_rows(images[chosen], start, hidden, by, model.pixel_range)
 
 
 def infer_apart(

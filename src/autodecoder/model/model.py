@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,35 +12,26 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from autodecoder.brief import brief
 from autodecoder.config import InferConfig
-from autodecoder.config.rules import as_plain, check_positive_int, check_seed
+from autodecoder.config.rules import as_plain, check_positive_int, check_seed, not_negative
 from autodecoder.core.blocks import by_blocks
 from autodecoder.core.decoders import Decoder, decode
-from autodecoder.core.infer import (
-    Inference,
-    InferencePlan,
-    OnLatents,
-    infer_latents,
-    plan_inference,
-)
-from autodecoder.core.losses import Criterion
+from autodecoder.core.infer import Inference
+from autodecoder.core.mixture import Mixture
+from autodecoder.core.plan import InferencePlan
 from autodecoder.core.scaling import to_unit
 from autodecoder.core.switches import own_switches
 from autodecoder.core.training import Training
 from autodecoder.data.carriers import as_array
-from autodecoder.data.pixels import PixelRange, as_mask, as_numbers, to_weights
+from autodecoder.data.pixels import PixelRange, as_numbers
 from autodecoder.errors import DataError
-from autodecoder.model.density import Density
+from autodecoder.model.density import class_density, draw_latents, fit_density
 from autodecoder.model.generated import Generated, Trace
-from autodecoder.model.inference import infer_apart, join_inferences
+from autodecoder.model.inference import draw_posterior, infer_samples
 from autodecoder.model.paths import latent_path
-from autodecoder.model.programs import limit_programs, one_inference
-from autodecoder.model.samples import check_samples, doubt_range, to_rows
 from autodecoder.model.tables import Standardization, unstandardize
 
 #: Size of blocks in decoding. It is fixed, so that an image has the same bits in any batch.
 _DECODED_AT_ONCE = 256
-#: Most images inferred at once, which bounds memory.
-_INFERRED_AT_ONCE = 20_000
 
 
 @brief
@@ -120,9 +111,7 @@ class Model:
         DataError
             If the latents have a wrong shape.
         """
-        latents = as_numbers("latents", latents)
-        if latents.ndim != 2 or latents.shape[1] != self.latent_dims:
-            raise DataError(f"latents must be (n, {self.latent_dims}), got {tuple(latents.shape)}.")
+        latents = self._as_latents(latents)
         images = np.empty((len(latents), math.prod(self.sample_shape)), np.float32)
         by_blocks(
             lambda rows, _: self._decode(latents[rows]),
@@ -157,7 +146,8 @@ class Model:
             True where a pixel counts, or weights, 0 or more; one mask per image or one for all. An
             image without a pixel that counts has errors of NaN and start -1.
         config : InferConfig, optional
-            Method, starts, steps and prior.
+            Method, starts, steps and prior. By default `density` is the prior of images with
+            pixels that do not count.
         given : (n, m, latent_dims), optional
             Further starts for each image, in addition to those of `config`.
         seed : int
@@ -175,7 +165,7 @@ class Model:
         ConfigError
             If more candidates are configured than there are latents; if the seed is out of range.
         """
-        return self._infer(images, mask, config, given, seed, None)
+        return infer_samples(self, images, mask, config, given, seed)
 
     def trace(
         self,
@@ -210,54 +200,16 @@ class Model:
             See `infer`.
         """
         way: list[np.ndarray] = []
-        found = self._infer(
+        found = infer_samples(
+            self,
             as_array("image", image, may_miss=True)[None],
             None if mask is None else as_array("mask", mask)[None],
             config,
             None if given is None else as_numbers("given", given)[None],
             seed,
-            lambda latents: way.append(latents[0]),
+            watch=lambda latents: way.append(latents[0]),
         )
         return Trace(np.stack(way), found)
-
-    @own_switches()
-    def _infer(
-        self,
-        images: Any,
-        mask: Any,
-        config: InferConfig | None,
-        given: Any,
-        seed: int,
-        watch: OnLatents | None,
-    ) -> Inference:
-        config = InferConfig() if config is None else config
-        seed = as_plain(seed)
-        check_seed("seed", seed)
-        by = self.standardization
-        images = check_samples(images, self.image_shape, by)
-        if mask is not None:
-            mask = as_mask(mask, len(images), self.image_shape)
-        dims = self.latent_dims
-        if given is not None:
-            given = as_numbers("given", given)
-            if given.ndim != 3 or given.shape[::2] != (len(images), dims):
-                raise DataError(
-                    f"given must be ({len(images)}, m, {dims}), got {tuple(given.shape)}."
-                )
-            if not np.isfinite(given).all():
-                raise DataError("given holds values that are not finite.")
-        parts = []
-        for start in range(0, max(1, len(images)), _INFERRED_AT_ONCE):
-            chosen = slice(start, start + _INFERRED_AT_ONCE)
-            hidden = None if mask is None else to_weights(mask[chosen], start)
-            doubt_range(images[chosen], by, self.pixel_range)
-            rows, weights = to_rows(images[chosen], start, hidden, by, self.pixel_range)
-            mine = None if given is None else given[chosen]
-            find = infer_apart if mask is None else infer_latents
-            with one_inference:
-                plan = self.plan(config, seed)
-                parts.append(find(plan, rows, weights=weights, given=mine, watch=watch))
-        return join_inferences(parts)
 
     def reconstruct(
         self, images: Any, mask: Any = None, *, config: InferConfig | None = None, seed: int = 0
@@ -319,37 +271,106 @@ class Model:
         latents = latent_path(ends[0], ends[1], as_plain(n), path, self.latents)
         return Generated(latents, self.decode(latents))
 
-    def sample(self, n: int, *, seed: int = 0) -> Generated:
+    def draw(
+        self,
+        images: Any,
+        mask: Any = None,
+        n: int = 8,
+        *,
+        config: InferConfig | None = None,
+        seed: int = 0,
+    ) -> Generated:
+        """Draw several reconstructions of each image; where they differ, pixels are uncertain.
+
+        Latents are drawn from a Gaussian around the inferred latent whose covariance is the inverse
+        of the Hessian there (Laplace's approximation of the posterior).
+
+        Parameters
+        ----------
+        images, mask, config, seed
+            See `infer`.
+        n : int
+            Draws for each image.
+
+        Returns
+        -------
+        Generated
+            Latents (n_images, n, latent_dims), and images (n_images, n, height, width, channels);
+            NaN for an image without a pixel that counts.
+
+        Raises
+        ------
+        DataError, ConfigError
+            See `infer`.
+        """
+        check_positive_int("n", n := as_plain(n))
+        latents = draw_posterior(self, images, mask, n, config, seed)
+        made = self.decode(latents.reshape(-1, self.latent_dims))
+        return Generated(latents, made.reshape(len(latents), n, *self.sample_shape))
+
+    def sample(
+        self, n: int, *, label: int | str | None = None, temperature: float = 1.0, seed: int = 0
+    ) -> Generated:
         """Draw latents from `density` and decode them to new images.
 
         Parameters
         ----------
         n : int
+        label : int or str, optional
+            Class of the images, by number as in `labels` or by name: latents are then drawn from a
+            density of the training latents of this class.
+        temperature : float
+            Factor on the standard deviations of the density's components; 0 draws their means.
         seed : int
             From 0 to 4294967295.
 
         Raises
         ------
         DataError
-            If there are fewer than two training latents to fit a density to.
+            If there are fewer than two training latents, or none of the class.
         ConfigError
-            If `n` is below 1, or the seed is out of range.
+            If `n` is below 1, or temperature or seed is out of range.
         """
-        n, seed = as_plain(n), as_plain(seed)
-        check_positive_int("n", n)
-        check_seed("seed", seed)
-        latents = self.density.sample(n, seed)
+        check_positive_int("n", n := as_plain(n))
+        check_seed("seed", seed := as_plain(seed))
+        not_negative("temperature", temperature := as_plain(temperature))
+        density = self.density if label is None else class_density(self, as_plain(label))
+        latents = draw_latents(density, n, seed, temperature)
         return Generated(latents, self.decode(latents))
 
     @cached_property
-    def density(self) -> Density:
+    def density(self) -> Mixture:
         """The mixture of Gaussians for the training latents, fitted at first use."""
-        return Density(self.latents)
+        return fit_density(self.latents)
+
+    def log_density(self, latents: Any) -> Float[np.ndarray, " n"]:
+        """The log density of latents under `density`, in nats.
+
+        Parameters
+        ----------
+        latents : (n, latent_dims)
+        """
+        return np.asarray(self.density.log_density(self._as_latents(latents)))
+
+    def cluster(self, latents: Any) -> Int[np.ndarray, " n"]:
+        """The likeliest component of `density` for each latent.
+
+        Parameters
+        ----------
+        latents : (n, latent_dims)
+        """
+        return np.asarray(self.density.shares(self._as_latents(latents)).argmax(axis=0))
 
     def _decode(self, latents: Float[np.ndarray, "n dims"]) -> Any:
         if self.standardization is None:
             return _decode_pixels(self.decoder, latents, self.scaler)
         return unstandardize(np.asarray(decode(self.decoder, latents)), self.standardization)
+
+    def _as_latents(self, latents: Any) -> Float[np.ndarray, "n dims"]:
+        latents = as_numbers("latents", latents)
+        if latents.ndim != 2 or latents.shape[1] != self.latent_dims:
+            raise DataError(f"latents must be (n, {self.latent_dims}), got {tuple(latents.shape)}.")
+        return latents
 
     def _as_latent(
         self, name: str, end: Any, config: InferConfig | None, seed: int
@@ -369,25 +390,6 @@ class Model:
                 f"{' × '.join(map(str, self.sample_shape))}, got {end.shape}."
             )
         return self.infer(end[None], config=config, seed=seed).latents[0]
-
-    def plan(self, config: InferConfig, seed: int) -> InferencePlan:
-        """The inference plan for a configuration and a seed of the starts, from a cache."""
-        # Plans with the same key differ at most in their configuration, which is replaced below.
-        key = (config.starts, config.n_starts, config.n_candidates, seed)
-        plan = self._plans.get(key)
-        if plan is None:
-            limit_programs()
-            plan = plan_inference(
-                self.decoder,
-                self.latents,
-                scaler=self.scaler,
-                config=config,
-                key=jax.random.key(seed),
-                criterion=Criterion(self.loss, self.image_shape),
-            )
-            self._plans.clear()
-            self._plans[key] = plan
-        return replace(plan, config=config)
 
 
 @jax.jit(static_argnames="scaler")

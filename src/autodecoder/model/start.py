@@ -19,6 +19,7 @@ from autodecoder.core.population import Population, init_population, take_run
 from autodecoder.core.training import fresh_training, resume_run, take_training
 from autodecoder.data.pixels import PixelRange
 from autodecoder.errors import ConfigError, DataWarning
+from autodecoder.model.inference import plan_for
 from autodecoder.model.model import Model
 from autodecoder.model.programs import one_inference
 
@@ -165,4 +166,5 @@ def _infer(
     seed: int,
 ) -> Float[np.ndarray, "n dims"]:
     with one_inference:
-        return infer_latents(start.plan(InferConfig(), seed), rows, weights=weights).latents
+        plan = plan_for(start, InferConfig(), seed, missing=weights is not None)
+        return infer_latents(plan, rows, weights=weights).latents

@@ -8,8 +8,9 @@ from jaxtyping import Array, Int, UInt8
 from autodecoder.config import StudyConfig
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot
-from autodecoder.core.infer import Inference, infer_latents, plan_inference
+from autodecoder.core.infer import Inference, infer_latents
 from autodecoder.core.losses import Criterion
+from autodecoder.core.plan import plan_inference
 from autodecoder.core.scaling import to_unit
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data import Dataset
@@ -35,8 +36,16 @@ def validate_fresh(
             config=config.infer,
             key=jax.random.fold_in(state.key, config.fit.num_epochs),
             criterion=criterion,
+            noise=_last_loss(run, criterion),
         )
         return infer_latents(plan, images.val, weights=images.val_mask, devices=devices.in_turn)
+
+
+def _last_loss(run: Run, criterion: Criterion) -> float | None:
+    """The loss of the training images in the last epoch done; `None` before the first."""
+    epoch = int(run.state.epoch)
+    name = "loss" if criterion.loss == "mse" else criterion.loss
+    return float(run.history[name][epoch - 1]) if epoch else None
 
 
 def fresh_metrics(inference: Inference) -> dict[str, np.float32]:
