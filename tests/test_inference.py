@@ -84,7 +84,7 @@ def test_images_in_any_accepted_form_give_the_same(
 def test_pieces_make_no_difference(model: Model, images: np.ndarray, monkeypatch) -> None:
     mask = np.random.default_rng(2).random((7, 2, 3)) < 0.7
     whole = model.infer(images, mask)
-    monkeypatch.setattr("autodecoder.model.model._INFERRED_AT_ONCE", 3)
+    monkeypatch.setattr("autodecoder.model.inference._INFERRED_AT_ONCE", 3)
     parts = model.infer(images, mask)
     np.testing.assert_allclose(parts.errors.loss, whole.errors.loss, atol=1e-5)
     np.testing.assert_array_equal(parts.start, whole.start)
@@ -144,10 +144,13 @@ def test_weights_of_any_size_and_dtype_weigh_alike(model: Model) -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("changed", [{"prior": 50.0}, {"tolerance": 1.0}, {"method": "adam"}])
+@pytest.mark.parametrize(
+    "changed", [{"prior_weight": 1000.0}, {"tolerance": 1.0}, {"method": "adam"}]
+)
 def test_a_plan_that_serves_again_knows_its_new_settings(
     model: Model, images: np.ndarray, changed: dict[str, Any]
 ) -> None:
+    model = replace(model, history={"loss": np.array([0.1])})
     used, other = replace(model), InferConfig(**changed)
     before = used.infer(images)
     found, fresh = used.infer(images, config=other), replace(model).infer(images, config=other)
@@ -192,6 +195,43 @@ def test_other_masks_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         model.infer(images, mask)
+
+
+def test_a_prior_moves_images_with_missing_pixels_alone(model: Model, images: np.ndarray) -> None:
+    known = replace(model, history={"loss": np.array([0.1])})
+    mask = np.ones((7, 2, 3))
+    mask[:3, 1] = 0
+    free = known.infer(images, mask, config=InferConfig(prior_weight=0.0))
+    found = known.infer(images, mask)
+    np.testing.assert_allclose(found.latents[3:], free.latents[3:], atol=1e-5)
+    assert (np.abs(found.latents[:3] - free.latents[:3]).max(axis=1) > 1e-3).all()
+    assert known.log_density(found.latents[:3]).sum() > known.log_density(free.latents[:3]).sum()
+    np.testing.assert_array_equal(known.infer(images).latents, model.infer(images).latents)
+    with pytest.raises(DataError, match="prior_weight needs a model with its training loss"):
+        model.infer(images, config=InferConfig(prior_weight=1.0))
+
+
+def test_draws_spread_where_pixels_are_missing(model: Model, images: np.ndarray) -> None:
+    known = replace(model, history={"loss": np.array([1e-3])})
+    mask = np.ones((2, 3))
+    mask[1] = 0
+    drawn = known.draw(images, mask, 40)
+    assert drawn.latents.shape == (7, 40, 3)
+    assert drawn.images.shape == (7, 40, *SHAPE)
+    spread = drawn.images.std(axis=1)
+    assert spread[:, 1].mean() > spread[:, 0].mean()
+    best = known.reconstruct(images, mask)
+    centre = np.linalg.norm(drawn.latents.mean(1) - known.infer(images, mask).latents, axis=1)
+    assert (centre < drawn.latents.std(1).max(axis=1)).all()
+    assert np.abs(drawn.images.mean(1) - best).mean() < 0.2
+    again = known.draw(images, mask, 40).images
+    np.testing.assert_array_equal(drawn.images, again)
+    blind = known.draw(images[:2], np.zeros((2, 3)), 2)
+    assert np.isnan(blind.images).all()
+    with pytest.raises(ConfigError, match="draws need a prior"):
+        known.draw(images, config=InferConfig(prior_weight=0.0))
+    with pytest.raises(DataError, match="draws need a model with its training loss"):
+        model.draw(images)
 
 
 def test_wrong_settings_are_refused(model: Model, images: np.ndarray) -> None:

@@ -177,7 +177,7 @@ studies = st.builds(
         n_steps=st.none() | counts,
         tolerance=st.floats(0, 1),
         step_size=rates,
-        prior=st.floats(0, 1),
+        prior_weight=st.none() | st.floats(0, 1e6),
         fresh_every=st.integers(0, 10),
         block_size=counts,
     ),

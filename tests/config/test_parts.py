@@ -151,8 +151,15 @@ def test_arch_never_fails_otherwise(text: str) -> None:
         ),
         (lambda: InferConfig(starts=("near",)), r"infer\.starts must be one of .*mean nearest"),
         (lambda: InferConfig(tolerance=-1.0), r"infer\.tolerance must not be negative, got -1.0"),
-        (lambda: InferConfig(prior=2e12), r"infer\.prior must be at most 1e\+12, got 2e\+?12|2000"),
-        (lambda: InferConfig(prior=math.inf), r"infer\.prior must be a finite number, got inf"),
+        (lambda: InferConfig(prior_weight=2e6), r"infer\.prior_weight must be at most 1e\+06"),
+        (
+            lambda: InferConfig(prior_weight=-1.0),
+            r"infer\.prior_weight must not be negative",
+        ),
+        (
+            lambda: InferConfig(prior_weight=math.inf),
+            r"infer\.prior_weight must be a finite number, got inf",
+        ),
         (lambda: InferConfig(fresh_every=-1), "fresh_every must be a whole number, 0 or more"),
         (lambda: StudyConfig(infer=InferConfig(starts=())), "must name at least one start"),
         (lambda: InferConfig(step_size=-0.1), "step_size must be greater than 0, got -0.1"),

@@ -45,7 +45,7 @@ def known(state: RunState) -> tuple[Decoder, jax.Array]:
 
 def plan_for(decoder: Decoder, latents: jax.Array, config: InferConfig = CONFIG) -> InferencePlan:
     key = jax.random.key(0)
-    return plan_inference(decoder, latents, scaler="standard", config=config, key=key)
+    return plan_inference(decoder, latents, scaler="standard", config=config, key=key, noise=0.2)
 
 
 def drawn(dims: int, n: int) -> tuple[Decoder, jax.Array, jax.Array]:
@@ -311,12 +311,9 @@ def test_a_prior_draws_latents_to_the_mean(trained, default) -> None:
     def distance(found: Inference) -> float:
         return float(np.mean(((found.latents - mean) / spread) ** 2))
 
-    weak, strong = (place(state, images.val, replace(CONFIG, prior=p)) for p in (0.01, 1e4))
+    weak, strong = (place(state, images.val, replace(CONFIG, prior_weight=w)) for w in (10.0, 1e6))
     assert distance(strong) < 1e-2 < distance(weak) < distance(default)
     assert weak.errors.loss.mean() >= default.errors.loss.mean() * 0.999
-    strongest = place(state, images.val, replace(CONFIG, prior=1e12))
-    np.testing.assert_allclose(strongest.latents, np.tile(mean, (359, 1)), atol=1e-2)
-    assert np.isfinite(strongest.errors.loss).all()
 
 
 @pytest.mark.thorough
@@ -337,7 +334,7 @@ def test_what_has_converged_stays_where_it_is(trained) -> None:
 def test_a_dimension_that_no_training_image_uses_is_no_hindrance(trained) -> None:
     decoder, latents, images = drawn(3, 20)
     latents = latents.at[:, 1].set(0.5)
-    config = replace(CONFIG, starts=("nearest", "random"), n_candidates=100, prior=0.1)
+    config = replace(CONFIG, starts=("nearest", "random"), n_candidates=100, prior_weight=10.0)
     for method in ("lm", "lbfgs", "adam"):
         plan = plan_for(decoder, latents, replace(config, method=method))
         np.testing.assert_allclose(plan.spread, [1, 1, 1], rtol=0.3)

@@ -89,9 +89,7 @@ def test_the_unit_of_the_latents_is_no_matter(unit: float) -> None:
     first, *others = problem.decoder.trainable()
     rescaled = problem.decoder.with_trainable((first._replace(weight=first.weight / unit), *others))
     found = solve(problem, start, 200)
-    same = solve(
-        replace(problem, decoder=rescaled, centre=unit * problem.centre), unit * start, 200
-    )
+    same = solve(replace(problem, decoder=rescaled), unit * start, 200)
     assert same.converged.all()
     np.testing.assert_allclose(np.median(same.value), np.median(found.value), rtol=1e-2)
 

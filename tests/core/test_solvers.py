@@ -11,6 +11,7 @@ import pytest
 
 from autodecoder.config import DecoderConfig
 from autodecoder.core.decoders import Decoder, decode, init_decoder
+from autodecoder.core.mixture import normal
 from autodecoder.core.solvers import (
     Problem,
     SolverState,
@@ -41,7 +42,8 @@ def make_problem(dims: int, *, noise: float = 0.1, prior: float = 0.0, **changes
     targets += noise * jax.random.normal(keys[1], targets.shape)
     weights = jax.random.uniform(keys[2], targets.shape)
     weights /= weights.sum(1, keepdims=True)
-    problem = Problem(decoder, targets, weights, jnp.full(dims, 0.2), jnp.full(dims, prior))
+    density = normal(jnp.full(dims, 0.2), jnp.ones(dims)) if prior else None
+    problem = Problem(decoder, targets, weights, density, prior)
     return replace(problem, **changes)
 
 
@@ -64,7 +66,7 @@ def test_minima_are_those_of_optimistix(dims: int, prior: float) -> None:
     def residuals(z, row):
         target, weight = row
         errors = decode(problem.decoder, z[None])[0] - target
-        offset = jnp.sqrt(problem.precision) * (z - problem.centre)
+        offset = jnp.sqrt(problem.strength) * (z - 0.2)
         return jnp.concatenate([jnp.sqrt(weight) * errors, offset])
 
     oracle = optimistix.LevenbergMarquardt(rtol=1e-7, atol=1e-7)

@@ -1,4 +1,4 @@
-"""Ways through the latent space, and a density over it."""
+"""Ways through the latent space."""
 
 import copy
 import pickle
@@ -8,7 +8,6 @@ import pytest
 from tests.model.test_files import make
 
 from autodecoder.errors import ConfigError, DataError
-from autodecoder.model.density import Density
 from autodecoder.model.paths import PATHS, latent_path
 
 RNG = np.random.default_rng(0)
@@ -85,36 +84,6 @@ def test_what_is_no_way_is_told() -> None:
         latent_path(start, start, 1, "linear", CLOUD)
     with pytest.raises(DataError, match="needs latents of training images"):
         latent_path(start, start, 3, "data", CLOUD[:0])
-
-
-# The density
-
-
-@pytest.mark.slow
-def test_as_many_components_as_there_are_clusters() -> None:
-    clusters = np.concatenate([CLOUD + 30 * k for k in range(4)])
-    assert Density(clusters).n_components == 4
-    assert Density(CLOUD).n_components == 1
-
-
-def test_draws_follow_the_latents() -> None:
-    stretched = (CLOUD @ np.diag([1, 10, 0]) + [5, 0, 2]).astype(np.float32)
-    density = Density(stretched)
-    drawn = density.sample(4000, seed=1)
-    np.testing.assert_allclose(drawn.mean(0), stretched.mean(0), atol=0.5)
-    np.testing.assert_allclose(drawn.std(0), stretched.std(0), rtol=0.1, atol=0.01)
-    np.testing.assert_array_equal(density.sample(10, seed=1), density.sample(10, seed=1))
-    assert (density.sample(10, seed=1) != density.sample(10, seed=2)).any()
-
-
-def test_long_latents_are_drawn_too() -> None:
-    long = RNG.normal(size=(400, 40)).astype(np.float32) * 3
-    np.testing.assert_allclose(Density(long).sample(4000, 0).std(), 3, rtol=0.1)
-
-
-def test_a_density_needs_two_latents() -> None:
-    with pytest.raises(DataError, match="needs two latents of training images, got 1"):
-        Density(CLOUD[:1])
 
 
 # Of a model

@@ -54,6 +54,8 @@ def complete_settings(settings: Any, schema: int, *, whole: bool) -> Any:
             raise ValueError(f"it lacks the setting {setting.path}")
         holder[name] = setting.since[1]
     infer = completed.get("infer")
+    if isinstance(infer, dict) and infer.pop("prior", 0) and whole:
+        raise ValueError("its setting infer.prior is gone: infer.prior_weight has another unit")
     if isinstance(infer, dict) and isinstance(infer.get("starts"), list):
         infer["starts"] = _without_gone(infer["starts"])
     return completed

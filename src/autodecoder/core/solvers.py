@@ -43,7 +43,7 @@ class Problem(eqx.Module):
     """Pixel weights that sum to 1, or to 0 for an image without known pixels; `m` is `b` or 1."""
     prior: Mixture | None = None
     """Where latents are likely to be; `None`: anywhere."""
-    strength: Float[Array, " m"] | float = 0.0
+    strength: Float[Array, "*m"] | float = 0.0
     """Weight of the prior."""
     criterion: Criterion = eqx.field(static=True, default=SQUARED)
 

@@ -73,6 +73,10 @@ def plan_for(
     """
     weight = config.prior_weight
     noise = noise_of(model)
+    if weight and noise is None:
+        raise DataError(
+            "prior_weight needs a model with its training loss, which its history lacks."
+        )
     wanted = noise is not None and (missing if weight is None else weight > 0)
     # Plans with the same key differ at most in their configuration, which is replaced below.
     key = (config.starts, config.n_starts, config.n_candidates, seed, wanted)

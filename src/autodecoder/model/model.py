@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
@@ -350,7 +351,7 @@ class Model:
         ----------
         latents : (n, latent_dims)
         """
-        return np.asarray(self.density.log_density(self._as_latents(latents)))
+        return np.asarray(self.density.log_density(jnp.asarray(self._as_latents(latents))))
 
     def cluster(self, latents: Any) -> Int[np.ndarray, " n"]:
         """The likeliest component of `density` for each latent.
@@ -359,7 +360,9 @@ class Model:
         ----------
         latents : (n, latent_dims)
         """
-        return np.asarray(self.density.shares(self._as_latents(latents)).argmax(axis=0))
+        return np.asarray(
+            self.density.shares(jnp.asarray(self._as_latents(latents))).argmax(axis=0)
+        )
 
     def _decode(self, latents: Float[np.ndarray, "n dims"]) -> Any:
         if self.standardization is None:
