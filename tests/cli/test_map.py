@@ -147,7 +147,7 @@ def test_published_data_sets_are_not_read_to_choose() -> None:
 @pytest.mark.parametrize(
     ("dataset", "words"),
     [
-        ("photos", "a folder holds, got 'photos': folder:photos is one of image files"),
+        ("photos", "got the folder 'photos': use folder:photos for a folder of image files"),
         ("folder:nowhere", "nowhere must be a folder of images, but does not exist"),
         ("folder:photos/empty", "but holds none (.heic 1 passed over)"),
         ("mnst", "did you mean mnist?"),
