@@ -43,13 +43,22 @@ SENTENCES = [
     (["--batch_norm=perhaps"], "--batch_norm.*perhaps"),
     (["stray"], "stray"),
     # The search
-    (["--lr=1e-3", "--tune=lr=1e-2"], "learning_rate is given twice, by --tune lr=1e-2 and a flag"),
+    (
+        ["--lr=1e-3", "--tune=lr=1e-2"],
+        "learning_rate is given twice, by --tune lr=1e-2 and its own flag",
+    ),
     (["--lr=1e-3", "--tune=learning-rate=1e-2"], "learning_rate is given twice"),
     (["--latent_dims=4", "--tune=latent_dims=2,8"], "latent_dims is given twice, by --tune latent"),
-    (["--tune=arch=8,16", "--arch=99"], "arch is given twice, by --tune arch=8,16 and a flag of"),
+    (
+        ["--tune=arch=8,16", "--arch=99"],
+        "arch is given twice, by --tune arch=8,16 and its own flag",
+    ),
     (["--nobatch_norm", "--tune=batch_norm=yes,no"], "batch_norm is given twice"),
     (["--latent_lr=1", "--tune=latent_lr=1,2"], "latent_learning_rate is given twice"),
-    (["--tune=arch=8", "--tune=arch=16"], "arch is given twice, by --tune arch=16 and before it"),
+    (
+        ["--tune=arch=8", "--tune=arch=16"],
+        "arch is given twice, by --tune arch=16 and another --tune",
+    ),
     (["--tune=lr="], "the search space of learning_rate is empty"),
     (["--tune=lr"], "tune must be name=values, .*, got 'lr'"),
     (["--tune=seed=1,2"], "a setting to tune must be one of learning_rate, .*, got 'seed'"),

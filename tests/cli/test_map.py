@@ -51,7 +51,7 @@ def test_photographs_are_mapped_at_the_first_try(
     side = load_model(folder / "best").image_shape[0]
     assert (
         f"Chosen: examples_frac 1, image_size {side}x{side}, arch 500-500, lr 0.01, batch_size 19; "
-        "a flag of the same name overrules each.\n"
+        "the flag of the same name overrides each.\n"
     ) in out
     assert out.count("phone") == 0
     assert out.count("broken.jpg") == 1, "said once, though looked at twice"

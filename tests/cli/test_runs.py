@@ -175,8 +175,8 @@ def test_without_an_argument_the_folder_is_runs(
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nowhere", "runs must be shown of an existing folder, got .*nowhere"),
-        ("file", "runs must be shown of an existing folder, got .*file"),
+        ("nowhere", "runs needs an existing folder, got .*nowhere"),
+        ("file", "runs needs an existing folder, got .*file"),
         ("empty", "empty holds no study"),
     ],
 )

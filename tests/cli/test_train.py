@@ -52,9 +52,9 @@ def test_the_search_prints_a_table_best_first(grid: tuple[Path, str]) -> None:
 @pytest.mark.parametrize(
     ("n_open", "others", "words"),
     [
-        (1, 0, "1 trial did not end, as a process died: run this again."),
-        (2, 1, "Another process ({0}) has all trials that are left (2): wait with --wait, or run"),
-        (2, 2, "Other processes ({0}, {0}) have all trials that are left (2): wait with --wait"),
+        (1, 0, "1 trial did not end, because a process died: run this again."),
+        (2, 1, "Another process ({0}) has all remaining trials (2): wait with --wait, or run"),
+        (2, 2, "Other processes ({0}, {0}) have all remaining trials (2): wait with --wait"),
     ],
 )
 def test_trials_that_others_still_run_are_told(
