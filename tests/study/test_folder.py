@@ -108,7 +108,7 @@ def test_another_programs_config_is_left_alone(digits: Dataset, tmp_path: Path) 
     for content in ('{"versions": ["a"]}', '{"schema": "x"}', "[]", "schema = 1", ""):
         (tmp_path / "config.json").write_text(content)
         for reset in (False, True):
-            with pytest.raises(DataError, match=r"damaged|no study's"):
+            with pytest.raises(DataError, match=r"damaged|not of a study"):
                 run_study(CONFIG, digits, tmp_path, reset=reset)
             assert (tmp_path / "config.json").read_text() == content
 
