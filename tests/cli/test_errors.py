@@ -178,8 +178,8 @@ def test_an_output_folder_that_cannot_be_written(
     [
         ("{", "config.json is damaged: it is no JSON"),
         ("[]", "config.json is damaged: it holds no JSON object"),
-        ("{}", "config.json is no study's"),
-        ('{"schema": 2, "decoder": {}}', "is the folder of a model, not that of a study"),
+        ("{}", "config.json is not of a study"),
+        ('{"schema": 2, "decoder": {}}', "is the folder of a model, not of a study"),
         ('{"schema": 1}', "written by an earlier version"),
         ('{"schema": 99, "versions": {"autodecoder": "9.9"}}', "newer version of .*9.9.*: update"),
         ('{"schema": 2}', "config.json is damaged"),

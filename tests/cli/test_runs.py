@@ -235,7 +235,7 @@ def test_two_studies_are_compared(
     assert "decoder.activation" not in out, "the same in both"
     content = page.read_text(encoding="utf-8")
     assert content.count('class="compared"') == 1
-    assert "tuned has no map: what is kept in" in content
+    assert "tuned has no map: the outcome in" in content
 
 
 def test_a_study_differs_not_from_itself(
