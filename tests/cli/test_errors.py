@@ -168,7 +168,7 @@ def test_an_output_folder_that_cannot_be_written(
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "old").write_text("kept")
     assert train(*QUICK, "--out", tmp_path / "full") == 2
-    assert "must be a new or an empty folder" in capsys.readouterr().err
+    assert "must be a new or empty folder" in capsys.readouterr().err
     assert (tmp_path / "full" / "old").read_text() == "kept"
     assert not (tmp_path / "full" / ".lock").exists()
 

@@ -31,9 +31,9 @@ def explore(
     images: Annotated[
         str | None,
         Parameter(
-            help="Images to choose from, as for `reconstruct`. The default is the images of the "
-            "training, if they are on this machine and you have trained on them, name them with "
-            "--dataset, or they are a published data set."
+            help="Images to choose from, as for `reconstruct`; by default the images of the "
+            "training. These must be on this machine, and be a published data set, named by "
+            "--dataset, or known from your own training."
         ),
     ] = None,
     named: TrainedOn = NOT_NAMED,

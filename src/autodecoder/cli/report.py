@@ -59,8 +59,8 @@ def report(
     The page shows trials, pictures, and an interactive latent plane: the decoder runs in the page
     and draws the image at the pointer. The page is one file; a study's pictures are also PNG files
     beside it. With --figures they are PDF, SVG or PNG for print.
-    Reconstructions and errors are drawn again if the images of the training are on this machine and
-    you have trained on them, name them with --dataset, or they are a published data set.
+    Reconstructions and errors need the images of the training. These must be on this machine, and
+    be a published data set, named by --dataset, or known from your own training.
 
     Example: autodecoder report runs/mine --figures pdf --out thesis/figures
     """

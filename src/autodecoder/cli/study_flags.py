@@ -199,7 +199,7 @@ class OtherFlags:
         float | None,
         Parameter(
             group=OUTPUT,
-            help="Seconds until a silent process or a step that does not end stops all processes. "
+            help="Seconds after which all processes end if one is silent or a step does not end. "
             "[default: 300]",
         ),
     ] = None
@@ -208,7 +208,7 @@ class OtherFlags:
         Parameter(
             group=OUTPUT,
             show_default=False,
-            help=f"Start a search of more than {_MANY_RUNS} runs without asking.",
+            help=f"Allow a search of more than {_MANY_RUNS} runs.",
         ),
     ] = False
 

@@ -113,7 +113,7 @@ class FitConfig(Settings):
     )
     latent_learning_rate: float | None = setting(
         0.05,
-        "Learning rate of the latents; by default that of the decoder.",
+        "Learning rate of the latents. Recipe original uses that of the decoder.",
         flag="latent_lr",
         check=check_learning_rate,
         recipe={"original": None},
@@ -185,16 +185,16 @@ class FitConfig(Settings):
     shards: int = setting(
         64,
         "Number of equal shards into which the images are divided in stored order. Each batch "
-        "takes the same number of images from each. The number of shards is lowered until it "
-        "divides the batch size. 1: plain shuffling.",
+        "takes the same number of images from each. If the number of shards does not divide the "
+        "batch size, their greatest common divisor is used. 1: plain shuffling.",
         recipe={"original": 1},
         tunable=True,
         since=(5, 1),
     )
     shuffle_buffer: int | None = setting(
         None,
-        "Images that are shuffled together in an epoch of a larger set. The default is the largest "
-        "power of two of images within 256 MiB. 0: all images, which must then be in memory.",
+        "Images that are shuffled together in an epoch of a larger set; by default the largest "
+        "power of two that fits into 256 MiB. 0: all images, which must then be in memory.",
         check=check_count,
         recipe={"original": 0},
         since=(7, 0),

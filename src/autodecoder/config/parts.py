@@ -332,8 +332,8 @@ class LogConfig(Settings):
     svg: bool = setting(False, "Also write the pictures as SVG.", free=True, since=(3, False))
     checkpoint_every: int = setting(
         20,
-        "Epochs between checkpoints. The interval grows if writing takes over a tenth of the "
-        "time, and is at most 60 seconds.",
+        "Epochs between checkpoints. A checkpoint is also due after 60 seconds. The interval is "
+        "longer if writing would take over a tenth of the time.",
         free=True,
     )
     save_best_model: bool = setting(
