@@ -121,5 +121,5 @@ def test_what_cannot_be_drawn(
 def test_the_help_leads_to_figures(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("report", "--help") == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "--figures writes them as PDF, SVG or PNG for print" in text
+    assert "With --figures they are PDF, SVG or PNG for print" in text
     assert "--figures pdf --out thesis/figures" in text

@@ -49,7 +49,7 @@ def runs(
         except AutodecoderError as error:
             unreadable.append((config.parent, str(error)))
     if not studies and not unreadable:
-        raise DataError(f"{path} contains no study.")
+        raise DataError(f"{path} holds no study.")
     if json_:
         content = [study_content(study) for study in studies]
         print_json([*content, *({"folder": str(p), "error": why} for p, why in unreadable)])
