@@ -228,8 +228,8 @@ def _check_some(
 ) -> None:
     if len(pictures) == 0:
         raise DataError(
-            f"{name} has no image to train on, or none to validate with: "
-            f"{list_failures(failures)} of {count(n_found, 'file')} cannot be read."
+            f"{name} has no image to train on, or none to validate with, in "
+            f"{count(n_found, 'file')}; unreadable: {list_failures(failures)}."
         )
 
 
