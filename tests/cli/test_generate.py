@@ -211,7 +211,8 @@ def test_samples_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("sample", "digits", "--n", "3", "--seed", "4", "--out", "x.npy", "--json") == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert json.loads(out) == {"out": "x.npy", "n_images": 3, "shape": [3, 8, 8, 1], "seed": 4}
+    told = {"seed": 4, "class": None, "temperature": 1.0}
+    assert json.loads(out) == {"out": "x.npy", "n_images": 3, "shape": [3, 8, 8, 1], **told}
     made = load_model("digits").sample(3, seed=4).images
     np.testing.assert_allclose(np.load("x.npy"), made, atol=1e-6)
     assert call("sample", "features", "--n", "1", "--out", "one.csv") == 0
@@ -220,9 +221,18 @@ def test_samples_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
         assert picture.size == (4 * 66 - 2, 4 * 66 - 2)
 
 
+def test_samples_of_a_class_are_drawn_at_a_temperature() -> None:
+    flags = ("--class", "3", "--temperature", "0.5", "--n", "4", "--out", "threes.npy")
+    assert call("sample", "digits", *flags) == 0
+    made = load_model("digits").sample(4, label=3, temperature=0.5).images
+    np.testing.assert_allclose(np.load("threes.npy"), made, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (["--class", "10"], "no training image has the class '10': the classes are 0, 1, 2"),
+        (["--temperature", "-1"], "temperature must not be negative, got -1"),
         (["--n", "0"], "n must be"),
         (["--n", "-3"], "n must be"),
         (["--seed", "-1"], "seed must"),

@@ -41,6 +41,22 @@ def test_images_are_reconstructed(
     np.testing.assert_allclose(np.load("out/latents.npy"), found.latents, atol=1e-5)
 
 
+def test_several_reconstructions_are_drawn(folder: Path) -> None:
+    model = replace(load_model("model"), history={"loss": np.array([1e-3])})
+    save_model(model, folder / "known")
+    flags = ["--images", "images.npy", "--mask", "mask.npy", "--draws", "3", "--seed", "2"]
+    assert call("reconstruct", "known", *flags, "--out", "out") == 0
+    images = np.load("images.npy")
+    drawn = model.draw(images, np.load("mask.npy"), 3, seed=2).images
+    assert drawn.shape == (3, 3, *images.shape[1:])
+    np.testing.assert_allclose(np.load("out/draws.npy"), drawn, atol=1e-5)
+    with Image.open("out/draws.png") as picture:
+        width, height = picture.size  # rows of: known pixels, best, 3 draws, standard deviation
+        assert width / height == pytest.approx(
+            (6 * images.shape[2]) / (3 * images.shape[1]), rel=0.3
+        )
+
+
 def test_missing_pixels_are_filled_in(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = np.load("images.npy")
     images[:, 0, 2] = 0

@@ -86,7 +86,7 @@ def test_nothing_is_known_of_other_settings() -> None:
     assert set(TRACED) == {"learning_rate", "latent_learning_rate"}
     assert set(TUNABLE) == {name_of(s) for s in settings if s.tunable} | {"learning_rate"}
     assert {alias for alias in TUNABLE_ALIASES if alias != "lr"} <= {s.flag for s in settings}
-    assert SCHEMA == 8
+    assert SCHEMA == 9
     for values in RECIPES.values():
         assert set(values) == {name_of(s) for s in of_fit if s.recipe}
     assert all(set(s.recipe) <= set(RECIPES) for s in settings)
@@ -128,7 +128,7 @@ completed = config.complete_settings(old, 98, whole=True)
 assert completed["fit"]["shards"] == 1
 assert config.kept_settings(completed, 98)["fit"] == {"shards": 1}
 assert read_flags(StudyFlags(shards=5, yes=True), None).config.fit.shards == 5
-assert "of batch_norm, latent_start" in (text := help_of("train"))
+assert "for batch_norm, latent_start" in (text := help_of("train"))
 assert "drop_last, shards, shuffle_buffer:" in text
 assert "--shards" in text and "Parts of the images. [default: 3]" in text
 try:
