@@ -77,7 +77,7 @@ def test_every_step_of_em_makes_the_latents_likelier() -> None:
 
 def test_the_fit_is_that_of_scikit_learn() -> None:
     ours = fit_mixture(KEY, CLUSTERS, 3, 50)
-    theirs = GaussianMixture(3, random_state=0, n_init=3).fit(np.asarray(CLUSTERS, np.float64))
+    theirs: Any = GaussianMixture(3, random_state=0, n_init=3).fit(np.asarray(CLUSTERS, np.float64))
     gap = theirs.score(CLUSTERS) - float(ours.log_density(CLUSTERS).mean())
     assert abs(gap) < 0.02
     order, their_order = np.argsort(ours.means[:, 0]), np.argsort(theirs.means_[:, 0])

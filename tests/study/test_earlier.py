@@ -77,7 +77,9 @@ def test_the_same_command_goes_on_by_the_same_algorithm(
         assert before.trials[0].trial_id in {trial.trial_id for trial in after.trials}
     about = json.loads((folder / "config.json").read_text())
     assert (about["schema"], about["began"]) == (SCHEMA, 2)
-    best_is_of_today = after.best_trial.trial_id != before.trials[0].trial_id
+    best = load_study(folder).best_trial
+    assert best is not None
+    best_is_of_today = best.trial_id != before.trials[0].trial_id
     assert (folder / "best" / "config.json").exists() == best_is_of_today, "a model is kept today"
 
 

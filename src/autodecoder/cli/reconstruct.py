@@ -68,8 +68,9 @@ def reconstruct(
 ) -> bool:
     """Reconstruct images: infer the latent of each under the trained decoder, and decode it.
 
-    Writes reconstructions.npy (float32 from 0 to 1), latents.npy, errors.csv (one line per image) and
-    reconstructions.png; with --draws also draws.npy and draws.png. Each file is complete or absent.
+    Writes reconstructions.npy (float32 from 0 to 1), latents.npy, errors.csv (one line per image)
+    and reconstructions.png; with --draws also draws.npy and draws.png. Each file is complete or
+    absent.
 
     Example: autodecoder reconstruct runs/mine/best --images t10k-images-idx3-ubyte.gz --out filled
     """
