@@ -81,7 +81,7 @@ def write_reconstructions(
     starts = start_names(config)
     new_folder(folder)
     errors = Errors(*(np.empty(n, np.float32) for _ in Errors._fields))
-    shown = np.zeros((0, *shape), np.float32)
+    shown = several = np.zeros((0, *shape), np.float32)
     with contextlib.ExitStack() as stack:
         outputs, latents, table = (
             stack.enter_context(whole_file(folder / name))
