@@ -22,6 +22,9 @@ SCHEDULES = ("constant", "cosine", "linear")
 LOSSES = ("mse", "bce", "laplacian")
 SECOND_MOMENTS = ("coordinate", "row")
 FIRST_MOMENT_DTYPES = ("float32", "bfloat16")
+PRIORS = ("none", "gaussian", "mixture")
+#: Latents with up to this many dimensions have full covariances, longer ones diagonal ones.
+FULL_DIMS = 128
 
 #: Recipes, with the learning rate of each (see `learning_rate_for`).
 _LEARNING_RATES: Mapping[str, float] = MappingProxyType({"fast": 5e-3, "original": 1e-3})
@@ -207,6 +210,38 @@ class FitConfig(Settings):
         check=one_of(LOSSES),
         since=(4, "mse"),
     )
+
+    prior: str = setting(
+        "none",
+        "Density of the latents that is learnt along, and draws latents towards it: none; "
+        "gaussian, one Gaussian; mixture, a mixture of Gaussians.",
+        check=one_of(PRIORS),
+        tunable=True,
+        since=(9, "none"),
+    )
+    n_components: int = setting(
+        16,
+        "Number of Gaussians in the prior mixture.",
+        check=positive_up_to(4096),
+        tunable=True,
+        since=(9, 16),
+    )
+    prior_weight: float = setting(
+        1.0,
+        "Weight of the prior: 1 for the most probable latents, if the errors of pixels are "
+        "independent.",
+        check=_above_zero,
+        tunable=True,
+        since=(9, 1.0),
+    )
+
+    def count_components(self) -> int:
+        """The number of Gaussians in the prior; 0 without a prior."""
+        return {"none": 0, "gaussian": 1}.get(self.prior, self.n_components)
+
+    def full_covariances(self, latent_dims: int) -> bool:
+        """Whether the prior has full covariances rather than diagonal ones."""
+        return latent_dims <= FULL_DIMS
 
     def count_together(self, n_pixels: int) -> int | None:
         """Images of `n_pixels` pixels that are shuffled together; `None` means all."""

@@ -25,6 +25,7 @@ from autodecoder.core.decoders import Decoder, Parts
 from autodecoder.core.layout import RowLayout
 from autodecoder.core.losses import criterion_of, measure, reconstruction_loss
 from autodecoder.core.order import Order, Windows, draw_order, plan_windows
+from autodecoder.core.priors import Prior, prior_weight
 from autodecoder.core.scaling import scale_pixels
 
 
@@ -83,6 +84,7 @@ def run_pass(
     rates: LearningRates,
     config: RunConfig,
     layout: RowLayout | None = None,
+    prior: Prior | None = None,
 ) -> Pass:
     """Visit the images once, in random order. The decoder is frozen if its moments are `None`.
 
@@ -96,7 +98,7 @@ def run_pass(
     order = draw_order(order_key, windows, n_parts=layout.n_parts)
     course = plan_course(fit, windows.n_steps, epoch, latents.steps, rates, training=training)
     moving = Moving(decoder, decoder_moments, latents.rows, jnp.zeros(layout.total, bool))
-    moving, seen = visit(moving, order, course.steps, images, mask, noise_key, config, layout)
+    moving, seen = visit(moving, order, course.steps, images, mask, noise_key, config, layout, prior)
     rows = rest_the_others(moving, course.whole) if windows.leaves_out else moving.rows
     return Pass(
         moving.decoder,
@@ -211,6 +213,7 @@ def visit(
     noise_key: PRNGKeyArray,
     config: RunConfig,
     layout: RowLayout | None = None,
+    prior: Prior | None = None,
 ) -> tuple[Moving, Seen]:
     """Take all steps of a pass, or some successive ones.
 
@@ -232,6 +235,8 @@ def visit(
     config : RunConfig
     layout : RowLayout, optional
         How images, mask and rows are divided among devices; by default they are not.
+    prior : Prior, optional
+        Density that draws the latents towards it.
     """
     fit = config.fit
     layout = RowLayout(len(images)) if layout is None else layout
@@ -259,7 +264,7 @@ def visit(
         if training:
             gradient = jax.grad(_batch_loss, argnums=(0, 1), has_aux=True)
             (parts_gradient, z_gradient), sums = gradient(
-                decoder.trainable(), rows.values, decoder, batch, config
+                decoder.trainable(), rows.values, decoder, prior, batch, config
             )
             if config.track_gradients:
                 norms = _norms(parts_gradient, z_gradient)
@@ -277,7 +282,9 @@ def visit(
             decoder = decoder.with_trainable(parts)
         else:
             gradient = jax.grad(_batch_loss, argnums=1, has_aux=True)
-            z_gradient, sums = gradient(decoder.trainable(), rows.values, decoder, batch, config)
+            z_gradient, sums = gradient(
+                decoder.trainable(), rows.values, decoder, prior, batch, config
+            )
         rows = rest_rows(step_rows(rows, z_gradient, now.done, now.latent_rate), now.after)
         return (decoder, decoder_moments), (rows, Seen(sums, total, norms))
 
@@ -342,13 +349,14 @@ def _batch_loss(
     parts: Parts,
     latents: Float[Array, "b dims"],
     decoder: Decoder,
+    prior: Prior | None,
     batch: _Batch,
     config: RunConfig,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """The loss of a batch, and the metrics summed over its rows, weighted by `counts`.
 
     The loss is a mean over all known pixels of the batch with equal weights, so that an image with
-    few known pixels has a small weight.
+    few known pixels has a small weight. The prior has the same weight for each image.
     """
     outputs = decoder.with_trainable(parts).decode(latents, key=batch.key)
     metrics = measure(outputs, batch.images, config.scaler, batch.mask)._asdict()
@@ -359,8 +367,15 @@ def _batch_loss(
             weights = batch.mask / batch.mask.sum(axis=1, keepdims=True)
         losses = reconstruction_loss(outputs, batch.images, criterion_of(config), weights)
         metrics[config.fit.loss] = losses
+    loss = jnp.sum(batch.weights * losses)
+    if prior is not None:
+        penalties = prior.mixture.penalty(latents)
+        metrics["log_prior"] = prior.mixture.log_density(latents)
+        factor = prior_weight(prior.noise, config.fit.loss, config.fit.prior_weight)
+        n_pixels = outputs.shape[1] * batch.counts.sum()
+        loss += factor * jnp.sum(jnp.where(batch.counts > 0, penalties, 0)) / n_pixels
     sums = jax.tree.map(lambda values: jnp.sum(batch.counts * values), metrics)
-    return jnp.sum(batch.weights * losses), sums
+    return loss, sums
 
 
 def _norms(parts: Parts, latents: Float[Array, "b dims"]) -> Float[Array, " parts"]:

@@ -22,6 +22,7 @@ from autodecoder.core.epoch import LearningRates, MovingLatents, Pass, run_pass,
 from autodecoder.core.latents import start_latents
 from autodecoder.core.layout import Layout, RowLayout
 from autodecoder.core.losses import Errors
+from autodecoder.core.priors import Prior, start_prior, update_prior
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.watch import RUNNING, Watch, init_watch, watch_epoch
 
@@ -32,7 +33,11 @@ FRESH_METRICS = tuple(f"fresh_val_{name}" for name in Errors._fields)
 #: Mean and variance over all entries of the latents at the end of an epoch.
 LATENT_STATISTICS = ("latent_mean", "latent_variance", "val_latent_mean", "val_latent_variance")
 
-#: Number of training latents from which the statistics of batch normalisation are estimated.
+#: Mean log density of the latents under the prior, in nats.
+PRIOR_METRICS = ("log_prior", "val_log_prior")
+
+#: Number of training latents from which the statistics of batch normalisation, and the prior, are
+#: estimated.
 _STATISTICS_SAMPLE = 8192
 
 
@@ -65,6 +70,8 @@ class RunState(eqx.Module):
     key: PRNGKeyArray
     epoch: Int[Array, ""]
     """Number of epochs done."""
+    prior: Prior | None = None
+    """The prior that is learnt along; `None` for a fit without."""
 
 
 @brief
@@ -96,6 +103,8 @@ def history_names(config: RunConfig) -> tuple[str, ...]:
     """The names of the metrics that are recorded for each epoch."""
     loss = config.fit.loss
     terms = () if loss == "mse" else (loss, f"val_{loss}")
+    if config.fit.prior != "none":
+        terms += PRIOR_METRICS
     return EPOCH_METRICS + terms + FRESH_METRICS + LATENT_STATISTICS + _gradient_names(config)
 
 
@@ -144,6 +153,7 @@ def init_run(
         val=start_moving(val, fit),
         key=run_key,
         epoch=jnp.zeros((), jnp.int32),
+        prior=start_prior(fit, dims),
     )
     return begin_run(state, config)
 
@@ -227,6 +237,7 @@ def run_epoch(
         rates,
         config,
         train_rows,
+        state.prior,
     )
     latents, sample = trained.latents.values, None
     chosen = sample_rows(keys.sample, train_rows.n, config)
@@ -268,7 +279,8 @@ def end_epoch(
 ) -> tuple[RunState, dict[str, Float[Array, ""]]]:
     """Finish an epoch after the pass over the training images.
 
-    Estimates the statistics of batch normalisation, and does the pass over the validation images.
+    Estimates the statistics of batch normalisation and the prior, and does the pass over the
+    validation images.
 
     Parameters
     ----------
@@ -277,7 +289,7 @@ def end_epoch(
     trained : Pass
         The result of the pass.
     sample : (m, latent_dims), optional
-        The training latents for batch normalisation, see `sample_rows`.
+        The training latents for batch normalisation and prior, see `sample_rows`.
     statistics : dict
         `latent_mean` and `latent_variance` of the training latents.
     keys, rates, config
@@ -287,9 +299,13 @@ def end_epoch(
     val_rows : RowLayout
         How the validation images are divided among devices.
     """
-    decoder = trained.decoder
+    decoder, prior = trained.decoder, state.prior
     if sample is not None:
         decoder = decoder.calibrate(sample)
+    if prior is not None:
+        assert sample is not None  # `sample_rows` says so
+        noise = trained.metrics["loss" if config.fit.loss == "mse" else config.fit.loss]
+        prior = update_prior(prior, jax.random.fold_in(keys.sample, 1), sample, noise)
     metrics = trained.metrics | statistics
     val = state.val
     if len(images.val):
@@ -305,6 +321,7 @@ def end_epoch(
             rates,
             config,
             val_rows,
+            state.prior,
         )
         val = validated.latents
         metrics |= {f"val_{name}": value for name, value in validated.metrics.items()}
@@ -312,7 +329,7 @@ def end_epoch(
     if trained.gradient_norms is not None:
         metrics |= zip(_gradient_names(config), trained.gradient_norms, strict=True)
     moved = RunState(
-        decoder, trained.decoder_moments, trained.latents, val, state.key, state.epoch + 1
+        decoder, trained.decoder_moments, trained.latents, val, state.key, state.epoch + 1, prior
     )
     return moved, metrics
 
@@ -336,12 +353,13 @@ def take_snapshot(state: RunState) -> Snapshot:
 def sample_rows(
     key: PRNGKeyArray, n: int, config: RunConfig
 ) -> Int[np.ndarray | Array, " m"] | None:
-    """The training latents from which the statistics of batch normalisation are estimated.
+    """The training latents from which the statistics of batch normalisation, and the prior, are
+    estimated.
 
-    Up to 8,192 latents are all used; of more, 8,192 are drawn at random. `None` if the decoder has
-    no batch normalisation.
+    Up to 8,192 latents are all used; of more, 8,192 are drawn at random. `None` if there is neither
+    batch normalisation nor a prior.
     """
-    if config.decoder.normalisation != "batch":
+    if config.decoder.normalisation != "batch" and config.fit.prior == "none":
         return None
     if n > _STATISTICS_SAMPLE:
         return jax.random.randint(key, (_STATISTICS_SAMPLE,), 0, n)
@@ -368,6 +386,7 @@ def map_rows(
         moving(state.val, val),
         other(state.key),
         other(state.epoch),
+        jax.tree.map(other, state.prior),
     )
     if best is not None:
         best = Snapshot(

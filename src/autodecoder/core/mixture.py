@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-#: Latents with up to this many dimensions have full covariances, longer ones diagonal ones.
-FULL_DIMS = 128
+from autodecoder.config.fit import FULL_DIMS
+
 #: Weight, in latents, of the covariance that a component has without any latent.
 _PRIOR_COUNT = 4.0
 #: Least variance, as a share of the mean variance of all latents.

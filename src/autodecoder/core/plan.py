@@ -12,6 +12,7 @@ from autodecoder.core.decoders import Decoder
 from autodecoder.core.latents import MANY_ROWS
 from autodecoder.core.losses import SQUARED, Criterion
 from autodecoder.core.mixture import Mixture, normal
+from autodecoder.core.priors import prior_weight
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.core.solvers import Problem
 from autodecoder.core.starts import Starts, draw_candidates, prepare_starts
@@ -67,8 +68,9 @@ class InferencePlan(eqx.Module):
         prior, strength = self.prior, jnp.float32(0)
         if prior is not None:
             assert self.noise is not None  # comes with the prior
-            scale = {"mse": self.noise, "bce": 0.5}.get(self.criterion.loss, self.noise / 2)
-            strength = self.config.prior_weight_or_default * scale / self.decoder.n_outputs
+            weight = self.config.prior_weight_or_default
+            strength = prior_weight(self.noise, self.criterion.loss, weight)
+            strength = jnp.asarray(strength / self.decoder.n_outputs)
         tolerance = jnp.float32(self.config.tolerance)
         for_missing = self.config.prior_weight is None
         return Task(

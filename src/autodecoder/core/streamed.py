@@ -40,6 +40,7 @@ from autodecoder.core.latent_starts import RowStarts
 from autodecoder.core.layout import RowLayout
 from autodecoder.core.order import Order, Window, by_batches, draw_window
 from autodecoder.core.population import Population, init_population
+from autodecoder.core.priors import Prior
 
 
 def init_hollow(
@@ -103,6 +104,7 @@ def move_window(
     first: Int[Array, ""],
     n: int,
     config: RunConfig,
+    prior: Prior | None = None,
 ) -> tuple[Decoder, Moments, Rows, Seen]:
     """Take the steps of a window, the first of which is step `first` of the epoch.
 
@@ -118,7 +120,7 @@ def move_window(
         lambda a: jax.lax.dynamic_slice_in_dim(a, first, len(order.images)), course.steps
     )
     moving = Moving(decoder, decoder_moments, rows, jnp.zeros(len(images), bool))
-    moving, seen = visit(moving, order, steps, images, mask, opening.keys.noise, config)
+    moving, seen = visit(moving, order, steps, images, mask, opening.keys.noise, config, None, prior)
     rows = moving.rows
     if order.images.size < len(images):
         rows = rest_the_others(moving, course.whole)
