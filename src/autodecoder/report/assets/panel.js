@@ -133,12 +133,14 @@ class Panel {
     if (error !== null) rows.push(["Error", `${error.toPrecision(3)} (mean squared)`]);
     rows.push(["Distance", distance === undefined ? "" : distance.toPrecision(2)]);
     if (points.hasSprites && !points.hasOriginal(set, k)) rows.push(["Original", "not in this page"]);
+    points.values(set, k).forEach((value, c) => value && rows.push([points.columns[c].name, value]));
     return rows;
   }
 
   bindSearch() {
     const box = document.getElementById("search"), list = document.getElementById("results"), { points, map } = this;
     const close = () => (list.hidden = true);
+    if (points.columns.length) box.placeholder = "Find by name, number or value";
     const find = () => {
       const found = points.search(box.value, MOST_RESULTS);
       list.hidden = !box.value.trim();
