@@ -86,6 +86,7 @@ REASONS = {
     ): "For a decoder of your own only: 2 by default.",
     ("fit_model", "search.space"): f"{_ONE_FIT}recipe `fast` ([recipes](recipes.md)).",
     ("fit_model", "data.scaler"): "standard, or the scaler of `start`.",
+    ("fit_model", "data.columns"): "The columns themselves, a frame or a mapping.",
     ("load_dataset", "data.examples_frac"): "Loading a data set means all of it.",
     ("AutoDecoder", "data.scaler"): "standard for pixels, standardize for other features.",
     ("AutoDecoder", "fit.num_epochs"): "As many as make 5,000 steps, from 20 to 500.",

@@ -23,9 +23,9 @@ def write(folder: Path, train: Named, val: Named = NONE) -> Path:
 def test_names_come_back(tmp_path: Path) -> None:
     path = write(tmp_path, Named(np.array(ODD, object), np.array([0, 1, 0, 1, 2, 0, 0])))
     train, val = read_names(path, len(ODD), 3)
-    assert train is not None
-    assert train.tolist() == ODD
-    assert val is None
+    assert train.names is not None
+    assert train.names.tolist() == ODD
+    assert val.names is None
     rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
     assert rows[1] == {"set": "train", "index": "1", "name": "b/x,y.png", "class": "dog"}
     assert rows[4]["class"] == "2", "a class without a name"
@@ -34,10 +34,10 @@ def test_names_come_back(tmp_path: Path) -> None:
 def test_rows_come_back_as_numbers(tmp_path: Path) -> None:
     path = write(tmp_path, Named(np.array([5, 0]), None), Named(np.array([10**17]), None))
     for found, wanted in zip(read_names(path, 2, 1), ([5, 0], [10**17]), strict=True):
-        assert found is not None
-        assert found.dtype == np.int64
-        assert found.tolist() == wanted
-    text = read_names(write(tmp_path, Named(np.array(["07", "1"], object), None)), 2, 0)[0]
+        assert found.names is not None
+        assert found.names.dtype == np.int64
+        assert found.names.tolist() == wanted
+    text = read_names(write(tmp_path, Named(np.array(["07", "1"], object), None)), 2, 0)[0].names
     assert text is not None
     assert text.tolist() == ["07", "1"]
 
@@ -45,7 +45,7 @@ def test_rows_come_back_as_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "first line must be set,index,name,class"),
+        (b"", "first line must begin with set,index,name,class"),
         (b"set,index,name,class\ntrain,1,a,b\n", "line 2 is not the next image"),
         (b"set,index,name,class\nother,0,a,b\n", "line 2 is not the next image"),
         (b"set,index,name,class\ntrain,0,a\n", "line 2 is not the next image"),

@@ -25,7 +25,7 @@ from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
 from autodecoder.model import Model
 from autodecoder.model.tables import Standardization
-from autodecoder.report import plane, write_model_page
+from autodecoder.report import known, plane, write_model_page
 from autodecoder.report.curves import pack_curves
 from autodecoder.report.film import Frame, choose_rows
 from autodecoder.report.originals import pack_originals, point_rows
@@ -802,9 +802,9 @@ def test_the_map_lets_a_page_scroll_by_touch(chromium: Any, tmp_path: Path) -> N
 def test_names_beyond_a_size_do_not_travel(monkeypatch: pytest.MonkeyPatch) -> None:
     model = replace(make_model(), names=np.arange(300) + 1, val_names=np.arange(50))
     numbers = list(range(1, 301))
-    assert plane.pack_names(model) == {"train": numbers, "val": None}, "which tell nothing more"
-    monkeypatch.setattr(plane, "_MOST_NAMED", 700)
-    assert plane.pack_names(model) == {"train": None, "val": None}
+    assert known.pack_names(model) == {"train": numbers, "val": None}, "which tell nothing more"
+    monkeypatch.setattr(known, "_MOST_NAMED", 700)
+    assert known.pack_names(model) == {"train": None, "val": None}
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ TAKEN = ("set", "index", "name", "class")
 _NAMED = 20
 
 #: The values of each column, by its name; a missing value is an empty text.
-Columns = Mapping[str, Shaped[np.ndarray, " n"]]
+Columns = Mapping[str, np.ndarray]
 #: Name and values of each column as they are given.
 _Given = Iterable[tuple[Any, Any]]
 
@@ -111,13 +111,12 @@ def choose_columns(
     return {name: known[name] for name in names[:MOST_COLUMNS]}
 
 
-def join_columns(one: Columns, n_one: int, other: Columns, n_other: int) -> Columns:
-    """Columns of two sets of images, one after the other; blank where a set lacks one."""
+def join_columns(*parts: tuple[Columns, int]) -> Columns:
+    """Columns of sets of images, one after the other, each with its number of images; blank where
+    a set lacks one."""
     return {
-        name: np.concatenate(
-            [part.get(name, blank(n)) for part, n in ((one, n_one), (other, n_other))]
-        )
-        for name in (*one, *(name for name in other if name not in one))
+        name: np.concatenate([columns.get(name, blank(n)) for columns, n in parts])
+        for name in dict.fromkeys(name for columns, _ in parts for name in columns)
     }
 
 

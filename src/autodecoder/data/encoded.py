@@ -66,7 +66,7 @@ def join(one: Pictures, other: Pictures) -> Pictures:
         lambda i: one.name(i) if i < n else other.name(i - n),
         lambda i: one.source(i) if i < n else other.source(i - n),
         np.concatenate([one.names, other.names]),
-        join_columns(one.columns, n, other.columns, len(other)),
+        join_columns((one.columns, n), (other.columns, len(other))),
     )
 
 

@@ -229,6 +229,8 @@ def _further(
 def _read_further(rows: Any, further: Mapping[str, tuple[str, Any]]) -> Columns:
     given = {}
     for own, (name, kind) in further.items():
+        if name not in rows.column_names:  # of another split
+            continue
         values = _values(rows, name)
         words = _class_names(kind)
         if words is not None:  # a class that is not known is -1 or null
@@ -293,9 +295,7 @@ def _are_one_hot(values: list[Any]) -> bool:
     return all(row.count(1) == 1 and row.count(0) == len(row) - 1 for row in rows)
 
 
-def _pictures(
-    rows: Any, column: str, labels: np.ndarray, split: str, columns: Columns
-) -> Pictures:
+def _pictures(rows: Any, column: str, labels: np.ndarray, split: str, columns: Columns) -> Pictures:
     def source(i: int) -> Path | io.BytesIO:
         image = rows[i][column] or {}
         if image.get("bytes") is not None:
