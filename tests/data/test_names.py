@@ -42,6 +42,23 @@ def test_rows_come_back_as_numbers(tmp_path: Path) -> None:
     assert text.tolist() == ["07", "1"]
 
 
+def test_further_columns_come_back(tmp_path: Path) -> None:
+    words = np.array(["<b>", 'a\n"b",', "日本"], object)
+    train = Named(np.array(["x", "y", "z"], object), None, {"word": words, "note": words[::-1]})
+    val = Named(None, np.array([1, 0]), {"site": np.array(["", "N"], object)})
+    path = write(tmp_path, train, val)
+    found, val_found = read_names(path, 3, 2)
+    assert (found.names is not None, val_found.names) == (True, None)
+    assert {k: v.tolist() for k, v in found.columns.items()} == {
+        "word": words.tolist(),
+        "note": words[::-1].tolist(),
+    }
+    assert {k: v.tolist() for k, v in val_found.columns.items()} == {"site": ["", "N"]}
+    lines = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
+    assert list(lines[0]) == ["set", "index", "name", "class", "word", "note", "site"]
+    assert (lines[1]["word"], lines[4]["site"], lines[4]["class"]) == ('a\n"b",', "N", "cat")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -53,6 +70,10 @@ def test_rows_come_back_as_numbers(tmp_path: Path) -> None:
         (b"set,index,name,class\ntrain,0,\xff,b\n", "is not encoded in UTF-8"),
         (b"set,index,name,class\n" + b"train,0,a,b\n" * 10**5, "longer than a table"),
         (b'set,index,name,class\ntrain,0,"a"x,b\n', "is damaged"),
+        (b"set,index,name,class,x\ntrain,0,a,b\n", "line 2 is not the next image"),
+        (b"set,index,name,class,x,x\ntrain,0,a,b,c,d\n", "further columns of distinct names"),
+        (b"set,index,name,class" + b",x" * 40, "at most 32 further columns"),
+        (b"set,index,name,class,x\n" + b"train,0,a,b,c\n" * 10**5, "longer than a table"),
     ],
 )
 def test_damaged_tables(tmp_path: Path, content: bytes, message: str) -> None:

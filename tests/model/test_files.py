@@ -104,6 +104,20 @@ def test_names_of_images_are_kept(model: Model, tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(back)).names[5] == "a/5.png"
 
 
+def test_further_columns_are_kept(model: Model, tmp_path: Path) -> None:
+    columns = {"site": np.array(["N", "", "<b>", "a\nb", "日", "S"], object)}
+    val = {"age": np.array([3, None, 5], object)}
+    save_model(replace(model, columns=columns, val_columns=val), tmp_path)
+    back = load_model(tmp_path)
+    assert (back.names, back.val_names) == (None, None)
+    assert {k: v.tolist() for k, v in back.columns.items()} == {"site": columns["site"].tolist()}
+    assert {k: v.tolist() for k, v in back.val_columns.items()} == {"age": ["3", "", "5"]}
+    assert "with site, age" in (tmp_path / "README.md").read_text()
+    with pytest.raises(DataError, match="columns must have 6 values in each column"):
+        save_model(replace(model, columns={"site": np.array(["N"])}), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_names_of_another_model_are_not_taken(model: Model, tmp_path: Path) -> None:
     save_model(replace(model, **NAMED), tmp_path)
     table = (tmp_path / "images.csv").read_bytes()
