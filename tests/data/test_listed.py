@@ -142,7 +142,9 @@ def test_further_columns_come_along(pets: Path) -> None:
         DataError, match=r"among those of list\.csv, site, name_2, note, age, got x"
     ):
         load_dataset(name, columns="age, x")
-    with pytest.raises(ConfigError, match="columns is for csv:, hf: and packed:, not for folder"):
+    with pytest.raises(
+        ConfigError, match="columns is for csv:, tar:, hf: and packed:, not for folder"
+    ):
         load_dataset(f"folder:{pets}", columns="age")
 
 

@@ -117,8 +117,8 @@ class DataConfig(Settings):
     )
     columns: tuple[str, ...] | str = setting(
         "all",
-        "Further columns of csv:, hf: and packed: that travel with names and labels, to pages and "
-        "tables: all, none, or their names joined by commas (docs/datasets.md).",
+        "Further columns of csv:, tar:, hf: and packed: that travel with names and labels, to "
+        "pages and tables: all, none, or their names joined by commas (docs/datasets.md).",
         check=check_columns,
         read=parse_columns,
         free=True,

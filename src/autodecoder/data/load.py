@@ -72,8 +72,8 @@ def load_dataset(
         Table with the names of images of your own, and the part (`train` or `val`) or the group of
         each; groups stay together. See docs/datasets.md.
     columns : str or sequence of str
-        Further columns of `csv:`, `hf:` and `packed:` that come with the images: `all`, `none`, or
-        their names.
+        Further columns of `csv:`, `tar:`, `hf:` and `packed:` that come with the images: `all`,
+        `none`, or their names.
     mask : path, optional
         Known pixels of the images of `npy:` and `npz:`: an .npy, or an .npz with `mask` and, for
         its own validation images, `val_mask`. Booleans, one mask per image or one for all.
@@ -170,8 +170,8 @@ def plan_configured(
         raise ConfigError(f"mask is for npy: and npz:, not for {kind}.")
     if not place and config.split_by is not None:
         raise ConfigError(f"split_by is for images of your own, not for {kind}.")
-    if config.columns not in ("all", "none") and kind not in ("csv", "hf", "packed"):
-        raise ConfigError(f"columns is for csv:, hf: and packed:, not for {kind}.")
+    if config.columns not in ("all", "none") and kind not in ("csv", "tar", "hf", "packed"):
+        raise ConfigError(f"columns is for csv:, tar:, hf: and packed:, not for {kind}.")
     if config.alpha != "white" and kind not in (*ENCODED_SOURCES, *_ARRAYS):
         own = "image files and arrays" if kind == "packed" else "images of your own"
         raise ConfigError(f"alpha is for {own}, not for {kind}.")
