@@ -64,9 +64,14 @@ def test_a_cls_comes_before_a_json(tmp_path: Path) -> None:
 def test_values_in_json_are_further_columns(tmp_path: Path) -> None:
     told = {"label": "x", "age": 7, "site": "<b>N</b>", "box": [1, 2], "nested": {"a": 1}}
     files = {
-        "a.png": png(0), "a.json": json.dumps(told).encode(),
-        "b.png": png(1), "b.json": b'{"site": "S", "ok": true, "age": null}', "b.cls": b"y",
-        "c.png": png(2), "c.json": b"[no json", "c.cls": b"y",
+        "a.png": png(0),
+        "a.json": json.dumps(told).encode(),
+        "b.png": png(1),
+        "b.json": b'{"site": "S", "ok": true, "age": null}',
+        "b.cls": b"y",
+        "c.png": png(2),
+        "c.json": b"[no json",
+        "c.cls": b"y",
     }
     name = archive(tmp_path, files)
     data = load_dataset(name, val_fraction=0.0)

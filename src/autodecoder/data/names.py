@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from autodecoder.config import MOST_COLUMNS
-from autodecoder.data.columns import LONGEST_VALUE, TAKEN, Columns, blank, index_of
+from autodecoder.data.columns import LONGEST_VALUE, TAKEN, Columns, blank, index_of, read_columns
 from autodecoder.encoding import decode_text
 from autodecoder.errors import DataError
 from autodecoder.text import count, legible, shorten, told
@@ -58,15 +58,25 @@ def as_names(name: str, names: Any, n: int) -> Shaped[np.ndarray, " n"]:
 
 def format_names(train: Named, val: Named, class_names: Sequence[str]) -> bytes:
     """A line for each image of a set that has names or further columns: its set, its index there,
-    its name, its class, and its values in the columns of both sets."""
+    its name, its class, and its values in the columns of both sets.
+
+    Raises
+    ------
+    DataError
+        If a column is none of `read_columns`.
+    """
+    given = []
+    for name, part in (("columns", train), ("val_columns", val)):
+        some = part.labels if part.names is None else part.names
+        n = len(next(iter(part.columns.values()), ())) if some is None else len(some)
+        given.append((part.names, part.labels, read_columns(name, part.columns, n), n))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    further = dict.fromkeys([*train.columns, *val.columns])
+    further = dict.fromkeys(name for *_, columns, _ in given for name in columns)
     writer.writerow([*_COLUMNS, *further])
-    for part, (names, labels, columns) in zip(_SETS, (train, val), strict=True):
+    for part, (names, labels, columns, n) in zip(_SETS, given, strict=True):
         if names is None and not columns:
             continue
-        n = len(next(iter(columns.values())) if names is None else names)
         classes = [""] * n if labels is None else _classes(labels, class_names)
         called = blank(n) if names is None else names
         values = (columns.get(name, blank(n)).tolist() for name in further)

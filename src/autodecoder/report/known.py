@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from autodecoder.data.columns import Columns
+from autodecoder.data.columns import Columns, as_text
 from autodecoder.model import Model
 from autodecoder.report.packing import pack
 
@@ -73,7 +73,7 @@ def pack_columns(model: Model) -> dict[str, Any]:
 
 
 def _pack_column(columns: Columns, name: str) -> dict[str, Any]:
-    texts = [str(value) for value in columns[name]]
+    texts = [as_text(value) for value in columns[name]]
     places = {text: k for k, text in enumerate(dict.fromkeys(texts))}
     bits = 16 if len(places) <= 2**16 else 32
     codes = np.array([places[text] for text in texts], np.int64)
