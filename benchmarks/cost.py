@@ -207,7 +207,7 @@ def main() -> None:
         f"Python {platform.python_version()}, jax {version('jax')}; matrix products "
         f"{flop_rate / GB:.0f} GFLOP/s, Adam {byte_rate / GB:.1f} GB/s"
     )
-    print("| | GFLOP | s by the model | s | GFLOP/s | share | GB by the model | GB |")
+    print("| | GFLOP | s, estimate | s | GFLOP/s | share of the matrix rate | GB, estimate | GB |")
     print("|---|---|---|---|---|---|---|---|")
     shapes = [shape for shape in SHAPES if shape.n_images <= options.most_images]
     if options.runs:

@@ -175,7 +175,7 @@ def lengths(options: argparse.Namespace) -> None:
 def hidden(options: argparse.Namespace) -> None:
     n = min(options.images, 2000)
     print(f"\n## Missing pixels: mean squared error of the hidden ones, {n} images")
-    print("| data, dimensions | hidden | mean image | PCA | auto-decoder | seeing all |")
+    print("| data, dimensions | hidden | mean image | PCA | auto-decoder | nothing hidden |")
     print("|---|---|---|---|---|---|")
     for name in ("mnist", "fmnist"):
         for dims in (2, 16):

@@ -18,10 +18,10 @@ HEAD = """# Command line
 
 <!-- Made by `make reference` from the help of the commands; a test fails where it is stale. -->
 
-What `--help` says of each command. `autodecoder` and `python -m autodecoder` are the same thing,
-and `./train.py` is `autodecoder train`. Flags may be written with underscores or with hyphens. A
-command ends with status 0 when it is done, with 2 and one sentence on a wrong setting, file or
-folder, and with 130 when it was interrupted.
+This page shows the `--help` of each command. `autodecoder` and `python -m autodecoder` are the same
+program, and `./train.py` is `autodecoder train`. Flags accept underscores or hyphens. The exit
+status is 0 on success, 2 on a wrong setting, file or folder (with one sentence that names it), and
+130 after an interruption.
 
 | command | what it does |
 |---|---|

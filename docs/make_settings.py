@@ -15,10 +15,10 @@ HEAD = """# Settings
 
 <!-- Made by `make reference` from the configuration; a test fails where it is stale. -->
 
-Every setting of a study: its flag of `autodecoder train`, its default, its meaning, and what the
-original calls it. Settings stand in a TOML file, given by `--config`, under the name of the first
-column: `decoder.latent_dims` is `latent_dims` in the table `[decoder]`. Flags win over the file,
-and the file over the recipe (`recipe = "…"` at the top of the file, or `--recipe`).
+The table lists every setting of a study with its flag of `autodecoder train`, its default, its
+meaning, and its name in the original. `--config` reads settings from a TOML file by the names of
+the first column: `decoder.latent_dims` is `latent_dims` in the table `[decoder]`. Flags override
+the file, and the file overrides the recipe (`recipe = "…"` at the top of the file, or `--recipe`).
 
 ```toml
 objective = "val_loss"
@@ -48,51 +48,51 @@ A search can vary TUNABLE (`--tune`, or `[search.space]`).
 """
 
 TAIL = """
-Flags of the command that are no settings of the study: `--lr` (`learning_rate` in the search space,
-held fixed), `--recipe`, `--config`, `--out` (the study's folder), `--storage` (a database for the
-trials), `--reset_training` (the original's *reset training*: remove the study in the folder first,
-though no other files), `--wait` (for other processes that run the same study) and `--yes`.
+Some flags of the command are not settings of the study. `--lr` fixes `learning_rate` in the search
+space. `--out` is the study's folder, and `--storage` a database for the trials. `--reset_training`
+(the original's *reset training*) first removes the study in the folder, but no other files.
+`--wait` waits for other processes that run the same study. The others are `--recipe`, `--config`,
+`--yes`, and flags for devices, workers and trackers ([command line](cli.md)).
 """
 
 IN_PYTHON = """
 ## Defaults in Python
 
-`StudyConfig` and its parts have the defaults of the table. Functions and commands that take a
-setting as an argument of their own have them too, except those below (a test compares
-`fit_model`, `load_dataset`, `AutoDecoder` and `autodecoder reconstruct`).
+`StudyConfig` and its parts have the defaults of the table. So do `fit_model`, `load_dataset`,
+`AutoDecoder` and `autodecoder reconstruct`, except for the defaults below.
 `fit_config("original")` sets the recipe's values of the fit. `fit_model` does not know the recipe:
-give it `decoder=DecoderConfig(batch_norm=True)` and `learning_rate=1e-3` beside these values.
-`AutoDecoder(recipe="original")` sets them by itself.
+also pass it `decoder=DecoderConfig(batch_norm=True)` and `learning_rate=1e-3`.
+`AutoDecoder(recipe="original")` sets all of them.
 
 | setting | of | default | why |
 |---|---|---|---|
 """
 
-#: What takes settings by themselves, beside a study.
+#: Functions and commands that take single settings.
 TAKERS: dict[str, Callable[..., Any]] = {
     "fit_model": fit_model,
     "load_dataset": load_dataset,
     "AutoDecoder": AutoDecoder,
     "autodecoder reconstruct": reconstruct,
 }
-#: Settings that they call otherwise.
+#: Settings that have another name there.
 OTHER_NAMES = {"learning_rate": "search.space", "random_state": "seed"}
-_ONE_FIT = "A single fit searches nothing: `learning_rate` follows from the kind of decoder and "
-#: Why a default is another one there, by taker and setting.
+_ONE_FIT = "A single fit searches nothing. `learning_rate` depends on the kind of decoder and "
+#: Why a default differs there, by taker and setting.
 REASONS = {
     (
         "fit_model",
         "decoder.latent_dims",
-    ): "For a decoder of your own only: 2 by default.",
+    ): "Only for your own decoder; otherwise 2.",
     ("fit_model", "search.space"): f"{_ONE_FIT}recipe `fast` ([recipes](recipes.md)).",
     ("fit_model", "data.scaler"): "standard, or the scaler of `start`.",
     ("fit_model", "data.columns"): "The columns themselves, a frame or a mapping.",
-    ("load_dataset", "data.examples_frac"): "Loading a data set means all of it.",
+    ("load_dataset", "data.examples_frac"): "`load_dataset` loads all images.",
     ("AutoDecoder", "data.scaler"): "standard for pixels, standardize for other features.",
-    ("AutoDecoder", "fit.num_epochs"): "As many as make 5,000 steps, from 20 to 500.",
+    ("AutoDecoder", "fit.num_epochs"): "The number that makes 5,000 steps, from 20 to 500.",
     ("AutoDecoder", "search.space"): f"{_ONE_FIT}`recipe` ([recipes](recipes.md)).",
     ("AutoDecoder", "decoder.batch_norm"): "It follows from `recipe`, as in a study.",
-    ("AutoDecoder", "seed"): "`random_state` is drawn where it is not given, as in scikit-learn.",
+    ("AutoDecoder", "seed"): "If `random_state` is not given, it is drawn, as in scikit-learn.",
 }
 
 
@@ -108,7 +108,7 @@ def page() -> str:
 
 
 def other_defaults() -> Iterator[tuple[str, str, str]]:
-    """Where the default of a setting is another than a study's: taker, path and default."""
+    """Defaults that differ from a study's: taker, path and default."""
     settings = {setting.path.rpartition(".")[2]: setting for setting in list_settings()}
     by_path = {setting.path: setting for setting in settings.values()}
     for taker, function in TAKERS.items():

@@ -60,7 +60,7 @@ def test_images_are_placed_on_it(study: Path, tmp_path: Path) -> None:
 def test_its_page_decodes(study: Path) -> None:
     page = (study / "report" / "index.html").read_text()
     assert '"kind": "Residual"' in page
-    assert "cannot leave Python" not in page
+    assert "so a page cannot run it" not in page
 
 
 def test_it_leaves_python(study: Path, tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     )
     from autodecoder.study import Study, load_study, load_study_data, run_study
 
-#: Where each public name lives. They are looked up at first use, so that the command line can
-#: answer `--help` without waiting for jax.
+#: Module of each public name. Names are imported at first use, so that `--help` does not wait for
+#: jax.
 _HOMES = {
     "config": (
         "AugmentConfig",

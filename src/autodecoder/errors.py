@@ -31,7 +31,7 @@ class DataWarning(UserWarning):
 
 
 class MemoryLimitError(AutodecoderError, MemoryError):
-    """The settings need more memory than there is."""
+    """The settings need more memory than is available."""
 
 
 class OutputError(AutodecoderError, OSError):

@@ -43,13 +43,22 @@ SENTENCES = [
     (["--batch_norm=perhaps"], "--batch_norm.*perhaps"),
     (["stray"], "stray"),
     # The search
-    (["--lr=1e-3", "--tune=lr=1e-2"], "learning_rate is given twice, by --tune lr=1e-2 and a flag"),
+    (
+        ["--lr=1e-3", "--tune=lr=1e-2"],
+        "learning_rate is given twice, by --tune lr=1e-2 and its own flag",
+    ),
     (["--lr=1e-3", "--tune=learning-rate=1e-2"], "learning_rate is given twice"),
     (["--latent_dims=4", "--tune=latent_dims=2,8"], "latent_dims is given twice, by --tune latent"),
-    (["--tune=arch=8,16", "--arch=99"], "arch is given twice, by --tune arch=8,16 and a flag of"),
+    (
+        ["--tune=arch=8,16", "--arch=99"],
+        "arch is given twice, by --tune arch=8,16 and its own flag",
+    ),
     (["--nobatch_norm", "--tune=batch_norm=yes,no"], "batch_norm is given twice"),
     (["--latent_lr=1", "--tune=latent_lr=1,2"], "latent_learning_rate is given twice"),
-    (["--tune=arch=8", "--tune=arch=16"], "arch is given twice, by --tune arch=16 and before it"),
+    (
+        ["--tune=arch=8", "--tune=arch=16"],
+        "arch is given twice, by --tune arch=16 and another --tune",
+    ),
     (["--tune=lr="], "the search space of learning_rate is empty"),
     (["--tune=lr"], "tune must be name=values, .*, got 'lr'"),
     (["--tune=seed=1,2"], "a setting to tune must be one of learning_rate, .*, got 'seed'"),
@@ -159,7 +168,7 @@ def test_an_output_folder_that_cannot_be_written(
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "old").write_text("kept")
     assert train(*QUICK, "--out", tmp_path / "full") == 2
-    assert "must be a new or an empty folder" in capsys.readouterr().err
+    assert "must be a new or empty folder" in capsys.readouterr().err
     assert (tmp_path / "full" / "old").read_text() == "kept"
     assert not (tmp_path / "full" / ".lock").exists()
 
@@ -169,8 +178,8 @@ def test_an_output_folder_that_cannot_be_written(
     [
         ("{", "config.json is damaged: it is no JSON"),
         ("[]", "config.json is damaged: it holds no JSON object"),
-        ("{}", "config.json is no study's"),
-        ('{"schema": 2, "decoder": {}}', "is the folder of a model, not that of a study"),
+        ("{}", "config.json is not of a study"),
+        ('{"schema": 2, "decoder": {}}', "is the folder of a model, not of a study"),
         ('{"schema": 1}', "written by an earlier version"),
         ('{"schema": 99, "versions": {"autodecoder": "9.9"}}', "newer version of .*9.9.*: update"),
         ('{"schema": 2}', "config.json is damaged"),

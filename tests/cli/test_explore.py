@@ -40,7 +40,7 @@ def explore(*arguments: str | Path) -> tuple[subprocess.Popen[str], str, list[st
     assert process.stdout is not None
     said = []
     for line in process.stdout:
-        if found := re.match(r"(http://127.0.0.1:\d+/)  \(Ctrl-C ends it\)\n", line):
+        if found := re.match(r"(http://127.0.0.1:\d+/)  \(Ctrl-C stops it\)\n", line):
             return process, found[1], said
         said.append(line)
     raise AssertionError(process.communicate()[1])
@@ -131,8 +131,8 @@ def test_where_its_images_are_not_at_hand_it_says_so(kept: Path, tmp_path: Path)
     process, address, said = explore(tmp_path / "model")
     try:
         assert said == [
-            "No images to pick from: digits is not as it was at the training. --images names "
-            "others.\n"
+            "No images to choose from: digits has changed since the training. Use --images "
+            "for others.\n"
         ]
         assert '"shelves": {}' in ask(address, "")["page"]
     finally:

@@ -92,11 +92,11 @@ def test_without_their_images_reconstructions_are_left_out(
     def refuse(*_: object) -> None:
         from autodecoder.errors import DataError
 
-        raise DataError("digits is not as it was at the training.")
+        raise DataError("digits has changed since the training.")
 
     monkeypatch.setattr("autodecoder.cli.report.data_of", refuse)
     assert call("report", kept, "--figures=png", "--out", tmp_path / "some") == 0
-    assert "Without reconstructions: digits is not as it was" in capsys.readouterr().out
+    assert "Without reconstructions: digits has changed since" in capsys.readouterr().out
     left = {"errors"} | {name for name in NAMES if name.startswith("reconstructions")}
     assert {path.stem for path in (tmp_path / "some").glob("*.png")} == NAMES - left
 
@@ -105,7 +105,10 @@ def test_without_their_images_reconstructions_are_left_out(
     ("flags", "words"),
     [
         (["--figures=jpg"], 'Choose from: "pdf", "svg", "png"'),
-        (["--figures=pdf", "--umap"], "umap adds a map to a page: it does not go with figures"),
+        (
+            ["--figures=pdf", "--umap"],
+            "umap adds a map to a page and cannot be combined with figures",
+        ),
     ],
 )
 def test_what_cannot_be_drawn(
@@ -118,5 +121,5 @@ def test_what_cannot_be_drawn(
 def test_the_help_leads_to_figures(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("report", "--help") == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "--figures writes them as PDF, SVG or PNG for print" in text
+    assert "With --figures they are PDF, SVG or PNG for print" in text
     assert "--figures pdf --out thesis/figures" in text

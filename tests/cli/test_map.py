@@ -51,7 +51,7 @@ def test_photographs_are_mapped_at_the_first_try(
     side = load_model(folder / "best").image_shape[0]
     assert (
         f"Chosen: examples_frac 1, image_size {side}x{side}, arch 500-500, lr 0.01, batch_size 19; "
-        "a flag of the same name overrules each.\n"
+        "the flag of the same name overrides each.\n"
     ) in out
     assert out.count("phone") == 0
     assert out.count("broken.jpg") == 1, "said once, though looked at twice"
@@ -147,7 +147,7 @@ def test_published_data_sets_are_not_read_to_choose() -> None:
 @pytest.mark.parametrize(
     ("dataset", "words"),
     [
-        ("photos", "a folder holds, got 'photos': folder:photos is one of image files"),
+        ("photos", "got the folder 'photos': use folder:photos for a folder of image files"),
         ("folder:nowhere", "nowhere must be a folder of images, but does not exist"),
         ("folder:photos/empty", "but holds none (.heic 1 passed over)"),
         ("mnst", "did you mean mnist?"),

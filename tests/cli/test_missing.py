@@ -60,9 +60,9 @@ def test_pages_and_pictures_of_it(
     assert call("report", study, named[0]) == 0, "this account has trained on it by that mask"
     frame = f"--mask={place / 'frame.npy'}"
     assert call("report", study, named[0], frame) == 2
-    assert "is not as it was at the training" in capsys.readouterr().err
+    assert "has changed since the training" in capsys.readouterr().err
     assert call("report", study, frame) == 2
-    assert "mask must come with dataset" in capsys.readouterr().err
+    assert "mask needs dataset" in capsys.readouterr().err
 
 
 @pytest.mark.slow

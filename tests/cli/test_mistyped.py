@@ -10,23 +10,26 @@ from tests.cli.builders import call
         # A backslash at the end of a line, without the space before it.
         (
             ["train", "--lr", "1e-3", "--activation", "tanh--examples_frac", "0."],
-            "--activation got 'tanh--examples_frac': a space must stand before --examples_frac",
+            "--activation got 'tanh--examples_frac': a space must come before --examples_frac",
         ),
         (["train", "--activation=tanh--examples-frac", "0."], "--activation got 'tanh--examples-"),
         (["train", "--activation", "tanh--nobatch_norm"], "--activation got 'tanh--nobatch_norm'"),
-        (["train", "--arch", "8--lr=1e-3"], "--arch got '8--lr=1e-3': a space must stand before"),
+        (["train", "--arch", "8--lr=1e-3"], "--arch got '8--lr=1e-3': a space must come before"),
         (["train", "--num_epochs", "5--lr", "1"], "--num_epochs got '5--lr'"),
         (["train", "--nobatch_norm--objective", "loss"], "before --objective"),
-        (["train--dataset", "digits"], "got 'train--dataset': a space must stand before --dataset"),
+        (["train--dataset", "digits"], "got 'train--dataset': a space must come before --dataset"),
         (["encode", "model--images", "x", "--out", "o.npy"], "got 'model--images': a space"),
-        (["runs", "nowhere--json"], "got 'nowhere--json': a space must stand before --json"),
+        (["runs", "nowhere--json"], "got 'nowhere--json': a space must come before --json"),
         # A space behind the backslash, and the line ends of Windows.
-        (["train", "--activation", "tanh", " "], "got ' ' as an argument: where a command goes on"),
+        (["train", "--activation", "tanh", " "], "got ' ' as an argument: if a command continues"),
         (["train", "\t"], "the backslash must be the last character of the line"),
         (["train", "\r"], "the backslash must be the last character of the line"),
         (["train", "--lr=0\r"], "learning_rate must be greater than 0, got 0"),
         # What pages and word processors make of a line.
-        (["train", "—dataset", "mnist"], "EM DASH (U+2014), as pages and word processors write it"),
+        (
+            ["train", "—dataset", "mnist"],
+            "EM DASH (U+2014), as web pages and word processors write it",
+        ),
         (["train", "–lr", "1e-3"], "type '--lr'"),
         (["train", "--lr", "1e−3"], "MINUS SIGN (U+2212)"),
         (["train", "--arch", "500–500"], "type '500-500'"),

@@ -47,10 +47,10 @@ def test_what_is_said(source: str, tmp_path: Path, capsys: pytest.CaptureFixture
     assert re.fullmatch(r"4 shards, 0\.1 MB: 4 written, in \d+\.\d s", second)
     assert third == f"To train on them: --dataset packed:{out}"
     assert call("pack", source, out, "--shard_images=100", "--val_fraction=0.25") == 0
-    assert "4 shards, 0.1 MB: all whole from before\n" in capsys.readouterr().out
+    assert "4 shards, 0.1 MB: all complete already\n" in capsys.readouterr().out
     (out / "train-00001.npy").unlink()
     assert call("pack", source, out, "--shard-images=100", "--val-fraction=0.25") == 0
-    assert "4 shards, 0.1 MB: 1 written, 3 whole from before, in " in capsys.readouterr().out
+    assert "4 shards, 0.1 MB: 1 written, 3 complete already, in " in capsys.readouterr().out
 
 
 def test_for_programs(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,7 +160,7 @@ def test_killed_in_the_middle_it_goes_on(
     with (out / "unfinished.jsonl").open("a") as file:
         file.write('{"file": "train-001')
     assert call("pack", source, out, *flags) == 0
-    assert f"{50 - len(known)} written, {len(known)} whole from before" in capsys.readouterr().out
+    assert f"{50 - len(known)} written, {len(known)} complete already" in capsys.readouterr().out
     assert {name: (out / name).stat().st_mtime_ns for name in known} == before
     assert call("pack", source, whole, *flags) == 0
     assert content(out) == content(whole)

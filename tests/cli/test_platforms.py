@@ -83,5 +83,5 @@ def test_a_variable_of_jax_with_a_value_that_it_does_not_know(name: str) -> None
     )
     assert done.stdout.startswith("2 info")
     assert done.stderr == (
-        f"error: {name} must have a value that jax knows, got 'maybe': unset it.\n"
+        f"error: {name} must have a value that jax accepts, got 'maybe': unset it.\n"
     )

@@ -108,7 +108,7 @@ def test_pictures_that_were_lost_are_drawn_anew(
     assert call("report", folder) == 0
     after = {path.name: path.read_bytes() for path in (folder / "report").iterdir()}
     assert after == before
-    assert "as they lie there" not in capsys.readouterr().out
+    assert "are not drawn again" not in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -127,20 +127,20 @@ def test_without_the_images_of_the_training_pages_say_so(
     np.save(images, np.zeros((40, 4, 4), np.uint8))
     assert call("report", folder / "best", "--json") == 0
     told = capsys.readouterr()
-    assert "Without reconstructions: mine is not as it was at the training." in told.err
+    assert "Without reconstructions: mine has changed since the training." in told.err
     assert set(json.loads(told.out)) == {"out", "bytes"}
     page = (folder / "best" / "report" / "index.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == with_images - 4
     images.unlink()
     assert call("report", folder) == 0
-    assert "With the pictures as they lie there: " in capsys.readouterr().out
+    assert "The pictures are not drawn again: " in capsys.readouterr().out
     assert {p.name: p.read_bytes() for p in (folder / "report").glob("*.png")} == kept
 
 
 def test_what_has_no_page(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
         ((tmp_path / "nowhere",), "holds no study"),
-        ((kept, "--out", tmp_path / "page.html"), "out is for the page of a model"),
+        ((kept, "--out", tmp_path / "page.html"), "out is for a model's page"),
     ):
         assert call("report", *arguments) == 2
         out, err = capsys.readouterr()
@@ -231,7 +231,7 @@ def test_ones_own_images_are_opened_again(
     assert "settings name" not in capsys.readouterr().out, "it was named, and noted"
     np.savez(tmp_path / "other.npz", images=images[::-1])
     assert call("report", study, "--dataset", f"npz:{tmp_path / 'other.npz'}") == 2
-    assert "not as it was at the training" in capsys.readouterr().err
+    assert "has changed since the training" in capsys.readouterr().err
 
 
 @pytest.mark.thorough
@@ -250,7 +250,7 @@ def test_images_split_by_a_table_are_named_with_it(
     assert train(*SMALL, *named, "--out=study") == 0
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another account"))
     assert call("report", "study", "--split_by=split.csv") == 2
-    assert "split_by must come with dataset" in capsys.readouterr().err
+    assert "split_by needs dataset" in capsys.readouterr().err
     assert call("report", "study", "--dataset=npz:mine.npz") == 2, "it is split otherwise"
     assert call("report", "study", *named) == 0
     assert call("report", "study") == 0
@@ -297,7 +297,7 @@ def test_images_of_another_shape_are_not_shown(
     content["image_shape"] = [64, 1, 1]
     (model / "config.json").write_text(json.dumps(content))
     assert call("report", model) == 0
-    assert "images of another shape" in capsys.readouterr().out
+    assert "have another shape" in capsys.readouterr().out
 
 
 @pytest.mark.slow

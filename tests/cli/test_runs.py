@@ -175,8 +175,8 @@ def test_without_an_argument_the_folder_is_runs(
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nowhere", "runs must be shown of an existing folder, got .*nowhere"),
-        ("file", "runs must be shown of an existing folder, got .*file"),
+        ("nowhere", "runs needs an existing folder, got .*nowhere"),
+        ("file", "runs needs an existing folder, got .*file"),
         ("empty", "empty holds no study"),
     ],
 )
@@ -235,7 +235,7 @@ def test_two_studies_are_compared(
     assert "decoder.activation" not in out, "the same in both"
     content = page.read_text(encoding="utf-8")
     assert content.count('class="compared"') == 1
-    assert "tuned has no map: what is kept in" in content
+    assert "tuned has no map: the outcome in" in content
 
 
 def test_a_study_differs_not_from_itself(

@@ -327,7 +327,7 @@ def test_a_huge_search_is_begun_on_request_only(
     assert train(*huge) == 2
     assert asked == []
     assert capsys.readouterr().err == (
-        "error: the search has 334 trials of 3 executions, 1,002 runs in all; give --yes to begin "
+        "error: the search has 334 trials of 3 executions, 1,002 runs in all; give --yes to start "
         "it.\n"
     )
     assert ask(asked, *huge, "--yes").config.search.n_trials == 334

@@ -145,7 +145,7 @@ def test_a_viewer_that_does_not_start_is_told_in_a_sentence(
     monkeypatch.syspath_prepend(tmp_path)
     assert call("tensorboard", tmp_path) == 2
     err = capsys.readouterr().err
-    assert err.startswith("error: the TensorBoard that is installed does not start")
+    assert err.startswith("error: the installed TensorBoard does not start")
     assert "No module named 'nothing_of_this_name'" in err
     assert "pip install --upgrade 'autodecoder[tensorboard]'" in err
     assert err.count("\n") == 1

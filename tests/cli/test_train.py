@@ -52,9 +52,9 @@ def test_the_search_prints_a_table_best_first(grid: tuple[Path, str]) -> None:
 @pytest.mark.parametrize(
     ("n_open", "others", "words"),
     [
-        (1, 0, "1 trial did not end, as a process died: run this again."),
-        (2, 1, "Another process ({0}) has all trials that are left (2): wait with --wait, or run"),
-        (2, 2, "Other processes ({0}, {0}) have all trials that are left (2): wait with --wait"),
+        (1, 0, "1 trial did not end, because a process died: run this again."),
+        (2, 1, "Another process ({0}) has all remaining trials (2): wait with --wait, or run"),
+        (2, 2, "Other processes ({0}, {0}) have all remaining trials (2): wait with --wait"),
     ],
 )
 def test_trials_that_others_still_run_are_told(
@@ -215,7 +215,7 @@ def test_ten_failures_in_a_row_end_the_search(
     out, err = capsys.readouterr()
     assert "12 trials failed: no finite val_loss" in out
     assert "12 of 15 trials ended" in out
-    assert err.startswith("error: the last 10 trials failed, so the search is given up")
+    assert err.startswith("error: the last 10 trials failed, so the search is aborted")
     assert {trial.state for trial in load_study(tmp_path / "study").trials} == {"failed"}
 
 
@@ -280,7 +280,8 @@ def test_a_reset_clears_no_folder_but_a_study(
     assert train(*ONE, "--reset_training", "--out", tmp_path) == 2
     assert (tmp_path / "thesis.tex").read_text() == "precious"
     assert (
-        "out must be a new or an empty folder, or that of the same study" in capsys.readouterr().err
+        "out must be a new or empty folder, or the folder of the same study"
+        in capsys.readouterr().err
     )
 
 
@@ -297,7 +298,7 @@ def test_a_changed_setting_is_refused_with_the_difference(
     changed = ("--seed=1", "--activation=tanh", "--num_epochs=4", "--out", folder)
     assert train(*(flag for flag in QUICK if "epochs" not in flag), *changed) == 2
     err = capsys.readouterr().err
-    assert err.startswith(f"error: {folder} holds a study of other settings: ")
+    assert err.startswith(f"error: {folder} holds a study with other settings: ")
     assert "decoder.activation was 'leaky_relu', now 'tanh'" in err
     assert "fit.num_epochs was 3, now 4" in err
     assert "--out" in err

@@ -78,7 +78,7 @@ def test_pruned_trials_are_told_as_such(capsys: pytest.CaptureFixture[str]) -> N
     flags.remove("--num_epochs=3")
     assert call("tune", *flags, "--out=study") == 0
     out = capsys.readouterr().out
-    assert "3 trials pruned by the rule asha: worse than those that ran beside." in out
+    assert "3 trials pruned by the rule asha: worse than the trials that ran with them." in out
     rows = [line.split() for line in out.splitlines() if line.split()[-1:] == ["pruned"]]
     assert [row[-3] for row in rows] == ["2", "1", "1"], "epochs"
     assert "trials ended" not in out

@@ -177,7 +177,7 @@ RATE = {"learning_rate": (1e-3,)}
     ],
 )
 def test_a_search_that_varies_nothing_is_refused(space: dict, start: str) -> None:
-    with pytest.raises(ConfigError, match=r"_spread is searched, but matters to"):
+    with pytest.raises(ConfigError, match=r"_spread is searched, but affects only"):
         StudyConfig(search=SearchConfig(space=RATE | space), fit=FitConfig(latent_start=start))
 
 

@@ -272,7 +272,7 @@ def test_too_few_images(tmp_path: Path) -> None:
         load_dataset(f"folder:{tmp_path / 'one' / 'cat'}", val_fraction=0.99)
     (tmp_path / "one" / "dog" / "0.png").write_bytes(b"")
     with pytest.raises(
-        DataError, match=r"dog has no image to train on.*of 1 file 0\.png \(empty\)"
+        DataError, match=r"dog has no image to train on.*in 1 file; unreadable: 0\.png \(empty\)"
     ):
         load_dataset(f"folder:{tmp_path / 'one' / 'dog'}")
 

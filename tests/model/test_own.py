@@ -141,8 +141,8 @@ def test_what_would_leave_python_says_so(fitted: tuple[Any, Model], tmp_path: Pa
         export_onnx(model, tmp_path / "decoder.onnx")
     write_model_page(model, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    assert "does not say what it computes (operators), and cannot leave Python" in page
-    assert "What the latent plane decodes to" in page, "as a picture"
+    assert "does not describe its computation (operators), so a page cannot run it" in page
+    assert "Images on the latent plane" in page, "as a picture"
     explorer = Explorer(model, {})
     assert explorer.first_look["operators"] is None
     assert len(explorer.decode(model.latents[:2].tolist())["images"]) > 600

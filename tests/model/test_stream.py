@@ -237,7 +237,7 @@ def test_checkpoints_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be"):
         other.restore(0, {**longer.save(0), **{k: v for k, v in within.items() if "rows" not in k}})
     next((tmp_path / "0").glob("rows-*/values")).unlink()
-    with pytest.raises(ValueError, match="files of its latents are not there"):
+    with pytest.raises(ValueError, match="files of its latents are missing"):
         streamed(config, "disk", tmp_path).restore(0, within)
 
 
@@ -307,7 +307,7 @@ def test_what_is_half_written_is_not_taken_for_whole(tmp_path: Path) -> None:
     driver.close()
     # The next epoch's files are there, of full size, but not whole.
     later = {**at_the_end, "state/epoch": np.asarray(2, np.int32)}
-    with pytest.raises(ValueError, match="files of its latents are not there"):
+    with pytest.raises(ValueError, match="files of its latents are missing"):
         streamed(config, "disk", tmp_path).restore(0, later)
     # An epoch may end behind its last checkpoint.
     again = streamed(config, "disk", tmp_path)

@@ -323,7 +323,7 @@ def test_large_errors_are_told_and_not_drawn_as_smaller_ones() -> None:
     top, _ = drawn(plot_errors(loss, np.zeros(1002, int), ["one"])).axes
     bars = [patch.get_height() for patch in top.patches if isinstance(patch, Rectangle)]
     assert sum(bars) == 1000
-    assert top.get_title(loc="right") == "2 of 1,002 farther right, up to 4"
+    assert top.get_title(loc="right") == "2 of 1,002 beyond this range, up to 4"
 
 
 def test_errors_of_which_all_are_nothing() -> None:

@@ -894,9 +894,9 @@ def test_a_decoder_too_large_to_travel_is_told(show: Any, monkeypatch: pytest.Mo
         Frame(epoch, model.latents * epoch / 9, model.val_latents * epoch / 9) for epoch in (1, 5)
     ]
     page = show(model, film=film)
-    assert "too many to travel with this page" in page.locator("main").inner_text()
+    assert "too many for a page" in page.locator("main").inner_text()
     titles = page.locator("h2").all_inner_texts()
-    assert "What the latent plane decodes to" in titles, "as a picture"
+    assert "Images on the latent plane" in titles, "as a picture"
     assert page.locator("#decoded").is_hidden()
     assert page.locator("input[data-below]").count() == 0
     settle(page)

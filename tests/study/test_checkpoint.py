@@ -155,7 +155,7 @@ def test_where_the_newest_is_damaged_the_one_before_is_taken(
     (message,) = caplog.messages
     assert str(newest) in message
     assert "damaged" in message
-    assert "the one before it is taken" in message
+    assert "the previous one is used" in message
 
     older.write_bytes(damage(older.read_bytes()))
     caplog.clear()

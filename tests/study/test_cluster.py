@@ -80,7 +80,7 @@ def test_nodes_die_and_join_and_the_table_is_the_local_one(
             worker_cores=CORES,
             report=report,
         )
-    assert "its runs go on from their last checkpoints" in caplog.text
+    assert "its runs resume from their last checkpoints" in caplog.text
     assert len(set(ended)) >= 9, "eight groups, of which one was lost"
     assert_same_study(study, run_study(config, digits, tmp_path / "local"))
 
@@ -90,7 +90,7 @@ def test_an_address_that_does_not_answer_is_one_sentence(digits: Dataset, tmp_pa
         unused.bind(("127.0.0.1", 0))
         address = "{}:{}".format(*unused.getsockname())
         for given, message in (
-            (address, rf"a Ray cluster at {address} does not answer \(.*refused\): start one by"),
+            (address, rf"a Ray cluster at {address} does not answer \(.*refused\): start one with"),
             ("ray://head:10001", "ray_address must be HOST:PORT or auto, got ray://head:10001: "),
             ("nonsense", "ray_address must be HOST:PORT or auto, got nonsense"),
         ):

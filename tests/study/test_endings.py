@@ -44,7 +44,7 @@ def test_diverging_trials_come_last_and_harm_no_other(
     config = replace(FRAIL, log=LogConfig(checkpoint_every=checkpoint_every))
     with caplog.at_level(logging.INFO):
         mixed = run_study(searching(config, *rates), digits, tmp_path / "mixed")
-    assert ("3 of 4 runs have ended; the others go on" in caplog.text) or checkpoint_every == 5
+    assert ("3 of 4 runs have ended; the others continue" in caplog.text) or checkpoint_every == 5
     calm = run_study(searching(config, 1e-3), digits, tmp_path / "calm")
     assert calm.trials[0].executions[0].status == "finished"
     assert_same_trial(mixed.trials[0], calm.trials[0])
@@ -90,12 +90,12 @@ def test_after_ten_failures_in_a_row_the_search_is_given_up(
 ) -> None:
     """It keeps what it has."""
     config = searching(FRAIL, *(k * 1e29 for k in range(1, 14)), runs_at_once=4)
-    with pytest.raises(SearchError, match=r"10 trials failed.*given up"):
+    with pytest.raises(SearchError, match=r"10 trials failed.*aborted"):
         run_study(config, digits, tmp_path)
     given_up = load_study(tmp_path)
     assert [trial.state for trial in given_up.trials] == ["failed"] * 12
     assert len(given_up.histories) == 12
-    with pytest.raises(SearchError, match="given up"):
+    with pytest.raises(SearchError, match="aborted"):
         run_study(config, digits, tmp_path)
 
 
@@ -114,7 +114,7 @@ def test_a_trial_too_large_for_memory_fails_and_the_others_go_on(
     assert (failed.values["arch"], failed.error) == (huge, "out of memory")
     assert len(result.histories) == N_RUNS * EPOCHS
     space = {"learning_rate": (1e-3,), "arch": (huge,)}
-    with pytest.raises(MemoryLimitError, match="needs more memory than there is"):
+    with pytest.raises(MemoryLimitError, match="needs more memory than is available"):
         run_study(replace(config, search=SearchConfig(space)), digits, tmp_path / "huge")
 
 
@@ -134,7 +134,7 @@ def test_runs_that_stop_early_are_left_behind(
     )
     with caplog.at_level(logging.INFO):
         mixed = run_study(searching(config, 1e-9, 1e-2, 2e-9, 3e-9), digits, tmp_path / "mixed")
-    assert "3 of 4 runs have ended; the others go on" in caplog.text
+    assert "3 of 4 runs have ended; the others continue" in caplog.text
     solo = run_study(searching(config, 1e-2), digits, tmp_path / "solo")
     assert solo.trials[0].executions[0].status == "finished"
     assert_same_trial(mixed.trials[0], solo.trials[0])

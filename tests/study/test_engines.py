@@ -88,7 +88,7 @@ def test_a_killed_worker_costs_nothing_but_time(
     with caplog.at_level(logging.WARNING):
         study = run_study(CONFIG, digits, tmp_path, **ALONE, report=report)
     assert_same_study(study, local)
-    assert "ended with signal 9; its runs go on from their last checkpoints" in caplog.text
+    assert "ended with signal 9; its runs resume from their last checkpoints" in caplog.text
 
 
 @pytest.mark.thorough
@@ -152,8 +152,8 @@ def test_an_error_of_a_worker_is_that_of_the_study(digits: Dataset, tmp_path: Pa
         ({"workers": 2}, "workers is for the engines processes and ray, not for local"),
         ({"worker_cores": 2}, "worker_cores is for the engines processes and ray, not for local"),
         ({"engine": "processes", "workers": 0}, "workers must be a positive whole number, got 0"),
-        ({"engine": "processes", "workers": 999}, "999 workers of 1 core each asked for, but"),
-        ({"engine": "processes", "worker_cores": 999}, "1 worker of 999 cores each asked for"),
+        ({"engine": "processes", "workers": 999}, "999 workers of 1 core each requested, but"),
+        ({"engine": "processes", "worker_cores": 999}, "1 worker of 999 cores each requested"),
         ({"ray_address": "auto"}, "ray_address is for the engine ray, not for local"),
     ],
 )

@@ -99,7 +99,7 @@ def test_names_in_the_storage_differ(dataset: Dataset, tmp_path: Path) -> None:
 def test_a_folder_with_something_in_it_is_left_alone(digits: Dataset, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     for reset in (False, True):
-        with pytest.raises(OutputError, match="new or an empty folder"):
+        with pytest.raises(OutputError, match="new or empty folder"):
             run_study(CONFIG, digits, tmp_path, reset=reset)
         assert content_of(tmp_path) == {tmp_path / "mine.txt": b"precious"}
 
@@ -108,7 +108,7 @@ def test_another_programs_config_is_left_alone(digits: Dataset, tmp_path: Path) 
     for content in ('{"versions": ["a"]}', '{"schema": "x"}', "[]", "schema = 1", ""):
         (tmp_path / "config.json").write_text(content)
         for reset in (False, True):
-            with pytest.raises(DataError, match=r"damaged|no study's"):
+            with pytest.raises(DataError, match=r"damaged|not of a study"):
                 run_study(CONFIG, digits, tmp_path, reset=reset)
             assert (tmp_path / "config.json").read_text() == content
 

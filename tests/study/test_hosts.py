@@ -251,7 +251,7 @@ def test_other_data_are_refused_by_name(tmp_path: Path) -> None:
             ("--coordinator=127.0.0.1:1", "--num_processes=2", "--process_id=2"),
             "process_id must be from 0 to 1, got 2",
         ),
-        (("--distributed",), "no launcher says which process this is"),
+        (("--distributed",), "no launcher gives the index of this process"),
     ],
 )
 @pytest.mark.thorough

@@ -89,8 +89,8 @@ def test_of_a_study_that_has_ended_the_last_epoch_is_kept(
         run_study(logging_as(FULL), digits, tmp_path)
     assert_same_study(before, after)
     assert [m for m in caplog.messages if "kept no model" in m] == [
-        "the best run kept no model of its best epoch, as it ran without save_best_model: best/ is "
-        "the model after its last epoch"
+        "the best run kept no model of its best epoch, because it ran without save_best_model: "
+        "best/ holds the model after its last epoch"
     ]
     model, shown = load_model(tmp_path / "best"), after.shown_model()
     assert shown is not None

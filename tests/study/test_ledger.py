@@ -213,7 +213,7 @@ def test_ten_failures_in_a_row_end_a_search(tmp_path: Path) -> None:
         assert ledger.claim() == [], "these are all there are"
     with (
         opened(tmp_path, config(LOG, sampler="tpe", max_trials=14)) as ledger,
-        pytest.raises(SearchError, match=r"last 10 trials failed.*given up"),
+        pytest.raises(SearchError, match=r"last 10 trials failed.*aborted"),
     ):
         ledger.claim()
 

@@ -47,7 +47,7 @@ def test_a_study_goes_on_without_observers_that_fail(
     assert len(recorder.trials) == 2
     said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert sorted(said) == sorted(
-        f"the observer Failing failed with ValueError: in {method}; it is told nothing more, and "
+        f"the observer Failing failed with ValueError: in {method}; it is no longer called, and "
         "the study goes on"
         for method in METHODS
     )

@@ -297,7 +297,7 @@ def test_a_trial_whose_files_are_gone_is_named(
     lost = whole.trials[1].trial_id
     shutil.rmtree(tmp_path / "trials" / lost)
     study = run_study(CONFIG, digits, tmp_path)
-    assert f"the trial {lost} has ended, but its files are gone" in caplog.text
+    assert f"the trial {lost} has ended, but its files are missing" in caplog.text
     assert [trial.trial_id for trial in study.trials] == [whole.trials[0].trial_id]
 
 
@@ -366,7 +366,7 @@ def test_a_damaged_storage_is_moved_away_and_the_study_goes_on(
     recorder = Recorder()
     with caplog.at_level(logging.WARNING):
         result = run_study(GROUPS, digits, folder, observers=[recorder])
-    assert "read back from the folder into the storage: 2 trials" in caplog.text
+    assert "restored from the folder into the storage: 2 trials" in caplog.text
     assert {(trial, k): epoch for trial, k, epoch in recorder.begun} == {
         (begun.trial_id, k): left[begun.trial_id, k][0] for k in range(4)
     }

@@ -294,7 +294,7 @@ def test_a_batch_larger_than_the_data_is_all_of_them(
         study = run_study(config, load_study_data(config), tmp_path / str(size))
         scores.append(study.trials[0].score)
     assert caplog.messages == [
-        "batch_size 5000 exceeds the 431 training images: all are one batch."
+        "batch_size 5000 exceeds the 431 training images: all form one batch."
     ]
     assert scores[0] == scores[1]
     caplog.clear()

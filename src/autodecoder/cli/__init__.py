@@ -1,4 +1,4 @@
-"""The command line: thin commands that parse, call and print."""
+"""The command line: thin commands that parse flags, call the library and print results."""
 
 from autodecoder.cli.main import main
 

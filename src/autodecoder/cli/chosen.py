@@ -1,7 +1,7 @@
-"""Settings that the command line chooses where neither a flag nor a file says them.
+"""Settings that the command line chooses if neither a flag nor a file gives them.
 
-They follow from the images, so that the same command chooses the same again. A study records them
-as if they had been given.
+They follow from the images, so the same command chooses the same values again. A study records them
+like given settings.
 """
 
 import contextlib
@@ -24,40 +24,39 @@ from autodecoder.config import (
     study_config,
 )
 
-#: Most weights of a decoder that is chosen, so that the page stays small and steps stay fast.
+#: Most weights of a chosen decoder. It keeps the page small and the steps fast.
 PAGE_WEIGHTS = 2_500_000
-#: Images a step at most.
+#: Largest batch size.
 _BATCH = 128
-#: Widths of the decoder of a map, the least width of its last layer, and the number that this is a
-#: multiple of.
+#: Widths of the decoder of a map; the least width of its last layer; the unit of that width.
 _WIDTHS, _LEAST_WIDTH, _UNIT = (500, 500), 64, 8
-#: The learning rate that is good for few epochs of recipe `fast`.
+#: Learning rate for a fit of few epochs by recipe `fast`.
 _RATE = 1e-2
-#: States of a map that its film shows, about.
+#: Approximate number of frames in the film of a map.
 _FRAMES = 50
 _SPACE = "search.space"
 
 
 class Look(NamedTuple):
-    """What is seen of images before they are read."""
+    """Facts about images that are known before they are read."""
 
     n_train: int
     image_shape: tuple[int, int, int]
 
 
 def choose(settings: dict[str, Any], searched: Collection[str], *, for_map: bool) -> dict[str, Any]:
-    """What is chosen of the settings that are not given, by path.
+    """Choose values for settings that are not given, by path.
 
-    For images of users' own these are their size and share, the batch size and the number of
-    epochs; nothing for a published data set. For a map they are chosen for every data set, and the
-    decoder with them.
+    For users' own images these are the size, the share, the batch size and the number of epochs.
+    For a published data set, nothing is chosen. A map chooses them for every data set, and also
+    the decoder.
 
     Parameters
     ----------
     settings : nested dict
-        Those that are given, as plain values.
+        The given settings, as plain values.
     searched : collection of str
-        Settings whose values the search has, which count as given.
+        Settings that the search varies. They count as given.
     for_map : bool
 
     Raises
@@ -108,7 +107,7 @@ def choose(settings: dict[str, Any], searched: Collection[str], *, for_map: bool
 
 
 def tell(chosen: Mapping[str, Any]) -> str:
-    """The settings that were chosen, in a line."""
+    """The chosen settings in one line."""
     told = []
     for path, value in chosen.items():
         name = path.rpartition(".")[2]
@@ -123,16 +122,16 @@ def tell(chosen: Mapping[str, Any]) -> str:
         else:
             text = format_value(value)
         told.append(f"{name} {text}")
-    return f"Chosen: {', '.join(told)}; a flag of the same name overrules each."
+    return f"Chosen: {', '.join(told)}; the flag of the same name overrides each."
 
 
 def look_at(config: DataConfig) -> Look:
-    """How many images there are to train on, and of which shape, by their headers alone."""
+    """Number and shape of the training images, from their headers alone."""
     _, place = split_source(config.dataset)
     if place:
         from autodecoder.data.load import plan_configured
 
-        with _silent():  # what is to be said is said when the images are read
+        with _silent():  # the warnings follow when the images are read
             plan = plan_configured(config, seed=0)
         return Look(len(plan.train), plan.image_shape)
     from autodecoder.data.overview import list_datasets
@@ -158,15 +157,15 @@ def _names(own: Any) -> Collection[str]:
 
 
 def _whole(settings: Mapping[str, Any], name: str, otherwise: int) -> int:
-    """A whole number of the fit, if one is given."""
+    """A whole number of the fit, or `otherwise` if none is given."""
     value = _names(settings.get("fit")) and settings["fit"].get(name)
     return value if type(value) is int and value > 0 else otherwise
 
 
 def _narrowed(n_values: int) -> tuple[int, ...]:
-    """Widths of a decoder of images of so many values that a page can carry."""
+    """Widths of a decoder for images of `n_values` values that is small enough for a page."""
 
     *inner, last = _WIDTHS
-    # A unit of the last layer has a weight to each value and each unit before it, and a bias.
+    # A unit of the last layer has a weight for each value and each unit before it, and a bias.
     room = (PAGE_WEIGHTS - n_values - 3 * inner[0]) // (n_values + inner[-1] + 1)
     return (*inner, min(last, max(_LEAST_WIDTH, room // _UNIT * _UNIT)))

@@ -1,4 +1,4 @@
-"""What commands say, and how Ctrl-C reaches a study."""
+"""Messages of commands, and the handling of Ctrl-C during a study."""
 
 import contextlib
 import json
@@ -14,26 +14,26 @@ from autodecoder.config import Range, StudyConfig, Values, format_value
 from autodecoder.data import Dataset
 from autodecoder.text import count
 
-#: Wider than any table: each takes the width that it needs, rather than lose its numbers.
+#: Wider than any table, so that tables keep their natural width and no numbers are cut.
 _TABLE_WIDTH = 2000
 
 
 console = Console()
-#: Blocks under way that keep standard output for programs: commands may run in several threads.
+#: Active blocks that keep standard output for programs. Commands may run in several threads.
 _n_aside = 0
-# Matplotlib tells where it keeps its cache instead, where that has no home; a caller's own handlers
-# still have all that it says.
+# Without a home, Matplotlib reports the folder of its cache. The null handler drops these messages;
+# handlers of a calling program still receive them.
 logging.getLogger("matplotlib").addHandler(logging.NullHandler())
 
 
 def wide_console() -> Console:
-    """For tables."""
+    """A console for tables."""
     return Console(width=_TABLE_WIDTH, stderr=console.stderr)
 
 
 @contextlib.contextmanager
 def aside(json_: bool) -> Iterator[None]:
-    """Progress and messages go to standard error where programs read standard output."""
+    """Send progress and messages to standard error if programs read standard output."""
     global _n_aside
     _n_aside += json_
     console.stderr = _n_aside > 0
@@ -45,7 +45,7 @@ def aside(json_: bool) -> Iterator[None]:
 
 
 def print_json(content: Any) -> None:
-    """A command's result for programs, in one line; what is no finite number is null."""
+    """Print a command's result for programs on one line; numbers that are not finite are null."""
     text = json.dumps(_finite(content), allow_nan=False, default=str)
     STDOUT.write(f"{text}\n")
     STDOUT.flush()
@@ -60,7 +60,7 @@ def _finite(content: Any) -> Any:
 
 
 def print_start(config: StudyConfig, dataset: Dataset, chosen: str | None) -> None:
-    """Say what is about to run, and which settings were chosen for it, if any."""
+    """Print the data, the search and the chosen settings, if any, before a study runs."""
     search = config.search
     n_val = f"{len(dataset.val):,}" if len(dataset.val) else "no"
     console.print(
@@ -74,8 +74,8 @@ def print_start(config: StudyConfig, dataset: Dataset, chosen: str | None) -> No
         console.print(chosen, highlight=False)
     if not len(dataset.val):
         console.print(
-            "Nothing is validated: there are no metrics val_ and fresh_val_, and no pictures of "
-            "validation images; trials are ranked by "
+            "No validation: the metrics val_ and fresh_val_ and pictures of validation images are "
+            "missing; trials are ranked by "
             f"{config.with_objective(0).metric}.",
             highlight=False,
         )
@@ -89,12 +89,12 @@ def print_start(config: StudyConfig, dataset: Dataset, chosen: str | None) -> No
         highlight=False,
     )
     if not config.use_xla:
-        console.print("--nouse_xla: compiled without optimisations, slower, meant for debugging")
+        console.print("--nouse_xla: compiled without optimisations; slower, for debugging")
 
 
 @contextlib.contextmanager
 def logged() -> Iterator[None]:
-    """Show the library's warnings beside the progress bar."""
+    """Show the library's warnings above the progress bar."""
     handler = _Handler(logging.WARNING)
     logger = logging.getLogger("autodecoder")
     logger.addHandler(handler)
@@ -111,7 +111,7 @@ class _Handler(logging.Handler):
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C (or termination) into a polite request; the next one ends at once."""
+    """Turn the first Ctrl-C or termination signal into a request to stop; the next ends at once."""
     requested = False
 
     def request(_signum: int, _frame: object) -> None:
@@ -130,10 +130,10 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 def handling(
     signals: Sequence[signal.Signals], handler: signal.Handlers | Callable[[int, Any], Any]
 ) -> Iterator[list[signal.Signals]]:
-    """Handle those signals that may be handled, until the block ends.
+    """Handle these signals until the block ends; yields the signals that are handled.
 
-    They are none in a thread of another program, where Python allows it in the main thread only.
-    A signal that is ignored stays so, as Ctrl-C is by jobs in the background of a script.
+    Python allows handlers only in the main thread, so in other threads none is handled. An ignored
+    signal stays ignored, such as Ctrl-C for background jobs of a script.
     """
     previous = {}
     if threading.current_thread() is threading.main_thread():
@@ -149,7 +149,7 @@ def handling(
 
 
 def describe(values: Values) -> str:
-    """The values of a setting that is searched."""
+    """The values of a searched setting, as text."""
     if isinstance(values, Range):
         scale = " (logarithmic)" if values.log else ""
         return f"{values.low:g} to {values.high:g}{scale}"

@@ -1,4 +1,4 @@
-"""What `--json` tells of studies and trials, as plain values."""
+"""The `--json` output for studies and trials, as plain values."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def study_content(study: Study) -> dict[str, Any]:
 
 
 def trial_content(trial: Trial) -> dict[str, Any]:
-    """A trial; each metric is the mean over the executions after the last epoch of each."""
+    """A trial. Each metric is the mean over its executions, after the last epoch of each."""
     executions = [execution for execution in trial.executions if execution.epochs]
     names = dict.fromkeys(name for execution in executions for name in execution.history)
     return {

@@ -1,4 +1,4 @@
-"""`autodecoder datasets`: what there is to train on, where it lies, and fetching it."""
+"""`autodecoder datasets`: list the published data sets, and download them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,19 +16,19 @@ def datasets(
     fetch: Annotated[
         tuple[str, ...],
         Parameter(
-            help="Download a data set into the cache, unless it is here. Repeatable.",
+            help="Download a data set into the cache if it is missing. Repeatable.",
             show_default=False,
         ),
     ] = (),
     data_dir: Annotated[
         Path | None,
-        path_flag(help="Folder to look in first, and in its subfolders named as the data sets."),
+        path_flag(help="Folder to search first, and its subfolders named after the data sets."),
     ] = None,
     json_: Json = False,
 ) -> bool:
-    """List the data sets: their images, and where they lie or what their download takes.
+    """List the published data sets: their images, their folder, or the size of their download.
 
-    Images of your own need no entry here: see docs/datasets.md.
+    Your own images need no entry here: see docs/datasets.md.
 
     Example: autodecoder datasets --fetch mnist
     """

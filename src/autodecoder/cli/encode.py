@@ -1,4 +1,4 @@
-"""`autodecoder encode`: from images to their latents under a trained decoder."""
+"""`autodecoder encode`: infer the latents of images under a trained decoder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,8 +25,8 @@ def encode(
     out: Annotated[
         Path,
         path_flag(
-            help="File of the latents: .npy of these alone; .npz of `latents`, `loss`, `mae`, "
-            "`psnr` and `converged`; or .csv, a line an image."
+            help="Output file: .npy with the latents; .npz with `latents`, `loss`, `mae`, `psnr` "
+            "and `converged`; or .csv with one line per image."
         ),
     ],
     mask: Mask = None,
@@ -34,9 +34,9 @@ def encode(
     seed: Seed = 0,
     json_: Json = False,
 ) -> bool:
-    """Find the latents of images: those whose reconstructions are nearest.
+    """Infer the latents of images.
 
-    With the settings of latent inference as they are; `reconstruct` has flags for them.
+    It uses the default settings of latent inference; `reconstruct` has flags for them.
 
     Example: autodecoder encode runs/mine/best --images folder:photos --out latents.csv
     """

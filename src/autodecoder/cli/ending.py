@@ -1,4 +1,4 @@
-"""What commands that train say at their end: where things are, and what to type next."""
+"""The last lines of commands that train: paths of the results, and commands to run next."""
 
 import math
 import shlex
@@ -11,7 +11,7 @@ from autodecoder.text import count
 
 
 def print_ending(study: Study, page: Path, pictures: Sequence[Path]) -> None:
-    """The page, the pictures and the model of a study, and commands that go on from there."""
+    """Print the page, the pictures and the model of a study, and commands to run next."""
     folder = study.folder
     found = [(page, "open it in a browser")]
     if pictures:
@@ -29,7 +29,7 @@ def print_ending(study: Study, page: Path, pictures: Sequence[Path]) -> None:
 
 
 def print_next(folder: Path) -> None:
-    """Commands that go on from a study."""
+    """Print commands to run next on a study."""
     model = shlex.quote(str(folder / "best"))
     lines = [("report", f"{shlex.quote(str(folder))} --figures pdf", "figures for print")]
     if _has_model(folder):
@@ -46,15 +46,15 @@ def print_next(folder: Path) -> None:
 
 
 def print_map(study: Study, page: Path) -> None:
-    """How well a map fits, what to do with it, and last where it is."""
+    """Print the fit of a map, commands to run next, and last the path of the map."""
     best = study.best_trial
     if best is not None:
         seconds, epochs = (
             sum(getattr(e, name) for e in best.executions) for name in ("seconds", "epochs")
         )
         told = {
-            "of images that it was trained on": best.last("loss"),
-            "of others": best.last("fresh_val_loss"),
+            "of training images": best.last("loss"),
+            "of validation images": best.last("fresh_val_loss"),
         }
         errors = ", ".join(f"{v:.4f} {what}" for what, v in told.items() if math.isfinite(v))
         console.print(

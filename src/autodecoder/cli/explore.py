@@ -1,4 +1,4 @@
-"""`autodecoder explore`: a model in the browser."""
+"""`autodecoder explore`: explore a model in the browser."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,32 +25,32 @@ if TYPE_CHECKING:
 
 
 def explore(
-    folder: Annotated[Path, path_flag(help="A model's folder, or that of a study.")],
+    folder: Annotated[Path, path_flag(help="Folder of a model or a study.")],
     /,
     *,
     images: Annotated[
         str | None,
         Parameter(
-            help="Images to pick from, as `reconstruct` takes them; by default those of the data "
-            "set that the model was trained on, where they are at hand and you have trained on "
-            "them, or name them, or they are a published data set."
+            help="Images to choose from, as for `reconstruct`; by default the images of the "
+            "training. These must be on this machine, and be a published data set, named by "
+            "--dataset, or known from your own training."
         ),
     ] = None,
     named: TrainedOn = NOT_NAMED,
     resize: Resize = False,
     host: Annotated[
-        str, Parameter(help="Address to listen on; 0.0.0.0 lets other machines in.")
+        str, Parameter(help="Address to listen on; 0.0.0.0 accepts other machines.")
     ] = "127.0.0.1",
     names: Annotated[
         tuple[str, ...],
         Parameter(
             name="name",
-            help="Name by which browsers address this server, beside the machine's own, as behind "
-            "a proxy; may be repeated.",
+            help="Additional host name that browsers use for this server, for example behind a "
+            "proxy. Repeatable.",
         ),
     ] = (),
     port: Annotated[
-        int, Parameter(converter=whole_number, help="Port to listen on; 0 takes a free one.")
+        int, Parameter(converter=whole_number, help="Port to listen on; 0 chooses a free one.")
     ] = 8050,
     open_: Annotated[
         bool, Parameter(name="open", show_default=False, help="Open the page in a browser.")
@@ -58,7 +58,7 @@ def explore(
 ) -> bool:
     """Explore a model in the browser: move over its latent plane, and place images on it.
 
-    Of a study it is the model in best/, or else that of the best run after its last epoch.
+    For a study, it shows the model in best/; without it, the best run after its last epoch.
 
     Needs the extra: pip install 'autodecoder[explorer]'
 
@@ -67,7 +67,7 @@ def explore(
     missing = [name for name in ("flask", "waitress") if find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"{' and '.join(missing)} must be installed; pip install 'autodecoder[explorer]' does."
+            f"{' and '.join(missing)} must be installed: pip install 'autodecoder[explorer]'."
         )
     import contextlib
     import signal
@@ -87,7 +87,7 @@ def explore(
         if images is None:
             shelves, dataset, why = _own_images(trained, named)
             if why:
-                console.print(f"No images to pick from: {why}", highlight=False)
+                console.print(f"No images to choose from: {why}", highlight=False)
         else:
             given = open_samples(trained, images, resize=resize)
             names_ = None if given.names is None else np.array(given.names, object)
@@ -97,21 +97,21 @@ def explore(
         explorer = Explorer(trained, shelves, dataset)
         app = create_app(explorer, title=title_of(trained, folder), hosts=[host, *names])
         server = open_server(app, listening)
-        stack.pop_all()  # from here on it is the server's
+        stack.pop_all()  # the server now owns the socket
     address = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
     with quiet_pillow(), contextlib.suppress(KeyboardInterrupt):
         threading.Thread(target=explorer.warm_up, daemon=True).start()
-        console.print(f"{address}  (Ctrl-C ends it)", highlight=False)
+        console.print(f"{address}  (Ctrl-C stops it)", highlight=False)
         if open_:
             webbrowser.open(address)
         server.run()
-    with handling([signal.SIGINT], signal.SIG_IGN):  # one is enough
+    with handling([signal.SIGINT], signal.SIG_IGN):  # one Ctrl-C is enough
         explorer.close()
     return False
 
 
 def _open(folder: Path) -> "Model":
-    """A model, or that of a study."""
+    """Open a model, or the best model of a study."""
     from autodecoder.cli.programs import keep_programs
     from autodecoder.study import load_study
 
@@ -120,12 +120,12 @@ def _open(folder: Path) -> "Model":
     keep_programs()
     found = load_study(folder).best_model()
     if found is None:
-        raise DataError(f"of the study in {folder} no run is kept that could be shown.")
+        raise DataError(f"the study in {folder} has no model to show yet.")
     return found
 
 
 def _own_images(model: "Model", named: TrainedOn) -> "tuple[dict[str, Shelf], Dataset | None, str]":
-    """The images that a model was trained on and validated with, or why there are none."""
+    """The training and validation images of a model, or the reason why there are none."""
     from autodecoder.explorer import Shelf
 
     try:
@@ -133,7 +133,7 @@ def _own_images(model: "Model", named: TrainedOn) -> "tuple[dict[str, Shelf], Da
     except (ConfigError, DataError) as error:
         if named:
             raise
-        return {}, None, f"{error} --images names others."
+        return {}, None, f"{error} Use --images for others."
     sets = {"validation": dataset.val, "training": dataset.train}
     shelves = {
         name: Shelf(

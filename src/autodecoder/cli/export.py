@@ -1,4 +1,4 @@
-"""`autodecoder export`: a trained decoder as a file for other programs."""
+"""`autodecoder export`: write a trained decoder as an ONNX file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,13 +7,13 @@ from autodecoder.cli.flags import Json, path_flag
 
 
 def export(
-    model: Annotated[Path, path_flag(help="A model's folder: `best` in that of a study.")],
+    model: Annotated[Path, path_flag(help="Folder of a model, such as `best` in a study.")],
     /,
     *,
-    out: Annotated[Path, path_flag(help="The ONNX file; one that exists is replaced.")],
+    out: Annotated[Path, path_flag(help="The ONNX file; an existing file is replaced.")],
     json_: Json = False,
 ) -> bool:
-    """Write the decoder as an ONNX file: from latents (n, latent_dims) to images.
+    """Write the decoder as an ONNX file that maps latents (n, latent_dims) to images.
 
     The images are float32 from 0 to 1, (n, height, width, channels); see docs/export.md.
     Needs the extra: pip install 'autodecoder[onnx]'

@@ -1,4 +1,4 @@
-"""Flags of the command line, described by the settings that they stand for."""
+"""Flags of the command line, described by their settings."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,17 +10,17 @@ from autodecoder.config import Setting, format_arch
 from autodecoder.errors import ConfigError
 from autodecoder.paths import user_path
 
-#: The flag of commands whose result programs read.
+#: The flag for results as JSON.
 Json = Annotated[
     bool,
     Parameter(
         name="json",
         show_default=False,
-        help="Print the result as JSON on standard output, and nothing else there.",
+        help="Print the result as JSON on standard output; messages go to standard error.",
     ),
 ]
 
-#: Groups of flags by their titles, in their order.
+#: Groups of flags by title, in order.
 GROUPS = {
     title: Group(title, sort_key=key)
     for key, title in enumerate(("Images", "Decoder", "Joint fit", "Search", "Log", "Output"))
@@ -28,12 +28,12 @@ GROUPS = {
 
 
 def flag(setting: Setting) -> tuple[str, Any, Any]:
-    """Name, type and default of a setting's flag, which is `None` or () where it is not given.
+    """Name, type and default of a setting's flag. The default, `None` or (), means not given.
 
-    A switch gets its `--no…`, and a whole number is no 2.6. A flag of several values may be
-    repeated. Values with a notation of their own are text here.
+    A switch gets its `--no…`. A whole number is not rounded. A flag with several values is
+    repeatable. Values with their own notation are text here.
     """
-    assert setting.flag is not None  # settings without one live in a file
+    assert setting.flag is not None  # settings without a flag exist only in files
     kind, options = setting.kind, {}
     if kind is bool:
         options["negative"] = f"--no{setting.flag}"
@@ -52,18 +52,18 @@ def flag(setting: Setting) -> tuple[str, Any, Any]:
 
 
 def read_path(_type: object, tokens: Sequence[Token]) -> Path:
-    """A path as the shell leaves it: of `--out=~/x` it expands nothing."""
+    """Read a path and expand `~`, because the shell leaves `--out=~/x` as it is."""
     token = tokens[0]
     return user_path(token.value, (token.keyword or "").lstrip("-") or "path")
 
 
 def path_flag(**options: Any) -> Parameter:
-    """The parameter of every path."""
+    """The parameter of a path."""
     return Parameter(converter=read_path, **options)
 
 
 def nest(values: dict[str, Any]) -> dict[str, Any]:
-    """Values by path, such as `fit.num_epochs`, as nested tables; `None` is left out."""
+    """Nest values by path, such as `fit.num_epochs`, as tables; `None` and () are left out."""
     nested: dict[str, Any] = {}
     for path, value in values.items():
         if value is not None and value != ():
@@ -76,7 +76,7 @@ def nest(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Nested tables in which the values of `above` win."""
+    """Merge nested tables; the values of `above` override those of `below`."""
     merged = dict(below)
     for name, value in above.items():
         old = merged.get(name)
@@ -88,7 +88,7 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def _default(setting: Setting) -> str:
     default = setting.default
-    drawn = setting.path == "seed"  # by the command line, where it is not given
+    drawn = setting.path == "seed"  # the command line draws it if it is not given
     if drawn or default is None or default == () or isinstance(default, Mapping):
         return ""
     if isinstance(default, tuple):
@@ -99,7 +99,7 @@ def _default(setting: Setting) -> str:
 
 
 def whole_number(_type: object, tokens: Sequence[Token]) -> int:
-    """cyclopts itself would round 2.6 to 3."""
+    """Read a whole number; cyclopts would round 2.6 to 3."""
     token = tokens[0]
     try:
         return int(token.value)

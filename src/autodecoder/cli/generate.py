@@ -1,4 +1,4 @@
-"""`autodecoder decode`, `interpolate` and `sample`: from latents to images."""
+"""`autodecoder decode`, `interpolate` and `sample`: make images from latents."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from autodecoder.model import Model
 
-_END = "train:INDEX or val:INDEX, a latent of the model's own; numbers by commas; or an image file."
+_END = "train:INDEX or val:INDEX, a latent of the model; comma-separated numbers; or an image file."
 
 
 def decode(
@@ -24,8 +24,8 @@ def decode(
     latents: Annotated[
         Path,
         path_flag(
-            help="Latents: .npy, .npz with an array `latents`, or .csv, whose columns are "
-            "latent_0, latent_1, … if they have names. `encode` writes all three."
+            help="Latents: .npy; .npz with an array `latents`; or .csv, with columns named "
+            "latent_0, latent_1, … or unnamed. `encode` writes all three."
         ),
     ],
     out: Out,
@@ -62,26 +62,24 @@ def interpolate(
     model: ModelFolder,
     /,
     *,
-    from_: Annotated[
-        str, Parameter(name="from", allow_leading_hyphen=True, help=f"One end: {_END}")
-    ],
-    to: Annotated[str, Parameter(allow_leading_hyphen=True, help="The other end, likewise.")],
+    from_: Annotated[str, Parameter(name="from", allow_leading_hyphen=True, help=f"Start: {_END}")],
+    to: Annotated[str, Parameter(allow_leading_hyphen=True, help="End, in the same notation.")],
     out: Out,
     n: Annotated[
-        int, Parameter(converter=whole_number, help="How many images, both ends among them.")
+        int, Parameter(converter=whole_number, help="Number of images, including both ends.")
     ] = 10,
     path: Annotated[
         str,
         Parameter(
-            help="The way: linear, straight; spherical, around the mean latent; data, where the "
-            "latents of training images lie dense."
+            help="Path: linear, straight; spherical, around the mean latent; data, through regions "
+            "dense in training latents."
         ),
     ] = "linear",
     resize: Resize = False,
     seed: Seed = 0,
     json_: Json = False,
 ) -> bool:
-    """Decode the way from one latent or image to another.
+    """Decode latents along a path from one latent or image to another.
 
     Example: autodecoder interpolate runs/mine/best --from train:0 --to val:3 --out way.gif
     """
@@ -95,7 +93,7 @@ def interpolate(
     trained = open_model(model)
     check_kind(trained, out, n)
     ends = []
-    with aside(json_), counted("looking for the ends", 2) as report:
+    with aside(json_), counted("inferring the ends", 2) as report:
         for name, text in (("from", from_), ("to", to)):
             ends.append(read_end(trained, name, text, resize=resize, seed=seed))
             report(len(ends))
@@ -109,11 +107,11 @@ def sample(
     /,
     *,
     out: Out,
-    n: Annotated[int, Parameter(converter=whole_number, help="How many images.")] = 16,
+    n: Annotated[int, Parameter(converter=whole_number, help="Number of images.")] = 16,
     seed: Seed = 0,
     json_: Json = False,
 ) -> bool:
-    """Draw new images: latents from a mixture of Gaussians fitted to the training ones, decoded.
+    """Draw new images: sample a mixture of Gaussians fitted to the training latents, and decode.
 
     Example: autodecoder sample runs/mine/best --n 64 --seed 1 --out drawn.png
     """
@@ -136,7 +134,7 @@ def _write(
     *,
     in_row: bool = False,
 ) -> bool:
-    """Write what latents decode to, and say so."""
+    """Decode latents, write the images, and print a summary."""
     from autodecoder.cli.console import aside, console, print_json
     from autodecoder.cli.progress import counted
     from autodecoder.report.images import write_samples

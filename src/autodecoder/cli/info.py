@@ -1,4 +1,4 @@
-"""`autodecoder info`: what a model is."""
+"""`autodecoder info`: describe a model."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
-    """Show what a model is: decoder, latents, data, errors, versions and size on disk.
+    """Describe a model: decoder, latents, data, errors, versions and size on disk.
 
     Example: autodecoder info runs/mine/best
     """
@@ -65,7 +65,7 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
 
 
 def _names(model: "Model") -> str | None:
-    """The first and the last of each set; all stand in a file."""
+    """The first and last name of each set. A file holds all of them."""
     from autodecoder.data.names import FILE
 
     ends = [

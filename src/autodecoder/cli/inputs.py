@@ -1,4 +1,4 @@
-"""What commands take and give that work with a model: flags shared, samples in, pictures out."""
+"""Shared flags, inputs and outputs of commands that use a model."""
 
 import math
 from dataclasses import dataclass, replace
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
     from autodecoder.data.given import Given
     from autodecoder.model import Model
 
-ModelFolder = Annotated[Path, path_flag(help="A model's folder: `best` in that of a study.")]
+ModelFolder = Annotated[Path, path_flag(help="Folder of a model, such as `best` in a study.")]
 Images = Annotated[
     str,
     Parameter(
-        help="Images: .npy (read piece by piece, however large), .npz with an array `images`, or "
-        "an IDX file as MNIST's; whole numbers from 0 to 255, floats from 0 to 1, or in the range "
-        "of the training; folder:PATH of image files, or one of them. Of features .npy, .npz or "
-        ".csv."
+        help="Images: .npy (read in pieces, of any size), .npz with an array `images`, or an IDX "
+        "file like MNIST's; folder:PATH with image files, or one image file. Pixels are whole "
+        "numbers from 0 to 255, floats from 0 to 1, or in the range of the training. Features: "
+        ".npy, .npz or .csv."
     ),
 ]
 Resize = Annotated[
     bool,
     Parameter(
         show_default=False,
-        help="Crop image files of another size around the centre, and scale them.",
+        help="Crop image files of another size around the centre, then scale them.",
     ),
 ]
 Mask = Annotated[
     Path | None,
     path_flag(
-        help="Which pixels count: an .npy of booleans, or of weights, for all images or one for "
-        "each. The others are filled in."
+        help="Pixels that count: an .npy of booleans or of weights, for all images or for each. "
+        "The other pixels are filled in."
     ),
 ]
-Seed = Annotated[int, Parameter(converter=whole_number, help="Of what is drawn.")]
+Seed = Annotated[int, Parameter(converter=whole_number, help="Seed of the random draws.")]
 Out = Annotated[
     Path,
     path_flag(
-        help="Where the images go: .npy of floats from 0 to 1, .npz of `images` and `latents`, "
-        ".png of all in one picture, .gif of one after the other, or, without a suffix, a new or "
-        "empty folder of a .png each. Of features .npy, .npz or .csv."
+        help="Output: .npy with floats from 0 to 1; .npz with `images` and `latents`; .png with "
+        "all images in one picture; .gif with one frame per image; or, without a suffix, a new or "
+        "empty folder for one .png per image. Features: .npy, .npz or .csv."
     ),
 ]
 
@@ -64,21 +64,21 @@ class TrainedOn:
     dataset: Annotated[
         str | None,
         Parameter(
-            help="The images of the training, as `train` takes them. Needed where they are your "
-            "own and this account has not trained on them: what only a file names is not opened."
+            help="The images of the training, in the notation of `train`. It is required for your "
+            "own images if this account has not trained on them: names from a file are not trusted."
         ),
     ] = None
     data_dir: Annotated[
         Path | None,
-        path_flag(help="Folder of published data sets, as `train` takes it, to look for them in."),
+        path_flag(help="Folder of published data sets, as for `train`."),
     ] = None
     split_by: Annotated[
         Path | None,
-        path_flag(help="The table that split them, as `train` takes it, with --dataset."),
+        path_flag(help="The table of their split, as for `train`; needs --dataset."),
     ] = None
     mask: Annotated[
         Path | None,
-        path_flag(help="Which of their pixels are known, as `train` takes it, with --dataset."),
+        path_flag(help="Their known pixels, as for `train`; needs --dataset."),
     ] = None
 
     def __bool__(self) -> bool:
@@ -89,7 +89,7 @@ NOT_NAMED = TrainedOn()
 
 
 def open_model(folder: Path) -> "Model":
-    """A model whose programs are kept on disk."""
+    """Open a model, and keep its compiled programs on disk."""
     from autodecoder.cli.programs import keep_programs
     from autodecoder.model import load_model
 
@@ -98,7 +98,7 @@ def open_model(folder: Path) -> "Model":
 
 
 def title_of(model: "Model", folder: Path) -> str:
-    """What a page on the model in a folder is called: its data set and its decoder."""
+    """The title of a page about a model: its data set and its decoder."""
     from autodecoder.model.card import describe_decoder, title_of_dataset
 
     dataset = model.about.get("dataset")
@@ -107,14 +107,14 @@ def title_of(model: "Model", folder: Path) -> str:
 
 
 def data_of_model(model: "Model", named: TrainedOn = NOT_NAMED) -> "Dataset":
-    """The images that a model was trained on and validated with, see `data_of`.
+    """The training and validation images of a model (see `data_of`).
 
     Raises
     ------
     DataError
-        If the model does not say which, or they are not at hand or not as they were.
+        If the model does not name them, or they are missing or have changed.
     ConfigError
-        If its settings cannot be read any more.
+        If its settings are no longer valid.
     """
     from autodecoder.config import study_config
 
@@ -131,19 +131,18 @@ def data_of(
     image_shape: object,
     named: TrainedOn,
 ) -> "Dataset":
-    """The images of a study, where they are at hand: no published data set is downloaded.
+    """The images of a study, if they are on this machine. Published data sets are not downloaded.
 
-    They are opened where the user names them now, or has trained on them, see
-    `autodecoder.data.known`. Else only a published data set is, from where the user keeps those:
-    the settings may be a stranger's, and what they name could be anything.
+    The images are opened if the user names them now or has trained on them (see
+    `autodecoder.data.known`). Otherwise only a published data set is opened, from the user's own
+    folder of data sets, because the settings may come from a stranger and name any file.
 
     Raises
     ------
     DataError
-        If they are not, or not as they were.
+        If the images are missing or have changed.
     ConfigError
-        If settings do not go with them any more, or a table or a mask is named without the images
-        that it is of.
+        If settings no longer fit the images, or a table or a mask is named without the images.
     """
     from autodecoder.config import DATASETS
     from autodecoder.data.known import is_known, remember
@@ -151,9 +150,9 @@ def data_of(
     from autodecoder.data.overview import list_datasets
 
     if named.split_by is not None and named.dataset is None:
-        raise ConfigError("split_by must come with dataset, the images that it splits.")
+        raise ConfigError("split_by needs dataset, the images that it splits.")
     if named.mask is not None and named.dataset is None:
-        raise ConfigError("mask must come with dataset, the images of which it hides pixels.")
+        raise ConfigError("mask needs dataset, the images whose pixels it hides.")
     name = config.data.dataset if named.dataset is None else named.dataset
     known = is_known(config.data, config.seed, fingerprint)
     if not known and named.dataset is None and name not in DATASETS:
@@ -171,12 +170,12 @@ def data_of(
     if any(
         found.name == name and not found.is_here for found in list_datasets(config.data.data_dir)
     ):
-        raise DataError(f"{name} is not here; `autodecoder datasets --fetch {name}` brings it.")
+        raise DataError(f"{name} is not here; `autodecoder datasets --fetch {name}` downloads it.")
     found = load_configured(config.data, seed=config.seed)
     if list(found.image_shape) != image_shape:
-        raise DataError(f"{legible(found.name)} has images of another shape than at the training.")
+        raise DataError(f"the images of {legible(found.name)} have another shape than in training.")
     if found.fingerprint != fingerprint:
-        raise DataError(f"{legible(found.name)} is not as it was at the training.")
+        raise DataError(f"{legible(found.name)} has changed since the training.")
     remember(config.data, config.seed, found.fingerprint)
     return found
 
@@ -184,8 +183,8 @@ def data_of(
 def open_all(
     folder: Path, images: str, mask: Path | None, *, resize: bool
 ) -> "tuple[Model, Given, np.ndarray | None]":
-    """A model, the samples to place, and which of their pixels count: by the mask named, or else by
-    the file of the samples."""
+    """A model, the samples to infer, and the mask of their pixels: the named one, or that of the
+    file of the samples."""
     from autodecoder.data.arrays import open_masks
 
     model = open_model(folder)
@@ -195,7 +194,7 @@ def open_all(
 
 
 def open_samples(model: "Model", source: str, *, resize: bool) -> "Given":
-    """Samples for a model, from what `--images` names."""
+    """Open the samples that `--images` names, for a model."""
     from autodecoder.cli.console import aside, logged
     from autodecoder.data.given import open_given
 
@@ -212,19 +211,19 @@ def open_samples(model: "Model", source: str, *, resize: bool) -> "Given":
 
 
 def _alpha_of(model: "Model") -> str:
-    """What transparent pixels were at the training."""
+    """The meaning of transparent pixels in the training."""
     settings = model.about.get("settings")
     data = settings.get("data") if isinstance(settings, dict) else None
     return "mask" if isinstance(data, dict) and data.get("alpha") == "mask" else "white"
 
 
 def _reader(model: "Model", given: "Given") -> "Model":
-    """The model as it reads those samples: image files are brought to 0 to 255 when decoded."""
+    """The model with the pixel range of these samples: image files are decoded to 0 to 255."""
     return replace(model, pixel_range=None) if model.pixel_range and given.names else model
 
 
 def read_end(model: "Model", name: str, text: str, *, resize: bool, seed: int) -> "np.ndarray":
-    """The latent that one end of an interpolation names: by index, by numbers or by an image."""
+    """The latent at one end of an interpolation, given by index, by numbers or by an image."""
     text = text.strip()
     kind, colon, index = text.partition(":")
     if colon and kind in ("train", "val"):
@@ -234,8 +233,8 @@ def read_end(model: "Model", name: str, text: str, *, resize: bool, seed: int) -
         return _latent(model, name, numbers)
     if not user_path(text, name).exists():
         raise DataError(
-            f"{name} must be train:INDEX, val:INDEX, a latent as numbers by commas or an image "
-            f"file, got {text!r}."
+            f"{name} must be train:INDEX, val:INDEX, a latent as comma-separated numbers, or an "
+            f"image file, got {text!r}."
         )
     given = open_samples(model, text, resize=resize)
     n = len(given.samples)
@@ -279,7 +278,7 @@ def _list(numbers: list[float]) -> str:
 
 
 def error_means(errors: Any) -> dict[str, float]:
-    """The mean of each error over the samples that have one; not a number if none has."""
+    """The mean of each error over the samples that have one; NaN if none has."""
     import numpy as np
 
     found = {}

@@ -1,4 +1,4 @@
-"""`autodecoder launch`: the processes of one fit on one machine, where there is no launcher."""
+"""`autodecoder launch`: start the processes of one fit on one machine without a launcher."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from autodecoder.cli.flags import GROUPS
 from autodecoder.errors import ConfigError
 
-#: How long processes may take to end after one of them has failed.
+#: Seconds that processes get to end after one of them has failed.
 _SECONDS_TO_END = 15
 _COMMANDS = ("train", "tune")
 
@@ -28,13 +28,14 @@ def launch(
         ),
     ],
     n: Annotated[
-        int, Parameter(group=GROUPS["Output"], name=("-n", "--num_processes"), help="Processes.")
+        int,
+        Parameter(group=GROUPS["Output"], name=("-n", "--num_processes"), help="Processes."),
     ],
 ) -> None:
-    """Start the processes of one fit on this machine; each shares the images of every run.
+    """Start the processes of one fit on this machine. They share the images of every run.
 
-    What follows -- is a command, train or tune, as it would be given alone. Process 0 leads, and
-    prints the command's output. Cores are shared out among the processes.
+    After -- comes a train or tune command. Process 0 leads and prints the command's output. The
+    processes divide the cores among them.
 
     Example: autodecoder launch -n 4 -- train --dataset mnist --lr 5e-3
     """
@@ -50,7 +51,7 @@ def launch(
     try:
         for i in range(n):
             processes.append(_start(command, address, n, i))
-        # As to the command alone: process 0 saves, and ends the study.
+        # Process 0 handles the signal as a command alone would: it saves and ends the study.
         signal.signal(signal.SIGTERM, lambda *_: processes[0].terminate())
         status = _follow(processes)
     except BaseException:
@@ -69,12 +70,12 @@ def _start(command: tuple[str, ...], address: str, n: int, i: int) -> "subproces
     if hasattr(os, "sched_getaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         share = cores[i * len(cores) // n : (i + 1) * len(cores) // n] or [cores[i % len(cores)]]
-        environment.setdefault("NPROC", str(len(share)))  # the size of XLA's pool of threads
+        environment.setdefault("NPROC", str(len(share)))  # the size of XLA's thread pool
     return subprocess.Popen(words, stdout=out, env=environment)
 
 
 def _follow(processes: "list[subprocess.Popen[bytes]]") -> int:
-    """Wait for all of them; where one fails, the others end soon or are ended."""
+    """Wait for all processes. If one fails, the others get a few seconds to end."""
     while True:
         try:
             statuses = [process.poll() for process in processes]
@@ -86,7 +87,7 @@ def _follow(processes: "list[subprocess.Popen[bytes]]") -> int:
                     process.wait(_SECONDS_TO_END)
                 continue
             time.sleep(0.1)
-        except KeyboardInterrupt:  # all have it; process 0 ends the study in order
+        except KeyboardInterrupt:  # all processes receive it; process 0 ends the study in order
             continue
         except subprocess.TimeoutExpired:
             for process in processes:

@@ -1,4 +1,4 @@
-"""The console script: picks the command, and turns errors into one sentence and an exit status."""
+"""The console script: run a command, and turn errors into one sentence and an exit status."""
 
 import functools
 import os
@@ -27,7 +27,7 @@ from autodecoder.cli.train import train, tune
 from autodecoder.errors import AutodecoderError
 from autodecoder.text import printable
 
-#: Exit status of a wrong setting, file or folder, and of an interrupted run.
+#: Exit status after a wrong setting, file or folder, and after an interruption.
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
@@ -61,18 +61,18 @@ app.command(pack)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 when done, 2 on an error of the user's, 130 on Ctrl-C."""
+    """Run the command line and exit: 0 on success, 2 on a user's error, 130 on Ctrl-C."""
     hold_descriptors()
     status = _run(sys.argv[1:] if arguments is None else arguments)
     failure = STDOUT.take_failure()
-    if failure is not None and not isinstance(failure, BrokenPipeError):  # as `head` breaks it
+    if failure is not None and not isinstance(failure, BrokenPipeError):  # `head` breaks the pipe
         status = _fail(f"standard output could not be written: {failure.strerror}.")
     STDERR.take_failure()
     sys.exit(status)
 
 
 def _run(arguments: Sequence[str]) -> int:
-    # A script with the line ends of Windows has one at the end of each of its lines.
+    # In a script with Windows line ends, the last argument of each line ends in \r.
     arguments = [argument.removesuffix("\r") or argument for argument in arguments]
     try:
         interrupted = app(
@@ -88,9 +88,9 @@ def _run(arguments: Sequence[str]) -> int:
     except AutodecoderError as error:
         hint = explain(error, arguments, _flags())
         return _fail(f"{error} ({hint})" if hint else str(error))
-    except OSError as error:  # a path that may not be looked at, or is too long for one
+    except OSError as error:  # a path that is not accessible, or too long
         if error.filename is None and isinstance(error, FileNotFoundError):
-            return _fail("the current folder does not exist any more; change to another one.")
+            return _fail("the current folder no longer exists; change to another one.")
         if error.filename is None:
             raise
         return _fail(f"{error.filename} cannot be used: {error.strerror}.")
@@ -106,12 +106,12 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _wrong_variable(error: ValueError) -> str | None:
-    """Whether jax could not be imported, since it knows no such value of a variable of its own."""
+    """The message if jax could not be imported because of an environment variable's value."""
     found = re.search(r"for (?:environment '|JAX flag )(jax_\w+)", str(error), re.IGNORECASE)
     if found is None:
         return None
     name = found[1].upper()
-    return f"{name} must have a value that jax knows, got {os.environ.get(name)!r}: unset it."
+    return f"{name} must have a value that jax accepts, got {os.environ.get(name)!r}: unset it."
 
 
 def _fail(message: str) -> int:
@@ -126,7 +126,7 @@ def _say(message: str) -> None:
 
 @functools.cache
 def _flags() -> frozenset[str]:
-    """The names of the flags of all commands."""
+    """The names of all flags of all commands."""
     commands = [app[name] for name in app if not name.startswith("-")]
     return frozenset(
         _with_underscores(name)
@@ -138,7 +138,7 @@ def _flags() -> frozenset[str]:
 
 
 def _with_underscores(argument: str) -> str:
-    """Accept `--batch-size` for `--batch_size`; values stay as they are."""
+    """Accept `--batch-size` for `--batch_size`; values are unchanged."""
     if not argument.startswith("--"):
         return argument
     name, equals, value = argument.partition("=")

@@ -1,4 +1,4 @@
-"""`autodecoder map`: images as a map of two dimensions, by settings that need no thought."""
+"""`autodecoder map`: draw images as a map of two dimensions, with settings chosen by itself."""
 
 from dataclasses import dataclass, fields, make_dataclass, replace
 from typing import Annotated, Any
@@ -10,12 +10,12 @@ from autodecoder.cli.study_flags import OUTPUT, SEARCH, OtherFlags, StudyFlags, 
 from autodecoder.cli.train import run_asked
 from autodecoder.config import OWN_SOURCES, SHORT, list_settings
 
-#: Settings that have a flag here, with what their help says where a map chooses them otherwise.
+#: Settings with a flag here, and their help text if a map chooses another default.
 _SETTINGS = {
     "data.data_dir": "",
     "data.examples_frac": "Share of the images to use, by class. [default: 1]",
-    "data.image_size": "Size to bring images to, N or HEIGHTxWIDTH: cropped around the centre, "
-    "then scaled. [default: up to 64 x 64, chosen from the images (docs/datasets.md)]",
+    "data.image_size": "Size of the images, N or HEIGHTxWIDTH: cropped around the centre, then "
+    "scaled. [default: up to 64 x 64, chosen from the images (docs/datasets.md)]",
     "data.colour": "",
     "data.pixel_range": "",
     "data.val_fraction": "",
@@ -28,9 +28,9 @@ _SETTINGS = {
     "decoder.arch": "Widths of the hidden layers, from latents to image, joined by hyphens; or "
     "convolutions, such as conv:64-32-16. [default: 500-500; 500 and less for large images]",
     "decoder.latent_dims": "",
-    "fit.num_epochs": "Passes over the training images. [default: as many as make "
+    "fit.num_epochs": "Passes over the training images. [default: the number that makes "
     f"{SHORT.steps:,} steps, from {SHORT.least} to {SHORT.most}]",
-    "fit.batch_size": "Images a step. [default: 128, or all where there are fewer]",
+    "fit.batch_size": "Images per step. [default: 128, or all images if there are fewer]",
     "fit.loss": "",
     "seed": "",
 }
@@ -54,7 +54,7 @@ _ALL_FLAGS: Any = make_dataclass("_ALL_FLAGS", _fields(), frozen=True, kw_only=T
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class MapFlags(_ALL_FLAGS):
-    """Those flags of `train` that matter to a map; `None` and () are not given."""
+    """The flags of `train` that a map uses; `None` and () mean not given."""
 
 
 def map_images(
@@ -81,11 +81,11 @@ def map_images(
     ] = False,
     json_: Annotated[Json, Parameter(group=OUTPUT)] = False,
 ) -> bool:
-    """Map images to two dimensions: a page on which the decoder draws what lies below the pointer.
+    """Map images to two dimensions: a page on which the decoder draws the image at the pointer.
 
-    The same as train, with settings for a first picture: all images, and one run at one learning
-    rate; image size, decoder, batch size and number of epochs follow from the images. They are
-    printed, and a flag overrules each. The last line is where the map is.
+    It runs train with settings for a first picture: all images, one run, one learning rate. Image
+    size, decoder, batch size and number of epochs follow from the images. They are printed, and
+    flags override them. The last line is the path of the map.
 
     Example: autodecoder map folder:photos --open
     """

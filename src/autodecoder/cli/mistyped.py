@@ -1,4 +1,4 @@
-"""What was mistyped in a command line: a space that is missing, a dash of a web page."""
+"""Explanations of mistyped command lines: missing spaces, and characters from web pages."""
 
 import itertools
 import re
@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 from cyclopts import CycloptsError
 from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
-#: Characters that pages and word processors put in the place of what is typed; quotes would not
-#: have come through the shell.
+#: Characters that web pages and word processors substitute, with what to type instead. The shell
+#: would have removed real quotes.
 _TYPED = (
     dict.fromkeys("‐‑‒–—―−﹘﹣－", "-")
     | dict.fromkeys("\xa0\u2000\u2001\u2002\u2003\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " ")
@@ -20,40 +20,40 @@ _UNTYPED = re.compile(f"[{re.escape(''.join(_TYPED))}]")
 
 
 def explain(error: Exception, arguments: Sequence[str], flags: Collection[str]) -> str | None:
-    """Say in a sentence what was mistyped; `None` where nothing can be told.
+    """Explain in a sentence what was mistyped; `None` if nothing is found.
 
     Parameters
     ----------
     error : Exception
-        What the arguments led to.
+        The error that the arguments caused.
     arguments : sequence of str
-        As the shell gave them.
+        The arguments from the shell.
     flags : collection of str
         The names of all flags, hyphens included.
     """
-    # Where it is not the arguments' form that is wrong, only what the error is about is looked at.
+    # If the form of the arguments is right, check only the arguments that the error names.
     about = " ".join(str(error).split())
     is_form = isinstance(error, CycloptsError)
     for place, argument in enumerate(arguments):
         told = is_form or _is_named(argument, about)
         if told and argument and not argument.strip():
             return (
-                f"got {argument!r} as an argument: where a command goes on in the next line, the "
+                f"got {argument!r} as an argument: if a command continues on the next line, the "
                 "backslash must be the last character of the line."
             )
         glued = _glued(argument, flags)
         if told and glued is not None:
             return (
-                f"{_taker(arguments, place)}got {_value(argument)!r}: a space must stand before "
-                f"{glued}, also where a backslash ends the line."
+                f"{_taker(arguments, place)}got {_value(argument)!r}: a space must come before "
+                f"{glued}, also if a backslash ends the line."
             )
         odd = _UNTYPED.search(argument)
         in_name = is_form and argument.startswith("--") and "=" not in argument
         if odd is not None and (in_name or _is_named(argument, about)):
             name = unicodedata.name(odd[0], "no name")
             return (
-                f"{argument!r} has the character {name} (U+{ord(odd[0]):04X}), as pages and word "
-                f"processors write it: type {_as_typed(argument)!r}."
+                f"{argument!r} contains the character {name} (U+{ord(odd[0]):04X}), as web pages "
+                f"and word processors write it: type {_as_typed(argument)!r}."
             )
     if isinstance(error, UnusedCliTokensError):
         return _stray(arguments, (error.unused_tokens or [""])[0])
@@ -63,14 +63,14 @@ def explain(error: Exception, arguments: Sequence[str], flags: Collection[str]) 
 
 
 def _is_named(argument: str, text: str) -> bool:
-    """Whether a text has an argument in it, or its value, as it is or as Python writes it."""
+    """Whether a text contains an argument or its value, either plain or in Python's notation."""
     name, equals, value = argument.partition("=")
     known = {argument, value or argument, name.replace("-", "_")[2:] + equals + value}
     return any(part and (part in text or repr(part)[1:-1] in text) for part in known)
 
 
 def _glued(argument: str, flags: Collection[str]) -> str | None:
-    """The flag that an argument ends in although it is not its beginning."""
+    """The flag at the end of an argument that starts with something else."""
     for found in re.finditer(r"(?<=[^\s-])--[A-Za-z][\w-]*", argument):
         rest = argument[found.end() :]
         if not rest or rest.startswith("="):
@@ -80,7 +80,7 @@ def _glued(argument: str, flags: Collection[str]) -> str | None:
 
 
 def _taker(arguments: Sequence[str], place: int) -> str:
-    """The flag that an argument is the value of, as the beginning of a sentence."""
+    """The flag that takes an argument as its value, as the beginning of a sentence."""
     name, equals, _ = arguments[place].partition("=")
     if name.startswith("--"):
         return f"{name} " if equals and "--" not in name[2:] else ""
@@ -100,9 +100,9 @@ def _as_typed(argument: str) -> str:
 
 
 def _stray(arguments: Sequence[str], stray: str) -> str | None:
-    """What stands before an argument that nothing takes."""
+    """Explain an argument that no flag takes by the argument before it."""
     places = [k for k, argument in enumerate(arguments) if argument == stray]
-    before = arguments[: places[-1]] if places else ()  # an equal one before it is a flag's value
+    before = arguments[: places[-1]] if places else ()  # an equal one earlier is a flag's value
     if before and before[-1].startswith("--") and "=" not in before[-1]:
         return f"{stray!r} belongs to no flag: {before[-1]} takes no value."
     if len(before) > 1 and before[-2].startswith("--") and "=" not in before[-2]:
@@ -111,7 +111,7 @@ def _stray(arguments: Sequence[str], stray: str) -> str | None:
 
 
 def _missing(arguments: Sequence[str], flags: Collection[str]) -> str | None:
-    """A flag whose value looks like a flag."""
+    """Explain a flag whose value looks like a flag."""
     for flag, value in itertools.pairwise(arguments):
         name = "--" + flag[2:].replace("-", "_")
         other = "--" + value[2:].partition("=")[0].replace("-", "_")

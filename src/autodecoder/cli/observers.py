@@ -1,4 +1,4 @@
-"""Who watches the studies of the command line: TensorBoard files, film, experiment trackers."""
+"""Observers of studies on the command line: TensorBoard files, film, experiment trackers."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ObserverFlags:
-    """Flags that say where runs are logged; they are no settings of a study."""
+    """Flags for logging runs elsewhere. They are not settings of a study."""
 
     mlflow: Annotated[
         str | None,
         Parameter(
             group=GROUPS["Log"],
-            help="Log every run to MLflow: its tracking URI, for example http://localhost:5000 or "
-            "sqlite:///mlflow.db.",
+            help="Log every run to MLflow at this tracking URI, for example http://localhost:5000 "
+            "or sqlite:///mlflow.db.",
         ),
     ] = None
     wandb: Annotated[
         str | None,
         Parameter(
             group=GROUPS["Log"],
-            help="Log every run to Weights & Biases: the name of the project. Without an API key, "
-            "runs are logged offline.",
+            help="Log every run to this Weights & Biases project. Without an API key, runs are "
+            "logged offline.",
         ),
     ] = None
 
 
 def make_observers(config: StudyConfig, flags: ObserverFlags) -> "list[Observer]":
-    """The observers that the settings and the flags ask for.
+    """Make the observers that the settings and flags request.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""`autodecoder pack`: images of any source as shards that train without being decoded again."""
+"""`autodecoder pack`: write images as shards that need no decoding in training."""
 
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from autodecoder.data.packing import Packing
 
 _OUTPUT = GROUPS["Output"]
-#: Settings of the images that have a say in what is packed.
+#: Settings of the images that affect packing.
 _NAMES = (
     *("data_dir", "image_size", "colour", "pixel_range", "val_fraction", "split_by", "columns"),
     "strict",
@@ -31,21 +31,21 @@ _ALL_FLAGS: Any = make_dataclass("_ALL_FLAGS", map(flag, _SETTINGS), frozen=True
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class PackFlags(_ALL_FLAGS):
-    """Settings of the images; `None` is not given."""
+    """Settings of the images; `None` means not given."""
 
 
 def pack(
     source: Annotated[
         str,
         Parameter(
-            help="The images, as --dataset of train takes them: mnist, "
+            help="The images, in the notation of --dataset of train: mnist, "
             + ", ".join(f"{kind}:{what}" for kind, what in OWN_SOURCES.items())
             + ". With --check, the folder OUT."
         ),
     ],
     out: Annotated[
         Path | None,
-        path_flag(help="Folder of the shards: a new one, or one to go on with."),
+        path_flag(help="Folder of the shards: a new one, or one to continue."),
     ] = None,
     /,
     *,
@@ -55,7 +55,7 @@ def pack(
         Parameter(
             group=GROUPS["Images"],
             converter=whole_number,
-            help="Draws which images are held out for validation.",
+            help="Seed that draws the images held out for validation.",
         ),
     ] = 0,
     shard_images: Annotated[
@@ -63,7 +63,7 @@ def pack(
         Parameter(
             group=_OUTPUT,
             converter=whole_number,
-            help="Images of a shard; by default as many as take about 128 MiB.",
+            help="Images per shard; by default as many as fill about 128 MiB.",
         ),
     ] = None,
     check: Annotated[
@@ -71,14 +71,14 @@ def pack(
         Parameter(
             group=_OUTPUT,
             show_default=False,
-            help="Pack nothing: compare all files of OUT with the hashes in its manifest.",
+            help="Do not pack: compare all files of OUT with the hashes in its manifest.",
         ),
     ] = False,
     json_: Annotated[Json, Parameter(group=_OUTPUT)] = False,
 ) -> bool:
     """Pack images into shards of bytes, which `--dataset packed:OUT` trains on.
 
-    The same command again goes on where it was cut off. See docs/datasets.md.
+    After an interruption, the same command continues. See docs/datasets.md.
 
     Example: autodecoder pack folder:photos photos.packed --image_size 32
     """
@@ -117,7 +117,7 @@ def pack(
 
 
 def _given(flags: PackFlags) -> dict[str, Any]:
-    """The settings that flags give, by name."""
+    """The settings given by flags, by name."""
     given = {}
     for setting in _SETTINGS:
         value = getattr(flags, str(setting.flag))
@@ -130,8 +130,8 @@ def _given(flags: PackFlags) -> dict[str, Any]:
 def _what_was_done(done: "Packing") -> str:
     n = len(done.packed.manifest.shards)
     if not done.n_written:
-        return "all whole from before"
-    before = f", {n - done.n_written} whole from before" if done.n_written < n else ""
+        return "all complete already"
+    before = f", {n - done.n_written} complete already" if done.n_written < n else ""
     return f"{done.n_written} written{before}, in {done.seconds:.1f} s"
 
 

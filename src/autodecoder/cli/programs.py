@@ -1,4 +1,4 @@
-"""What jax needs to know before it starts: where programs are kept, and that there is a device."""
+"""Settings of jax before it starts: the cache of compiled programs, and a check for a device."""
 
 import contextlib
 import glob
@@ -22,28 +22,28 @@ from autodecoder.errors import DataWarning
 from autodecoder.files import has_locks
 from autodecoder.text import printable
 
-#: Bytes of all programs; those that have not been used for longest go first.
+#: Largest size of all kept programs in bytes. The least recently used ones are removed first.
 _MOST = 2**29
-#: What jax warns of a program on disk that is damaged; its files begin with this name.
+#: Warning of jax about a damaged program on disk; the group is the beginning of its file names.
 _UNREADABLE = re.compile("Error reading persistent compilation cache entry for '(.+?)'")
-#: And of one that it cannot write, with the reason.
+#: Warning of jax about a program that it cannot write; the group is the reason.
 _UNWRITTEN = re.compile("Error writing persistent compilation cache entry for '.+?': (.+)", re.S)
 _before: Callable[..., None] = warnings.showwarning
 _told = False
-"""Whether a command has said that programs are not kept."""
+"""Whether a command has reported that programs are not kept."""
 
 
 def keep_programs() -> None:
-    """Have jax keep its programs in the user's cache, unless it has been told where already.
+    """Keep compiled programs in the user's cache, unless jax is configured to keep them elsewhere.
 
-    All of them: they are many, and few take long. Where there is no cache that can be written, it
-    says so, rather than have jax warn of every program. A platform that is not there is found at
-    once, before images are loaded or a study is cleared.
+    All programs are kept, since there are many and few take long to compile. If the cache is not
+    writable, one message says so instead of a warning per program. A missing platform is detected
+    at once, before images are loaded or a study is removed.
 
     Raises
     ------
     ConfigError
-        If jax has no device to work on.
+        If jax has no device.
     """
     global _told
     _told = False
@@ -70,20 +70,20 @@ def _keep_in_cache() -> None:
 
 
 def _can_lock(folder: Path) -> bool:
-    """Whether jax can lock the folder: else it waits ten seconds for it at every program."""
+    """Whether jax can lock the folder. If not, it waits ten seconds for each program."""
     try:
         if has_locks(folder / ".lockfile"):
             with FileLock(folder / ".lockfile", timeout=1):
                 _drop_halves(folder)
                 return True
-    except OSError:  # Timeout too
+    except OSError:  # includes Timeout
         pass
     return False
 
 
 def _drop_halves(folder: Path) -> None:
-    """Remove programs without the time of their last use, as a process leaves that is killed
-    between the two: jax wants that of all of them, and would keep none any more."""
+    """Remove programs whose file of the last use is missing, left by a process that was killed.
+    With such a program in the folder, jax would keep no others."""
     names = {path.name for path in folder.iterdir()}
     for name in names:
         if name.endswith("-cache") and f"{name.removesuffix('-cache')}-atime" not in names:
@@ -91,7 +91,7 @@ def _drop_halves(folder: Path) -> None:
 
 
 def _tell_not_kept(reason: str) -> None:
-    """Say once why programs are not kept."""
+    """Report once why programs are not kept."""
     global _told
     if not _told:
         STDERR.write(f"Compiled programs are not kept: {printable(reason).rstrip('.')}.\n")
@@ -99,8 +99,8 @@ def _tell_not_kept(reason: str) -> None:
 
 
 def _watch_cache() -> None:
-    """Have `_show` told of warnings: not once for each place of the code, nor as an error, since
-    jax warns of all programs from one place."""
+    """Send warnings to `_show`. It must see each of them, but jax raises all from one line of code,
+    which Python reports only once by default, or as an error."""
     global _before
     if warnings.showwarning is not _show:
         _before, warnings.showwarning = warnings.showwarning, _show
@@ -109,11 +109,11 @@ def _watch_cache() -> None:
 
 
 def _show(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:
-    """Show the package's own warnings as commands say them, others as ever.
+    """Print the package's own warnings in the style of commands; show others as usual.
 
-    In the place of jax's warning of a kept program that cannot be read, remove it: jax compiles it
-    anew, but would leave the broken one where it is, and warn at every start. Of those that cannot
-    be written, which may be all, the first is told.
+    If a kept program cannot be read, remove it instead of showing jax's warning. jax compiles it
+    again, but would leave the broken file and warn at every start. If programs cannot be written,
+    only the first warning is reported.
     """
     if (unwritten := _UNWRITTEN.match(str(message))) is not None:
         _tell_not_kept(unwritten[1])
@@ -132,7 +132,7 @@ def _show(message: Warning | str, category: type[Warning], *rest: Any, **options
 
 
 def _machine() -> str:
-    """Names the kind of processor: in a home that machines share, programs of another may crash."""
+    """A name for the kind of processor. Programs in a shared home may crash other kinds."""
     about = [platform.machine(), platform.processor()]
     info = Path("/proc/cpuinfo")
     if info.exists():

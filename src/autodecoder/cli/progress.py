@@ -1,4 +1,4 @@
-"""How far a command has come: a bar on a terminal, elsewhere a line every so often."""
+"""Progress of a command: a bar on a terminal, otherwise a line at intervals."""
 
 import contextlib
 import threading
@@ -12,13 +12,13 @@ from autodecoder.cli.console import console
 from autodecoder.study import Progress
 from autodecoder.study.progress import UNTIMED, describe_progress
 
-#: Between two lines, where there is no bar.
+#: Interval between two lines if there is no bar.
 SECONDS_BETWEEN_LINES = 30.0
 
 
 @contextlib.contextmanager
 def study_progress() -> Iterator[Callable[[Progress], None]]:
-    """Show how far a study has come; yields the function to tell it."""
+    """Show the progress of a study; yields the function that reports it."""
     if not _has_bar():
         lines, groups = _Lines(), dict[int, None]()
 
@@ -67,13 +67,13 @@ def study_progress() -> Iterator[Callable[[Progress], None]]:
 
 
 def _name(progress: Progress, groups: Mapping[int, object]) -> str:
-    """Which group it is, where several run at once."""
+    """The name of the group, if several run at once."""
     return f"group {progress.group + 1}" if len(groups) > 1 else ""
 
 
 @contextlib.contextmanager
 def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how many of so many images are done; yields the function to tell it."""
+    """Show the progress over `total` images; yields the function that reports it."""
     if not _has_bar():
         lines = _Lines()
         yield lambda done: lines.tell(f"{what}: {done:,} of {total:,}", done, total)
@@ -86,22 +86,23 @@ def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _has_bar() -> bool:
-    """Not in logs that show colours, nor in threads of another program, which may be several."""
+    """Whether to show a bar: only on a terminal, and only in the main thread, as other threads of a
+    program may have bars too."""
     alone = threading.current_thread() is threading.main_thread()
     return alone and console.is_interactive and console.file.isatty()
 
 
 class _Lines:
-    """A line where the last one is some time ago, with an estimate of the time that is left."""
+    """Prints a line at intervals, with an estimate of the remaining time."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
         self._last_of: dict[int, float] = {}
-        """When the last line of each group was written."""
+        """Time of the last line of each group."""
         self._begin: dict[int, tuple[float, float]] = {}
-        """When the first news of what a group does came, and how many were done then."""
+        """Time of the first report of each group's stage, and the number done at that time."""
         self._news: dict[int, tuple[float, int]] = {}
-        """How many were done at its last news, and of how many."""
+        """Number done and total in the last report of each group."""
 
     def tell(self, text: str, done: int | float, total: int, group: int = 0) -> None:
         now = time.monotonic()

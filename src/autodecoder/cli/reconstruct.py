@@ -1,4 +1,4 @@
-"""`autodecoder reconstruct`: what a trained decoder makes of other images, missing pixels too."""
+"""`autodecoder reconstruct`: reconstruct images with a trained decoder, also missing pixels."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,30 +30,33 @@ def reconstruct(
         str, Parameter(help="Solver: auto, lm, lbfgs or adam; see docs/inference.md.")
     ] = "auto",
     starts: Annotated[
-        str, Parameter(help="Where the search starts, by commas: see docs/inference.md.")
+        str, Parameter(help="Starts of the search, separated by commas; see docs/inference.md.")
     ] = "nearest",
     n_starts: Annotated[
-        int, Parameter(converter=whole_number, help="How many of each of those starts.")
+        int, Parameter(converter=whole_number, help="Number of latents of each of those starts.")
     ] = 1,
     n_steps: Annotated[
         int | None,
         Parameter(
             converter=whole_number,
-            help="Steps at most; by default 100 of lm, 300 of lbfgs, 500 of adam.",
+            help="Largest number of steps; by default 100 for lm, 300 for lbfgs, 500 for adam.",
         ),
     ] = None,
     tolerance: Annotated[
         float,
-        Parameter(help="An image has converged when a step promises less than this share."),
+        Parameter(
+            help="An image has converged when the predicted decrease of a step is below this share "
+            "of its loss."
+        ),
     ] = 1e-5,
     prior: Annotated[float, Parameter(help="Strength of a Gaussian prior on the latents.")] = 0.0,
     seed: Seed = 0,
     json_: Json = False,
 ) -> bool:
-    """Reconstruct images: find the latent of each under the trained decoder, and decode it.
+    """Reconstruct images: infer the latent of each under the trained decoder, and decode it.
 
-    Writes reconstructions.npy (float32 from 0 to 1), latents.npy, errors.csv (a line an image) and
-    reconstructions.png. Each file is whole or absent.
+    Writes reconstructions.npy (float32 from 0 to 1), latents.npy, errors.csv (one line per image)
+    and reconstructions.png. Each file is complete or absent.
 
     Example: autodecoder reconstruct runs/mine/best --images t10k-images-idx3-ubyte.gz --out filled
     """

@@ -1,4 +1,4 @@
-"""`autodecoder report`: a study or a model as one page, or its figures for print."""
+"""`autodecoder report`: write a page about a study or a model, or figures for print."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
 
 def report(
-    folder: Annotated[Path, path_flag(help="A study's folder, or a model's.")],
+    folder: Annotated[Path, path_flag(help="Folder of a study or a model.")],
     /,
     *,
     out: Annotated[
         Path | None,
         path_flag(
-            help="With --figures the folder of their files, by default report/figures in the "
-            "folder. Else the file of a model's page, by default report/index.html in the folder, "
-            "where that of a study always is. Files that exist are replaced."
+            help="With --figures, the folder of the figures; by default report/figures in the "
+            "folder. Otherwise the file of a model's page; by default report/index.html in the "
+            "folder. A study's page is always there. Existing files are replaced."
         ),
     ] = None,
     figures: Annotated[
         Literal["pdf", "svg", "png"] | None,
         Parameter(
-            help="Write each figure as a file of this kind, without a title in it, and its data as "
-            "a CSV file beside it; no page. A PDF and an SVG are vectors but for the images in "
+            help="Write figures of this kind instead of a page, each with its data as a CSV file. "
+            "Figures have no title. PDF and SVG are vector graphics, except for the images in "
             "them."
         ),
     ] = None,
@@ -48,27 +48,26 @@ def report(
         bool,
         Parameter(
             show_default=False,
-            help="Add a map of the training latents, made by umap-learn (extra umap), which takes "
-            "a while.",
+            help="Add a UMAP of the training latents. It is slow and needs the extra umap.",
         ),
     ] = False,
     named: TrainedOn = NOT_NAMED,
     json_: Json = False,
 ) -> bool:
-    """Write a page that opens without a network, or, with --figures, figures for a paper.
+    """Write a page that works without a network, or, with --figures, figures for a paper.
 
-    The page has trials, pictures, and a latent plane to play with: below the pointer the decoder
-    runs in the page itself. It is one file, to be sent as it is. A study has its pictures as PNG
-    files beside its page; --figures writes them as PDF, SVG or PNG for print.
-    Reconstructions and errors are drawn anew where the images of the training are at hand, and you
-    have trained on them, or name them, or they are a published data set.
+    The page shows trials, pictures, and an interactive latent plane: the decoder runs in the page
+    and draws the image at the pointer. The page is one file; a study's pictures are also PNG files
+    beside it. With --figures they are PDF, SVG or PNG for print.
+    Reconstructions and errors need the images of the training. These must be on this machine, and
+    be a published data set, named by --dataset, or known from your own training.
 
     Example: autodecoder report runs/mine --figures pdf --out thesis/figures
     """
     from autodecoder.cli.console import aside, console, print_json
 
     if umap and figures is not None:
-        raise ConfigError("umap adds a map to a page: it does not go with figures.")
+        raise ConfigError("umap adds a map to a page and cannot be combined with figures.")
     if umap:
         from autodecoder.report.umap import check_umap
 
@@ -105,7 +104,7 @@ def report(
 def _write_figures(
     folder: Path, out: Path, kind: str, named: TrainedOn, *, is_model: bool
 ) -> dict[str, str]:
-    """Write the figures of a study or a model; their names, with a caption for each."""
+    """Write the figures of a study or a model; returns their names with captions."""
     from autodecoder.cli.programs import keep_programs
     from autodecoder.report import write_figures
     from autodecoder.study import load_study
@@ -115,12 +114,12 @@ def _write_figures(
     dataset = _images_of(shown, named, "Without reconstructions")
     written = write_figures(shown, out, kind, dataset=dataset)
     if not written:
-        raise DataError(f"of the study in {folder} there is nothing to draw yet.")
+        raise DataError(f"the study in {folder} has nothing to draw yet.")
     return {path.name: caption for path, caption in written.items()}
 
 
 def _images_of(shown: "Study | Model", named: TrainedOn, without: str) -> "Dataset | None":
-    """The images of a study or a model, where they are at hand; else it says why not."""
+    """The images of a study or a model, if available; otherwise print the reason."""
     from autodecoder.cli.console import console
     from autodecoder.model import Model
 
@@ -153,9 +152,9 @@ def _of_study(folder: Path, out: Path | None, umap: bool, named: TrainedOn) -> P
 
     study = load_study(folder)
     if out is not None:
-        raise ConfigError("out is for the page of a model: that of a study lies in its folder.")
+        raise ConfigError("out is for a model's page; a study's page is always in its folder.")
     keep_programs()
-    dataset = _images_of(study, named, "With the pictures as they lie there")
+    dataset = _images_of(study, named, "The pictures are not drawn again")
     if dataset is not None:
         write_pictures(study, dataset)
     return write_study_page(study, dataset=dataset, umap=umap)

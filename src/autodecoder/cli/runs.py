@@ -1,4 +1,4 @@
-"""`autodecoder runs` and `autodecoder tensorboard`: looking at studies."""
+"""`autodecoder runs` and `autodecoder tensorboard`: inspect studies."""
 
 import os
 import sys
@@ -17,14 +17,14 @@ runs_app = App(name="runs")
 
 @runs_app.default
 def runs(
-    path: Annotated[Path, path_flag(help="A study's folder, or one that holds several.")] = Path(
+    path: Annotated[Path, path_flag(help="Folder of a study, or of several studies.")] = Path(
         "runs"
     ),
     /,
     *,
     json_: Json = False,
 ) -> bool:
-    """Show the best trials of a study, or a line for each study in a folder.
+    """Show the best trials of a study, or one line per study in a folder.
 
     Example: autodecoder runs runs/demo
     """
@@ -34,7 +34,7 @@ def runs(
     from autodecoder.study import load_study
 
     if not path.is_dir():
-        raise ConfigError(f"runs must be shown of an existing folder, got {path}.")
+        raise ConfigError(f"runs needs an existing folder, got {path}.")
     if (path / "config.json").exists():
         study = load_study(path)
         if json_:
@@ -61,18 +61,18 @@ def runs(
 @runs_app.command
 def compare(
     one: Annotated[Path, path_flag(help="Folder of a study.")],
-    other: Annotated[Path, path_flag(help="Folder of another.")],
+    other: Annotated[Path, path_flag(help="Folder of another study.")],
     /,
-    *more: Annotated[Path, path_flag(help="Folders of further ones.")],
-    out: Annotated[Path, path_flag(help="The page; a file that exists is replaced.")] = Path(
+    *more: Annotated[Path, path_flag(help="Folders of further studies.")],
+    out: Annotated[Path, path_flag(help="The page; an existing file is replaced.")] = Path(
         "comparison.html"
     ),
     json_: Json = False,
 ) -> bool:
     """Compare studies: their best trials and the settings that differ, as a table and as a page.
 
-    The page also shows curves over each other, and maps that are linked: point at an image on one
-    map, and it lights up on all of them.
+    The page also overlays their curves, and links their maps: an image under the pointer is
+    highlighted on all maps.
 
     Example: autodecoder runs compare runs/demo runs/other
     """
@@ -96,7 +96,7 @@ def compare(
 
 
 def tensorboard(
-    path: Annotated[Path, path_flag(help="A study's folder, or one that holds several.")] = Path(
+    path: Annotated[Path, path_flag(help="Folder of a study, or of several studies.")] = Path(
         "runs"
     ),
     /,
@@ -112,7 +112,7 @@ def tensorboard(
     """
     if find_spec("tensorboard") is None:
         raise ConfigError(
-            "TensorBoard is not installed; pip install 'autodecoder[tensorboard]' brings it."
+            "TensorBoard is not installed; pip install 'autodecoder[tensorboard]' installs it."
         )
     if not path.is_dir():
         raise ConfigError(f"tensorboard needs an existing folder, got {path}.")
@@ -120,15 +120,15 @@ def tensorboard(
         raise ConfigError(f"port must lie between 0 and 65535, got {port}.")
     try:
         import_module("tensorboard.main")
-    except Exception as error:  # of any kind: some release does not go with what is installed
+    except Exception as error:  # of any kind: some releases conflict with other packages
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(
-            f"the TensorBoard that is installed does not start ({reason}); pip install --upgrade "
-            "'autodecoder[tensorboard]' brings one that does."
+            f"the installed TensorBoard does not start ({reason}); pip install --upgrade "
+            "'autodecoder[tensorboard]' installs one that does."
         ) from error
-    # Of a single study, so that runs are named by their values alone.
+    # For a single study, runs are then named by their values alone.
     own = path / "tensorboard"
     shown = own if (path / "config.json").is_file() and own.is_dir() else path
     command = [sys.executable, "-m", "tensorboard.main", f"--logdir={shown}"]
-    # TensorBoard takes the place of this process, and so the signals that end it.
+    # TensorBoard replaces this process, so it receives the signals that end it.
     os.execv(sys.executable, [*command, f"--host={host}", f"--port={port}"])

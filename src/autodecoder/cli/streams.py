@@ -1,4 +1,4 @@
-"""Where the command line writes: streams that may be closed or full, or lack a character."""
+"""Output streams of the command line, which may be closed, full, or lack characters."""
 
 import atexit
 import codecs
@@ -15,20 +15,20 @@ from rich.text import Text
 
 from autodecoder.text import printable
 
-#: What stands for characters that the encoding of a stream lacks.
+#: Substitutes for characters that the encoding of a stream lacks.
 _PLAIN = str.maketrans(
     {"×": "x", "±": "+/-", "–": "-", "—": "-", "−": "-", "…": "...", "·": ".", "→": "->"}
     | {"“": '"', "”": '"', "‘": "'", "’": "'", "\ufffd": "?"}
 )
 _ERRORS = "autodecoder.plainly"
-#: Columns of a terminal at least, whatever it says.
+#: Least number of columns of a terminal.
 _NARROWEST = 20
 
 
 def _plainly(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
     text = error.object[error.start : error.end].translate(_PLAIN)
-    # Bytes of a file name that are no text come as surrogates, which no encoding has.
+    # Undecodable bytes of a file name appear as surrogates, which no encoding has.
     text = "".join("?" if "\ud800" <= c <= "\udfff" else c for c in text)
     return text.encode("ascii", "backslashreplace").decode(), error.end
 
@@ -37,7 +37,7 @@ codecs.register_error(_ERRORS, _plainly)
 
 
 def fit(text: str, encoding: str) -> str:
-    """The text in characters that an encoding has.
+    """Replace the characters that an encoding lacks.
 
     Examples
     --------
@@ -48,11 +48,11 @@ def fit(text: str, encoding: str) -> str:
 
 
 class Output(io.TextIOBase):
-    """Standard output or standard error, whatever that is at the moment.
+    """The present standard output or standard error.
 
-    A stream that is closed takes everything and shows nothing. One that cannot be written, as on a
-    full disk, is left alone from the first failure on, which `take_failure` tells: the run, and
-    what it writes to files, matter more.
+    A closed stream drops all text. A stream that cannot be written, for example on a full disk, is
+    not used again after its first failure, which `take_failure` returns. The run continues, since
+    its files matter more.
     """
 
     def __init__(self, name: str) -> None:
@@ -61,7 +61,7 @@ class Output(io.TextIOBase):
         self._failed: Any = None
 
     def take_failure(self) -> OSError | None:
-        """Why the stream could not be written, once; it is tried again afterwards."""
+        """The reason why the stream could not be written, once; then the stream is used again."""
         failure, self._failure, self._failed = self._failure, None, None
         return failure
 
@@ -93,9 +93,9 @@ class Output(io.TextIOBase):
         return getattr(self._stream(), "encoding", None) or "utf-8"
 
     def _stream(self) -> Any:
-        """Whatever has `write` and `flush`; `None` for nothing."""
+        """An object with `write` and `flush`, or `None` if there is none."""
         stream = getattr(sys, self._name)
-        stream = getattr(stream, "rich_proxied_file", stream)  # else rich would write to itself
+        stream = getattr(stream, "rich_proxied_file", stream)  # otherwise rich writes to itself
         if stream is None or getattr(stream, "closed", False) or stream is self._failed:
             return None
         return stream
@@ -107,12 +107,12 @@ class Output(io.TextIOBase):
         except OSError as error:
             self._failure, self._failed = error, stream
             atexit.register(_let_go, stream)
-        except RuntimeError:  # written to by a signal's handler, in the midst of another write
+        except RuntimeError:  # written by a signal handler during another write
             pass
 
 
 def _let_go(stream: Any) -> None:
-    """What a stream still holds is dropped, since Python would complain of it as it ends."""
+    """Drop the rest of a stream's buffer, since Python would report it at exit."""
     try:
         stream.flush()
     except (OSError, ValueError):
@@ -124,12 +124,12 @@ STDOUT, STDERR = Output("stdout"), Output("stderr")
 
 
 class Console(RichConsole):
-    """A console of these streams, whose tables are measured in the characters that are shown."""
+    """A console on these streams. Tables are measured in the characters that are shown."""
 
     def __init__(
         self, *, width: int | None = None, soft_wrap: bool = True, stderr: bool = False
     ) -> None:
-        # Plain text in notebooks too, where else each line would be a display of its own.
+        # Plain text also in notebooks, where each line would otherwise be a separate display.
         super().__init__(
             width=width, stderr=stderr, soft_wrap=soft_wrap, markup=False, force_jupyter=False
         )
@@ -140,30 +140,30 @@ class Console(RichConsole):
 
     @property
     def size(self) -> ConsoleDimensions:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """As the terminal has it, but never too narrow: cyclopts would wrap for ever."""
+        """The terminal's size, with a least width: cyclopts would wrap without end."""
         width, height = super().size
         return ConsoleDimensions(max(width, _NARROWEST), height)
 
     @property
     def is_interactive(self) -> bool:
-        """Whether it has a bar; rich itself would look once, before `--json` turns to the other."""
+        """Whether a bar is shown. It is evaluated anew, since `--json` changes the stream."""
         return self.is_terminal and not self.is_dumb_terminal
 
     @is_interactive.setter
     def is_interactive(self, _: bool) -> None: ...
 
     def render_str(self, text: str, **options: Any) -> Text:
-        # It may come from somebody else's file, which steers no terminal.
+        # Control characters are removed: the text may come from somebody else's file.
         return super().render_str(fit(printable(text, kept="\n"), self.encoding), **options)
 
 
 def hold_descriptors() -> None:
-    """Keep the numbers of closed standard streams from going to files that are opened later.
+    """Reserve the numbers of closed standard streams, so that no file opened later gets them.
 
-    Libraries write their messages to number 2, whatever that is.
+    Libraries write messages to number 2, whatever it is.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the least number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number

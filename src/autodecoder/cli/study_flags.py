@@ -1,4 +1,4 @@
-"""The flags of a study, which `train` and `tune` share, and the settings that they make."""
+"""The flags of a study, shared by `train` and `tune`, and the settings made from them."""
 
 import hashlib
 import json
@@ -40,10 +40,10 @@ from autodecoder.text import count
 
 SEARCH, OUTPUT = GROUPS["Search"], GROUPS["Output"]
 GRID = ", ".join(f"{rate:g}" for rate in LEARNING_RATE_GRID)
-#: More runs than this are not begun without --yes.
+#: A search with more runs needs --yes.
 _MANY_RUNS = 1000
 
-#: Flags that say on what a study runs.
+#: Flags for the place where a study runs.
 WHERE = (
     *("devices", "mesh", "engine", "workers", "worker_cores", "ray_address"),
     *("rows", "memory"),
@@ -58,26 +58,26 @@ _BY_RECIPE = ", ".join(setting.path.rpartition(".")[2] for setting in _SETTINGS 
 
 @dataclass(frozen=True, kw_only=True)
 class OtherFlags:
-    """Flags that stand for no setting."""
+    """Flags that are not settings."""
 
     recipe: Annotated[
         str | None,
         Parameter(
             group=GROUPS["Joint fit"],
-            help=f"Named values of {_BY_RECIPE}: one of {', '.join(RECIPES)}. A setting given by "
-            "itself wins. [default: fast]",
+            help=f"Named set of values for {_BY_RECIPE}: one of {', '.join(RECIPES)}. A setting "
+            "given separately overrides it. [default: fast]",
         ),
     ] = None
     config: Annotated[
         Path | None,
-        path_flag(group=OUTPUT, help="TOML file of settings, which flags win over."),
+        path_flag(group=OUTPUT, help="TOML file with settings, which flags override."),
     ] = None
     out: Annotated[
         Path | None,
         path_flag(
             group=OUTPUT,
-            help="Folder of the study: a new one, or one to go on with. By default one below runs/ "
-            "that is named after the settings.",
+            help="Folder of the study: a new one, or one to resume. By default a folder in runs/ "
+            "named after the settings.",
         ),
     ] = None
     storage: Annotated[
@@ -94,7 +94,7 @@ class OtherFlags:
             group=OUTPUT,
             negative="--noreset_training",
             show_default=False,
-            help="Remove the study in the folder, though no other files, and start over.",
+            help="Remove the study in the folder, but no other files, and start over.",
         ),
     ] = False
     wait: Annotated[
@@ -102,8 +102,8 @@ class OtherFlags:
         Parameter(
             group=OUTPUT,
             show_default=False,
-            help="Where other processes have all trials that are left, wait until they have ended, "
-            "and take over those of a process that dies.",
+            help="If other processes run all remaining trials, wait until these have ended, and "
+            "take over those of a process that dies.",
         ),
     ] = False
     devices: Annotated[
@@ -111,23 +111,25 @@ class OtherFlags:
         Parameter(
             group=OUTPUT,
             show_default=False,
-            help="Devices of this machine to use, or all; 1 by default. As many runs as there are "
-            "move at once; the devices that are left share the images of each.",
+            help="Number of devices of this machine to use, or all; 1 by default. Runs that train "
+            "together are placed on devices first; devices beyond their number share the images "
+            "of each run.",
         ),
     ] = None
     mesh: Annotated[
         str | None,
         Parameter(
             group=OUTPUT,
-            help="Says instead how many devices share images and runs, for example data=4,runs=2.",
+            help="Devices that share images and runs, instead of --devices, for example "
+            "data=4,runs=2.",
         ),
     ] = None
     engine: Annotated[
         str | None,
         Parameter(
             group=OUTPUT,
-            help="Where trials run: local, one group of one shape after the other; processes, "
-            "which share the cores or GPUs of this machine; ray, on a cluster. [default: local]",
+            help="Where trials run: local, one group of one shape after another; processes, which "
+            "share the cores or GPUs of this machine; ray, on a cluster. [default: local]",
         ),
     ] = None
     workers: Annotated[
@@ -135,40 +137,39 @@ class OtherFlags:
         Parameter(
             group=OUTPUT,
             help="Groups that run at once with the engines processes and ray; by default as many "
-            "as there are cores or GPUs for.",
+            "as there are cores or GPUs.",
         ),
     ] = None
     worker_cores: Annotated[
         int | None,
         Parameter(
             group=OUTPUT,
-            help="CPU cores of each group; by default 1 on a cluster, and on one machine its share "
-            "of all.",
+            help="CPU cores per group; by default 1 on a cluster, and an equal share of the cores "
+            "on one machine.",
         ),
     ] = None
     ray_address: Annotated[
         str | None,
         Parameter(
             group=OUTPUT,
-            help="Cluster for the engine ray: HOST:PORT, or auto, the one that this machine is "
-            "part of; by default a new one of this machine alone.",
+            help="Cluster for the engine ray: HOST:PORT, or auto, the cluster of this machine; by "
+            "default a new cluster on this machine alone.",
         ),
     ] = None
     rows: Annotated[
         str | None,
         Parameter(
             group=OUTPUT,
-            help="Where latents and their moments lie: device; host, in memory; disk, in files of "
-            "the study; auto, in the first of these that has room. On host and disk images come "
-            "window by window. [default: auto]",
+            help="Storage of latents and their moments: device; host, in memory; disk, in files of "
+            "the study; auto, the first of these with enough room. With host and disk, images are "
+            "read window by window. [default: auto]",
         ),
     ] = None
     memory: Annotated[
         str | None,
         Parameter(
             group=OUTPUT,
-            help="Memory that the process should keep below, for example 2GB; by default what is "
-            "free.",
+            help="Memory limit of the process, for example 2GB; by default the free memory.",
         ),
     ] = None
     distributed: Annotated[
@@ -176,30 +177,30 @@ class OtherFlags:
         Parameter(
             group=OUTPUT,
             show_default=False,
-            help="Several processes share each fit, those of the launcher: SLURM, Open MPI, "
-            "Kubernetes. Each runs the same command.",
+            help="Share each fit among the processes of a launcher: SLURM, Open MPI, Kubernetes. "
+            "Each process runs the same command.",
         ),
     ] = False
     coordinator: Annotated[
         str | None,
         Parameter(
             group=OUTPUT,
-            help="HOST:PORT of process 0, where there is no launcher; with --num_processes and "
+            help="HOST:PORT of process 0, without a launcher; needs --num_processes and "
             "--process_id.",
         ),
     ] = None
     num_processes: Annotated[
-        int | None, Parameter(group=OUTPUT, help="How many processes share each fit.")
+        int | None, Parameter(group=OUTPUT, help="Number of processes that share each fit.")
     ] = None
     process_id: Annotated[
-        int | None, Parameter(group=OUTPUT, help="Which of them this is, counted from 0.")
+        int | None, Parameter(group=OUTPUT, help="Index of this process, from 0.")
     ] = None
     watchdog: Annotated[
         float | None,
         Parameter(
             group=OUTPUT,
-            help="Seconds after which a process that is not heard of, or a step that does not end, "
-            "ends all of them. [default: 300]",
+            help="Seconds after which all processes end if one is silent or a step does not end. "
+            "[default: 300]",
         ),
     ] = None
     yes: Annotated[
@@ -207,7 +208,7 @@ class OtherFlags:
         Parameter(
             group=OUTPUT,
             show_default=False,
-            help=f"Do not stop at a search of more than {_MANY_RUNS} runs.",
+            help=f"Allow a search of more than {_MANY_RUNS} runs.",
         ),
     ] = False
 
@@ -224,11 +225,11 @@ _ALL_FLAGS: Any = make_dataclass(
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class StudyFlags(_ALL_FLAGS):
-    """All flags but `--lr`; `None` and () are not given."""
+    """All flags except `--lr`; `None` and () mean not given."""
 
 
 class Asked(NamedTuple):
-    """What is to be run."""
+    """A study to run, and how to run it."""
 
     config: StudyConfig
     folder: Path
@@ -236,29 +237,29 @@ class Asked(NamedTuple):
     reset: bool
     wait: bool = False
     where: Mapping[str, Any] = MappingProxyType({})
-    """Arguments of `run_study` that say on what the study runs."""
+    """Arguments of `run_study` for the place where the study runs."""
     together: Mapping[str, Any] | None = None
-    """Arguments of `join_hosts`, where several processes share each fit."""
+    """Arguments of `join_hosts`, if several processes share each fit."""
     watched: ObserverFlags = ObserverFlags()
-    """Where runs are logged."""
+    """Flags for logging the runs."""
     chosen: str | None = None
-    """Which settings were chosen from the images, for people."""
+    """A sentence with the settings chosen from the images."""
 
 
 def read_flags(flags: StudyFlags, learning_rate: float | None, *, for_map: bool = False) -> Asked:
-    """The study that flags, and the file that they name, ask for.
+    """Read the requested study from flags and their file.
 
-    What they leave open is chosen as `chosen.choose` says, and else the default.
+    Settings that they do not give are chosen by `chosen.choose`, or keep their defaults.
 
     Raises
     ------
     ConfigError
-        If a value breaks its rule, or two of them go ill together.
+        If a value breaks its rule, or two values conflict.
     DataError
-        If images are to be looked at, and cannot be found.
+        If the images must be inspected and cannot be found.
     """
     values = {setting.path: getattr(flags, str(setting.flag)) for setting in _SETTINGS}
-    # What is searched is put together below.
+    # The search space is assembled below.
     given = nest({**values, "search.space": None, "recipe": flags.recipe})
     settings = merge({} if flags.config is None else read_toml(flags.config), given)
     if flags.out is not None and not flags.reset_training:
@@ -290,7 +291,7 @@ def read_flags(flags: StudyFlags, learning_rate: float | None, *, for_map: bool 
         raise ConfigError(
             f"the search has {count(study.search.n_trials, 'trial')} of "
             f"{count(study.executions_per_trial, 'execution')}, {n_runs:,} runs in all; give --yes "
-            "to begin it."
+            "to start it."
         )
     where = {name: getattr(flags, name) for name in WHERE if getattr(flags, name) is not None}
     together = _together(flags)
@@ -306,46 +307,46 @@ def _together(flags: StudyFlags) -> dict[str, Any] | None:
         return None
     if not flags.distributed and "coordinator" not in given:
         raise ConfigError(
-            f"{next(iter(given))} is for several processes: give --distributed, or --coordinator."
+            f"{next(iter(given))} is for several processes: give --distributed or --coordinator."
         )
     patience = given.pop("watchdog", None)
     return given if patience is None else {**given, "patience": patience}
 
 
 def _searched(settings: dict[str, Any]) -> Mapping[str, Any]:
-    """The search space of a file; nothing where it is none, which is told where it is checked."""
+    """The search space in a file; empty if it is invalid, which a later check reports."""
     search = settings.get("search", {})
     space = search.get("space", {}) if isinstance(search, dict) else {}
     return space if isinstance(space, dict) else {}
 
 
 def _default_space(settings: dict[str, Any]) -> dict[str, Any]:
-    """The learning rate is searched where nothing else is said of it."""
+    """The default search of the learning rate."""
     space = settings.get("search", {})
     if not isinstance(space, dict) or not isinstance(space.get("space", {}), dict):
-        return {}  # the error is told where settings are checked
+        return {}  # the later check of settings reports the error
     return {"search": {"space": {"learning_rate": list(LEARNING_RATE_GRID)}}}
 
 
 def _space(fixed: Mapping[str, Any], tune: Sequence[str], searched: Any) -> dict[str, Any] | None:
-    """What flags change of the search: the values of --tune, and a single one of each setting that
-    a flag gives although the file, or the default, searches it."""
+    """The part of the search space that flags set: the values of --tune, and the single value of a
+    setting that has its own flag although the file or the default searches it."""
     tuned: dict[str, Any] = {}
     for text in tune:
         name, values = parse_tune(text)
         if name in tuned:
-            raise ConfigError(f"{name} is given twice, by --tune {text} and before it.")
+            raise ConfigError(f"{name} is given twice, by --tune {text} and another --tune.")
         if name in fixed:
-            raise ConfigError(f"{name} is given twice, by --tune {text} and a flag of its own.")
+            raise ConfigError(f"{name} is given twice, by --tune {text} and its own flag.")
         tuned[name] = values
     if not isinstance(searched, dict):
-        return None  # the error is told where settings are checked
+        return None  # the later check of settings reports the error
     held = {name: (value,) for name, value in fixed.items() if name in searched}
     return {**held, **tuned} or None
 
 
 def _absolute(dataset: str) -> str:
-    """Users' own images by their whole path, so that the study is the same from any folder."""
+    """Make the path of users' own images absolute, so that the study is the same in any folder."""
     kind, place = split_source(dataset)
     if not place:
         return dataset
@@ -357,7 +358,7 @@ def _absolute(dataset: str) -> str:
 
 
 def _name(study: StudyConfig, seed_given: bool) -> str:
-    """The default folder's name: the same for the same settings."""
+    """The default folder's name, which depends only on the settings."""
     settings = to_dict(study)
     for path in (*FREE_SETTINGS, *(() if seed_given else ("seed",))):
         *tables, name = path.split(".")
@@ -372,7 +373,7 @@ def _name(study: StudyConfig, seed_given: bool) -> str:
 
 
 def _kept(folder: Path) -> dict[str, Any]:
-    """What a study that an earlier version began holds of settings whose default is another now."""
+    """The settings of a study from an earlier version whose defaults have changed since."""
     if not (folder / "config.json").exists():
         return {}
     from autodecoder.study import read_about
@@ -383,7 +384,7 @@ def _kept(folder: Path) -> dict[str, Any]:
 
 
 def _recorded_seed(folder: Path, reset: bool) -> int:
-    """The seed of the study that the folder holds, else a new one."""
+    """The seed of the study in the folder, or a new one."""
     path = folder / "config.json"
     if path.exists() and not reset:
         from autodecoder.study import read_about

@@ -1,4 +1,4 @@
-"""Tables of the terminal: a study's trials, several studies, and two of them side by side."""
+"""Tables on the terminal: the trials of a study, several studies, and studies side by side."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _METRICS = ("loss", "val_loss", "fresh_val_loss")
 
 
 def print_study(study: Study) -> None:
-    """The best trials with their settings and scores, and what to know about them."""
+    """Print the best trials with their settings and scores, and notes about them."""
     config = study.config
     n = config.executions_per_trial
     over = f", mean ± standard deviation over {n} executions" if n > 1 else ""
@@ -54,8 +54,8 @@ def print_study(study: Study) -> None:
     pruned = sum(trial.state == PRUNED for trial in study.trials)
     if pruned:
         console.print(
-            f"{count(pruned, 'trial')} pruned by the rule {config.search.prune}: worse than those "
-            "that ran beside."
+            f"{count(pruned, 'trial')} pruned by the rule {config.search.prune}: worse than the "
+            "trials that ran with them."
         )
     if failed:
         console.print(f"{count(failed, 'trial')} failed: no finite {study.metric}, or no memory.")
@@ -71,9 +71,9 @@ def print_study(study: Study) -> None:
 
 
 def print_best(study: Study) -> None:
-    """The best trial of a search, in a sentence."""
+    """Print the best trial of a search in a sentence."""
     best = study.best_trial
-    assert best is not None  # the caller has looked
+    assert best is not None  # checked by the caller
     values = ", ".join(
         f"{name.replace('_', ' ')} {format_value(best.values[name])}"
         for name in study.config.searched
@@ -85,7 +85,7 @@ def print_best(study: Study) -> None:
 
 
 def print_studies(studies: Sequence[Study], unreadable: Sequence[tuple[Path, str]]) -> None:
-    """A line for each study, with the values of a setting that is searched."""
+    """Print a line for each study, with the searched values of some settings."""
     table = _table()
     for name in ("study", "data set", "arch", "latent dims", "trials", "objective", "best"):
         table.add_column(name)
@@ -106,7 +106,7 @@ def print_studies(studies: Sequence[Study], unreadable: Sequence[tuple[Path, str
 
 
 def print_comparison(studies: Sequence[Study]) -> None:
-    """Studies side by side: their best trials, and the settings in which they differ."""
+    """Print studies side by side: their best trials, and the settings that differ."""
     table = _table()
     for name in ("", *(str(study.folder) for study in studies)):
         table.add_column(name, justify="left" if not name else "right")
@@ -132,7 +132,7 @@ def print_comparison(studies: Sequence[Study]) -> None:
 
 
 def print_datasets(listed: Sequence[Overview]) -> None:
-    """A line for each published data set."""
+    """Print a line for each published data set."""
     table = _table()
     for name in ("data set", "images", "validation", "shape", "classes", "where"):
         table.add_column(name, justify="left" if name in ("data set", "where") else "right")
@@ -150,11 +150,11 @@ def print_datasets(listed: Sequence[Overview]) -> None:
         )
     wide_console().print(table)
     own = ", ".join(f"{kind}:{what}" for kind, what in OWN_SOURCES.items())
-    console.print(f"Images of your own: --dataset {own}; see docs/datasets.md", highlight=False)
+    console.print(f"Your own images: --dataset {own}; see docs/datasets.md", highlight=False)
 
 
 def print_facts(folder: Path, facts: Mapping[str, object]) -> None:
-    """A line for each fact of a model that is known."""
+    """Print a line for each known fact about a model."""
     known = {
         name: legible(value)
         for name, value in {"model": folder, **facts}.items()
@@ -174,7 +174,7 @@ def _value(trial: Trial | None, name: str) -> str:
 
 
 def _values(config: StudyConfig, name: str) -> str:
-    """A setting of the decoder: all values that trials have."""
+    """The values of a decoder setting over all trials."""
     return describe(config.search.space.get(name, (getattr(config.decoder, name),)))
 
 
@@ -199,7 +199,7 @@ def _epochs(trial: Trial) -> str:
 
 
 def _seconds(trial: Trial) -> str:
-    """None where another process is still at work, which alone knows."""
+    """The seconds of a trial; none yet if another process is still running it."""
     seconds = sum(execution.seconds for execution in trial.executions)
     return f"{seconds:.1f}" if seconds else "–"
 

@@ -1,4 +1,4 @@
-"""`autodecoder train` and `autodecoder tune`: from flags to a study that is run and shown."""
+"""`autodecoder train` and `autodecoder tune`: run a study from flags, and show its results."""
 
 import contextlib
 import os
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from autodecoder.study import Study
     from autodecoder.study.hosts import Hosts
 
-#: Flags that `tune` leaves out of the command that trains at the best values: of the search, and
-#: of the folder, which holds the search.
+#: Flags that `tune` omits from its suggested training command: those of the search, and those of
+#: the folder, which holds the search.
 _LEFT_OUT = (
     *("tune", "sampler", "max_trials", "prune", "out", "storage", "reset_training", "wait", "yes"),
     *("distributed", "coordinator", "num_processes", "process_id", "watchdog"),
@@ -37,15 +37,15 @@ def train(
         Parameter(
             group=SEARCH,
             name=("lr", "learning_rate"),
-            help=f"Learning rate; without it {GRID} are searched.",
+            help=f"Learning rate. Without it, {GRID} are searched.",
         ),
     ] = None,
     json_: Annotated[Json, Parameter(group=OUTPUT)] = False,
 ) -> bool:
-    """Train a decoder and its latents; without --lr, search the learning rate.
+    """Train a decoder and its latents. Without --lr, search the learning rate.
 
     Prints a table of trials, best first, and writes settings, histories, pictures and a page,
-    report/index.html. The same command again goes on where it was cut off.
+    report/index.html. After an interruption, the same command continues.
 
     Example: autodecoder train --dataset mnist --arch 500-500 --lr 1e-3 --num_epochs 20
     """
@@ -55,10 +55,10 @@ def train(
 def tune(
     flags: StudyFlags | None = None, *, json_: Annotated[Json, Parameter(group=OUTPUT)] = False
 ) -> bool:
-    """Search the learning rate, and whatever else --tune names; say how to train at the best.
+    """Search the learning rate and the settings of --tune, and print a command for the best values.
 
-    The same as train without --lr; then it prints the best trial, and the command that trains with
-    its values.
+    It runs train without --lr, then prints the best trial and the command that trains with its
+    values.
 
     Example: autodecoder tune --dataset mnist --tune lr=log:1e-4:1e-1:10 --tune latent_dims=2,8
     """
@@ -74,17 +74,17 @@ def run_asked(
     as_map: bool = False,
     opens: bool = False,
 ) -> bool:
-    """Run a study and show it.
+    """Run a study and show its results.
 
     Parameters
     ----------
     asked : Asked
     json_ : bool
-        Print the result for programs.
+        Print the result as JSON.
     tuned : StudyFlags, optional
-        Flags of `tune`: say how to train at the best values.
+        Flags of `tune`; the output then includes a command for the best values.
     as_map : bool
-        End with the page, instead of the table of trials.
+        End with the page instead of the table of trials.
     opens : bool
         Open the page in a browser.
 
@@ -93,7 +93,7 @@ def run_asked(
     bool
         Whether it was interrupted.
     """
-    # Imported here, since they bring jax and matplotlib, which --help need not wait for.
+    # Imported here because they load jax and matplotlib, which --help does not need.
     from autodecoder.cli.console import aside, console, print_json
     from autodecoder.cli.content import study_content
     from autodecoder.cli.tables import print_best
@@ -104,7 +104,7 @@ def run_asked(
         if asked.together is not None:
             from autodecoder.study.hosts import join_hosts
 
-            # Before anything else of jax.
+            # jax must not run anything before this.
             hosts = stack.enter_context(join_hosts(**asked.together))
             if not hosts.is_leader:
                 _follow(asked, hosts)
@@ -135,7 +135,7 @@ def run_asked(
 
 
 class _Ran(NamedTuple):
-    """What came of a study."""
+    """The results of a study."""
 
     study: "Study"
     page: Path
@@ -145,12 +145,12 @@ class _Ran(NamedTuple):
 
 
 def _follow(asked: Asked, hosts: "Hosts") -> None:
-    """Take part in a study that another process leads, which alone says anything of it."""
+    """Take part in a study that another process leads. Only the leader prints."""
     from autodecoder.cli.programs import keep_programs
     from autodecoder.study import load_study_data
     from autodecoder.study.follow import agree_on_settings, follow_study
 
-    for number in (signal.SIGINT, signal.SIGTERM):  # of the launcher, to all: the leader ends them
+    for number in (signal.SIGINT, signal.SIGTERM):  # all processes get them; the leader acts
         signal.signal(number, signal.SIG_IGN)
     keep_programs()
     config = agree_on_settings(asked.config, hosts)
@@ -177,11 +177,11 @@ def _run(asked: Asked, hosts: "Hosts | None", *, quiet: bool, as_map: bool) -> _
 
     config, folder, storage, reset, wait, where, _, watched, chosen = asked
     if where.get("engine", "local") != "local":
-        # Workers have the GPUs: this process would take three quarters of each one's memory.
+        # The workers own the GPUs; by default, this process would reserve three quarters of each.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     keep_programs()
     if hosts is not None:
-        config = agree_on_settings(config, hosts)  # the seed, which draws what is loaded
+        config = agree_on_settings(config, hosts)  # the seed affects what is loaded
     with logged():
         observers = make_observers(config, watched)
         dataset = load_study_data(
@@ -228,41 +228,41 @@ def _run(asked: Asked, hosts: "Hosts | None", *, quiet: bool, as_map: bool) -> _
 
 
 def _left(folder: Path, n_open: int, reset: bool) -> str:
-    """What to do about trials that have not ended, though this process found none to run."""
+    """A message about trials that have not ended, if this process found none to run."""
     from autodecoder.study.locks import living_workers, tell_worker
     from autodecoder.text import count
 
     again = f"run this again{_without_reset(reset)}"
     others = [tell_worker(worker) for worker in living_workers(folder)]
     if not others:
-        return f"{count(n_open, 'trial')} did not end, as a process died: {again}."
+        return f"{count(n_open, 'trial')} did not end, because a process died: {again}."
     which, have = ("Another process", "has") if len(others) == 1 else ("Other processes", "have")
     return (
-        f"{which} ({', '.join(others)}) {have} all trials that are left ({n_open}): wait with "
-        f"--wait, or {again}."
+        f"{which} ({', '.join(others)}) {have} all remaining trials ({n_open}): wait with --wait, "
+        f"or {again}."
     )
 
 
 def _going_on(folder: Path, reset: bool) -> str:
-    """How an interrupted study goes on."""
+    """How to resume an interrupted study."""
     place = "" if folder.is_absolute() else " in the same folder"
     return f"the same command{_without_reset(reset)}{place} goes on from here"
 
 
 def _without_reset(reset: bool) -> str:
-    """The flag would remove the study that is to go on."""
+    """A note to omit the flag that would remove the study."""
     return " without --reset_training" if reset else ""
 
 
 def train_command(flags: StudyFlags, study: "Study") -> str:
-    """The command line that trains with the values of the best trial, and else as `flags` say."""
-    assert study.best_trial is not None  # the caller has looked
+    """The command line that trains with the values of the best trial, and otherwise by `flags`."""
+    assert study.best_trial is not None  # checked by the caller
     values = study.best_trial.values
     short = {name: alias for alias, name in TUNABLE_ALIASES.items()}
     given = {f.name: getattr(flags, f.name) for f in fields(flags) if f.name not in _LEFT_OUT}
     given |= {short.get(name, name): value for name, value in values.items()}
     if flags.config is not None and study.config.search.sampler != "grid":
-        given["sampler"] = "grid"  # that of the file would draw the same trial again and again
+        given["sampler"] = "grid"  # the file's sampler would repeat the same trial
     words = ["autodecoder", "train"]
     for name, value in given.items():
         if isinstance(value, bool):

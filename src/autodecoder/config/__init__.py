@@ -1,8 +1,8 @@
-"""Every setting, grouped by the stage that it steers; checked once, when it is made.
+"""All settings, grouped by stage. Each is checked once, when its dataclass is made.
 
-The dataclasses are frozen. `StudyConfig` holds all of them. `RunConfig` holds what is static in one
-run, and keys its compiled program; learning rates and seeds, which a search varies without a new
-compilation, are no part of it.
+The dataclasses are frozen. `StudyConfig` holds all of them. `RunConfig` holds the static settings
+of a run and is the key of its compiled program. A search varies learning rates and seeds without a
+new compilation, so `RunConfig` does not hold them.
 """
 
 from autodecoder.config.arch import (

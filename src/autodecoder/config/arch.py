@@ -1,4 +1,4 @@
-"""Architectures of decoders: their kinds, and how they are written."""
+"""Architectures of decoders: their kinds and their notation."""
 
 import re
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from autodecoder.config.rules import as_plain, check_choice, check_positive_int
 from autodecoder.errors import ConfigError
 from autodecoder.text import told
 
-#: Kinds of decoders, with the module of each: its `init` draws one.
+#: Kinds of decoders, with the module of each. Its `init` draws a decoder.
 KINDS = {
     "dense": "autodecoder.core.decoders.dense",
     "conv": "autodecoder.core.decoders.conv",
     "resconv": "autodecoder.core.decoders.resconv",
 }
-#: What stands for a kind where the decoder is a module of the user's own.
+#: Kind of a decoder that is the user's own module.
 _OWN = "own"
 _WIDTHS = re.compile(r"0*[1-9][0-9]{0,5}(-0*[1-9][0-9]{0,5})*")
 
@@ -24,15 +24,16 @@ _WIDTHS = re.compile(r"0*[1-9][0-9]{0,5}(-0*[1-9][0-9]{0,5})*")
 class Arch:
     """The architecture of a decoder that is not fully connected.
 
-    Written as `kind:64-32-16`, or `kind:256/64-32-16` with dense layers before.
+    The notation is `kind:64-32-16`, or `kind:256/64-32-16` with a stem of dense layers.
     """
 
     kind: str
     """One of `KINDS`."""
     widths: tuple[int, ...]
-    """What the kind makes of them; of convolutions the channels at each doubling of the sides."""
+    """Widths, as the kind defines them; for convolutions, the channels at each doubling of the
+    sides."""
     stem: tuple[int, ...] = ()
-    """Widths of dense layers before."""
+    """Widths of the dense layers before the others."""
 
     def __post_init__(self) -> None:
         if self.kind == _OWN and not (self.widths or self.stem):
@@ -50,17 +51,17 @@ class Arch:
         return f"{self.kind}:{stem}{_join(self.widths)}"
 
 
-#: The architecture of a decoder that is a module of the user's own: it has none to write down.
+#: The architecture of a decoder that is the user's own module. It has no widths.
 OWN = Arch(_OWN, ())
 
 
 def parse_arch(text: str) -> tuple[int, ...] | Arch:
-    """Read an architecture: `500-500` of dense layers, or `kind:64-32-16`, see `Arch`.
+    """Read an architecture: `500-500` for dense layers, or `kind:64-32-16` (see `Arch`).
 
     Raises
     ------
     ConfigError
-        If it cannot be read.
+        If the text is no architecture.
 
     Examples
     --------
@@ -87,12 +88,12 @@ def parse_arch(text: str) -> tuple[int, ...] | Arch:
 
 
 def read_arch(arch: Any) -> tuple[int, ...] | Arch:
-    """An architecture, from text, a sequence of widths, or as it is.
+    """Convert text or a sequence of widths to an architecture; an `Arch` is returned unchanged.
 
     Raises
     ------
     ConfigError
-        If it is none.
+        If the value is no architecture.
     """
     if isinstance(arch, Arch):
         return arch
@@ -100,12 +101,14 @@ def read_arch(arch: Any) -> tuple[int, ...] | Arch:
 
 
 def read_plain_arch(value: Any) -> tuple[int, ...] | Arch:
-    """An architecture as a file, a flag or a search holds it: text, whole numbers, or as it is.
+    """Read an architecture from the plain value of a file, a flag or a search.
+
+    The value is text or a sequence of whole numbers; an `Arch` is returned unchanged.
 
     Raises
     ------
     ConfigError
-        If it is none.
+        If the value is no architecture.
     """
     if isinstance(value, Arch):
         return value
@@ -123,13 +126,13 @@ def format_arch(arch: tuple[int, ...] | Arch | str) -> str:
 
 
 def arch_kind(arch: tuple[int, ...] | Arch | str) -> str:
-    """One of `KINDS`, or that of `OWN`."""
+    """The kind of an architecture: one of `KINDS`, or the kind of `OWN`."""
     found = read_arch(arch)
     return found.kind if isinstance(found, Arch) else "dense"
 
 
 def arch_widths(arch: tuple[int, ...] | Arch | str) -> tuple[int, ...]:
-    """The widths of all layers but the last, from the latents on."""
+    """The widths of all layers but the last, from the latents to the image."""
     found = read_arch(arch)
     return (*found.stem, *found.widths) if isinstance(found, Arch) else found
 

@@ -1,5 +1,5 @@
-"""Settings in files of earlier versions: what is missing means what was done then, and values that
-are gone are replaced."""
+"""Settings in files of earlier versions: missing ones get the value that was in effect then, and
+values that no longer exist are replaced."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,30 +7,29 @@ from typing import Any
 from autodecoder.config.plain import list_settings
 
 _SETTINGS = list_settings()
-#: Starts of inference that earlier versions had beside `nearest`, which takes their place.
+#: Starts of inference in earlier versions that `nearest` replaces.
 _GONE_STARTS = ("grid", "learned")
-#: Version of the layout of what is written, of studies and of models: that of the newest setting or
-#: default.
+#: Version of the file layout of studies and models. It rises with each new setting or default.
 SCHEMA = max(setting.changed for setting in _SETTINGS)
 
 
 def complete_settings(settings: Any, schema: int, *, whole: bool) -> Any:
-    """The settings of a file of some layout as a file of today's would hold them.
+    """Convert the settings of a file with an earlier layout to today's layout.
 
     Parameters
     ----------
     settings : mapping
-        Anything else comes back as it is: whoever reads it refuses it.
+        Anything else is returned unchanged; the reader refuses it.
     schema : int
         Layout of the file.
     whole : bool
-        Whether the file must hold all parts, as that of a study; a model that no study made has
-        some of them.
+        Whether the file must hold all parts. A study's file must; the file of a model that was
+        not made by a study holds only some.
 
     Raises
     ------
     ValueError
-        If it lacks a setting that files of its layout have.
+        If the file lacks a setting that its layout has.
 
     Examples
     --------
@@ -60,15 +59,15 @@ def complete_settings(settings: Any, schema: int, *, whole: bool) -> Any:
 
 
 def _without_gone(starts: list[Any]) -> list[Any]:
-    """Starts of an earlier version, `nearest` once in the place of those that went."""
+    """Replace the starts that no longer exist by one `nearest`."""
     kept = [start for start in starts if start not in _GONE_STARTS]
     return kept if len(kept) == len(starts) or "nearest" in kept else ["nearest", *kept]
 
 
 def kept_settings(settings: Mapping[str, Any], schema: int) -> dict[str, Any]:
-    """Those of a study's settings that the same command would set otherwise today.
+    """The settings of a study that have another default today.
 
-    They came, or their default changed, after the layout with which the study began.
+    These are the settings that were added, or whose default changed, after the study's layout.
     """
     kept: dict[str, Any] = {}
     for setting in _SETTINGS:

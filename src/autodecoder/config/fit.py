@@ -1,4 +1,4 @@
-"""The settings of the joint fit, and the recipes, which are sets of their values."""
+"""The settings of the joint fit, and the recipes, which are named sets of their values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,34 +23,35 @@ LOSSES = ("mse", "bce", "laplacian")
 SECOND_MOMENTS = ("coordinate", "row")
 FIRST_MOMENT_DTYPES = ("float32", "bfloat16")
 
-#: Recipes, with the learning rate of each, see `learning_rate_for`.
+#: Recipes, with the learning rate of each (see `learning_rate_for`).
 _LEARNING_RATES: Mapping[str, float] = MappingProxyType({"fast": 5e-3, "original": 1e-3})
-#: Of recipe `fast` for the kinds of decoders that bear more (docs/recipes.md).
+#: Learning rates of recipe `fast` for kinds of decoders that allow larger ones (docs/recipes.md).
 _LEARNING_RATES_OF_KINDS: Mapping[str, float] = MappingProxyType({"conv": 1e-2, "resconv": 1e-2})
-#: Dimensions of latents that a self-organising map can start, and up to which it is the default.
+#: Most latent dimensions for a self-organising map, and the most for which it is the default.
 _MAP_DIMS = 3
 _AUTO_MAP_DIMS = 2
-#: Their spread by default. A decoder draws sharper where the same images lie further apart, as
-#: networks fit low frequencies of their inputs first (Rahaman et al. 2019).
+#: Default spreads of the latents. A decoder draws sharper images from latents that lie further
+#: apart, as networks fit low frequencies of their inputs first (Rahaman et al. 2019).
 _MAP_SPREAD = 10.0
 _PCA_SPREAD = 3.0
 _WIDEST = 1e6
-#: Of uint8 images that are shuffled together by default.
+#: Bytes of uint8 images that are shuffled together by default.
 _BUFFER_BYTES = 2**28
 _above_zero = number(lambda v: 0 < v <= _WIDEST, f"must be above 0 and at most {_WIDEST:g}")
 
 
 class Length(NamedTuple):
-    """How long a fit is, where the number of epochs follows from that of the images."""
+    """Length of a fit whose number of epochs follows from the number of images."""
 
     steps: int
-    """As many epochs as make so many steps, …"""
+    """Steps of the fit, rounded up to whole epochs."""
     least: int
+    """Least number of epochs."""
     most: int
-    """… but so many epochs at least and at most."""
+    """Largest number of epochs."""
 
     def epochs_for(self, n_images: int, batch_size: int) -> int:
-        """The epochs of a fit to so many images.
+        """The number of epochs of a fit to `n_images` images.
 
         Examples
         --------
@@ -61,41 +62,41 @@ class Length(NamedTuple):
         return min(max(-(-self.steps // n_batches), self.least), self.most)
 
 
-#: Of a fit that is meant to be good, and of one for a first picture.
+#: Lengths of a full fit and of a fit for a first picture.
 LONG, SHORT = Length(5000, 20, 500), Length(1500, 8, 500)
 
 
 @dataclass(frozen=True)
 class FitConfig(Settings):
-    """The joint fit of decoder and latents, without the values that a search varies freely."""
+    """The joint fit of decoder and latents. A search varies learning rates separately."""
 
     num_epochs: int = setting(
         300,
-        "Passes over the training images. For images of your own the command line chooses as many "
-        f"as make {LONG.steps:,} steps, from {LONG.least} to {LONG.most}.",
+        "Passes over the training images. For your own images, the command line chooses the number "
+        f"that makes {LONG.steps:,} steps, from {LONG.least} to {LONG.most}.",
         original="epochs",
         check=positive_up_to(1_000_000),
         default_since=8,
     )
     batch_size: int = setting(
         128,
-        "Images a step. Where you have fewer images of your own, the command line takes them all.",
+        "Images per step. If you have fewer images of your own, the command line uses all of them.",
         original="batch size",
         tunable=True,
         default_since=8,
     )
     latent_start: str = setting(
         "auto",
-        "Start of the latents: zeros; normal, draws of standard deviation 0.1; pca, principal "
-        "component scores of the images; som, positions on a self-organising map of them, of up to "
-        "3 dimensions; auto, som up to 2 dimensions and else pca.",
+        "Initial latents: zeros; normal, drawn with standard deviation 0.1; pca, principal "
+        "component scores of the images; som, positions on a self-organising map of the images, "
+        "for up to 3 dimensions; auto, som for up to 2 dimensions, otherwise pca.",
         check=one_of(LATENT_STARTS),
         recipe={"original": "zeros"},
         tunable=True,
     )
     latent_spread: float | None = setting(
         None,
-        "Root mean square of the latents that start by pca, by default 3, or som, 10.",
+        "Root mean square of the initial latents; by default 3 for pca and 10 for som.",
         check=_above_zero,
         recipe={"original": 1.0},
         tunable=True,
@@ -103,8 +104,8 @@ class FitConfig(Settings):
     )
     bias_spread: float = setting(
         0.5,
-        "Hidden biases start uniform between plus and minus this, over the root of the layer's "
-        "inputs; 0: at zero.",
+        "Hidden biases are drawn uniformly between minus and plus this value, divided by the "
+        "square root of the layer's inputs. 0: zero biases.",
         check=number(lambda v: 0 <= v <= _WIDEST, f"must lie between 0 and {_WIDEST:g}"),
         recipe={"original": 0.0},
         tunable=True,
@@ -112,7 +113,7 @@ class FitConfig(Settings):
     )
     latent_learning_rate: float | None = setting(
         0.05,
-        "Step size of the latents, if not that of the decoder.",
+        "Learning rate of the latents. Recipe original uses that of the decoder.",
         flag="latent_lr",
         check=check_learning_rate,
         recipe={"original": None},
@@ -121,30 +122,31 @@ class FitConfig(Settings):
     )
     latent_second_moment: str = setting(
         "coordinate",
-        "Second moment in the latents' Adam: coordinate, one for each coordinate; row, one for "
-        "each latent, the mean over its coordinates, as in row-wise Adam.",
+        "Second moment in the latents' Adam: coordinate, one per coordinate; row, one per latent, "
+        "the mean over its coordinates, as in row-wise Adam.",
         check=one_of(SECOND_MOMENTS),
         tunable=True,
         since=(6, "coordinate"),
     )
     latent_first_moment_dtype: str = setting(
         "float32",
-        "Type in which the latents' Adam keeps its first moment: float32, or bfloat16, which takes "
-        "half the memory. The arithmetic is in float32.",
+        "Type of the first moment in the latents' Adam: float32, or bfloat16, which needs half "
+        "the memory. The arithmetic is in float32.",
         check=one_of(FIRST_MOMENT_DTYPES),
         tunable=True,
         since=(6, "float32"),
     )
     schedule: str = setting(
         "linear",
-        "Course of the step sizes: constant; cosine or linear, falling to 0 over the fit.",
+        "Schedule of the learning rates: constant; cosine or linear, which fall to 0 over the fit.",
         check=one_of(SCHEDULES),
         recipe={"original": "constant"},
         tunable=True,
     )
     warmup_steps: int = setting(
         500,
-        "Steps over which the step sizes rise to their full values; at most a fifth of the fit.",
+        "Steps over which the learning rates rise to their full values; at most a fifth of the "
+        "fit.",
         check=check_count,
         recipe={"original": 0},
         tunable=True,
@@ -152,16 +154,16 @@ class FitConfig(Settings):
     )
     base_width: int | None = setting(
         500,
-        "Inputs up to which a layer of the decoder takes the full step; that of a layer with more "
-        "is smaller in proportion.",
+        "Number of inputs up to which a decoder layer uses the full learning rate. With more "
+        "inputs the rate falls in proportion.",
         recipe={"original": None},
         tunable=True,
         since=(3, None),
     )
     clip_norm: float | None = setting(
         0.3,
-        "Largest L2 norm of the decoder's gradient, all layers together; one that is longer is "
-        "scaled down to it.",
+        "Largest L2 norm of the decoder's gradient over all layers. Longer gradients are scaled "
+        "down to it.",
         check=_above_zero,
         recipe={"original": None},
         tunable=True,
@@ -169,55 +171,56 @@ class FitConfig(Settings):
     )
     nesterov: bool = setting(
         True,
-        "Nesterov's momentum in the decoder's Adam.",
+        "Nesterov momentum in the decoder's Adam.",
         recipe={"original": False},
         tunable=True,
         since=(3, False),
     )
     drop_last: bool = setting(
         True,
-        "Leave out the images of an epoch that do not fill a batch (others in each epoch).",
+        "Leave out the images of an epoch that do not fill a batch. They differ in each epoch.",
         recipe={"original": True},
         tunable=True,
     )
     shards: int = setting(
         64,
-        "Equal parts into which the images are cut, as they are stored: each batch takes equally "
-        "many of each. As many are made as divide the batch size. 1: plain shuffling.",
+        "Number of equal shards into which the images are divided in stored order. Each batch "
+        "takes the same number of images from each. If the number of shards does not divide the "
+        "batch size, their greatest common divisor is used. 1: plain shuffling.",
         recipe={"original": 1},
         tunable=True,
         since=(5, 1),
     )
     shuffle_buffer: int | None = setting(
         None,
-        "Images that are shuffled together in an epoch of a larger set; by default as many as take "
-        "up to 256 MiB, a power of two. 0: all, which must then lie in memory.",
+        "Images that are shuffled together in an epoch of a larger set; by default the largest "
+        "power of two that fits into 256 MiB. 0: all images, which must then be in memory.",
         check=check_count,
         recipe={"original": 0},
         since=(7, 0),
     )
     loss: str = setting(
         "mse",
-        "Reconstruction loss, of the fit and of latent inference: mse, the mean squared error; "
-        "bce, the binary cross entropy, for the scaler zero_one; laplacian, the L1 distance of "
+        "Reconstruction loss of the fit and of latent inference: mse, the mean squared error; bce, "
+        "the binary cross entropy, for the scaler zero_one; laplacian, the L1 distance of "
         "Laplacian pyramids, which keeps edges.",
         check=one_of(LOSSES),
         since=(4, "mse"),
     )
 
     def count_together(self, n_pixels: int) -> int | None:
-        """Images that are shuffled together, of so many pixels; nothing for all."""
+        """Images of `n_pixels` pixels that are shuffled together; `None` means all."""
         if self.shuffle_buffer is None:
             return 2 ** (max(1, _BUFFER_BYTES // n_pixels).bit_length() - 1)
         return self.shuffle_buffer or None
 
     def start_for(self, latent_dims: int) -> str:
-        """Where latents of a length start: `latent_start`, unless that is `auto`.
+        """The start of latents of this length: `latent_start` with `auto` resolved.
 
         Raises
         ------
         ConfigError
-            If such latents cannot start there.
+            If latents of this length cannot start this way.
         """
         if self.latent_start == "som" and latent_dims > _MAP_DIMS:
             raise ConfigError(
@@ -229,25 +232,25 @@ class FitConfig(Settings):
         return "som" if latent_dims <= _AUTO_MAP_DIMS else "pca"
 
     def spread_for(self, latent_dims: int) -> float:
-        """Standard deviation of latents of a length that start by `pca` or `som`."""
+        """Root mean square of initial latents of this length, for the starts `pca` and `som`."""
         if self.latent_spread is not None:
             return self.latent_spread
         return _MAP_SPREAD if self.start_for(latent_dims) == "som" else _PCA_SPREAD
 
 
-#: What each recipe says of the settings of the fit.
+#: Values of the fit's settings in each recipe.
 RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {name: MappingProxyType(recipe_values(FitConfig, name)) for name in _LEARNING_RATES}
 )
 
 
 def check_loss(loss: str, scaler: str) -> None:
-    """Whether a loss goes with a scaling.
+    """Refuse a loss that does not fit the scaler.
 
     Raises
     ------
     ConfigError
-        If it does not.
+            If they do not fit.
     """
     if loss == "bce" and scaler != "zero_one":
         raise ConfigError(f"loss bce is for values from 0 to 1: the scaler zero_one, got {scaler}.")
@@ -256,7 +259,7 @@ def check_loss(loss: str, scaler: str) -> None:
 
 
 def learning_rate_for(recipe: str, arch: tuple[int, ...] | Arch | str) -> float:
-    """The learning rate of a single fit of a decoder by a recipe, where none is given.
+    """The default learning rate of a single fit, by recipe and architecture.
 
     Raises
     ------
@@ -269,7 +272,7 @@ def learning_rate_for(recipe: str, arch: tuple[int, ...] | Arch | str) -> float:
 
 
 def fit_config(recipe: str, **values: Any) -> FitConfig:
-    """Build a `FitConfig` from a recipe; values given by name win over the recipe's.
+    """Build a `FitConfig` from a recipe; values given by name override the recipe's.
 
     Raises
     ------

@@ -16,16 +16,16 @@ from autodecoder.errors import ConfigError
 INFER_METHODS = ("auto", "lm", "lbfgs", "adam")
 INFER_STARTS = ("nearest", "zeros", "random")
 
-#: Dimensions up to which a Hessian for each image pays; and defaults by method.
+#: Most dimensions for which a Hessian per image pays off; and defaults by method.
 _LM_DIMS = 128
 _STEPS = {"lm": 100, "lbfgs": 300, "adam": 500}
 _N_CANDIDATES = 16_000
-#: Pixels of all decoded candidates together, at most, by default.
+#: Most pixels of all decoded candidates together, by default.
 _CANDIDATE_PIXELS = 2**26
-#: Images in a block by default. An accelerator waits more for the host than for its own work.
+#: Images per block by default. On an accelerator, larger blocks hide the delay of the host.
 _BLOCK_SIZE = 256
 _ACCELERATOR_BLOCK_SIZE = 2048
-#: The prior's, beyond which single precision has no room for squares.
+#: Largest strength of the prior; beyond it squares overflow in single precision.
 _STRONGEST_PRIOR = 1e12
 
 
@@ -36,13 +36,13 @@ def _check_prior(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class InferConfig(Settings):
-    """Latent inference: how latents of unseen images are found under a frozen decoder."""
+    """Latent inference: the search for the latents of unseen images under a frozen decoder."""
 
     method: str = setting(
         "auto",
         "Solver: lm, Levenberg-Marquardt with quasi-Newton updates; lbfgs, limited-memory "
-        f"quasi-Newton; adam; auto, lm up to {_LM_DIMS} dimensions, then lbfgs; adam for the loss "
-        "laplacian.",
+        "quasi-Newton; adam; auto, which is adam for the loss laplacian, otherwise lm up to "
+        f"{_LM_DIMS} dimensions and lbfgs above.",
         flag=None,
         called="infer.method",
         check=one_of(INFER_METHODS),
@@ -50,31 +50,32 @@ class InferConfig(Settings):
     )
     starts: tuple[str, ...] = setting(
         ("nearest",),
-        "Where the search starts: nearest, at the decoded candidate nearest to the image; zeros; "
-        "random. Several race, and the best goes on.",
+        "Starts of the search: nearest, the decoded candidate nearest to the image; zeros; random. "
+        "With several starts, the search continues from the best.",
         flag=None,
         called="infer.starts",
         check=some_of(INFER_STARTS),
         since=(3, ["nearest"]),
     )
     n_starts: int = setting(
-        1, "How many of each of the nearest and random starts.", flag=None, since=(3, 1)
+        1, "Number of nearest starts and of random starts.", flag=None, since=(3, 1)
     )
     n_candidates: int | None = setting(
         None,
-        "How many training latents are decoded in the search for starts; by default 16,000, or all "
-        "where there are fewer, or as many as have 67 million pixels.",
+        "Number of training latents that are decoded as candidates for starts. By default 16,000, "
+        "limited to all training latents and to 67 million pixels in total.",
         flag=None,
     )
     n_steps: int | None = setting(
         None,
-        f"Steps at most; by default {_STEPS['lm']} of lm, {_STEPS['lbfgs']} of lbfgs, and "
-        f"{_STEPS['adam']} of adam, which takes all of them.",
+        f"Largest number of steps; by default {_STEPS['lm']} for lm, {_STEPS['lbfgs']} for lbfgs "
+        f"and {_STEPS['adam']} for adam, which always takes all of them.",
         flag=None,
     )
     tolerance: float = setting(
         1e-5,
-        "An image has converged when a step promises less than this share of its loss.",
+        "An image has converged when the predicted decrease of a step is below this share of its "
+        "loss.",
         flag=None,
         called="infer.tolerance",
         check=not_negative,
@@ -82,14 +83,14 @@ class InferConfig(Settings):
     )
     step_size: float = setting(
         0.2,
-        "First step of Adam's cosine decay, in standard deviations of the candidates.",
+        "Initial step size of Adam's cosine decay, in standard deviations of the candidates.",
         flag=None,
         check=check_learning_rate,
     )
     prior: float = setting(
         0.0,
-        "Strength of a Gaussian prior on the latents: what is added to the loss, times the mean "
-        "squared distance from the candidates' mean in their standard deviations.",
+        "Strength of a Gaussian prior on the latents. The loss increases by this strength times "
+        "the mean squared distance from the candidates' mean, in their standard deviations.",
         flag=None,
         called="infer.prior",
         check=_check_prior,
@@ -97,39 +98,39 @@ class InferConfig(Settings):
     )
     fresh_every: int = setting(
         0,
-        "Epochs between fresh validations of a run under way; 0: after the last epoch only.",
+        "Epochs between fresh validations during a run; 0: only after the last epoch.",
         check=check_count,
         since=(3, 0),
     )
     block_size: int | None = setting(
         None,
-        "Images placed at once, be there as many or not: a bound on memory; 1 places single images "
-        f"fastest. By default {_BLOCK_SIZE}, on an accelerator {_ACCELERATOR_BLOCK_SIZE:,}.",
+        "Images inferred together. Memory grows with it; 1 is fastest for single images. "
+        f"By default {_BLOCK_SIZE}, on an accelerator {_ACCELERATOR_BLOCK_SIZE:,}.",
         flag=None,
     )
 
     def method_for(self, latent_dims: int, loss: str = "mse") -> str:
-        """The solver for latents of a length, under a reconstruction loss."""
+        """The solver for latents of this length and a reconstruction loss."""
         if self.method != "auto":
             return self.method
-        if loss == "laplacian":  # its kinks hold up those that build a quadratic model
+        if loss == "laplacian":  # its kinks mislead solvers that build a quadratic model
             return "adam"
         return "lm" if latent_dims <= _LM_DIMS else "lbfgs"
 
     def steps_for(self, method: str) -> int:
-        """The most steps of a solver."""
+        """The largest number of steps of a solver."""
         if self.n_steps is not None:
             return self.n_steps
         return _STEPS[method]
 
     def block_size_for(self, *, accelerator: bool) -> int:
-        """Images in a block, on a CPU or on an accelerator."""
+        """Images per block, on a CPU or on an accelerator."""
         if self.block_size is not None:
             return self.block_size
         return _ACCELERATOR_BLOCK_SIZE if accelerator else _BLOCK_SIZE
 
     def count_candidates(self, n_latents: int, n_pixels: int) -> int:
-        """How many of so many latents of images of so many pixels are candidates."""
+        """The number of candidates among `n_latents` latents of images of `n_pixels` pixels."""
         n = self.n_candidates
         if n is None:
             most = max(_CANDIDATE_PIXELS // n_pixels, self.n_starts)

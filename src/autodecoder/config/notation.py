@@ -1,4 +1,4 @@
-"""How sizes, ranges of pixels and architectures are written."""
+"""Notation of image sizes and pixel ranges."""
 
 import csv
 import re
@@ -12,18 +12,17 @@ _LONGEST_SIDE = 10_000
 #: Most further columns that travel with images.
 MOST_COLUMNS = 32
 _COLUMN_WORDS = ("all", "none")
-#: A size that is chosen from the images.
+#: Size for which the program chooses a value from the images.
 AUTO_SIZE = "auto"
 
 
 def parse_size(value: Any) -> tuple[int, int] | str:
-    """Read a height and a width, written as one number for both, `HEIGHTxWIDTH` or a pair; or
-    `auto`.
+    """Read a height and a width: one number for both, `HEIGHTxWIDTH`, a pair, or `auto`.
 
     Raises
     ------
     ConfigError
-        If it is none of these.
+        If the value is none of these.
 
     Examples
     --------
@@ -43,7 +42,7 @@ def parse_size(value: Any) -> tuple[int, int] | str:
 
 
 def check_size(name: str, size: Any) -> tuple[int, int] | str:
-    """Refuse what is neither `auto` nor a height and width of at least 1; returns it otherwise."""
+    """Return the size if it is `auto` or a height and width of at least 1; refuse it otherwise."""
     if size == AUTO_SIZE:
         return AUTO_SIZE
     if not isinstance(size, tuple) or len(size) != 2 or any(type(n) is not int for n in size):
@@ -57,12 +56,12 @@ def check_size(name: str, size: Any) -> tuple[int, int] | str:
 
 
 def parse_range(value: Any) -> tuple[float, float]:
-    """Read the values of black and of white, written as `LOW:HIGH` or as a pair of numbers.
+    """Read the pixel values of black and white: `LOW:HIGH` or a pair of numbers.
 
     Raises
     ------
     ConfigError
-        If it is neither, or does not rise.
+        If the value is neither, or LOW is not below HIGH.
 
     Examples
     --------
@@ -80,7 +79,7 @@ def parse_range(value: Any) -> tuple[float, float]:
 
 
 def check_range(name: str, pixel_range: Any) -> tuple[float, float]:
-    """Refuse what is no pair of finite numbers that rise; returns it otherwise."""
+    """Return the range if it is a rising pair of finite numbers; refuse it otherwise."""
     if not isinstance(pixel_range, tuple) or len(pixel_range) != 2:
         raise ConfigError(f"{name} must be two numbers, LOW and HIGH, got {told(pixel_range)}.")
     for end in pixel_range:

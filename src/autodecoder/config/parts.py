@@ -1,4 +1,4 @@
-"""The settings of each stage, as frozen dataclasses that check themselves when they are made."""
+"""The settings of each stage, as frozen dataclasses that are checked when they are made."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,36 +49,36 @@ _strength = number(lambda v: 0 < v < 1, "must lie between 0 and 1")
 
 @dataclass(frozen=True)
 class DataConfig(Settings):
-    """Which images, how many of them, and how their pixels are scaled."""
+    """Source of the images, their number, and the scaling of their pixels."""
 
     dataset: str = setting(
         "digits",
-        f"One of {', '.join(DATASETS)}; or images of your own (docs/datasets.md): folder:PATH of "
+        f"One of {', '.join(DATASETS)}; or your own images (docs/datasets.md): folder:PATH with "
         "image files, csv:FILE that lists them, tar:FILE of a WebDataset; npz:PATH, npy:PATH or "
-        "zarr:PATH of arrays; packed:FOLDER that autodecoder pack wrote; hf:NAME of a Hugging Face "
-        "data set.",
+        "zarr:PATH with arrays; packed:FOLDER written by autodecoder pack; hf:NAME of a Hugging "
+        "Face data set.",
         original="dataset",
         check=lambda _, dataset: split_source(dataset),
     )
     data_dir: Path | None = setting(
         None,
-        "Folder that holds the published files, or whose subfolder of the data set's name does. "
-        "Else $AUTODECODER_DATA and the cache are searched, then the files are downloaded.",
+        "Folder of the published files, or the parent of a folder with the data set's name. "
+        "Without it, $AUTODECODER_DATA and the cache are searched; then the files are downloaded.",
         free=True,
     )
     examples_frac: float = setting(
         0.5,
-        "Share of the training and of the validation images to use, by class; 0 and 1 both mean "
-        "all. The command line uses all images of your own where no share is given.",
+        "Share of the training and validation images to use, by class; 0 and 1 both mean all. "
+        "For your own images, the command line uses all by default.",
         original="examples frac",
         default_since=8,
         check=number(lambda v: 0 <= v <= 1, "must lie between 0 and 1 (both ends mean all images)"),
     )
     image_size: tuple[int, int] | str | None = setting(
         None,
-        "Size to bring images to, N or HEIGHTxWIDTH: cropped around the centre, then scaled; for "
-        "folder:, csv:, tar: and hf:. auto chooses a size from the images, as the command line "
-        "does where no size is given (docs/datasets.md).",
+        "Size of encoded images (folder:, csv:, tar:, hf:), N or HEIGHTxWIDTH. They are cropped "
+        "around the centre, then scaled. auto chooses a size from the images and is the default "
+        "of the command line (docs/datasets.md).",
         check=check_size,
         read=parse_size,
         since=(3, None),
@@ -86,14 +86,14 @@ class DataConfig(Settings):
     )
     colour: str = setting(
         "auto",
-        "Channels of the images of folder:, csv:, tar: and hf:. One of auto, which is grey if all "
-        "of them are, grey and rgb.",
+        "Channels of encoded images (folder:, csv:, tar:, hf:): grey; rgb; or auto, which is grey "
+        "if all images are.",
         check=one_of(COLOURS),
         since=(3, "auto"),
     )
     pixel_range: tuple[float, float] | None = setting(
         None,
-        "Values of black and of white in images of your own, LOW:HIGH, where they are not those of "
+        "Values of black and white in your own images, LOW:HIGH, if they differ from the limits of "
         "the type: 0:1 for bytes that are 0 or 1, 0:4095 for 12 bits stored in 16.",
         flag="range",
         called="range",
@@ -103,16 +103,16 @@ class DataConfig(Settings):
     )
     val_fraction: float = setting(
         0.2,
-        "Share of your own images to hold out for validation, by class, drawn by the seed; where "
-        "there are no validation images already. 0 is for none: nothing is validated.",
+        "Share of your own images to hold out for validation, by class, drawn by the seed. It has "
+        "no effect if there are validation images already. 0: no validation.",
         check=fraction,
         since=(3, 0.2),
     )
     split_by: Path | None = setting(
         None,
-        "Table of the names of your own images (paths below the folder, or rows, from 0), with a "
-        "column of parts, train or val, or of groups that stay together when val_fraction is held "
-        "out (docs/datasets.md).",
+        "Table with the names of your own images (paths below the folder, or row numbers from 0) "
+        "and a second column. The column holds parts, train or val, or groups that stay together "
+        "when val_fraction is held out (docs/datasets.md).",
         since=(3, None),
     )
     columns: tuple[str, ...] | str = setting(
@@ -126,41 +126,41 @@ class DataConfig(Settings):
     )
     mask: Path | None = setting(
         None,
-        "Which pixels of the images of npy: and npz: are known: an .npy, or an .npz with an array "
-        "mask, of booleans, for every image or one for all. Missing pixels count nowhere "
-        "(docs/datasets.md).",
+        "Known pixels of the images of npy: and npz:, as an .npy file, or an .npz file with an "
+        "array mask, of booleans. It holds one mask per image or one for all. Missing pixels are "
+        "ignored in training, inference and metrics (docs/datasets.md).",
         since=(4, None),
     )
     alpha: str = setting(
         "white",
-        "Transparent pixels of images of your own: white, shown on white; or mask, missing where "
-        "they are more transparent than not.",
+        "Transparent pixels of your own images: white, on a white background; or mask, missing if "
+        "they are more than half transparent.",
         check=one_of(ALPHAS),
         since=(4, "white"),
     )
     strict: bool = setting(
         False,
-        "Stop at image files that cannot be read, instead of leaving them out with a warning.",
+        "Stop at image files that cannot be read. By default they are left out with a warning.",
         free=True,
         since=(3, False),
     )
     scaler: str = setting(
         "standard",
-        "Pixel scaling: standard is [-1, 1] with output tanh, zero_one [0, 1] with sigmoid, "
-        "identity 0 to 255 and linear.",
+        "Pixel scaling and output of the decoder: standard, [-1, 1] and tanh; zero_one, [0, 1] and "
+        "sigmoid; identity, 0 to 255 and linear.",
         check=one_of(SCALERS),
     )
 
 
 @dataclass(frozen=True)
 class DecoderConfig(Settings):
-    """The decoder: its kind, its widths from the latents to the last hidden layer, and the rest."""
+    """The decoder: its architecture, the length of its latents, and its layers' options."""
 
     arch: tuple[int, ...] | Arch | str = setting(
         (128, 256, 512),
-        "Widths of the hidden layers, from latents to image, joined by hyphens; conv:64-32-16 of "
-        "convolutions, the channels at each doubling of a grid; resconv:64-32-16 with a residual "
-        "block at each; conv:256/64-32-16 with a dense layer before.",
+        "Widths of the hidden layers, from latents to image, joined by hyphens. conv:64-32-16 for "
+        "convolutions, with the channels at each doubling of the grid; resconv:64-32-16 adds a "
+        "residual block at each; conv:256/64-32-16 puts a dense layer first.",
         original="architecture",
         read=read_plain_arch,
         tunable=True,
@@ -174,37 +174,37 @@ class DecoderConfig(Settings):
     )
     activation: str = setting(
         "leaky_relu",
-        f"One of {', '.join(ACTIVATIONS)}.",
+        f"Activation of the hidden layers: one of {', '.join(ACTIVATIONS)}.",
         original="activation",
         check=one_of(ACTIVATIONS),
         tunable=True,
     )
     batch_norm: bool = setting(
         False,
-        "Batch normalisation of the hidden layers; on by default in recipe original.",
+        "Batch normalisation of the hidden layers. It is on in recipe original.",
         original="batchnorm",
-        recipe={"original": True},  # its noise costs `fast` a tenth of its error
+        recipe={"original": True},  # its noise raises the error of `fast` by a tenth
         tunable=True,
         default_since=3,
     )
     norm: str | None = setting(
         None,
-        "Normalisation of the hidden layers: none, group (of the channels of each image by itself) "
-        "or batch; by default as batch_norm says.",
+        "Normalisation of the hidden layers: none; group, over groups of channels of one image; "
+        "or batch. By default it follows batch_norm.",
         check=one_of(NORMS),
         tunable=True,
         since=(3, None),
     )
     norm_groups: int = setting(
         8,
-        "Groups of channels that group normalisation takes together; must divide each width.",
+        "Number of groups of channels in group normalisation; must divide each width.",
         flag=None,
         since=(3, 8),
     )
     use_bias: bool = setting(True, "Biases in dense layers.", original="use bias", tunable=True)
     dropout_rate: float = setting(
         0.0,
-        "Share of units dropped in training; 0 is none.",
+        "Share of units dropped in training.",
         original="dropout regularization rate",
         check=fraction,
         tunable=True,
@@ -228,16 +228,16 @@ class DecoderConfig(Settings):
                     )
 
     def check_drawn(self) -> None:
-        """Refuse a decoder of the user's own, which no settings describe.
+        """Refuse the architecture `own`, which no settings describe.
 
         Raises
         ------
         ConfigError
-            If it is one.
+            If the architecture is `own`.
         """
         if self.arch == OWN:
             raise ConfigError(
-                "arch own stands for a decoder of your own, which is given from Python: "
+                "arch own stands for your own decoder, which must be given from Python: "
                 "fit_model(images, decoder=module)."
             )
 
@@ -249,29 +249,29 @@ class DecoderConfig(Settings):
 
 @dataclass(frozen=True)
 class AugmentConfig(Settings):
-    """Random changes of the training images, drawn anew at every visit; none unless enabled."""
+    """Random changes of the training images, drawn anew at every visit. By default none."""
 
     _within = "augment."
 
     enabled: tuple[str, ...] = setting(
         (),
-        f"Augmentations of the training images: some of {', '.join(AUGMENTATIONS)}. Repeatable.",
+        f"Augmentations of the training images: any of {', '.join(AUGMENTATIONS)}. Repeatable.",
         flag="augmentation",
         original="augmentations",
         called="augmentation",
         check=some_of(AUGMENTATIONS),
     )
     brightness: float = setting(
-        0.2, "Largest shift, as a share of the pixel range.", flag=None, check=_strength
+        0.2, "Largest brightness shift, as a share of the pixel range.", flag=None, check=_strength
     )
     contrast: float = setting(
         0.1,
-        "Largest change of the factor 1 on the distance from the image's mean.",
+        "Largest deviation from 1 of the factor on the distance to the image's mean.",
         flag=None,
         check=_strength,
     )
     zoom: float = setting(
-        0.2, "Largest change of the side lengths, as a share of them.", flag=None, check=_strength
+        0.2, "Largest relative change of the side lengths.", flag=None, check=_strength
     )
     translation: float = setting(
         0.2, "Largest shift along each side, as a share of its length.", flag=None, check=_strength
@@ -280,37 +280,37 @@ class AugmentConfig(Settings):
 
 @dataclass(frozen=True)
 class EarlyStoppingConfig(Settings):
-    """When a run ends before its last epoch: the rule of Keras' `EarlyStopping`.
+    """End of a run before its last epoch, by the rule of Keras' `EarlyStopping`.
 
-    From `start_epoch` on, epochs without an improvement of the objective by more than `min_delta`
-    are counted; the run ends when there are as many in a row as its patience.
+    From `start_epoch` on, the run counts epochs in a row in which the objective does not improve by
+    more than `min_delta`. It ends when the count reaches its patience.
     """
 
     _within = "early_stopping."
 
     enabled: bool = setting(
         False,
-        "End a run when the objective has ceased to improve.",
+        "End a run when the objective stops improving.",
         flag="use_early_stopping",
         original="early stopping",
     )
     min_delta: float = setting(
         1e-4,
-        "Least change of the objective that counts as improvement.",
+        "Least change of the objective that counts as an improvement.",
         flag=None,
         check=not_negative,
     )
     patience: float | None = setting(
         None,
         "Epochs without improvement after which a run ends, as a share of num_epochs; by default "
-        "0.1 for a training objective, 0.2 for a validation one.",
+        "0.1 for a training objective, 0.2 for a validation objective.",
         flag=None,
         check=number(lambda v: 0 < v <= 1, "is a share of num_epochs and must lie between 0 and 1"),
     )
     start_epoch: int | None = setting(
         None,
-        "Epoch from which on they are counted; by default 50 for a training objective, 100 for a "
-        "validation one.",
+        "First epoch that is counted; by default 50 for a training objective, 100 for a validation "
+        "objective.",
         flag=None,
         check=check_count,
     )
@@ -318,13 +318,13 @@ class EarlyStoppingConfig(Settings):
 
 @dataclass(frozen=True)
 class LogConfig(Settings):
-    """What is written while a study runs, and how often; without influence on its results."""
+    """Files that a study writes while it runs, and how often. They do not change its results."""
 
     tensorboard: bool = setting(True, "Write TensorBoard files.", free=True)
     trackers: tuple[str, ...] = setting(
         (),
-        "What to track besides: gradients, the L2 norms of the gradients of every layer and of "
-        "the latents. Repeatable.",
+        "Extra records: gradients, the L2 norms of the gradients of every layer and of the "
+        "latents. Repeatable.",
         flag="tracker",
         original="trackers",
         called="tracker",
@@ -345,19 +345,17 @@ class LogConfig(Settings):
         check=check_count,
         free=True,
     )
-    svg: bool = setting(
-        False, "Write the pictures as SVG too, beside PNG.", free=True, since=(3, False)
-    )
+    svg: bool = setting(False, "Also write the pictures as SVG.", free=True, since=(3, False))
     checkpoint_every: int = setting(
         20,
-        "Epochs between checkpoints, more where writing would take over a tenth of the time; at "
-        "least every 60 seconds one is written in any case.",
+        "Epochs between checkpoints. A checkpoint is also due after 60 seconds. The interval is "
+        "longer if writing would take over a tenth of the time.",
         free=True,
     )
     save_best_model: bool = setting(
         True,
-        "Keep the model of the best run in best/: its decoder and latents after the objective's "
-        "best epoch.",
+        "Keep the model of the best run in best/: its decoder and latents after the best epoch "
+        "of the objective.",
         original="save best model",
         free=True,
     )

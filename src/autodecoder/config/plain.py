@@ -1,4 +1,4 @@
-"""Configurations as plain values, for JSON and TOML; and the list of all settings."""
+"""Configurations as plain values for JSON and TOML, and the list of all settings."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -18,12 +18,12 @@ from autodecoder.text import told
 
 
 def list_settings() -> tuple[Setting, ...]:
-    """Every setting of a study, in the order in which `StudyConfig` has them."""
+    """All settings of a study, in the order of `StudyConfig`."""
     return tuple(all_settings(StudyConfig))
 
 
 _PARTS = parts_of(StudyConfig)
-#: Settings that may change when a study goes on; of trials there may only be more.
+#: Settings that may change when a study is resumed. The number of trials may only grow.
 FREE_SETTINGS = tuple(setting.path for setting in list_settings() if setting.free)
 
 
@@ -33,9 +33,9 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def study_config(values: Mapping[str, Any]) -> StudyConfig:
-    """Build a `StudyConfig` from nested plain values; what is missing keeps its default.
+    """Build a `StudyConfig` from nested plain values; missing settings keep their defaults.
 
-    `recipe`, beside the parts, names values for settings that are not given.
+    `recipe`, at the top level, sets the values of settings that are not given.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If it cannot be read or is no TOML.
+        If it cannot be read or is not TOML.
     """
     try:
         content = tomllib.loads(decode_text(path.read_bytes(), path))
@@ -81,7 +81,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"config must be a TOML file: {error}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"config must be a TOML file, but {path} is not: {error}.") from error
-    # Told here, since flags would replace what is no table instead of adding to it.
+    # Checked here, because flags would replace a value that is no table.
     for name in _PARTS:
         if not isinstance(content.get(name, {}), dict):
             raise ConfigError(f"{name} must be a table of settings, got {told(content[name])}.")
@@ -89,7 +89,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def differences(*several: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
-    """Settings in which results of `to_dict` differ, by path, with the values of all."""
+    """Settings in which results of `to_dict` differ, by path, with all their values."""
     flat = [dict(_flatten(values, "")) for values in several]
     paths = dict.fromkeys(path for values in flat for path in values)
     found = {path: tuple(values.get(path) for values in flat) for path in paths}
@@ -121,7 +121,7 @@ def _build(kind: type, values: Any, prefix: str) -> Any:
 
 
 def _read(path: str, setting: Setting, value: Any) -> Any:
-    """The value of a setting that a file holds."""
+    """Read the value of a setting from a file."""
     if value is None and setting.optional:
         return None
     if setting.read is not None:
@@ -133,7 +133,7 @@ def _read(path: str, setting: Setting, value: Any) -> Any:
     if setting.kind == tuple[str, ...]:
         return _words(path, value)
     if setting.kind is float and type(value) is int:
-        # So that 0 and 0.0 are the same study; what no float holds is refused as it is.
+        # 0 and 0.0 are the same study. A number too large for a float is left for the check.
         return float(value) if abs(value) < 2**1000 else value
     return value
 

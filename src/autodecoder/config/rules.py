@@ -1,4 +1,4 @@
-"""Checks that settings share; each error names the rule and the value received."""
+"""Checks that settings share. Each error names the rule and the value received."""
 
 import difflib
 import math
@@ -10,17 +10,17 @@ import numpy as np
 from autodecoder.errors import ConfigError
 from autodecoder.text import told
 
-#: Raises a `ConfigError` for a setting's name and a value that breaks its rule.
+#: Takes a setting's name and value; raises `ConfigError` if the value breaks the rule.
 Check = Callable[[str, Any], Any]
 
-# Normal numbers of single precision, in which all training runs.
+# Range of normal numbers in single precision, the precision of all training.
 _FLOAT32_LEAST, _FLOAT32_MOST = 1.2e-38, 3.4e38
 
 
 def as_plain(value: Any) -> Any:
-    """Numbers of NumPy as Python's, also within tuples and mappings, and arrays as tuples of them.
+    """Convert NumPy numbers to Python's, also within tuples and mappings, and arrays to tuples.
 
-    All else as it is.
+    Other values are returned unchanged.
     """
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufU":
         value = value.tolist()
@@ -57,7 +57,7 @@ def check_number(name: str, value: Any) -> None:
 def _is_finite(value: Any) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floating-point ones
+    except OverflowError:  # a whole number too large for a float
         return False
 
 
@@ -93,12 +93,12 @@ def check_learning_rate(name: str, value: Any) -> None:
 
 
 def one_of(choices: Iterable[str]) -> Check:
-    """A check of a word."""
+    """A check that a word is one of the choices."""
     return lambda name, value: check_choice(name, value, choices)
 
 
 def some_of(choices: Iterable[str]) -> Check:
-    """A check of a tuple of words, each of which is there once."""
+    """A check that a tuple holds words from the choices, each at most once."""
 
     def check(name: str, values: Any) -> None:
         if not isinstance(values, tuple):
@@ -112,12 +112,12 @@ def some_of(choices: Iterable[str]) -> Check:
 
 
 def positive_up_to(most: int) -> Check:
-    """A check of a whole number."""
+    """A check of a positive whole number up to a limit."""
     return lambda name, value: check_positive_int(name, value, most)
 
 
 def number(holds: Callable[[Any], bool], rule: str) -> Check:
-    """A check of a finite number by a rule, told as it continues the number's name."""
+    """A check of a finite number. The text of the rule follows the number's name."""
 
     def check(name: str, value: Any) -> None:
         check_number(name, value)

@@ -1,4 +1,4 @@
-"""What a study varies: values and ranges of settings, as a grid or for samplers that draw."""
+"""What a study searches: values and ranges of settings, for a grid or for random samplers."""
 
 import itertools
 import math
@@ -31,9 +31,9 @@ LEARNING_RATE_GRID = (1e-4, 1e-3, 1e-2, 1e-1)
 
 _SETTINGS = {**own_settings(DecoderConfig), **own_settings(FitConfig)}
 _VARIED = {name: about for name, about in _SETTINGS.items() if about.tunable}
-#: What a search may vary: learning rates, which it alone knows, and settings.
+#: Settings that a search may vary. The learning rate exists in searches only.
 TUNABLE = ("learning_rate", *_VARIED)
-#: Those of them that are traced: trials that differ in nothing else share a program.
+#: Traced settings: trials that differ only in these share a program.
 TRACED = ("learning_rate", *(name for name, about in _VARIED.items() if about.traced))
 #: Short names accepted on the command line.
 TUNABLE_ALIASES = MappingProxyType(
@@ -45,11 +45,11 @@ _KINDS_TOLD = {bool: "true or false", str: "a word", int: "a whole number", floa
 
 
 def is_whole(name: str) -> bool:
-    """Whether the values of a searched setting are whole numbers."""
+    """Whether a searched setting takes whole numbers."""
     return _KINDS[name] is int
 
 
-#: More values than this in one list are taken for a slip of the pen.
+#: Most values in one list; a longer list is probably a typing error.
 _MOST_VALUES = 10_000
 
 
@@ -65,7 +65,7 @@ class Range:
         take_plain(self)
 
 
-#: Values of one setting.
+#: The searched values of one setting.
 Values = tuple[Any, ...] | Range
 
 
@@ -85,12 +85,12 @@ def _remade(given: dict[str, Any]) -> "SearchConfig":
 
 @dataclass(frozen=True)
 class SearchConfig(Settings):
-    """What a study varies, and how its trials are chosen."""
+    """Settings that a study varies, and the choice of its trials."""
 
     space: Mapping[str, Values] = setting(
         lambda: {"learning_rate": LEARNING_RATE_GRID},
-        "What is searched: name=v1,v2,… or name=log:low:high:factor or name=lin:low:high:step "
-        "(without the last part a range, for a sampler that draws). Repeatable.",
+        "Settings to search: name=v1,v2,… or name=log:low:high:factor or name=lin:low:high:step. "
+        "Without the last part it is a range for a sampler that draws. Repeatable.",
         flag="tune",
         original="learning rate",
         called="search.space",
@@ -100,27 +100,27 @@ class SearchConfig(Settings):
     sampler: str = setting(
         "grid",
         "Choice of trials: grid runs every combination; random and tpe (Bergstra et al. 2011) "
-        "draw max_trials of them.",
+        "draw max_trials trials.",
         check=one_of(SAMPLERS),
     )
     max_trials: int | None = setting(
         None,
-        "How many trials at most; all of the grid by default.",
+        "Largest number of trials; by default all of the grid.",
         check=positive_up_to(1_000_000),
         free=True,
     )
     prune: str | None = setting(
         None,
-        "Ends trials early that are worse than those that run beside them: median keeps at least "
-        "half of them to the end; asha keeps the better half at 1/8, 1/4 and 1/2 of the epochs. "
-        "None by default.",
+        "Stop trials early that are worse than the trials running with them: median completes at "
+        "least half of them; asha keeps the better half at 1/8, 1/4 and 1/2 of the epochs. By "
+        "default none is stopped.",
         check=one_of(PRUNERS),
         since=(8, None),
     )
     runs_at_once: int = setting(
         64,
-        "Most executions that share one program; the other trials wait for their turn, or for "
-        "another process.",
+        "Largest number of executions that share one program. Other trials wait for a place in it "
+        "or for another process.",
         free=True,
     )
 
@@ -134,7 +134,7 @@ class SearchConfig(Settings):
                 "choose grid or random."
             )
         if "learning_rate" not in self.space:
-            raise ConfigError("the search space must hold learning_rate, if only one value of it.")
+            raise ConfigError("the search space must hold learning_rate, with one value or more.")
         for name, values in self.space.items():
             check_choice("a setting to tune", name, TUNABLE)
             if isinstance(values, Range):
@@ -156,7 +156,7 @@ class SearchConfig(Settings):
         object.__setattr__(self, "space", MappingProxyType(space))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A table that cannot be changed cannot be pickled either: it is made again."""
+        """A mapping proxy cannot be pickled, so the space is rebuilt from a dict."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         return _remade, ({**given, "space": dict(self.space)},)
 
@@ -178,7 +178,7 @@ class SearchConfig(Settings):
 
     @property
     def n_trials(self) -> int:
-        """How many trials there will be."""
+        """The number of trials."""
         if self.sampler != "grid":
             assert self.max_trials is not None  # checked when made
             return self.max_trials
@@ -186,24 +186,24 @@ class SearchConfig(Settings):
         return n_cells if self.max_trials is None else min(n_cells, self.max_trials)
 
     def cells(self) -> Iterator[dict[str, Any]]:
-        """The trials of a grid, in their order."""
+        """The trials of a grid, in order."""
         return itertools.islice(self.combinations(), self.n_trials)
 
     def combinations(self) -> Iterator[dict[str, Any]]:
-        """All combinations of values, and of the ends of ranges; learning rates vary fastest, so
-        that trials of one shape stand together."""
+        """All combinations of values and of the ends of ranges. Traced settings vary fastest, so
+        that trials of one shape are neighbours."""
         names = sorted(self.space, key=lambda name: name in TRACED)
         lists = [_ends(self.space[name]) for name in names]
         return (dict(zip(names, values, strict=True)) for values in itertools.product(*lists))
 
 
 def parse_tune(text: str) -> tuple[str, Values]:
-    """Read one `name=values` of `--tune`.
+    """Read one `name=values` argument of `--tune`.
 
     Raises
     ------
     ConfigError
-        If it names no setting or holds no values.
+        If the name is no setting to tune, or there are no values.
 
     Examples
     --------
@@ -223,12 +223,12 @@ def parse_tune(text: str) -> tuple[str, Values]:
 
 
 def read_values(name: str, given: Any) -> Values:
-    """The values of one setting, from text, a list, or the table that `config.json` holds.
+    """Read the values of one setting from text, a list, or a table of `config.json`.
 
     Raises
     ------
     ConfigError
-        If they are of the wrong kind.
+        If a value is of the wrong kind.
     """
     check_choice("a setting to tune", name, TUNABLE)
     if isinstance(given, Range):
@@ -261,7 +261,7 @@ def _check_number(name: str) -> None:
 
 
 def _read_range(name: str, log: bool, ends: list[str], text: str) -> Values:
-    """Ends and perhaps a step; in decimals, so that 1e-4 times 10 times 10 is 1e-2."""
+    """Read the ends of a range and its optional step, as decimals: 1e-4 times 10 twice is 1e-2."""
     rule = (
         f"a range of {name} must be log:low:high:factor or lin:low:high:step, got "
         f"{told(text.strip())}."
@@ -291,7 +291,7 @@ def _read_range(name: str, log: bool, ends: list[str], text: str) -> Values:
 
 
 def read_value(name: str, value: Any) -> Any:
-    """One value of a searched setting, from text or as it is."""
+    """Convert one value of a searched setting, from text or a plain value."""
     check_choice("a setting to tune", name, TUNABLE)
     about = _VARIED.get(name)
     if about is not None and about.read is not None:
@@ -321,7 +321,7 @@ _SWITCH_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": Fal
 
 
 def format_value(value: Any) -> str:
-    """A searched value as people write it: `500-500`, `0.001`."""
+    """Format a searched value for people: `500-500`, `0.001`."""
     if isinstance(value, tuple | Arch):
         return format_arch(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -330,16 +330,16 @@ def format_value(value: Any) -> str:
 def apply_values(
     values: Mapping[str, Any], decoder: DecoderConfig, fit: FitConfig
 ) -> tuple[DecoderConfig, FitConfig]:
-    """Decoder and fit in which the searched settings have these values.
+    """Decoder and fit with these values of the searched settings.
 
     Raises
     ------
     ConfigError
-        If a value breaks its setting's rule, or two of them go ill together.
+        If a value breaks its setting's rule, or two values conflict.
     """
-    if "norm" in values:  # whatever batch_norm says where it is not searched
+    if "norm" in values:  # it overrides a batch_norm that is not searched
         if "batch_norm" in values:
-            raise ConfigError("norm and batch_norm must not be searched both: norm says both.")
+            raise ConfigError("norm and batch_norm must not be searched both: search norm.")
         values = {**values, "batch_norm": values["norm"] == "batch"}
     elif "batch_norm" in values and decoder.norm is not None:
         raise ConfigError(
@@ -352,14 +352,14 @@ def apply_values(
     decoder, fit = parts
     if decoder.normalisation == "batch" and fit.batch_size == 1:
         raise ConfigError(
-            "batch_size must be at least 2 with batch normalisation, which compares the images of "
-            "a batch, got 1."
+            "batch_size must be at least 2 with batch normalisation, which averages over the "
+            "images of a batch, got 1."
         )
     return decoder, fit
 
 
 def _whole_ends(name: str, values: Values) -> Values:
-    """A range of whole numbers with ends that are, too: 2 for 2.0."""
+    """Convert the ends of a range of whole numbers to `int`: 2 for 2.0."""
     if isinstance(values, Range) and _KINDS[name] is int:
         return Range(read_value(name, values.low), read_value(name, values.high), values.log)
     return values

@@ -1,4 +1,4 @@
-"""How a setting is declared, once, and how other modules read the declarations."""
+"""The declaration of settings, and how other modules read it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -18,50 +18,50 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: what its field declares."""
+    """One setting, as its field declares it."""
 
     default: Any
-    """Its value, also by the recipe `fast`; a callable makes it."""
+    """Its default, which is also its value in recipe `fast`. A callable makes it."""
     meaning: str
-    """What `--help` and the table of settings say of it."""
+    """The text in `--help` and in the table of settings."""
     flag: str | None = ""
-    """Its name on the command line, without hyphens: by default that of the field; `None` if it
-    stands in files only."""
+    """Its name on the command line, without hyphens; by default the field's name. `None` if the
+    setting has no flag."""
     original: str = ""
-    """What the original calls it; empty if it has none of the kind."""
+    """Its name in the original program; empty if the original has no such setting."""
     group: str = ""
-    """Title under which `--help` shows it, by default that of its part."""
+    """Title under which `--help` shows it; by default the title of its part."""
     called: str = ""
-    """Its name in errors, by default that of the field."""
+    """Its name in errors; by default the field's name."""
     check: Check | None = None
-    """Its rule. By default a switch is true or false, and a whole number is positive. `None` is not
-    checked where the type allows it."""
+    """Its rule. By default a switch must be true or false, and a whole number positive. `None` is
+    not checked if the type allows it."""
     read: Callable[[Any], Any] | None = None
-    """Makes the value of what files and flags hold, where that is in a notation of its own."""
+    """Converts the value of a file or flag, if it has its own notation."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
-    """Its values by the other recipes; without any, recipes leave it alone."""
+    """Its values in the other recipes. If empty, recipes do not set it."""
     tunable: bool = False
-    """Whether a search may vary it; of decoder and fit."""
+    """Whether a search may vary it. Only settings of decoder and fit are tunable."""
     traced: bool = False
-    """Whether trials that differ in it alone share a program."""
+    """Whether trials that differ only in it share a program."""
     free: bool = False
-    """Whether it may change when a study goes on, since it does not touch what is done already."""
+    """Whether it may change when a study is resumed, because it does not affect finished work."""
     since: tuple[int, Any] | None = None
-    """Layout of files that it came with, and the plain value that says what was done before."""
+    """File layout that introduced it, and the plain value in effect before."""
     default_since: int = 0
-    """Layout of files that its default came with, if that was another one before."""
+    """File layout that introduced its present default, if it had another before."""
 
-    # What follows from where it stands.
+    # Derived from the place of the declaration.
     path: str = ""
-    """In `StudyConfig` and in a TOML file, for example `decoder.latent_dims`."""
+    """Its path in `StudyConfig` and in a TOML file, for example `decoder.latent_dims`."""
     kind: Any = None
-    """Type of its values, but for `None`."""
+    """Type of its values, apart from `None`."""
     optional: bool = False
     """Whether it may be `None`."""
 
     @property
     def changed(self) -> int:
-        """Layout of files before which a command that does not name it meant another value."""
+        """First file layout with the present default."""
         return max(self.default_since, 0 if self.since is None else self.since[0])
 
 
@@ -80,18 +80,18 @@ setting = _as_field(Setting)
 
 
 def part(kind: type, group: str) -> Any:
-    """A field that holds the settings of a part; `--help` shows them in a group."""
+    """A field that holds the settings of a part, shown by `--help` in a group."""
     return field(default_factory=kind, metadata={"group": group})
 
 
 def parts_of(kind: type) -> Mapping[str, Any]:
-    """The types of the parts among the fields of settings, by name."""
+    """The types of the parts of a settings class, by name."""
     return {f.name: f.type for f in fields(kind) if "group" in f.metadata}
 
 
 @cache
 def own_settings(kind: type) -> Mapping[str, Setting]:
-    """The settings among the fields of `kind`, by name."""
+    """The settings that `kind` itself declares, by name."""
     return {f.name: _complete(f) for f in fields(kind) if "setting" in f.metadata}
 
 
@@ -112,7 +112,7 @@ def _complete(f: Any) -> Setting:
 
 
 def all_settings(kind: type, prefix: str = "", group: str = "") -> Iterator[Setting]:
-    """The settings of `kind` and of its parts, in their order."""
+    """The settings of `kind` and of its parts, in order."""
     own, parts = own_settings(kind), parts_of(kind)
     for f in fields(kind):
         if f.name in own:
@@ -123,27 +123,27 @@ def all_settings(kind: type, prefix: str = "", group: str = "") -> Iterator[Sett
 
 
 def recipe_values(kind: type, recipe: str) -> dict[str, Any]:
-    """What a recipe says of the settings of `kind`."""
+    """The values that a recipe gives to the settings of `kind`."""
     own = own_settings(kind).items()
     return {name: s.recipe.get(recipe, s.default) for name, s in own if s.recipe}
 
 
 def take_plain(config: Any) -> None:
-    """Have a frozen dataclass hold Python's numbers where it was given NumPy's."""
+    """Convert the NumPy numbers of a frozen dataclass to Python's."""
     for f in fields(config):
         object.__setattr__(config, f.name, as_plain(getattr(config, f.name)))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one stage: a base of dataclasses.
+    """Base of the dataclasses that hold the settings of one stage.
 
-    When they are made, numbers become Python's, `~` in paths is expanded, and each value is checked
-    by its own rule.
+    On creation, NumPy numbers are converted to Python's, `~` in paths is expanded, and each value
+    is checked by its rule.
     """
 
     _within: ClassVar[str] = ""
-    """What errors say before the name of a setting."""
+    """Prefix of setting names in errors."""
 
     def __post_init__(self) -> None:
         take_plain(self)

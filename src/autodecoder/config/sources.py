@@ -1,4 +1,4 @@
-"""What a data set is called: a published one by name, images of users' own by kind and place."""
+"""Names of data sets: published ones by name, users' own images by kind and place."""
 
 import re
 
@@ -8,7 +8,7 @@ from autodecoder.paths import user_path
 from autodecoder.text import told
 
 DATASETS = ("digits", "mnist", "fmnist", "cifar10", "cifar100")
-#: Images of users' own: what the name of a data set begins with, and what follows the colon.
+#: Kinds of users' own images, and what follows the colon in the name of the data set.
 OWN_SOURCES = {
     "folder": "PATH",
     "csv": "FILE",
@@ -19,10 +19,10 @@ OWN_SOURCES = {
     "packed": "FOLDER",
     "hf": "NAME",
 }
-#: Those of encoded images, which are brought to a size and to a number of channels.
+#: Kinds of encoded images, which are converted to one size and number of channels.
 ENCODED_SOURCES = ("folder", "csv", "tar", "hf")
 
-#: A name of one letter would be a drive of Windows.
+#: A name of one letter is excluded: it would be a Windows drive.
 _ON_HUB = re.compile(
     r"(?P<name>[\w.-]+/[\w.-]+|[\w.-]{2,})(@(?P<early>[^:@\\]+))?(:(?P<config>[^:@/\\]+))?"
     r"(@(?P<late>[^:@\\]+))?"
@@ -30,12 +30,12 @@ _ON_HUB = re.compile(
 
 
 def split_source(dataset: str) -> tuple[str, str]:
-    """The kind of a data set of users' own, and where it lies; the name itself and "" of others.
+    """Split a user's own data set into kind and place; a published one into its name and "".
 
     Raises
     ------
     ConfigError
-        If it is neither a known name nor of a known kind, or nothing follows the colon.
+        If the name and kind are unknown, or nothing follows the colon.
 
     Examples
     --------
@@ -46,8 +46,8 @@ def split_source(dataset: str) -> tuple[str, str]:
     if not colon or kind not in OWN_SOURCES:
         if isinstance(dataset, str) and dataset not in DATASETS and _is_folder(dataset):
             raise ConfigError(
-                f"dataset must say what a folder holds, got {told(dataset)}: folder:{dataset} is "
-                "one of image files."
+                f"dataset must be a kind and a place, got the folder {told(dataset)}: use "
+                f"folder:{dataset} for a folder of image files."
             )
         own = (f"{kind}:{what}" for kind, what in OWN_SOURCES.items())
         check_choice("dataset", dataset, (*DATASETS, *own))
@@ -58,7 +58,9 @@ def split_source(dataset: str) -> tuple[str, str]:
 
 
 def split_hub(place: str) -> tuple[str, str | None, str | None]:
-    """What follows `hf:`: a name on the hub or a folder; a configuration, and a revision, if named.
+    """Split the text after `hf:` into hub name or folder, configuration, and revision.
+
+    Configuration and revision are `None` if not named.
 
     Examples
     --------
@@ -79,5 +81,5 @@ def split_hub(place: str) -> tuple[str, str | None, str | None]:
 def _is_folder(place: str) -> bool:
     try:
         return user_path(place).is_dir()
-    except (ConfigError, OSError, ValueError):  # no such user, or no name for a file
+    except (ConfigError, OSError, ValueError):  # unknown user, or no valid file name
         return False

@@ -1,4 +1,4 @@
-"""The whole of a study's settings, and what of them is static in one run."""
+"""All settings of a study, and the static settings of one run."""
 
 import itertools
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from autodecoder.config.setting import Settings, part, parts_of, setting
 from autodecoder.errors import ConfigError
 from autodecoder.text import told
 
-#: Recorded metrics and whether less or more of each is better.
+#: Recorded metrics, and whether less or more of each is better.
 METRICS = MappingProxyType(
     {
         "loss": "min",
@@ -35,25 +35,25 @@ METRICS = MappingProxyType(
         "fresh_val_psnr": "max",
     }
 )
-#: What may rank trials: these, and losses other than the mean squared error, each of which is
-#: recorded where it is what a fit minimises.
+#: Metrics that may rank trials: `METRICS`, and the other losses, which are recorded only if the fit
+#: minimises them.
 OBJECTIVES = MappingProxyType(
     {**METRICS, **{f"{part}{loss}": "min" for loss in LOSSES[1:] for part in ("", "val_")}}
 )
-#: Other names under which two of them are accepted.
+#: Other accepted names of two metrics.
 METRIC_ALIASES = MappingProxyType({"error": "loss", "val_error": "val_loss"})
 
-#: Cells of a grid that are checked one by one before anything runs.
+#: Grid cells that are checked before anything runs.
 _CELLS_CHECKED = 10_000
 
 
 @dataclass(frozen=True)
 class WatchConfig:
-    """What is watched of a run, epoch by epoch."""
+    """The metric that is watched in a run, epoch by epoch, and the rule for stopping."""
 
     metric: str = "val_loss"
     patience: int | None = None
-    """Epochs without improvement after which the run ends; `None` never ends it."""
+    """Epochs without improvement after which the run ends; `None` disables the rule."""
     min_delta: float = 1e-4
     start_epoch: int = 0
     keep_best: bool = False
@@ -62,11 +62,11 @@ class WatchConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What is static in a run; hashable, so that runs that share it share a compiled program."""
+    """Static settings of a run. It is hashable: runs with equal configs share a program."""
 
     decoder: DecoderConfig
     fit: FitConfig
-    """Its `latent_learning_rate` is not looked at: rates are traced."""
+    """Its `latent_learning_rate` is ignored, since learning rates are traced."""
     scaler: str
     image_shape: tuple[int, int, int]
     """Height, width and channels."""
@@ -80,7 +80,7 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class StudyConfig(Settings):
-    """One study: the trials to run, how often each, and the metric that ranks them."""
+    """One study: its trials, the executions of each, and the metric that ranks them."""
 
     data: DataConfig = part(DataConfig, "Images")
     decoder: DecoderConfig = part(DecoderConfig, "Decoder")
@@ -93,7 +93,7 @@ class StudyConfig(Settings):
     objective: str | None = setting(
         None,
         f"Metric that ranks the trials: one of {', '.join((*OBJECTIVES, *METRIC_ALIASES))}; by "
-        "default val_loss, or loss where there are no validation images.",
+        "default val_loss, or loss without validation images.",
         original="objective",
         group="Search",
         check=one_of((*OBJECTIVES, *METRIC_ALIASES)),
@@ -107,16 +107,15 @@ class StudyConfig(Settings):
     )
     seed: int = setting(
         0,
-        "Whole number from which everything random follows; the command line draws and records "
-        "one where none is given.",
+        "Seed of all random numbers. If none is given, the command line draws one and records it.",
         original="random seed",
         group="Search",
         check=check_seed,
     )
     use_xla: bool = setting(
         True,
-        "Let XLA optimise the program; without that, on a CPU, it takes about twice as long, for "
-        "debugging.",
+        "Optimise the program with XLA. Off is for debugging and takes about twice as long on a "
+        "CPU.",
         original="use xla",
         group="Joint fit",
     )
@@ -146,7 +145,7 @@ class StudyConfig(Settings):
         for name in sorted(idle):
             where = {"latent_spread": "starts pca and som", "bias_spread": "decoders with biases"}
             raise ConfigError(
-                f"{name} is searched, but matters to {where[name]} only, and no trial has one."
+                f"{name} is searched, but affects only {where[name]}, and no trial has one."
             )
 
     @property
@@ -156,16 +155,16 @@ class StudyConfig(Settings):
         return METRIC_ALIASES.get(objective, objective)
 
     def with_objective(self, n_val: int) -> "StudyConfig":
-        """The same with the objective that goes with so many validation images, if none is given.
+        """The same configuration with the default objective filled in, if none is given.
 
         Raises
         ------
         ConfigError
-            If one is given that they would be needed for.
+            If the objective needs validation images and `n_val` is 0.
         """
         if n_val == 0 and self.objective is not None and "val_" in self.metric:
             raise ConfigError(
-                f"objective must be a metric of training, as there are no validation images: loss, "
+                "objective must be a metric of training if there are no validation images: loss, "
                 f"mae or psnr, got {self.objective}."
             )
         if self.objective is not None:
@@ -174,13 +173,13 @@ class StudyConfig(Settings):
 
     @property
     def epoch_metric(self) -> str:
-        """The metric watched every epoch: the objective's, or its co-trained counterpart where
-        the objective is fresh."""
+        """The metric watched every epoch: the objective, or its co-trained counterpart if the
+        objective is a fresh one."""
         return self.metric.removeprefix("fresh_")
 
     @property
     def searched(self) -> tuple[str, ...]:
-        """Settings that differ between trials; the learning rate always counts."""
+        """Settings that differ between trials; the learning rate is always included."""
         return tuple(
             name
             for name, values in self.search.space.items()
@@ -188,11 +187,11 @@ class StudyConfig(Settings):
         )
 
     def parts(self, values: Mapping[str, Any]) -> tuple[DecoderConfig, FitConfig]:
-        """Decoder and fit of the trial in which the searched settings have these values."""
+        """Decoder and fit of the trial with these values of the searched settings."""
         return apply_values(values, self.decoder, self.fit)
 
     def run_config(self, values: Mapping[str, Any], image_shape: tuple[int, int, int]) -> RunConfig:
-        """What is static in the runs of that trial."""
+        """Static settings of the runs of the trial with these values."""
         decoder, fit = self.parts(values)
         return RunConfig(
             decoder=decoder,
@@ -205,7 +204,7 @@ class StudyConfig(Settings):
         )
 
     def _watch(self, num_epochs: int) -> WatchConfig:
-        # A fresh objective is known after the last epoch only: that epoch is the best.
+        # A fresh objective is known only after the last epoch, so that epoch counts as the best.
         keep_best = self.log.save_best_model and self.metric == self.epoch_metric
         rule = self.early_stopping
         if not rule.enabled:

@@ -1,8 +1,8 @@
 """Many runs of one shape as one compiled program.
 
 Learning rates and keys are traced, so any number of trials and executions share a compilation. On
-an accelerator the runs move side by side (`vmap`); on a CPU, where that gains nothing, one after
-another in a loop inside the program.
+an accelerator all runs move together (`vmap`). On a CPU, where that gains nothing, they move one
+after another in a loop inside the program.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ _UNOPTIMISED = {"xla_backend_optimization_level": 0}
 
 
 class Population(NamedTuple):
-    """Runs stacked along a first axis, with what differs between them."""
+    """Runs stacked along a first axis, with the learning rates of each."""
 
     runs: Run
     rates: LearningRates
@@ -57,14 +57,14 @@ def init_population(
     Parameters
     ----------
     key : key
-        Of all; each run has the `execution_key` of its number.
+        Shared key; each run uses the `execution_key` of its execution.
     executions : (runs,) uint32
     rates : LearningRates of (runs,)
     images, starts, config, decoder
         Shared by all runs, as in `init_run`.
     """
 
-    # It runs once: to compile it with optimisations takes longer than to do without.
+    # It runs once, and compiling it with optimisations takes longer than they save.
     init = _init if optimises_always() else init_quickly
     return init(key, executions, rates, images, starts, config, decoder)
 
@@ -89,12 +89,12 @@ init_quickly = jax.jit(_init_population, static_argnames="config", compiler_opti
 
 
 def optimises_always() -> bool:
-    """Whether XLA has no way to compile without optimisations: for all but CPUs."""
+    """Whether XLA cannot compile without optimisations: true except on CPUs."""
     return jax.default_backend() != "cpu"
 
 
 def compiler_options(*, optimised: bool) -> dict[str, Any] | None:
-    """For `jax.jit`: whether XLA optimises a program, where it can do without."""
+    """Options of `jax.jit`: whether XLA optimises a program, if it has the choice."""
     return None if optimised or optimises_always() else _UNOPTIMISED
 
 
@@ -109,16 +109,16 @@ def _advance(
     side_by_side: bool,
     layout: Layout | None = None,
 ) -> Population:
-    """Move runs `first` to `first + count - 1` on to epoch `until`, each unless it ends before.
+    """Move runs `first` to `first + count - 1` to epoch `until`, unless they end before.
 
-    All three numbers are traced: the caller may portion the work as it likes, by time for
-    instance, without a new compilation and without influence on any run's result. With
-    `side_by_side` all runs move together, whatever `first` and `count` say. A run that has
-    diverged or stopped early is frozen: side by side it is masked, else passed over. On several
-    devices, as `layout` says, all runs move, too: those of a device one after another, or side by
-    side.
+    All three numbers are traced, so the caller may divide the work freely, for example by time,
+    without a new compilation and without any effect on results. With `side_by_side` all runs move
+    together, and `first` and `count` are ignored. A run that has diverged or stopped early is
+    frozen: it is masked if runs move together, and otherwise skipped. With a `layout` over several
+    devices, all runs move too; those of one device move one after another, or together with
+    `side_by_side`.
 
-    The population passed in is consumed: its memory serves the result.
+    The population passed in is consumed: the result reuses its memory.
     """
 
     def move(
@@ -152,7 +152,7 @@ def _advance(
 advance = jax.jit(
     _advance, static_argnames=("config", "side_by_side", "layout"), donate_argnames="population"
 )
-#: The same, compiled without optimisations: slower, to find out whether one of them is at fault.
+#: `advance` compiled without optimisations: slower, to test whether an optimisation is at fault.
 advance_unoptimised = jax.jit(
     _advance,
     static_argnames=("config", "side_by_side", "layout"),
@@ -162,7 +162,7 @@ advance_unoptimised = jax.jit(
 
 
 def pad_runs(population: Population, n: int) -> Population:
-    """The same with `n` copies of its last run behind it, which have ended."""
+    """Append `n` copies of the last run, marked as ended."""
     if not n:
         return population
     n_runs = len(population)
@@ -172,7 +172,7 @@ def pad_runs(population: Population, n: int) -> Population:
 
 
 def place_population(population: Population, layout: Layout) -> Population:
-    """Runs that lie together, laid out over devices."""
+    """Place runs from one device on the devices of a layout."""
     runs = map_rows(population.runs, layout.train.cut, layout.val.cut, lambda a: a)
     rates = jax.tree.map(lambda a: put(a, layout.sharding(RUNS)), population.rates)
     return Population(_laid_out(runs, layout, put), rates)
@@ -187,8 +187,8 @@ def _laid_out(runs: Run, layout: Layout, place: Callable[[Any, Any], Array]) -> 
     )
 
 
-#: Some rows of a run, by its number: its latents' `values`, the moments `mean` and `square`, or the
-#: latents of its `best` epoch; from one row on, up to another one.
+#: Reads rows of a run, given its number, a name, the first row and the stop row. The names are
+#: `values`, the moments `mean` and `square`, and `best`, the latents of the best epoch.
 ReadRows = Callable[[int, str, int, int], np.ndarray]
 
 
@@ -199,8 +199,8 @@ def place_hollow(
     n_runs: int,
     read: ReadRows,
 ) -> Population:
-    """Runs without rows for the training images, laid out over devices; each process reads the rows
-    of its own.
+    """Place runs without training rows on the devices of a layout; each process reads the rows of
+    its own devices.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def place_hollow(
     types : mapping
         Type and length of each array of a row.
     n_runs : int
-        Those behind them are copies of the last.
+        Number of runs; those after them are copies of the last.
     read : callable
     """
     sharding = layout.sharding(RUNS, DATA if layout.train.n_parts > 1 else None)
@@ -237,8 +237,8 @@ def place_hollow(
 
 
 def own_rows(runs: Run, layout: Layout, i: int) -> list[tuple[int, dict[str, np.ndarray]]]:
-    """The rows of a run that lie on this process's devices: the number of the first of each part,
-    and its arrays by name. A part that lies on several devices is that of one of them."""
+    """The rows of a run on this process's devices: the first index of each part, and its arrays by
+    name. A part on several devices appears once."""
     named: dict[str, Any] = dict(runs.state.train.rows._asdict())
     if runs.best is not None:
         named["best"] = runs.best.train_latents
@@ -257,7 +257,7 @@ def own_rows(runs: Run, layout: Layout, i: int) -> list[tuple[int, dict[str, np.
 
 
 def place_images(images: Images, layout: Layout) -> Images:
-    """Images laid out over devices."""
+    """Place images on the devices of a layout."""
 
     def place(pixels: Any, rows: RowLayout) -> Any:
         if pixels is None:
@@ -280,8 +280,8 @@ def place_images(images: Images, layout: Layout) -> Images:
 
 
 def gather_runs(run: Run, layout: Layout, *, hollow: bool = False) -> Run:
-    """A run that is laid out, or stacked runs, on one device of this process, with their rows
-    together again, or without those of the training images."""
+    """Gather a run or stacked runs on one device of this process, with their rows merged, or
+    without the training rows if `hollow`."""
     first, *_ = (d for d in layout.mesh.devices.flat if d.process_index == jax.process_index())
 
     def together(rows: RowLayout) -> Callable[[Any], Array]:
@@ -300,7 +300,7 @@ def gather_runs(run: Run, layout: Layout, *, hollow: bool = False) -> Run:
 def note_metrics(
     population: Population, i: int, epoch: int, metrics: Mapping[str, np.float32]
 ) -> Population:
-    """Enter what was found out about a run outside of the program into its history."""
+    """Write metrics that were computed outside of the program into the history of a run."""
     runs, rates = population
     history = runs.history | {
         name: _note(runs.history[name], i, epoch - 1, value) for name, value in metrics.items()
@@ -309,7 +309,7 @@ def note_metrics(
 
 
 def end_runs(population: Population, indices: Sequence[int], status: int) -> Population:
-    """Have some runs stay as they are from now on."""
+    """Freeze runs in their present state, with a status."""
     runs, rates = population
     marked = _mark(runs.watch.status, jnp.asarray(indices), status)
     return Population(runs._replace(watch=runs.watch._replace(status=marked)), rates)
@@ -327,25 +327,25 @@ def _note(history: Array, i: int | Array, epoch: int | Array, value: Any) -> Arr
 
 @jax.jit
 def take_run(stacked: _Stacked, i: int | Array) -> _Stacked:
-    """One run's part of anything stacked along a first axis."""
+    """One run's part of a tree that is stacked along a first axis."""
     return jax.tree.map(lambda a: a[i], stacked)
 
 
 @jax.jit
 def select_runs(stacked: _Stacked, indices: Int[Array, " left"]) -> _Stacked:
-    """Some runs' part of anything stacked along a first axis, stacked again."""
+    """Some runs' part of a tree that is stacked along a first axis, stacked again."""
     return jax.tree.map(lambda a: a[indices], stacked)
 
 
 def execution_key(key: PRNGKeyArray, execution: int | UInt32[Array, ""]) -> PRNGKeyArray:
-    """The key of an execution, which depends on its number alone.
+    """The key of an execution, which depends only on its number.
 
-    So a trial of a search equals the same trial run by itself, and trials are compared on common
+    A trial of a search therefore equals the same trial run alone, and trials are compared on common
     random numbers.
     """
     return jax.random.fold_in(key, execution)
 
 
 def latents_key(key: PRNGKeyArray, execution: int) -> PRNGKeyArray:
-    """That with which `init_run` starts the latents of training images."""
+    """The key with which `init_run` draws the initial latents of training images."""
     return jax.random.split(execution_key(key, execution), 4)[1]

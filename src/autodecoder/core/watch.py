@@ -1,4 +1,4 @@
-"""Watching a run from inside its program: when it ends, and which epoch was its best."""
+"""Watching a run inside its program: when it ends, and which epoch was its best."""
 
 from typing import NamedTuple
 
@@ -7,28 +7,28 @@ from jaxtyping import Array, Bool, Float, Int
 
 from autodecoder.config import OBJECTIVES, WatchConfig
 
-#: How a run stands: under way (or at its last epoch), not finite any more, stopped early by its own
-#: metrics, or ended from outside, as others are better.
+#: Status of a run: running (or at its last epoch), diverged to values that are not finite, stopped
+#: early by its own metrics, or pruned because other runs are better.
 RUNNING, DIVERGED, STOPPED, PRUNED = range(4)
 
 
 class Watch(NamedTuple):
-    """What has been seen of a run so far."""
+    """Record of a run so far."""
 
     status: Int[Array, ""]
     best: Float[Array, ""]
-    """Best value of the metric, negated where more is better."""
+    """Best value of the metric, negated if more is better."""
     reference: Float[Array, ""]
-    """The value that the next improvement is measured against, likewise."""
+    """Value that the next improvement is compared with, negated if more is better."""
     wait: Int[Array, ""]
-    """Epochs since the reference."""
+    """Counted epochs since the reference."""
 
 
 def init_watch() -> Watch:
-    """Before the first epoch."""
+    """The state before the first epoch."""
     return Watch(
         status=jnp.array(RUNNING, jnp.int32),
-        best=jnp.array(jnp.inf, jnp.float32),  # a dtype not given is weak, and costs a compilation
+        best=jnp.array(jnp.inf, jnp.float32),  # a weak dtype would cause another compilation
         reference=jnp.array(jnp.inf, jnp.float32),
         wait=jnp.array(0, jnp.int32),
     )
@@ -37,21 +37,21 @@ def init_watch() -> Watch:
 def watch_epoch(
     watch: Watch, metrics: dict[str, Float[Array, ""]], epoch: Int[Array, ""], config: WatchConfig
 ) -> tuple[Watch, Bool[Array, ""]]:
-    """Look at the metrics of one more epoch.
+    """Update the record with the metrics of one more epoch.
 
     Parameters
     ----------
     watch : Watch
     metrics : dict
-        Of the epoch just done.
+        Metrics of the last epoch.
     epoch : int
         Its number, counted from 1.
 
     Returns
     -------
     watch : Watch
-        A loss that is not finite ends a run as diverged; patience at its end stops it, by the
-        rule of Keras' `EarlyStopping`.
+        The run diverges if a loss is not finite. It stops when its patience is used up, by the rule
+        of Keras' `EarlyStopping`.
     better : bool
         Whether the epoch is the best so far.
     """

@@ -1,4 +1,4 @@
-"""From many encoded images to a `Plan`: one shape, a split, and those decoded that are used."""
+"""Plans for many encoded images: one shape, a split, and decoding of the used images only."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -33,18 +33,18 @@ from autodecoder.data.walk import shown
 from autodecoder.errors import DataError
 from autodecoder.text import count
 
-#: Side in pixels up to which images of one size are taken as they are where a size is chosen from
-#: them, and the longest one that others are brought to.
+#: If the size is chosen from the images: largest side of images of one size that keep it, and the
+#: longest side after scaling others.
 _KEPT_SIDE, _LONGEST_SIDE = 128, 64
 
 
 def plan_folder(root: Path, config: DataConfig, *, seed: int, progress: bool) -> Plan:
-    """Plan to read the images below a folder: see `list_images` and `plan_pictures`.
+    """Plan to read the images below a folder (see `list_images` and `plan_pictures`).
 
     Raises
     ------
     DataError
-        If there are none, or they do not make a data set.
+        If there are no images, or they do not form a data set.
     """
     train, val = list_images(root, strict=config.strict)
     names = sorted({*train.classes, *(val.classes if val else ())})
@@ -82,27 +82,27 @@ def read_as(
     ----------
     paths : sequence of Path
     root : Path
-        The folder that they are below.
+        A folder that contains all the files.
     image_shape : (height, width, channels)
-        With one channel, images in colour become grey.
+        With one channel, colour images become grey.
     resize : bool
-        Crop images of another size around the centre, and scale them.
+        Crop images of another size around the centre, then scale them.
     progress : bool
     pixel_range : (low, high), optional
-        Values of black and of white, as the model's images had them.
+        Values of black and white, as for the model's images.
     alpha : str
-        `white` or `mask`, likewise.
+        `white` or `mask`, as for the model's images.
 
     Returns
     -------
     (n, height, width, channels) uint8, list of str, (n, height, width) bool or None
-        The images, their names below `root`, and which pixels are known if alpha tells.
+        The images, their names below `root`, and with alpha `mask` their known pixels.
 
     Raises
     ------
     DataError
-        If one cannot be read or, without `resize`, is of another size; or if the shape is not that
-        of pictures.
+        If a file cannot be read or, without `resize`, has another size; or if the shape is not that
+        of image files.
     """
     height, width, channels = image_shape
     if channels not in (1, 3):
@@ -149,14 +149,14 @@ def plan_pictures(
 ) -> Plan:
     """Plan to read the configured share of encoded images.
 
-    Headers are read now, of all; pixels when they are asked for, of those that `choose` takes.
+    All headers are read now. Pixels are read later, only those of the images that `choose` takes.
     Images that cannot be read are left out with one warning.
 
     Raises
     ------
     DataError
-        If none can be read, or, with `strict`, if one cannot; if sizes differ and none is given; if
-        there are too few to hold some out.
+        If no image can be read, or, with `strict`, if one cannot; if sizes differ and no size is
+        given; or if there are too few images for the split.
     """
     failures: list[tuple[str, str]] = []
     names = train.names
@@ -216,10 +216,10 @@ def _pictures(listing: Listing, names: Sequence[str], root: Path) -> Pictures:
 def _survey(
     pictures: Pictures, config: DataConfig, failures: list[tuple[str, str]], progress: bool
 ) -> tuple[Pictures, list[Head]]:
-    """Read all headers; returns the images that have one."""
+    """Read all headers; returns the images with a readable header."""
     size = (_KEPT_SIDE, _KEPT_SIDE) if config.image_size == AUTO_SIZE else given_size(config)
     heads: list[Head | None] = [None] * len(pictures)
-    once: dict[Head, Head] = {}  # millions of images have few sizes
+    once: dict[Head, Head] = {}  # saves memory, as millions of images have few sizes
 
     def read(i: int) -> None:
         head = read_head(pictures.source(i), size, config.pixel_range)
@@ -235,22 +235,22 @@ def _check_some(
 ) -> None:
     if len(pictures) == 0:
         raise DataError(
-            f"{name} has no image to train on, or none to validate with: of "
-            f"{count(n_found, 'file')} {list_failures(failures)} cannot be read."
+            f"{name} has no image to train on, or none to validate with, in "
+            f"{count(n_found, 'file')}; unreadable: {list_failures(failures)}."
         )
 
 
 def given_size(config: DataConfig) -> tuple[int, int] | None:
-    """The size that settings name, if they do."""
+    """The size in the settings, if it is a number."""
     return None if isinstance(config.image_size, str) else config.image_size
 
 
 def choose_size(heads: Sequence[Head]) -> tuple[int, int]:
-    """The size that images are brought to where it is chosen from them.
+    """The common size of images, chosen from their headers.
 
-    Images of one size of up to 128 × 128 keep it; larger ones keep their aspect ratio, with 64
-    pixels on the longer side. Images of several sizes become squares, with the median of their
-    shorter sides as the side, 64 at most.
+    Images of one size of up to 128 × 128 keep it. Larger ones are scaled to 64 pixels on the longer
+    side. Images of several sizes become squares; their side is the median of the shorter sides, at
+    most 64.
     """
     sizes = {head[:2] for head in heads}
     if len(sizes) > 1:
@@ -266,7 +266,7 @@ def choose_size(heads: Sequence[Head]) -> tuple[int, int]:
 def _shape(
     parts: Sequence[tuple[Pictures, list[Head]]], config: DataConfig
 ) -> tuple[int, int, int]:
-    """Height, width and channels that all images shall have."""
+    """Height, width and channels of all images."""
     first, (height, width, _) = parts[0][0].name(0), parts[0][1][0]
     size = given_size(config)
     if config.image_size == AUTO_SIZE:
@@ -280,8 +280,8 @@ def _shape(
                     raise DataError(
                         f"images must be of one size, but {first} is {height} × {width} and "
                         f"{pictures.name(i)} is {head.height} × {head.width} (height × width); "
-                        "--image_size N brings them to one, and --image_size auto to one of up to "
-                        f"{_LONGEST_SIDE} × {_LONGEST_SIDE}."
+                        "--image_size N scales all to one size, and --image_size auto chooses one "
+                        f"of up to {_LONGEST_SIDE} × {_LONGEST_SIDE}."
                     )
     grey = config.colour == "grey" or (
         config.colour == "auto" and all(head.grey for _, heads in parts for head in heads)
@@ -290,7 +290,7 @@ def _shape(
 
 
 class _Decoder:
-    """Decodes images when they are asked for, and keeps account of what it saw."""
+    """Decodes images on request, and records faults and failures."""
 
     def __init__(
         self,
@@ -311,7 +311,7 @@ class _Decoder:
         self._once: dict[Seen, Seen] = {}
 
     def reader(self, pictures: Pictures) -> Callable[[Int[np.ndarray, " k"]], ImageSet]:
-        """What reads images of a part."""
+        """A function that reads images of a part."""
 
         def read(rows: Int[np.ndarray, " k"]) -> ImageSet:
             with quiet_pillow():
@@ -320,12 +320,12 @@ class _Decoder:
         return read
 
     def check(self) -> None:
-        """With `strict`, refuse a source of which something could not be read so far."""
+        """With `strict`, raise an error if any image could not be read so far."""
         if self._failures and self._config.strict:
             tell_failures(self._failures, self._name, self._n_found, strict=True)
 
     def tell(self) -> None:
-        """Warn of what could not be read, and of what looks wrong with the samples that could."""
+        """Warn of unreadable images, and of samples that look wrong."""
         if self._failures:
             tell_failures(self._failures, self._name, self._n_found, strict=self._config.strict)
         if self._config.alpha == "mask" and not any(one.has_alpha for one in self._seen):
@@ -336,7 +336,7 @@ class _Decoder:
         warn_of(find_faults(self._seen, self._config.pixel_range), self._name)
 
     def _decode(self, pictures: Pictures, *, is_whole: bool) -> ImageSet:
-        """Decode all, each to its place; the gaps that unreadable ones leave are closed."""
+        """Decode images in parallel, and close the gaps of unreadable ones."""
         config, size = self._config, given_size(self._config)
         images = allocate((len(pictures), *self._shape))
         known = _allocate_known(len(pictures), self._shape, config.alpha)
@@ -373,5 +373,5 @@ class _Decoder:
 
 
 def _allocate_known(n: int, shape: tuple[int, int, int], alpha: str) -> np.ndarray | None:
-    """Where it goes which pixels are known, if alpha tells."""
+    """Memory for the mask of known pixels, if alpha is `mask`."""
     return allocate((n, *shape[:2])).view(bool) if alpha == "mask" else None

@@ -1,6 +1,6 @@
-"""Moving runs on in portions of half a second: the loop under `fit_model` and under studies.
+"""Moving runs in steps of half a second: the loop below `fit_model` and studies.
 
-Between portions the caller looks up. How the work is portioned has no influence on a result.
+Between steps the caller gets control. The division into steps does not affect results.
 """
 
 import time
@@ -37,38 +37,38 @@ from autodecoder.model.devices import Devices, choose_devices
 from autodecoder.model.row_stores import row_types
 from autodecoder.model.team import ALONE, Team
 
-#: How long the program runs before the caller looks up.
+#: Duration of a step of the program.
 PORTION_SECONDS = 0.5
 
 
 class Driver:
-    """A population under way.
+    """Moves a population of runs.
 
     Parameters
     ----------
     population : Population
-        Its memory serves what becomes of it.
+        It is consumed: later states reuse its memory.
     images : Images
     config : RunConfig
-        Of all runs.
+        Shared by all runs.
     optimised : bool
-        Whether XLA optimises the program, where it can do without.
+        Whether XLA optimises the program, if it has the choice.
     devices : Devices, optional
-        By default one.
+        One device by default.
     team : Team, optional
-        The processes whose devices these are; each of them has a driver of the same runs.
+        The processes that own these devices. Each has a driver of the same runs.
     rows : callable, optional
-        Reads the rows of training images, which the population is then given without: each process
-        reads those of its own devices.
+        Reads rows of training images, which the population then lacks. Each process reads the rows
+        of its own devices.
     """
 
     population: Population
-    """Its first runs are those given; on several devices there may be copies of the last behind
-    them, which stay as they are."""
+    """Starts with the given runs. On several devices, copies of the last run may follow, which are
+    not moved."""
     epochs: Int[np.ndarray, " runs"]
     """Epochs that each run has done."""
     statuses: Int[np.ndarray, " runs"]
-    """How each run stands, see `core.watch`."""
+    """Status of each run (see `core.watch`)."""
 
     def __init__(
         self,
@@ -89,28 +89,28 @@ class Driver:
         self._images, self._layout = images, None
         self._place(population)
         self._program = advance if optimised or optimises_always() else advance_unoptimised
-        self._pace = PORTION_SECONDS  # seconds an epoch of one run takes; at first a guess
-        self._advance(0, 1, 0)  # compiles, outside the time of the epochs
+        self._pace = PORTION_SECONDS  # seconds per epoch of one run; initially a guess
+        self._advance(0, 1, 0)  # compiles, so that epochs are timed without it
 
     @property
     def ended(self) -> Bool[np.ndarray, " runs"]:
-        """Which runs have no epoch left to do."""
+        """Whether each run has no epoch left."""
         return (self.statuses != RUNNING) | (self.epochs == self._config.fit.num_epochs)
 
     @property
     def progress(self) -> Float[np.ndarray, " runs"]:
-        """Epochs that each run has completed; this driver never pauses within an epoch."""
+        """Epochs done by each run. This driver always stops between epochs."""
         return self.epochs.astype(float)
 
     def move(self, limit: Callable[[int], int]) -> Float[np.ndarray, " runs"]:
-        """Move runs on for about half a second; returns the seconds spent on each.
+        """Move runs for about half a second; returns the seconds spent on each.
 
-        Runs that are behind catch up first, so that all stand at the same epoch again.
+        Runs with fewer epochs move first, until all are at the same epoch.
 
         Parameters
         ----------
         limit : callable
-            Given the epoch of the last of the runs, the epoch that none may pass.
+            Returns the last allowed epoch, given the smallest epoch of the runs.
         """
         active = np.flatnonzero(~self.ended)
         epoch = int(self.epochs[active].min())
@@ -131,36 +131,36 @@ class Driver:
         return gained * self._pace
 
     def histories(self) -> dict[str, Float[np.ndarray, "runs epochs"]]:
-        """What is recorded of the runs so far."""
+        """The recorded histories of the runs."""
         recorded = self.population.runs.history.items()
         with self._team.step():
             return {name: fetch(rows)[: self._n] for name, rows in recorded}
 
     def note(self, i: int, epoch: int, metrics: Mapping[str, np.float32]) -> None:
-        """Enter what was found out about a run elsewhere into its history."""
+        """Write metrics that were computed elsewhere into the history of a run."""
         self.population = note_metrics(self.population, i, epoch, metrics)
 
     def end(self, indices: Sequence[int], status: int) -> None:
-        """Have runs end where they are, with a status of `core.watch`."""
+        """End runs at their present epoch, with a status of `core.watch`."""
         self.population = end_runs(self.population, indices, status)
         self.statuses[list(indices)] = status
 
     def take(self, i: int) -> Run:
-        """One of the runs, with its rows together again where they lie apart."""
+        """One of the runs, with its rows gathered from the devices."""
         with self._team.step():
             run = take_run(self.population.runs, i)
             return run if self._layout is None else gather_runs(run, self._layout)
 
     def save(self, i: int) -> dict[str, np.ndarray]:
-        """All that is needed to go on with a run from here."""
+        """Everything needed to resume a run."""
         return tree_to_arrays(self.take(i))
 
     def save_apart(
         self, i: int
     ) -> tuple[dict[str, np.ndarray], list[tuple[int, dict[str, np.ndarray]]]]:
-        """The same of a run that lies over several devices: what is common to all, and the rows of
-        this process, see `own_rows`."""
-        assert self._layout is not None  # the caller knows
+        """Everything needed to resume a run that is spread over devices: the common arrays, and the
+        rows of this process (see `own_rows`)."""
+        assert self._layout is not None  # ensured by the caller
         with self._team.step():
             hollow = gather_runs(self.population.runs, self._layout, hollow=True)
         arrays = tree_to_arrays(take_run(hollow, i))
@@ -171,10 +171,10 @@ class Driver:
         return False
 
     def close(self) -> None:
-        """Nothing is open."""
+        """There is nothing to close."""
 
     def select(self, indices: Sequence[int]) -> None:
-        """Go on with some of the runs."""
+        """Keep only these runs."""
         runs, rates = self.population
         if self._layout is not None:
             runs, rates = gather_runs(runs, self._layout), jax.tree.map(fetch, rates)
@@ -182,7 +182,7 @@ class Driver:
         self._advance(0, 1, 0)
 
     def _place(self, population: Population) -> None:
-        """Lay runs out over the devices, and the images where these lie otherwise so far."""
+        """Place runs on the devices, and images if their layout changes."""
         self._n = len(population)
         sizes = len(self._given.train), len(self._given.val)
         layout = self._devices.lay_out(self._n, sizes, self._config)
@@ -214,11 +214,11 @@ class Driver:
                 layout=self._layout,
             )
             jax.block_until_ready(self.population)
-            # Copied, as the next portion takes the memory.
+            # Copied, because the next step reuses the memory.
             self.epochs = np.array(fetch(self.population.runs.state.epoch))[: self._n]
             self.statuses = np.array(fetch(self.population.runs.watch.status))[: self._n]
 
 
 def side_by_side() -> bool:
-    """Whether the runs of a population move together: on an accelerator, not on a CPU."""
+    """Whether all runs of a population move together: on an accelerator, not on a CPU."""
     return jax.default_backend() != "cpu"

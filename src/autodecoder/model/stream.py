@@ -1,8 +1,8 @@
-"""The loop under a fit whose training images do not lie on the device: window by window.
+"""The loop of a fit whose training images are streamed to the device, window by window.
 
-While the device computes, the images of the next window are read in a thread. Runs of a population
-move one after another, each by windows for half a second, so that the caller looks up as often as
-with `driver.Driver`, whose interface this has.
+While the device computes, a thread reads the images of the next window. The runs of a population
+move in turn, each by windows for half a second. The caller therefore gets control as often as with
+`driver.Driver`, and the interface is the same.
 """
 
 import time
@@ -47,61 +47,61 @@ from autodecoder.model.windows import Loaded, WindowReader
 
 
 class _Ahead(NamedTuple):
-    """A window that is being read."""
+    """A window that is read ahead."""
 
     where: tuple[int, int, int]
+    """Indices of run, epoch and window."""
     """Run, epoch and window."""
     loading: Future[Loaded]
 
 
 @dataclass
 class _UnderWay:
-    """One run under way."""
+    """State of one run."""
 
     run: Run
-    """Hollow; within an epoch its decoder is that behind the last window."""
+    """Without rows. Within an epoch, its decoder is the one after the last window."""
     rates: LearningRates
     store: RowStore
     start_key: Any
-    """Of where its latents start."""
+    """Key of the initial latents."""
     opening: streamed.Opening | None = None
-    """Of the epoch under way."""
+    """Opening of the present epoch."""
     window: int = 0
-    """The next one."""
+    """The next window."""
     seen: list[Seen] = field(default_factory=list)
     pending: tuple[Int[np.ndarray, " k"], Bool[np.ndarray, " k"], Rows] | None = None
-    """Rows of the last window that have not been kept yet: their numbers, which are no filling, and
-    what they are."""
+    """Rows of the last window, still to be written: indices, a mask without padding, and values."""
     sums: Float[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))
-    """Of the latents that the windows so far leave, and of their squares."""
+    """Sum of the latents of the windows so far, and of their squares."""
     saved: float = -1.0
-    """Where the last checkpoint was made."""
+    """Progress at the last checkpoint."""
 
 
 class StreamDriver:
-    """Runs under way, over images that are read as they are needed.
+    """Moves runs on images that are read on demand.
 
     Parameters
     ----------
     key : key
     executions : (runs,) uint32
     rates : LearningRates of (runs,)
-        These three as of `init_population`.
+        As in `init_population`, like `key` and `executions`.
     images : Images
-        The training images as an array, or what reads rows when asked; validation images as they
-        are used.
+        The training images are an array or an object that reads rows on demand. The validation
+        images are in memory.
     config : RunConfig
-        Of all runs.
+        Shared by all runs.
     stores : sequence of RowStore
-        One for each run.
+        One per run.
     optimised : bool
-        Whether XLA optimises the programs, where it can do without.
+        Whether XLA optimises the programs, if it has the choice.
     """
 
     epochs: Int[np.ndarray, " runs"]
     """Epochs that each run has done."""
     statuses: Int[np.ndarray, " runs"]
-    """How each run stands, see `core.watch`."""
+    """Status of each run (see `core.watch`)."""
 
     def __init__(
         self,
@@ -151,16 +151,16 @@ class StreamDriver:
 
     @property
     def progress(self) -> Float[np.ndarray, " runs"]:
-        """Epochs that each run has done, with the share done of the one under way."""
+        """Epochs done by each run, including the fraction of the present one."""
         within = [course.window / len(self._windows) for course in self._courses]
         return self.epochs + np.array(within)
 
     def move(self, limit: Callable[[int], int]) -> Float[np.ndarray, " runs"]:
-        """Move one of the runs with the fewest epochs on for about half a second, within an epoch.
+        """Move one of the runs with the fewest epochs for about half a second, within an epoch.
 
         Returns the seconds spent on each run; see `Driver`.
         """
-        # Of those with the fewest epochs, the one within an epoch, whose next window has been read.
+        # Among these, prefer the run within an epoch, because its next window has been read.
         within = np.array([course.window for course in self._courses])
         i = int(np.lexsort((-within, np.where(self.ended, np.inf, self.epochs)))[0])
         seconds, start = np.zeros(len(self.epochs)), time.perf_counter()
@@ -192,7 +192,7 @@ class StreamDriver:
         self._note_progress()
 
     def take(self, i: int) -> Run:
-        """See `Driver`. Rows of the training images are NumPy arrays, which may be mapped."""
+        """See `Driver`. Rows of the training images are NumPy arrays, possibly memory maps."""
         course = self._courses[i]
         self._keep(course)
         return fill(course.run, course.store)
@@ -207,7 +207,7 @@ class StreamDriver:
         self._note_progress()
 
     def save(self, i: int) -> dict[str, np.ndarray]:
-        """All that is needed to go on with a run from here, but for what lies in files."""
+        """Everything needed to resume a run, except for data in files."""
         course = self._courses[i]
         self._keep(course)
         course.store.flush()
@@ -227,14 +227,14 @@ class StreamDriver:
         )
 
     def restore(self, i: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Go on with a run from a checkpoint, of this driver or of `Driver`.
+        """Restore a run from a checkpoint of this driver or of `Driver`.
 
         Raises
         ------
         ValueError
-            If it does not fit.
+            If the checkpoint does not fit.
         ConfigError
-            If it was made with rows elsewhere.
+            If it was made with another storage of rows.
         """
         course = self._courses[i]
         store, window = course.store, int(arrays.get(WINDOW, 0))
@@ -249,7 +249,7 @@ class StreamDriver:
             kept = best if run.best is not None and len(best) else None
             store.restore(epoch, Rows(values, mean, square), best_epoch, kept)
         elif not store.reopen(epoch, is_within=window > 0):
-            raise ValueError("the files of its latents are not there")
+            raise ValueError("the files of its latents are missing")
         course.run, course.window, course.opening = jax.tree.map(jnp.asarray, run), window, None
         course.saved = epoch + window / len(self._windows)
         if window:
@@ -272,7 +272,7 @@ class StreamDriver:
             course.store.close()
 
     def _step(self, i: int) -> bool:
-        """One window of a run; whether the epoch is over."""
+        """Move a run by one window; returns whether the epoch is over."""
         course = self._courses[i]
         if course.opening is None:
             course.opening = self._open(course.run, course.rates)
@@ -293,8 +293,8 @@ class StreamDriver:
             course.opening,
             self._windows.steps(course.window)[0],
         )
-        # While the device is at work: the window before is kept, whose images are gone by then, and
-        # the next one is read. So the images of two windows lie in memory.
+        # While the device computes, write the rows of the window before, whose images are already
+        # freed, and read the next window. Only the images of two windows are in memory.
         self._keep(course)
         course.window += 1
         if not is_last:
@@ -309,7 +309,7 @@ class StreamDriver:
         return is_last
 
     def _keep(self, course: _UnderWay) -> None:
-        """Write the rows of the last window, as the device leaves them."""
+        """Write the rows of the last window after the device has updated them."""
         if course.pending is None:
             return
         (where, is_row, rows), course.pending = course.pending, None
@@ -320,7 +320,7 @@ class StreamDriver:
         course.store.write(where, rows)
 
     def _end_epoch(self, course: _UnderWay) -> None:
-        assert course.opening is not None  # it has been under way
+        assert course.opening is not None  # set by `_step`
         self._keep(course)
         course.store.end_epoch()
         sample = course.opening.sample
@@ -345,7 +345,7 @@ class StreamDriver:
         course.opening, course.window, course.seen = None, 0, []
 
     def _load(self, i: int) -> Future[Loaded]:
-        """The next window of a run, which may have been read ahead."""
+        """The next window of a run, read ahead if possible."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead.where == self._where(i):
             return ahead.loading

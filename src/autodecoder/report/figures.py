@@ -1,4 +1,4 @@
-"""Figures drawn with matplotlib, each a function from arrays to a `Figure`."""
+"""Figures drawn with matplotlib, each by a function from arrays to a `Figure`."""
 
 from collections.abc import Sequence
 from itertools import repeat
@@ -25,17 +25,17 @@ from autodecoder.report.thumbnails import mosaic
 from autodecoder.study import Trial
 
 MOST_CURVES = 10
-#: Inches.
+#: Width and height in inches.
 LATENT_SPACE_SIZE = (6.4, 6)
-#: Points in each panel of pairs, and classes whose errors are told.
+#: Most points in each panel of pairs, and most classes with separate errors.
 _MOST_IN_PAIRS = 5000
 _MOST_CLASSES = 40
-#: More entries than these do not lie inside the axes, where they would hide curves; more lines do
-#: not cross a sweep of learning rates.
+#: A longer legend is placed outside the axes, where it hides no curves. With more lines than
+#: `_MOST_LINES`, a sweep of learning rates shows points only.
 _MOST_ENTRIES = 5
 _MOST_LINES = 8
-#: Times the least last value: how far up a scale of losses reaches at least, and up to where other
-#: last values stay in view.
+#: Scale of losses, in multiples of the smallest last value: least height, and largest last value
+#: that stays in view.
 _TALL, _APART = 6, 20
 _METRIC_LABELS = {
     "loss": "mean squared error",
@@ -47,7 +47,7 @@ _METRIC_LABELS = {
 
 
 def metric_label(metric: str) -> str:
-    """The metric in words, with its set and protocol."""
+    """The label of a metric, with its set and protocol."""
     for prefix, words in (
         ("fresh_val_", "validation (fresh), "),
         ("val_", "validation (co-trained), "),
@@ -60,10 +60,10 @@ def metric_label(metric: str) -> str:
 
 @default_style()
 def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> DataFigure:
-    """One panel a metric over epochs: a line a trial, mean ± standard deviation over executions.
+    """One panel per metric over epochs, with one line per trial: mean ± standard deviation.
 
-    An epoch that only some executions reached is averaged over those. Of more than ten trials the
-    first ten are shown: given best first, the best.
+    Each epoch is averaged over the executions that reached it. Only the first ten trials are shown;
+    these are the best if trials are sorted best first.
     """
     n = max(len(trial.executions) for trial in trials)
     over = f": mean and standard deviation over {n} executions" if n > 1 else ""
@@ -96,8 +96,8 @@ def _columns(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, A
 
 
 def _limit_curves(panels: Sequence[Axes]) -> None:
-    """End the scale of all panels above the last values, so that a trial far off or the first
-    epochs do not press the others flat; says which curves lie above as a whole."""
+    """Limit the scale of all panels by the last values, so that a distant trial or the first epochs
+    do not flatten the other curves. Titles name the curves that lie above the scale."""
     curves = {line: np.asarray(line.get_ydata()) for axes in panels for line in axes.lines}
     curves = {line: y[np.isfinite(y)] for line, y in curves.items() if np.isfinite(y).any()}
     lasts = np.array([y[-1] for y in curves.values()])
@@ -116,10 +116,10 @@ def _limit_curves(panels: Sequence[Axes]) -> None:
 
 @default_style()
 def plot_learning_rates(trials: Sequence[Trial], metric: str) -> DataFigure:
-    """The objective over the learning rate: each execution's best value, and the mean.
+    """The objective over the learning rate: the best value of each execution, and their mean.
 
-    A line for each combination of the other settings; none where these differ too often to be told
-    apart, as in a search in which each trial has values of its own.
+    Each combination of the other settings has a line. With too many combinations, for example if
+    each trial has its own values, only points are drawn.
     """
     caption = "The objective over the learning rate: the best value of each execution, and the mean"
     figure = DataFigure(caption, figsize=(5.2, 4), layout="constrained")
@@ -160,8 +160,8 @@ def plot_latent_space(
     background: Float[np.ndarray, "m 2"] | None = None,
     names: Sequence[str] = ("latent dimension 1", "latent dimension 2"),
 ) -> DataFigure:
-    """Latents in a plane, coloured by class, where given over a grey cloud of others; `names` are
-    those of its axes. The title is the caption, which is not drawn."""
+    """Latents in a plane, coloured by class, optionally over a grey background of others. `names`
+    are the labels of the axes. The title becomes the caption and is not drawn."""
     figure = DataFigure(title, figsize=LATENT_SPACE_SIZE, layout="constrained")
     axes = figure.subplots()
     draw_latent_space(axes, latents, labels, len(class_names), background=background, names=names)
@@ -181,11 +181,11 @@ def draw_latent_space(
     background: Float[np.ndarray, "m 2"] | None,
     names: Sequence[str],
 ) -> None:
-    """The points of `plot_latent_space`, without a title and a legend."""
+    """Draw the points of `plot_latent_space`, without title and legend."""
     if background is not None:
         axes.scatter(*background.T, s=_dot_size(len(background)), c=GREY, lw=0, rasterized=True)
     size = _dot_size(len(latents)) * (1 if background is None else 1.6)
-    # Drawn in random order, so that no class covers the others by its number.
+    # In random order, so that no class covers the others.
     order = np.random.default_rng(0).permutation(len(latents))
     colours = class_colours(n_classes)[labels[order]]
     axes.scatter(*latents[order].T, s=size, c=colours, lw=0, rasterized=True)
@@ -204,7 +204,7 @@ def plot_pairs(
     labels: Int[np.ndarray, " n"],
     class_names: Sequence[str],
 ) -> DataFigure:
-    """Each principal component of latents over each one before it, coloured by class."""
+    """Each principal component of the latents over each earlier one, coloured by class."""
     n = scores.shape[1] - 1
     order = np.random.default_rng(0).permutation(len(scores))[:_MOST_IN_PAIRS]
     colours = class_colours(len(class_names))[labels[order]]
@@ -236,8 +236,9 @@ def plot_pairs(
 def plot_errors(
     loss: Float[np.ndarray, " n"], labels: Int[np.ndarray, " n"], class_names: Sequence[str]
 ) -> DataFigure:
-    """How the errors of images spread: of all of them, and by class the middle half, the median and
-    nine in ten. Of more than 40 classes, the ten best and the ten worst."""
+    """Distribution of the images' errors: a histogram of all, and box plots by class with the
+    median, the middle half and the middle nine tenths. With more than 40 classes, only the ten best
+    and the ten worst are shown."""
     medians = {k: float(np.median(loss[labels == k])) for k in np.unique(labels)}
     chosen = sorted(medians, key=medians.__getitem__)
     if len(chosen) > _MOST_CLASSES:
@@ -246,12 +247,12 @@ def plot_errors(
     figure = DataFigure("Errors of the validation images", figsize=size, layout="constrained")
     heights = [2.2, 0.4 + 0.26 * len(chosen)]
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=heights)
-    # Of the largest errors a few would press the others flat; of images without any, all are 0.
+    # A few large errors would flatten the rest. Without errors, all values are 0.
     longest = float(np.quantile(loss, 0.995)) * 1.1 or 1.0
     top.hist(loss[loss <= longest], bins=60, range=(0, longest), color=CLASS_COLOURS[0])
     beyond = int((loss > longest).sum())
     if beyond:
-        farther = f"{beyond:,} of {len(loss):,} farther right, up to {float(loss.max()):.3g}"
+        farther = f"{beyond:,} of {len(loss):,} beyond this range, up to {float(loss.max()):.3g}"
         top.set_title(farther, loc="right", fontsize=8)
     top.set_ylabel("images")
     parts = bottom.boxplot(
@@ -280,15 +281,15 @@ def plot_plane(
     view: Sequence[float],
     names: Sequence[str],
 ) -> DataFigure:
-    """Images decoded on a grid over a plane of latents, each where its latent lies.
+    """Images decoded on a grid over a plane of latents, each at the place of its latent.
 
     `view` is the left, right, bottom and top of the plane.
     """
     gap = max(1, round(0.08 * max(images.shape[2:4])))
     whole = mosaic(images.reshape(-1, *images.shape[2:]), images.shape[1], gap)
-    # In colours, since the size of matplotlib's scale of greys is a setting of the user's.
+    # In colour, because matplotlib's default size of its grey scale is a user setting.
     coloured = np.broadcast_to(whole, (*whole.shape[:2], 3))
-    figure = DataFigure("What the latent plane decodes to", figsize=(7, 7), layout="constrained")
+    figure = DataFigure("Images on the latent plane", figsize=(7, 7), layout="constrained")
     axes = figure.subplots()
     axes.imshow(coloured, extent=(view[0], view[1], view[2], view[3]), aspect="auto")
     axes.set(xlabel=names[0], ylabel=names[1])
@@ -307,7 +308,7 @@ def plot_plane(
 
 
 def label_trials(trials: Sequence[Trial]) -> list[tuple[Trial, str]]:
-    """Trials in the order of their values, each with what tells it from the others."""
+    """Trials sorted by their values, each with a label of the values that vary."""
     names = _varied(trials) if trials else []
     return [(trial, _label(trial, names)) for trial in _in_order(trials, names)]
 
@@ -324,7 +325,7 @@ def _in_order(trials: Sequence[Trial], names: Sequence[str]) -> list[Trial]:
 
 
 def _lines(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
-    """Trials that differ in the learning rate only, in its order, by what else they are."""
+    """Trials that differ only in the learning rate, sorted by it, for each label of the others."""
     names = [name for name in _varied(trials) if name != "learning_rate"]
     lines: dict[str, list[Trial]] = {}
     for trial in _in_order(trials, [*names, "learning_rate"]):
@@ -333,8 +334,8 @@ def _lines(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
 
 
 def _add_legend(figure: Figure, panels: Sequence[Axes]) -> None:
-    """One legend for all panels, inside the first that shows anything, or beside them if long; a
-    panel that shows nothing says so."""
+    """Add one legend for all panels, inside the first panel with data, or outside if long. A panel
+    without finite values gets a note."""
     blank = [axes for axes in panels if not any(map(_is_finite, axes.lines))]
     for axes in blank:
         axes.text(0.5, 0.5, "no finite value", transform=axes.transAxes, ha="center", va="center")
@@ -375,5 +376,5 @@ def _over_executions(
 
 
 def _dot_size(n: int) -> float:
-    """Area of a dot in square points: smaller the more there are."""
+    """Area of a dot in square points; smaller for more dots."""
     return float(np.clip(20000 / n, 1.5, 18))

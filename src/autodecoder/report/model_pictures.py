@@ -1,4 +1,4 @@
-"""What there is to see of a model: its latents, how well it fits, and what it decodes to."""
+"""Figures of a model: its latents, its fit, and decoded images."""
 
 import math
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ from autodecoder.report.thumbnails import shrink
 from autodecoder.study.validate import choose_shown
 from autodecoder.text import legible
 
-#: In each half of the picture of the best and the worst.
+#: Images in each half of the picture of best and worst reconstructions.
 _N_EXTREME = 10
-#: Ways from one image to another, and images on each.
+#: Number of interpolations, and images in each.
 _N_WAYS = 5
 _N_ON_THE_WAY = 10
-#: Longest side in pixels of an image on the plane.
+#: Longest side in pixels of an image on the latent plane.
 _ON_PLANE = 64
-#: Images decoded at once, and numbers in them.
+#: Most images decoded at once, and most pixel values in them.
 _PIECE, _MOST_NUMBERS = 2000, 100_000_000
 
 
@@ -43,7 +43,7 @@ def draw_latents(
     name: str,
     protocol: str,
 ) -> dict[str, DataFigure]:
-    """Where latents lie, by class; nothing of a single dimension or a model without latents."""
+    """Latents by class; empty for latents of one dimension, or without latents."""
     if model.latent_dims == 1 or not len(model.latents):
         return {}
     plane, name = latent_plane(model.latents), legible(name)
@@ -77,8 +77,8 @@ def draw_latents(
 
 
 def _known_by(rows: Int[np.ndarray, " k"], names: np.ndarray | None, n: int) -> dict[str, Any]:
-    """Columns that say which images a table is of, by their places among `n`."""
-    # Of more images than are shown, those places are others than in the data set.
+    """Columns that identify the images of a table, by their places among `n`."""
+    # If only some images are shown, these places differ from those in the data set.
     columns: dict[str, Any] = {} if n == MOST_SHOWN else {"index": rows}
     return columns if names is None else columns | {"name": names[rows]}
 
@@ -90,18 +90,18 @@ def draw_fit(
     *,
     protocol: str,
 ) -> dict[str, DataFigure]:
-    """Originals above reconstructions, the best and the worst of them, and errors by class.
+    """Originals with reconstructions, best and worst reconstructions, and errors by class.
 
     Parameters
     ----------
     model : Model
-        With the latents of these images in this order; where it has none, nothing is drawn.
+        With the latents of these images in the same order; without them, nothing is drawn.
     dataset : Dataset
     val_loss : (n_val,), optional
-        Of each validation image; by default it is worked out. Nothing is drawn of values that are
-        not finite.
+        Loss of each validation image; computed by default. If a value is not finite, errors are not
+        drawn.
     protocol : str
-        How the latents of the validation images were found.
+        Source of the validation latents, for titles.
     """
     figures = {}
     for name, images, latents, title in (
@@ -120,7 +120,7 @@ def draw_fit(
     if np.isfinite(val_loss).all():
         figures["reconstructions_extreme"] = _reconstructions(
             dataset.val, _extreme(val_loss), model, model.val_latents,
-            "The best and the worst validation images", dataset.class_names,
+            "Best and worst validation images", dataset.class_names,
         )  # fmt: skip
         figure = plot_errors(val_loss, dataset.val.labels, dataset.class_names)
         n = len(val_loss)
@@ -144,21 +144,22 @@ def image_losses(
 
 
 def _extreme(loss: np.ndarray) -> np.ndarray:
-    """The images with the least errors, and those with the largest, the very worst last."""
+    """Indices of the images with the smallest and largest errors, in ascending order of error."""
     order = np.argsort(loss, kind="stable")
     return order if len(order) <= 2 * _N_EXTREME else order[np.r_[:_N_EXTREME, -_N_EXTREME:0]]
 
 
 def draw_decoded(model: Model) -> dict[str, DataFigure]:
-    """What the plane decodes to, and ways between the latents of validation images, or else of
-    training images, of several classes where they have labels; nothing of a table."""
+    """Images decoded on the latent plane, and interpolations between latents of validation images,
+    or of training images without validation. Ends differ in class if there are labels. Empty for a
+    model of a table."""
     if model.standardization is not None or not len(model.latents):
         return {}
     plane = latent_plane(model.latents)
     view = plane_view(model, plane)
     grid = plane_grid(plane, view)
     latents = grid.reshape(-1, model.latent_dims)
-    # In two parts, so that large images are small before there are more.
+    # In two parts, so that large images are shrunk early and need less memory.
     halves = np.array_split(latents, 2)
     images = np.concatenate([shrink(_to_pixels(model.decode(h)), _ON_PLANE) for h in halves])
     images = images.reshape(*grid.shape[:2], *images.shape[1:])
@@ -174,7 +175,7 @@ def draw_decoded(model: Model) -> dict[str, DataFigure]:
         ways = [model.interpolate(ends[a], ends[b], _N_ON_THE_WAY) for a, b in pairs]
         figure = plot_interpolations(
             _to_pixels(np.stack([way.images for way in ways])),
-            title="From one image to another, straight through the latents",
+            title="Linear interpolations between the latents of images",
         )
         figure.table = _tell_ways(pairs, [way.latents for way in ways])
         figures["interpolations"] = figure

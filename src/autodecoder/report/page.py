@@ -1,4 +1,4 @@
-"""A study or a model as one page that opens without a network, and whose latent plane is alive."""
+"""Page about a study or a model: one HTML file that needs no network, with a live latent plane."""
 
 import base64
 import json
@@ -37,15 +37,15 @@ from autodecoder.study.records import execution_folder
 from autodecoder.study.results import format_score
 from autodecoder.text import count, legible
 
-#: Trials told at most, the best ones.
+#: Largest number of trials on a page; the best ones are listed.
 _MOST_TRIALS = 50
 _METRICS = ("loss", "val_loss", "fresh_val_loss")
-#: Pictures in the place of which a page has its map; of what it decodes to, where it does.
+#: Pictures that the map of a page replaces, and pictures that a live decoder replaces.
 _ON_MAP, _DECODED = ("latent_space_train", "latent_space_val"), ("latent_plane",)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _NO_PICTURES = (
-    "The folder of this study holds no figures. `autodecoder report` draws them where its images "
-    "are at hand."
+    "The folder of this study holds no figures. `autodecoder report` draws them if the images are "
+    "on this machine."
 )
 
 
@@ -60,25 +60,25 @@ class _Picture(NamedTuple):
 def write_study_page(study: Study, *, dataset: Dataset | None = None, umap: bool = False) -> Path:
     """Write `report/index.html` of a study: its map, trials, figures and settings.
 
-    The map shows the model in `best`, or else the best run after its last epoch. Figures are those
-    that lie in the folder.
+    The map shows the model in `best`, or without it the best run after its last epoch. The figures
+    are those in the folder.
 
     Parameters
     ----------
     study : Study
     dataset : Dataset, optional
-        The images of the study: the page then shows small originals and the error of each image.
+        The images of the study. The page then shows small originals and the error of each image.
     umap : bool
-        Add a map of the training latents, by umap-learn.
+        Add a UMAP of the training latents, by umap-learn.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the page cannot be written.
     ConfigError
-        If umap-learn is asked for and absent.
+        If umap-learn is requested but not installed.
     DataError
-        If what is kept of the run is damaged.
+        If a file of the run is damaged.
     """
     folder = study.folder / "report"
     pictures = [p for p in _read_pictures(folder) if p.name != "loss_curves"]
@@ -104,7 +104,7 @@ def write_study_page(study: Study, *, dataset: Dataset | None = None, umap: bool
         ),
     }
     if model is None:
-        context["plane_text"] = "Of this study no run is kept whose plane could be shown."
+        context["plane_text"] = "This study has no model to show yet."
     else:
         context |= _of_model(model, film, dataset)
         context["figures"] = _beside_map(pictures, context["is_live"])
@@ -121,14 +121,14 @@ def write_model_page(
     film: Sequence[Frame] = (),
     umap: bool = False,
 ) -> Path:
-    """Write the page of `model_page` to a file; one that exists is replaced.
+    """Write the page of `model_page` to a file; an existing file is replaced.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the page cannot be written.
     ConfigError, DataError
-        As of `model_page`.
+        As in `model_page`.
     """
     page = model_page(model, title=title, dataset=dataset, film=film, umap=umap)
     return _write(user_path(path), page)
@@ -142,34 +142,34 @@ def model_page(
     film: Sequence[Frame] = (),
     umap: bool = False,
 ) -> str:
-    """A page on a model, as HTML that needs nothing beside it: the latent plane, the images it
-    decodes to, the fit, and facts.
+    """A page about a model, as self-contained HTML: the latent plane, decoded images, the fit, and
+    facts.
 
     Parameters
     ----------
     model : Model
     title : str
     dataset : Dataset, optional
-        The images whose latents the model holds, in the same order: the page then shows small
-        originals, the error of each image, reconstructions, and errors by class.
+        The images of the model's latents, in the same order. The page then shows small originals,
+        the error of each image, reconstructions, and errors by class.
     film : sequence of Frame
-        Where some of the latents were on the way; those that are not of this model do not count.
+        Earlier places of some latents. Frames that do not fit the model are ignored.
     umap : bool
-        Add a map of the training latents, by umap-learn.
+        Add a UMAP of the training latents, by umap-learn.
 
     Raises
     ------
     ConfigError
-        If umap-learn is asked for and absent.
+        If umap-learn is requested but not installed.
     DataError
-        If it is asked for, and there are too few latents.
+        If it is requested and there are too few latents.
     """
     shown = shown_part(model)
     labels = (_labels(shown, shown.labels), _labels(shown, shown.val_labels, of="val_latents"))
     title, names = legible(title), class_names(model) or ["images"]
-    figures = draw_latents(shown, labels, names, name=title, protocol="as they were kept")
+    figures = draw_latents(shown, labels, names, name=title, protocol="as stored in the model")
     if dataset is not None:
-        figures |= draw_fit(shown, dataset.thinned(), protocol="as they were kept")
+        figures |= draw_fit(shown, dataset.thinned(), protocol="as stored in the model")
     figures |= draw_decoded(shown)
     pictures = [_drawn(name, TITLES[name], fig) for name, fig in figures.items()]
     told = _of_model(model, film, dataset)
@@ -187,7 +187,7 @@ def model_page(
 def _of_model(
     model: Model, film: Sequence[Frame] = (), dataset: Dataset | None = None
 ) -> dict[str, Any]:
-    """The part of a page that tells of a model."""
+    """The part of a page about its model."""
     metrics = {name: f"{value:.4g}" for name, value in last_metrics(model.history).items()}
     facts = {**model_facts(model), **{k: v for k, v in metrics.items() if "gradient" not in k}}
     shown, why_not = shown_part(model), why_not_live(model)
@@ -217,7 +217,7 @@ def _of_model(
 
 
 def _beside_map(pictures: Sequence[_Picture], is_live: bool) -> list[_Picture]:
-    """Pictures that show what the map does not."""
+    """Pictures with content that the map does not show."""
     shown = _ON_MAP + _DECODED if is_live else _ON_MAP
     return [picture for picture in pictures if picture.name not in shown]
 
@@ -225,7 +225,7 @@ def _beside_map(pictures: Sequence[_Picture], is_live: bool) -> list[_Picture]:
 def _explain(
     model: Model, packed: dict[str, Any], originals: dict[str, Any] | None, why_not: str | None
 ) -> str:
-    """What the map shows and what it leaves out."""
+    """A description of the map and its omissions."""
     what = "table row" if model.standardization is not None else "image"
     told = [f"Each point is the latent of one {what}."]
     if model.latent_dims > 2:
@@ -239,21 +239,21 @@ def _explain(
         n_copies = sum(part["n"] for part in originals["sets"].values())
         n_points = sum(part["n"] for part in packed["points"].values())
         if n_copies < n_points:
-            told.append(f"Small originals of {n_copies:,} images travel with this page.")
+            told.append(f"This page contains small originals of {n_copies:,} images.")
     if left_out := packed["columns"]["left_out"]:
         subject = "columns {} are" if len(left_out) > 1 else "column {} is"
         told.append(
             f"The {subject.format(', '.join(left_out))} too large to travel with this page."
         )
     if why_not is not None:
-        told.append(f"The decoder {why_not}: figures below show what the map decodes to.")
+        told.append(f"The decoder {why_not}: the figures below show decoded images.")
     return " ".join(told)
 
 
 def _labels(
     model: Model, labels: Int[np.ndarray, " n"] | None, of: str = "latents"
 ) -> Int[np.ndarray, " n"]:
-    """Classes that are told apart: one for all, where there are none or too many."""
+    """Labels for colouring: one class for all, if there are no labels or too many classes."""
     if labels is None:
         labels = np.zeros(len(getattr(model, of)), int)
     return np.minimum(labels, max(1, len(class_names(model))) - 1)
@@ -273,7 +273,7 @@ def _umap(model: Model) -> _Picture:
 
 
 def curves_context(packed: dict[str, Any]) -> dict[str, Any]:
-    """The part of a page that shows histories, if there are any."""
+    """The part of a page with histories; empty without any."""
     if not packed["metrics"]:
         return {}
     return {
@@ -287,19 +287,19 @@ def curves_context(packed: dict[str, Any]) -> dict[str, Any]:
 
 
 def page_json(packed: dict[str, Any]) -> str:
-    """Values as JSON that may stand in a script of a page."""
+    """Format values as JSON that is safe in a script of a page."""
     return json.dumps(packed, allow_nan=False).replace("<", "\\u003c")
 
 
 def title_of_study(study: Study) -> str:
-    """The data set of a study, as people write it."""
+    """The title of the data set of a study."""
     data = study.about.get("data")
     name = data.get("name") if isinstance(data, dict) else None
     return title_of_dataset(name or study.config.data.dataset)
 
 
 def _title(study: Study, model: Model | None) -> str:
-    """What a study is about: its data set, and the decoder that the page shows."""
+    """The title of a page: the data set, and the decoder that the page shows."""
     dataset = title_of_study(study)
     return dataset if model is None else f"{dataset}, {describe_decoder(model)}"
 
@@ -338,7 +338,7 @@ def _number(value: float) -> str:
 
 
 def _read_pictures(folder: Path) -> list[_Picture]:
-    """The pictures of a study, as far as they lie there undamaged."""
+    """The undamaged pictures in the folder of a study."""
     contents = {
         name: path.read_bytes() for name in TITLES if (path := folder / f"{name}.png").is_file()
     }

@@ -1,4 +1,4 @@
-"""Which pictures a study or a model gets, and their files."""
+"""The pictures of a study or a model, and their files."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ from autodecoder.report.plane import class_names, shown_part
 from autodecoder.study import Study
 from autodecoder.text import legible
 
-#: Every picture that a study may get, with what it is called.
+#: All pictures of a study, with their titles.
 TITLES = {
     "loss_curves": "Loss curves",
     "learning_rates": "Learning rates",
@@ -33,29 +33,29 @@ TITLES = {
     "latent_pairs": "Latents in pairs of principal components",
     "reconstructions_train": "Reconstructions of training images",
     "reconstructions_val": "Reconstructions of validation images",
-    "reconstructions_extreme": "The best and the worst of them",
+    "reconstructions_extreme": "Best and worst reconstructions",
     "errors": "Errors by class",
-    "latent_plane": "What the latent plane decodes to",
-    "interpolations": "From image to image",
+    "latent_plane": "Images on the latent plane",
+    "interpolations": "Interpolations between images",
 }
-#: Kinds of files of figures.
+#: File types of figures.
 KINDS = ("pdf", "svg", "png")
-#: Dots of an inch of what is made of pixels, on pages and for print.
+#: Resolution of pixel parts in dots per inch, on pages and for print.
 _DPI, _PRINT_DPI = 130, 300
 
 
 def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
-    """Draw a study as PNG files, on request as SVG too, in the folder `report` of its own.
+    """Draw a study as PNG files in its folder `report`, and as SVG files if the study asks for it.
 
-    Loss curves and, with several learning rates, their sweep show all trials. Latent spaces, of
-    more than two dimensions in their principal components, reconstructions and errors show the best
-    run. Of pictures written earlier, those that are not drawn now are removed, so that all that lie
-    there show the same state of the study.
+    Loss curves, and the sweep over several learning rates, show all trials. Latent spaces,
+    reconstructions and errors show the best run. Latents of more than two dimensions are shown by
+    their principal components. Earlier pictures that are not drawn again are removed, so that all
+    pictures show the same state of the study.
 
     Returns
     -------
     list of Path
-        The files written: curves alone where no run ended well, none before the first epoch.
+        The files written: only curves if no run ended well; none before the first epoch.
 
     Raises
     ------
@@ -80,16 +80,15 @@ def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
 def write_figures(
     shown: Study | Model, folder: Path | str, kind: str = "pdf", *, dataset: Dataset | None = None
 ) -> dict[Path, str]:
-    """Write the figures of a study or a model for print, and the data of each as a CSV file.
+    """Write the figures of a study or a model for print, each with its data as a CSV file.
 
-    A PDF or an SVG is made of vectors, but for decoded images and originals. No figure has a title
-    in it.
+    PDF and SVG are vector graphics, except for decoded images and originals. Figures have no title.
 
     Parameters
     ----------
     shown : Study or Model
     folder : path
-        A new one, or one whose files of the same names are replaced.
+        A new folder, or one in which files of the same names are replaced.
     kind : str
         `pdf`, `svg` or `png`.
     dataset : Dataset, optional
@@ -98,12 +97,12 @@ def write_figures(
     Returns
     -------
     dict of Path to str
-        The files of the figures, with a caption for each.
+        The files of the figures, with their captions.
 
     Raises
     ------
     ConfigError
-        If there is no such kind.
+        If the kind is not one of these.
     OutputError
         If a file cannot be written.
     """
@@ -121,7 +120,7 @@ def write_figures(
 
 
 def study_figures(study: Study, dataset: Dataset | None) -> dict[str, DataFigure]:
-    """The figures of a study by name; reconstructions and errors where its images are given."""
+    """The figures of a study by name; reconstructions and errors need its images."""
     trials = [t for t in study.trials if any(execution.epochs for execution in t.executions)]
     if not trials:
         return {}
@@ -144,8 +143,8 @@ def study_figures(study: Study, dataset: Dataset | None) -> dict[str, DataFigure
 
 
 def model_figures(model: Model, dataset: Dataset | None) -> dict[str, DataFigure]:
-    """The figures of a model by name; reconstructions and errors where its images are given."""
-    shown, protocol = shown_part(model), "as the model has them"
+    """The figures of a model by name; reconstructions and errors need its images."""
+    shown, protocol = shown_part(model), "as stored in the model"
     names = class_names(shown) or ["images"]
     labels = [
         np.zeros(len(latents), int) if own is None else np.minimum(own, len(names) - 1)
@@ -159,20 +158,20 @@ def model_figures(model: Model, dataset: Dataset | None) -> dict[str, DataFigure
 
 
 def _curves(metric: str) -> tuple[str, str]:
-    """The metric of the objective on both sets, as recorded every epoch."""
+    """The objective's metric on training and validation images, as recorded every epoch."""
     base = metric.removeprefix("fresh_").removeprefix("val_")
     return base, f"val_{base}"
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a picture as a file of the kind that its name says: PNG or SVG."""
+    """Write a picture as PNG or SVG, by the suffix of its path."""
     write_file(path, draw_figure(figure, path.suffix[1:]))
     return path
 
 
 @default_style()
 def draw_figure(figure: Figure, kind: str = "png", *, for_print: bool = False) -> bytes:
-    """The content of a file.
+    """Draw a figure as the content of a file.
 
     Parameters
     ----------
@@ -180,11 +179,11 @@ def draw_figure(figure: Figure, kind: str = "png", *, for_print: bool = False) -
     kind : str
         One of `KINDS`.
     for_print : bool
-        Make dots of vectors, and keep the pixels of images as they are; else what consists of many
-        dots is made of pixels in an SVG, too.
+        Draw dots as vectors, and keep the pixels of images unscaled. Otherwise parts with many dots
+        are pixels, also in an SVG.
     """
     buffer = io.BytesIO()
-    # Without the time, so that the same figure gives the same file.
+    # Without the time, so that equal figures give equal files.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     if not for_print:
         figure.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata)
@@ -199,7 +198,7 @@ def draw_figure(figure: Figure, kind: str = "png", *, for_print: bool = False) -
 
 
 def format_table(table: Mapping[str, Any]) -> bytes:
-    """Columns as the content of a CSV file: a line for their names, and a row for each entry."""
+    """Format columns as CSV: one line of names, and one row per entry."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table)
@@ -208,7 +207,7 @@ def format_table(table: Mapping[str, Any]) -> bytes:
 
 
 def _cells(column: Sequence[Any]) -> Iterator[str]:
-    """Numbers to the digits that single precision has; blank where there is none."""
+    """Numbers with the digits of single precision; blank if not finite."""
     for value in column:
         if isinstance(value, float | np.floating):
             yield f"{value:.7g}" if np.isfinite(value) else ""

@@ -1,4 +1,4 @@
-"""A plane through the space of latents, and all that a page needs to decode the points of it."""
+"""A plane in latent space, and the data that a page needs to decode its points."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,36 +20,36 @@ from autodecoder.report.packing import pack, pack_half
 from autodecoder.report.view import Bounds, in_view, view_bounds
 from autodecoder.text import legible
 
-#: With more weights a page would be too large to send: 2 bytes each, a third more as text.
+#: Most weights in a page. Each takes 2 bytes, and a third more as text.
 MOST_WEIGHTS = 7_500_000
-#: With more of them an image would come too late behind the pointer: they take a tenth of a second.
+#: Most multiplications per image in a page. They take a tenth of a second.
 MOST_MULTIPLICATIONS = 50_000_000
-#: Points drawn of each set at most; of more, so many are drawn at random.
+#: Most points of each set on a page. Of larger sets, a random choice is drawn.
 MOST_POINTS = 60_000
-#: Bytes of latents of more than two dimensions that travel with a page, at most.
+#: Most bytes of latents of more than two dimensions in a page.
 _MOST_LATENT_BYTES = 1_500_000
-#: More are not told apart.
+#: Most classes with separate colours.
 MOST_CLASSES = 100
-#: Places are shares of the view by as many; one more stands for a place outside of it.
+#: Places are stored as fractions of the view, in these units; the next number means outside.
 _SIDE = 65534
 
 
 class Plane(NamedTuple):
-    """Points `centre + a · axes[0] + b · axes[1]`."""
+    """The points `centre + a · axes[0] + b · axes[1]`."""
 
     centre: Float[np.ndarray, " dims"]
     axes: Float[np.ndarray, "2 dims"]
     names: tuple[str, str]
 
     def places(self, latents: Float[np.ndarray, "n dims"]) -> Float[np.ndarray, "n 2"]:
-        """Where latents lie on the plane: their projections; nowhere if they are not finite."""
+        """Projections of latents on the plane; NaN if they are not finite."""
         with np.errstate(invalid="ignore"):
             return (np.asarray(latents, np.float64) - self.centre) @ self.axes.T
 
 
 def latent_plane(latents: Float[np.ndarray, "n dims"]) -> Plane:
-    """The plane of two-dimensional latents; of longer ones that of their two leading principal
-    components; of a single dimension, that one and an axis on which nothing depends."""
+    """The plane of two-dimensional latents. Longer latents have the plane of their two leading
+    principal components; latents of one dimension have that dimension and an unused axis."""
     dims = latents.shape[1]
     if dims == 1:
         return Plane(np.zeros(1), np.array([[1.0], [0.0]]), ("latent dimension 1", ""))
@@ -57,20 +57,20 @@ def latent_plane(latents: Float[np.ndarray, "n dims"]) -> Plane:
 
 
 def dimension_plane(dims: int, across: int, up: int) -> Plane:
-    """The plane of two dimensions of the latents, counted from 0."""
+    """The plane of two latent dimensions, counted from 0."""
     names = (f"latent dimension {across + 1}", f"latent dimension {up + 1}")
     return Plane(np.zeros(dims), np.eye(dims)[[across, up]], names)
 
 
 def component_plane(latents: Float[np.ndarray, "n dims"], across: int, up: int) -> Plane:
-    """The plane of two principal components of latents, through their mean; counted from 0."""
+    """The plane of two principal components, counted from 0, through the mean of the latents."""
     centre, axes = _principal(latents)
     names = (f"principal component {across + 1}", f"principal component {up + 1}")
     return Plane(centre, axes[[across, up]], names)
 
 
 def principal_scores(latents: Float[np.ndarray, "n dims"]) -> Float[np.ndarray, "n components"]:
-    """Latents in their four leading principal components."""
+    """Scores of the latents on their four leading principal components."""
     centre, axes = _principal(latents)
     with np.errstate(invalid="ignore"):
         return (latents - centre) @ axes[:4].T
@@ -79,7 +79,7 @@ def principal_scores(latents: Float[np.ndarray, "n dims"]) -> Float[np.ndarray, 
 def _principal(
     latents: Float[np.ndarray, "n dims"],
 ) -> tuple[Float[np.ndarray, " dims"], Float[np.ndarray, "dims dims"]]:
-    """The mean of latents, and the axes of their principal components, a row each."""
+    """The mean of the latents, and the axes of their principal components as rows."""
     dims = latents.shape[1]
     finite = latents[np.isfinite(latents).all(axis=1)].astype(np.float64)
     centre = finite.mean(0) if len(finite) else np.zeros(dims)
@@ -87,24 +87,24 @@ def _principal(
         return centre, np.eye(dims)
     centred = finite - centre
     axes = np.linalg.eigh(centred.T @ centred)[1].T[::-1]
-    # Signs are arbitrary: so that a page made again looks the same.
+    # Signs are arbitrary. A fixed choice makes pages reproducible.
     return centre, axes * np.sign(axes[np.arange(dims), np.abs(axes).argmax(1)])[:, None]
 
 
 def why_not_live(model: Model) -> str | None:
-    """Why a page does not carry the decoder; `None` if it does."""
+    """The reason why a page cannot run the decoder; `None` if it can."""
     if (n := count_weights(model)) > MOST_WEIGHTS:
-        return f"has {n:,} weights, too many to travel with this page (at most {MOST_WEIGHTS:,})"
+        return f"has {n:,} weights, too many for a page (at most {MOST_WEIGHTS:,})"
     if (n := count_cost(model)) is None:
-        return "does not say what it computes (operators), and cannot leave Python"
+        return "does not describe its computation (operators), so a page cannot run it"
     if n > MOST_MULTIPLICATIONS:
         most = f"{MOST_MULTIPLICATIONS:,}"
-        return f"takes {n:,} multiplications an image, too many for a page (at most {most})"
+        return f"takes {n:,} multiplications per image, too many for a page (at most {most})"
     return None
 
 
 def shown_part(model: Model) -> Model:
-    """The same model with the training latents that are shown, see `data.dataset.shown_rows`."""
+    """The model with only the training latents that are shown (see `data.dataset.shown_rows`)."""
     rows = shown_rows(len(model.latents))
     if rows is None:
         return model
@@ -125,12 +125,12 @@ def shown_part(model: Model) -> Model:
 def pack_model(
     model: Model, film: Sequence[Frame] = (), errors: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What the script of a page reads, as JSON takes it: the decoder, the plane, points on it, and
-    where some of them were on the way.
+    """Pack the data of a page's script for JSON: the decoder, the plane, points on it, and earlier
+    places of some of them.
 
-    Numbers are little-endian bytes in base64: weights float16 (those of `Decoder.operators`, arrays
-    of one dimension float32), places of points uint16 across the view, from 0 to 65534, with 65535
-    for one outside of it, classes uint16, rows uint32, errors and latents float16.
+    Numbers are little-endian bytes in base64. Weights are float16, but one-dimensional arrays of
+    `Decoder.operators` are float32. Places are uint16 across the view, from 0 to 65534, with 65535
+    for points outside. Classes are uint16, rows uint32, errors and latents float16.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def pack_model(
 
 
 def pack_shape(model: Model) -> dict[str, Any]:
-    """What images are like, and which classes there are."""
+    """The shape of images, and the classes with their colours."""
     names = class_names(model)
     return {
         "shape": list(model.image_shape),
@@ -161,7 +161,8 @@ def pack_shape(model: Model) -> dict[str, Any]:
 
 
 def pack_decoder(model: Model) -> dict[str, Any]:
-    """The decoder, and how its outputs become pixels or features; no layers of one too large."""
+    """The decoder, and the conversion of its outputs to pixels or features; without layers if it
+    is too large."""
     scaling = SCALINGS[model.scaler]
     if why_not_live(model) is not None:
         return {"operators": None, "units": None if model.standardization is None else {}}
@@ -182,7 +183,7 @@ def pack_plane(
     errors: Mapping[str, Any] | None = None,
     most: int = MOST_POINTS,
 ) -> dict[str, Any]:
-    """A plane, and the model's latents on it, so many of each set at most."""
+    """A plane, and the model's latents on it, at most `most` of each set."""
     view = plane_view(model, plane)
     n_classes, errors = len(class_names(model)), errors or {}
     total = max(1, len(model.latents) + len(model.val_latents))
@@ -211,15 +212,15 @@ def pack_plane(
 
 
 def plane_view(model: Model, plane: Plane) -> list[float]:
-    """Left, right, bottom and top of the part of the plane that is shown."""
+    """Left, right, bottom and top of the visible part of the plane."""
     places = np.concatenate([plane.places(model.latents), plane.places(model.val_latents)])
     (left, bottom), (right, top) = view_bounds(places)
     return [float(left), float(right), float(bottom), float(top)]
 
 
 def class_names(model: Model) -> list[str]:
-    """Of the classes: those that the model tells, else numbers; none without labels, or where they
-    are too many."""
+    """Names of the classes: those in the model, otherwise numbers; empty without labels, or with
+    too many classes."""
     known = [labels for labels in (model.labels, model.val_labels) if labels is not None]
     n = max((int(labels.max()) + 1 for labels in known if len(labels)), default=0)
     told = model.about.get("class_names")
@@ -239,8 +240,8 @@ def _hex_colours(n: int) -> list[str]:
 
 
 def _pack_operator(step: Operator) -> dict[str, Any]:
-    """Its kind and fields by name; of arrays the shape, and their numbers, those of one output of a
-    kernel in one go."""
+    """Kind and fields of an operator by name. Arrays have a shape and their numbers, with all
+    numbers for one output of a kernel together."""
     packed: dict[str, Any] = {"kind": type(step).__name__}
     for name, value in step._asdict().items():
         if isinstance(value, tuple):
@@ -264,8 +265,8 @@ def chosen_points(
     view: Sequence[float],
     most: int = MOST_POINTS,
 ) -> Int[np.ndarray, " k"]:
-    """Which latents a page draws, in the order in which it does: those in view, in random order, so
-    that none covers others by its number."""
+    """Indices of the latents that a page draws: those in view, in random order, so that no class
+    covers the others."""
     order = np.random.default_rng(0).permutation(len(latents))
     return order[in_view(plane.places(latents)[order], _bounds(view))][:most]
 
@@ -280,7 +281,7 @@ def _pack_points(
     room: int,
     most: int,
 ) -> dict[str, Any]:
-    """Points of a set; `room` is how many bytes of latents may travel with them."""
+    """The points of a set. `room` is the number of bytes for their latents."""
     places, chosen = plane.places(latents), chosen_points(plane, latents, view, most)
     dims = latents.shape[1]
     n_latents = 0 if dims <= 2 else min(len(chosen), room // (2 * dims))
@@ -309,7 +310,7 @@ def _pack_places(places: Float[np.ndarray, "n 2"], view: Sequence[float]) -> str
 def _pack_film(
     model: Model, plane: Plane, view: Sequence[float], film: Sequence[Frame]
 ) -> dict[str, Any]:
-    """Frames of latents that are all finite, and the classes of what they show."""
+    """The frames that fit the model and are finite, and the classes of their points."""
     n_classes = len(class_names(model))
     sets = (("train", model.latents, model.labels), ("val", model.val_latents, model.val_labels))
     rows = {name: choose_rows(name, *latents.shape) for name, latents, _ in sets}

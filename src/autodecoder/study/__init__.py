@@ -1,9 +1,9 @@
-"""Trials and executions: what to run, how it went, and what is kept on disk."""
+"""Studies: trials and their executions, how they run, and their files on disk."""
 
 from autodecoder.data.download import bars_may_be_text
 
 with bars_may_be_text():
-    import optuna  # noqa: F401  (the first to import it)
+    import optuna  # noqa: F401  (imported here first)
 
 from autodecoder.study.checkpoint import Outcome
 from autodecoder.study.events import Progress

@@ -1,4 +1,4 @@
-"""What is kept of the runs of a study once they have ended: the best one, with its model."""
+"""Files that a study keeps of its ended runs: the outcome and the model of the best one."""
 
 import logging
 import shutil
@@ -18,23 +18,23 @@ _log = logging.getLogger(__name__)
 
 
 def drop_model(folder: Path) -> None:
-    """Remove the model of an execution, by its folder."""
+    """Remove the model in the folder of an execution."""
     if (folder / "model").is_dir():
         shutil.rmtree(folder / "model", ignore_errors=True)
 
 
 def keep_best(study: Study) -> None:
-    """Of all trials that have ended, keep what the best one's pictures need, and its model.
+    """Of the ended trials, keep only the outcome and the model of the best execution.
 
-    The model goes to `best`, where the study keeps one, or has one from before. Of a run that kept
-    no model of its best epoch it is that after the last one.
+    The model is saved to `best` if the study keeps one or already has one there. If the run kept no
+    model of its best epoch, the model after its last epoch is saved.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the files cannot be written.
     DataError
-        If what is kept of the run is damaged.
+        If a file of the run is damaged.
     """
     best = study.best_trial
     for trial in study.trials:
@@ -55,8 +55,8 @@ def keep_best(study: Study) -> None:
 
 
 def keeps_one_model(about: Mapping[str, Any]) -> bool:
-    """Whether models of single executions may go, by the `config.json` of a study: in one that an
-    earlier version began, all of them are kept."""
+    """Whether models of other executions may be removed, by the `config.json` of a study. A study
+    of an earlier version keeps all of them."""
     return "began" not in about
 
 
@@ -78,7 +78,7 @@ def _keep_model(study: Study, best: Trial, k: int) -> None:
 
 
 def _is_kept(folder: Path, trial_id: str, execution: int) -> bool:
-    """Whether a folder holds the model of that run."""
+    """Whether a folder holds the model of this run."""
     if not (folder / "config.json").is_file():
         return False
     about = read_json(folder / "config.json").get("about")
@@ -89,12 +89,12 @@ def _is_kept(folder: Path, trial_id: str, execution: int) -> bool:
 
 
 def _tell(study: Study, model: Model) -> str:
-    """What is in `best` where the run kept no model of its best epoch."""
+    """A warning about the model in `best` of a run that kept no model of its best epoch."""
     n, n_train = len(model.latents), study.about.get("n_train")
     some = (
         f", with {n:,} of {n_train:,} latents" if isinstance(n_train, int) and n < n_train else ""
     )
     return (
-        f"the best run kept no model of its best epoch, as it ran without save_best_model: best/ "
-        f"is the model after its last epoch{some}"
+        "the best run kept no model of its best epoch, because it ran without save_best_model: "
+        f"best/ holds the model after its last epoch{some}"
     )

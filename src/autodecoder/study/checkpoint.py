@@ -1,4 +1,4 @@
-"""Runs on disk: checkpoints of those under way, outcomes of those that have ended."""
+"""Files of runs: checkpoints of unfinished runs, and outcomes of ended runs."""
 
 import contextlib
 import logging
@@ -27,51 +27,51 @@ from autodecoder.study.results import UNFINISHED, Shown
 
 _log = logging.getLogger(__name__)
 
-#: Checkpoints kept of each run; the older ones are for the case that the newest is damaged.
+#: Checkpoints kept per run; the older one replaces a damaged newest one.
 _N_KEPT = 2
-_INSTEAD = "the one before it is taken, or the run starts over"
+_INSTEAD = "the previous one is used, or the run starts over"
 _OUTCOME = "outcome.safetensors"
 _HISTORY, _SHOWN, _DECODER = "history/", "shown/", "shown/decoder/"
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A run as it is saved: it goes on from there bit for bit."""
+    """A saved run, from which it resumes bit for bit."""
 
     epoch: int
     seconds: float
-    """Spent on its epochs."""
+    """Time spent on its epochs."""
     arrays: Mapping[str, np.ndarray]
-    """Of the `Run`, by name."""
+    """Arrays of the `Run`, by name."""
     shards: tuple["Shard", ...] = ()
-    """Files of its rows, where those are not among the arrays."""
+    """Files of its rows, if the rows are not among the arrays."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A file of some rows of a run: those of one part of its training images."""
+    """A file with the rows of one part of the training images of a run."""
 
     path: Path
     first: int
     stop: int
     crc32: str
-    """Of its content, see `files.write_tensors`."""
+    """Checksum of its content (see `files.write_tensors`)."""
 
 
 def save_checkpoint(folder: Path, saved: Saved) -> None:
-    """Write a run under way, and drop its oldest checkpoint.
+    """Write a checkpoint of a run, and remove its oldest one.
 
     Raises
     ------
     OutputError
-        If it cannot be written; earlier checkpoints survive.
+        If it cannot be written; earlier checkpoints are kept.
     """
     path = folder / f"checkpoint-{saved.epoch:07d}.safetensors"
     shards = [[s.path.name, s.first, s.stop, s.crc32] for s in saved.shards]
     about = {"epoch": saved.epoch, "seconds": saved.seconds, "shards": shards}
     write_tensors(path, saved.arrays, about)
     found = _checkpoints(folder)
-    # Those of later epochs are of a run that has been started over.
+    # Checkpoints of later epochs belong to a run that has since started over.
     for other in (*found[: found.index(path)], *found[found.index(path) + _N_KEPT :]):
         other.unlink(missing_ok=True)
     sync_folder(folder)
@@ -82,9 +82,9 @@ def save_checkpoint(folder: Path, saved: Saved) -> None:
 
 
 def write_shard(folder: Path, epoch: int, first: int, rows: Mapping[str, np.ndarray]) -> Shard:
-    """Write the rows of one part, as `population.own_rows` has them.
+    """Write the rows of one part, in the form of `population.own_rows`.
 
-    The checkpoint that names it makes it count.
+    The file counts once a checkpoint names it.
 
     Raises
     ------
@@ -98,12 +98,12 @@ def write_shard(folder: Path, epoch: int, first: int, rows: Mapping[str, np.ndar
 
 
 def read_rows(saved: Saved, name: str, first: int, stop: int) -> np.ndarray:
-    """Some rows of a checkpoint: `values`, `mean`, `square` or `best`.
+    """Read rows of a checkpoint: `values`, `mean`, `square` or `best`.
 
     Raises
     ------
     DataError
-        If this process cannot read them.
+        If this process cannot read their files.
     """
     if not saved.shards:
         return np.asarray(saved.arrays[ROW_PATHS[name]][first:stop])
@@ -116,7 +116,7 @@ def read_rows(saved: Saved, name: str, first: int, stop: int) -> np.ndarray:
 
 
 def joined(saved: Saved) -> Saved:
-    """A checkpoint with its rows among its arrays.
+    """A checkpoint with its rows merged into its arrays.
 
     Raises
     ------
@@ -135,9 +135,9 @@ def joined(saved: Saved) -> Saved:
 
 
 def read_checkpoints(folder: Path) -> Iterator[Saved]:
-    """The sound checkpoints of a run, newest first.
+    """The intact checkpoints of a run, newest first.
 
-    A damaged one is reported to the log, and removed.
+    A damaged checkpoint is logged and removed.
     """
     for path in _checkpoints(folder):
         try:
@@ -155,19 +155,19 @@ def read_checkpoints(folder: Path) -> Iterator[Saved]:
 
 
 def _check_shard(shard: Shard) -> None:
-    """Whether a file is there, and that which the checkpoint names."""
+    """Check that a file exists and is the one that the checkpoint names."""
     crc32 = read_checksum(shard.path)
     if crc32 != shard.crc32:
-        raise DataError(f"{shard.path} is of another checkpoint")
+        raise DataError(f"{shard.path} belongs to another checkpoint")
 
 
 def restore_run(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, float] | None:
-    """The run of the first checkpoint that fits, and the seconds spent until then.
+    """Restore the run from the first checkpoint that fits; also returns the seconds spent so far.
 
     Parameters
     ----------
     like : Run
-        Of arrays or of their shapes: what the run must look like.
+        The expected structure of the run, of arrays or of their shapes.
     checkpoints : iterable of Saved
         Newest first.
     """
@@ -188,13 +188,13 @@ def tell_misfit(saved: Saved, error: Exception) -> None:
 
 
 def rows_folder(folder: Path) -> Path:
-    """Where a run has its latents, if those are on the disk, see `model.disk_rows.DiskRows`."""
+    """The folder of a run's latents if they are on disk (see `model.disk_rows.DiskRows`)."""
     return folder / "rows"
 
 
 def newest_kind(folder: Path) -> str | None:
-    """Where the rows of a run lie by its newest checkpoint, if it can go on nowhere else: `host` or
-    `disk`. Of the file only what it says it holds is read."""
+    """The kind of row storage that the newest checkpoint of a run requires: `host`, `disk`, or
+    `None` if the run can resume with any. Only the header of the file is read."""
     for path in _checkpoints(folder)[:1]:
         with contextlib.suppress(DataError):
             shapes, about = read_about(path)
@@ -204,14 +204,14 @@ def newest_kind(folder: Path) -> str | None:
 
 
 def drop_checkpoints(folder: Path) -> None:
-    """Remove all checkpoints of a run that has ended."""
+    """Remove all checkpoints of an ended run."""
     for path in (*_checkpoints(folder), *folder.glob("part-*")):
         path.unlink(missing_ok=True)
     drop_rows(rows_folder(folder))
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    """Newest first."""
+    """The checkpoints of a run, newest first."""
     found = [p for p in folder.glob("checkpoint-*") if re.search(r"-\d+\.safetensors$", p.name)]
     return sorted(found, reverse=True)
 
@@ -219,8 +219,8 @@ def _checkpoints(folder: Path) -> list[Path]:
 @brief
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What is kept of an execution that has ended, until its trial has: then its history stands
-    in the trial's files, and of the best one what the pictures need."""
+    """The result of an ended execution, kept until its trial ends. Then the trial's files hold the
+    history, and only the best execution keeps its outcome, for the pictures."""
 
     history: dict[str, np.ndarray]
     status: str
@@ -228,11 +228,11 @@ class Outcome:
     shown: Shown | None
     """`None` for a run that diverged."""
     protocol: str
-    """Where the validation latents come from: `fresh`, or `co-trained` if unfinished."""
+    """Source of the validation latents: `fresh`, or `co-trained` for an unfinished run."""
 
     @property
     def ended(self) -> bool:
-        """Whether it is final."""
+        """Whether the outcome is final."""
         return self.status != UNFINISHED
 
 
@@ -259,7 +259,7 @@ def save_outcome(folder: Path, outcome: Outcome) -> None:
 
 
 def load_outcome(folder: Path) -> Outcome | None:
-    """Read an outcome; `None` if there is none, or it is damaged, which the log says."""
+    """Read an outcome; `None` if it is missing, or damaged, which is logged."""
     if not (folder / _OUTCOME).exists():
         return None
     try:
@@ -277,7 +277,7 @@ def load_outcome(folder: Path) -> Outcome | None:
 
 
 def _shown(tensors: Mapping[str, np.ndarray]) -> Shown | None:
-    """`None` where not all of it is there."""
+    """The data for pictures, or `None` if part of it is missing."""
     names = [field.name for field in fields(Shown) if field.name != "decoder"]
     if any(_SHOWN + name not in tensors for name in names):
         return None

@@ -1,4 +1,4 @@
-"""Learning curves of trials: one value an epoch, the mean over the executions."""
+"""Learning curves of trials: one value per epoch, the mean over the executions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,23 +9,23 @@ from autodecoder.study.events import Began, Recorded
 from autodecoder.study.observer import RunInfo
 from autodecoder.study.results import UNFINISHED, Execution
 
-#: The values of a trial by epoch, counted from 1.
+#: Values of a trial by epoch, counted from 1.
 Curve = dict[int, float]
 
 
 def mean_curve(
     curves: Sequence[Float[np.ndarray, " _"]], ended: Sequence[bool]
 ) -> Float[np.ndarray, " epochs"]:
-    """The mean over executions, as far as all that are under way have come.
+    """The mean over the executions, up to the last epoch that all unfinished ones have reached.
 
-    An execution that has ended counts with its last value from there on.
+    An ended execution continues with its last value.
 
     Parameters
     ----------
     curves : sequence of arrays
-        A value an epoch of each execution.
+        One value per epoch for each execution.
     ended : sequence of bool
-        Which of them have ended.
+        Whether each of them has ended.
     """
     under_way = [len(c) for c, has_ended in zip(curves, ended, strict=True) if not has_ended]
     n = min(under_way) if under_way else max(map(len, curves), default=0)
@@ -36,12 +36,12 @@ def mean_curve(
 
 
 class Curves:
-    """The curves of the trials that a process runs, and what of them is reported.
+    """The curves of the trials of this process, and how much of them is reported.
 
     Parameters
     ----------
     metric : str
-        Recorded after every epoch.
+        A metric that is recorded after every epoch.
     """
 
     def __init__(self, metric: str) -> None:
@@ -51,15 +51,15 @@ class Curves:
         self._reported: dict[str, int] = {}
 
     def begin_trial(self, trial_id: str, executions: Sequence[Execution], reported: int) -> None:
-        """Take up a trial with what is known of its executions, of which some is reported."""
+        """Add a trial with its executions so far, and the number of epochs already reported."""
         metric = self._metric
         self._values[trial_id] = [[float(v) for v in e.history[metric]] for e in executions]
         self._ended[trial_id] = [e.status != UNFINISHED for e in executions]
         self._reported[trial_id] = max(reported, self._reported.get(trial_id, 0))
 
     def take(self, told: object) -> None:
-        """Note what a group has told of a run."""
-        if isinstance(told, Began):  # whatever is known beyond that epoch
+        """Record an event of a run."""
+        if isinstance(told, Began):  # values after that epoch are dropped
             values = self._values[told.info.trial_id][told.info.execution]
             values += [np.nan] * (told.epoch - len(values))
             del values[told.epoch :]
@@ -68,16 +68,16 @@ class Curves:
             values += [float(value) for value in told.metrics[self._metric]]
 
     def end_run(self, run: RunInfo) -> None:
-        """An execution has ended."""
+        """Record the end of an execution."""
         self._ended[run.trial_id][run.execution] = True
 
     def end_trial(self, trial_id: str) -> None:
-        """Forget a trial."""
+        """Remove a trial."""
         for known in (self._values, self._ended, self._reported):
             known.pop(trial_id, None)
 
     def news(self, trial_id: str | None = None) -> dict[str, Curve]:
-        """What is not reported yet, of all trials or of one."""
+        """The values that are not reported yet, of all trials or of one."""
         found = {}
         for one in self._values if trial_id is None else (trial_id,):
             if one in self._values:
@@ -88,5 +88,5 @@ class Curves:
         return found
 
     def note_reported(self, news: Mapping[str, Curve]) -> None:
-        """So much is reported now."""
+        """Mark these values as reported."""
         self._reported |= {trial_id: max(curve) for trial_id, curve in news.items()}

@@ -1,4 +1,4 @@
-"""The database behind a study's storage: reaching it, and saying what went wrong."""
+"""The database of a study's storage: connecting to it, and explaining its errors."""
 
 import contextlib
 import logging
@@ -24,35 +24,35 @@ _SECONDS_TO_CONNECT = 10
 
 
 def connect(folder: Path, storage: str | None) -> RDBStorage:
-    """Open the database of a URL, or `study.db` in the folder.
+    """Connect to the database of a URL, or to `study.db` in the folder.
 
     Raises
     ------
     StorageError
-        If the URL is none, or of a database in memory.
+        If the URL is invalid, or names a database in memory.
     """
     url = _url(storage) if storage is not None else _sqlite(folder / "study.db")
-    if storage is None and not has_locks(folder / ".lock"):  # then one process runs the study
+    if storage is None and not has_locks(folder / ".lock"):  # then only one process runs the study
         url = url.update_query_dict({"nolock": "1"})
     if url.get_backend_name() == "sqlite" and not (url.database or "").startswith("file:"):
         assert url.database is not None  # see `_url`
         url = _sqlite(Path(url.database), url)
-    # SQLAlchemy's choice of a driver changed with its version 2.1; the extra brings this one.
+    # SQLAlchemy 2.1 changed its default driver; the extra installs this one.
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg2")
     name = url.get_backend_name()
     waits = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": _SECONDS_TO_CONNECT}}
     arguments = {"connect_args": waits.get(name, {})}
-    # Optuna takes what stands in braces for a field of its own.
+    # Optuna treats text in braces as a placeholder.
     text = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
     return RDBStorage(text, engine_kwargs=arguments)
 
 
 def add_curves(storage: RDBStorage, curves: Mapping[int, Mapping[int, float]]) -> None:
-    """Report values by epoch, of trials by their keys in the storage.
+    """Report values by epoch, for trials by their keys in the storage.
 
-    In one transaction, where Optuna makes one of each value: on a disk that takes as long for
-    thousands of values as for one.
+    One transaction writes all values. Optuna would use one per value, and on a disk a transaction
+    of thousands of values takes as long as one of a single value.
     """
     rows = []
     for trial, curve in curves.items():
@@ -66,7 +66,7 @@ def add_curves(storage: RDBStorage, curves: Mapping[int, Mapping[int, float]]) -
 
 
 def count_running(storage: RDBStorage, study: int) -> int:
-    """How many trials of a study are under way, without reading their curves."""
+    """The number of running trials of a study, without reading their curves."""
     query = select(func.count()).select_from(TrialModel)
     query = query.where(TrialModel.study_id == study, TrialModel.state == TrialState.RUNNING)
     with storage.engine.connect() as connection:
@@ -74,7 +74,7 @@ def count_running(storage: RDBStorage, study: int) -> int:
 
 
 def describe(default: Path | str, storage: str | None) -> str:
-    """Where the trials are kept: an absolute path, and no password of a URL."""
+    """The place of the trials, as text: an absolute path, or a URL with its password hidden."""
     if storage is None:
         return str(default)
     try:
@@ -87,7 +87,7 @@ def describe(default: Path | str, storage: str | None) -> str:
 
 
 def secrets_of(storage: str | None) -> set[str]:
-    """What no message on a storage may hold."""
+    """Secrets of a storage, which no message may contain."""
     try:
         url = _url(storage or "")
     except StorageError:
@@ -99,8 +99,8 @@ def secrets_of(storage: str | None) -> set[str]:
 
 @contextlib.contextmanager
 def storage_errors(where: str, hidden: Collection[str] = ()) -> Iterator[None]:
-    """Tell what goes wrong with the storage at `where` in a sentence, without what is hidden; of
-    what goes well, Optuna logs nothing."""
+    """Turn errors of the storage at `where` into one sentence without secrets. Optuna's log shows
+    warnings only."""
     try:
         with quiet(logging.getLogger("optuna"), logging.WARNING):
             yield
@@ -110,7 +110,7 @@ def storage_errors(where: str, hidden: Collection[str] = ()) -> Iterator[None]:
         SQLAlchemyError,
         optuna.exceptions.OptunaError,
         ImportError,
-        RuntimeError,  # of another version's tables
+        RuntimeError,  # the tables of another version
         ValueError,
         KeyError,
     ) as error:
@@ -124,11 +124,11 @@ def storage_errors(where: str, hidden: Collection[str] = ()) -> Iterator[None]:
 
 
 def _url(storage: str) -> URL:
-    """The parts of a URL, the path of a file made absolute."""
+    """Parse a URL, and make the path of a file absolute."""
     try:
         url = make_url(storage)
     except (SQLAlchemyError, ValueError):
-        url = None  # raised below, where no traceback goes on to tell what could not be read
+        url = None  # raised below, so that no traceback shows the text
     if url is None:
         raise StorageError(
             "storage must be the URL of a database, for example postgresql://user@host/name or "
@@ -139,18 +139,18 @@ def _url(storage: str) -> URL:
     database = url.database or ""
     if "@" in (url.host or "") or ("@" in database and (url.password or ":" in database)):
         raise StorageError(
-            f"storage must be a URL with one @, before its host, got {_hide(storage)!r}: within a "
-            "user's name or password write %40 for @, %2F for /, %3A for : and %25 for %."
+            f"storage must be a URL with one @, before its host, got {_hide(storage)!r}: in a user "
+            "name or password, write %40 for @, %2F for /, %3A for : and %25 for %."
         )
     return url
 
 
 def _absolute(url: URL, storage: str) -> URL:
-    """A file of SQLite by its whole path, so that the database is the same from any folder."""
+    """Make the path of an SQLite file absolute, so that the database is the same in any folder."""
     path = url.database or ""
     if url.host or path in ("", ":memory:", "file::memory:") or url.query.get("mode") == "memory":
         raise StorageError(
-            "storage must be a database that lasts, for example sqlite:///trials.db (with three "
+            "storage must be a database on disk, for example sqlite:///trials.db (with three "
             f"slashes), got {_hide(storage)!r}."
         )
     if not path.startswith("file:"):
@@ -161,17 +161,17 @@ def _absolute(url: URL, storage: str) -> URL:
 
 
 def _sqlite(path: Path, url: URL | None = None) -> URL:
-    """The URL of a file of any name: SQLite's own form has a code for every character."""
+    """The URL of a file with any name. SQLite's file: URLs can escape every character."""
     url = URL.create("sqlite") if url is None else url
     return url.set(database=path.absolute().as_uri(), query={**url.query, "uri": "true"})
 
 
-#: Names of a URL's options that hold what is nobody else's.
+#: Names of URL options with secret values.
 _SECRET = re.compile("pass|pwd|secret|token|dsn", re.IGNORECASE)
 
 
 def _hide(storage: str) -> str:
-    """A text that is no URL, without what may be a password."""
+    """Hide possible passwords in a text that is no valid URL."""
     text = re.sub(r":(?!//).*@", ":***@", storage, count=1, flags=re.DOTALL)
     text = re.sub(r"^([^/]*//[^:@/?]*:)(?!\d+(?:[/?]|$)|\*\*\*@)[^@/?]+", r"\1***", text)
     option = rf"(\b\w*(?:{_SECRET.pattern})\w*\s*=\s*)('[^']*'|[^&\s]*)"
@@ -188,7 +188,7 @@ def _explain(error: Exception, where: str) -> str:
     reason = " ".join(str(getattr(cause, "orig", None) or cause).split()).rstrip(".?")
     if re.search("malformed|not a database", reason):
         return (
-            f"{where} is damaged ({reason}). Move it away and give the same command again: the "
-            "trials are read back from the folder."
+            f"{where} is damaged ({reason}). Move it away and run the same command again: the "
+            "trials are restored from the folder."
         )
     return f"the storage {where} cannot be used: {reason}."

@@ -1,4 +1,4 @@
-"""Where the runs of a group begin: from scratch or from checkpoints, on the device or streamed."""
+"""Drivers for the runs of a group: new or from checkpoints, on the device or streamed."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -31,7 +31,7 @@ from autodecoder.study.checkpoint import (
 )
 from autodecoder.study.observer import RunInfo
 
-#: The checkpoints of a run, newest first.
+#: Returns the checkpoints of a run, newest first.
 Checkpoints = Callable[[RunInfo], Iterable[Saved]]
 
 
@@ -45,7 +45,7 @@ def open_driver(
     team: Team,
     rows: str | None,
 ) -> tuple[Driver | StreamDriver, list[float]]:
-    """Runs at their last checkpoints, and the seconds spent on each until then.
+    """Make the driver of a group at the last checkpoints; also returns each run's seconds so far.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def open_driver(
     infos : sequence of RunInfo
         They share one `RunConfig`.
     images, checkpoints, devices, team, rows
-        As of `Group`.
+        As in `Group`.
     """
     shared = infos[0].config
     key = jax.random.key(config.seed)
@@ -89,13 +89,13 @@ def _open_together(
     devices: Devices,
     team: Team,
 ) -> tuple[Driver, list[float]]:
-    """Runs of which each process has the rows of its own devices only."""
+    """Make a driver for which each process holds only the rows of its own devices."""
     key, executions, rates = drawn
     shared = infos[0].config
     (runs, rates), starts = init_hollow(key, executions, rates, images, shared)
     like = jax.eval_shape(partial(take_run, i=0), runs)
     begun: dict[int, Saved] = {}
-    anew: set[int] = set()  # runs of which no best epoch was kept so far
+    anew: set[int] = set()  # runs without a best epoch so far
     seconds = [0.0] * len(infos)
     for i, info in enumerate(infos):
         restored = _restore_hollow(like, checkpoints(info))
@@ -131,7 +131,7 @@ def _open_together(
 
 
 def _restore_hollow(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, Saved] | None:
-    """A run without its rows, and the checkpoint that has them."""
+    """Restore a run without its rows; also returns the checkpoint that holds the rows."""
     for saved in checkpoints:
         if not saved.shards:
             check_place(saved.arrays)
@@ -177,7 +177,7 @@ def _store(kind: str, info: RunInfo, n: int, config: RunConfig) -> RowStore:
 
 
 def learning_rates(config: StudyConfig, infos: Sequence[RunInfo]) -> LearningRates:
-    """The step sizes of runs, `(runs,)` each."""
+    """The learning rates of runs, each of shape `(runs,)`."""
     decoder, latents = [], []
     for info in infos:
         rate = info.values["learning_rate"]

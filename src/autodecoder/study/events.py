@@ -1,8 +1,8 @@
-"""What runs tell the process that owns their study.
+"""Events that runs send to the process that owns their study.
 
-A group of runs computes and writes nothing. Its events carry everything that files, observers and
-the ledger need, so that it may run in another process or on another machine, which need not see the
-study's folder.
+A group of runs computes, but writes nothing. Its events contain all that files, observers and the
+ledger need. The group can therefore run in another process or on another machine, without access to
+the study's folder.
 """
 
 from collections.abc import Mapping
@@ -20,28 +20,27 @@ from autodecoder.study.results import Execution
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a group of trials has come."""
+    """Progress of a group of trials."""
 
     stage: str
-    """`compile`, `fit`, `fresh validation`, or `wait` for other processes; `end` when nothing more
-    comes of the group."""
+    """`compile`, `fit`, `fresh validation`; `wait` for other processes; or `end` of the group."""
     done: int | float = 0
     total: int = 0
-    """Epochs of all runs together while fitting, runs while validating."""
+    """Epochs of all runs together while fitting; runs while validating."""
     epoch: int = 0
-    """Epochs that every run under way has done."""
+    """Epochs that every unfinished run has done."""
     num_epochs: int = 0
     loss: float = float("nan")
-    """Training loss of the run that has the least of it."""
+    """Lowest training loss of the runs."""
     val_loss: float = float("nan")
-    """Co-trained validation loss, likewise."""
+    """Lowest co-trained validation loss of the runs."""
     group: int = 0
-    """Which group, counted from 0; several run at once where the engine is not `local`."""
+    """Number of the group, from 0. Engines other than `local` run several at once."""
 
 
 @dataclass(frozen=True)
 class Began:
-    """A run starts, or goes on behind an epoch."""
+    """The start of a run, or its resumption after an epoch."""
 
     info: RunInfo
     epoch: int
@@ -49,7 +48,7 @@ class Began:
 
 @dataclass(frozen=True)
 class Recorded:
-    """Metrics of epochs, of which `epoch` is the first."""
+    """Metrics of consecutive epochs, starting at `epoch`."""
 
     info: RunInfo
     epoch: int
@@ -58,7 +57,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Snapped:
-    """The state of a run at an epoch at which histograms or pictures are due, or after its last."""
+    """The state of a run after its last epoch, or at an epoch for histograms or pictures."""
 
     info: RunInfo
     snapshot: Snapshot
@@ -67,12 +66,12 @@ class Snapped:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run under way, to be kept so that it can go on from here."""
+    """The state of an unfinished run, from which it can resume."""
 
     info: RunInfo
     saved: Saved
     execution: Execution
-    """What there is of it so far."""
+    """The execution so far."""
 
 
 @dataclass(frozen=True)
@@ -85,23 +84,22 @@ class BestSoFar:
 
 @dataclass(frozen=True)
 class Ended:
-    """A run that has ended, and been validated; or, where its group was told to stop, the best one
-    under way."""
+    """An ended and validated run; or, if its group was told to stop, the best unfinished run."""
 
     info: RunInfo
     execution: Execution
-    """Unfinished where the group was told to stop."""
+    """Unfinished if the group was told to stop."""
     snapshot: Snapshot | None
-    """Its last state; none of a run that diverged."""
+    """Its last state; `None` for a diverged run."""
     inference: Inference | None
-    """Of the validation images; none without any, or for a run that was not validated."""
+    """Inference of the validation images; `None` without any, or without validation."""
     best: Snapshot | None
-    """At its best epoch, where that is to be saved and `BestSoFar` has not told it."""
+    """The state at its best epoch, if it is to be saved and no `BestSoFar` has sent it."""
 
 
 @dataclass(frozen=True)
 class Left:
-    """Nothing more comes of a run in this group, which was told to stop."""
+    """The end of an unfinished run in a group that was told to stop."""
 
     info: RunInfo
 

@@ -1,4 +1,4 @@
-"""The project folder of a study: what it holds, and how it is read back."""
+"""The folder of a study: its content, and how it is read."""
 
 import contextlib
 import platform
@@ -36,19 +36,19 @@ from autodecoder.study.records import (
 from autodecoder.study.results import UNFINISHED
 from autodecoder.text import told
 
-#: The earliest layout of a study that is read.
+#: Earliest layout of a study that can be read.
 _EARLIEST = 2
 
 
 def read_about(folder: Path) -> dict[str, Any] | None:
-    """The content of `config.json`, its settings completed; `None` where there is no such file.
+    """Read `config.json`, with its settings completed; `None` if there is no such file.
 
-    `began`, which it has where an earlier version began the study, is the layout of that version.
+    If an earlier version began the study, `began` is the layout of that version.
 
     Raises
     ------
     DataError
-        If it is damaged, or of a version of the layout that is not read.
+        If it is damaged, or its layout cannot be read.
     """
     path = folder / "config.json"
     if not path.exists():
@@ -56,13 +56,13 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     about = read_json(path)
     schema, versions = about.get("schema"), about.get("versions")
     if not isinstance(schema, int):
-        raise DataError(f"{path} is no study's; name another folder.")
+        raise DataError(f"{path} is not of a study; name another folder.")
     if "study" not in about and "decoder" in about:
-        raise DataError(f"{folder} is the folder of a model, not that of a study.")
+        raise DataError(f"{folder} is the folder of a model, not of a study.")
     if not _EARLIEST <= schema <= SCHEMA:
         written = versions.get("autodecoder") if isinstance(versions, dict) else "unknown"
         newer = schema > SCHEMA
-        advice = "update autodecoder to go on with it" if newer else "name another folder"
+        advice = "update autodecoder to continue it" if newer else "name another folder"
         raise DataError(
             f"{folder} was written by a{' newer' if newer else 'n earlier'} version of autodecoder "
             f"({written}, layout {schema}; this one is {__version__}, layout {SCHEMA}): {advice}."
@@ -78,14 +78,14 @@ def read_about(folder: Path) -> dict[str, Any] | None:
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Check that a study may live in a folder, before anything is written to it.
+    """Check that a folder can hold a study, before anything is written to it.
 
     Raises
     ------
     OutputError
-        If it cannot, or holds other files.
+        If it cannot be written, or holds other files.
     DataError
-        If its `config.json` is damaged, of another version, or no study's.
+        If its `config.json` is damaged, of another version, or not of a study.
     """
     try:
         foreign = folder.exists() and not (folder / "config.json").exists()
@@ -96,14 +96,14 @@ def refuse_foreign(folder: Path) -> None:
         ) from error
     if any(not _SURELY_OURS.fullmatch(name) for name in names):
         raise OutputError(
-            f"out must be a new or an empty folder, or that of the same study, but {folder} "
+            f"out must be a new or empty folder, or the folder of the same study, but {folder} "
             "holds other files; name another one."
         )
     read_about(folder)
 
 
-#: Names of files and folders in the folder of a study that it writes, temporary ones included;
-#: and those among them that no one else writes, which may lie there before `config.json` does.
+#: Names of a study's files and folders in its folder, including temporary ones. The second pattern
+#: matches names that only a study uses, and that may exist before `config.json`.
 _OURS = re.compile(
     r"config\.json|study\.db(-\w+)?|histories\.csv|images\.csv|trials|best|report|tensorboard"
     r"|\.lock|\.worker-[\w.-]+\.lock|\.(config\.json|(histories|images)\.csv)\.\w+\.tmp"
@@ -114,17 +114,17 @@ _SURELY_OURS = re.compile(r"\.lock|\.worker-[\w.-]+\.lock|\.config\.json\.\w+\.t
 def open_folder(
     folder: Path, config: StudyConfig, dataset: Dataset, storage: str
 ) -> dict[str, Any]:
-    """Make the project folder, or check that the study in it is the same one.
+    """Create the study's folder, or check that it holds the same study.
 
     Returns
     -------
     dict
-        The content of `config.json`: all that is needed to repeat the study.
+        The content of `config.json`: everything needed to repeat the study.
 
     Raises
     ------
     ConfigError
-        If the study in the folder has other settings or other images.
+        If the study in the folder has other settings or images.
     OutputError
         If the folder cannot be written.
     """
@@ -134,7 +134,7 @@ def open_folder(
     else:
         _check_same(about, config, dataset, folder)
         check_storage(about, storage, folder)
-        # Settings that may change, and the storage as this version writes it.
+        # Update the settings that may change, and the storage in today's notation.
         about = {**about, "settings": to_dict(config), "storage": storage}
     write_json(folder / "config.json", about)
     remember(config.data, config.seed, dataset.fingerprint)
@@ -145,15 +145,15 @@ def open_folder(
 
 
 def check_storage(about: Mapping[str, Any], storage: str, folder: Path) -> None:
-    """Check that the trials of the study in a folder are kept where they are looked for now.
+    """Check that the storage of the study in a folder is the given one.
 
     Raises
     ------
     ConfigError
-        If they are not.
+        If it is another one.
     """
     before = about["storage"]
-    # Earlier versions kept it as it was given.
+    # Earlier versions recorded the storage as given.
     if storage not in (before, describe("study.db", before)):
         raise ConfigError(
             f"the trials of the study in {folder} are kept in {before}, not in {storage}: give "
@@ -202,13 +202,13 @@ def _check_same(
             f"{name} was {told(old)}, now {told(new)}" for name, (old, new) in changed.items()
         )
         raise ConfigError(
-            f"{folder} holds a study of other settings: {shown}. Name another folder with --out, "
+            f"{folder} holds a study with other settings: {shown}. Name another folder with --out, "
             "or start over with --reset_training."
         )
 
 
 def config_of(about: Mapping[str, Any], folder: Path) -> StudyConfig:
-    """The settings that a `config.json` holds.
+    """The settings in a `config.json`.
 
     Raises
     ------
@@ -222,8 +222,8 @@ def config_of(about: Mapping[str, Any], folder: Path) -> StudyConfig:
 
 
 def clear_folder(folder: Path) -> None:
-    """Remove a study's files, and its folders `trials`, `best`, `report` and `tensorboard` with all
-    that is in them, but nothing else.
+    """Remove a study's files, and the whole folders `trials`, `best`, `report` and `tensorboard`,
+    but nothing else.
 
     Raises
     ------
@@ -233,7 +233,7 @@ def clear_folder(folder: Path) -> None:
     try:
         ours = (path for path in folder.iterdir() if _OURS.fullmatch(path.name))
         paths = [path for path in ours if path.name != ".lock"]
-        # `config.json` goes last: with it, what is left is known to be ours.
+        # `config.json` goes last, because it marks the other files as the study's.
         for path in sorted(paths, key=lambda path: path.name == "config.json"):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -244,7 +244,7 @@ def clear_folder(folder: Path) -> None:
 
 
 def is_worth_keeping(folder: Path) -> bool:
-    """Whether anything has come of a study."""
+    """Whether a study has any results."""
     with contextlib.suppress(DataError):
         if any(c.get("state") != UNFINISHED for _, c in read_trial_files(folder)):
             return True
@@ -252,7 +252,7 @@ def is_worth_keeping(folder: Path) -> bool:
 
 
 def sweep_folder(folder: Path) -> None:
-    """Remove what processes left that were killed while they wrote; under the study's lock."""
+    """Remove temporary files of processes that were killed while writing. Hold the study's lock."""
     names = (".config.json.*.tmp", ".histories.csv.*.tmp", ".images.csv.*.tmp", "best/.*.tmp")
     for pattern in names:
         for path in folder.glob(pattern):
@@ -260,7 +260,7 @@ def sweep_folder(folder: Path) -> None:
 
 
 def discard_folder(folder: Path) -> None:
-    """Remove the files of a study of which nothing has come, and the folder if it is empty."""
+    """Remove the files of a study without results, and the folder if it is then empty."""
     with contextlib.suppress(OSError, OutputError):
         clear_folder(folder)
         (folder / ".lock").unlink(missing_ok=True)

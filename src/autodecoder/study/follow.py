@@ -1,4 +1,4 @@
-"""Followers: processes that run the leader's groups with it, and write nothing."""
+"""Followers: processes that run the leader's groups with it, and write no files."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +17,12 @@ from autodecoder.study.images import images_of
 
 
 def agree_on_settings(config: StudyConfig, hosts: Hosts) -> StudyConfig:
-    """The leader's settings, where those of all processes are alike but for the seed.
+    """The leader's settings, if those of all processes agree except for the seed.
 
     Raises
     ------
     ConfigError
-        In all processes, if releases or settings differ; it says which process, and in what.
+        In all processes, if releases or settings differ. It names the process and the difference.
     """
     settings = dict(_flat(to_dict(config)))
     settings.pop("seed")
@@ -34,7 +34,7 @@ def agree_on_settings(config: StudyConfig, hosts: Hosts) -> StudyConfig:
 def follow_study(
     config: StudyConfig, dataset: Dataset, hosts: Hosts, *, mesh: str | None = None
 ) -> None:
-    """Take part in a study that process 0 runs by `run_study`, until it ends.
+    """Take part in a study that process 0 runs with `run_study`, until it ends.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def follow_study(
     Raises
     ------
     ConfigError
-        If settings, data or releases are not those of process 0.
+        If settings, data or releases differ from those of process 0.
     """
     config = agree_on_settings(config, hosts)
     hosts.compare({"data": dataset.fingerprint, "mesh": str(mesh)})
@@ -70,7 +70,7 @@ def follow_study(
 
 
 def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, str]:
-    """Settings by their paths."""
+    """Settings by path."""
     found: dict[str, str] = {}
     for name, value in settings.items():
         path = f"{before}{name}"

@@ -1,7 +1,7 @@
-"""Running claimed trials of one shape: one population, moved on in portions of half a second.
+"""Running a group of claimed trials of one shape: one population, moved in steps of half a second.
 
-Between portions the host looks up: it tells metrics, snapshots and checkpoints, drops runs that
-have ended, and asks whether to stop. How the work is portioned has no influence on a result.
+Between steps the host emits metrics, snapshots and checkpoints, drops ended runs, and checks
+whether to stop. The division into steps does not affect results.
 """
 
 import logging
@@ -59,7 +59,7 @@ _CHECKPOINT_PAUSE = 10.0
 
 
 class Group:
-    """A population under way.
+    """A population of runs.
 
     Parameters
     ----------
@@ -67,16 +67,16 @@ class Group:
     images : Images
     devices : Devices
     checkpoints : callable
-        Given a run, what there is of it on disk, newest first.
+        Returns the checkpoints of a run, newest first.
     should_stop : callable
         As in `run_study`.
     team : Team, optional
-        The processes whose devices these are; each of them has a group of the same job, of which
-        the leader's events are whole.
+        The processes that own these devices. Each runs a group with the same job. The leader's
+        events are complete.
     rows : str, optional
-        Where the rows of the training images lie while those come window by window, see
-        `model.memory`; by default all lies on the devices. With `disk` they are files in the
-        folders of the runs, which, beside parts of checkpoints, is all that a group writes.
+        Storage of the training images' rows if the images are streamed (see `model.memory`). By
+        default everything is on the devices. With `disk`, rows are files in the folders of the
+        runs. These, and parts of checkpoints, are the only files that a group writes.
     """
 
     def __init__(
@@ -107,12 +107,12 @@ class Group:
         if job.config.search.prune is not None:
             metric, num_epochs = job.config.epoch_metric, self._run_config.fit.num_epochs
             self._pruning = Pruning(job.config.search.prune, metric, num_epochs, job.known)
-        self._done = 0  # epochs of runs that are no longer in the population
+        self._done = 0  # epochs of runs that have left the population
         self._driver: Any = None
         """A `Driver` or a `StreamDriver`."""
 
     def run(self) -> Iterator[Event]:
-        """Move all runs to their ends, or on until it is told to stop."""
+        """Move all runs until they end, or until it is told to stop."""
         try:
             yield from self._run()
         finally:
@@ -145,13 +145,13 @@ class Group:
                 yield from self._save()
                 last_saved = time.monotonic()
                 saving = last_saved - start
-            # Runs at their last epoch do not count: the others are about to be there, too.
+            # Runs at their last epoch do not count, because the others are about to reach it.
             n_early = sum(slot.status != RUNNING for slot in self._slots)
             few = n_early > len(self._slots) / 2 and self._team is ALONE
             if few and not all(slot.ended for slot in self._slots):
                 yield from self._settle_ended()
                 self._compact()
-        yield from self._save()  # what follows takes its time
+        yield from self._save()  # because validation takes time
         yield from self._settle_ended()
         if self._is_told_to_stop():
             yield from self._stop()
@@ -189,7 +189,7 @@ class Group:
         return min([self._run_config.fit.num_epochs, *due, *([] if rung is None else [rung])])
 
     def _prune(self) -> None:
-        """End the runs of trials that are not worth going on with, where all stand at a rung."""
+        """End the runs of pruned trials, if all runs have reached a rung."""
         if self._pruning is None:
             return
         pruned = self._pruning.judge(self._slots, self._curves())
@@ -235,7 +235,7 @@ class Group:
         )
 
     def _validate(self, i: int, slot: Slot) -> Iterator[Event]:
-        """Evaluate a run under way by the fresh protocol, where that is due."""
+        """Validate an unfinished run by the fresh protocol, if due."""
         every = self._config.infer.fresh_every
         if not every or slot.ended or slot.epoch % every or slot.epoch == slot.validated:
             return
@@ -267,7 +267,7 @@ class Group:
         )
 
     def _save(self) -> Iterator[Event]:
-        """A checkpoint of every run that has moved since its last one."""
+        """Checkpoint every run that has moved since its last checkpoint."""
         for i, slot in enumerate(self._slots):
             progress = float(self._driver.progress[i])
             if progress > slot.saved and not slot.settled:
@@ -277,8 +277,8 @@ class Group:
                 slot.saved = progress
 
     def _saved(self, i: int, slot: Slot) -> Saved:
-        """A run under way; where several processes share it, each writes the rows of its own into
-        the folder of the run, if all see that."""
+        """The state of a run. If several processes share it and all see its folder, each writes its
+        own rows there."""
         if self._in_parts:
             arrays, parts = self._driver.save_apart(i)
             folder, epoch = slot.info.folder, slot.epoch
@@ -294,7 +294,7 @@ class Group:
         return Saved(slot.epoch, slot.seconds, self._driver.save(i))
 
     def _settle_ended(self, status: int | None = None) -> Iterator[Event]:
-        """Tell the ends of runs that have ended, or of those with a status."""
+        """Emit the ends of ended runs, or only of those with a status."""
         for i, slot in enumerate(self._slots):
             due = slot.ended and not slot.settled and status in (None, slot.status)
             if due and not self._is_told_to_stop():
@@ -305,7 +305,7 @@ class Group:
                 slot.settled = True
 
     def _settle(self, slot: Slot, run: Run) -> Ended:
-        """Validate a run that has ended."""
+        """Validate an ended run."""
         statuses = {RUN_DIVERGED: DIVERGED, RUN_STOPPED: STOPPED, RUN_PRUNED: PRUNED}
         execution = replace(
             self._execution(slot, run.history), status=statuses.get(slot.status, FINISHED)
@@ -321,17 +321,17 @@ class Group:
         if run.best is not None and int(run.best.epoch):
             best = run.best
         elif execution.best_epoch != slot.epoch:
-            best = None  # told already
+            best = None  # already sent
         kept = best if self._config.log.save_best_model else None
         return Ended(slot.info, execution, thin(last), inference, kept)
 
     def _compact(self) -> None:
-        """Go on without the runs that are settled."""
+        """Drop the settled runs from the population."""
         left = [i for i, slot in enumerate(self._slots) if not slot.settled]
         n_gone = len(self._slots) - len(left)
         if self._pruning is not None:
             self._pruning.keep(self._slots, self._curves())
-        _log.info("%d of %d runs have ended; the others go on", n_gone, len(self._slots))
+        _log.info("%d of %d runs have ended; the others continue", n_gone, len(self._slots))
         self._done += n_gone * self._run_config.fit.num_epochs
         self._slots = [self._slots[i] for i in left]
         self._driver.select(left)
@@ -353,21 +353,21 @@ class Group:
                 yield Left(slot.info)
 
     def _execution(self, slot: Slot, history: Mapping[str, Any]) -> Execution:
-        """A run under way as an execution."""
+        """An unfinished run as an execution."""
         recorded = {name: np.asarray(rows)[: slot.epoch] for name, rows in history.items()}
-        blank = np.full(slot.epoch, np.nan, np.float32)  # where the fresh protocol has no value yet
+        blank = np.full(slot.epoch, np.nan, np.float32)  # for metrics without a fresh value yet
         names = dict.fromkeys((*METRICS, *history_names(slot.info.config)))
         whole = {name: recorded.get(name, blank).copy() for name in names}
         return Execution(whole, self._config.metric, UNFINISHED, slot.seconds)
 
 
 def thin(snapshot: Snapshot) -> Snapshot:
-    """With the training latents that are shown, see `data.dataset.shown_rows`."""
+    """A snapshot with only the training latents that are shown (see `data.dataset.shown_rows`)."""
     latents: Any = snapshot.train_latents
     rows = shown_rows(len(latents))
     if rows is not None:
         return snapshot._replace(train_latents=np.asarray(latents)[rows])
-    if isinstance(latents, np.ndarray):  # which the next window may change
+    if isinstance(latents, np.ndarray):  # the next window may overwrite it
         latents = np.array(latents)
     return snapshot._replace(train_latents=latents)
 

@@ -1,12 +1,12 @@
-"""One fit over several processes, on one machine or many: who leads, who is missing.
+"""One fit over several processes, on one machine or many, with a watchdog.
 
-All processes run the same programs (`jax.distributed`). Beside the collectives of those, each has
-a connection to the leader, process 0. Over it the leader says what comes next, and all say every
-second that they are alive. A collective waits for ever for a process that is gone or stuck. The
-connection shows at once which one that is, and all of them end with its name.
+All processes run the same programs (`jax.distributed`). In addition, each has a connection to the
+leader, process 0. Over it, the leader sends the next task, and all processes send a sign of life
+every second. A collective waits forever for a process that is gone or stuck. The connections show
+which process that is, and all processes end with its name in the message.
 
-Whatever ends one of them with an error ends all, at once and without the end of a Python program,
-since jax would wait there for processes that are gone.
+An error in one process ends all of them at once, without the normal exit of Python, because jax
+would wait there for missing processes.
 """
 
 import contextlib
@@ -33,29 +33,29 @@ from autodecoder.errors import AutodecoderError, ConfigError, EngineError
 
 _Value = TypeVar("_Value")
 
-#: How long processes may take to find each other.
+#: Time limit for processes to find each other.
 SECONDS_TO_MEET = 60
-#: Between two signs of life.
+#: Interval between signs of life.
 _SECONDS_TO_BEAT = 1.0
 #: Exit status of a process that ends because of another one.
 EXIT_STATUS = 3
 _MOST_ADDRESS = 512
-#: How long an error may take to reach the other processes.
+#: Time limit for sending an error to the other processes.
 _SECONDS_TO_TELL = 2.0
-#: How long one address may take to answer.
+#: Time limit for one address to answer.
 _SECONDS_TO_REACH = 5.0
 
 
 class Hosts:
-    """The processes of one fit, as one of them sees them; a `model.team.Team`.
+    """The processes of one fit, seen from one of them; a `model.team.Team`.
 
     Parameters
     ----------
     patience : float
-        Seconds after which a process that is not heard of, or that the others wait for in a step,
-        ends all.
+        Seconds until a silent process, or one that the others wait for in a step, ends all
+        processes.
     coordinator : str, optional
-        `HOST:PORT` of process 0, where it is known.
+        `HOST:PORT` of process 0, if known.
     """
 
     def __init__(self, patience: float, coordinator: str | None = None) -> None:
@@ -65,20 +65,20 @@ class Hosts:
         self._patience = patience
         self._locks: dict[int, threading.Lock] = {}
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        """What the leader has said, for this process's main thread."""
+        """Messages of the leader for the main thread of this process."""
         self._since: float | None = None
-        """When this process began to wait in a step."""
+        """Time at which this process began to wait in a step."""
         self._seen: dict[int, float] = {}
-        """When each process was heard of last."""
+        """Time of the last message of each process."""
         self._waits: dict[int, float | None] = {}
-        """How long it has been waiting in a step."""
+        """Seconds that each process has been waiting in a step."""
         self._names = {self.index: _own_name(self.index)}
         self._links: dict[int, Connection] = {}
         self._is_over = False
         if not sums_are_right(jax.devices()):
             raise EngineError(
-                "the sum over all devices is wrong: the collectives of this release of jax cannot "
-                "be used here; try another one."
+                "the sum over all devices is wrong: the collectives of this release of jax do not "
+                "work here; try another release."
             )
         self._connect()
 
@@ -124,11 +124,11 @@ class Hosts:
         self._tell_all(("next", message))
 
     def receive(self) -> Any:
-        """What the leader sends next; in the other processes."""
+        """The next message of the leader; called in the other processes."""
         return self._inbox.get()[1]
 
     def leave(self) -> None:
-        """The study is over: called by all. Afterwards they share nothing any more."""
+        """End the study; all processes call it. Afterwards they are no longer joined."""
         if self.is_leader:
             self.send(None)
         jax.distributed.shutdown()
@@ -139,20 +139,20 @@ class Hosts:
         self._since = time.monotonic()
         try:
             yield
-        except (jax.errors.JaxRuntimeError, ValueError):  # of a collective, either
-            # It may be that another process is gone, which its connection tells by name.
+        except (jax.errors.JaxRuntimeError, ValueError):  # a collective raises either
+            # If another process is gone, its connection reports it by name in the meantime.
             time.sleep(5 * _SECONDS_TO_BEAT)
             raise
         finally:
             self._since = None
 
     def compare(self, about: Mapping[str, str]) -> None:
-        """See that all processes have the same of everything; all must call it.
+        """Check that all processes have equal values; all must call it.
 
         Raises
         ------
         ConfigError
-            In all of them, if one differs; it says which one, and in what.
+            In all processes, if one differs. It names the process and the difference.
         """
         values = self.collect(about)
         if self.is_leader:
@@ -165,7 +165,7 @@ class Hosts:
             raise ConfigError(found)
 
     def _first_difference(self, values: Sequence[Mapping[str, str]]) -> str | None:
-        """In what a process differs from the leader, by what each of them has."""
+        """The first difference between a process and the leader, as a sentence."""
         for index, theirs in enumerate(values):
             for name, value in values[0].items():
                 if theirs.get(name) != value:
@@ -176,9 +176,9 @@ class Hosts:
         return None
 
     def end(self, reason: str, status: int = EXIT_STATUS) -> None:
-        """End all processes, with an error."""
+        """End all processes with an error."""
         self._is_over = True
-        # In a thread, as the connection to one that is stuck may take nothing any more.
+        # In a thread, because the connection to a stuck process may block.
         teller = threading.Thread(
             target=self._tell_all, args=(("end", (reason, status)),), daemon=True
         )
@@ -199,8 +199,8 @@ class Hosts:
                 thread.join(SECONDS_TO_MEET)
             if len(self._links) < self.count - 1:
                 raise EngineError(
-                    f"of {self.count} processes {len(self._links) + 1} reached {self._names[0]} "
-                    f"within {SECONDS_TO_MEET} s: a firewall may be between."
+                    f"{len(self._links) + 1} of {self.count} processes reached {self._names[0]} "
+                    f"within {SECONDS_TO_MEET} s: a firewall may block the others."
                 )
         else:
             key, port, *addresses = _share("").split()
@@ -227,7 +227,7 @@ class Hosts:
                 self._links[index] = link
 
     def _tell(self, index: int, message: Any) -> None:
-        with contextlib.suppress(OSError), self._locks[index]:  # gone: `_listen` says so
+        with contextlib.suppress(OSError), self._locks[index]:  # `_listen` reports lost processes
             self._links[index].send(message)
 
     def _tell_all(self, message: Any) -> None:
@@ -235,7 +235,7 @@ class Hosts:
             self._tell(index, message)
 
     def _listen(self, index: int) -> None:
-        """Take what a process says, until it is gone."""
+        """Read the messages of a process until it is gone."""
         with contextlib.suppress(EOFError, OSError):
             while True:
                 kind, content = self._links[index].recv()
@@ -247,16 +247,16 @@ class Hosts:
                 elif kind == "about":
                     self._inbox.put((index, content))
                 else:
-                    # At once, since what comes next is the end of the connection.
+                    # Set at once, because the connection ends next.
                     is_last = kind == "refuse" or (kind == "next" and content is None)
                     self._is_over = self._is_over or is_last
                     self._inbox.put((kind, content))
-        # Without delay: jax aborts a process as soon as it finds that process 0 is gone.
+        # Without delay: jax aborts a process as soon as it notices that process 0 is gone.
         if not self._is_over:
             self.end(f"{self._names[index]} is gone; {_AGAIN}")
 
     def _beat(self, index: int) -> None:
-        """Say every second that this process is alive, and how long it has been in a step."""
+        """Send a sign of life every second, with the time that this process waited in a step."""
         while not self._is_over:
             time.sleep(_SECONDS_TO_BEAT)
             self._tell(index, ("beat", self._own_wait()))
@@ -266,7 +266,7 @@ class Hosts:
         return None if since is None else time.monotonic() - since
 
     def _watch(self) -> None:
-        """Look whether the others are alive; sends nothing, so that nothing can hold it up."""
+        """Check that the others are alive. It sends nothing, so nothing can block it."""
         while not self._is_over:
             time.sleep(_SECONDS_TO_BEAT)
             now = time.monotonic()
@@ -280,7 +280,7 @@ class Hosts:
                 self._look_for_the_stuck({0: self._own_wait(), **self._waits})
 
     def _look_for_the_stuck(self, waits: Mapping[int, float | None]) -> None:
-        """A step that all are in may take its time; one that some do not come to is stuck."""
+        """End all if some processes do not reach a step. A step of all processes may be long."""
         longest = max((wait for wait in waits.values() if wait is not None), default=0.0)
         missing = [self._names[i] for i, wait in waits.items() if wait is None]
         if longest > self._patience and missing:
@@ -299,25 +299,25 @@ def join_hosts(
     *,
     patience: float = 300.0,
 ) -> Hosts:
-    """Join the processes of one fit; before anything else of jax is used.
+    """Join the processes of one fit, before any other use of jax.
 
     Parameters
     ----------
     coordinator : str, optional
-        `HOST:PORT` of process 0. Without it, all three are what the launcher says (SLURM, Open MPI,
-        Kubernetes: those that `jax.distributed` knows).
+        `HOST:PORT` of process 0. Without it, the launcher gives all three values (SLURM, Open MPI,
+        Kubernetes: the launchers that `jax.distributed` knows).
     num_processes, process_id : int, optional
     patience : float
-        Seconds after which a process that is not heard of, or that the others wait for in a step,
-        ends all.
+        Seconds until a silent process, or one that the others wait for in a step, ends all
+        processes.
 
     Raises
     ------
     ConfigError
-        If there is no launcher, or the three arguments do not fit together.
+        If there is no launcher, or the three arguments are inconsistent.
     EngineError
-        If jax cannot join them, or they cannot add up. Where they do not find each other
-        within a minute, the process ends with a message, as jax would abort it.
+        If jax cannot join the processes, or their sums are wrong. If they do not find each other
+        within a minute, the process ends with a message, because jax would abort it.
     """
     if not (math.isfinite(patience) and patience > 0):
         raise ConfigError(f"watchdog must be a positive number of seconds, got {patience}.")
@@ -328,7 +328,7 @@ def join_hosts(
         raise ConfigError("coordinator, num_processes and process_id go together.")
     if num_processes is not None and not 0 <= (process_id or 0) < num_processes:
         raise ConfigError(f"process_id must be from 0 to {num_processes - 1}, got {process_id}.")
-    # Where they do not meet, jax aborts the process with a stack of calls.
+    # If the processes do not meet, jax aborts this one with a stack trace.
     timer = threading.Timer(SECONDS_TO_MEET, _give_up, (coordinator,))
     timer.daemon = True
     timer.start()
@@ -342,8 +342,8 @@ def join_hosts(
         )
     except ValueError as error:
         raise ConfigError(
-            f"no launcher says which process this is ({error}): give coordinator, num_processes "
-            "and process_id."
+            f"no launcher gives the index of this process ({error}): pass coordinator, "
+            "num_processes and process_id."
         ) from error
     except RuntimeError as error:
         first, *_ = str(error).strip().splitlines() or [""]
@@ -366,7 +366,7 @@ def _own_name(index: int) -> str:
 
 
 def _addresses(coordinator: str | None) -> list[str]:
-    """Where other processes may reach process 0, likeliest first."""
+    """Addresses at which other processes may reach process 0, most likely first."""
     name = socket.gethostname()
     found = [name] if coordinator is None else [coordinator.rpartition(":")[0].strip("[]"), name]
     with contextlib.suppress(OSError):
@@ -381,12 +381,12 @@ def _reach(addresses: list[str], port: int, key: bytes) -> Connection:
             return Client((address, port), authkey=key)
     raise EngineError(
         f"process 0 cannot be reached at any of {', '.join(addresses)}, port {port}: a firewall "
-        "may be between."
+        "may block it."
     )
 
 
 def _share(text: str) -> str:
-    """The leader's text."""
+    """Send the leader's text to all processes."""
     content = text.encode().ljust(_MOST_ADDRESS)[:_MOST_ADDRESS]
     shared = multihost_utils.broadcast_one_to_all(np.frombuffer(content, np.uint8))
     return np.asarray(shared).tobytes().decode().strip()

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class HostImages(NamedTuple):
-    """The images of a study before they are given to devices; see `core.fit.Images`."""
+    """The images of a study on the host; see `core.fit.Images`."""
 
     train: UInt8[np.ndarray, "n_train pixels"]
     val: UInt8[np.ndarray, "n_val pixels"]
@@ -28,8 +28,7 @@ class HostImages(NamedTuple):
     val_mask: Bool[np.ndarray, "n_val pixels"] | None = None
 
     def give_to(self, devices: Devices, *, streamed: bool = False) -> Images:
-        """Copies that lie where runs use them; where they are streamed, the training images are
-        those given."""
+        """Copy the images to the devices. If streamed, the training images stay as given."""
 
         def own(array: Any) -> Any:
             return None if array is None else devices.own(array)
@@ -42,7 +41,7 @@ class HostImages(NamedTuple):
 
 
 def images_of(dataset: Dataset) -> HostImages:
-    """A data set as arrays of rows."""
+    """The images of a data set as arrays of rows."""
     parts = dataset.train, dataset.val
     return HostImages(*(part.flat for part in parts), *(part.flat_mask for part in parts))
 
@@ -56,28 +55,28 @@ def load_study_data(
 ) -> Dataset:
     """Load the images of a study: the configured share of its data set.
 
-    A batch that is larger than the training set is all of it; a warning says so.
+    If a batch is larger than the training set, it holds all images, with a warning.
 
     Parameters
     ----------
     config : StudyConfig
     progress : bool
-        Draw a progress bar on standard error.
+        Show a progress bar on standard error.
     memory : int or str, optional
-        As of `run_study`: then packed images of more than a quarter of it stay on the disk, and
-        else those of more than a GiB.
+        As in `run_study`. Packed images of more than a quarter of it stay on disk; without it,
+        packed images of more than a GiB do.
     shared : bool
-        For one of several processes of a fit: packed images stay on the disk, and each reads those
-        of its own devices.
+        Whether several processes share the fit. Then packed images stay on disk, and each process
+        reads those of its own devices.
 
     Raises
     ------
     ConfigError
-        If there are fewer training images than candidates asked for, or one alone where those of a
-        batch are compared; if the objective needs validation images that there are not; if pixels
-        are missing and images are to be augmented.
+        If there are fewer training images than requested candidates, or only one with batch
+        normalisation; if the objective needs validation images and there are none; or if images
+        with missing pixels are to be augmented.
     DataError
-        If the data set cannot be had.
+        If the data set cannot be loaded.
     """
     dataset = load_configured(
         config.data,
@@ -93,14 +92,14 @@ def load_study_data(
     n = len(dataset.train)
     if largest > n:
         _log.warning(
-            "batch_size %g exceeds the %s: all are one batch.", largest, count(n, "training image")
+            "batch_size %g exceeds the %s: all form one batch.", largest, count(n, "training image")
         )
     space: Any = config.search.space
     norms = space.get("norm") or space.get("batch_norm", (config.decoder.batch_norm,))
     if n == 1 and ({True, "batch"} & set(norms)):
         raise ConfigError(
-            "batch_norm compares the images of a batch, and needs two training images, got one; "
-            "--nobatch_norm goes without."
+            "batch_norm averages over the images of a batch and needs two training images, got "
+            "one; use --nobatch_norm."
         )
     n_pixels = math.prod(dataset.train.images.shape[1:])
     config.infer.count_candidates(len(dataset.train), n_pixels)

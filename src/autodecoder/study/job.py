@@ -1,4 +1,4 @@
-"""What a group is given: runs of one shape, and what they need to know."""
+"""The job of a group: runs of one shape, and the data that they need."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,22 +16,22 @@ from autodecoder.study.results import UNFINISHED
 
 @dataclass(frozen=True)
 class Job:
-    """A group to be run."""
+    """A group to run."""
 
     config: StudyConfig
     infos: tuple[RunInfo, ...]
     """They share one `RunConfig`."""
     is_observed: bool
-    """Whether anybody looks at snapshots."""
+    """Whether observers receive snapshots."""
     known: Mapping[tuple[str, int], Float[ndarray, " _"]] = field(default_factory=dict)
-    """Learning curves of executions of the group's trials that have ended, by trial and number,
-    where trials are pruned."""
+    """Learning curves of ended executions of the group's trials, by trial and number, for pruning.
+    """
 
 
 def run_infos(
     folder: Path, study: str, claims: Sequence[Claim], config: RunConfig, n: int
 ) -> list[RunInfo]:
-    """The runs of claimed trials: trials outside, executions inside."""
+    """The runs of claimed trials, in order of trials, then of executions."""
     return [
         RunInfo(c.trial_id, k, c.values, config, execution_folder(folder, c.trial_id, k), study)
         for c in claims
@@ -42,7 +42,7 @@ def run_infos(
 def known_curves(
     folder: Path, config: StudyConfig, trial_ids: Sequence[str]
 ) -> dict[tuple[str, int], Float[ndarray, " _"]]:
-    """Learning curves of executions of some trials that have ended, from their files."""
+    """Learning curves of the ended executions of these trials, from their files."""
     return {
         (trial_id, k): execution.history[config.epoch_metric]
         for trial_id in trial_ids

@@ -1,8 +1,8 @@
-"""Who runs which trial: the study's storage (Optuna), and the locks that show who is alive.
+"""Which process runs which trial: the study's storage (Optuna), and locks that show living ones.
 
-All processes of a study share its folder. They look at the storage and claim trials under one lock
-file, and each holds a lock file of its own as long as it lives: a trial whose process is gone is
-recognised at once, and taken over where it stopped.
+All processes of a study share its folder. They read the storage and claim trials under one lock
+file. Each process also holds a lock file of its own while it lives. The trials of a process that is
+gone are therefore recognised at once, and resumed by another.
 """
 
 import contextlib
@@ -63,30 +63,30 @@ class Claim:
     number: int
     values: Mapping[str, Any]
     group: str
-    """Name of the trials that run together; it stays when they go on."""
+    """Name of the group of trials that run together; it is kept when they resume."""
 
 
 class Ledger:
-    """The trials of a study, as one of its processes sees them.
+    """The trials of a study, seen from one of its processes.
 
-    Use as a context manager: at its end, trials claimed but not finished are free for others. Made
-    under the lock of the study.
+    It is a context manager; on exit, claimed but unfinished trials are free for other processes. It
+    must be created under the study's lock.
 
     Parameters
     ----------
     folder : Path
-        Of the study.
+        Folder of the study.
     name : str
-        Of the study in the storage.
+        Name of the study in the storage.
     config : StudyConfig
     image_shape : (height, width, channels)
     storage : str, optional
-        URL of a database, in SQLAlchemy's form; by default `study.db` in the folder.
+        SQLAlchemy URL of a database; by default `study.db` in the folder.
 
     Raises
     ------
     StorageError
-        If the storage cannot be reached, read or written; from every method.
+        From every method, if the storage cannot be reached, read or written.
     """
 
     def __init__(
@@ -135,22 +135,22 @@ class Ledger:
         drop_worker_lock(self._folder, self._worker, self._lock)
 
     def claim(self, n_groups: int = 1) -> list[Claim]:
-        """Take the next trials: those that a process left behind, else new ones of one shape.
+        """Claim the next trials: those of a lost process, otherwise new ones of one shape.
 
         Parameters
         ----------
         n_groups : int
-            Groups that run at once: the trials of a shape are shared out among so many.
+            Number of groups that can run at once. The trials of a shape are divided among them.
 
         Returns
         -------
         list of Claim
-            Of one `RunConfig`, to be run as one population; empty if there are none.
+            Trials of one `RunConfig`, to run as one population; empty if there are none.
 
         Raises
         ------
         SearchError
-            If ten trials in a row have failed.
+            If the last ten trials have failed.
         """
         with self._errors(), study_lock(self._folder):
             trials = self._trials()
@@ -160,14 +160,14 @@ class Ledger:
                 whole = [t for t in orphans if t.user_attrs.get("group") == group]
                 chosen = whole[: self._most if group else 1]
                 is_part = len(chosen) < len(whole) and self._config.search.prune is not None
-                if group is None or is_part:  # where trials are compared with those beside them
+                if group is None or is_part:  # pruning compares trials of one group
                     group = secrets.token_hex(4)
                 return [self._sign(t, group) for t in chosen]
             self._check_failures(trials)
             return self._claim_new(trials, n_groups)
 
     def finish(self, trial: Trial) -> None:
-        """Record the score of a trial, or that it failed."""
+        """Record the score of a trial, or its failure."""
         with self._errors():
             self._study.tell(
                 self._claimed[trial.trial_id].number,
@@ -176,7 +176,7 @@ class Ledger:
             )
 
     def ended_with(self, claims: Sequence[Claim]) -> list[str]:
-        """Trials of the same group that have ended."""
+        """Ended trials of the same groups."""
         groups = {claim.group for claim in claims}
         with self._errors():
             return [
@@ -186,22 +186,22 @@ class Ledger:
             ]
 
     def report(self, curves: Mapping[str, Curve]) -> None:
-        """Add to the learning curves of claimed trials."""
+        """Append to the learning curves of claimed trials."""
         with self._errors():
             add_curves(
                 self._storage, {self._claimed[i]._trial_id: curve for i, curve in curves.items()}
             )
 
     def n_reported(self, trial_id: str) -> int:
-        """Epochs of a claimed trial that were reported before it was claimed."""
+        """Epochs of a claimed trial that were reported before the claim."""
         return max(self._claimed[trial_id].intermediate_values, default=0)
 
     def is_alone(self) -> bool:
-        """Whether no other process is at work on the study."""
+        """Whether no other process works on the study."""
         return not is_anyone_alive(self._folder, but=self._worker)
 
     def has_others(self, claims: Sequence[Claim]) -> bool:
-        """Whether there are trials besides these that have not failed."""
+        """Whether there are other trials that have not failed."""
         numbers = {claim.number for claim in claims}
         with self._errors():
             return any(
@@ -209,7 +209,7 @@ class Ledger:
             )
 
     def is_done(self) -> bool:
-        """Whether no trial is run any more, by whatever process."""
+        """Whether no process runs any trial."""
         with self._errors():
             return not count_running(self._storage, self._study._study_id)
 
@@ -224,7 +224,7 @@ class Ledger:
     # New trials
 
     def _plan(self, trials: Sequence[FrozenTrial]) -> None:
-        """Enqueue the trials that are known from the start and not there yet."""
+        """Enqueue the initially known trials that the storage lacks."""
         planned = planned_trials(self._config)
         if planned is None:
             return
@@ -238,7 +238,7 @@ class Ledger:
             self._add_waiting(parameters, secrets.token_hex(4))
 
     def _add_waiting(self, parameters: Mapping[str, Any], trial_id: str) -> None:
-        """Put a trial into the queue, its values noted already: then taking it costs little."""
+        """Enqueue a trial with its values, so that claiming it is cheap."""
         self._study.add_trial(
             create_trial(
                 state=TrialState.WAITING,
@@ -256,12 +256,12 @@ class Ledger:
             if search.sampler != "tpe" or len(trials) >= search.n_trials:
                 return []
             self._study.sampler = make_sampler(self._config, len(trials))
-            asked = self._study.ask(self._space)  # one alone: the next follows from its result
+            asked = self._study.ask(self._space)  # only one, as the next depends on its result
             return [self._sign(self._storage.get_trial(asked._trial_id), group)]
         shape = self._shape(to_values(waiting[0].params))
         most = self._most
         if n_groups > 1:
-            # Shapes first, since each is compiled anew in each group; those under way count, so
+            # Each group compiles its shapes, so divide by shapes first. Running trials count, so
             # that the first group of a shape does not take more than the last.
             shapes = [self._shape_of(t) for t in trials if not t.state.is_finished()]
             n_parts = -(-n_groups // len(set(shapes)))
@@ -270,7 +270,7 @@ class Ledger:
         for trial in waiting[:most]:
             if self._shape(to_values(trial.params)) != shape:
                 break
-            # Not by `ask`, which reads all trials for each: that takes minutes for hundreds.
+            # `ask` would read all trials each time, which takes minutes for hundreds.
             self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
             claims.append(self._sign(trial, group))
         return claims
@@ -283,7 +283,7 @@ class Ledger:
         return self._shape(to_values(trial.params)) if known else None
 
     def _sign(self, trial: FrozenTrial, group: str) -> Claim:
-        """Put this process' name to a trial."""
+        """Mark a trial as run by this process."""
         trial_id = trial.user_attrs.get("id") or secrets.token_hex(4)
         self._claimed[trial_id] = trial
         for name, value in (("id", trial_id), ("worker", self._worker), ("group", group)):
@@ -294,7 +294,7 @@ class Ledger:
     def _values_of(self, trial: FrozenTrial) -> dict[str, Any]:
         parameters = trial.params
         if set(parameters) != set(self._space):
-            # A process died between choosing the trial and noting its values: noted now.
+            # A process died between choosing the trial and storing its values; store them now.
             self._study.sampler = make_sampler(self._config, trial.number)
             live = optuna.trial.Trial(self._study, trial._trial_id)
             parameters = {name: suggest(live, name, d) for name, d in self._space.items()}
@@ -307,7 +307,7 @@ class Ledger:
         failed = [t for t in last if t.state is TrialState.FAIL]
         if goes_on and len(failed) == MOST_FAILURES:
             raise SearchError(
-                f"the last {MOST_FAILURES} trials failed, so the search is given up; smaller "
+                f"the last {MOST_FAILURES} trials failed, so the search is aborted; smaller "
                 "learning rates diverge less."
             )
 
@@ -317,11 +317,11 @@ class Ledger:
         worker = trial.user_attrs.get("worker")
         return worker is None or (worker != self._worker and not is_alive(self._folder, worker))
 
-    # What the storage has lost
+    # Restoring the storage
 
     def _restore(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Enter trials that the folder holds and the storage does not: it is new, or was lost.
-        Returns whether there are any."""
+        """Add trials that are in the folder but not in a new or lost storage. Returns whether there
+        are any."""
         known = {trial.user_attrs.get("id") for trial in trials}
         contents = [content for _, content in read_trial_files(self._folder)]
         self._warn_of_lost_files(trials, {content["id"] for content in contents})
@@ -329,7 +329,7 @@ class Ledger:
         for content in lost:
             if set(content["values"]) != set(self._space):
                 name = self._folder / "trials" / content["id"] / "trial.json"
-                raise DataError(f"{name} is damaged: its values are not those that are searched.")
+                raise DataError(f"{name} is damaged: its values are not those of the search space.")
         for content in sorted(lost, key=lambda content: content["number"]):
             state = _ENDED.get(content["state"])
             if state is None:
@@ -346,13 +346,11 @@ class Ledger:
                 )
             )
         if lost:
-            _log.warning(
-                "read back from the folder into the storage: %s", count(len(lost), "trial")
-            )
+            _log.warning("restored from the folder into the storage: %s", count(len(lost), "trial"))
         return bool(lost)
 
     def _read_curve(self, content: Mapping[str, Any]) -> Curve:
-        """The learning curve of a trial that has ended, from its files."""
+        """The learning curve of an ended trial, from its files."""
         curves = []
         for k in range(len(content["executions"])):
             history = read_history(execution_folder(self._folder, content["id"], k), self._config)
@@ -364,7 +362,7 @@ class Ledger:
         ended = {t.user_attrs.get("id") for t in trials if t.state.is_finished()}
         for trial_id in sorted(i for i in ended - there if i is not None):
             _log.warning(
-                "the trial %s has ended, but its files are gone from %s; it is not run again",
+                "the trial %s has ended, but its files are missing in %s; it is not run again",
                 trial_id,
                 self._folder / "trials",
             )
@@ -379,13 +377,13 @@ def delete_study(folder: Path, name: str, storage: str | None) -> None:
     Raises
     ------
     OutputError
-        If one is.
+        If a process is alive.
     StorageError
         If the storage cannot be used.
     """
     if is_anyone_alive(folder):
-        raise OutputError(f"{folder} is in use by another process; it is not cleared.")
-    if storage is not None:  # a database in the folder goes with it
+        raise OutputError(f"{folder} is in use by another process and is not cleared.")
+    if storage is not None:  # a database in the folder is removed with it
         errors = storage_errors(describe("study.db", storage), secrets_of(storage))
         with errors, contextlib.suppress(KeyError):
             optuna.delete_study(study_name=name, storage=connect(folder, storage))

@@ -1,7 +1,7 @@
-"""Lock files: one process at a time changes a study, and each shows that it is alive.
+"""Lock files: one process at a time changes a study, and each process shows that it is alive.
 
-Where a file system has no locks, one process at a time runs a study: the file by which it shows
-that it is alive counts as long as the machine in its name has a process of the number in its name.
+On a file system without locks, only one process at a time may run a study. Its worker file then
+counts as alive while the machine in its name has a process of the number in its name.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ def study_lock(folder: Path, seconds: float = 60) -> Iterator[None]:
     Raises
     ------
     OutputError
-        If the folder cannot be written, or another process holds the lock all the time.
+        If the folder cannot be written, or another process holds the lock for `seconds`.
     """
     lock = None
     try:
@@ -55,12 +55,12 @@ def study_lock(folder: Path, seconds: float = 60) -> Iterator[None]:
 
 
 def new_worker() -> str:
-    """A name for this process that tells others which it is, and on which machine."""
+    """A unique name for this process, with its number and its machine."""
     return f"{secrets.token_hex(4)}_{os.getpid()}_{_machine()}"
 
 
 def tell_worker(worker: str) -> str:
-    """Which process it is, for people: its number, and its machine where that is another one."""
+    """The number of a process, and its machine if it is another one, as text for people."""
     _, number, machine = [*worker.split("_", 2), "", ""][:3]
     return f"{number} on {machine}" if machine != _machine() else number
 
@@ -70,26 +70,26 @@ def _machine() -> str:
 
 
 def hold_worker_lock(folder: Path, worker: str) -> FileLock | None:
-    """Show that a process is alive, until the lock is released or the process ends somehow.
+    """Show that a process is alive, until the lock is released or the process ends.
 
     Raises
     ------
     OutputError
-        If another process runs the study, on a file system without locks.
+        If another process runs the study on a file system without locks.
     """
     path = folder / _NAME.format(worker)
     if has_locks(path):
         lock = FileLock(path)
         lock.acquire(timeout=0)
         return lock
-    # The file is there by now, so that of two that start at once, at least one sees the other.
+    # The file now exists, so if two processes start at once, at least one sees the other.
     others = [other for other in living_workers(folder) if other != worker]
     if others:
         path.unlink()
         raise OutputError(
-            f"{folder} lies on a file system without locks, where one process at a time can run a "
-            f"study, and process {tell_worker(others[0])} does: try again when it has ended (if it "
-            f"is gone, remove {folder / _NAME.format(others[0])})."
+            f"{folder} is on a file system without locks, where only one process can run a study, "
+            f"and process {tell_worker(others[0])} does: try again when it has ended (if it is "
+            f"gone, remove {folder / _NAME.format(others[0])})."
         )
     _log.warning("the file system of %s has no locks: run no second process on this study", folder)
     return None
@@ -114,19 +114,19 @@ def is_alive(folder: Path, worker: str) -> bool:
 
 
 def sweep_worker_locks(folder: Path) -> None:
-    """Remove the lock files of processes that are gone; under the lock of the study."""
+    """Remove the lock files of processes that are gone. Hold the study's lock."""
     for path in folder.glob(_NAME.format("*")):
         if not _is_held(path):
             path.unlink(missing_ok=True)
 
 
 def living_workers(folder: Path) -> list[str]:
-    """The processes at work on a study."""
+    """The processes that work on a study."""
     return [_worker_of(path) for path in sorted(folder.glob(_NAME.format("*"))) if _is_held(path)]
 
 
 def is_anyone_alive(folder: Path, but: str = "") -> bool:
-    """Whether any process is at work on a study, or any but one."""
+    """Whether any process works on a study, other than `but`."""
     return any(worker != but for worker in living_workers(folder))
 
 
@@ -146,7 +146,7 @@ def _worker_of(path: Path) -> str:
 
 
 def _runs(worker: str) -> bool:
-    """Whether there is a process of a worker's number; of another machine's it cannot be told."""
+    """Whether a worker's process exists. On another machine this is unknown and counts as true."""
     _, number, machine = [*worker.split("_", 2), "", ""][:3]
     if machine != _machine() or not number.isdecimal() or os.name == "nt":
         return True

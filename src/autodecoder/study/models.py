@@ -1,4 +1,4 @@
-"""The models that runs of a study leave."""
+"""Models of the runs of a study."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ from autodecoder.text import count
 
 
 def make_model(snapshot: Snapshot, info: RunInfo, dataset: Dataset, config: StudyConfig) -> Model:
-    """A model that knows where it comes from."""
+    """Make the model of a run, with its origin in `about`."""
     return Model(
         decoder=snapshot.decoder,
         scaler=config.data.scaler,
@@ -57,15 +57,15 @@ def shown_model(
     image_shape: tuple[int, int, int],
     about: Mapping[str, Any],
 ) -> Model:
-    """The model that the pictures of a run show: as it was after its last epoch.
+    """Make the model of a run after its last epoch, which its pictures show.
 
     Raises
     ------
     ValueError
-        If its decoder is not of that configuration.
+        If its decoder does not have that configuration.
     """
     shown = outcome.shown
-    assert shown is not None  # the caller has looked
+    assert shown is not None  # checked by the caller
     for latents in (shown.train_latents, shown.val_latents):
         if latents.ndim != 2 or latents.shape[1] != decoder.latent_dims:
             raise ValueError(f"its latents are not of {count(decoder.latent_dims, 'dimension')}")

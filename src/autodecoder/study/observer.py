@@ -1,4 +1,4 @@
-"""What a study tells whoever watches it, while it runs."""
+"""The interface of observers, which follow a study while it runs."""
 
 import math
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from autodecoder.core.fit import Snapshot
 from autodecoder.data import Dataset
 from autodecoder.study.results import Execution, Trial
 
-#: Frames of a film of the latents, about.
+#: Approximate number of frames in the film of the latents.
 _FRAMES = 25
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Which run it is: an execution of a trial."""
+    """A run: one execution of a trial."""
 
     trial_id: str
     execution: int
@@ -29,18 +29,18 @@ class RunInfo:
     """The trial's values of the searched settings."""
     config: RunConfig
     folder: Path
-    """Where its files lie."""
+    """Folder of its files."""
     study: str
-    """Name of the study, which no other has."""
+    """Unique name of the study."""
 
 
 @runtime_checkable
 class Observer(Protocol):
-    """Told of every run. Subclass it and define the methods that you need; the others do nothing.
+    """Receives the events of every run. Subclass it and define the methods that you need.
 
     All methods are called from the thread that runs the study. An observer that raises an exception
-    is named in a warning and told nothing more, and the study goes on. An `OutputError` ends the
-    study instead: raise it if the study is worth nothing without what the observer writes.
+    is reported in a warning and no longer called, and the study continues. An `OutputError` ends
+    the study instead: raise it if the study is useless without the observer's output.
     """
 
     def begin_study(self, config: StudyConfig, dataset: Dataset) -> None:
@@ -50,19 +50,19 @@ class Observer(Protocol):
         ----------
         config : StudyConfig
         dataset : Dataset
-            Of more than 100,000 training images it has 100,000, spread evenly; snapshots have the
-            latents of the same ones.
+            If it has more than 100,000 training images, it is reduced to 100,000, spread evenly.
+            Snapshots have the latents of the same images.
         """
 
     def begin_run(self, run: RunInfo, epoch: int) -> None:
-        """Called when a run starts, or goes on from a checkpoint.
+        """Called when a run starts, or resumes from a checkpoint.
 
         Parameters
         ----------
         run : RunInfo
         epoch : int
-            Epochs done so far. A run that was killed repeats what came after its last checkpoint,
-            so an observer may be told the same epochs again.
+            Epochs done so far. A killed run repeats the epochs after its last checkpoint, so an
+            observer may receive the same epochs again.
         """
 
     def record(self, run: RunInfo, epoch: int, metrics: Mapping[str, Float[ndarray, " k"]]) -> None:
@@ -72,9 +72,9 @@ class Observer(Protocol):
         ----------
         run : RunInfo
         epoch : int
-            The first of them.
+            The first of these epochs.
         metrics : dict of (k,) arrays
-            One value an epoch. Metrics of the fresh protocol come in calls of their own, with one
+            One value per epoch. Metrics of the fresh protocol come in separate calls, with one
             value for the epoch after which they were measured.
         """
 
@@ -86,19 +86,19 @@ class Observer(Protocol):
         ----------
         run : RunInfo
         snapshot : Snapshot
-            Decoder and latents after the epoch `snapshot.epoch`, which is 0 before the first.
+            Decoder and latents after epoch `snapshot.epoch`, which is 0 before the first.
         last : bool
-            Whether that is the last epoch of the run.
+            Whether this is the last epoch of the run.
         """
 
     def end_run(self, run: RunInfo, execution: Execution | None) -> None:
-        """Called once after each `begin_run`, also where the study ends with an error.
+        """Called once after each `begin_run`, also if the study ends with an error.
 
         Parameters
         ----------
         run : RunInfo
         execution : Execution or None
-            Its histories, and how it ended; `None` if it has not, and may go on later.
+            Its histories and status; `None` if it has not ended and may resume later.
         """
 
     def end_trial(self, trial: Trial, folder: Path) -> None:
@@ -109,11 +109,11 @@ class Observer(Protocol):
         trial : Trial
             With its score and the histories of its executions.
         folder : Path
-            Of its files.
+            Folder of its files.
         """
 
 
 def frame_period(config: StudyConfig) -> int:
-    """Epochs between two frames of a film of the latents, so that there are about 25; 0 for no
-    film, where a study draws no pictures either."""
+    """Epochs between two frames of a film of about 25 frames; 0 for no film, if the study draws no
+    pictures."""
     return math.ceil(config.fit.num_epochs / _FRAMES) if config.log.visualize_freq else 0

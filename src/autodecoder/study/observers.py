@@ -1,4 +1,4 @@
-"""Telling the observers of a study, and going on without those that fail."""
+"""Calling the observers of a study, and continuing without those that fail."""
 
 import contextlib
 import logging
@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 class Observers:
-    """The observers of a study; those that fail are left out from then on.
+    """The observers of a study. Observers that fail are no longer called.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Observers:
         return bool(self._observers)
 
     def take(self, told: Began | Recorded | Snapped | Left) -> None:
-        """Tell what a group has told."""
+        """Pass on an event of a group."""
         match told:
             case Began(info, epoch):
                 self._begin_run(info, epoch)
@@ -41,30 +41,30 @@ class Observers:
                 self.end_run(info, None)
 
     def _begin_run(self, run: RunInfo, epoch: int) -> None:
-        """Tell that a run starts, perhaps again, as the process that ran it is gone."""
+        """Report the start of a run. It may start again if the process that ran it is gone."""
         if run.folder in self._under_way:
             self.end_run(run, None)
         self._under_way[run.folder] = run
         self.tell(lambda one: one.begin_run(run, epoch))
 
     def end_run(self, run: RunInfo, execution: Execution | None) -> None:
-        """Tell that nothing more comes of a run."""
+        """Report the end of a run in this study."""
         self._under_way.pop(run.folder, None)
         self.tell(lambda one: one.end_run(run, execution))
 
     def close(self) -> None:
-        """Tell so of all runs under way, where an error ends the study."""
+        """Report the end of all unfinished runs, when the study ends with an error."""
         for run in tuple(self._under_way.values()):
-            with contextlib.suppress(OutputError):  # the error under way is the one to tell
+            with contextlib.suppress(OutputError):  # the first error is the one to report
                 self.end_run(run, None)
 
     def tell(self, call: Callable[[Observer], object]) -> None:
-        """Call each of them.
+        """Call each observer.
 
         Raises
         ------
         OutputError
-            If one raises it. Other exceptions are logged in a sentence.
+            If an observer raises it. Other exceptions are logged in a sentence.
         """
         for observer in tuple(self._observers):
             try:
@@ -74,12 +74,11 @@ class Observers:
             except Exception as error:
                 self._observers = [other for other in self._observers if other is not observer]
                 _log.warning(
-                    "the observer %s failed with %s; it is told nothing more, and the study goes "
-                    "on",
+                    "the observer %s failed with %s; it is no longer called, and the study goes on",
                     type(observer).__name__,
                     _describe(error),
                 )
-                _log.debug("where it failed:", exc_info=error)
+                _log.debug("traceback:", exc_info=error)
 
 
 def _describe(error: Exception) -> str:

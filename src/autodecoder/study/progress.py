@@ -1,4 +1,4 @@
-"""How far a study has come, in words and as bars of tqdm."""
+"""Progress of a study, as text and as bars of tqdm."""
 
 import contextlib
 import math
@@ -8,13 +8,13 @@ from typing import Any
 from autodecoder.model.progress import bar_type
 from autodecoder.study.events import Progress
 
-#: Stages of which nobody knows how long they take.
+#: Stages of unknown length.
 UNTIMED = {"wait": "waiting for another process", "compile": "compiling"}
 _FORMAT = "{desc}: {percentage:3.0f} %|{bar}| {elapsed}<{remaining}{postfix}"
 
 
 def describe_progress(progress: Progress) -> tuple[str, str]:
-    """What is under way, and the metrics that are known."""
+    """The present stage and its known metrics, as text."""
     if progress.stage in UNTIMED:
         return UNTIMED[progress.stage], ""
     if progress.stage != "fit":
@@ -28,8 +28,8 @@ def describe_progress(progress: Progress) -> tuple[str, str]:
 def study_bars(
     report: Callable[[Progress], None], verbose: bool
 ) -> Iterator[Callable[[Progress], None]]:
-    """Show a bar for each group of trials under way, if `verbose`; yields the function that tells
-    the bars and `report`."""
+    """Show a bar for each running group of trials, if `verbose`; yields a function that updates the
+    bars and calls `report`."""
     if not verbose:
         yield report
         return

@@ -1,8 +1,8 @@
-"""Which trials of a group are not worth going on with, by Optuna's pruners.
+"""Pruning: Optuna's pruners choose the trials of a group that end early.
 
-At a rung, an epoch at which all runs under way stand, the trials of a group are compared by their
-learning curves, and some of them end there. Which ones depends on recorded values alone, so a study
-that was cut off decides as it would have.
+A rung is an epoch that all unfinished runs have reached. There, the trials of a group are compared
+by their learning curves, and some of them end. The choice depends only on recorded values, so a
+study that was interrupted makes the same choice.
 """
 
 import logging
@@ -23,25 +23,25 @@ from autodecoder.study.slot import Slot
 
 #: Successive halving keeps the better half at 1/8, 1/4 and 1/2 of the epochs.
 _KEPT, _SHARES = 2, (2, 4, 8)
-#: The median rule looks after each 1/16 of them.
+#: The median rule compares after each sixteenth of the epochs.
 _LOOKS = 16
 
-#: Curves of executions that have ended, by trial and number.
+#: Curves of ended executions, by trial and number.
 Known = Mapping[tuple[str, int], Float[np.ndarray, " _"]]
 
 
 class Pruning:
-    """The rungs of a group, and who ends at them.
+    """The rungs of a group, and the trials that end there.
 
     Parameters
     ----------
     rule : str
         `asha` or `median`.
     metric : str
-        Recorded after every epoch.
+        A metric that is recorded after every epoch.
     num_epochs : int
     known : mapping
-        Executions of the group's trials that have ended before.
+        Executions of the group's trials that ended before.
     """
 
     def __init__(self, rule: str, metric: str, num_epochs: int, known: Known) -> None:
@@ -50,24 +50,24 @@ class Pruning:
         self._known = dict(known)
 
     def next_rung(self, epoch: int) -> int | None:
-        """The first one behind an epoch."""
+        """The first rung after an epoch."""
         return next((rung for rung in self._rungs if rung > epoch), None)
 
     def keep(self, slots: Sequence[Slot], curves: Float[np.ndarray, "runs epochs"]) -> None:
-        """Note runs that have ended, before they leave the population."""
+        """Record ended runs before they leave the population."""
         for slot, curve in zip(slots, curves, strict=True):
             if slot.ended:
                 self._known[slot.info.trial_id, slot.info.execution] = curve[: slot.epoch]
 
     def judge(self, slots: Sequence[Slot], curves: Float[np.ndarray, "runs epochs"]) -> set[str]:
-        """The trials that end where they stand.
+        """The trials that end now.
 
         Parameters
         ----------
         slots : sequence of Slot
             All runs of the population.
         curves : (runs, epochs)
-            The metric of each after every epoch.
+            The metric of each run after every epoch.
         """
         pruned: set[str] = set()
         while True:
@@ -77,14 +77,14 @@ class Pruning:
                 return pruned
             rung = self._rungs.pop(0)
             losers = find_losers(self._rule, self._metric, rung, self._means(slots, curves))
-            # Who stands further has passed this rung, whatever it was compared with then.
+            # Trials beyond this rung have passed it before, so they stay.
             passed = {slot.info.trial_id for slot in active if slot.epoch > rung}
             pruned |= (losers & {slot.info.trial_id for slot in active}) - passed
 
     def _means(
         self, slots: Sequence[Slot], curves: Float[np.ndarray, "runs epochs"]
     ) -> dict[str, Float[np.ndarray, " _"]]:
-        """The curve of each trial of the group, in an order that is always the same."""
+        """The curve of each trial of the group, in a fixed order."""
         executions = {key: (curve, True) for key, curve in self._known.items()}
         for slot, curve in zip(slots, curves, strict=True):
             key = slot.info.trial_id, slot.info.execution
@@ -112,13 +112,13 @@ def find_losers(
     Parameters
     ----------
     rule : str
-        With `asha`, the trials that have come to the rung are compared; with `median`, all of them,
-        those that have ended by their last values.
+        `asha` compares the trials that have reached the rung. `median` compares all trials; ended
+        ones count with their last values.
     metric : str
     rung : int
         The epoch.
     curves : mapping
-        A value an epoch of each trial, as far as it has come.
+        One value per epoch for each trial, as far as it has come.
     """
     there = [trial_id for trial_id, curve in curves.items() if len(curve) >= rung]
     values = {
@@ -129,7 +129,7 @@ def find_losers(
         return set()
     diverged = set(there) - set(finite)
     if rule == "asha":
-        # Who is better than one that stays, stays: so few of them need to be asked.
+        # A trial that is better than a kept one is also kept, so bisection needs few calls.
         ranked = sorted(finite, key=lambda i: sign(metric) * values[i])
         n_kept = bisect_left(ranked, True, key=lambda i: _is_halved(metric, values, ranked, i))
         return diverged | set(ranked[n_kept:])
@@ -151,10 +151,10 @@ def find_losers(
 def _is_halved(
     metric: str, values: Mapping[str, float], there: Sequence[str], trial_id: str
 ) -> bool:
-    """Whether successive halving ends a trial among those that are there.
+    """Whether successive halving ends a trial among those at the rung.
 
-    Optuna compares a trial with those that came to the rung before it. Here all are there, so each
-    is taken for the last one.
+    Optuna compares a trial with those that reached the rung before it. Here all have reached it, so
+    each is treated as the last one.
     """
     order = [*(other for other in there if other != trial_id), trial_id]
     trials = [
@@ -162,7 +162,7 @@ def _is_halved(
     ]
     study = _study(metric, trials)
     pruner = SuccessiveHalvingPruner(min_resource=1, reduction_factor=_KEPT)
-    # Asking also notes that a trial has been there.
+    # The call also records that a trial has reached the rung.
     return [pruner.prune(study, trial) for trial in study.get_trials(deepcopy=False)][-1]
 
 

@@ -1,4 +1,4 @@
-"""The files of trials and executions: `trial.json` and `history.csv`."""
+"""Files of trials and executions: `trial.json` and `history.csv`."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from autodecoder.study.results import STATES, UNFINISHED, Execution, Trial
 from autodecoder.study.space import to_parameter, to_values
 from autodecoder.text import count, told
 
-#: What every `trial.json` must hold.
+#: Required fields of every `trial.json`.
 _FIELDS = {
     "id": str,
     "number": int,
@@ -28,7 +28,7 @@ _FIELDS = {
 
 
 def execution_folder(folder: Path, trial_id: str, execution: int) -> Path:
-    """Where the files of an execution lie."""
+    """The folder of an execution."""
     return folder / "trials" / trial_id / f"execution-{execution}"
 
 
@@ -74,7 +74,7 @@ def read_trial_files(folder: Path, trial_id: str = "*") -> Iterator[tuple[Path, 
     Raises
     ------
     DataError
-        If one is damaged.
+        If a file is damaged.
     """
     for path in sorted((folder / "trials").glob(f"{trial_id}/trial.json")):
         content = read_json(path)
@@ -82,9 +82,9 @@ def read_trial_files(folder: Path, trial_id: str = "*") -> Iterator[tuple[Path, 
             if name not in content or not isinstance(content[name], kind):
                 raise DataError(f"{path} is damaged: it has no {name}.")
         if content["id"] != path.parent.name:
-            raise DataError(f"{path} is damaged: it is that of the trial {content['id']}.")
+            raise DataError(f"{path} is damaged: it belongs to the trial {content['id']}.")
         if content["state"] not in STATES:
-            raise DataError(f"{path} is damaged: no trial is {told(content['state'])}.")
+            raise DataError(f"{path} is damaged: {told(content['state'])} is no state of a trial.")
         try:
             to_values(content["values"])
         except ConfigError as error:
@@ -93,12 +93,12 @@ def read_trial_files(folder: Path, trial_id: str = "*") -> Iterator[tuple[Path, 
 
 
 def read_trials(folder: Path, config: StudyConfig, trial_id: str = "*") -> Iterator[Trial]:
-    """Every trial that has a `trial.json`, or one of them.
+    """All trials that have a `trial.json`, or one of them.
 
     Raises
     ------
     DataError
-        If a file is damaged, or the history of an execution that has ended is not whole.
+        If a file is damaged, or the history of an ended execution is incomplete.
     """
     for path, content in read_trial_files(folder, trial_id):
         try:
@@ -136,7 +136,7 @@ def read_trials(folder: Path, config: StudyConfig, trial_id: str = "*") -> Itera
 
 
 def write_history(folder: Path, execution: Execution) -> None:
-    """Write `history.csv`: a row an epoch, a column a metric; blank where there is no number."""
+    """Write `history.csv`: one row per epoch, one column per metric; blank for missing values."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["epoch", *execution.history])
@@ -146,7 +146,7 @@ def write_history(folder: Path, execution: Execution) -> None:
 
 
 def read_history(folder: Path, config: StudyConfig) -> dict[str, np.ndarray]:
-    """Read `history.csv`, to the same float32 numbers; empty where there is none yet.
+    """Read `history.csv` to the same float32 numbers; empty if there is no file yet.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def read_history(folder: Path, config: StudyConfig) -> dict[str, np.ndarray]:
 
 
 def _csv_number(value: np.float32) -> str:
-    """The shortest text that reads back to the same number; nothing where there is none."""
+    """The shortest text that reads back to the same number; empty for NaN."""
     return "" if np.isnan(value) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""Reporting learning curves to the storage of a study while its trials run."""
+"""Reports learning curves to the storage of a study while its trials run."""
 
 import logging
 import time
@@ -9,18 +9,18 @@ from autodecoder.study.ledger import Ledger
 
 _log = logging.getLogger(__name__)
 
-#: Shortest interval between two reports, and the shortest one as a multiple of what the last report
-#: took: reports cost a fiftieth of the time at most.
+#: Shortest interval between two reports, in seconds and as a multiple of the duration of the last
+#: report. Reports therefore take at most a fiftieth of the time.
 _SECONDS, _PAUSE = 2.0, 50.0
 
 
 class Reporter(Curves):
-    """The curves of the trials that a process runs, and when they are reported.
+    """The curves of the trials of this process, and the schedule of their reports.
 
     Parameters
     ----------
     metric : str
-        Recorded after every epoch.
+        A metric that is recorded after every epoch.
     """
 
     def __init__(self, metric: str) -> None:
@@ -30,7 +30,7 @@ class Reporter(Curves):
         """Whether the last report failed."""
 
     def report(self, ledger: Ledger, trial_id: str | None = None) -> None:
-        """Report what is new, of all trials or of one.
+        """Report new values, of all trials or of one.
 
         Raises
         ------
@@ -43,9 +43,9 @@ class Reporter(Curves):
             self.note_reported(news)
 
     def report_in_time(self, ledger: Ledger, *, now: bool = False) -> None:
-        """Report what is new if the last report is some time ago, or at once.
+        """Report new values if the interval has passed, or `now`.
 
-        Where the storage does not answer, the study goes on, and the next report has everything.
+        If the storage does not answer, the study continues, and the next report catches up.
         """
         start = time.monotonic()
         if start < self._next and not now:

@@ -1,4 +1,4 @@
-"""What a study found: executions, trials, and their ranking."""
+"""Results of a study: executions, trials, and their ranking."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -12,10 +12,10 @@ from jaxtyping import Float, Int
 from autodecoder.brief import brief
 from autodecoder.config import OBJECTIVES
 
-#: How an execution stands or ended, and how a trial does.
+#: States of executions, and states of trials.
 FINISHED, STOPPED, DIVERGED, UNFINISHED = "finished", "stopped early", "diverged", "unfinished"
 COMPLETE, FAILED = "complete", "failed"
-#: Of both: ended early, as other trials were better.
+#: State of both: ended early because other trials were better.
 PRUNED = "pruned"
 STATES = (COMPLETE, UNFINISHED, PRUNED, FAILED)
 
@@ -23,18 +23,18 @@ STATES = (COMPLETE, UNFINISHED, PRUNED, FAILED)
 @brief
 @dataclass(frozen=True, eq=False)
 class Execution:
-    """One run: its history, how it ended, and the objective's best value in it.
+    """One run: its history, its status, and the best value of its objective.
 
     Parameters
     ----------
     history : dict of (epochs,) arrays
-        One value an epoch for each recorded metric, as far as the run came. Metrics of the fresh
-        protocol are not a number in epochs after which it was not evaluated.
+        One value per epoch for each recorded metric, up to the last epoch. Metrics of the fresh
+        protocol are NaN in epochs without fresh validation.
     metric : str
         The recorded metric that is the objective.
     status : str
-        `finished`, `stopped early`, `diverged` (a loss ceased to be a finite number), `pruned` (the
-        trial was worse than others, see `SearchConfig.prune`) or `unfinished`.
+        `finished`, `stopped early`, `diverged` (a loss was no finite number), `pruned` (the trial
+        was worse than others, see `SearchConfig.prune`) or `unfinished`.
     seconds : float
         Time spent on its epochs.
     """
@@ -46,7 +46,7 @@ class Execution:
 
     @property
     def epochs(self) -> int:
-        """Epochs done."""
+        """Number of epochs done."""
         return len(self.history["loss"])
 
     @cached_property
@@ -60,13 +60,13 @@ class Execution:
 
     @property
     def best(self) -> float:
-        """The objective's best value over the epochs; not a number if it has none."""
+        """The objective's best value over the epochs; NaN if it has none."""
         if self.best_epoch is None:
             return math.nan
         return float(self.history[self.metric][self.best_epoch - 1])
 
     def last(self, metric: str) -> float:
-        """A metric after the last epoch; not a number if it has no value."""
+        """A metric after the last epoch; NaN if it has no value."""
         values = self.history.get(metric)
         return float(values[-1]) if values is not None and len(values) else math.nan
 
@@ -77,38 +77,38 @@ class Trial:
     """One hyperparameter configuration, run once or several times."""
 
     trial_id: str
-    """Random; unique across studies."""
+    """Random identifier, unique across studies."""
     number: int
-    """In the order in which the study's trials were chosen, from 0."""
+    """Place in the order in which the study chose its trials, from 0."""
     values: Mapping[str, Any]
-    """Of the searched settings."""
+    """Values of the searched settings."""
     executions: tuple[Execution, ...]
     state: str
-    """`complete`; `pruned`, ended early as others were better; `failed`, without a finite score; or
-    `unfinished`."""
+    """`complete`; `pruned`, ended early because others were better; `failed`, without a finite
+    score; or `unfinished`."""
     error: str | None = None
-    """Why it failed, where that was no divergence."""
+    """Reason of a failure other than divergence."""
 
     @property
     def learning_rate(self) -> float:
-        """The decoder's step size."""
+        """The decoder's learning rate."""
         return self.values["learning_rate"]
 
     @property
     def score(self) -> float:
-        """Mean over the executions of each one's best epoch; not a number if one has none.
+        """Mean over the executions of the objective at each one's best epoch; NaN if one has none.
 
-        Of an unfinished trial, over the executions begun; of a pruned one, over the epochs done.
+        For an unfinished trial, executions that have begun count; for a pruned one, epochs done.
         """
         return float(np.mean(self._bests)) if self._bests else math.nan
 
     @property
     def spread(self) -> float:
-        """Standard deviation of those values over the executions (0 for a single one)."""
+        """Standard deviation of those values over the executions; 0 for a single one."""
         return float(np.std(self._bests)) if self._bests else math.nan
 
     def last(self, metric: str) -> float:
-        """A metric after the last epoch, mean over the executions begun; not a number of none."""
+        """A metric after the last epoch, mean over the executions begun; NaN if none has."""
         values = [execution.last(metric) for execution in self.executions if execution.epochs]
         return sum(values) / len(values) if values else math.nan
 
@@ -134,20 +134,20 @@ class Trial:
 @brief
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What the pictures and the page of a run need of it."""
+    """Data of a run for its pictures and its page."""
 
     decoder: Mapping[str, np.ndarray]
-    """Its arrays by name, as `core.tree` takes them apart."""
+    """Its arrays by name, as `core.tree` names them."""
     train_latents: Float[np.ndarray, "n_train dims"]
     val_latents: Float[np.ndarray, "n_val dims"]
     train_labels: Int[np.ndarray, " n_train"]
     val_labels: Int[np.ndarray, " n_val"]
     val_loss: Float[np.ndarray, " n_val"]
-    """Of each validation image; not a number where it was not measured."""
+    """Loss of each validation image; NaN if it was not measured."""
 
 
 def format_score(trial: Trial) -> str:
-    """The score for people, with its spread where there are several executions."""
+    """The score for people, with its spread if there are several executions."""
     if not math.isfinite(trial.score):
         return "none"
     spread = f" ± {trial.spread:.4f}" if len(trial.executions) > 1 else ""
@@ -160,7 +160,7 @@ def sign(metric: str) -> int:
 
 
 def rank(trials: Iterable[Trial], metric: str) -> tuple[Trial, ...]:
-    """Complete trials first, best first; then likewise unfinished, pruned and failed ones."""
+    """Sort by state (complete, unfinished, pruned, failed), then by score, best first."""
 
     def place(trial: Trial) -> tuple[int, float, int]:
         badness = sign(metric) * trial.score if math.isfinite(trial.score) else math.inf

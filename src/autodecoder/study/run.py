@@ -1,4 +1,4 @@
-"""Running a study: claim trials, run them as populations, keep what comes of them."""
+"""Running a study: claim trials, run them as populations, and keep their results."""
 
 import contextlib
 import math
@@ -54,9 +54,8 @@ def run_study(
 ) -> Study:
     """Run every trial of a study, each `executions_per_trial` times, and rank them.
 
-    A study lives in its folder. Given the folder of one that was cut off, it goes on where that
-    stopped; finished trials are not run again. Several processes may run one study: each claims
-    trials that no other has.
+    A study is stored in its folder. An interrupted study resumes from its folder; finished trials
+    are not run again. Several processes may run one study; each claims trials that no other has.
 
     Parameters
     ----------
@@ -64,52 +63,52 @@ def run_study(
     dataset : Dataset
         From `load_study_data`.
     folder : path
-        New, empty, or of the same study.
+        New, empty, or the folder of the same study.
     storage : str, optional
         URL of a database for the trials and their states, instead of a file in the folder.
     reset : bool
         Remove the study in the folder first, if there is one.
     wait : bool
-        Where other processes have all trials that are left, wait for their end, and take over the
-        trials of one that dies; by default the study is returned as it is by then.
+        If other processes run all remaining trials, wait until these end, and take over the trials
+        of a process that dies. By default the study is returned as it is.
     devices : int or "all", optional
-        Devices of this process to use, 1 by default. Runs come first: as many as there are move at
-        once, and what is left of the devices shares the images of each run.
+        Devices of this process to use, 1 by default. Runs that move together are placed on devices
+        first; devices beyond their number share the images of each run.
     mesh : str, optional
-        Such as `data=4,runs=2`, instead: eight devices, four of which share the images of a run,
-        twice.
+        Devices that share images and runs, instead of `devices`. With `data=4,runs=2`, eight
+        devices form two sets of four; each set shares the images of its runs.
     engine : str
-        Where trials run: `local`, in this process, one group of one shape after the other;
-        `processes`, in others of this machine, which share its cores or GPUs; `ray`, on a cluster.
-        With the other two, several groups run at once, each on devices of its own.
+        Where trials run: `local`, in this process, one group of one shape after another;
+        `processes`, in other processes of this machine, which share its cores or GPUs; `ray`, on a
+        cluster. With the last two, several groups run at once, each on its own devices.
     workers : int, optional
-        Groups at once, by default as many as there are cores or GPUs for.
+        Groups at once; by default as many as there are cores or GPUs.
     worker_cores : int, optional
-        CPU cores of each group, by default 1 on a cluster, and on one machine its share of all.
-        Sums are in an order that depends on their number: results have the same bits where it is
-        the same.
+        CPU cores per group; by default 1 on a cluster, and an equal share of the cores on one
+        machine. The order of sums depends on it, so results are equal bit for bit only for equal
+        numbers of cores.
     ray_address : str, optional
-        Of the cluster: `HOST:PORT`, or `auto`, the one that this machine belongs to; by default a
-        new one of this machine alone.
+        Address of the cluster: `HOST:PORT`, or `auto`, the cluster of this machine; by default a
+        new cluster on this machine alone.
     rows : str
-        Where latents and their moments lie: `device`; `host`, in memory; `disk`, in files of the
-        study's folder; `auto`, in the first of these that has room. On `host` and `disk`, and where
-        packed images are more than fit, the images of an epoch come window by window (see
-        `shuffle_buffer`): the same steps, at nearly the same speed.
+        Storage of latents and their moments: `device`; `host`, in memory; `disk`, in files of the
+        study's folder; `auto`, the first of these with enough room. With `host` and `disk`, and if
+        packed images do not fit, the images of an epoch are read window by window (see
+        `shuffle_buffer`). The steps are the same, at nearly the same speed.
     memory : int or str, optional
-        Bytes, such as `"2GB"`, that the process should keep below; by default what is free. Give
-        it to `load_study_data`, too.
+        Memory limit of the process in bytes, or as text such as `"2GB"`; by default the free
+        memory. Also pass it to `load_study_data`.
     hosts : Hosts, optional
-        From `join_hosts`, as a context manager: the processes that share each fit. This one must be
-        process 0; the others call `follow_study`. Afterwards they are no longer joined.
+        From `join_hosts`, as a context manager: the processes that share each fit. This process
+        must be process 0; the others call `follow_study`. They are no longer joined afterwards.
     observers : sequence of Observer
-        Told of every run. One that raises an exception is named in a warning and told nothing more.
+        Receive the events of every run. An observer that raises an exception is no longer called.
     report : callable
-        Told how far the study has come, about twice a second.
+        Called with the progress of the study, about twice a second.
     should_stop : callable
-        Asked as often; when it says yes, checkpoints are written and the study ends.
+        Called as often. When it returns true, checkpoints are written and the study ends.
     verbose : bool
-        Show a progress bar for each group of trials under way, in a terminal or a notebook.
+        Show a progress bar for each running group of trials, in a terminal or a notebook.
 
     Returns
     -------
@@ -119,10 +118,10 @@ def run_study(
     Raises
     ------
     EngineError
-        If the cluster does not answer, or workers end again and again.
+        If the cluster does not answer, or workers end repeatedly.
     ConfigError
-        If the folder holds a study of other settings, there are too few training images, no
-        validation images for the objective, or fewer devices than asked for.
+        If the folder holds a study with other settings; or there are too few training images, no
+        validation images for the objective, or fewer devices than requested.
     MemoryLimitError
         If the device has too little memory.
     OutputError
@@ -148,7 +147,7 @@ def run_study(
             worker = Worker(config, dataset, folder, chosen, observers, tell, should_stop)
             try:
                 worker.run(storage, reset, wait)
-            except SearchError:  # between two groups, so that the others wait for what comes next
+            except SearchError:  # raised between two groups, where the other processes wait
                 if hosts is not None:
                     hosts.leave()
                 raise
@@ -158,14 +157,14 @@ def run_study(
         if not is_out_of_memory(error):
             raise
         raise MemoryLimitError(
-            "the study needs more memory than there is; lower runs_at_once, arch, latent_dims or "
-            "examples_frac."
+            "the study needs more memory than is available; lower runs_at_once, arch, latent_dims "
+            "or examples_frac."
         ) from error
     return load_study(folder)
 
 
 def _for_good(should_stop: Callable[[], bool]) -> Callable[[], bool]:
-    """A study that has been told to stop stops, whatever is said later."""
+    """Make a request to stop permanent."""
     told = False
 
     def ask() -> bool:

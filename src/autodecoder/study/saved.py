@@ -1,4 +1,4 @@
-"""A study as its folder tells it: settings, trials, histories, and the model that pictures show."""
+"""A study read from its folder: settings, trials, histories, and its models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 @brief
 @dataclass(frozen=True, eq=False)
 class Study:
-    """A study as its folder tells it: finished, interrupted or still running."""
+    """A study read from its folder: finished, interrupted or still running."""
 
     folder: Path
     config: StudyConfig
     about: Mapping[str, Any]
-    """The whole of `config.json`: also the study's name, versions, device and data."""
+    """Content of `config.json`, which also has the study's name, versions, device and data."""
     trials: tuple[Trial, ...]
-    """Complete ones first, best first; then unfinished, pruned and failed ones."""
+    """Complete trials first, best first; then unfinished, pruned and failed ones."""
 
     @property
     def metric(self) -> str:
-        """What ranks the trials."""
+        """The metric that ranks the trials."""
         return self.config.metric
 
     @property
@@ -56,9 +56,9 @@ class Study:
 
     @cached_property
     def histories(self) -> "pd.DataFrame":
-        """All histories: a row for each epoch of each execution of each trial.
+        """All histories as a table, with a row for each epoch of each execution of each trial.
 
-        Columns are `trial`, `execution`, the searched settings, `epoch`, and every metric.
+        The columns are `trial`, `execution`, the searched settings, `epoch`, and every metric.
         """
         import pandas as pd
 
@@ -76,8 +76,8 @@ class Study:
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     def shown_run(self) -> tuple[Trial, int, Outcome] | None:
-        """The run that pictures show, with what they need: the best execution of the best trial,
-        or the best one so far of a study without a complete trial; `None` if none is kept."""
+        """The run that pictures show, with its data: the best execution of the best trial, or the
+        best one so far if no trial is complete; `None` if none is kept."""
         for trial in self.trials:
             for k in range(len(trial.executions)):
                 outcome = load_outcome(execution_folder(self.folder, trial.trial_id, k))
@@ -86,12 +86,12 @@ class Study:
         return None
 
     def best_model(self) -> Model | None:
-        """The model in `best`, of the objective's best epoch, or else `shown_model`.
+        """The model in `best`, of the objective's best epoch; without it, `shown_model`.
 
         Raises
         ------
         DataError
-            If what is kept of it is damaged.
+            If its files are damaged.
         """
         best = self.folder / "best"
         return load_model(best) if (best / "config.json").is_file() else self.shown_model()
@@ -100,13 +100,13 @@ class Study:
     def shown_model(self) -> Model | None:
         """The model of the run that pictures show, after its last epoch; `None` if none is kept.
 
-        Its validation latents are fresh, or co-trained if the run has not ended. It has the latents
-        of 100,000 training images at most, spread evenly; the model in `best` has all.
+        Its validation latents are fresh, or co-trained if the run has not ended. It has at most
+        100,000 training latents, spread evenly; the model in `best` has all.
 
         Raises
         ------
         DataError
-            If what is kept of the run is damaged.
+            If the files of the run are damaged.
         """
         found = self.shown_run()
         if found is None:
@@ -132,8 +132,8 @@ class Study:
             )
         except (KeyError, TypeError, ValueError) as error:
             folder = execution_folder(self.folder, trial.trial_id, k)
-            raise DataError(f"what is kept in {folder} is damaged: {error}.") from error
-        if (self.folder / NAMES).exists():  # not of a study of arrays, or of an earlier version
+            raise DataError(f"the outcome in {folder} is damaged: {error}.") from error
+        if (self.folder / NAMES).exists():  # studies of arrays and of earlier versions lack it
             train, val = read_names(self.folder / NAMES, self.about["n_train"], self.about["n_val"])
             model = replace(
                 model,
@@ -156,17 +156,17 @@ def load_study(folder: Path | str) -> Study:
     Raises
     ------
     DataError
-        If the folder holds no study, one of a newer version, or a damaged one.
+        If the folder holds no study, a study of a newer version, or a damaged one.
     """
     folder = user_path(folder, "folder")
     about = read_about(folder)
     if about is None:
-        raise DataError(f"{folder} holds no study (there is no config.json in it).")
+        raise DataError(f"{folder} holds no study (it has no config.json).")
     config = config_of(about, folder)
     trials = rank(read_trials(folder, config), config.metric)
     return Study(folder, config, about, trials)
 
 
 def write_histories(study: Study) -> None:
-    """Write `histories.csv`: the tidy table of all histories."""
+    """Write `histories.csv`, the tidy table of all histories."""
     write_file(study.folder / "histories.csv", study.histories.to_csv(index=False).encode())

@@ -1,4 +1,4 @@
-"""The host's notes on one run of a population."""
+"""The host's record of one run of a population."""
 
 from dataclasses import dataclass
 
@@ -8,24 +8,24 @@ from autodecoder.study.observer import RunInfo
 
 @dataclass(eq=False)
 class Slot:
-    """How far a run has come, and what has been told of it."""
+    """Progress of a run, and the events sent so far."""
 
     info: RunInfo
     epoch: int = 0
     status: int = RUNNING
     seconds: float = 0.0
     recorded: int = 0
-    """Last epoch that has been told."""
+    """Last epoch whose metrics have been sent."""
     shown: int = 0
-    """Last epoch whose snapshot has been told."""
+    """Last epoch whose snapshot has been sent."""
     validated: int = 0
-    """Last epoch whose fresh validation is noted."""
+    """Last epoch whose fresh validation is recorded."""
     saved: float = 0
-    """Epochs done at the last checkpoint, with the share of the one then under way."""
+    """Epochs done at the last checkpoint, including the fraction of an epoch."""
     settled: bool = False
-    """Whether its end has been told, and nothing is left to do."""
+    """Whether its end has been sent."""
 
     @property
     def ended(self) -> bool:
-        """Whether no epoch is left to do."""
+        """Whether no epoch remains."""
         return self.status != RUNNING or self.epoch == self.info.config.fit.num_epochs

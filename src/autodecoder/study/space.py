@@ -1,4 +1,4 @@
-"""The search space as Optuna knows it: distributions, and the trials to begin with."""
+"""The search space in Optuna's terms: distributions, and the initial trials."""
 
 import math
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from autodecoder.config import Arch, Range, StudyConfig, Values, format_arch, is_whole, read_value
 
-#: Draws for each trial wanted, until so many different ones are found.
+#: Largest number of draws per requested trial, in the search for different ones.
 _DRAWS = 100
 
 
 def distributions(config: StudyConfig) -> dict[str, BaseDistribution]:
-    """One for each searched setting; values without an order are categories."""
+    """A distribution for each searched setting; listed values are categories."""
     return {name: _distribution(name, values) for name, values in config.search.space.items()}
 
 
@@ -34,18 +34,18 @@ def _distribution(name: str, values: Values) -> BaseDistribution:
 
 
 def to_parameter(value: Any) -> Any:
-    """A value as Optuna and JSON keep it: an architecture becomes text."""
+    """Convert a value for Optuna and JSON: an architecture becomes text."""
     return format_arch(value) if isinstance(value, tuple | Arch) else value
 
 
 def to_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that parameters of Optuna stand for."""
+    """Convert Optuna's parameters to values of settings."""
     return {name: read_value(name, parameter) for name, parameter in parameters.items()}
 
 
 def planned_trials(config: StudyConfig) -> list[dict[str, Any]] | None:
-    """The parameters of all trials, where they are known from the start: of a grid, or drawn at
-    random; `None` where each follows from the results before it."""
+    """The parameters of all trials, if they are known from the start: those of a grid, or random
+    draws; `None` if each trial depends on earlier results."""
     search = config.search
     if search.sampler == "grid":
         return [{k: to_parameter(v) for k, v in cell.items()} for cell in search.cells()]
@@ -55,7 +55,7 @@ def planned_trials(config: StudyConfig) -> list[dict[str, Any]] | None:
 
 
 def _draw(config: StudyConfig) -> list[dict[str, Any]]:
-    """Different draws from the space; fewer than asked for where it has no more."""
+    """Distinct draws from the space; fewer than requested if the space has no more."""
     study = optuna.create_study(sampler=RandomSampler(seed=config.seed))
     wanted = config.search.n_trials
     values = config.search.space.values()
@@ -72,9 +72,9 @@ def _draw(config: StudyConfig) -> list[dict[str, Any]]:
 
 
 def make_sampler(config: StudyConfig, number: int) -> BaseSampler:
-    """The sampler that chooses trial `number`; a function of seed and number, so that a search
-    that was cut off goes on as if it had not been."""
-    # Not their sum: the searches of neighbouring seeds would choose the same trials.
+    """The sampler that chooses trial `number`. It depends only on seed and number, so an
+    interrupted search resumes as if it had not been interrupted."""
+    # The sum of both would give neighbouring seeds the same trials.
     seed = np.random.SeedSequence([config.seed, number]).generate_state(1)[0]
     return TPESampler(seed=int(seed))
 

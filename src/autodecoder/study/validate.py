@@ -1,4 +1,4 @@
-"""What is made of a run that has ended: fresh validation, and what its pictures need."""
+"""Fresh validation of ended runs, and the data for their pictures."""
 
 import jax
 import jax.numpy as jnp
@@ -17,15 +17,15 @@ from autodecoder.model.devices import Devices
 from autodecoder.model.programs import one_inference
 from autodecoder.study.results import Shown
 
-#: Images in each grid of reconstructions.
+#: Images per grid of reconstructions.
 _N_SHOWN = 20
 
 
 def validate_fresh(
     run: Run, images: Images, config: StudyConfig, criterion: Criterion, devices: Devices
 ) -> Inference:
-    """Fresh validation: latents of the validation images, inferred on the decoder as it is, from
-    what is known of them, on all devices."""
+    """Fresh validation: infer the latents of the validation images under the present decoder from
+    their known pixels, on all devices."""
     state = run.state
     with one_inference:
         plan = plan_inference(
@@ -40,7 +40,7 @@ def validate_fresh(
 
 
 def fresh_metrics(inference: Inference) -> dict[str, np.float32]:
-    """Means over the images."""
+    """Means of the errors over the images."""
     errors = inference.errors._asdict()
     return {
         name: np.float32(np.mean(errors[name.removeprefix("fresh_val_")])) for name in FRESH_METRICS
@@ -48,7 +48,7 @@ def fresh_metrics(inference: Inference) -> dict[str, np.float32]:
 
 
 def show_run(snapshot: Snapshot, inference: Inference | None, dataset: Dataset) -> Shown:
-    """What pictures need of a run; without inference, validation latents are co-trained."""
+    """The data of a run for its pictures; without inference, validation latents are co-trained."""
     unknown = np.full(len(dataset.val), np.nan, np.float32)
     return Shown(
         decoder=tree_to_arrays(snapshot.decoder),
@@ -63,14 +63,14 @@ def show_run(snapshot: Snapshot, inference: Inference | None, dataset: Dataset) 
 def reconstruct_some(
     decoder: Decoder, latents: Array, labels: np.ndarray, scaler: str
 ) -> tuple[Int[np.ndarray, " k"], UInt8[np.ndarray, "k pixels"]]:
-    """A few images of every class: which they are, and what the decoder makes of their latents."""
+    """Reconstruct a few images of every class; returns their indices and their pixels."""
     indices = choose_shown(labels)
     outputs = to_unit(decoder.decode(jnp.asarray(latents[indices])), scaler)
     return indices, np.rint(np.nan_to_num(np.asarray(outputs)) * 255).astype(np.uint8)
 
 
 def choose_shown(labels: np.ndarray) -> np.ndarray:
-    """The first images of each class in turn: every class is seen before one is seen twice."""
+    """Indices of images in turns over the classes: every class appears before one repeats."""
     order = np.argsort(labels, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(labels[order]) > 0])
     position = np.arange(len(labels)) - np.repeat(starts, np.diff(np.r_[starts, len(labels)]))

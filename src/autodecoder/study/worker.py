@@ -1,4 +1,4 @@
-"""One process at work on a study: claim trials, run them together, keep what comes of them."""
+"""One process of a study: it claims trials, runs them together, and keeps their results."""
 
 import contextlib
 import logging
@@ -66,15 +66,15 @@ from autodecoder.study.validate import show_run
 
 _log = logging.getLogger(__name__)
 
-#: How often a process that waits looks whether others have died, or it is told to stop.
+#: Interval at which a waiting process checks for dead processes and for a request to stop.
 _SECONDS_TO_LOOK = 0.5
 #: Abort when the worker of a group is lost this many times, without a checkpoint in between.
 _MOST_LOSSES = 3
 
 
 class Worker:
-    """The process that owns a study, or one of several: it claims trials, has an engine run them,
-    and writes what they tell.
+    """A process that runs a study, alone or with others: it claims trials, runs them on an engine,
+    and writes the results.
 
     Parameters
     ----------
@@ -104,28 +104,28 @@ class Worker:
         self._observers = Observers(observers)
         self._reporter = Reporter(config.epoch_metric)
         self._name = ""
-        """Of the study."""
+        """Name of the study."""
         self._report = report
         self._should_stop = should_stop
         self._groups: dict[int, list[Claim]] = {}
-        """The trials of each group under way."""
+        """Trials of each running group."""
         self._losses: dict[str, int] = {}
-        """How often in a row the worker of a trial was lost."""
+        """Consecutive losses of the worker of each trial."""
         self._n_groups = 0
         self._open: dict[str, Claim] = {}
         self._ledger: Ledger | None = None
         self._seconds: dict[Path, float] = {}
-        """Spent on executions that have not ended."""
+        """Seconds spent on unfinished executions."""
         self._known: dict[Path, Execution] = {}
-        """Those that have ended, as read from their folders."""
+        """Ended executions, as read from their folders."""
         self._keeps_one_model = True
         self._best: Trial | None = None
-        """Of the trials that ended here."""
+        """Best of the trials that ended in this process."""
 
     def run(self, storage: str | None, reset: bool, wait: bool) -> None:
         refuse_foreign(self._folder)
         for name in ("best", "report", "tensorboard"):
-            if not reset:  # which removes links themselves
+            if not reset:  # a reset removes links itself
                 refuse_link(self._folder, name)
         where = describe("study.db", storage)
         with contextlib.ExitStack() as stack:
@@ -147,10 +147,10 @@ class Worker:
             self._work(ledger, wait)
 
     def _discard_on_error(self, kind: object, *_: object) -> None:
-        """Leave nothing behind where nothing has come of a new study, and no one else is at it."""
+        """Remove a new study without results after an error, unless another process works on it."""
         if kind is None:
             return
-        # The error under way is the one to tell.
+        # Report the original error, not one of the removal.
         with contextlib.suppress(OutputError, StorageError), study_lock(self._folder):
             if is_worth_keeping(self._folder) or is_anyone_alive(self._folder):
                 return
@@ -171,7 +171,7 @@ class Worker:
                 sweep_folder(self._folder)
 
     def _run_trials(self, ledger: Ledger, wait: bool) -> None:
-        is_empty = False  # whether the last look found nothing to claim
+        is_empty = False  # whether the last claim was empty
         while True:
             while (
                 not is_empty
@@ -194,7 +194,7 @@ class Worker:
                 is_empty = is_empty and group in self._groups
 
     def _begin_group(self, claims: list[Claim], ledger: Ledger) -> None:
-        """Have the engine run trials of one shape, as far as they have not ended."""
+        """Start the unfinished trials of one shape on the engine."""
         n = self._config.executions_per_trial
         config = self._config.run_config(claims[0].values, self._dataset.image_shape)
         claims = [claim for claim in claims if not self._is_recorded(claim, ledger)]
@@ -220,14 +220,14 @@ class Worker:
             self._n_groups += 1
 
     def _take(self, group: int, told: Told, ledger: Ledger) -> None:
-        """Do what is to be done about something that a group has told."""
+        """Handle an event of a group."""
         if isinstance(told, Progress):
             self._report(replace(told, group=group))
             self._reporter.report_in_time(ledger)
         elif isinstance(told, Checkpoint):
             self._seconds[told.info.folder] = told.saved.seconds
             self._losses.pop(told.info.trial_id, None)
-            # The history first: a checkpoint never knows of epochs that no file tells.
+            # The history first, so that a checkpoint has no epochs that the history lacks.
             write_history(told.info.folder, told.execution)
             save_checkpoint(told.info.folder, told.saved)
         elif isinstance(told, BestSoFar):
@@ -245,11 +245,11 @@ class Worker:
     def _end_group(
         self, claims: list[Claim], told: Finished | Failed | Lost, ledger: Ledger
     ) -> None:
-        """Nothing more comes of a group: its trials have ended, or are to be taken up again."""
+        """Handle the end of a group: its trials have ended, or must be resumed."""
         left = [claim for claim in claims if claim.trial_id in self._open]
         if isinstance(told, Failed):
-            # A single trial that is too large fails; of several, fewer at once may do.
-            # Where another process is at work, it may be the one that holds the memory.
+            # A single trial that is too large fails. With several, fewer at once may fit. With
+            # another process at work, that process may hold the memory.
             alone = len(claims) == 1 and not self._groups and is_out_of_memory(told.error)
             if not (alone and ledger.has_others(claims) and ledger.is_alone()):
                 raise told.error
@@ -262,14 +262,14 @@ class Worker:
                     f"{told.reason}; so did {_MOST_LOSSES - 1} before it, without a checkpoint in "
                     "between: there may be too little memory; lower runs_at_once or workers."
                 )
-            _log.warning("%s; its runs go on from their last checkpoints", told.reason)
+            _log.warning("%s; its runs resume from their last checkpoints", told.reason)
             self._begin_group(left, ledger)
         else:
             for claim in left:
                 write_trial(self._folder, self._unfinished(claim))
 
     def _is_recorded(self, claim: Claim, ledger: Ledger) -> bool:
-        """Whether a trial has ended, by its files; the storage, which missed it, is told."""
+        """Whether the files of a trial show its end. If so, it is recorded in the storage."""
         for trial in read_trials(self._folder, self._config, claim.trial_id):
             if trial.state != UNFINISHED:
                 ledger.finish(trial)
@@ -280,8 +280,8 @@ class Worker:
         return False
 
     def _settle(self, ended: Ended, ledger: Ledger) -> None:
-        """Write what a run was that has ended; or of one under way, where the study is told to
-        stop, what pictures need, for a study that has nothing better."""
+        """Write the results of an ended run. If the study was told to stop, the run is unfinished
+        and its outcome serves the pictures of a study without better ones."""
         info, execution = ended.info, ended.execution
         shown = None
         if ended.snapshot is not None:
@@ -289,7 +289,7 @@ class Worker:
         if ended.best is not None:
             self._save_model(ended.best, info)
         protocol = "co-trained" if execution.status == UNFINISHED else "fresh"
-        # Observers first: cut off between the two, the run is told again, instead of not at all.
+        # Observers first: after an interruption here, they receive the end twice rather than never.
         if execution.status != UNFINISHED:
             fresh = {name: execution.history[name][-1:] for name in FRESH_METRICS}
             if len(self._dataset.val):
@@ -302,7 +302,7 @@ class Worker:
             self._finish_if_done(self._open[info.trial_id], ledger)
 
     def _finish_if_done(self, claim: Claim, ledger: Ledger) -> None:
-        """Record a trial of which every execution has an outcome."""
+        """Record a trial if all its executions have outcomes."""
         folders = [
             execution_folder(self._folder, claim.trial_id, k)
             for k in range(self._config.executions_per_trial)
@@ -325,7 +325,7 @@ class Worker:
         self._drop_models(trial)
 
     def _drop_models(self, trial: Trial) -> None:
-        """Of the trials that ended here, let all models go but that of the best execution."""
+        """Remove all models of trials that ended here, except that of the best execution."""
         if not self._keeps_one_model:
             return
         ended = [trial] if self._best is None else [self._best, trial]
@@ -344,14 +344,14 @@ class Worker:
         ledger.finish(trial)
 
     def _fail(self, claim: Claim, ledger: Ledger) -> None:
-        """Record that a trial is too large."""
-        _log.warning("trial %s needs more memory than there is", claim.trial_id)
+        """Record a trial as too large for the memory."""
+        _log.warning("trial %s needs more memory than is available", claim.trial_id)
         self._record(
             replace(self._unfinished(claim), state=FAILED, error="out of memory"), claim, ledger
         )
 
     def _unfinished(self, claim: Claim) -> Trial:
-        """A trial as far as its executions have come on disk."""
+        """A trial with the progress of its executions on disk."""
         executions = []
         for k in range(self._config.executions_per_trial):
             folder = execution_folder(self._folder, claim.trial_id, k)
@@ -364,7 +364,7 @@ class Worker:
         return Trial(claim.trial_id, claim.number, claim.values, tuple(executions), UNFINISHED)
 
     def _ended(self, folder: Path) -> Execution | None:
-        """An execution that has a final outcome."""
+        """The execution in a folder if its outcome is final, otherwise `None`."""
         if folder not in self._known:
             outcome = load_outcome(folder)
             if outcome is None or not outcome.ended:

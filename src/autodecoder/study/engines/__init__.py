@@ -1,4 +1,4 @@
-"""Where the groups of a study run: in this process, in others of this machine, on a cluster."""
+"""Engines for the groups of a study: this process, other processes of the machine, a cluster."""
 
 from autodecoder.study.engines.choose import ENGINES, EngineConfig, make_engine
 from autodecoder.study.engines.contract import Engine, Failed, Finished, Lost, Told

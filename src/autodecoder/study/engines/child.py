@@ -18,8 +18,8 @@ from autodecoder.study.engines.remote import (
 
 
 def main() -> None:
-    """Run groups until the input ends."""
-    # What a library prints must not come between the messages.
+    """Run groups until standard input ends."""
+    # Standard output carries messages, so the output of libraries goes to standard error.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     lock = threading.Lock()
@@ -43,8 +43,8 @@ def main() -> None:
     workplace, error = None, None
     try:
         workplace = Workplace(setup)
-        del setup  # the images are its own now
-    except Exception as caught:  # told with the first group
+        del setup  # the workplace now owns the images
+    except Exception as caught:  # sent with the first group
         error = portable_error(caught)
     while True:
         assignment = assignments.get()
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _read(assignments: "queue.SimpleQueue[Assignment]", stop: threading.Event) -> None:
-    """Take messages as they come; the process ends with its input, even in the midst of a group."""
+    """Read messages as they arrive. The process ends with its input, even during a group."""
     try:
         while True:
             message = pickle.load(sys.stdin.buffer)
@@ -67,7 +67,7 @@ def _read(assignments: "queue.SimpleQueue[Assignment]", stop: threading.Event) -
                 assignments.put(message)
     except (EOFError, OSError):
         os._exit(0)
-    except Exception as error:  # what came is no message
+    except Exception as error:  # invalid message
         os.write(2, f"worker: {error!r}\n".encode())
         os._exit(1)
 

@@ -1,4 +1,4 @@
-"""Which engine a study uses."""
+"""Choice of the engine of a study."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ ENGINES = ("local", "processes", "ray")
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """Which engine, and how much of it; see `run_study`."""
+    """The engine and its resources; see `run_study`."""
 
     name: str = "local"
     workers: int | None = None
@@ -47,18 +47,18 @@ def make_engine(
     should_stop: Callable[[], bool],
     hosts: Hosts | None = None,
 ) -> Engine:
-    """An engine with the images of a study.
+    """Make the engine for the images of a study.
 
     Raises
     ------
     ConfigError
-        If there are fewer devices, cores or GPUs than asked for.
+        If fewer devices, cores or GPUs exist than are requested.
     EngineError
         If Ray is not installed, or its cluster does not answer.
     """
     if hosts is not None:
         if config.name != "local":
-            raise ConfigError(f"engine {config.name} is not for fits over several processes.")
+            raise ConfigError(f"engine {config.name} does not support fits over several processes.")
         _refuse_rows(config.memory, "several processes")
         chosen = choose_devices(devices or "all", mesh, over_hosts=True)
         return LocalEngine(images, chosen, should_stop, team=hosts)
@@ -67,7 +67,7 @@ def make_engine(
         if len(chosen.chosen) > 1:
             _refuse_rows(config.memory, "several devices")
         return LocalEngine(images, chosen, should_stop, config.memory)
-    from autodecoder.study.engines.remote import Setup  # at use, as are the engines themselves
+    from autodecoder.study.engines.remote import Setup  # imported at use, like the engines
 
     setup = Setup(images, devices, mesh)
     if config.name == "processes":

@@ -1,8 +1,8 @@
 """An engine that runs groups on a cluster, by Ray (Moritz et al. 2018).
 
-Images go once into Ray's object store. A group is an actor with the devices that it asks for; its
-events come back as a stream, in order, so that workers need neither a shared disk nor a database.
-Where an actor or its node dies, its group is taken up elsewhere, from its last checkpoint.
+Images are sent once to Ray's object store. Each group is an actor with its own devices. Its events
+return as an ordered stream, so workers need neither a shared disk nor a database. If an actor or
+its node dies, its group resumes elsewhere from its last checkpoint.
 """
 
 import contextlib
@@ -29,9 +29,9 @@ from autodecoder.study.engines.remote import (
     versions,
 )
 
-#: How long a cluster may take to answer.
+#: Time limit for a cluster to answer.
 _SECONDS_TO_CONNECT = 30
-#: Messages of a group on their way; it waits where they are not taken.
+#: Unread messages of a group, at most; further ones block the group.
 _MOST_ON_THEIR_WAY = 16
 
 
@@ -43,16 +43,16 @@ class RayEngine(RemoteEngine):
     setup : Setup
     should_stop : callable
     workers : int, optional
-        Most groups at once; by default as many as the cluster has CPUs or GPUs for.
+        Largest number of groups at once; by default as many as the cluster has CPUs or GPUs for.
     worker_cores : int, optional
-        CPUs of each group; 1 by default.
+        CPUs per group; 1 by default.
     address : str, optional
-        Of the cluster, see `run_study`.
+        Address of the cluster; see `run_study`.
 
     Raises
     ------
     EngineError
-        If Ray is not installed, or the cluster does not answer or has no such devices.
+        If Ray is not installed, or the cluster does not answer or lacks the devices.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class RayEngine(RemoteEngine):
         self._ray: Any = ray
         self._workers = workers
         self._is_ours = not ray.is_initialized()
-        """Whether the connection to the cluster ends with the engine."""
+        """Whether the engine opened the connection to the cluster, and closes it."""
         if self._is_ours:
             _connect(ray, address or os.environ.get("RAY_ADDRESS"))
         try:
@@ -84,11 +84,11 @@ class RayEngine(RemoteEngine):
             raise
         self._actors: dict[int, Any] = {}
         self._heard: set[int] = set()
-        """Groups that have told anything."""
+        """Groups that have sent a message."""
 
     @property
     def most(self) -> int:
-        """See `Engine`. It follows the cluster as nodes join and leave."""
+        """See `Engine`. It changes as nodes join and leave the cluster."""
         fits = 0
         for node in self._ray.nodes():
             there = node["Resources"] if node["Alive"] else {}
@@ -100,14 +100,14 @@ class RayEngine(RemoteEngine):
 
     def _assign(self, group: int, assignment: Assignment) -> None:
         variables = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-        # The size of XLA's pool of threads, which would be that of the node.
+        # The size of XLA's thread pool, which would otherwise be that of the node.
         variables["NPROC"] = str(int(self._needs["CPU"]))
         if not self._needs["GPU"]:
             variables["JAX_PLATFORMS"] = "cpu"
         options = {
             "num_cpus": self._needs["CPU"],
             "num_gpus": self._needs["GPU"],
-            "max_concurrency": 2,  # `stop` while `run` runs
+            "max_concurrency": 2,  # `stop` during `run`
             "runtime_env": {"env_vars": variables},
         }
         actor = self._ray.remote(_Actor).options(**options).remote(self._setup, versions())
@@ -118,27 +118,27 @@ class RayEngine(RemoteEngine):
         threading.Thread(target=self._follow, args=(group, stream), daemon=True).start()
 
     def _follow(self, group: int, stream: Any) -> None:
-        """Take a group's messages as they come."""
+        """Read a group's messages as they arrive."""
         try:
             for reference in stream:
                 self._put(group, self._ray.get(reference))
                 self._heard.add(group)
-            reason = "ended without a result"  # of no account after a result
+            reason = "ended without a result"  # ignored after a result
         except self._ray.exceptions.RayTaskError as error:
             self._put(group, Failed(RuntimeError(str(error))))
             return
-        except Exception as error:  # the actor, its node or a message is gone
+        except Exception as error:  # the actor, its node or a message is lost
             lines = str(error).strip().splitlines() or [repr(error)]
             reason = f"is gone ({'; '.join(dict.fromkeys((lines[0], lines[-1])))})"
         finally:
-            self._actors.pop(group, None)  # the last reference: the actor ends
+            self._actors.pop(group, None)  # the last reference, so the actor ends
         self._put(group, Lost(f"the worker of group {group + 1} {reason}"))
 
     def _stop(self) -> None:
         for group, actor in list(self._actors.items()):
             if group in self._heard:
                 actor.stop.remote()
-            else:  # it may wait for a node
+            else:  # it may still wait for a node
                 self._ray.kill(actor)
 
     def close(self) -> None:
@@ -165,7 +165,7 @@ class _Actor:
             )
             self._error = EngineError(
                 f"a worker on {socket.gethostname()} has {there}, but this process {here}: install "
-                "the same everywhere."
+                "the same versions everywhere."
             )
             return
         try:
@@ -190,19 +190,19 @@ class _Actor:
             yield message
 
     def stop(self) -> None:
-        """Have the group stop."""
+        """Request the group to stop."""
         self._stop.set()
 
 
 def _connect(ray: Any, address: str | None) -> None:
-    """Connect to a cluster, or start one on this machine."""
+    """Connect to a cluster, or start a local one."""
     if address is not None:
         _check_health(address)
-    # Ray's would end the process at once, where commands save first.
+    # Keep this process's handler: Ray's would end it at once, but commands save first.
     at_end = signal.getsignal(signal.SIGTERM)
     try:
         with warnings.catch_warnings():
-            # Ray forks to start its servers; jax warns of that, though they run no jax.
+            # Ray forks to start its servers. jax warns of that, although they do not use jax.
             warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
             ray.init(
                 address=address,
@@ -219,12 +219,12 @@ def _connect(ray: Any, address: str | None) -> None:
 
 
 def _check_health(address: str) -> None:
-    """Whether a cluster answers at an address, found out in another process: where none does, Ray
-    waits for minutes, and then ends the process that asks."""
+    """Check in another process that a cluster answers at an address. If none does, Ray itself
+    waits for minutes, and then ends the process that calls it."""
     if address.startswith("ray://"):
         raise EngineError(
-            f"ray_address must be HOST:PORT or auto, got {address}: events do not come through "
-            "Ray's client; start the study on a node of the cluster, or by ray job submit."
+            f"ray_address must be HOST:PORT or auto, got {address}: Ray's client cannot stream "
+            "events; start the study on a node of the cluster, or with ray job submit."
         )
     if address != "auto":
         host, _, port = address.rpartition(":")
@@ -250,6 +250,6 @@ def _check_health(address: str) -> None:
 def _unanswered(address: str | None, reason: str) -> str:
     where = "Ray" if address is None else f"a Ray cluster at {address}"
     return (
-        f"{where} does not answer ({reason.strip()}): start one by ray start --head, or leave "
-        "ray_address out for one of this machine alone."
+        f"{where} does not answer ({reason.strip()}): start one with ray start --head, or omit "
+        "ray_address for a local cluster."
     )

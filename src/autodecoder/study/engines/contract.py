@@ -1,4 +1,4 @@
-"""What every engine does: run groups of runs somewhere, and tell what comes of them."""
+"""The interface of engines: they run groups, and return their events."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from autodecoder.study.observer import RunInfo
 
 @dataclass(frozen=True)
 class Assignment:
-    """A group for a worker that does not see the study's folder."""
+    """A group for a worker without access to the study's folder."""
 
     job: Job
     newest: tuple[Saved | None, ...]
@@ -21,11 +21,11 @@ class Assignment:
 
     @classmethod
     def of(cls, job: Job, checkpoints: Checkpoints) -> "Assignment":
-        """With the checkpoints read."""
+        """The assignment of a job, with its newest checkpoints read."""
         return cls(job, tuple(next(iter(checkpoints(info)), None) for info in job.infos))
 
     def checkpoints(self, info: RunInfo) -> list[Saved]:
-        """Those of a run."""
+        """The newest checkpoint of a run, if any."""
         folders = [run.folder for run in self.job.infos]
         saved = self.newest[folders.index(info.folder)]
         return [] if saved is None else [saved]
@@ -33,19 +33,19 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Finished:
-    """Nothing more comes of a group: its runs have ended, or it was told to stop."""
+    """The end of a group: its runs have ended, or it was told to stop."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A group ended with an error."""
+    """The end of a group with an error."""
 
     error: Exception
 
 
 @dataclass(frozen=True)
 class Lost:
-    """The worker of a group is gone, whatever ended it."""
+    """The loss of a group's worker, for whatever reason."""
 
     reason: str
 
@@ -55,30 +55,30 @@ Told = Event | Finished | Failed | Lost
 
 @runtime_checkable
 class Engine(Protocol):
-    """Where groups run. Its methods are called from one thread.
+    """A place where groups run. Its methods are called from one thread.
 
-    A group that it has started runs until `Finished`, `Failed` or `Lost` is told of it.
+    A started group runs until `events` yields its `Finished`, `Failed` or `Lost`.
     """
 
     @property
     def most(self) -> int:
-        """Groups that can run at once."""
+        """Number of groups that can run at once."""
         ...
 
     @property
     def running(self) -> frozenset[int]:
-        """The numbers of the groups under way."""
+        """Numbers of the running groups."""
         ...
 
     def start(self, group: int, job: Job, checkpoints: Checkpoints) -> None:
-        """Begin with a group, from the checkpoints of its runs."""
+        """Start a group from the checkpoints of its runs."""
 
     def events(self) -> Iterator[tuple[int, Told]]:
-        """What groups have told since the last call, and of which; waits for up to half a second.
+        """Events since the last call, with their groups; waits up to half a second for the first.
 
-        Where nothing else runs meanwhile, it may be the whole of a group.
+        An engine that runs one group at a time may yield all events of a group in one call.
         """
         ...
 
     def close(self) -> None:
-        """End all groups, wherever they are."""
+        """End all groups."""

@@ -1,4 +1,4 @@
-"""The engine of a study by default: this process, one group after the other."""
+"""The default engine: this process runs one group after another."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,7 +25,7 @@ class LocalEngine:
     should_stop : callable
     memory : MemoryConfig
     team : Team, optional
-        The processes whose devices these are; the others run the same groups (`follow`).
+        The processes that own these devices. The others run the same groups (`follow`).
     """
 
     most = 1
@@ -41,7 +41,7 @@ class LocalEngine:
         self._memory = memory
         self._given = images
         self._lying: dict[bool, Images] = {}
-        """The images on the devices, or those of validation alone."""
+        """Images on the devices, by whether they are streamed; then only validation images are."""
         self._devices = devices
         self._should_stop = should_stop
         self._team = team
@@ -58,7 +58,7 @@ class LocalEngine:
         if self._team is not ALONE:
             assignment = Assignment.of(job, checkpoints)
             self._team.send(assignment)
-            checkpoints = assignment.checkpoints  # those that the others start from, too
+            checkpoints = assignment.checkpoints  # the same as in the other processes
         rows, streamed = None, False
         if self._team is ALONE and len(self._devices.chosen) == 1:
             config, (train, _, mask, _) = job.infos[0].config, self._given
@@ -89,7 +89,7 @@ class LocalEngine:
                 yield number, event
         except Exception as error:
             if self._team is not ALONE:
-                raise  # the others are in the midst of the group: all end
+                raise  # the other processes are within the group, so all must end
             yield number, Failed(error)
         else:
             yield number, Finished()
@@ -99,6 +99,6 @@ class LocalEngine:
 
 
 def _kind_before(job: Job) -> str:
-    """Where the rows of runs lie that go on, as far as they go on nowhere else; else `auto`."""
+    """The row storage that resumed runs require, or `auto` if they can resume with any."""
     kinds = (newest_kind(info.folder) for info in job.infos)
     return next((kind for kind in kinds if kind is not None), "auto")

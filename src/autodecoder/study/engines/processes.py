@@ -1,7 +1,7 @@
-"""An engine that uses the cores or the GPUs of one machine: a process for each group at once.
+"""An engine for the cores or GPUs of one machine, with one process per running group.
 
-Small decoders leave most cores of a CPU idle, as their steps are short; several processes of few
-cores each use them. Each process is a fresh one, and its cores are its own.
+The short steps of small decoders leave most cores of a CPU idle. Several processes with few cores
+each use all of them. Each process is started fresh, and has its cores to itself.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from autodecoder.study.engines.contract import Assignment, Lost
 from autodecoder.study.engines.remote import STOP, RemoteEngine, Setup
 from autodecoder.text import count
 
-#: Switches of jax that a worker takes over, as environment variables.
+#: Options of jax that a worker inherits, as environment variables.
 _SWITCHES = (
     "jax_platforms",
     "jax_num_cpu_devices",
@@ -39,9 +39,9 @@ class ProcessEngine(RemoteEngine):
     setup : Setup
     should_stop : callable
     workers : int, optional
-        Processes; by default as many as there are cores, or GPUs for groups.
+        Number of processes; by default as many as there are cores, or GPUs for groups.
     worker_cores : int, optional
-        Of each process, on a machine without GPUs; by default its share of all.
+        Cores per process, on a machine without GPUs; by default an equal share.
 
     Raises
     ------
@@ -60,9 +60,9 @@ class ProcessEngine(RemoteEngine):
         self._places = _share_out(workers, worker_cores, count_devices(setup.devices, setup.mesh))
         self._setup = setup
         self._workers: dict[int, _Process] = {}
-        """By the number of its place."""
+        """Workers by the number of their place."""
         self._at_work: dict[int, int] = {}
-        """The place of each group."""
+        """Place of each group."""
 
     @property
     def most(self) -> int:
@@ -95,13 +95,13 @@ class ProcessEngine(RemoteEngine):
 class _Process:
     """A worker process.
 
-    It reads pickled messages from its standard input, and writes its own to its standard output.
-    When this process ends, however that happens, its input ends, and so does the worker.
+    It reads pickled messages from its standard input, and writes messages to its standard output.
+    If this process ends for any reason, the worker's input ends, and the worker ends too.
     """
 
     def __init__(self, place: "_Place", setup: Setup) -> None:
         environment = {**os.environ, **place.environment, "PYTHONPATH": os.pathsep.join(_path())}
-        environment["PYTHONSAFEPATH"] = "1"  # no module of the current folder, but by the path
+        environment["PYTHONSAFEPATH"] = "1"  # the current folder counts only if the path has it
         for name in _SWITCHES:
             value = jax.config.values.get(name)
             if value is not None:
@@ -112,7 +112,7 @@ class _Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=environment,
-                start_new_session=True,  # an interruption is for this process, which tells it
+                start_new_session=True,  # interruptions reach this process, which tells the worker
             )
         self._lock = threading.Lock()
         self._lost: Lost | None = None
@@ -122,11 +122,11 @@ class _Process:
         self._reader.start()
 
     def is_alive(self) -> bool:
-        """Whether it can be given a group."""
+        """Whether it can take a group."""
         return self._lost is None
 
     def assign(self, assignment: Assignment, tell: Callable[[Any], None]) -> None:
-        """Give it a group, whose messages `tell` is called with."""
+        """Give it a group; `tell` is called with each message of the group."""
         with self._lock:
             self._tell = tell
             if self._lost is not None:
@@ -134,21 +134,21 @@ class _Process:
         self._send(assignment)
 
     def stop(self) -> None:
-        """Tell its group to stop."""
+        """Request its group to stop."""
         self._send(STOP)
 
     def end(self) -> None:
-        """End it at once."""
+        """Kill it."""
         self._process.kill()
         self._reader.join()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            with contextlib.suppress(OSError):  # of what it was sent and has not read
+            with contextlib.suppress(OSError):  # unread input is lost
                 pipe.close()
 
     def _send(self, message: Any) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # gone: the reader tells
+        with contextlib.suppress(OSError):  # the worker is gone, which the reader reports
             pickle.dump(message, self._process.stdin, pickle.HIGHEST_PROTOCOL)
             self._process.stdin.flush()
 
@@ -162,8 +162,8 @@ class _Process:
                     self._tell(message)
         except (EOFError, OSError):
             pass
-        except Exception as error:  # what came is no message
-            if self._process.poll() is None:  # else it died within a message
+        except Exception as error:  # invalid message
+            if self._process.poll() is None:  # otherwise it died while sending
                 reason = f"sent what cannot be read ({error})"
                 self._process.kill()
         code = self._process.wait()
@@ -175,21 +175,21 @@ class _Process:
 
 
 class _Place(NamedTuple):
-    """What of the machine one worker uses."""
+    """The part of the machine that one worker uses."""
 
     cores: tuple[int, ...] | None
     environment: dict[str, str]
 
 
 def _share_out(workers: int | None, worker_cores: int | None, devices: int | None) -> list[_Place]:
-    """The places of so many workers, whose groups use so many devices each."""
+    """The places of `workers` workers, with `devices` devices per group."""
     if jax.default_backend() == "cpu":
         cores = _own_cores()
         n = len(cores) // (worker_cores or 1) if workers is None else workers
         size = worker_cores or max(1, len(cores) // n)
         if not 0 < n * size <= len(cores):
             raise ConfigError(
-                f"{count(max(1, n), 'worker')} of {count(size, 'core')} each asked for, but there "
+                f"{count(max(1, n), 'worker')} of {count(size, 'core')} each requested, but there "
                 f"{'is' if len(cores) == 1 else 'are'} {count(len(cores), 'core')}."
             )
         shares = [cores[i * size : (i + 1) * size] for i in range(n)]
@@ -198,7 +198,7 @@ def _share_out(workers: int | None, worker_cores: int | None, devices: int | Non
         raise ConfigError("worker_cores is for machines without GPUs.")
     if jax.default_backend() not in ("gpu", "cuda"):
         raise ConfigError(
-            f"engine processes is for CPUs and NVIDIA GPUs, not for {jax.default_backend()}."
+            f"engine processes needs CPUs or NVIDIA GPUs, got {jax.default_backend()}."
         )
     there = os.environ.get("CUDA_VISIBLE_DEVICES")
     ids = there.split(",") if there else [str(i) for i in range(len(jax.local_devices()))]
@@ -206,7 +206,7 @@ def _share_out(workers: int | None, worker_cores: int | None, devices: int | Non
     n = max(1, len(ids) // each) if workers is None else workers
     if n * each > len(ids):
         raise ConfigError(
-            f"{count(n, 'worker')} of {count(each, 'GPU')} each asked for, but there are "
+            f"{count(n, 'worker')} of {count(each, 'GPU')} each requested, but there are "
             f"{len(ids)}."
         )
     shares = [ids[i * each : (i + 1) * each] for i in range(n)]
@@ -220,13 +220,13 @@ def _own_cores() -> tuple[int, ...]:
 
 
 def _path() -> list[str]:
-    """Where this process looks for modules, which it may have been told in code."""
+    """The module path of this process, which code may have changed."""
     return [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100  (the first may be "")
 
 
 @contextlib.contextmanager
 def _pinned(cores: Sequence[int] | None) -> Iterator[None]:
-    """Run the calling thread, and the processes that it starts, on some cores."""
+    """Run the calling thread, and the processes that it starts, on these cores."""
     if cores is None or not hasattr(os, "sched_setaffinity"):
         yield
         return

@@ -1,7 +1,7 @@
-"""What engines share whose groups run elsewhere: messages there and back.
+"""The common part of engines whose groups run elsewhere: messages in both directions.
 
-A worker holds the images. It is given one group at a time, with the newest checkpoint of each run,
-and sends the group's events. The process that owns the study reads them from one queue.
+A worker holds the images. It receives one group at a time, with the newest checkpoint of each run,
+and sends the group's events. The process that owns the study reads all events from one queue.
 """
 
 import contextlib
@@ -29,33 +29,33 @@ from autodecoder.study.group import Group
 from autodecoder.study.images import HostImages
 from autodecoder.study.job import Job
 
-#: How long `events` waits for the first of them.
+#: Time that `events` waits for the first event.
 _SECONDS_TO_WAIT = 0.5
-#: Messages that wait to be taken, at most: then workers wait, too, so that memory does not grow.
+#: Most unread messages. Workers then wait, so that memory does not grow.
 _MOST_WAITING = 64
-#: What a worker is sent to have its group stop.
+#: Message that requests a worker's group to stop.
 STOP = "stop"
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a worker needs before its first group."""
+    """Data that a worker needs before its first group."""
 
     images: HostImages
     devices: int | str | None
     mesh: str | None
-    """As in `run_study`, for each group."""
+    """Devices and mesh of each group, as in `run_study`."""
 
 
 @dataclass(frozen=True)
 class Logged:
-    """A record of the worker's log."""
+    """A log record of a worker."""
 
     record: logging.LogRecord
 
 
 class RemoteEngine(ABC):
-    """Groups elsewhere.
+    """Groups that run elsewhere.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class RemoteEngine(ABC):
         except queue.Empty:
             return
         while True:
-            if group in self._running:  # else of a group whose end has been told
+            if group in self._running:  # otherwise the group has already ended
                 if isinstance(message, Logged):
                     logging.getLogger(message.record.name).handle(message.record)
                 else:
@@ -108,7 +108,7 @@ class RemoteEngine(ABC):
                 return
 
     def _put(self, group: int, message: Any) -> None:
-        """Pass a message on, from any thread; waits where many are not taken yet."""
+        """Pass on a message, from any thread; waits if too many are unread."""
         while not self._is_closed:
             with contextlib.suppress(queue.Full):
                 self._told.put((group, message), timeout=_SECONDS_TO_WAIT)
@@ -120,15 +120,15 @@ class RemoteEngine(ABC):
 
     @abstractmethod
     def _assign(self, group: int, assignment: Assignment) -> None:
-        """Give a group to a worker that has none."""
+        """Give a group to a free worker."""
 
     @abstractmethod
     def _stop(self) -> None:
-        """Tell the groups under way to stop."""
+        """Request the running groups to stop."""
 
 
 class Workplace:
-    """The side of the worker: it runs groups on images that it was given once."""
+    """The worker's side: it runs groups on images that it received once."""
 
     def __init__(self, setup: Setup) -> None:
         with own_switches():
@@ -136,7 +136,7 @@ class Workplace:
             self._images = setup.images.give_to(self._devices)
 
     def run(self, assignment: Assignment, should_stop: Callable[[], bool]) -> Iterator[Any]:
-        """A group's messages, of NumPy arrays only; the last is `Finished` or `Failed`."""
+        """Run a group; yields messages with NumPy arrays, the last `Finished` or `Failed`."""
         try:
             with own_switches():
                 limit_programs()
@@ -156,21 +156,21 @@ class Workplace:
 
 
 class LogForwarder(logging.Handler):
-    """Sends the records of this package to the process that owns the study."""
+    """Sends log records of this package to the process that owns the study."""
 
     def __init__(self, send: Callable[[Logged], None]) -> None:
         super().__init__()
         self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send a record, its text made up."""
+        """Send a record with its text formatted."""
         record.msg, record.args = record.getMessage(), None
         record.exc_info = record.exc_text = None
         self._send(Logged(record))
 
 
 def portable_error(error: Exception) -> Exception:
-    """An error that another process can read; of one of our own, the same."""
+    """Convert an error so that it can be unpickled; errors of this package keep their type."""
     if isinstance(error, AutodecoderError):
         return type(error)(str(error))
     if is_out_of_memory(error):
@@ -179,12 +179,12 @@ def portable_error(error: Exception) -> Exception:
 
 
 def versions() -> dict[str, str]:
-    """What must be the same on both sides."""
+    """Versions that must be equal in both processes."""
     return {"autodecoder": __version__, "jax": jax.__version__}
 
 
 def _map_snapshots(event: Any, convert: Callable[[Any], Any]) -> Any:
-    """An event whose snapshots hold other kinds of arrays."""
+    """Convert the arrays of an event's snapshots."""
 
     def mapped(snapshot: Snapshot | None) -> Snapshot | None:
         return jax.tree.map(convert, snapshot)
