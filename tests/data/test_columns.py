@@ -49,6 +49,7 @@ def test_dates_categories_and_numbers_are_written_as_their_library_does() -> Non
             "day": pd.to_datetime([DAY, None]),
             "kind": pd.Categorical(["a", None]),
             "single": np.array([0.1, 7], np.float32),
+            "huge": [1e300, None],
             "nullable": pd.array([10**12, None], "Int64"),
         }
     )
@@ -57,6 +58,7 @@ def test_dates_categories_and_numbers_are_written_as_their_library_does() -> Non
         "day": ["2024-02-29", ""],
         "kind": ["a", ""],
         "single": ["0.1", "7.0"],
+        "huge": ["1e+300", ""],
         "nullable": [str(10**12), ""],
     }
     array = {"single": np.array([0.1, np.nan], np.float32), "day": np.array([DAY, "NaT"], "M8[D]")}

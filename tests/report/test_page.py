@@ -783,8 +783,9 @@ def test_the_map_is_moved_and_zoomed(show: Any) -> None:
     assert page.evaluate("() => window.autodecoder.map.zoom") == 1
     left, right, bottom, top = page.evaluate(view)
     seen = page.evaluate("() => window.autodecoder.map.plane.view")
-    assert left <= seen[0] < seen[1] <= right
-    assert bottom <= seen[2] < seen[3] <= top
+    within = 1e-9  # up to rounding
+    assert left - within <= seen[0] < seen[1] <= right + within
+    assert bottom - within <= seen[2] < seen[3] <= top + within
 
 
 def test_figures_and_the_map_are_saved(show: Any) -> None:

@@ -21,6 +21,10 @@ _MOST_IMAGES = 1_000_000
 TAKEN = ("set", "index", "name", "class")
 #: Most columns that an error names.
 _NAMED = 20
+#: Longest name of a column, in characters; longer ones are cut.
+_LONGEST_NAME = 100
+#: Floats below it hold whole numbers exactly.
+_EXACT = 2**53
 
 #: The values of each column, by its name; a missing value is an empty text.
 Columns = Mapping[str, np.ndarray]
@@ -47,7 +51,7 @@ def read_columns(name: str, given: Any, n: int) -> Columns:
         If it is neither, a column has more or fewer than `n` values, or there are too many.
     """
     found = {}
-    for own, values in zip(*_named(_pairs(name, given)), strict=True):
+    for own, values in _named(_pairs(name, given)).items():
         texts = _texts(values)
         if len(texts) != n:
             raise DataError(
@@ -81,22 +85,23 @@ def choose_columns(
     DataError
         If a wanted column does not exist.
     """
-    names, places = _named((name, k) for k, name in enumerate(header))
-    known = dict(zip(names, places, strict=True))
+    known = _named((name, k) for k, name in enumerate(header))
+    names = [*known]
     if wanted == "none":
         return {}
     if wanted != "all":
-        missing = [name for name in wanted if legible(name) not in known]
+        asked = [legible(name, _LONGEST_NAME) for name in wanted]
+        missing = [name for name in asked if name not in known]
         if missing:
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             told_all = ", ".join(names[:_NAMED]) + more
             raise DataError(
-                f"columns must be among those of {place}, {told_all}, got {legible(missing[0])}."
+                f"columns must be among those of {place}, {told_all}, got {missing[0]}."
                 if names
                 else f"columns must be none for {place}, which has no further ones, got "
-                f"{legible(missing[0])}."
+                f"{missing[0]}."
             )
-        return {name: known[name] for name in map(legible, wanted)}
+        return {name: known[name] for name in asked}
     if names and n > _MOST_IMAGES:
         _log.warning(
             "%s: its columns do not travel with more than %s images unless columns names them.",
@@ -159,20 +164,18 @@ def index_of(values: Any) -> list[str] | None:
     return _texts(index)
 
 
-def _named(pairs: _Given) -> tuple[list[str], list[Any]]:
-    """Names that are distinct lines of text, and what belongs to each; none without a name."""
-    names: list[str] = []
-    values: list[Any] = []
+def _named(pairs: _Given) -> dict[str, Any]:
+    """What belongs to each name, by names that are distinct lines of text; not what has no name."""
+    named: dict[str, Any] = {}
     for given, of in pairs:
-        name = legible("" if given is None else given)
+        name = legible("" if given is None else given, _LONGEST_NAME)
         if not name:
             continue
         own, k = name, 2
-        while own.lower() in TAKEN or own in names:
+        while own.lower() in TAKEN or own in named:
             own, k = f"{name}_{k}", k + 1
-        names.append(own)
-        values.append(of)
-    return names, values
+        named[own] = of
+    return named
 
 
 def _pairs(name: str, given: Any) -> _Given:
@@ -189,7 +192,9 @@ def _texts(values: Any) -> list[str]:
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(values, pandas.Series | pandas.Index):
         known = np.asarray(values.notna())
-        whole = values.dtype.kind == "f" and (values[known] % 1 == 0).all()
+        whole = values.dtype.kind == "f" and all(
+            float(value).is_integer() and abs(value) < _EXACT for value in values[known]
+        )
         # As pandas writes them: dates without midnight. Whole numbers are floats beside a gap.
         words = values.fillna(0).astype("int64").astype(str) if whole else values.astype(str)
         return [as_text(w) if k else "" for w, k in zip(words, known, strict=True)]

@@ -72,11 +72,9 @@ def plan_tar(path: Path, config: DataConfig, *, seed: int, progress: bool) -> Pl
     def source(i: int) -> io.BytesIO:
         return io.BytesIO(_read(path, images[keys[i]], _LARGEST_IMAGE))
 
+    columns = read_columns("columns", given, len(keys))
     return plan_pictures(
-        Pictures(
-            *(numbers, lambda i: names[i], source, names),
-            read_columns("columns", given, len(keys)),
-        ),
+        Pictures(numbers, lambda i: names[i], source, names, columns),
         None,
         tuple(map(shown, class_names)),
         config,

@@ -117,8 +117,8 @@ def fit_model(
         Names of the images, kept with the model; the explorer and the page show them. By default
         the index of a frame of pandas, unless it only counts the rows from 0.
     columns, val_columns : frame or mapping of name to n values, optional
-        What else is known of the images, kept with the model as texts and shown beside the names: a
-        frame of pandas, polars or Arrow, or a mapping.
+        What else is known of the images, in their order, kept with the model as texts and shown
+        beside the names: a frame of pandas, polars or Arrow, or a mapping.
     seed : int
         From 0 to 4294967295; determines everything random.
     start : Model, optional

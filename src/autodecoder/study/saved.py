@@ -135,18 +135,18 @@ class Study:
             raise DataError(f"the outcome in {folder} is damaged: {error}.") from error
         if (self.folder / NAMES).exists():  # studies of arrays and of earlier versions lack it
             train, val = read_names(self.folder / NAMES, self.about["n_train"], self.about["n_val"])
-            model = replace(
-                model,
-                names=train.names,
-                val_names=val.names,
-                columns=train.columns,
-                val_columns=val.columns,
-            )
+            names, columns = train.names, train.columns
             rows = shown_rows(self.about["n_train"])
             if rows is not None:
-                names = None if train.names is None else train.names[rows]
-                columns = take_columns(train.columns, rows)
-                model = replace(model, names=names, columns=columns)
+                names = None if names is None else names[rows]
+                columns = take_columns(columns, rows)
+            model = replace(
+                model,
+                names=names,
+                val_names=val.names,
+                columns=columns,
+                val_columns=val.columns,
+            )
         return model
 
 
