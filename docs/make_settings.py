@@ -86,6 +86,7 @@ REASONS = {
     ): "Only for your own decoder; otherwise 2.",
     ("fit_model", "search.space"): f"{_ONE_FIT}recipe `fast` ([recipes](recipes.md)).",
     ("fit_model", "data.scaler"): "standard, or the scaler of `start`.",
+    ("fit_model", "data.columns"): "The columns themselves, a frame or a mapping.",
     ("load_dataset", "data.examples_frac"): "`load_dataset` loads all images.",
     ("AutoDecoder", "data.scaler"): "standard for pixels, standardize for other features.",
     ("AutoDecoder", "fit.num_epochs"): "The number that makes 5,000 steps, from 20 to 500.",

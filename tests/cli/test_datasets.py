@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.builders import QUICK, call, settings, stamps, train
+from tests.cli.builders import QUICK, call, refusal, settings, stamps, train
 from tests.data.builders import gzipped, idx_files, write
 from tests.data.pictures import classes, save
 from tests.data.server import serve
@@ -21,6 +21,7 @@ from autodecoder.data.catalogue import SOURCES, IdxSource
 from autodecoder.data.overview import list_datasets
 from autodecoder.errors import DataWarning
 from autodecoder.model import load_model
+from autodecoder.study import load_study
 
 
 @pytest.fixture(autouse=True)
@@ -172,6 +173,41 @@ def test_a_folder_is_trained_on_and_gone_on_with(
     own = ("--batch_size=8", "--dataset=folder:.", "--image_size=5x4", "--strict")
     assert train(*FLAGS, *own, "--val_fraction=0.25", "--out", study) == 0
     assert stamps(study) == before
+
+
+def test_further_columns_travel_to_the_model_and_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    classes(tmp_path / "pets", {"cat": 10, "dog": 10})
+    files = [f"{kind}/{k}.png" for kind in ("cat", "dog") for k in range(10)]
+    lines = [f"{file},{file[:3]},<b>{file}</b>,{k % 3 or ''}\n" for k, file in enumerate(files)]
+    Path("pets/list.csv").write_text("path,label,of,age\n" + "".join(lines))
+    own = ("--batch_size=8", "--dataset", "csv:pets/list.csv")
+    assert train(*FLAGS, *own, "--columns=of,site", "--out=study") == 2
+    assert "among those of list.csv, of, age, got site." in refusal(capsys)
+    assert train(*FLAGS, *own, "--out=study") == 0
+    assert "with columns of, age\n" in capsys.readouterr().out
+    study = load_study("study")
+    for model in (load_model("study/best"), study.shown_model()):
+        assert model is not None
+        assert model.names is not None
+        assert model.val_names is not None
+        for names, columns in ((model.names, model.columns), (model.val_names, model.val_columns)):
+            assert columns["of"].tolist() == [f"<b>{name}</b>" for name in names]
+            wanted = [str(files.index(name) % 3 or "") for name in names]
+            assert columns["age"].tolist() == wanted
+    page = Path("study/report/index.html").read_text()
+    assert "\\u003cb>cat/1.png\\u003c/b>" in page
+    assert "<b>cat/1.png" not in page
+    assert call("info", "study/best") == 0
+    assert re.search(r"columns +of, age\n", capsys.readouterr().out)
+    before = stamps(Path("study"))
+    assert train(*FLAGS, *own, "--columns=none", "--out=study") == 0, "the same study"
+    kept = load_study("study").shown_model()
+    assert kept is not None
+    assert kept.columns == {}
+    changed = {name for name, when in stamps(Path("study")).items() if before.get(name) != when}
+    assert not any("trials" in str(name) for name in changed)
 
 
 @pytest.mark.parametrize("channels", [2, 5])

@@ -63,6 +63,7 @@ FLAGS = {
     "data.pixel_range": ("--range=0:4095", (0.0, 4095.0)),
     "data.val_fraction": ("--val_fraction=0.1", 0.1),
     "data.split_by": ("--split_by=/some/where.csv", Path("/some/where.csv")),
+    "data.columns": ("--columns=site,age", ("site", "age")),
     "data.mask": ("--mask=/some/mask.npy", Path("/some/mask.npy")),
     "data.alpha": ("--alpha=mask", "mask"),
     "data.strict": ("--strict", True),
@@ -273,6 +274,7 @@ def test_the_learning_rate_is_searched_where_nothing_is_said_of_it(asked: list[A
 
 NAMED = ["--seed=1", "--lr=1e-3", "--config=one.toml"]
 UNNAMED = [
+    "--columns=site,age",
     "--data_dir=.",
     "--strict",
     "--max_trials=2",

@@ -125,6 +125,7 @@ studies = st.builds(
         colour=st.sampled_from(COLOURS),
         val_fraction=shares,
         split_by=st.none() | st.just(Path("some/split.csv")),
+        columns=st.sampled_from(["all", "none", ("site",), ("site, ward", "age")]),
         mask=st.none() | st.just(Path("some/mask.npy")),
         alpha=st.sampled_from(ALPHAS),
         strict=st.booleans(),

@@ -49,6 +49,7 @@ def nested(path: str, value: Any) -> Any:
 
 #: Settings that may change when a study goes on.
 FREE = {
+    "data.columns",
     "data.data_dir",
     "data.strict",
     "log.checkpoint_every",

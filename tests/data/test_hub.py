@@ -227,3 +227,35 @@ def test_configuration_and_revision_are_handed_on(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(DataError, match="cannot be loaded: no network"):
             load_dataset(f"hf:{place}")
         assert Library.asked == asked
+
+
+@pytest.mark.filterwarnings("default")
+def test_further_columns_come_along(hub: Any, tmp_path: Path) -> None:
+    columns = {
+        "label": [k % 2 for k in range(12)],
+        "age": [None if k == 3 else k + 20 for k in range(12)],
+        "caption": [f"<{k}>" for k in range(12)],
+        "site": [k % 3 - 1 for k in range(12)],
+        "bytes": [b"x"] * 12,
+        "many": [[k] for k in range(12)],
+    }
+    features = {
+        "label": hub.ClassLabel(names=["even", "odd"]),
+        "age": hub.Value("int64"),
+        "caption": hub.Value("string"),
+        "site": hub.ClassLabel(names=["N", "S"]),
+        "bytes": hub.Value("binary"),
+        "many": hub.Sequence(hub.Value("int64")),
+    }
+    saved(hub, tmp_path / "a", columns, **features)
+    data = load_dataset(f"hf:{tmp_path / 'a'}", val_fraction=0.25)
+    for part in (data.train, data.val):
+        assert list(part.columns) == ["age", "caption", "site"]
+        rows = part.images[:, 0, 0, 0].tolist()
+        assert part.columns["age"].tolist() == ["" if k == 3 else str(k + 20) for k in rows]
+        assert part.columns["caption"].tolist() == [f"<{k}>" for k in rows]
+        assert part.columns["site"].tolist() == [["", "N", "S"][k % 3] for k in rows]
+    some = load_dataset(f"hf:{tmp_path / 'a'}", columns="caption")
+    assert list(some.train.columns) == ["caption"]
+    with pytest.raises(DataError, match=r"among those of hf:.*, age, caption, site, got many"):
+        load_dataset(f"hf:{tmp_path / 'a'}", columns="many")

@@ -8,7 +8,7 @@ import pytest
 from tests.data.pictures import classes, plain, save
 
 from autodecoder.data import load_dataset
-from autodecoder.errors import DataError
+from autodecoder.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -114,3 +114,50 @@ def test_no_table(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\x89PNG\r\n\xff\xfe\0")
     with pytest.raises(DataError, match=r"a\.csv"):
         load_dataset(f"csv:{tmp_path / 'a.csv'}")
+
+
+SITES = (
+    "path;label;site;name;note;age\n"
+    "dog/1.png;d;N;Bello;<b>;7\n"
+    'cat/0.png;c;S;Mia;"a\nb";\n'
+    "cat/3.png;c;N;Maunz;;1\n"
+)
+
+
+def test_further_columns_come_along(pets: Path) -> None:
+    name = table(pets, SITES)
+    data = load_dataset(name, val_fraction=0.0)
+    assert {key: values.tolist() for key, values in data.train.columns.items()} == {
+        "site": ["N", "S", "N"],
+        "name_2": ["Bello", "Mia", "Maunz"],
+        "note": ["<b>", "a\nb", ""],
+        "age": ["7", "", "1"],
+    }
+    assert "with columns site, name_2, note, age" in data.notes
+    assert load_dataset(name, columns="none", val_fraction=0.0).train.columns == {}
+    some = load_dataset(name, columns=["age", "site"], val_fraction=0.0)
+    assert list(some.train.columns) == ["age", "site"]
+    assert data.fingerprint == some.fingerprint, "they are no part of the images"
+    with pytest.raises(
+        DataError, match=r"among those of list\.csv, site, name_2, note, age, got x"
+    ):
+        load_dataset(name, columns="age, x")
+    with pytest.raises(
+        ConfigError, match="columns is for csv:, tar:, hf: and packed:, not for folder"
+    ):
+        load_dataset(f"folder:{pets}", columns="age")
+
+
+def test_columns_stay_with_their_images(pets: Path) -> None:
+    (pets / "broken.png").write_bytes(b"no image")
+    files = [
+        "broken.png",
+        *(f"{kind}/{k}.png" for kind, n in (("cat", 4), ("dog", 3)) for k in range(n)),
+    ]
+    name = table(pets, "path,of\n" + "".join(f"{file},<{file}>\n" for file in files))
+    data = load_dataset(name, val_fraction=0.4, examples_frac=0.7, seed=3)
+    assert 0 < len(data.val) < len(data.train) < 5
+    for part in (data.train, data.val):
+        assert part.names is not None
+        assert part.columns["of"].tolist() == [f"<{file}>" for file in part.names]
+        assert "<broken.png>" not in part.columns["of"]

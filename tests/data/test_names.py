@@ -23,9 +23,9 @@ def write(folder: Path, train: Named, val: Named = NONE) -> Path:
 def test_names_come_back(tmp_path: Path) -> None:
     path = write(tmp_path, Named(np.array(ODD, object), np.array([0, 1, 0, 1, 2, 0, 0])))
     train, val = read_names(path, len(ODD), 3)
-    assert train is not None
-    assert train.tolist() == ODD
-    assert val is None
+    assert train.names is not None
+    assert train.names.tolist() == ODD
+    assert val.names is None
     rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
     assert rows[1] == {"set": "train", "index": "1", "name": "b/x,y.png", "class": "dog"}
     assert rows[4]["class"] == "2", "a class without a name"
@@ -34,18 +34,35 @@ def test_names_come_back(tmp_path: Path) -> None:
 def test_rows_come_back_as_numbers(tmp_path: Path) -> None:
     path = write(tmp_path, Named(np.array([5, 0]), None), Named(np.array([10**17]), None))
     for found, wanted in zip(read_names(path, 2, 1), ([5, 0], [10**17]), strict=True):
-        assert found is not None
-        assert found.dtype == np.int64
-        assert found.tolist() == wanted
-    text = read_names(write(tmp_path, Named(np.array(["07", "1"], object), None)), 2, 0)[0]
+        assert found.names is not None
+        assert found.names.dtype == np.int64
+        assert found.names.tolist() == wanted
+    text = read_names(write(tmp_path, Named(np.array(["07", "1"], object), None)), 2, 0)[0].names
     assert text is not None
     assert text.tolist() == ["07", "1"]
+
+
+def test_further_columns_come_back(tmp_path: Path) -> None:
+    words = np.array(["<b>", 'a\n"b",', "日本"], object)
+    train = Named(np.array(["x", "y", "z"], object), None, {"word": words, "note": words[::-1]})
+    val = Named(None, np.array([1, 0]), {"site": np.array(["", "N"], object)})
+    path = write(tmp_path, train, val)
+    found, val_found = read_names(path, 3, 2)
+    assert (found.names is not None, val_found.names) == (True, None)
+    assert {k: v.tolist() for k, v in found.columns.items()} == {
+        "word": words.tolist(),
+        "note": words[::-1].tolist(),
+    }
+    assert {k: v.tolist() for k, v in val_found.columns.items()} == {"site": ["", "N"]}
+    lines = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
+    assert list(lines[0]) == ["set", "index", "name", "class", "word", "note", "site"]
+    assert (lines[1]["word"], lines[4]["site"], lines[4]["class"]) == ('a\n"b",', "N", "cat")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "first line must be set,index,name,class"),
+        (b"", "first line must begin with set,index,name,class"),
         (b"set,index,name,class\ntrain,1,a,b\n", "line 2 is not the next image"),
         (b"set,index,name,class\nother,0,a,b\n", "line 2 is not the next image"),
         (b"set,index,name,class\ntrain,0,a\n", "line 2 is not the next image"),
@@ -53,6 +70,10 @@ def test_rows_come_back_as_numbers(tmp_path: Path) -> None:
         (b"set,index,name,class\ntrain,0,\xff,b\n", "is not encoded in UTF-8"),
         (b"set,index,name,class\n" + b"train,0,a,b\n" * 10**5, "longer than a table"),
         (b'set,index,name,class\ntrain,0,"a"x,b\n', "is damaged"),
+        (b"set,index,name,class,x\ntrain,0,a,b\n", "line 2 is not the next image"),
+        (b"set,index,name,class,x,x\ntrain,0,a,b,c,d\n", "further columns of distinct names"),
+        (b"set,index,name,class" + b",x" * 40, "at most 32 further columns"),
+        (b"set,index,name,class,x\n" + b"train,0,a,b,c\n" * 10**5, "longer than a table"),
     ],
 )
 def test_damaged_tables(tmp_path: Path, content: bytes, message: str) -> None:

@@ -286,3 +286,43 @@ def test_a_shard_at_a_time_is_in_memory(tmp_path: Path, monkeypatch: pytest.Monk
     classes(tmp_path / "pets", {"cat": 10, "dog": 7})
     pack_images(DataConfig(dataset=f"folder:{tmp_path / 'pets'}"), tmp_path / "b", shard_images=4)
     assert max(sizes) == 4
+
+
+def test_further_columns_are_packed(pets: Path, tmp_path: Path) -> None:
+    files = [f"{kind}/{k}.png" for kind, n in (("cat", 10), ("dog", 7)) for k in range(n)]
+    lines = [f'{file},"<{file}>\n2",{k % 3 or ""}\n' for k, file in enumerate(files)]
+    (pets / "list.csv").write_text("path,of,third\n" + "".join(lines))
+    config = DataConfig(dataset=f"csv:{pets / 'list.csv'}", examples_frac=1.0, val_fraction=0.3)
+    out = tmp_path / "out"
+    pack_images(config, out, shard_images=4)
+    before = content(out)
+    assert (out / "train-00001.columns.csv").is_file()
+    data = load_dataset(f"packed:{out}", examples_frac=0.6)
+    for part in (data.train, data.val):
+        assert part.names is not None
+        assert part.columns["of"].tolist() == [f"<{file}>\n2" for file in part.names]
+        wanted = [str(files.index(file) % 3 or "") for file in part.names]
+        assert part.columns["third"].tolist() == wanted
+    assert load_dataset(f"packed:{out}", columns="none").train.columns == {}
+    assert list(load_dataset(f"packed:{out}", columns="third").val.columns) == ["third"]
+    with pytest.raises(DataError, match=r"among those of packed:.*, of, third, got x"):
+        load_dataset(f"packed:{out}", columns="x")
+    assert pack_images(config, out, shard_images=4).n_written == 0, "it goes on"
+    assert content(out) == before
+    with pytest.raises(OutputError, match=r"\(columns .*none now\)"):
+        pack_images(
+            DataConfig(dataset=config.dataset, val_fraction=0.3, columns="none"),
+            out,
+            shard_images=4,
+        )
+    check_packed(out)
+    table = out / "train-00001.columns.csv"
+    table.write_text(table.read_text().replace("cat", "cow", 1))
+    with pytest.raises(DataError, match=r"train-00001\.columns\.csv has changed"):
+        check_packed(out)
+    table.write_text("of,third\n1,2\n")
+    with pytest.raises(DataError, match=r"train-00001\.columns\.csv is damaged: columns must have"):
+        load_dataset(f"packed:{out}")
+    table.unlink()
+    with pytest.raises(DataError, match=r"train-00001\.columns\.csv is damaged"):
+        load_dataset(f"packed:{out}")

@@ -61,6 +61,31 @@ def test_a_cls_comes_before_a_json(tmp_path: Path) -> None:
         assert set(data.class_names) == {"1", "unlabelled"}
 
 
+def test_values_in_json_are_further_columns(tmp_path: Path) -> None:
+    told = {"label": "x", "age": 7, "site": "<b>N</b>", "box": [1, 2], "nested": {"a": 1}}
+    files = {
+        "a.png": png(0),
+        "a.json": json.dumps(told).encode(),
+        "b.png": png(1),
+        "b.json": b'{"site": "S", "ok": true, "age": null}',
+        "b.cls": b"y",
+        "c.png": png(2),
+        "c.json": b"[no json",
+        "c.cls": b"y",
+    }
+    name = archive(tmp_path, files)
+    data = load_dataset(name, val_fraction=0.0)
+    assert data.class_names == ("x", "y")
+    assert {key: values.tolist() for key, values in data.train.columns.items()} == {
+        "age": ["7", "", ""],
+        "site": ["<b>N</b>", "S", ""],
+        "ok": ["", "True", ""],
+    }
+    assert load_dataset(name, columns="none", val_fraction=0.0).train.columns == {}
+    with pytest.raises(DataError, match=r"among those of some\.tar, age, site, ok, got box"):
+        load_dataset(name, columns="box")
+
+
 def test_other_members_are_passed_over(tmp_path: Path) -> None:
     files = {"a.png": png(1), "a.seg.png": png(2), "a.txt": b"a cat", "b.jpg": png(3)}
     data = load_dataset(archive(tmp_path, files), val_fraction=0.0)

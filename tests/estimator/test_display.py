@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from sklearn import config_context
@@ -61,6 +62,13 @@ def legend_of(axes: Any) -> dict[str, str]:
         text.get_text(): to_hex(dot.get_color())
         for text, dot in zip(legend.get_texts(), legend.legend_handles, strict=True)
     }
+
+
+def test_a_page_shows_the_index_of_a_frame() -> None:
+    frame = pd.DataFrame(IMAGES[:40], index=[f"<{k}>" for k in range(40)])
+    model = AutoDecoder(**SMALL).fit(frame).model_
+    page = model_page(model)
+    assert '"train": ["\\u003c0>", "\\u003c1>"' in page
 
 
 # Plot

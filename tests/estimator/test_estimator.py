@@ -256,6 +256,30 @@ def test_labels_of_further_samples_join_the_known_ones(tmp_path: Any) -> None:
     assert load_model(tmp_path).about["class_names"] == ["a", "b", "c", "unlabelled", "d"]
 
 
+def test_the_index_of_a_frame_names_the_samples() -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 4))).add_prefix("x")
+    few: dict[str, Any] = {"arch": "4", "num_epochs": 1, "random_state": 0}
+    plain = AutoDecoder(**few).fit(frame)
+    assert plain.model_.names is None, "it only counts"
+    named = frame.set_index(pd.Index([f"plant {k}" for k in range(30)]))
+    estimator = AutoDecoder(**few, warm_start=True).fit(named)
+    np.testing.assert_array_equal(estimator.embedding_, plain.embedding_)
+    assert estimator.model_.names is not None
+    assert estimator.model_.names.tolist() == named.index.tolist()
+    estimator.fit(frame)
+    assert estimator.model_.names.tolist() == named.index.tolist(), "of the same samples"
+    on = AutoDecoder(**few).partial_fit(frame.iloc[[7, 5]])
+    assert on.model_.names is not None
+    assert on.model_.names.tolist() == [7, 5]
+    on.partial_fit(named.iloc[5:10])
+    assert on.model_.names.tolist() == ["7", "5", "plant 6", "plant 8", "plant 9"]
+    on.partial_fit(frame.iloc[20:22].reset_index(drop=True))
+    assert on.model_.names.tolist()[-3:] == ["plant 9", "", ""]
+    later = plain.partial_fit(named.iloc[3:]).partial_fit(named + 100).model_
+    assert later.names is not None
+    assert later.names.tolist() == [""] * 30 + named.index.tolist()
+
+
 def test_labels_may_come_later() -> None:
     X = np.random.default_rng(0).normal(size=(30, 4))
     estimator = AutoDecoder(arch="4", num_epochs=1, random_state=0).partial_fit(X[:20])

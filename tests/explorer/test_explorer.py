@@ -120,7 +120,7 @@ def test_a_gallery_has_what_a_text_names() -> None:
     client = create_app(Explorer(model, {"images": shelf}), title="x").test_client()
     every = ask(client, "/gallery", name="images", text="", first=0)
     assert (every["n"], [one["index"] for one in every["images"]]) == (200, list(range(96)))
-    assert every["images"][4] == {"index": 4, "name": "Cats/4.png", "label": 1}
+    assert every["images"][4] == {"index": 4, "name": "Cats/4.png", "label": 1, "columns": {}}
     assert [one["index"] for one in ask(
         client, "/gallery", name="images", text="", first=192
     )["images"]] == list(range(192, 200))  # fmt: skip
@@ -133,6 +133,17 @@ def test_a_gallery_has_what_a_text_names() -> None:
     assert "no images with the name" in refused(
         client, "/gallery", {"name": "others", "text": "", "first": 0}
     )
+
+
+def test_a_gallery_finds_values_of_further_columns() -> None:
+    sites = np.array(["North", "", "<i>south</i>", "north-east"], object)
+    shelf = Shelf(np.zeros((4, 6, 5, 1)), columns={"site": sites})
+    client = create_app(Explorer(make_model(), {"images": shelf}), title="x").test_client()
+    found = ask(client, "/gallery", name="images", text="NORTH", first=0)
+    assert [one["index"] for one in found["images"]] == [0, 3]
+    assert found["images"][1]["columns"] == {"site": "north-east"}
+    every = ask(client, "/gallery", name="images", text="", first=0)
+    assert every["images"][1]["columns"] == {}
 
 
 def test_what_is_not_finite_or_out_of_range_is_not_picked() -> None:

@@ -77,7 +77,7 @@ def test_a_directory_holds_files_that_other_tools_read(folder: Path) -> None:
     names = ["README.md", "config.json", "decoder.safetensors", "latents.safetensors"]
     assert sorted(path.name for path in folder.iterdir()) == names
     content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    assert content["schema"] == 8
+    assert content["schema"] == 9
     assert content["versions"]["jax"] == jax.__version__
     assert content["decoder"]["arch"] == [8, 5]
     arrays, _ = read_tensors(folder / "decoder.safetensors")
@@ -102,6 +102,20 @@ def test_names_of_images_are_kept(model: Model, tmp_path: Path) -> None:
     assert lines[7:] == ["val,0,0,", "val,1,1,", "val,2,2,"]
     assert "`images.csv` lists the file" in (tmp_path / "README.md").read_text()
     assert pickle.loads(pickle.dumps(back)).names[5] == "a/5.png"
+
+
+def test_further_columns_are_kept(model: Model, tmp_path: Path) -> None:
+    columns = {"site": np.array(["N", "", "<b>", "a\nb", "日", "S"], object)}
+    val = {"age": np.array([3, None, 5], object)}
+    save_model(replace(model, columns=columns, val_columns=val), tmp_path)
+    back = load_model(tmp_path)
+    assert (back.names, back.val_names) == (None, None)
+    assert {k: v.tolist() for k, v in back.columns.items()} == {"site": columns["site"].tolist()}
+    assert {k: v.tolist() for k, v in back.val_columns.items()} == {"age": ["3", "", "5"]}
+    assert "with site, age" in (tmp_path / "README.md").read_text()
+    with pytest.raises(DataError, match="columns must have 6 values in each column"):
+        save_model(replace(model, columns={"site": np.array(["N"])}), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_names_of_another_model_are_not_taken(model: Model, tmp_path: Path) -> None:
@@ -234,7 +248,7 @@ DAMAGES = {
     "deep JSON": (write_config(b"[" * 100_000), r"config\.json is damaged: it is no JSON"),
     "JSON bomb": (write_config(b" " * 2**24 + b"{}"), "it has more than 16777216 bytes"),
     "list": (write_config(b"[1]"), r"config\.json is damaged: it holds no JSON object"),
-    "newer": (edit_config(schema=99), r"layout 99, this version reads up to 8: update autodecoder"),
+    "newer": (edit_config(schema=99), r"layout 99, this version reads up to 9: update autodecoder"),
     "no schema": (edit_config(schema=...), r"config\.json describes no model"),
     "schema true": (edit_config(schema=True), r"config\.json describes no model"),
     "schema zero": (edit_config(schema=0), r"config\.json describes no model"),

@@ -167,6 +167,9 @@ def test_features_come_back_in_their_units(iris: tuple[np.ndarray, np.ndarray]) 
         (np.zeros((3, 4)), {"names": ["a", "b"]}, r"names must be 3 names, one for each image"),
         (np.zeros((3, 4)), {"names": "abc"}, r"names must be 3 names, .*, got 'abc'"),
         (np.zeros((3, 4)), {"val_names": ["a"]}, r"val_names must be 0 names, one for each image"),
+        (np.zeros((3, 4)), {"columns": {"a": [1]}}, r"columns must have 3 values in each column"),
+        (np.zeros((3, 4)), {"val_columns": {"a": [1]}}, r"val_columns must have 0 values"),
+        (np.zeros((3, 4)), {"columns": [1, 2, 3]}, r"columns must be a frame or a mapping"),
         (np.zeros((1, 4)), {"names": ["x" * 10**5]}, r"names must have 2048 letters or fewer"),
         (np.zeros((3, 4)), {"val_images": np.zeros((2, 5))}, r"images must be \(n, 1, 4, 1\)"),
         (
@@ -223,6 +226,46 @@ def test_labels_of_any_whole_type_and_names(digits: Dataset) -> None:
         assert model.names is not None
         assert model.names.tolist() == kept
         assert model.val_names is None
+
+
+def test_further_columns_are_kept(digits: Dataset) -> None:
+    images = digits.train.images[:6]
+    frame = pd.DataFrame({"age": [1, None, 3] * 2, "class": list("abcdef")})
+    model = fit_model(
+        images, decoder=DECODER, fit=FIT, columns=frame, val_images=images[:2],
+        val_columns={"site": ["N", None]},
+    )  # fmt: skip
+    assert {k: v.tolist() for k, v in model.columns.items()} == {
+        "age": ["1", "", "3"] * 2,
+        "class_2": list("abcdef"),
+    }
+    assert model.val_columns["site"].tolist() == ["N", ""]
+    longer = replace(FIT, num_epochs=FIT.num_epochs + 1)
+    again = fit_model(images, fit=longer, start=model, val_images=images[:2])
+    assert again.columns["class_2"].tolist() == list("abcdef")
+    other = fit_model(
+        images, fit=longer, start=model, val_images=images[:2], columns={"x": range(6)}
+    )
+    assert list(other.columns) == ["x"]
+
+
+def test_the_index_of_a_frame_names_its_rows(digits: Dataset) -> None:
+    frame = pd.DataFrame(digits.train.flat[:8])
+    settings: dict[str, Any] = {"decoder": DECODER, "fit": FIT}
+    assert fit_model(frame, **settings).names is None, "it only counts"
+    named = frame.set_index(pd.Index([f"patient {k}" for k in range(8)]))
+    model = fit_model(named, val_images=frame.iloc[[5, 2]], **settings)
+    assert model.names is not None
+    assert model.names.tolist() == named.index.tolist()
+    assert model.val_names is not None
+    assert model.val_names.tolist() == [5, 2]
+    given = fit_model(named, names=range(8), **settings)
+    assert given.names is not None
+    assert given.names.tolist() == list(range(8))
+    longer = replace(FIT, num_epochs=FIT.num_epochs + 1)
+    on = fit_model(frame.iloc[:8].set_index(pd.Index(range(9, 17))), fit=longer, start=given)
+    assert on.names is not None
+    assert on.names.tolist() == list(range(8)), "names that were given stay"
 
 
 WARNED = """

@@ -112,6 +112,8 @@ def test_pictures_and_pages_show_some_of_many_images(
         executions_per_trial=1,
         log=replace(STREAMED.log, save_best_model=True),
     )
+    numbers = np.array([f"no. {k}" for k in range(len(digits.train))], object)
+    digits = replace(digits, train=replace(digits.train, columns={"number": numbers}))
     study = run_study(small, digits, tmp_path, rows="host")
     shown = study.shown_run()
     assert shown is not None
@@ -126,6 +128,8 @@ def test_pictures_and_pages_show_some_of_many_images(
     np.testing.assert_allclose(shown_model.latents, model.latents[rows], atol=1e-6)
     if shown_model.names is not None and model.names is not None:
         assert shown_model.names.tolist() == model.names[rows].tolist()
+    assert model.columns["number"].tolist() == numbers.tolist()
+    assert shown_model.columns["number"].tolist() == numbers[rows].tolist()
     assert any(path.name == "reconstructions_train.png" for path in write_pictures(study, digits))
     page = write_study_page(study).read_text()
     assert "It draws 100 of" in page

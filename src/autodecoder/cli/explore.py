@@ -136,7 +136,13 @@ def _own_images(model: "Model", named: TrainedOn) -> "tuple[dict[str, Shelf], Da
         return {}, None, f"{error} Use --images for others."
     sets = {"validation": dataset.val, "training": dataset.train}
     shelves = {
-        name: Shelf(images.images, images.labels, names=images.names, mask=images.mask)
+        name: Shelf(
+            images.images,
+            images.labels,
+            names=images.names,
+            mask=images.mask,
+            columns=images.columns,
+        )
         for name, images in sets.items()
         if len(images)
     }

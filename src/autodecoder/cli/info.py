@@ -43,6 +43,7 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
                 "n_val_latents": len(trained.val_latents),
                 "has_labels": trained.labels is not None,
                 "has_names": trained.names is not None,
+                "columns": _columns(trained),
                 "metrics": metrics,
                 "versions": versions,
                 "bytes": n_bytes,
@@ -54,6 +55,7 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
     facts = {
         **model_facts(trained),
         "names": _names(trained),
+        "columns": ", ".join(_columns(trained)) or None,
         "written by": written or None,
         "on disk": f"{n_bytes:,} bytes",
     }
@@ -73,3 +75,8 @@ def _names(model: "Model") -> str | None:
         if names is not None and len(names)
     ]
     return f"{'; '.join(ends)}; all in {FILE}" if ends else None
+
+
+def _columns(model: "Model") -> list[str]:
+    """The further columns of both sets."""
+    return [*dict.fromkeys([*model.columns, *model.val_columns])]

@@ -164,7 +164,13 @@ def data_of(
         split = config.data.split_by if known and named.split_by is None else named.split_by
         mask = config.data.mask if known and named.mask is None else named.mask
         data = replace(
-            config.data, dataset=name, data_dir=named.data_dir, split_by=split, mask=mask
+            config.data,
+            dataset=name,
+            data_dir=named.data_dir,
+            split_by=split,
+            # Another source may lack those that the settings name.
+            columns=config.data.columns if named.dataset is None else "all",
+            mask=mask,
         )
         config = replace(config, data=data)
     if any(

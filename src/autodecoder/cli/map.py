@@ -20,6 +20,7 @@ _SETTINGS = {
     "data.pixel_range": "",
     "data.val_fraction": "",
     "data.split_by": "",
+    "data.columns": "",
     "data.mask": "",
     "data.alpha": "",
     "data.strict": "",

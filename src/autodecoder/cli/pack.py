@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 _OUTPUT = GROUPS["Output"]
 #: Settings of the images that affect packing.
-_NAMES = ("data_dir", "image_size", "colour", "pixel_range", "val_fraction", "split_by", "strict")
+_NAMES = (
+    *("data_dir", "image_size", "colour", "pixel_range", "val_fraction", "split_by", "columns"),
+    "strict",
+)
 _SETTINGS = [
     setting for setting in list_settings() if setting.path in {f"data.{name}" for name in _NAMES}
 ]

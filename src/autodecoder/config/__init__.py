@@ -31,7 +31,13 @@ from autodecoder.config.fit import (
     learning_rate_for,
 )
 from autodecoder.config.infer import INFER_METHODS, INFER_STARTS, InferConfig
-from autodecoder.config.notation import AUTO_SIZE, parse_range, parse_size
+from autodecoder.config.notation import (
+    AUTO_SIZE,
+    MOST_COLUMNS,
+    parse_columns,
+    parse_range,
+    parse_size,
+)
 from autodecoder.config.parts import (
     ACTIVATIONS,
     ALPHAS,
@@ -103,6 +109,7 @@ __all__ = [
     "LOSSES",
     "METRICS",
     "METRIC_ALIASES",
+    "MOST_COLUMNS",
     "OBJECTIVES",
     "OWN",
     "OWN_SOURCES",
@@ -145,6 +152,7 @@ __all__ = [
     "learning_rate_for",
     "list_settings",
     "parse_arch",
+    "parse_columns",
     "parse_range",
     "parse_size",
     "parse_tune",

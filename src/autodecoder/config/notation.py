@@ -1,5 +1,6 @@
 """Notation of image sizes and pixel ranges."""
 
+import csv
 import re
 from typing import Any
 
@@ -8,6 +9,9 @@ from autodecoder.errors import ConfigError
 from autodecoder.text import told
 
 _LONGEST_SIDE = 10_000
+#: Most further columns that travel with images.
+MOST_COLUMNS = 32
+_COLUMN_WORDS = ("all", "none")
 #: Size for which the program chooses a value from the images.
 AUTO_SIZE = "auto"
 
@@ -83,3 +87,45 @@ def check_range(name: str, pixel_range: Any) -> tuple[float, float]:
     if not pixel_range[0] < pixel_range[1]:
         raise ConfigError(f"{name} must rise, got {pixel_range[0]:g}:{pixel_range[1]:g}.")
     return pixel_range
+
+
+def parse_columns(value: Any) -> tuple[str, ...] | str:
+    """Read which columns travel with images: `all`, `none`, or names joined by commas or in a list.
+
+    Names with a comma stand in double quotes, as in a CSV file.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> parse_columns("all"), parse_columns('age, "site, ward"')
+    ('all', ('age', 'site, ward'))
+    """
+    if isinstance(value, str) and value.strip() not in _COLUMN_WORDS:
+        rows = list(csv.reader([" ".join(value.splitlines())], skipinitialspace=True))
+        value = rows[0] if rows else []
+        value = [name.strip() for name in value]
+    elif isinstance(value, str):
+        value = value.strip()
+    return check_columns("columns", tuple(value) if isinstance(value, list) else value)
+
+
+def check_columns(name: str, columns: Any) -> tuple[str, ...] | str:
+    """Refuse what is neither `all`, `none` nor a tuple of distinct names; returns it otherwise."""
+    if isinstance(columns, str) and columns in _COLUMN_WORDS:
+        return columns
+    if (
+        not isinstance(columns, tuple)
+        or not columns
+        or any(not isinstance(one, str) or not one.strip() for one in columns)
+        or len(set(columns)) < len(columns)
+    ):
+        raise ConfigError(
+            f"{name} must be all, none or distinct names of columns, got {told(columns)}."
+        )
+    if len(columns) > MOST_COLUMNS:
+        raise ConfigError(f"{name} must be at most {MOST_COLUMNS}, got {len(columns)}.")
+    return columns

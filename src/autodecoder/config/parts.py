@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autodecoder.config.arch import OWN, Arch, arch_widths, read_arch, read_plain_arch
-from autodecoder.config.notation import check_range, check_size, parse_range, parse_size
+from autodecoder.config.notation import (
+    check_columns,
+    check_range,
+    check_size,
+    parse_columns,
+    parse_range,
+    parse_size,
+)
 from autodecoder.config.rules import (
     check_count,
     fraction,
@@ -107,6 +114,15 @@ class DataConfig(Settings):
         "and a second column. The column holds parts, train or val, or groups that stay together "
         "when val_fraction is held out (docs/datasets.md).",
         since=(3, None),
+    )
+    columns: tuple[str, ...] | str = setting(
+        "all",
+        "Further columns of csv:, tar:, hf: and packed: that travel with names and labels, to "
+        "pages and tables: all, none, or their names joined by commas (docs/datasets.md).",
+        check=check_columns,
+        read=parse_columns,
+        free=True,
+        since=(9, "none"),
     )
     mask: Path | None = setting(
         None,

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Shaped, UInt8
 
 from autodecoder.brief import brief
+from autodecoder.data.columns import Columns, take_columns
 from autodecoder.data.packed import PackedImages
 from autodecoder.errors import DataError
 from autodecoder.text import count
@@ -44,18 +45,22 @@ class ImageSet:
     mask : (n, height, width, channels) bool, optional
         True where a pixel is known; `None` if all are known. The values of unknown pixels are
         ignored.
+    columns : mapping of name to (n,) str, optional
+        Further columns: what else the source tells of each image, an empty text where it is
+        missing.
 
     Raises
     ------
     DataError
-        If the number of labels or names is not that of the images, images or mask have another
-        dtype or shape, or the mask hides a whole image.
+        If the number of labels, names or values of a column is not that of the images, images or
+        mask have another dtype or shape, or the mask hides a whole image.
     """
 
     images: _Images
     labels: Int[np.ndarray, " n"]
     names: Shaped[np.ndarray, " n"] | None = None
     mask: Bool[np.ndarray, "n height width channels"] | None = None
+    columns: Columns = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
@@ -74,6 +79,12 @@ class ImageSet:
                 f"every image needs one name, got {count(len(self.images), 'image')} "
                 f"and {count(len(self.names), 'name')}."
             )
+        for name, values in self.columns.items():
+            if len(values) != len(self.images):
+                raise DataError(
+                    f"every image needs one value of column {name}, got "
+                    f"{count(len(self.images), 'image')} and {count(len(values), 'value')}."
+                )
         if self.mask is not None:
             if self.mask.dtype != bool or self.mask.shape != self.images.shape:
                 raise DataError(
@@ -102,7 +113,8 @@ class ImageSet:
         mask = None if self.mask is None else self.mask[indices]
         images: Any = self.images
         images = images.select(indices) if _are_packed(images) else images[indices]
-        return ImageSet(images, self.labels[indices], names, mask)
+        columns = take_columns(self.columns, indices)
+        return ImageSet(images, self.labels[indices], names, mask, columns)
 
 
 def _are_packed(images: Any) -> bool:

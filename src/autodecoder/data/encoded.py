@@ -5,13 +5,14 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, Shaped
 from tqdm import tqdm
 
+from autodecoder.data.columns import Columns, join_columns, take_columns
 from autodecoder.data.decode import UnreadableImage
 from autodecoder.data.walk import shown
 from autodecoder.errors import DataError
@@ -35,6 +36,8 @@ class Pictures:
     """Gives the path or the bytes of an image, by its index."""
     names: Shaped[np.ndarray, " n"]
     """Names of the images in a data set: texts, or row numbers."""
+    columns: Columns = field(default_factory=dict)
+    """Further columns, see `ImageSet`."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -45,6 +48,7 @@ class Pictures:
             lambda i: self.name(int(indices[i])),
             lambda i: self.source(int(indices[i])),
             self.names[indices],
+            take_columns(self.columns, indices),
         )
 
 
@@ -62,6 +66,7 @@ def join(one: Pictures, other: Pictures) -> Pictures:
         lambda i: one.name(i) if i < n else other.name(i - n),
         lambda i: one.source(i) if i < n else other.source(i - n),
         np.concatenate([one.names, other.names]),
+        join_columns((one.columns, n), (other.columns, len(other))),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodecoder.config import DataConfig, split_hub
+from autodecoder.data.columns import Columns, choose_columns, read_columns
 from autodecoder.data.download import bars_may_be_text
 from autodecoder.data.encoded import Pictures
 from autodecoder.data.pictures import plan_pictures
@@ -35,16 +36,18 @@ def plan_hub(place: str, config: DataConfig, *, seed: int, progress: bool) -> Pl
 
     `place` is `NAME`, `NAME:CONFIG` or `NAME@REVISION` of the Hub, or a folder: one with files that
     `datasets.load_dataset` knows, or one that `save_to_disk` wrote. The column of images is found
-    by type and name, as is that of labels. Training images are the split `train`, or the only one;
-    validation images are one of the other splits, if there is one. A warning names columns and
-    splits that are not used.
+    by type and name, as is that of labels. Further columns of texts, numbers, classes and times
+    travel with the images as `config.columns` says. Training images are the split `train`, or the
+    only one; validation images are one of the other splits, if there is one. A warning names splits
+    that are not used, and further columns of images or labels.
 
     Raises
     ------
     ConfigError
         If the library is not installed.
     DataError
-        If it cannot be loaded, or has no column of images or split to train on.
+        If it cannot be loaded, or has no column of images, split to train on, or column of
+        `config.columns`.
     """
     try:
         with bars_may_be_text():
@@ -63,8 +66,9 @@ def plan_hub(place: str, config: DataConfig, *, seed: int, progress: bool) -> Pl
     labels = _label_column(datasets, columns, images, place)
     rows = [splits[name].cast_column(images, datasets.Image(decode=False)) for name in names]
     numbers, class_names = _labels([_values(part, labels) for part in rows], columns, labels, place)
+    further = _further(datasets, columns, (images, labels), config, sum(map(len, rows)), place)
     parts = [
-        _pictures(part, images, of, name)
+        _pictures(part, images, of, name, _read_further(part, further))
         for part, of, name in zip(rows, numbers, names, strict=True)
     ]
     return plan_pictures(
@@ -200,6 +204,41 @@ def _class_names(kind: Any) -> list[str] | None:
     return getattr(getattr(kind, "feature", kind), "names", None)
 
 
+def _further(
+    datasets: Any,
+    columns: Mapping[str, Any],
+    used: tuple[str, str | None],
+    config: DataConfig,
+    n: int,
+    place: str,
+) -> dict[str, tuple[str, Any]]:
+    """The further columns that travel: name and type in the data set, by the name they get."""
+    found = [
+        name
+        for name, kind in columns.items()
+        if name not in used
+        and (
+            isinstance(kind, datasets.ClassLabel)
+            or (isinstance(kind, datasets.Value) and "binary" not in kind.dtype)
+        )
+    ]
+    chosen = choose_columns(config.columns, found, n, f"hf:{place}")
+    return {own: (found[k], columns[found[k]]) for own, k in chosen.items()}
+
+
+def _read_further(rows: Any, further: Mapping[str, tuple[str, Any]]) -> Columns:
+    given = {}
+    for own, (name, kind) in further.items():
+        if name not in rows.column_names:  # of another split
+            continue
+        values = _values(rows, name)
+        words = _class_names(kind)
+        if words is not None:  # a class that is not known is -1 or null
+            values = [words[v] if v is not None and v >= 0 else None for v in values]
+        given[own] = values
+    return read_columns("columns", given, len(rows))
+
+
 def _values(rows: Any, column: str | None) -> list[Any]:
     return [None] * len(rows) if column is None else rows.select_columns([column])[:][column]
 
@@ -256,13 +295,12 @@ def _are_one_hot(values: list[Any]) -> bool:
     return all(row.count(1) == 1 and row.count(0) == len(row) - 1 for row in rows)
 
 
-def _pictures(rows: Any, column: str, labels: np.ndarray, split: str) -> Pictures:
+def _pictures(rows: Any, column: str, labels: np.ndarray, split: str, columns: Columns) -> Pictures:
     def source(i: int) -> Path | io.BytesIO:
         image = rows[i][column] or {}
         if image.get("bytes") is not None:
             return io.BytesIO(image["bytes"])
         return Path(image["path"]) if image.get("path") else io.BytesIO()
 
-    return Pictures(
-        labels, lambda i: os.fspath(f"{split}[{i}]"), source, names=np.arange(len(rows))
-    )
+    numbers = np.arange(len(rows))
+    return Pictures(labels, lambda i: os.fspath(f"{split}[{i}]"), source, numbers, columns)

@@ -19,7 +19,7 @@ from autodecoder.errors import ConfigError
 from autodecoder.paths import user_path
 
 #: Settings that do not change which images are read.
-_INDIFFERENT = ("scaler", "strict")
+_INDIFFERENT = ("scaler", "strict", "columns")
 
 
 def remember(data: DataConfig, seed: int, fingerprint: str) -> None:

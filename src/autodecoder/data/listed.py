@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from autodecoder.config import DataConfig
+from autodecoder.data.columns import as_text, choose_columns
 from autodecoder.data.decode import UnreadableImage
 from autodecoder.data.encoded import Pictures
 from autodecoder.data.labelled import number_classes
@@ -21,16 +22,18 @@ def plan_table(path: Path, config: DataConfig, *, seed: int, progress: bool) -> 
     """Plan to read the image files that a table lists, in its order.
 
     Columns are separated by commas, semicolons or tabs. The first line names them: `path`, or
-    another usual name, and optionally `label`. Without such a header, paths are in the first column
-    and labels, if any, in the second. Paths are relative to the folder of the table.
+    another usual name, and optionally `label`; further columns travel with the images as
+    `config.columns` says. Without such a header, paths are in the first column and labels, if any,
+    in the second. Paths are relative to the folder of the table.
 
     Raises
     ------
     DataError
-        If the table cannot be read, is empty, or lists a file twice; see also `plan_pictures`.
+        If the table cannot be read, is empty, lists a file twice, or lacks a column of
+        `config.columns`; see also `plan_pictures`.
     """
     lines = read_lines(path, called="the table of images", width=1)
-    column, labels = _find_columns(lines, path)
+    column, labels, others = _find_columns(lines, path)
     names = [row[column].strip() for _, row in lines]
     seen: dict[str, int] = {}
     for (line, _), name in zip(lines, names, strict=True):
@@ -44,6 +47,12 @@ def plan_table(path: Path, config: DataConfig, *, seed: int, progress: bool) -> 
         seen[name] = line
     values = [None if labels is None else row[labels].strip() or None for _, row in lines]
     numbers, class_names = number_classes(values)
+    further = choose_columns(config.columns, [name for _, name in others], len(lines), path.name)
+    columns = {}
+    for own, k in further.items():
+        texts = [as_text(row[others[k][0]]) for _, row in lines]
+        if any(texts):
+            columns[own] = np.array(texts, object)
     folder = path.parent
     given = np.array([shown(name) for name in names], object)
 
@@ -53,7 +62,7 @@ def plan_table(path: Path, config: DataConfig, *, seed: int, progress: bool) -> 
             raise UnreadableImage("no file")
         return file
 
-    pictures = Pictures(numbers, lambda i: given[i], source, given)
+    pictures = Pictures(numbers, lambda i: given[i], source, given, columns)
     return plan_pictures(
         pictures,
         None,
@@ -65,8 +74,9 @@ def plan_table(path: Path, config: DataConfig, *, seed: int, progress: bool) -> 
     )
 
 
-def _find_columns(lines: list[Line], path: Path) -> tuple[int, int | None]:
-    """Columns of the paths and of the labels; a header is removed from `lines`."""
+def _find_columns(lines: list[Line], path: Path) -> tuple[int, int | None, list[tuple[int, str]]]:
+    """Columns of the paths and of the labels, and further ones with their names; a header is
+    removed from `lines`."""
     header = [cell.strip().lower().replace(" ", "_") for cell in lines[0][1]]
     column = next((k for k, cell in enumerate(header) if cell in NAME_COLUMNS), None)
     if column is None:
@@ -74,8 +84,10 @@ def _find_columns(lines: list[Line], path: Path) -> tuple[int, int | None]:
             raise DataError(
                 f"{path} must name its {len(header)} columns in the first line, one of them path."
             )
-        return 0, 1 if len(header) == 2 else None
-    lines.pop(0)
+        return 0, 1 if len(header) == 2 else None, []
+    names = lines.pop(0)[1]
     if not lines:
         raise DataError(f"{path} must have a line for each image, but has only a header.")
-    return column, next((k for k, cell in enumerate(header) if cell in _LABEL_COLUMNS), None)
+    labels = next((k for k, cell in enumerate(header) if cell in _LABEL_COLUMNS), None)
+    others = [(k, name) for k, name in enumerate(names) if k not in (column, labels)]
+    return column, labels, others

@@ -1,12 +1,14 @@
 """Loading a data set by its name: a published one, or the user's own images."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from autodecoder.config import (
     ENCODED_SOURCES,
     DataConfig,
+    parse_columns,
     parse_range,
     parse_size,
     split_source,
@@ -35,6 +37,7 @@ def load_dataset(
     pixel_range: str | PixelRange | None = None,
     val_fraction: float = 0.2,
     split_by: Path | str | None = None,
+    columns: str | Sequence[str] = "all",
     mask: Path | str | None = None,
     alpha: str = "white",
     examples_frac: float = 1.0,
@@ -68,6 +71,9 @@ def load_dataset(
     split_by : path, optional
         Table with the names of images of your own, and the part (`train` or `val`) or the group of
         each; groups stay together. See docs/datasets.md.
+    columns : str or sequence of str
+        Further columns of `csv:`, `tar:`, `hf:` and `packed:` that come with the images: `all`,
+        `none`, or their names.
     mask : path, optional
         Known pixels of the images of `npy:` and `npz:`: an .npy, or an .npz with `mask` and, for
         its own validation images, `val_mask`. Booleans, one mask per image or one for all.
@@ -90,7 +96,7 @@ def load_dataset(
     Dataset
         Its validation set is the test set of a published data set; for `digits`, a fixed fifth. The
         `names` of its sets identify the images: paths relative to the folder, or rows of the file.
-        Sets with missing pixels have a `mask`.
+        Sets with missing pixels have a `mask`, those with further columns have `columns`.
 
     Raises
     ------
@@ -113,6 +119,7 @@ def load_dataset(
         pixel_range=None if pixel_range is None else parse_range(pixel_range),
         val_fraction=val_fraction,
         split_by=None if split_by is None else Path(split_by),
+        columns=parse_columns(columns if isinstance(columns, str) else [*columns]),
         mask=None if mask is None else Path(mask),
         alpha=alpha,
         examples_frac=examples_frac,
@@ -163,6 +170,8 @@ def plan_configured(
         raise ConfigError(f"mask is for npy: and npz:, not for {kind}.")
     if not place and config.split_by is not None:
         raise ConfigError(f"split_by is for images of your own, not for {kind}.")
+    if config.columns not in ("all", "none") and kind not in ("csv", "tar", "hf", "packed"):
+        raise ConfigError(f"columns is for csv:, tar:, hf: and packed:, not for {kind}.")
     if config.alpha != "white" and kind not in (*ENCODED_SOURCES, *_ARRAYS):
         own = "image files and arrays" if kind == "packed" else "images of your own"
         raise ConfigError(f"alpha is for {own}, not for {kind}.")

@@ -42,6 +42,8 @@ class Shard:
     names_sha256: str | None
     left_out: int = 0
     """Number of the source's images of this shard that could not be read."""
+    columns_sha256: str | None = None
+    """`None` for images without further columns."""
 
     def __post_init__(self) -> None:
         _check("part", self.part, self.part in PARTS)
@@ -52,16 +54,25 @@ class Shard:
         hashes = {"sha256": self.sha256, "labels_sha256": self.labels_sha256}
         if self.names is not None:
             hashes["names_sha256"] = str(self.names_sha256)
+        if self.columns_sha256 is not None:
+            hashes["columns_sha256"] = self.columns_sha256
         for name, value in hashes.items():
             _check(name, value, _is_hash(value))
 
     @property
     def files(self) -> Files:
-        return files_of(self.part, self.number, self.names)
+        has_columns = self.columns_sha256 is not None
+        return files_of(self.part, self.number, self.names, has_columns=has_columns)
+
+    @property
+    def hashes(self) -> tuple[str | None, ...]:
+        """The SHA-256 of each of the files."""
+        return self.sha256, self.labels_sha256, self.names_sha256, self.columns_sha256
 
     def to_plain(self) -> dict[str, Any]:
         """The entry of the shard in the manifest."""
         files = self.files
+        further = {"columns": files.columns, "columns_sha256": self.columns_sha256}
         return {
             "file": files.images,
             "part": self.part,
@@ -72,6 +83,7 @@ class Shard:
             "names": files.names,
             "names_sha256": self.names_sha256,
             "left_out": self.left_out,
+            **(further if files.columns is not None else {}),
         }
 
 
@@ -248,9 +260,11 @@ def read_shard(content: Any) -> Shard:
         names=kinds[names],
         names_sha256=content.get("names_sha256"),
         left_out=content.get("left_out", 0),
+        columns_sha256=content.get("columns_sha256"),
     )
     _check("part", content.get("part"), content.get("part") == part)
-    _check("labels", content.get("labels"), content.get("labels") == shard.files.labels)
+    for name in ("labels", "columns"):
+        _check(name, content.get(name), content.get(name) == getattr(shard.files, name))
     return shard
 
 

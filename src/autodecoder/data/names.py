@@ -1,22 +1,26 @@
-"""The table `images.csv`: the set, index, name and class of each image of a data set."""
+"""The table `images.csv`: set, index, name, class and further columns of each image."""
 
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from autodecoder.config import MOST_COLUMNS
+from autodecoder.data.columns import LONGEST_VALUE, TAKEN, Columns, blank, index_of, read_columns
 from autodecoder.encoding import decode_text
 from autodecoder.errors import DataError
-from autodecoder.text import count, told
+from autodecoder.text import count, legible, shorten, told
 
 FILE = "images.csv"
-_COLUMNS = ["set", "index", "name", "class"]
+_COLUMNS = [*TAKEN]
 _SETS = ("train", "val")
-#: Longest line, in bytes: a path has up to 4096 bytes, each of which takes up to three in UTF-8.
+#: Longest line without further columns, in bytes: a path has up to 4096 bytes, each of which takes
+#: up to three in UTF-8.
 _LONGEST = 16_384
 #: Longest given name, in characters; each takes up to four bytes, a quote is written twice.
 _LONGEST_NAME = _LONGEST // 8
@@ -25,10 +29,11 @@ _DIGITS = 18
 
 
 class Named(NamedTuple):
-    """Names and labels of the images of a set."""
+    """Names, labels and further columns of the images of a set."""
 
     names: Shaped[np.ndarray, " n"] | None
     labels: Int[np.ndarray, " n"] | None
+    columns: Columns = MappingProxyType({})
 
 
 def as_names(name: str, names: Any, n: int) -> Shaped[np.ndarray, " n"]:
@@ -52,23 +57,38 @@ def as_names(name: str, names: Any, n: int) -> Shaped[np.ndarray, " n"]:
 
 
 def format_names(train: Named, val: Named, class_names: Sequence[str]) -> bytes:
-    """A line for each image that has a name: its set, its index there, its name and its class."""
+    """A line for each image of a set that has names or further columns: its set, its index there,
+    its name, its class, and its values in the columns of both sets.
+
+    Raises
+    ------
+    DataError
+        If a column is none of `read_columns`.
+    """
+    given = []
+    for name, part in (("columns", train), ("val_columns", val)):
+        some = part.labels if part.names is None else part.names
+        n = len(next(iter(part.columns.values()), ())) if some is None else len(some)
+        given.append((part.names, part.labels, read_columns(name, part.columns, n), n))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for part, (names, labels) in zip(_SETS, (train, val), strict=True):
-        if names is None:
+    further = dict.fromkeys(name for *_, columns, _ in given for name in columns)
+    writer.writerow([*_COLUMNS, *further])
+    for part, (names, labels, columns, n) in zip(_SETS, given, strict=True):
+        if names is None and not columns:
             continue
-        classes = [""] * len(names) if labels is None else _classes(labels, class_names)
-        rows = zip(names.tolist(), classes, strict=True)
-        writer.writerows((part, i, name, of) for i, (name, of) in enumerate(rows))
+        classes = [""] * n if labels is None else _classes(labels, class_names)
+        called = blank(n) if names is None else names
+        values = (columns.get(name, blank(n)).tolist() for name in further)
+        rows = zip(called.tolist(), classes, *values, strict=True)
+        writer.writerows((part, i, *row) for i, row in enumerate(rows))
     return text.getvalue().encode("utf-8", "replace")
 
 
-def read_names(
-    path: Path, n_train: int, n_val: int
-) -> tuple[Shaped[np.ndarray, " n_train"] | None, Shaped[np.ndarray, " n_val"] | None]:
-    """Read a table of `format_names`, for sets of these sizes; `None` for a set without names.
+def read_names(path: Path, n_train: int, n_val: int) -> tuple[Named, Named]:
+    """Read names and columns from a table of `format_names`, for sets of these sizes.
+
+    Names that are all blank are none, nor is a column that is blank for a whole set a column of it.
 
     Raises
     ------
@@ -78,11 +98,15 @@ def read_names(
     try:
         if not path.is_file():
             raise DataError(f"{path} must be a file, but is not.")
-        most = _LONGEST * (n_train + n_val + 1)
-        if path.stat().st_size > most:
+        with path.open("rb") as file:
+            n_columns = min(file.readline(_LONGEST).count(b","), MOST_COLUMNS)
+            # Like a name, each value takes up to eight bytes a character.
+            most = (_LONGEST + 8 * LONGEST_VALUE * n_columns) * (n_train + n_val + 1)
+            file.seek(0)
+            content = file.read(most + 1)
+        if len(content) > most:
             raise DataError(f"{path} is damaged: it is longer than a table of such sets can be.")
-        content = path.read_bytes()
-        found = _parse(decode_text(content, path))
+        found, further = _parse(decode_text(content, path))
     except (OSError, ValueError, csv.Error) as error:
         if isinstance(error, DataError):
             raise
@@ -93,8 +117,21 @@ def read_names(
                 f"{path} is damaged: it names {count(len(found[part]), 'image')} of {part} "
                 f"instead of {n}."
             )
-    train, val = (_as_array(found[part]) if found[part] else None for part in _SETS)
+    train, val = (_as_named(found[part], further) for part in _SETS)
     return train, val
+
+
+def found_names(values: Any, known: Shaped[np.ndarray, " n"] | None) -> list[str] | None:
+    """The index of a frame of pandas as names of its rows, see `index_of`.
+
+    `None` as well if the frame begins with images that are known by other names.
+    """
+    index = index_of(values)
+    if index is None:
+        return None
+    names = [shorten(name, _LONGEST_NAME) for name in index]
+    is_other = known is not None and names[: len(known)] != [*map(str, known)]
+    return None if is_other else names
 
 
 def _classes(labels: Int[np.ndarray, " n"], class_names: Sequence[str]) -> Iterator[str]:
@@ -102,16 +139,31 @@ def _classes(labels: Int[np.ndarray, " n"], class_names: Sequence[str]) -> Itera
     return (class_names[k] if k < known else str(k) for k in map(int, labels))
 
 
-def _parse(text: str) -> dict[str, list[str]]:
+def _parse(text: str) -> tuple[dict[str, list[list[str]]], list[str]]:
+    """For each set the name and the further values of each image; and the names of the columns."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    if next(reader, None) != _COLUMNS:
-        raise ValueError(f"its first line must be {','.join(_COLUMNS)}")
-    found: dict[str, list[str]] = {part: [] for part in _SETS}
+    header = next(reader, [])
+    own, further = header[: len(_COLUMNS)], list(map(legible, header[len(_COLUMNS) :]))
+    if own != _COLUMNS:
+        raise ValueError(f"its first line must begin with {','.join(_COLUMNS)}")
+    if len(set(further)) < len(further) or len(further) > MOST_COLUMNS:
+        raise ValueError(f"it must have at most {MOST_COLUMNS} further columns of distinct names")
+    found: dict[str, list[list[str]]] = {part: [] for part in _SETS}
     for row in reader:
-        if len(row) != len(_COLUMNS) or row[0] not in found or row[1] != str(len(found[row[0]])):
+        if len(row) != len(header) or row[0] not in found or row[1] != str(len(found[row[0]])):
             raise ValueError(f"line {reader.line_num} is not the next image of a set")
-        found[row[0]].append(row[2])
-    return found
+        found[row[0]].append([row[2], *row[len(_COLUMNS) :]])
+    return found, further
+
+
+def _as_named(rows: list[list[str]], further: list[str]) -> Named:
+    names, *values = zip(*rows, strict=True) if rows else ((), *(() for _ in further))
+    columns = {
+        name: np.array(texts, object)
+        for name, texts in zip(further, values, strict=True)
+        if any(texts)
+    }
+    return Named(_as_array([*names]) if any(names) else None, None, columns)
 
 
 def _as_array(names: list[str]) -> Shaped[np.ndarray, " n"]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
+from autodecoder.data.columns import Columns, read_columns
 from autodecoder.data.dataset import fingerprint_arrays
 from autodecoder.data.journal import LOCK, add_to_journal, begin_journal, pack_lock, read_journal
 from autodecoder.data.manifest import JOURNAL, NAME, Head, Manifest, Shard, read_manifest
@@ -23,6 +24,7 @@ from autodecoder.data.shards import (
     files_of,
     hash_file,
     write_array,
+    write_columns,
     write_names,
 )
 from autodecoder.errors import ConfigError, DataError, OutputError
@@ -132,6 +134,7 @@ class PackWriter:
         names: Shaped[np.ndarray, " n"] | None = None,
         *,
         left_out: int = 0,
+        columns: Columns | None = None,
     ) -> None:
         """Write a shard, and replace one that exists.
 
@@ -148,6 +151,8 @@ class PackWriter:
             Name of each image; for all shards of a part, or for none.
         left_out : int
             Number of images of the source that could not be read, for the record.
+        columns : mapping of name to (n,) values, optional
+            Further columns, see `ImageSet`.
 
         Raises
         ------
@@ -162,14 +167,19 @@ class PackWriter:
             begin_journal(self.folder, self._head, self._known.values())
             (self.folder / NAME).unlink()
             self._manifest = None
-        files = files_of(part, number, kind)
+        further = read_columns("columns", columns or {}, len(labels))
+        files = files_of(part, number, kind, has_columns=bool(further))
         sha256 = write_array(self.folder / files.images, images)
         labels_sha256 = write_array(self.folder / files.labels, as_label_array(labels))
         names_sha256 = None
         if names is not None and files.names is not None:
             names_sha256 = write_names(self.folder / files.names, names)
+        columns_sha256 = None
+        if files.columns is not None:
+            columns_sha256 = write_columns(self.folder / files.columns, further)
         shard = Shard(
-            part, number, len(images), sha256, labels_sha256, kind, names_sha256, left_out
+            *(part, number, len(images), sha256, labels_sha256, kind, names_sha256, left_out),
+            columns_sha256,
         )
         add_to_journal(self.folder, shard)
         self._known[part, number] = self._done[part, number] = shard
@@ -226,12 +236,11 @@ class PackWriter:
 
     def _is_whole(self, shard: Shard) -> bool:
         """Whether the files of a shard are unchanged."""
-        hashes = (shard.sha256, shard.labels_sha256, shard.names_sha256)
         try:
             check_array(self.folder / shard.files.images, (shard.n, *self._head.image_shape), "u1")
             return all(
                 hash_file(self.folder / name) == told
-                for name, told in zip(shard.files, hashes, strict=True)
+                for name, told in zip(shard.files, shard.hashes, strict=True)
                 if name is not None
             )
         except DataError:

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, NamedTuple, SupportsIndex
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
+from autodecoder.data.columns import Columns, choose_columns, join_columns
 from autodecoder.data.manifest import Manifest, read_manifest
 from autodecoder.data.shards import (
     PARTS,
@@ -16,6 +17,7 @@ from autodecoder.data.shards import (
     hash_file,
     open_file,
     read_array,
+    read_columns_of,
     read_names,
 )
 from autodecoder.errors import DataError
@@ -293,14 +295,43 @@ def check_packed(folder: Path) -> Packed:
     """
     packed = open_packed(folder)
     for shard in packed.manifest.shards:
-        hashes = (shard.sha256, shard.labels_sha256, shard.names_sha256)
-        for name, told in zip(shard.files, hashes, strict=True):
+        for name, told in zip(shard.files, shard.hashes, strict=True):
             if name is not None and hash_file(folder / name) != told:
                 raise DataError(
                     f"{folder / name} has changed: its SHA-256 differs from the manifest. "
                     f"{_mending(folder)}"
                 )
     return packed
+
+
+def read_further(packed: Packed, wanted: Sequence[str] | str) -> tuple[Columns, Columns]:
+    """The further columns of training and validation images that `wanted` chooses.
+
+    Raises
+    ------
+    DataError
+        If a wanted one does not exist, or a file is damaged.
+    """
+    if wanted == "none":
+        return {}, {}
+    train, val = (_read_further(packed, part) for part in PARTS)
+    names = [*dict.fromkeys([*train, *val])]
+    n = len(packed.train.labels) + len(packed.val.labels)
+    chosen = choose_columns(wanted, names, n, f"packed:{packed.folder}")
+    train, val = ({name: part[name] for name in chosen if name in part} for part in (train, val))
+    return train, val
+
+
+def _read_further(packed: Packed, part: str) -> Columns:
+    found = []
+    for shard in packed.manifest.of(part):
+        name = shard.files.columns
+        try:
+            columns = {} if name is None else read_columns_of(packed.folder / name, shard.n)
+        except DataError as error:
+            raise DataError(f"{error} {_mending(packed.folder)}") from error
+        found.append((columns, shard.n))
+    return join_columns(*found)
 
 
 def _mending(folder: Path) -> str:

@@ -128,7 +128,11 @@ def _pack_shard(
             "source itself, or fill them in."
         )
     images, n_left_out = np.asarray(found.images), len(rows) - len(found)
-    writer.write(name, number, images, found.labels, found.names, left_out=n_left_out)
+    writer.write(
+        *(name, number, images, found.labels, found.names),
+        left_out=n_left_out,
+        columns=found.columns,
+    )
 
 
 def _describe(config: DataConfig, plan: Plan, seed: int, shard_images: int) -> dict[str, Any]:
@@ -145,10 +149,13 @@ def _describe(config: DataConfig, plan: Plan, seed: int, shard_images: int) -> d
     about |= {f.name: plain[f.name] for f in fields(config) if f.name not in _NOT_USED}
     if config.split_by is not None:
         about["split_by"] = os.fspath(user_path(config.split_by).absolute())
+    if about["columns"] == "all":  # as of folders of earlier versions
+        del about["columns"]
     about |= {"seed": seed, "shard_images": shard_images}
     about["listing"] = hash_lines(
         plan.image_shape,
         plan.class_names,
         *(value for part in (plan.train, plan.val) for value in (part.labels, part.names)),
+        *(one for part in (plan.train, plan.val) for pair in part.columns.items() for one in pair),
     )
     return about

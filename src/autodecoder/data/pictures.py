@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from autodecoder.config import AUTO_SIZE, DataConfig
+from autodecoder.data.columns import describe_columns, take_columns
 from autodecoder.data.dataset import ImageSet
 from autodecoder.data.decode import Head, UnreadableImage, decode_image, quiet_pillow, read_head
 from autodecoder.data.encoded import (
@@ -185,9 +186,15 @@ def plan_pictures(
     )
     decoder = _Decoder(name, n_found, shape, config, failures, progress)
     chosen = (train.take(rows), (train if val is None else val).take(val_rows))
-    parts = [PartPlan(part.labels, part.names, decoder.reader(part)) for part in chosen]
+    parts = [
+        PartPlan(part.labels, part.names, decoder.reader(part), part.columns) for part in chosen
+    ]
     labels = [train.labels] if val is None else [train.labels, val.labels]
-    notes = (*notes, *describe_use(labels, class_names, config.examples_frac))
+    notes = (
+        *notes,
+        *describe_use(labels, class_names, config.examples_frac),
+        *describe_columns(train.columns),
+    )
     return Plan(
         name,
         shape,
@@ -361,7 +368,8 @@ class _Decoder:
                     "not be transparent everywhere."
                 )
             mask = np.broadcast_to(known[good][..., None], images.shape)
-        return ImageSet(images, pictures.labels[good], pictures.names[good], mask)
+        columns = take_columns(pictures.columns, good)
+        return ImageSet(images, pictures.labels[good], pictures.names[good], mask, columns)
 
 
 def _allocate_known(n: int, shape: tuple[int, int, int], alpha: str) -> np.ndarray | None:

@@ -1,11 +1,12 @@
 """The images of a source before their pixels are read: all at once, or shard by shard."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from autodecoder.data.columns import Columns
 from autodecoder.data.dataset import Dataset, ImageSet
 
 
@@ -21,6 +22,8 @@ class PartPlan:
     names: Shaped[np.ndarray, " n"] | None
     read: Callable[[Int[np.ndarray, " k"]], ImageSet]
     """Reads images by rising indices in the part; images that cannot be read are left out."""
+    columns: Columns = field(default_factory=dict)
+    """Further columns, see `ImageSet`."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -68,6 +71,7 @@ def plan_of(dataset: Dataset) -> Plan:
 
 
 def _part_of(part: ImageSet) -> PartPlan:
-    return PartPlan(
-        part.labels, part.names, lambda rows: part if len(rows) == len(part) else part.take(rows)
-    )
+    def read(rows: Int[np.ndarray, " k"]) -> ImageSet:
+        return part if len(rows) == len(part) else part.take(rows)
+
+    return PartPlan(part.labels, part.names, read, part.columns)

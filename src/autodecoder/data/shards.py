@@ -1,6 +1,9 @@
-"""Files of packed images: arrays of bytes in .npy files, with labels and names beside them."""
+"""Files of packed images: arrays of bytes in .npy files, with labels, names and further columns
+beside them."""
 
+import csv
 import hashlib
+import io
 import os
 import re
 import stat
@@ -11,7 +14,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from autodecoder.config import MOST_COLUMNS
 from autodecoder.data.arrays import UNREADABLE, read_header
+from autodecoder.data.columns import LONGEST_VALUE, Columns, read_columns
 from autodecoder.errors import DataError
 from autodecoder.files import whole_file
 
@@ -34,16 +39,18 @@ class Files(NamedTuple):
     images: str
     labels: str
     names: str | None
+    columns: str | None = None
 
     def all(self) -> tuple[str, ...]:
         return tuple(name for name in self if name is not None)
 
 
-def files_of(part: str, number: int, names: str | None) -> Files:
+def files_of(part: str, number: int, names: str | None, *, has_columns: bool = False) -> Files:
     """Names of the files of a shard; `names` is `ROWS`, `TEXTS` or `None`."""
     stem = f"{part}-{number:05d}"
     of_names = None if names is None else stem + _ENDINGS[names]
-    return Files(f"{stem}.npy", f"{stem}.labels.npy", of_names)
+    of_columns = f"{stem}.columns.csv" if has_columns else None
+    return Files(f"{stem}.npy", f"{stem}.labels.npy", of_names, of_columns)
 
 
 def place_of(file: str) -> tuple[str, int] | None:
@@ -120,6 +127,40 @@ def read_names(path: Path, n: int) -> Shaped[np.ndarray, " n"]:
     if len(names) != n or rest:
         raise DataError(f"{path} is damaged: it must hold {n} names, got {len(names)}.")
     return np.array(names, object)
+
+
+def write_columns(path: Path, columns: Columns) -> str:
+    """Write further columns as CSV, their names in the first line; returns the file's SHA-256."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+    content = text.getvalue().encode("utf-8", "replace")
+    with whole_file(path) as file:
+        file.write(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_columns_of(path: Path, n: int) -> Columns:
+    """Read a file of `write_columns` with the further columns of `n` images.
+
+    Raises
+    ------
+    DataError
+        If it is damaged or does not hold `n` values of each column.
+    """
+    try:
+        with open_file(path) as file:
+            most = 8 * LONGEST_VALUE * MOST_COLUMNS * (n + 1)
+            if os.fstat(file.fileno()).st_size > most:
+                raise DataError(f"{path} is damaged: it is longer than {n} lines can be.")
+            text = file.read(most).decode()
+        header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        values = [[row[k] for row in rows if len(row) == len(header)] for k in range(len(header))]
+        return read_columns("columns", dict(zip(header, values, strict=True)), n)
+    except (OSError, ValueError, csv.Error) as error:
+        reason = str(error) if isinstance(error, DataError) else "it cannot be read as a table."
+        raise DataError(f"{path} is damaged: {reason}") from error
 
 
 def read_array(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:

@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Int
 
 from autodecoder.config import DataConfig
+from autodecoder.data.columns import Columns, describe_columns, take_columns
 from autodecoder.data.dataset import ImageSet
 from autodecoder.data.notes import describe_use
-from autodecoder.data.packed import PackedPart, open_packed
+from autodecoder.data.packed import PackedPart, open_packed, read_further
 from autodecoder.data.plan import PartPlan, Plan
 from autodecoder.data.split_file import read_split
 from autodecoder.data.splits import choose, note_own_validation
@@ -28,7 +29,8 @@ def plan_packed(
     Raises
     ------
     DataError
-        See `open_packed`; also if a split does not fit.
+        See `open_packed`; also if a split does not fit, or a column of `config.columns` does not
+        exist.
     """
     packed = open_packed(folder)
     manifest = packed.manifest
@@ -53,6 +55,9 @@ def plan_packed(
     )
     train = _select(packed.train, rows)
     chosen = _select(packed.train if val is None else val, val_rows)
+    further, val_further = read_further(packed, config.columns)
+    columns = take_columns(further, rows)
+    val_columns = take_columns(further if val is None else val_further, val_rows)
     most = MOST_IN_MEMORY if most_in_memory is None else most_in_memory
     is_small = train.images.nbytes + chosen.images.nbytes <= most
     is_whole = len(train.labels) == len(packed.train.labels) and len(chosen.labels) == len(
@@ -63,9 +68,12 @@ def plan_packed(
         name,
         manifest.head.image_shape,
         class_names,
-        _part(train, is_small),
-        _part(chosen, is_small),
-        describe_use(labels, class_names, config.examples_frac),
+        _part(train, columns, is_small),
+        _part(chosen, val_columns, is_small),
+        (
+            *describe_use(labels, class_names, config.examples_frac),
+            *describe_columns(further),
+        ),
         # Otherwise it is computed from the images.
         fingerprint=manifest.fingerprint if is_whole and not is_small else None,
     )
@@ -78,10 +86,11 @@ def _select(part: PackedPart, rows: Int[np.ndarray, " k"]) -> PackedPart:
     return PackedPart(part.images.select(rows), part.labels[rows], names)
 
 
-def _part(part: PackedPart, is_small: bool) -> PartPlan:
+def _part(part: PackedPart, columns: Columns, is_small: bool) -> PartPlan:
     def read(places: Int[np.ndarray, " k"]) -> ImageSet:
         chosen = _select(part, places)
         images: Any = np.asarray(chosen.images) if is_small else chosen.images
-        return ImageSet(images, chosen.labels, chosen.names)
+        further = take_columns(columns, places)
+        return ImageSet(images, chosen.labels, chosen.names, columns=further)
 
-    return PartPlan(part.labels, part.names, read)
+    return PartPlan(part.labels, part.names, read, columns)

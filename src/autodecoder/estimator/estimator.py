@@ -20,17 +20,14 @@ from autodecoder.data.carriers import as_array
 from autodecoder.data.missing import check_some_known, find_known
 from autodecoder.errors import ConfigError
 from autodecoder.estimator.display import Displayed
-from autodecoder.estimator.labels import Classes, Labelled, join_labels, number_labels, read_labels
+from autodecoder.estimator.labels import Classes, Named, join_labels, number_labels, read_labels
 from autodecoder.estimator.names import explains_names, tell_unknown
-from autodecoder.estimator.samples import image_forms, read_samples
+from autodecoder.estimator.samples import image_forms, join_names, read_samples
 from autodecoder.estimator.settings import choose_shape, count_epochs, fit_settings
 from autodecoder.model import Model, fit_model
 from autodecoder.model.fit import Callback
 from autodecoder.model.samples import add_samples
 from autodecoder.model.start import epochs_done
-
-#: One in so many epochs of a fit is enough to go on with further samples.
-_SHARE_OF_MORE = 10
 
 
 class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -207,7 +204,8 @@ class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ----------
         X : (n_samples, n_features), (n, height, width) or (n, height, width, channels)
             An array, a frame of pandas, polars or Arrow, a tensor or lists: equal numbers of one
-            type give equal results, whatever holds them.
+            type give equal results, whatever holds them. The index of a frame of pandas, unless it
+            only counts the rows from 0, names the samples in `model_.names` and in `show`.
         y : array-like of n_samples, optional
             Labels: words, numbers or booleans. The fit does not look at them; the model keeps them,
             and `plot` and `show` colour by them. Each value is a class; numbers of very many values
@@ -228,7 +226,8 @@ class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             labelled = join_labels(start, self._classes, None, len(samples))
         else:
             labelled = number_labels(labels, None if start is None else self._classes)
-        return self._fit(samples, start, count_epochs(self, samples), labelled)
+        named = (labelled, join_names(start, X))
+        return self._fit(samples, start, count_epochs(self, samples), named)
 
     def partial_fit(self, X: Any, y: Any = None, *, num_epochs: int | None = None) -> "AutoDecoder":
         """Go on with a fit: take in further samples, and train on all of them.
@@ -260,6 +259,7 @@ class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         start = self.model_ if hasattr(self, "model_") else None
         samples = self._read(X, reset=start is None)
         labels = None if y is None else read_labels(y, len(samples))
+        are_fresh = None
         if start is not None:
             if not hasattr(self, "_samples"):
                 raise ValueError(
@@ -271,11 +271,11 @@ class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             samples, are_fresh = add_samples(self._samples, more, typed=typed)
             labels = None if labels is None else labels[are_fresh]
         if num_epochs is None:
-            num_epochs = count_epochs(self, samples)
-            num_epochs = num_epochs if start is None else max(1, num_epochs // _SHARE_OF_MORE)
+            num_epochs = count_epochs(self, samples, goes_on=start is not None)
         check_positive_int("num_epochs", as_plain(num_epochs))
         labelled = join_labels(start, self._classes, labels, len(samples))
-        return self._fit(samples, start, int(num_epochs), labelled)
+        named = (labelled, join_names(start, X, are_fresh))
+        return self._fit(samples, start, int(num_epochs), named)
 
     def transform(self, X: Any) -> Any:
         """The latents of samples, inferred one by one under the frozen decoder.
@@ -375,15 +375,16 @@ class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return samples
 
     def _fit(
-        self, samples: np.ndarray, start: Model | None, num_epochs: int, labelled: Labelled
+        self, samples: np.ndarray, start: Model | None, num_epochs: int, named: Named
     ) -> "AutoDecoder":
         """Train by some (further) epochs."""
         end = num_epochs + (0 if start is None else epochs_done(start))
         shape = choose_shape(self, samples) if start is None else self.sample_shape_
-        labels, classes = labelled
+        (labels, classes), names = named
         model = fit_model(
             samples.reshape(-1, *shape),
             labels=labels,
+            names=names,
             start=start,
             **fit_settings(self, samples, start, end),
         )

@@ -77,6 +77,8 @@ class Classes:
 
 #: The class of each sample, and the classes; nothing where there are no labels.
 Labelled = tuple[Int32[np.ndarray, " n"] | None, Classes | None]
+#: Labels and names of samples.
+Named = tuple[Labelled, list[str] | None]
 
 
 def read_labels(y: Any, n: int) -> Shaped[np.ndarray, " n"] | None:

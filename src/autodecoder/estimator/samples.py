@@ -1,16 +1,19 @@
-"""Samples as an estimator is given them: flat or as images, and as a data set for a page."""
+"""Samples as an estimator is given them: flat or as images, named, and as a data set for a page."""
 
+import itertools
 import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 from sklearn.utils.validation import check_array
 
 from autodecoder.config.rules import as_plain
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.data.carriers import as_array
+from autodecoder.data.columns import index_of
 from autodecoder.data.missing import find_known
+from autodecoder.data.names import found_names
 from autodecoder.data.pixels import PixelRange, to_pixels
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.model import Model
@@ -81,6 +84,30 @@ def image_forms(model: Model) -> set[tuple[int, ...]]:
         return set()
     height, width, channels = model.image_shape
     return {model.image_shape} | ({(height, width)} if channels == 1 else set())
+
+
+def join_names(
+    start: Model | None, X: Any, are_fresh: Bool[np.ndarray, " n"] | None = None
+) -> list[str] | None:
+    """Names of samples: those of a model, then those of further ones, by the index of their frame.
+
+    Parameters
+    ----------
+    start : Model, optional
+    X : array-like
+        Samples as they are given.
+    are_fresh : (n,), optional
+        Which of them are not those of the model; by default they begin with the model's.
+    """
+    own = None if start is None else start.names
+    if start is None or are_fresh is None:
+        return found_names(X, own)
+    index = index_of(X)
+    if own is None and index is None:
+        return None
+    known = [""] * len(start.latents) if own is None else [*map(str, own)]
+    further = [""] * len(are_fresh) if index is None else index
+    return [*known, *itertools.compress(further, are_fresh)]
 
 
 def as_dataset(

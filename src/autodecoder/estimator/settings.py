@@ -22,12 +22,19 @@ from autodecoder.errors import ConfigError
 from autodecoder.estimator.samples import find_pixel_range, read_image_shape
 from autodecoder.model import Model
 
+#: One in so many epochs of a fit is enough to go on with further samples.
+_SHARE_OF_MORE = 10
 
-def count_epochs(estimator: Any, samples: Shaped[np.ndarray, "n ..."]) -> int:
-    """Passes over samples: those asked for, or what `LONG` gives."""
+
+def count_epochs(
+    estimator: Any, samples: Shaped[np.ndarray, "n ..."], *, goes_on: bool = False
+) -> int:
+    """Passes over samples: those asked for, or what `LONG` gives; fewer where a fit goes on."""
     if estimator.num_epochs is not None:
-        return int(estimator.num_epochs)
-    return LONG.epochs_for(len(samples), int(estimator.batch_size))
+        n = int(estimator.num_epochs)
+    else:
+        n = LONG.epochs_for(len(samples), int(estimator.batch_size))
+    return max(1, n // _SHARE_OF_MORE) if goes_on else n
 
 
 def fit_settings(

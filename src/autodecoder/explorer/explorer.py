@@ -25,17 +25,16 @@ from autodecoder.explorer.shelf import Shelf
 from autodecoder.model import Model
 from autodecoder.model.density import draw_latents
 from autodecoder.model.tables import as_table
+from autodecoder.report.known import pack_known
 from autodecoder.report.originals import image_errors, pack_originals, pack_sheet, point_rows
+from autodecoder.report.packing import pack
 from autodecoder.report.plane import (
     Plane,
     class_names,
     component_plane,
     dimension_plane,
     latent_plane,
-    pack,
-    pack_counts,
     pack_decoder,
-    pack_names,
     pack_plane,
     pack_shape,
 )
@@ -90,8 +89,7 @@ class Explorer:
             **pack_shape(model),
             **pack_decoder(model),
             **pack_plane(model, latent_plane(latents), self._errors),
-            "names": pack_names(model),
-            "counts": pack_counts(model),
+            **pack_known(model),
             "n_latents": len(finite),
             "mean": (finite.mean(0) if some else np.zeros(model.latent_dims)).tolist(),
             "spread": np.where(spread > 0, spread, 1).tolist(),
@@ -233,8 +231,8 @@ class Explorer:
         return {"latents": made.latents.tolist()}
 
     def gallery(self, name: str, text: str, first: int) -> dict[str, Any]:
-        """Find the images of a shelf by name, number or class: how many there are, and a few of
-        them from `first` on, with a sheet of small copies.
+        """Find the images of a shelf by name, number, class or value: how many there are, and a few
+        of them from `first` on, with a sheet of small copies.
 
         Raises
         ------
@@ -245,7 +243,13 @@ class Explorer:
         rows = shelf.find(text, class_names(self.model))
         some = [int(row) for row in rows[max(0, first) :][:MOST_IN_GALLERY]]
         told = [
-            {"index": row, "name": shelf.called(row), "label": shelf.label(row)} for row in some
+            {
+                "index": row,
+                "name": shelf.called(row),
+                "label": shelf.label(row),
+                "columns": shelf.further(row),
+            }
+            for row in some
         ]
         sheet = None
         if self.model.standardization is None and some:

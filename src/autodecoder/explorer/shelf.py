@@ -1,12 +1,13 @@
 """Named collections of images that the explorer offers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int, Shaped
 
 from autodecoder.brief import brief
+from autodecoder.data.columns import Columns
 from autodecoder.data.pixels import PixelRange
 
 
@@ -23,6 +24,8 @@ class Shelf:
     """Names of the images: paths, or rows of a file."""
     mask: Shaped[np.ndarray, "..."] | None = None
     """True where a pixel is known, see `Model.infer`."""
+    columns: Columns = field(default_factory=dict)
+    """Further columns, see `ImageSet`."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -35,8 +38,13 @@ class Shelf:
         """Name of an image, if it has one."""
         return None if self.names is None else str(self.names[row])
 
+    def further(self, row: int) -> dict[str, str]:
+        """Values of an image in the further columns, without blank ones."""
+        return {name: values[row] for name, values in self.columns.items() if values[row]}
+
     def find(self, text: str, class_names: Sequence[str]) -> Int[np.ndarray, " k"]:
-        """Rows whose number or class equals a text, or whose name contains it; all for no text."""
+        """Rows whose number or class equals a text, or whose name, or value of a further column,
+        contains it; all for no text."""
         wanted = text.strip().lower()
         if not wanted:
             return np.arange(len(self))
@@ -44,8 +52,14 @@ class Shelf:
         if wanted.isdecimal() and int(wanted) < len(self):
             found[int(wanted)] = True
         if self.names is not None:
-            found |= np.char.find(np.char.lower(self.names.astype(str)), wanted) >= 0
+            found |= _contain(self.names, wanted)
+        for values in self.columns.values():
+            found |= _contain(values, wanted)
         if self.labels is not None:
             named = [k for k, name in enumerate(class_names) if name.lower() == wanted]
             found |= np.isin(self.labels, named)
         return np.flatnonzero(found)
+
+
+def _contain(words: Shaped[np.ndarray, " n"], wanted: str) -> Bool[np.ndarray, " n"]:
+    return np.char.find(np.char.lower(words.astype(str)), wanted) >= 0

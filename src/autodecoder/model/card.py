@@ -144,9 +144,11 @@ def describe_model(model: Model) -> str:
 
 
 def _about_names(model: Model) -> str:
-    if model.names is None and model.val_names is None:
+    columns = ", ".join({**model.columns, **model.val_columns})
+    if model.names is None and model.val_names is None and not columns:
         return ""
-    return " `images.csv` lists the file or row of the data for each latent."
+    more = f", with {columns}" if columns else ""
+    return f" `images.csv` lists the file or row of the data for each latent{_line(more)}."
 
 
 def _and_module(model: Model) -> str:

@@ -2,8 +2,8 @@
 
 `config.json` describes the model, `decoder.safetensors` holds the weights, and
 `latents.safetensors` the latents, labels and history. `README.md` is the model card. Optional files
-are `images.csv` with the names of the images, and `training.safetensors` with the training state
-that a fit needs to continue.
+are `images.csv` with names and further columns of the images, and `training.safetensors` with the
+training state that a fit needs to continue.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,6 +33,7 @@ from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.switches import own_switches
 from autodecoder.core.training import Training, fresh_training
 from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
+from autodecoder.data.columns import read_columns
 from autodecoder.data.names import FILE as NAMES
 from autodecoder.data.names import Named, format_names, read_names
 from autodecoder.data.pixels import as_labels
@@ -80,7 +81,7 @@ def save_model(model: Model, folder: Path | str, *, training: bool = False) -> N
     ------
     DataError
         If `training` is True and the model has no training state; if `about` holds anything but
-        plain values; if labels, names or history have a wrong shape or dtype.
+        plain values; if labels, names, columns or history have a wrong shape or dtype.
     OutputError
         If a file cannot be written.
     """
@@ -247,9 +248,9 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
         if name.startswith(_HISTORY)
     }
     # Without `names` in config.json, such a file belongs to another model.
-    names, val_names = None, None
+    train = val = Named(None, None)
     if content.get("names") is True:
-        names, val_names = read_names(folder / NAMES, len(found["train"]), len(found["val"]))
+        train, val = read_names(folder / NAMES, len(found["train"]), len(found["val"]))
     labels = {
         name: as_labels(name, found[name], len(found[name]))
         for name in ("train_labels", "val_labels")
@@ -273,8 +274,10 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
         standardization=standardization,
         pixel_range=None if pixel_range is None else parse_range(pixel_range),
         about=about,
-        names=names,
-        val_names=val_names,
+        names=train.names,
+        val_names=val.names,
+        columns=train.columns,
+        val_columns=val.columns,
         training=training,
     )
 
@@ -330,19 +333,24 @@ def _read_training(path: Path, decoder: Decoder, n: int, n_val: int) -> Training
 
 
 def _format_names(model: Model, found: Mapping[str, np.ndarray]) -> bytes | None:
-    """The table of names and class labels as CSV; `None` if the model has no names."""
+    """The table of names, class labels and further columns as CSV; `None` if the model has neither
+    names nor columns."""
     told = model.about.get("class_names")
     class_names = list(map(str, told)) if isinstance(told, list | tuple) else []
     parts = []
-    for part, names in (("train", model.names), ("val", model.val_names)):
+    for part, names, columns in (
+        ("train", model.names, model.columns),
+        ("val", model.val_names, model.val_columns),
+    ):
         n = len(found[part])
         if names is not None and len(names) != n:
             raise DataError(
                 f"names must be one for each of {count(n, 'latent')}, got {len(names)}."
             )
         names = None if names is None else np.asarray(names)
-        parts.append(Named(names, found.get(f"{part}_labels")))
-    if all(part.names is None for part in parts):
+        columns = read_columns("columns" if part == "train" else "val_columns", columns, n)
+        parts.append(Named(names, found.get(f"{part}_labels"), columns))
+    if all(part.names is None and not part.columns for part in parts):
         return None
     return format_names(parts[0], parts[1], class_names)
 

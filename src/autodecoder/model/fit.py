@@ -56,6 +56,8 @@ def fit_model(
     val_labels: Any = None,
     names: Any = None,
     val_names: Any = None,
+    columns: Any = None,
+    val_columns: Any = None,
     seed: int = 0,
     start: Model | None = None,
     latents: Any = None,
@@ -112,7 +114,11 @@ def fit_model(
     labels, val_labels : (n,) integers, optional
         Class labels, kept with the model; the fit does not use them.
     names, val_names : (n,) text or integers, optional
-        Names of the images, kept with the model; the explorer and the page show them.
+        Names of the images, kept with the model; the explorer and the page show them. By default
+        the index of a frame of pandas, unless it only counts the rows from 0.
+    columns, val_columns : frame or mapping of name to n values, optional
+        What else is known of the images, in their order, kept with the model as texts and shown
+        beside the names: a frame of pandas, polars or Arrow, or a mapping.
     seed : int
         From 0 to 4294967295; determines everything random.
     start : Model, optional
@@ -143,8 +149,9 @@ def fit_model(
     Raises
     ------
     DataError
-        If images, masks, labels, names or latents have a wrong shape, dtype or range; if all pixels
-        of an image are missing; if images, labels or names do not begin with those of `start`.
+        If images, masks, labels, names, columns or latents have a wrong shape, dtype or range; if
+        all pixels of an image are missing; if images, labels or names do not begin with those of
+        `start`.
     ConfigError
         If a setting breaks its rule or differs from that of `start`; if `start` has done all
         epochs; if pixels are missing and augmentation is enabled; if the loss is no longer finite
@@ -184,6 +191,7 @@ def fit_model(
         (mask, val_mask),
         (labels, val_labels),
         (names, val_names),
+        (columns, val_columns),
         scaler=scaler,
         pixel_range=pixel_range,
         augmented=bool(augment.enabled),
@@ -252,6 +260,8 @@ def fit_model(
         loss=fit.loss,
         names=train.names,
         val_names=val.names,
+        columns=train.columns or {},
+        val_columns=val.columns or {},
         training=take_training(run.state),
         about={
             **({} if start is None else named_by(start)),

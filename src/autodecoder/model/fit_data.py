@@ -1,4 +1,4 @@
-"""Reading and checking the input of a fit: samples, masks, labels, names, and latents."""
+"""Reading and checking the input of a fit: samples, masks, latents, and what is told of samples."""
 
 import math
 import warnings
@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int32, Num, Shaped
 
 from autodecoder.data.carriers import as_array
+from autodecoder.data.columns import Columns, read_columns
 from autodecoder.data.dataset import fingerprint_arrays
 from autodecoder.data.missing import MISSING_AND_AUGMENTED, check_some_known, tell_unseen, to_known
-from autodecoder.data.names import as_names
+from autodecoder.data.names import as_names, found_names
 from autodecoder.data.pixels import (
     PixelRange,
     as_labels,
@@ -30,7 +31,7 @@ _Owned = Shaped[np.ndarray, " _"] | None
 
 
 class Part(NamedTuple):
-    """Training or validation samples, with their labels and names."""
+    """Training or validation samples, with their labels, names and further columns."""
 
     rows: Num[np.ndarray, "n values"]
     """Stored values of the samples, see `samples.to_rows`."""
@@ -38,6 +39,8 @@ class Part(NamedTuple):
     """Which values are known; `None` if all are."""
     labels: Int32[np.ndarray, " n"] | None
     names: Shaped[np.ndarray, " n"] | None
+    columns: Columns | None = None
+    """`None` if none are given."""
 
 
 class FitData(NamedTuple):
@@ -66,6 +69,7 @@ def read_fit_data(
     masks: tuple[Any, Any],
     labels: tuple[Any, Any],
     names: tuple[Any, Any],
+    columns: tuple[Any, Any],
     *,
     scaler: str,
     pixel_range: PixelRange | None,
@@ -107,8 +111,12 @@ def read_fit_data(
         val_known = _check_known(val_known, "val_images")
     elif masks[1] is not None:
         raise DataError("val_mask must come with val_images.")
-    train = _with_owned("", rows, known, labels[0], names[0])
-    val = _with_owned("val_", val_rows, val_known, labels[1], names[1])
+    if names[0] is None:
+        names = (found_names(samples[0], None if start is None else start.names), names[1])
+    if names[1] is None:
+        names = (names[0], found_names(samples[1], None if start is None else start.val_names))
+    train = _with_owned("", rows, known, labels[0], names[0], columns[0])
+    val = _with_owned("val_", val_rows, val_known, labels[1], names[1], columns[1])
     return FitData(train, val, shape, standardization)
 
 
@@ -136,7 +144,8 @@ def check_own_latents(
 
 
 def match_start(start: Model, data: FitData, latents: Latents) -> FitData:
-    """Check the data against the model that a fit continues, and adopt its labels and names.
+    """Check the data against the model that a fit continues, and adopt its labels, names and
+    columns.
 
     A part for which the user gives latents may hold other samples than the model's.
 
@@ -153,12 +162,14 @@ def match_start(start: Model, data: FitData, latents: Latents) -> FitData:
         train = train._replace(
             labels=_keep_known("labels", train.labels, start.labels, *n),
             names=_keep_known("names", train.names, start.names, *n),
+            columns=_keep_columns(train.columns, start.columns, *n),
         )
     if latents[1] is None:
         n = (len(val.rows), len(start.val_latents))
         val = val._replace(
             labels=_keep_known("val_labels", val.labels, start.val_labels, *n),
             names=_keep_known("val_names", val.names, start.val_names, *n),
+            columns=_keep_columns(val.columns, start.val_columns, *n),
         )
     return data._replace(train=train, val=val)
 
@@ -219,21 +230,30 @@ def _keep_known(name: str, given: _Owned, own: _Owned, n: int, n_own: int) -> _O
     """
     if given is None:
         return own if n == n_own else None
-    if own is not None and n >= n_own and not np.array_equal(given[:n_own], own):
-        raise DataError(
-            f"{name} must begin with those of start, but image "
-            f"{np.argmin(given[:n_own] == own)} has another one (counted from 0)."
-        )
+    if own is not None and n >= n_own:
+        # As texts, since names are numbers or texts.
+        differ = given[:n_own].astype(str) != own.astype(str)
+        if differ.any():
+            raise DataError(
+                f"{name} must begin with those of start, but image {np.argmax(differ)} has another "
+                "one (counted from 0)."
+            )
     return given
 
 
-def _with_owned(prefix: str, rows: Any, known: Any, labels: Any, names: Any) -> Part:
+def _keep_columns(given: Columns | None, own: Columns, n: int, n_own: int) -> Columns | None:
+    """The given columns of `n` images; if none are given, those of a model of the same images."""
+    return own if given is None and n == n_own else given
+
+
+def _with_owned(prefix: str, rows: Any, known: Any, labels: Any, names: Any, columns: Any) -> Part:
     n = len(rows)
     return Part(
         rows,
         known,
         None if labels is None else as_labels(f"{prefix}labels", labels, n),
         None if names is None else as_names(f"{prefix}names", names, n),
+        None if columns is None else read_columns(f"{prefix}columns", columns, n),
     )
 
 

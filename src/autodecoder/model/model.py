@@ -23,6 +23,7 @@ from autodecoder.core.scaling import to_unit
 from autodecoder.core.switches import own_switches
 from autodecoder.core.training import Training
 from autodecoder.data.carriers import as_array
+from autodecoder.data.columns import Columns
 from autodecoder.data.pixels import PixelRange, as_numbers
 from autodecoder.errors import DataError
 from autodecoder.model.density import class_density, draw_latents, fit_density
@@ -69,6 +70,10 @@ class Model:
     """Names of the training images: paths below their folder, or rows of their file."""
     val_names: Shaped[np.ndarray, " n_val"] | None = None
     """Names of the validation images."""
+    columns: Columns = field(default_factory=dict)
+    """What else is told of the training images: texts, by the name of the column."""
+    val_columns: Columns = field(default_factory=dict)
+    """What else is told of the validation images."""
     training: Training | None = None
     """Training state, with which `fit_model(images, start=model)` continues bit for bit."""
 

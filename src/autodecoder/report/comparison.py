@@ -15,13 +15,12 @@ from autodecoder.model import Model
 from autodecoder.model.card import describe_decoder
 from autodecoder.paths import user_path
 from autodecoder.report.curves import pack_studies
+from autodecoder.report.known import pack_counts, pack_names
 from autodecoder.report.page import curves_context, page_json, title_of_study
 from autodecoder.report.plane import (
     Plane,
     latent_plane,
-    pack_counts,
     pack_decoder,
-    pack_names,
     pack_plane,
     pack_shape,
     shown_part,

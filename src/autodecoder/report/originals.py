@@ -16,7 +16,8 @@ from autodecoder.data import Dataset, ImageSet
 from autodecoder.model import Model
 from autodecoder.model.card import count_cost
 from autodecoder.report.model_pictures import image_losses
-from autodecoder.report.plane import chosen_points, latent_plane, pack, plane_view
+from autodecoder.report.packing import pack
+from autodecoder.report.plane import chosen_points, latent_plane, plane_view
 from autodecoder.report.thumbnails import show_known, shrink
 
 #: Longest side of a small copy in pixels, for up to `_FEW` images and for more.

@@ -240,6 +240,11 @@ def _explain(
         n_points = sum(part["n"] for part in packed["points"].values())
         if n_copies < n_points:
             told.append(f"This page contains small originals of {n_copies:,} images.")
+    if left_out := packed["columns"]["left_out"]:
+        subject = "columns {} are" if len(left_out) > 1 else "column {} is"
+        told.append(
+            f"The {subject.format(', '.join(left_out))} too large to travel with this page."
+        )
     if why_not is not None:
         told.append(f"The decoder {why_not}: the figures below show decoded images.")
     return " ".join(told)

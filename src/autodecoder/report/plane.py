@@ -1,6 +1,5 @@
 """A plane in latent space, and the data that a page needs to decode its points."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -10,11 +9,14 @@ from jaxtyping import Float, Int
 
 from autodecoder.core.decoders import Operator
 from autodecoder.core.scaling import SCALINGS
+from autodecoder.data.columns import take_columns
 from autodecoder.data.dataset import shown_rows
 from autodecoder.model import Model
 from autodecoder.model.card import count_cost, count_weights
 from autodecoder.report.classes import CLASS_COLOURS, class_colours
 from autodecoder.report.film import Frame, choose_rows
+from autodecoder.report.known import pack_known
+from autodecoder.report.packing import pack, pack_half
 from autodecoder.report.view import Bounds, in_view, view_bounds
 from autodecoder.text import legible
 
@@ -24,12 +26,8 @@ MOST_WEIGHTS = 7_500_000
 MOST_MULTIPLICATIONS = 50_000_000
 #: Most points of each set on a page. Of larger sets, a random choice is drawn.
 MOST_POINTS = 60_000
-#: Most characters of image names in a page.
-_MOST_NAMED = 4_000_000
 #: Most bytes of latents of more than two dimensions in a page.
 _MOST_LATENT_BYTES = 1_500_000
-#: Largest number in half precision.
-_MOST_HALF = 65504
 #: Most classes with separate colours.
 MOST_CLASSES = 100
 #: Places are stored as fractions of the view, in these units; the next number means outside.
@@ -119,6 +117,7 @@ def shown_part(model: Model) -> Model:
         latents=take(model.latents),
         labels=take(model.labels),
         names=take(model.names),
+        columns=take_columns(model.columns, rows),
         about={**model.about, "n_train": len(model.latents)},
     )
 
@@ -146,40 +145,9 @@ def pack_model(
         **pack_shape(model),
         **pack_decoder(model),
         **packed,
-        "names": pack_names(model),
-        "counts": pack_counts(model),
+        **pack_known(model),
         "film": _pack_film(model, plane, packed["view"], film),
     }
-
-
-def pack_counts(model: Model) -> dict[str, dict[str, int]]:
-    """Numbers of shown images and of all images, by set (see `shown_part`)."""
-    sets = {"train": len(model.latents), "val": len(model.val_latents)}
-    total = model.about.get("n_train")
-    return {
-        name: {
-            "shown": n,
-            "total": total if name == "train" and isinstance(total, int) and total > n else n,
-        }
-        for name, n in sets.items()
-    }
-
-
-def pack_names(model: Model) -> dict[str, list[Any] | None]:
-    """The names of the images of each set, by row; `None` if they are unknown, or too long for a
-    page."""
-    sets = {"train": model.names, "val": model.val_names}
-    known = {
-        name: [] if names is None or _are_rows(names) else names.tolist()
-        for name, names in sets.items()
-    }
-    fits = sum(len(str(name)) for names in known.values() for name in names) <= _MOST_NAMED
-    return {name: names if names and fits else None for name, names in known.items()}
-
-
-def _are_rows(names: np.ndarray) -> bool:
-    """Whether names are only the row numbers."""
-    return names.dtype.kind in "iu" and np.array_equal(names, np.arange(len(names)))
 
 
 def pack_shape(model: Model) -> dict[str, Any]:
@@ -373,16 +341,6 @@ def _pack_frame(frame: Frame, plane: Plane, view: Sequence[float]) -> dict[str, 
     missing = {name: int((~in_view(p, _bounds(view))).sum()) for name, p in places.items()}
     packed = {name: _pack_places(p, view) for name, p in places.items()}
     return {"epoch": frame.epoch, "missing": missing, **packed}
-
-
-def pack(array: np.ndarray, dtype: str) -> str:
-    """Numbers as base64 bytes for the page's script."""
-    return base64.b64encode(np.ascontiguousarray(array, dtype).tobytes()).decode("ascii")
-
-
-def pack_half(array: np.ndarray) -> str:
-    """Numbers in half precision; numbers beyond its range are clipped."""
-    return pack(np.clip(array, -_MOST_HALF, _MOST_HALF), "<f2")
 
 
 def plane_grid(

@@ -138,10 +138,9 @@ def open_folder(
         about = {**about, "settings": to_dict(config), "storage": storage}
     write_json(folder / "config.json", about)
     remember(config.data, config.seed, dataset.fingerprint)
-    train, val = dataset.train, dataset.val
-    if train.names is not None or val.names is not None:
-        sets = (Named(train.names, train.labels), Named(val.names, val.labels))
-        write_file(folder / NAMES, format_names(*sets, dataset.class_names))
+    train, val = (Named(p.names, p.labels, p.columns) for p in (dataset.train, dataset.val))
+    if any(part.names is not None or part.columns for part in (train, val)):
+        write_file(folder / NAMES, format_names(train, val, dataset.class_names))
     return about
 
 

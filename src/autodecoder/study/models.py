@@ -35,6 +35,8 @@ def make_model(snapshot: Snapshot, info: RunInfo, dataset: Dataset, config: Stud
         loss=config.fit.loss,
         names=dataset.train.names,
         val_names=dataset.val.names,
+        columns=dataset.train.columns,
+        val_columns=dataset.val.columns,
         about={
             "dataset": dataset.name,
             "class_names": list(dataset.class_names),

@@ -11,6 +11,7 @@ import numpy as np
 from autodecoder.brief import brief
 from autodecoder.config import StudyConfig, to_dict
 from autodecoder.core.switches import own_switches
+from autodecoder.data.columns import take_columns
 from autodecoder.data.dataset import shown_rows
 from autodecoder.data.names import FILE as NAMES
 from autodecoder.data.names import read_names
@@ -132,15 +133,21 @@ class Study:
         except (KeyError, TypeError, ValueError) as error:
             folder = execution_folder(self.folder, trial.trial_id, k)
             raise DataError(f"the outcome in {folder} is damaged: {error}.") from error
-        names, val_names = None, None
         if (self.folder / NAMES).exists():  # studies of arrays and of earlier versions lack it
-            names, val_names = read_names(
-                self.folder / NAMES, self.about["n_train"], self.about["n_val"]
-            )
+            train, val = read_names(self.folder / NAMES, self.about["n_train"], self.about["n_val"])
+            names, columns = train.names, train.columns
             rows = shown_rows(self.about["n_train"])
-            if names is not None and rows is not None:
-                names = names[rows]
-        return replace(model, names=names, val_names=val_names)
+            if rows is not None:
+                names = None if names is None else names[rows]
+                columns = take_columns(columns, rows)
+            model = replace(
+                model,
+                names=names,
+                val_names=val.names,
+                columns=columns,
+                val_columns=val.columns,
+            )
+        return model
 
 
 def load_study(folder: Path | str) -> Study:

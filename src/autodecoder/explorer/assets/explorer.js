@@ -450,9 +450,10 @@
       picture.src = `data:image/webp;base64,${sheet.sheet}`;
       await picture.decode();
     }
-    $("gallery").replaceChildren(...images.map(({ index, name, label }, k) => {
+    $("gallery").replaceChildren(...images.map(({ index, name, label, columns }, k) => {
       const button = document.createElement("button");
       const words = [`${index}`, name, label === null ? "" : look.classes[label] ?? `class ${label}`];
+      for (const [column, value] of Object.entries(columns)) words.push(`${column}: ${value}`);
       button.type = "button";
       button.title = words.filter(Boolean).join(" · ");
       button.setAttribute("aria-label", button.title);

@@ -16,6 +16,9 @@ class Panel {
     this.bindLayers();
     this.bindSearch();
     this.bindSelection();
+    const list = document.getElementById("point");
+    list.style.setProperty("--columns", points.columns.length);
+    if (points.columns.length) list.tabIndex = 0; // so that the keyboard can scroll it
     const hint = document.getElementById("hint");
     for (const event of ["pointerdown", "wheel", "keydown"]) {
       map.root.addEventListener(event, () => hint.classList.add("gone"), { once: true, passive: true });
@@ -118,14 +121,16 @@ class Panel {
         }
       }
     }
-    list.replaceChildren(...(near ? this.facts(near) : [["Nearest image", "none within reach"]]).flatMap(([term, value]) => {
+    list.replaceChildren(...(near ? this.facts(near) : [["Nearest image", "none within reach"]]).flatMap(([term, value, column]) => {
       const [name, told] = ["dt", "dd"].map((tag) => document.createElement(tag));
       name.textContent = term;
       told.textContent = value;
+      if (column) told.dataset.column = term;
       return [name, told];
     }));
   }
 
+  /** Terms and values of the nearest point, and whether each is of a further column. */
   facts({ set, k, distance }) {
     const { points } = this, name = points.name(set, k), of = points.className(set, k), error = points.error(set, k);
     const rows = [["Image", `${points.id(set, k)}${name ? ` · ${name}` : ""}`]];
@@ -133,12 +138,14 @@ class Panel {
     if (error !== null) rows.push(["Error", `${error.toPrecision(3)} (mean squared)`]);
     rows.push(["Distance", distance === undefined ? "" : distance.toPrecision(2)]);
     if (points.hasSprites && !points.hasOriginal(set, k)) rows.push(["Original", "not in this page"]);
+    points.values(set, k).forEach((value, c) => value && rows.push([points.columns[c].name, value, true]));
     return rows;
   }
 
   bindSearch() {
     const box = document.getElementById("search"), list = document.getElementById("results"), { points, map } = this;
     const close = () => (list.hidden = true);
+    if (points.columns.length) box.placeholder = "Find by name, number or value";
     const find = () => {
       const found = points.search(box.value, MOST_RESULTS);
       list.hidden = !box.value.trim();

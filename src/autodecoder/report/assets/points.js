@@ -8,6 +8,7 @@ class Points {
     this.originals = originals;
     this.colours = packed.colours.map((c) => [1, 3, 5].map((k) => parseInt(c.slice(k, k + 2), 16)));
     this.sheets = new Map();
+    this.columns = (packed.columns?.columns ?? []).map(({ name, sets }) => ({ name, sets: unpackColumn(sets) }));
     this.copies = Object.fromEntries(Object.entries(originals?.sets ?? {}).map(([name, { rows }]) => [name, rowIndex(longs(rows))]));
     this.setPoints(packed.points);
   }
@@ -40,6 +41,11 @@ class Points {
   name(set, k) {
     const name = this.packed.names[set.name]?.[set.rows[k]];
     return name === undefined || name === null ? "" : String(name);
+  }
+
+  /** The point's value in each further column, an empty text where it is missing. */
+  values({ name, rows }, k) {
+    return this.columns.map(({ sets }) => (name in sets ? sets[name].values[sets[name].codes[rows[k]]] : ""));
   }
 
   className(set, k) {
@@ -129,16 +135,19 @@ class Points {
     draw();
   }
 
-  /** The first `most` points whose name or number contains the text. */
+  /** The first `most` points whose name, number or value of a further column contains the text. */
   search(text, most) {
     const wanted = text.trim().toLowerCase(), found = [];
     if (!wanted) return found;
+    const hits = this.columns.map(({ sets }) => Object.fromEntries(Object.entries(sets).map(([name, { values }]) =>
+      [name, values.map((value) => value.toLowerCase().includes(wanted))])));
+    const hasValue = (set, k) => this.columns.some(({ sets }, c) => hits[c][set.name]?.[sets[set.name].codes[set.rows[k]]]);
     for (const exact of [true, false]) {
       for (const set of this.sets) {
         for (let k = 0; k < set.n && found.length < most; k++) {
           const id = this.id(set, k), name = this.name(set, k).toLowerCase();
           const same = id === wanted || name === wanted || String(this.number(set, k)) === wanted;
-          if (exact ? same : !same && (name.includes(wanted) || id.startsWith(wanted))) found.push({ set, k });
+          if (exact ? same : !same && (name.includes(wanted) || id.startsWith(wanted) || hasValue(set, k))) found.push({ set, k });
         }
       }
     }
@@ -159,6 +168,12 @@ function unpackSet(name, { n, rows, places, classes, errors, latents, n_latents:
   };
 }
 
+/** The values of a further column by set, and the place of each image's value among them. */
+function unpackColumn(sets) {
+  return Object.fromEntries(Object.entries(sets).map(([name, { values, bits, codes }]) =>
+    [name, { values, codes: bits === 16 ? shorts(codes) : longs(codes) }]));
+}
+
 /** The index of each row in a list of rows; -1 if it is not in the list. */
 function rowIndex(rows) {
   const index = new Int32Array(rows.reduce((a, b) => Math.max(a, b), -1) + 1).fill(-1);
@@ -174,9 +189,21 @@ function pointCells(points, { set, k }) {
   return [set.name, points.number(set, k), points.name(set, k), points.className(set, k), error === null ? "" : error.toPrecision(4)];
 }
 
-/** A table of points as CSV; `more(point)` returns further cells for the names in `columns`. */
+/** Names that differ from each other and from those that are taken: `x_2` beside `x`. */
+function distinctNames(names, taken) {
+  const used = new Set(taken);
+  return names.map((name) => {
+    let own = name;
+    for (let k = 2; used.has(own); k++) own = `${name}_${k}`;
+    used.add(own);
+    return own;
+  });
+}
+
+/** A table of points as CSV, further columns last; `more(point)` returns cells for the names in `columns`. */
 function pointsCsv(points, chosen, columns = [], more = () => []) {
-  const lines = [["set", "index", "name", "class", "mse", ...columns]];
-  for (const point of chosen) lines.push([...pointCells(points, point), ...more(point)]);
+  const own = ["set", "index", "name", "class", "mse", ...columns];
+  const lines = [[...own, ...distinctNames(points.columns.map(({ name }) => name), own)]];
+  for (const point of chosen) lines.push([...pointCells(points, point), ...more(point), ...points.values(point.set, point.k)]);
   return lines.map((line) => line.map((v) => csvCell(String(v))).join(",")).join("\n") + "\n";
 }
