@@ -4,7 +4,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from autodecoder.errors import DataError
 
@@ -77,3 +77,7 @@ class Density:
         else:
             steps = np.sqrt(mixture.covariances_)[which] * draws
         return ((mixture.means_[which] + steps) * self._scale + self._mean).astype(np.float32)
+
+    def assign(self, latents: Float[np.ndarray, "n dims"]) -> Int[np.ndarray, " n"]:
+        """The most likely component of each latent, counted from 0."""
+        return self._mixture.predict((latents - self._mean) / self._scale)

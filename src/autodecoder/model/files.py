@@ -45,6 +45,7 @@ from autodecoder.files import (
     write_file,
     write_tensors,
 )
+from autodecoder.measures.evaluation import FILE as EVALUATION
 from autodecoder.model.card import describe_model, last_metrics, library_versions
 from autodecoder.model.model import Model
 from autodecoder.model.tables import Standardization
@@ -123,7 +124,7 @@ def save_model(model: Model, folder: Path | str, *, training: bool = False) -> N
     card = describe_model(model).encode("utf-8", "replace")
     try:
         (folder / "config.json").unlink(missing_ok=True)
-        for name in (NAMES, TRAINING):
+        for name in (NAMES, TRAINING, EVALUATION):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot hold a model: {error.strerror}.") from error

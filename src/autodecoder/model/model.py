@@ -1,10 +1,10 @@
 """A trained decoder with its latents: decoding, inference, interpolation, and sampling."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -15,32 +15,26 @@ from autodecoder.config import InferConfig
 from autodecoder.config.rules import as_plain, check_positive_int, check_seed
 from autodecoder.core.blocks import by_blocks
 from autodecoder.core.decoders import Decoder, decode
-from autodecoder.core.infer import (
-    Inference,
-    InferencePlan,
-    OnLatents,
-    infer_latents,
-    plan_inference,
-)
+from autodecoder.core.infer import Inference, InferencePlan, plan_inference
 from autodecoder.core.losses import Criterion
 from autodecoder.core.scaling import to_unit
 from autodecoder.core.switches import own_switches
 from autodecoder.core.training import Training
 from autodecoder.data.carriers import as_array
-from autodecoder.data.pixels import PixelRange, as_mask, as_numbers, to_weights
+from autodecoder.data.pixels import PixelRange, as_numbers
 from autodecoder.errors import DataError
 from autodecoder.model.density import Density
 from autodecoder.model.generated import Generated, Trace
-from autodecoder.model.inference import infer_apart, join_inferences
+from autodecoder.model.inference import as_latent, infer_samples
 from autodecoder.model.paths import latent_path
-from autodecoder.model.programs import limit_programs, one_inference
-from autodecoder.model.samples import check_samples, doubt_range, to_rows
+from autodecoder.model.programs import limit_programs
 from autodecoder.model.tables import Standardization, unstandardize
+
+if TYPE_CHECKING:
+    from autodecoder.measures.evaluation import Evaluation
 
 #: Size of blocks in decoding. It is fixed, so that an image has the same bits in any batch.
 _DECODED_AT_ONCE = 256
-#: Most images inferred at once, which bounds memory.
-_INFERRED_AT_ONCE = 20_000
 
 
 @brief
@@ -175,7 +169,7 @@ class Model:
         ConfigError
             If more candidates are configured than there are latents; if the seed is out of range.
         """
-        return self._infer(images, mask, config, given, seed, None)
+        return infer_samples(self, images, mask, config, given, seed, None)
 
     def trace(
         self,
@@ -210,7 +204,8 @@ class Model:
             See `infer`.
         """
         way: list[np.ndarray] = []
-        found = self._infer(
+        found = infer_samples(
+            self,
             as_array("image", image, may_miss=True)[None],
             None if mask is None else as_array("mask", mask)[None],
             config,
@@ -219,45 +214,6 @@ class Model:
             lambda latents: way.append(latents[0]),
         )
         return Trace(np.stack(way), found)
-
-    @own_switches()
-    def _infer(
-        self,
-        images: Any,
-        mask: Any,
-        config: InferConfig | None,
-        given: Any,
-        seed: int,
-        watch: OnLatents | None,
-    ) -> Inference:
-        config = InferConfig() if config is None else config
-        seed = as_plain(seed)
-        check_seed("seed", seed)
-        by = self.standardization
-        images = check_samples(images, self.image_shape, by)
-        if mask is not None:
-            mask = as_mask(mask, len(images), self.image_shape)
-        dims = self.latent_dims
-        if given is not None:
-            given = as_numbers("given", given)
-            if given.ndim != 3 or given.shape[::2] != (len(images), dims):
-                raise DataError(
-                    f"given must be ({len(images)}, m, {dims}), got {tuple(given.shape)}."
-                )
-            if not np.isfinite(given).all():
-                raise DataError("given holds values that are not finite.")
-        parts = []
-        for start in range(0, max(1, len(images)), _INFERRED_AT_ONCE):
-            chosen = slice(start, start + _INFERRED_AT_ONCE)
-            hidden = None if mask is None else to_weights(mask[chosen], start)
-            doubt_range(images[chosen], by, self.pixel_range)
-            rows, weights = to_rows(images[chosen], start, hidden, by, self.pixel_range)
-            mine = None if given is None else given[chosen]
-            find = infer_apart if mask is None else infer_latents
-            with one_inference:
-                plan = self.plan(config, seed)
-                parts.append(find(plan, rows, weights=weights, given=mine, watch=watch))
-        return join_inferences(parts)
 
     def reconstruct(
         self, images: Any, mask: Any = None, *, config: InferConfig | None = None, seed: int = 0
@@ -315,7 +271,7 @@ class Model:
         ConfigError
             If there is no such path, or `n` is below 2.
         """
-        ends = [self._as_latent(name, end, config, seed) for name, end in (("a", a), ("b", b))]
+        ends = [as_latent(self, name, end, config, seed) for name, end in (("a", a), ("b", b))]
         latents = latent_path(ends[0], ends[1], as_plain(n), path, self.latents)
         return Generated(latents, self.decode(latents))
 
@@ -341,6 +297,66 @@ class Model:
         latents = self.density.sample(n, seed)
         return Generated(latents, self.decode(latents))
 
+    def evaluate(
+        self,
+        images: Any,
+        labels: Any = None,
+        mask: Any = None,
+        *,
+        train_images: Any = None,
+        train_labels: Any = None,
+        config: InferConfig | None = None,
+        n_images: int = 10_000,
+        n_subset: int = 5_000,
+        seed: int = 0,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> "Evaluation":
+        """Measure reconstructions of images, the structure of their latents, and new samples.
+
+        `docs/evaluate.md` has the definition of each measure. A measure that the images do not
+        allow is left out, with the reason in `left_out`.
+
+        Parameters
+        ----------
+        images, mask
+            Images that were not trained on, as for `infer`.
+        labels : (n,) int, optional
+            Their classes, counted as `self.labels`.
+        train_images, train_labels : optional
+            Images and labels (by default `self.labels`) to train a small classifier on. Without
+            them it is trained on every second one of `images`.
+        config
+            Used to infer the latents of `images`.
+        n_images : int
+            Most images that are evaluated, evenly spaced.
+        n_subset : int
+            Most images for measures whose cost grows with their square, and most samples.
+        seed : int
+            Determines samples, the classifier, and the candidates of inference.
+        report : callable
+            Called with the name of each step when it begins.
+
+        Raises
+        ------
+        DataError
+            See `infer`; if labels or training images do not match; if the reconstructions are not
+            finite.
+        ConfigError
+            See `infer`; if a number is below 1.
+        """
+        from autodecoder.model.evaluate import evaluate_model
+
+        return evaluate_model(
+            *(self, images, labels, mask),
+            train_images=train_images,
+            train_labels=train_labels,
+            config=config,
+            n_images=n_images,
+            n_subset=n_subset,
+            seed=seed,
+            report=report,
+        )
+
     @cached_property
     def density(self) -> Density:
         """The mixture of Gaussians for the training latents, fitted at first use."""
@@ -350,25 +366,6 @@ class Model:
         if self.standardization is None:
             return _decode_pixels(self.decoder, latents, self.scaler)
         return unstandardize(np.asarray(decode(self.decoder, latents)), self.standardization)
-
-    def _as_latent(
-        self, name: str, end: Any, config: InferConfig | None, seed: int
-    ) -> Float[np.ndarray, " dims"]:
-        end = as_array(name, end)
-        if end.shape == (self.latent_dims,):
-            latent = as_numbers(name, end)
-            if not np.isfinite(latent).all():
-                raise DataError(f"{name} is a latent with values that are not finite.")
-            return latent
-        shapes = {self.sample_shape, (math.prod(self.sample_shape),)}
-        if self.sample_shape[2:] == (1,):
-            shapes.add(self.sample_shape[:2])
-        if end.shape not in shapes:
-            raise DataError(
-                f"{name} must be a latent of {self.latent_dims} numbers or an image of "
-                f"{' × '.join(map(str, self.sample_shape))}, got {end.shape}."
-            )
-        return self.infer(end[None], config=config, seed=seed).latents[0]
 
     def plan(self, config: InferConfig, seed: int) -> InferencePlan:
         """The inference plan for a configuration and a seed of the starts, from a cache."""
