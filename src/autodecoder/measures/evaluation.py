@@ -77,7 +77,7 @@ class Evaluation:
 
     reconstruction: Mapping[str, float]
     """Errors of the reconstructions of the evaluated images."""
-    structure: Mapping[str, float]
+    structure: Mapping[str, int | float]
     """Neighbours, classes and dimension of their latents."""
     generation: Mapping[str, float]
     """New samples beside the evaluated images."""
@@ -186,7 +186,7 @@ def read_evaluation(path: Path) -> Evaluation:
         raise DataError(f"{path} is damaged: it is no evaluation of a model.") from error
 
 
-def _numbers(content: Any) -> dict[str, float]:
+def _numbers(content: Any) -> dict[str, int | float]:
     found = {legible(name): value for name, value in content.items()}
     if not all(type(value) in (int, float) and math.isfinite(value) for value in found.values()):
         raise ValueError("a measure is a finite number")
@@ -210,5 +210,5 @@ _READ = {
 }
 
 
-def _number(value: float) -> str:
+def _number(value: int | float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

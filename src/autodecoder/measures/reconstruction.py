@@ -42,11 +42,12 @@ def measure_reconstruction(
         names = [name for name in TITLES["reconstruction"] if name != "mse_standardize"]
         record.leave(names, "features have no range of pixels")
         return
+    of_images, of_mean = to_psnr(errors), to_psnr(np.array([mean]))
     found = {
         "mse_standard": 4 * mean,  # [-1, 1] is twice as wide as [0, 1]
         "mse_zero_one": mean,
-        "psnr": float(to_psnr(errors).mean()),
-        "psnr_of_mean": float(to_psnr(mean)),
+        "psnr": float(of_images.mean()),
+        "psnr_of_mean": float(of_mean[0]),
     }
     record.take("reconstruction", found)
     if weights is not None:
@@ -79,12 +80,12 @@ def squared_errors(
     return errors
 
 
-def to_psnr(errors: Float[np.ndarray, "..."] | float) -> Float64[np.ndarray, "..."]:
+def to_psnr(errors: Float[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
     """Peak signal-to-noise ratio in dB, `-10 log10(error)`, at most 100.
 
     Parameters
     ----------
-    errors : array or float
+    errors : (n,)
         Mean squared errors of pixels in [0, 1].
     """
     return -10 * np.log10(np.maximum(errors, 10 ** (-_MOST_DB / 10)), dtype=np.float64)

@@ -19,10 +19,10 @@ class Record:
         self.features = ""
         self.classifier_accuracy: float | None = None
         self.class_shares: dict[str, dict[str, float]] = {}
-        self._values: dict[str, dict[str, float]] = {group: {} for group in (*TITLES, "floor")}
+        self._values: dict[str, dict[str, int | float]] = {group: {} for group in (*TITLES, "floor")}
         self._left_out: dict[str, str] = {}
 
-    def take(self, group: str, values: Mapping[str, float]) -> None:
+    def take(self, group: str, values: Mapping[str, int | float]) -> None:
         """Record measures of a group; those that are not finite are left out."""
         for name, value in values.items():
             if np.isfinite(value):
