@@ -5,25 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.measures.builders import make_evaluation
 
 from autodecoder.errors import DataError
-from autodecoder.measures.evaluation import Evaluation, read_evaluation, write_evaluation
-
-
-def make_evaluation(**changes: Any) -> Evaluation:
-    content: dict[str, Any] = {
-        "reconstruction": {"mse_standard": 0.4, "mse_zero_one": 0.1},
-        "structure": {"accuracy_5nn": 0.875, "active_units": 12},
-        "generation": {"precision": 0.5, "frechet_distance": 1234.5},
-        "floor": {"precision": 0.75, "frechet_distance": 0.25},
-        "class_shares": {"images": {"cat": 0.5, "dog": 0.5}, "samples": {"cat": 1.0, "dog": 0.0}},
-        "features": "a space",
-        "classifier_accuracy": 0.9,
-        "left_out": {"ssim": "of that", "recall": "of this", "density": "of this"},
-        "sizes": {"n_images": 1000, "n_samples": 7},
-        "images": "animals",
-    }
-    return Evaluation(**content | changes)
+from autodecoder.measures.evaluation import read_evaluation, write_evaluation
 
 
 def test_it_shows_a_table() -> None:
@@ -41,7 +26,7 @@ generation                                samples  reconstructions
 class  images  samples
   cat  50.0 %  100.0 %
   dog  50.0 %    0.0 %
-animals: 1,000 evaluated; 7 samples beside as many images.
+<b>animals</b>: 1,000 evaluated; 7 samples beside as many images.
 Samples and images are compared by a space.
 The classifier is right about 90.0 % of the images.
 Left out, since of that: ssim.
@@ -53,7 +38,7 @@ def test_an_empty_one_shows_its_reasons() -> None:
     empty = {name: {} for name in ("reconstruction", "structure", "generation", "floor")}
     found = make_evaluation(**empty, class_shares={}, classifier_accuracy=None)
     assert found.rows() == found.class_rows() == []
-    assert repr(found).startswith("animals: 1,000 evaluated")
+    assert repr(found).startswith("<b>animals</b>: 1,000 evaluated")
     assert "compared" not in repr(found)
 
 

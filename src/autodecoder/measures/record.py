@@ -19,7 +19,9 @@ class Record:
         self.features = ""
         self.classifier_accuracy: float | None = None
         self.class_shares: dict[str, dict[str, float]] = {}
-        self._values: dict[str, dict[str, int | float]] = {group: {} for group in (*TITLES, "floor")}
+        self._values: dict[str, dict[str, int | float]] = {
+            group: {} for group in (*TITLES, "floor")
+        }
         self._left_out: dict[str, str] = {}
 
     def take(self, group: str, values: Mapping[str, int | float]) -> None:

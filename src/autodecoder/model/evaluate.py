@@ -66,6 +66,8 @@ def evaluate_model(
     check_positive_int("n_images", n_images)
     check_positive_int("n_subset", n_subset)
     learnt = None if train_images is None else _read_learnt(model, train_images, train_labels)
+    if config is None and not len(model.latents):
+        config = InferConfig(starts=("zeros",))  # there is no latent to start from
     report("placing images")
     given = _place(model, images, labels, mask, config, n_images, seed)
     record, n = Record(), len(given.rows)
@@ -132,7 +134,8 @@ def _place(
         raise DataError(f"images must have values that count, got {count(len(images), 'image')}.")
     latents = model.infer(images, mask, config=config, seed=seed).latents[is_known]
     if weights is not None:
-        weights = None if weights.all() else weights[is_known]
+        weights = weights[is_known]
+        weights = None if weights.all() else weights
     made = _decode(model, latents)
     if not np.isfinite(made).all():
         raise DataError(
