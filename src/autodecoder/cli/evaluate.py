@@ -81,7 +81,7 @@ def evaluate(
     """Evaluate a model: its reconstructions, the structure of its latents, and its samples.
 
     docs/evaluate.md has the definition of each measure. Measures that need labels, or more images,
-    are left out by name. With --images the mask of --mask is theirs.
+    are left out by name. With --images, --mask says which pixels of these images are known.
 
     Example: autodecoder evaluate runs/mine/best
     """
