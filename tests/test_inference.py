@@ -84,7 +84,7 @@ def test_images_in_any_accepted_form_give_the_same(
 def test_pieces_make_no_difference(model: Model, images: np.ndarray, monkeypatch) -> None:
     mask = np.random.default_rng(2).random((7, 2, 3)) < 0.7
     whole = model.infer(images, mask)
-    monkeypatch.setattr("autodecoder.model.model._INFERRED_AT_ONCE", 3)
+    monkeypatch.setattr("autodecoder.model.inference._INFERRED_AT_ONCE", 3)
     parts = model.infer(images, mask)
     np.testing.assert_allclose(parts.errors.loss, whole.errors.loss, atol=1e-5)
     np.testing.assert_array_equal(parts.start, whole.start)

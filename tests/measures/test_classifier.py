@@ -8,7 +8,7 @@ from autodecoder.measures.classifier import N_FEATURES, Classifier
 
 def test_it_learns_digits() -> None:
     images, labels = load_digits(return_X_y=True)
-    images, labels = (images / 16).astype(np.float32), labels.astype(np.int32)
+    images, labels = np.asarray(images, np.float32) / 16, np.asarray(labels, np.int32)
     classifier = Classifier(images[:1400], labels[:1400], 0)
     assert (classifier.classify(images[1400:]) == labels[1400:]).mean() > 0.9
     features = classifier.features(images[:10])

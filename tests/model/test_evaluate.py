@@ -232,8 +232,9 @@ def test_samples_that_are_not_finite(
 def test_bad_input(
     model: ad.Model, digits: ad.Dataset, changes: dict[str, Any], message: str
 ) -> None:
+    given: dict[str, Any] = {"images": digits.val.images} | changes
     with pytest.raises(ad.DataError, match=message):
-        model.evaluate(**{"images": digits.val.images} | changes)
+        model.evaluate(**given)
 
 
 @pytest.mark.parametrize(
