@@ -116,6 +116,7 @@ def test_what_is_refused(
         ),
         ((best, "--images", tmp_path / "x.npy", "--labels", tmp_path / "no.npy"), "no.npy"),
         ((models / "digits",), "does not say what it was trained on; or name images by --images."),
+        ((best, "--seed=-1"), "seed must lie between 0 and 4294967295, got -1"),
         ((best, "--n_images=0"), "n_images must be a positive whole number, got 0"),
         ((best, "--out", tmp_path / "x.npy" / "found.json"), "cannot be written"),
         ((tmp_path / "nowhere",), "nowhere"),

@@ -9,6 +9,7 @@ import pytest
 
 import autodecoder as ad
 from autodecoder.measures.evaluation import TITLES, Evaluation
+from autodecoder.model.evaluate import draw_rows
 
 #: Measures of images.
 NAMES = {name for titles in TITLES.values() for name in titles} - {"mse_standardize"}
@@ -107,11 +108,20 @@ def test_without_training_images_half_of_the_images_train_the_classifier(
     assert found.left_out["frechet_distance"] == "65 images are needed, got 54"
 
 
+def test_rows_are_drawn_of_every_class() -> None:
+    rows = draw_rows(20_000, 10_000, 0)
+    assert (np.diff(rows) > 0).all()
+    assert np.bincount(rows % 10).min() > 900
+    np.testing.assert_array_equal(draw_rows(7, 10, 3), np.arange(7))
+    assert (draw_rows(20_000, 10_000, 1) != rows).any()
+
+
 def test_fewer_images_where_that_is_asked_for(model: ad.Model, digits: ad.Dataset) -> None:
     found = model.evaluate(digits.val.images, n_images=50, n_subset=25)
     want = {"n_images": 50, "n_train_latents": 431, "n_subset": 25, "n_samples": 25}
     assert found.sizes == want
-    rows = np.arange(50) * 108 // 50
+    rows = draw_rows(108, 50, 0)
+    assert len(set(rows)) == 50
     want = model.infer(digits.val.images[rows]).errors.loss.mean()
     assert found.reconstruction["mse_standard"] == pytest.approx(want, rel=1e-4)
 

@@ -59,7 +59,7 @@ def evaluate(
     resize: Resize = False,
     named: TrainedOn = NOT_NAMED,
     n_images: Annotated[
-        int, Parameter(converter=whole_number, help="Most images, evenly spaced.")
+        int, Parameter(converter=whole_number, help="Most images; of more, so many are drawn.")
     ] = 10_000,
     n_subset: Annotated[
         int,
@@ -88,17 +88,19 @@ def evaluate(
     from autodecoder.cli.console import aside, console, print_json
     from autodecoder.cli.progress import stepped
     from autodecoder.cli.tables import print_evaluation
+    from autodecoder.config.rules import check_seed
     from autodecoder.measures.evaluation import FILE, write_evaluation
 
     if images is None and labels is not None:
         raise ConfigError("labels must come with images, whose classes they are.")
     if images is not None and replace(named, mask=None):
         raise ConfigError("images and dataset name different images: give one of them.")
+    check_seed("seed", seed)
     path = model / FILE if out is None else out
     begin = time.perf_counter()
     with aside(json_), stepped() as report:
         if images is None:
-            chosen = _validation(model, named, n_images)
+            chosen = _validation(model, named, n_images, seed)
         else:
             chosen = _given(model, images, labels, named.mask, resize=resize)
         found = chosen.model.evaluate(
@@ -131,7 +133,7 @@ def _given(
     return _Chosen(model, given.samples, {"labels": classes, "mask": seen}, legible(images))
 
 
-def _validation(folder: Path, named: TrainedOn, n_images: int) -> _Chosen:
+def _validation(folder: Path, named: TrainedOn, n_images: int, seed: int) -> _Chosen:
     """The validation images of the training; the classifier is trained on its training images."""
     from autodecoder.model.evaluate import MOST_LEARNT
 
@@ -145,7 +147,8 @@ def _validation(folder: Path, named: TrainedOn, n_images: int) -> _Chosen:
     name = legible(dataset.name)
     if not len(dataset.val):
         raise DataError(f"{name} has no validation images; name others by --images.")
-    val, train = _thinned(dataset.val, n_images), _thinned(dataset.train, MOST_LEARNT)
+    val = _thinned(dataset.val, n_images, seed)
+    train = _thinned(dataset.train, MOST_LEARNT, seed)
     rest = {
         "labels": val.labels,
         "train_images": _images(train),
@@ -155,10 +158,11 @@ def _validation(folder: Path, named: TrainedOn, n_images: int) -> _Chosen:
     return _Chosen(replace(model, pixel_range=None), _images(val), rest, f"{name}, validation")
 
 
-def _thinned(images: "ImageSet", most: int) -> "ImageSet":
-    from autodecoder.model.evaluate import spread
+def _thinned(images: "ImageSet", most: int, seed: int) -> "ImageSet":
+    """The images that are evaluated, so that no others are read."""
+    from autodecoder.model.evaluate import draw_rows
 
-    return images.take(spread(len(images), max(1, most)))
+    return images.take(draw_rows(len(images), max(1, most), seed))
 
 
 def _images(images: "ImageSet") -> "np.ndarray":

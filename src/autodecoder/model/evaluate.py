@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Shaped
 
 from autodecoder.config import InferConfig
-from autodecoder.config.rules import as_plain, check_positive_int
+from autodecoder.config.rules import as_plain, check_positive_int, check_seed
 from autodecoder.data.pixels import as_labels, as_mask, to_weights
 from autodecoder.errors import DataError
 from autodecoder.measures.classifier import Classifier
@@ -65,7 +65,9 @@ def evaluate_model(
     n_images, n_subset = as_plain(n_images), as_plain(n_subset)
     check_positive_int("n_images", n_images)
     check_positive_int("n_subset", n_subset)
-    learnt = None if train_images is None else _read_learnt(model, train_images, train_labels)
+    seed = as_plain(seed)
+    check_seed("seed", seed)
+    learnt = None if train_images is None else _read_learnt(model, train_images, train_labels, seed)
     if config is None and not len(model.latents):
         config = InferConfig(starts=("zeros",))  # there is no latent to start from
     report("placing images")
@@ -77,8 +79,8 @@ def evaluate_model(
     measure_reconstruction(record, given.rows, given.made, given.weights, shape)
     report("measuring the structure")
     finite = np.flatnonzero(np.isfinite(model.latents).all(axis=1))
-    chosen = finite[spread(len(finite), _MOST_KNOWN)]
-    subset = spread(n, n_subset)
+    chosen = finite[draw_rows(len(finite), _MOST_KNOWN, seed)]
+    subset = draw_rows(n, n_subset, seed)
     record.sizes |= {"n_train_latents": len(chosen), "n_subset": len(subset)}
     known = Known(model.latents[chosen], None if model.labels is None else model.labels[chosen])
     has_density = len(finite) > 1
@@ -98,14 +100,14 @@ def evaluate_model(
     return record.finish()
 
 
-def _read_learnt(model: "Model", images: Any, labels: Any) -> _Learnt | None:
+def _read_learnt(model: "Model", images: Any, labels: Any, seed: int) -> _Learnt | None:
     """Images for the classifier, whole ones; `None` without labels."""
     images = check_samples(images, model.image_shape, model.standardization, "train_images")
     labels = model.labels if labels is None else labels
     if labels is None:
         return None
     labels = as_labels("train_labels", labels, len(images))
-    rows = spread(len(images), MOST_LEARNT)
+    rows = draw_rows(len(images), MOST_LEARNT, seed)
     values, weights = _read(model, images[rows], None)
     is_whole = np.ones(len(rows), bool) if weights is None else weights.all(axis=1)
     return _Learnt(values[is_whole], labels[rows][is_whole])
@@ -124,7 +126,7 @@ def _place(
     images = check_samples(images, model.image_shape, model.standardization)
     if labels is not None:
         labels = as_labels("labels", labels, len(images))
-    rows = spread(len(images), n_images)
+    rows = draw_rows(len(images), n_images, seed)
     if mask is not None:
         mask = as_mask(mask, len(images), model.image_shape)[rows]
     images = images[rows]
@@ -159,7 +161,8 @@ def _compare_samples(
     reason = doubt_labels(given.labels)
     if given.labels is not None and reason is None:
         if learnt is None:
-            chosen, held = held[::2][:MOST_LEARNT], held[1::2]
+            chosen = draw_rows(len(held), min(len(held) // 2, MOST_LEARNT), seed)
+            held = np.delete(held, chosen)
             learnt = _Learnt(given.rows[chosen], given.labels[chosen])
         if len(np.unique(learnt.labels)) < 2:
             reason = "the images to train a classifier on are of fewer than two classes"
@@ -170,7 +173,7 @@ def _compare_samples(
             record.classifier_accuracy = float(right.mean())
             most = max(int(labels.max()) for labels in (learnt.labels, given.labels))
             names = _class_names(model, most + 1)
-    held = held[spread(len(held), n_samples)]
+    held = held[draw_rows(len(held), n_samples, seed)]
     measure_samples(
         record,
         given.rows[held],
@@ -182,9 +185,9 @@ def _compare_samples(
     )
 
 
-def spread(n: int, most: int) -> Int[np.ndarray, " k"]:
-    """Rows that are used of `n`: all, or `most` that are evenly spaced."""
-    return np.arange(n) if n <= most else np.arange(most) * n // most
+def draw_rows(n: int, most: int, seed: int) -> Int[np.ndarray, " k"]:
+    """Rows that are used of `n`, in rising order: all, or `most` that are drawn at random."""
+    return np.sort(np.random.default_rng(seed).permutation(n)[:most])
 
 
 def _read(

@@ -324,15 +324,16 @@ class Model:
             Their classes, counted as `self.labels`.
         train_images, train_labels : optional
             Images and labels (by default `self.labels`) to train a small classifier on. Without
-            them it is trained on every second one of `images`.
+            them it is trained on a random half of `images`, and the other half is compared.
         config
             Used to infer the latents of `images`.
         n_images : int
-            Most images that are evaluated, evenly spaced.
+            Most images that are evaluated; of more, so many are drawn at random.
         n_subset : int
             Most images for measures whose cost grows with their square, and most samples.
         seed : int
-            Determines samples, the classifier, and the candidates of inference.
+            Determines which images are used, samples, the classifier, and the candidates of
+            inference.
         report : callable
             Called with the name of each step when it begins.
 
