@@ -96,7 +96,7 @@ def test_a_mask_and_no_labels(
     flags = ("--images", tmp_path / "x.npy", "--mask", tmp_path / "mask.npy", "--json")
     assert call("evaluate", folder / "best", *flags, "--out", tmp_path / "found.json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["left_out"]["recall"] == "pixels of the images are missing"
+    assert told["left_out"]["recall"] == "pixels of the images are missing or weighted"
     assert told["left_out"]["silhouette"] == "no labels are given"
     assert not (folder / "best" / "evaluation.json").exists() or told["sizes"]["n_images"] == 108
 

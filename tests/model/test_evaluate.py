@@ -155,10 +155,12 @@ def masked(images: np.ndarray, how: str) -> dict[str, Any]:
         return {
             "images": np.ma.masked_array(images, np.broadcast_to(hidden[:, None], images.shape))
         }
+    if how == "weights":
+        return {"images": images, "mask": np.broadcast_to(np.where(hidden, 0.2, 1), (8, 8))}
     return {"images": images, "mask": np.broadcast_to(~hidden, (8, 8))}
 
 
-@pytest.mark.parametrize("how", ["not a number", "masked array", "mask"])
+@pytest.mark.parametrize("how", ["not a number", "masked array", "mask", "weights"])
 def test_missing_pixels_count_nowhere(model: ad.Model, digits: ad.Dataset, how: str) -> None:
     given = masked(digits.val.images, how)
     found = model.evaluate(labels=digits.val.labels, **given)
@@ -168,7 +170,9 @@ def test_missing_pixels_count_nowhere(model: ad.Model, digits: ad.Dataset, how: 
     of_images = {"trustworthiness", "continuity", *(n for n in NAMES if "_images_" in n)}
     left = {"ssim", *of_images, *TITLES["generation"]}
     assert taken(found) == NAMES - left
-    assert {found.left_out[name] for name in left} == {"pixels of the images are missing"}
+    assert {found.left_out[name] for name in left} == {
+        "pixels of the images are missing or weighted"
+    }
 
 
 def test_images_without_a_known_pixel_are_not_evaluated(

@@ -8,7 +8,7 @@ from autodecoder.measures.evaluation import TITLES, Evaluation
 from autodecoder.text import count
 
 #: The reason for measures that compare whole images.
-MISSING = "pixels of the images are missing"
+MISSING = "pixels of the images are missing or weighted"
 
 
 class Record:

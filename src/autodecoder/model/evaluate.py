@@ -137,7 +137,7 @@ def _place(
     latents = model.infer(images, mask, config=config, seed=seed).latents[is_known]
     if weights is not None:
         weights = weights[is_known]
-        weights = None if weights.all() else weights
+        weights = None if (weights == weights[0, 0]).all() else weights
     made = _decode(model, latents)
     if not np.isfinite(made).all():
         raise DataError(
