@@ -1,7 +1,7 @@
 """Hidden parts of test images: how well are they filled in, with and without a prior?
 
     python benchmarks/hidden.py [--data_dir FOLDER] [--sets mnist,fmnist] [--dims 2,16,64]
-        [--weights 0,1,3,10,30] [--parts half,centre,dots]
+        [--weights 0,5,10,20,40] [--parts half,centre,dots]
 
 A decoder is trained on whole images of a part of the training set. Then parts of other images are
 hidden: the right half, the middle quarter, or 90 % of the pixels. Each row tells the mean squared
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--data_dir", type=Path)
     parser.add_argument("--sets", default="mnist,fmnist")
     parser.add_argument("--dims", default="2,16,64")
-    parser.add_argument("--weights", default="0,1,3,10,30")
+    parser.add_argument("--weights", default="0,5,10,20,40")
     parser.add_argument("--parts", default="half,centre,dots")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--n", type=int, default=1000, help="images to fill in")
@@ -78,7 +78,7 @@ def visible(part: str, shape: tuple[int, int]) -> np.ndarray:
 
 def plain_errors(train: np.ndarray, images: np.ndarray, seen: np.ndarray) -> tuple[float, float]:
     """The errors of the mean image, and of principal components, over hidden pixels."""
-    flat, targets = (2 * part.reshape(len(part), -1) / 255.0 - 1 for part in (train, images))
+    flat, targets = (part.reshape(len(part), -1) / 127.5 - 1 for part in (train, images))
     seen = seen.ravel()
     mean = flat.mean(0)
     offsets = targets - mean

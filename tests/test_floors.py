@@ -21,6 +21,7 @@ FLOORS = {
     "files": 0.5,
     "data": 1,
     "core": 2,
+    "measures": 2.2,  # a model is measured
     "study": 3,
     "model": 2.5,  # a study saves models
     "report": 4,

@@ -44,7 +44,7 @@ def test_decoded_pixels_lie_between_0_and_1(model: Model) -> None:
 def test_many_latents_are_decoded_as_few_are(model: Model, monkeypatch) -> None:
     latents = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
     whole = model.decode(latents)
-    monkeypatch.setattr("autodecoder.model.model._DECODED_AT_ONCE", 3)
+    monkeypatch.setattr("autodecoder.model.decoding._DECODED_AT_ONCE", 3)
     np.testing.assert_allclose(model.decode(latents), whole, atol=1e-6)
 
 

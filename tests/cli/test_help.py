@@ -26,6 +26,7 @@ COMMANDS = (
     ["sample"],
     ["info"],
     ["report"],
+    ["evaluate"],
     ["explore"],
     ["datasets"],
     ["pack"],

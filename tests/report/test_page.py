@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from tests.measures.builders import make_evaluation
 from tests.report.browser import browser, dots, faults, n_coloured, open_tab, pixels, told
 from tests.study.builders import execution, trial
 
@@ -23,6 +24,7 @@ from autodecoder.core.decoders.layers import Statistics
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError
+from autodecoder.measures.evaluation import Evaluation
 from autodecoder.model import Model
 from autodecoder.model.tables import Standardization
 from autodecoder.report import known, plane, write_model_page
@@ -102,9 +104,14 @@ def show(chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         *,
         before: str = "",
         dataset: Dataset | None = None,
+        evaluation: Evaluation | None = None,
     ) -> Any:
         path = write_model_page(
-            model, tmp_path / "page.html", title="Digits <1>", film=film, dataset=dataset
+            *(model, tmp_path / "page.html"),
+            title="Digits <1>",
+            film=film,
+            dataset=dataset,
+            evaluation=evaluation,
         )
         page = open_tab(chromium, width, 1400)
         page.on(
@@ -839,8 +846,10 @@ def test_axe_finds_no_serious_fault(show: Any) -> None:
     losses = np.array([0.5, 0.25], np.float32)
     film = [Frame(k, model.latents * k, model.val_latents * k) for k in (0, 1)]
     model = replace(model, history={"loss": losses, "val_loss": losses})
-    page = show(model, film=film, dataset=make_dataset(model))
-    page.locator("summary").nth(1).click()
+    page = show(model, film=film, dataset=make_dataset(model), evaluation=make_evaluation())
+    for folded in page.locator(".column summary").all():
+        folded.click()
+    assert page.locator("#evaluation").get_by_text("<b>animals</b>").is_visible()
     settle(page)
     assert faults(page) == []
     page.click("#theme")

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from autodecoder._version import __version__
 from autodecoder.cli.datasets import datasets
 from autodecoder.cli.encode import encode
+from autodecoder.cli.evaluate import evaluate
 from autodecoder.cli.explore import explore
 from autodecoder.cli.export import export
 from autodecoder.cli.generate import decode, interpolate, sample
@@ -47,6 +48,7 @@ app.command(tune)
 app.command(launch)
 app.command(runs_app)
 app.command(report)
+app.command(evaluate)
 app.command(explore)
 app.command(tensorboard)
 app.command(reconstruct)

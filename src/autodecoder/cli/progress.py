@@ -85,6 +85,16 @@ def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
+@contextlib.contextmanager
+def stepped() -> Iterator[Callable[[str], None]]:
+    """Show on a terminal which step is under way; yields the function to tell it."""
+    if not _has_bar():
+        yield lambda _: None
+        return
+    with console.status("") as status:
+        yield status.update
+
+
 def _has_bar() -> bool:
     """Whether to show a bar: only on a terminal, and only in the main thread, as other threads of a
     program may have bars too."""

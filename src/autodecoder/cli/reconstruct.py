@@ -52,7 +52,7 @@ def reconstruct(
     prior_weight: Annotated[
         float | None,
         Parameter(
-            help="Weight of the latents' density; by default 10 for images with missing pixels, "
+            help="Weight of the latents' density; by default 20 for images with missing pixels, "
             "and 0 for others."
         ),
     ] = None,

@@ -137,12 +137,14 @@ def _images_of(shown: "Study | Model", named: TrainedOn, without: str) -> "Datas
 
 
 def _of_model(folder: Path, path: Path, umap: bool, named: TrainedOn) -> None:
+    from autodecoder.measures.evaluation import FILE, read_evaluation
     from autodecoder.report import write_model_page
 
     model = open_model(folder)
+    evaluation = read_evaluation(folder / FILE) if (folder / FILE).is_file() else None
     dataset = _images_of(model, named, "Without reconstructions")
     title = title_of(model, folder)
-    write_model_page(model, path, title=title, dataset=dataset, umap=umap)
+    write_model_page(model, path, title=title, dataset=dataset, umap=umap, evaluation=evaluation)
 
 
 def _of_study(folder: Path, out: Path | None, umap: bool, named: TrainedOn) -> Path:

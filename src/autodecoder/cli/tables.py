@@ -10,6 +10,7 @@ from rich.table import Table
 from autodecoder.cli.console import console, describe, wide_console
 from autodecoder.config import OWN_SOURCES, StudyConfig, differences, format_value, to_dict
 from autodecoder.data.overview import Overview
+from autodecoder.measures.evaluation import Evaluation
 from autodecoder.study import Study, Trial
 from autodecoder.study.results import FAILED, PRUNED, UNFINISHED, format_score
 from autodecoder.text import count, legible
@@ -163,6 +164,35 @@ def print_facts(folder: Path, facts: Mapping[str, object]) -> None:
     width = max(map(len, known))
     for name, value in known.items():
         console.print(f"{name:{width}}  {value}", highlight=False)
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """The measures of a model: those of samples beside those of reconstructions."""
+    for group, head, floor in (
+        ("reconstruction", "", None),
+        ("structure", "", None),
+        ("generation", "samples", "reconstructions"),
+    ):
+        rows = [row for row in evaluation.rows() if row.group == group]
+        table = _table()
+        table.add_column(group)
+        for name in (head, floor):
+            if name is not None:
+                table.add_column(name, justify="right")
+        for row in rows:
+            table.add_row(*row[1:] if floor else row[1:3])
+        if rows:
+            wide_console().print(table)
+    head, *lines = evaluation.class_rows() or [()]
+    if lines:
+        table = _table()
+        for name in head:
+            table.add_column(name, justify="right")
+        for line in lines:
+            table.add_row(*map(legible, line))
+        wide_console().print(table)
+    for note in evaluation.notes():
+        console.print(note, highlight=False)
 
 
 def _table() -> Table:

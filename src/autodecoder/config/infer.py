@@ -26,7 +26,7 @@ _CANDIDATE_PIXELS = 2**26
 _BLOCK_SIZE = 256
 _ACCELERATOR_BLOCK_SIZE = 2048
 #: Default weight of the prior for images with missing pixels, and the largest weight.
-_PRIOR_WEIGHT, _MOST_PRIOR_WEIGHT = 10.0, 1e6
+_PRIOR_WEIGHT, _MOST_PRIOR_WEIGHT = 20.0, 1e6
 
 
 def _check_prior_weight(name: str, value: float) -> None:

@@ -27,6 +27,7 @@ from autodecoder.core.losses import criterion_of, measure, reconstruction_loss
 from autodecoder.core.order import Order, Windows, draw_order, plan_windows
 from autodecoder.core.priors import Prior, prior_weight
 from autodecoder.core.scaling import scale_pixels
+from autodecoder.core.schedule import schedule, warmup
 
 
 class LearningRates(NamedTuple):
@@ -98,7 +99,9 @@ def run_pass(
     order = draw_order(order_key, windows, n_parts=layout.n_parts)
     course = plan_course(fit, windows.n_steps, epoch, latents.steps, rates, training=training)
     moving = Moving(decoder, decoder_moments, latents.rows, jnp.zeros(layout.total, bool))
-    moving, seen = visit(moving, order, course.steps, images, mask, noise_key, config, layout, prior)
+    moving, seen = visit(
+        moving, order, course.steps, images, mask, noise_key, config, layout, prior
+    )
     rows = rest_the_others(moving, course.whole) if windows.leaves_out else moving.rows
     return Pass(
         moving.decoder,
@@ -192,9 +195,9 @@ def plan_course(
 ) -> Course:
     """Plan a pass of `n_steps` steps in epoch `epoch`, for latents that have taken `done` steps."""
     numbers = jnp.arange(n_steps)
-    shares = _schedule(fit, epoch * n_steps + numbers, n_steps)
+    shares = schedule(fit, epoch * n_steps + numbers, n_steps)
     if training:
-        shares = shares * _warmup(fit, epoch * n_steps + numbers, n_steps)
+        shares = shares * warmup(fit, epoch * n_steps + numbers, n_steps)
     latent_rates = rates.latents * shares
     ends = jnp.arange(n_steps + 1)
     before = plan_rest(done, jnp.zeros_like(numbers), numbers, latent_rates)
@@ -356,7 +359,7 @@ def _batch_loss(
     """The loss of a batch, and the metrics summed over its rows, weighted by `counts`.
 
     The loss is a mean over all known pixels of the batch with equal weights, so that an image with
-    few known pixels has a small weight. The prior has the same weight for each image.
+    few known pixels has a small weight.
     """
     outputs = decoder.with_trainable(parts).decode(latents, key=batch.key)
     metrics = measure(outputs, batch.images, config.scaler, batch.mask)._asdict()
@@ -367,42 +370,14 @@ def _batch_loss(
             weights = batch.mask / batch.mask.sum(axis=1, keepdims=True)
         losses = reconstruction_loss(outputs, batch.images, criterion_of(config), weights)
         metrics[config.fit.loss] = losses
-    loss = jnp.sum(batch.weights * losses)
     if prior is not None:
-        penalties = prior.mixture.penalty(latents)
         metrics["log_prior"] = prior.mixture.log_density(latents)
         factor = prior_weight(prior.noise, config.fit.loss, config.fit.prior_weight)
-        n_pixels = outputs.shape[1] * batch.counts.sum()
-        loss += factor * jnp.sum(jnp.where(batch.counts > 0, penalties, 0)) / n_pixels
+        losses = losses + factor / outputs.shape[1] * prior.mixture.penalty(latents)
     sums = jax.tree.map(lambda values: jnp.sum(batch.counts * values), metrics)
-    return loss, sums
+    return jnp.sum(batch.weights * losses), sums
 
 
 def _norms(parts: Parts, latents: Float[Array, "b dims"]) -> Float[Array, " parts"]:
     """The L2 norm of the gradient of each part (all its arrays together), then of the latents."""
     return jnp.stack([optax.tree.norm(part) for part in (*parts, latents)])
-
-
-def _schedule(fit: FitConfig, step: Int[Array, " steps"], n_batches: int) -> Array:
-    """Factor on the learning rate at given steps of a fit, by the schedule.
-
-    Computed with integers as far as possible, so that its rounding does not depend on what else is
-    compiled with it.
-    """
-    total = fit.num_epochs * n_batches
-    if fit.schedule == "constant":
-        return jnp.ones(step.shape)
-    if fit.schedule == "linear":
-        return (total - step) / total
-    return 0.5 * (1 + jnp.cos(jnp.pi * (step / total)))
-
-
-def _warmup(fit: FitConfig, step: Int[Array, " steps"], n_batches: int) -> Float[Array, " steps"]:
-    """Factor on the learning rate in the first steps of a fit (warmup).
-
-    In the first steps the second moments rest on few gradients. Without warmup, these steps can
-    take a deep decoder to where its outputs saturate and gradients vanish (Liu et al. 2020, "On the
-    variance of the adaptive learning rate and beyond").
-    """
-    length = min(fit.warmup_steps, fit.num_epochs * n_batches // 5)
-    return jnp.minimum(1, (step + 1) / max(1, length))

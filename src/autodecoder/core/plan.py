@@ -17,6 +17,9 @@ from autodecoder.core.scaling import scale_pixels
 from autodecoder.core.solvers import Problem
 from autodecoder.core.starts import Starts, draw_candidates, prepare_starts
 
+#: A pixel with more than this times the mean weight says that others count less.
+_ABOVE_EQUAL = 1 + 1e-4
+
 
 class Task(eqx.Module):
     """The objective and the tolerance: all that programs need once the starts are placed."""
@@ -24,7 +27,7 @@ class Task(eqx.Module):
     decoder: Decoder
     prior: Mixture | None
     strength: Float[Array, ""]
-    """Weight of the prior for an image all of whose pixels count."""
+    """Weight of the prior."""
     tolerance: Float[Array, ""]
     scaler: str = eqx.field(static=True)
     criterion: Criterion = eqx.field(static=True)
@@ -141,10 +144,7 @@ def problem_of(task: Task, images: Array, weights: Array | None) -> Problem:
     weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1), 0)
     prior, strength = task.prior, task.strength
     if prior is not None:
-        # The number of pixels that count; the fewer they are, the more the prior weighs.
-        count = 1 / jnp.maximum(weights.max(axis=1), 1 / weights.shape[1])
-        missing = count < weights.shape[1] - 0.5
-        strength = strength * weights.shape[1] / count
+        missing = weights.max(axis=1) * weights.shape[1] > _ABOVE_EQUAL
         if task.for_missing:
             strength = jnp.where(missing, strength, 0)
     return Problem(task.decoder, targets, weights, prior, strength, task.criterion)

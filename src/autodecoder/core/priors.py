@@ -17,7 +17,7 @@ _FIRST_STEPS, _STEPS = 10, 2
 class Prior(eqx.Module):
     """A mixture of Gaussians for the latents, and the noise against which it is weighed.
 
-    The fit minimises, for each image with `n` known pixels and latent `z`,
+    The fit minimises, for each image of `n` pixels and its latent `z`,
 
         loss - prior_weight (2 noise / n) log p(z)
 
@@ -73,7 +73,7 @@ def update_prior(
 
 
 def prior_weight(noise: Any, loss: str, weight: float) -> Any:
-    """The factor on `Mixture.penalty`, `-2 log p(z)`, for one known pixel.
+    """The factor on `Mixture.penalty`, `-2 log p(z)`, for an image of one pixel.
 
     Parameters
     ----------

@@ -120,7 +120,9 @@ def move_window(
         lambda a: jax.lax.dynamic_slice_in_dim(a, first, len(order.images)), course.steps
     )
     moving = Moving(decoder, decoder_moments, rows, jnp.zeros(len(images), bool))
-    moving, seen = visit(moving, order, steps, images, mask, opening.keys.noise, config, None, prior)
+    moving, seen = visit(
+        moving, order, steps, images, mask, opening.keys.noise, config, None, prior
+    )
     rows = moving.rows
     if order.images.size < len(images):
         rows = rest_the_others(moving, course.whole)

@@ -18,6 +18,7 @@ from autodecoder.core.adam import Moments, Rows, adam_start
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.epoch import MovingLatents
 from autodecoder.core.fit import Run, RunState, begin_run
+from autodecoder.core.priors import Prior, start_prior
 
 
 class LatentMoments(NamedTuple):
@@ -45,6 +46,8 @@ class Training(NamedTuple):
     """Key data of the run, from which the keys of each epoch are derived."""
     epoch: Int[np.ndarray, ""]
     """Number of epochs done."""
+    prior: Prior | None = None
+    """The prior that is learnt along, if any."""
 
 
 def take_training(state: RunState) -> Training:
@@ -60,6 +63,7 @@ def take_training(state: RunState) -> Training:
         moments(state.val),
         np.asarray(jax.random.key_data(state.key)),
         np.asarray(state.epoch),
+        jax.tree.map(np.asarray, state.prior),
     )
 
 
@@ -71,6 +75,7 @@ def fresh_training(
     epoch: int,
     second_moment: str = "coordinate",
     first_moment_dtype: str = "float32",
+    prior: Prior | None = None,
 ) -> Training:
     """A training state with zero moments, for a decoder and latents without a training state."""
     dims = decoder.config.latent_dims
@@ -88,6 +93,7 @@ def fresh_training(
         moments(n_val),
         np.asarray(jax.random.key_data(key)),
         np.asarray(epoch, np.int32),
+        prior,
     )
 
 
@@ -124,6 +130,7 @@ def resume_run(
         val=_moving(val, training.val, config.fit),
         key=jax.random.wrap_key_data(jnp.array(training.key)),
         epoch=jnp.array(training.epoch, jnp.int32),
+        prior=_prior(training.prior, config),
     )
     run = begin_run(state, config)
     known = {
@@ -132,6 +139,16 @@ def resume_run(
         if name in history
     }
     return run._replace(history=run.history | known)
+
+
+def _prior(found: Prior | None, config: RunConfig) -> Prior | None:
+    """The prior of a training state if the configuration asks for one of its form; else a new one,
+    which has an effect from the second epoch on."""
+    wanted = start_prior(config.fit, config.decoder.latent_dims)
+    if wanted is None or found is None:
+        return wanted
+    shapes = [[leaf.shape for leaf in jax.tree.leaves(one)] for one in (wanted, found)]
+    return jax.tree.map(jnp.array, found) if shapes[0] == shapes[1] else wanted
 
 
 def _moving(

@@ -1,4 +1,4 @@
-"""Opening the inputs of a model: images, rows of features or latents, from files of any kind."""
+"""Opening the inputs of a model: samples, latents or labels, from files of any kind."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -6,8 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from autodecoder.data.arrays import open_arrays, open_images
+from autodecoder.data.files import read_maybe_gzipped
+from autodecoder.data.idx import parse_idx
 from autodecoder.data.missing import split_alpha, to_known
-from autodecoder.data.parts import find_images
+from autodecoder.data.parts import find_images, find_labels
 from autodecoder.data.pixels import as_mask
 from autodecoder.data.tables import read_table
 from autodecoder.errors import DataError
@@ -123,3 +125,19 @@ def open_latents(path: Path) -> np.ndarray:
             f"{', '.join(header)}."
         )
     return table[:, [names.index(name) for name in wanted]]
+
+
+def open_labels(path: Path) -> np.ndarray:
+    """Open labels: .npy, .npz with `labels`, .csv of one column, or an IDX file as MNIST's.
+
+    Raises
+    ------
+    DataError
+        If the file is none of these, or is damaged.
+    """
+    kind = path.suffix.lower()
+    if kind == ".csv":
+        return read_table(path)[1]
+    if kind in (".npy", ".npz"):
+        return open_arrays(path, "labels", find_labels)["labels"]
+    return parse_idx(read_maybe_gzipped(path), n_axes=1, name=str(path))

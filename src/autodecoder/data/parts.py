@@ -57,6 +57,11 @@ def find_images(names: Iterable[str]) -> dict[str, str]:
     return {key: name for key, name in find_parts(names)[0].items() if key in ("images", "mask")}
 
 
+def find_labels(names: Iterable[str]) -> dict[str, str]:
+    """The entry `labels` of `find_parts`."""
+    return {key: name for key, name in find_parts(names)[0].items() if key == "labels"}
+
+
 def find_masks(names: Iterable[str]) -> dict[str, str]:
     """The entries `mask` and `val_mask` of `find_parts`."""
     return {key: name for key, name in find_parts(names)[0].items() if key.endswith("mask")}

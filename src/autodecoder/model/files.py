@@ -7,6 +7,7 @@ training state that a fit needs to continue.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from autodecoder.config import (
 )
 from autodecoder.config.rules import check_choice, check_positive_int
 from autodecoder.core.decoders import Decoder, own_decoder, shape_decoder
+from autodecoder.core.mixture import Mixture
+from autodecoder.core.priors import Prior
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.switches import own_switches
 from autodecoder.core.training import Training, fresh_training
@@ -46,6 +49,7 @@ from autodecoder.files import (
     write_file,
     write_tensors,
 )
+from autodecoder.measures.evaluation import FILE as EVALUATION
 from autodecoder.model.card import describe_model, last_metrics, library_versions
 from autodecoder.model.model import Model
 from autodecoder.model.tables import Standardization
@@ -124,7 +128,7 @@ def save_model(model: Model, folder: Path | str, *, training: bool = False) -> N
     card = describe_model(model).encode("utf-8", "replace")
     try:
         (folder / "config.json").unlink(missing_ok=True)
-        for name in (NAMES, TRAINING):
+        for name in (NAMES, TRAINING, EVALUATION):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot hold a model: {error.strerror}.") from error
@@ -322,6 +326,7 @@ def _read_training(path: Path, decoder: Decoder, n: int, n_val: int) -> Training
             0,
             "row" if by_row else "coordinate",
             dtype if dtype in FIRST_MOMENT_DTYPES else "float32",
+            _prior_like(shapes),
         )
         leaves = name_leaves(like).items()
         _compare(shapes, {name: (leaf.shape, str(leaf.dtype)) for name, leaf in leaves})
@@ -330,6 +335,14 @@ def _read_training(path: Path, decoder: Decoder, n: int, n_val: int) -> Training
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("its training state has values that are not finite")
     return arrays_to_tree(like, arrays)
+
+
+def _prior_like(shapes: Shapes) -> Prior | None:
+    """The prior whose arrays a training state holds, without their values."""
+    if "prior/noise" not in shapes:
+        return None
+    sides = [shapes.get(f"prior/mixture/{f.name}", ((), ""))[0] for f in fields(Mixture)]
+    return Prior(Mixture(*map(jax.numpy.zeros, sides)), jax.numpy.zeros(()))
 
 
 def _format_names(model: Model, found: Mapping[str, np.ndarray]) -> bytes | None:

@@ -1,5 +1,6 @@
 """Latent inference under a model: plans, samples with missing values, and draws."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from autodecoder.core.losses import Criterion
 from autodecoder.core.plan import InferencePlan, plan_inference
 from autodecoder.core.posterior import posterior_roots
 from autodecoder.core.switches import own_switches
+from autodecoder.data.carriers import as_array
 from autodecoder.data.pixels import as_mask, as_numbers, to_weights
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.model.programs import limit_programs, one_inference
@@ -143,6 +145,27 @@ def _rows_of(
     hidden = None if mask is None else to_weights(mask[chosen], start)
     doubt_range(images[chosen], by, model.pixel_range)
     return to_rows(images[chosen], start, hidden, by, model.pixel_range)
+
+
+def as_latent(
+    model: "Model", name: str, end: Any, config: InferConfig | None, seed: int
+) -> Float[np.ndarray, " dims"]:
+    """One end of a path as a latent: a latent as it is, that of an image by inference."""
+    end = as_array(name, end)
+    if end.shape == (model.latent_dims,):
+        latent = as_numbers(name, end)
+        if not np.isfinite(latent).all():
+            raise DataError(f"{name} is a latent with values that are not finite.")
+        return latent
+    shapes = {model.sample_shape, (math.prod(model.sample_shape),)}
+    if model.sample_shape[2:] == (1,):
+        shapes.add(model.sample_shape[:2])
+    if end.shape not in shapes:
+        raise DataError(
+            f"{name} must be a latent of {model.latent_dims} numbers or an image of "
+            f"{' × '.join(map(str, model.sample_shape))}, got {end.shape}."
+        )
+    return model.infer(end[None], config=config, seed=seed).latents[0]
 
 
 def infer_apart(

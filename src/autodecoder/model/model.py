@@ -1,131 +1,35 @@
 """A trained decoder with its latents: decoding, inference, interpolation, and sampling."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Float, Int
 
 from autodecoder.brief import brief
 from autodecoder.config import InferConfig
 from autodecoder.config.rules import as_plain, check_positive_int, check_seed, not_negative
-from autodecoder.core.blocks import by_blocks
-from autodecoder.core.decoders import Decoder, decode
 from autodecoder.core.infer import Inference
 from autodecoder.core.mixture import Mixture
-from autodecoder.core.plan import InferencePlan
-from autodecoder.core.scaling import to_unit
-from autodecoder.core.switches import own_switches
-from autodecoder.core.training import Training
 from autodecoder.data.carriers import as_array
-from autodecoder.data.columns import Columns
-from autodecoder.data.pixels import PixelRange, as_numbers
-from autodecoder.errors import DataError
+from autodecoder.data.pixels import as_numbers
+from autodecoder.model.decoding import DecodingModel
 from autodecoder.model.density import class_density, draw_latents, fit_density
 from autodecoder.model.generated import Generated, Trace
-from autodecoder.model.inference import draw_posterior, infer_samples
+from autodecoder.model.inference import as_latent, draw_posterior, infer_samples
 from autodecoder.model.paths import latent_path
-from autodecoder.model.tables import Standardization, unstandardize
 
-#: Size of blocks in decoding. It is fixed, so that an image has the same bits in any batch.
-_DECODED_AT_ONCE = 256
+if TYPE_CHECKING:
+    from autodecoder.measures.evaluation import Evaluation
 
 
 @brief
 @dataclass(frozen=True, eq=False)
-class Model:
+class Model(DecodingModel):
     """A trained decoder with the latents of its training and validation images."""
-
-    decoder: Decoder
-    scaler: str
-    """The scaling in training: one for pixels, or `standardize` for features."""
-    image_shape: tuple[int, int, int]
-    """Height, width and channels; (1, n_features, 1) for features."""
-    latents: Float[np.ndarray, "n_train dims"]
-    """Latents of the training images."""
-    val_latents: Float[np.ndarray, "n_val dims"]
-    """Latents of the validation images, under the co-trained protocol."""
-    labels: Int[np.ndarray, " n_train"] | None = None
-    """Classes of the training images, counted from 0; not used in training."""
-    val_labels: Int[np.ndarray, " n_val"] | None = None
-    """Classes of the validation images."""
-    history: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Metrics of the fit by name, one value per epoch; NaN where not measured."""
-    standardization: Standardization | None = None
-    """Mean and standard deviation of features; `None` for pixels. A sample of features is a row
-    `(n_features,)`, in its own units."""
-    pixel_range: PixelRange | None = None
-    """Values of black and white in images to read. By default 0 and 255 for integers, 0 and 1 for
-    floats and booleans."""
-    loss: str = "mse"
-    """The reconstruction loss of training, which inference minimises too."""
-    about: Mapping[str, Any] = field(default_factory=dict)
-    """Origin of the model, such as data set and settings, as plain values."""
-    names: Shaped[np.ndarray, " n_train"] | None = None
-    """Names of the training images: paths below their folder, or rows of their file."""
-    val_names: Shaped[np.ndarray, " n_val"] | None = None
-    """Names of the validation images."""
-    columns: Columns = field(default_factory=dict)
-    """What else is told of the training images: texts, by the name of the column."""
-    val_columns: Columns = field(default_factory=dict)
-    """What else is told of the validation images."""
-    training: Training | None = None
-    """Training state, with which `fit_model(images, start=model)` continues bit for bit."""
-
-    _plans: dict[tuple[object, ...], InferencePlan] = field(
-        default_factory=dict, init=False, repr=False
-    )
-    """Cache of the last inference plan."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The state for copies and pickles, without caches."""
-        state = self.__dict__ | {"_plans": {}}
-        state.pop("density", None)
-        return state
-
-    @property
-    def latent_dims(self) -> int:
-        """Number of latent dimensions."""
-        return self.decoder.config.latent_dims
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """Shape of a decoded sample: (height, width, channels), or (n_features,) for features."""
-        return self.image_shape if self.standardization is None else self.image_shape[1:2]
-
-    @own_switches()
-    def decode(self, latents: Any) -> Float[np.ndarray, "n ..."]:
-        """Decode latents to images.
-
-        Parameters
-        ----------
-        latents : (n, latent_dims)
-
-        Returns
-        -------
-        (n, height, width, channels) float32
-            Pixels from 0 to 1; for features (n, n_features), in their own units. NaN for a latent
-            that is not finite. A latent's result is the same, bit for bit, in any batch.
-
-        Raises
-        ------
-        DataError
-            If the latents have a wrong shape.
-        """
-        latents = self._as_latents(latents)
-        images = np.empty((len(latents), math.prod(self.sample_shape)), np.float32)
-        by_blocks(
-            lambda rows, _: self._decode(latents[rows]),
-            np.arange(len(latents)),
-            _DECODED_AT_ONCE,
-            images,
-        )
-        return images.reshape(-1, *self.sample_shape)
 
     def infer(
         self,
@@ -273,7 +177,7 @@ class Model:
         ConfigError
             If there is no such path, or `n` is below 2.
         """
-        ends = [self._as_latent(name, end, config, seed) for name, end in (("a", a), ("b", b))]
+        ends = [as_latent(self, name, end, config, seed) for name, end in (("a", a), ("b", b))]
         latents = latent_path(ends[0], ends[1], as_plain(n), path, self.latents)
         return Generated(latents, self.decode(latents))
 
@@ -344,6 +248,67 @@ class Model:
         latents = draw_latents(density, n, seed, temperature)
         return Generated(latents, self.decode(latents))
 
+    def evaluate(
+        self,
+        images: Any,
+        labels: Any = None,
+        mask: Any = None,
+        *,
+        train_images: Any = None,
+        train_labels: Any = None,
+        config: InferConfig | None = None,
+        n_images: int = 10_000,
+        n_subset: int = 5_000,
+        seed: int = 0,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> "Evaluation":
+        """Measure reconstructions of images, the structure of their latents, and new samples.
+
+        `docs/evaluate.md` has the definition of each measure. A measure that the images do not
+        allow is left out, with the reason in `left_out`.
+
+        Parameters
+        ----------
+        images, mask
+            Images that were not trained on, as for `infer`.
+        labels : (n,) int, optional
+            Their classes, counted as `self.labels`.
+        train_images, train_labels : optional
+            Images and labels (by default `self.labels`) to train a small classifier on. Without
+            them it is trained on a random half of `images`, and the other half is compared.
+        config
+            Used to infer the latents of `images`.
+        n_images : int
+            Most images that are evaluated; of more, so many are drawn at random.
+        n_subset : int
+            Most images for measures whose cost grows with their square, and most samples.
+        seed : int
+            Determines which images are used, samples, the classifier, and the candidates of
+            inference.
+        report : callable
+            Called with the name of each step when it begins.
+
+        Raises
+        ------
+        DataError
+            See `infer`; if labels or training images do not match; if the reconstructions are not
+            finite.
+        ConfigError
+            See `infer`; if a number is below 1.
+        """
+        from autodecoder.model.evaluate import evaluate_model
+
+        return evaluate_model(
+            *(self, images, labels, mask),
+            train_images=train_images,
+            train_labels=train_labels,
+            config=config,
+            n_images=n_images,
+            n_subset=n_subset,
+            seed=seed,
+            report=report,
+        )
+
     @cached_property
     def density(self) -> Mixture:
         """The mixture of Gaussians for the training latents, fitted at first use."""
@@ -356,7 +321,7 @@ class Model:
         ----------
         latents : (n, latent_dims)
         """
-        return np.asarray(self.density.log_density(jnp.asarray(self._as_latents(latents))))
+        return np.asarray(self.density.log_density(jnp.asarray(self.as_latents(latents))))
 
     def cluster(self, latents: Any) -> Int[np.ndarray, " n"]:
         """The likeliest component of `density` for each latent.
@@ -365,41 +330,4 @@ class Model:
         ----------
         latents : (n, latent_dims)
         """
-        return np.asarray(
-            self.density.shares(jnp.asarray(self._as_latents(latents))).argmax(axis=0)
-        )
-
-    def _decode(self, latents: Float[np.ndarray, "n dims"]) -> Any:
-        if self.standardization is None:
-            return _decode_pixels(self.decoder, latents, self.scaler)
-        return unstandardize(np.asarray(decode(self.decoder, latents)), self.standardization)
-
-    def _as_latents(self, latents: Any) -> Float[np.ndarray, "n dims"]:
-        latents = as_numbers("latents", latents)
-        if latents.ndim != 2 or latents.shape[1] != self.latent_dims:
-            raise DataError(f"latents must be (n, {self.latent_dims}), got {tuple(latents.shape)}.")
-        return latents
-
-    def _as_latent(
-        self, name: str, end: Any, config: InferConfig | None, seed: int
-    ) -> Float[np.ndarray, " dims"]:
-        end = as_array(name, end)
-        if end.shape == (self.latent_dims,):
-            latent = as_numbers(name, end)
-            if not np.isfinite(latent).all():
-                raise DataError(f"{name} is a latent with values that are not finite.")
-            return latent
-        shapes = {self.sample_shape, (math.prod(self.sample_shape),)}
-        if self.sample_shape[2:] == (1,):
-            shapes.add(self.sample_shape[:2])
-        if end.shape not in shapes:
-            raise DataError(
-                f"{name} must be a latent of {self.latent_dims} numbers or an image of "
-                f"{' × '.join(map(str, self.sample_shape))}, got {end.shape}."
-            )
-        return self.infer(end[None], config=config, seed=seed).latents[0]
-
-
-@jax.jit(static_argnames="scaler")
-def _decode_pixels(decoder: Decoder, latents: Array, scaler: str) -> Array:
-    return to_unit(decoder.decode(latents), scaler)
+        return np.asarray(self.density.shares(jnp.asarray(self.as_latents(latents))).argmax(axis=0))

@@ -292,6 +292,7 @@ class StreamDriver:
             loaded.drawn,
             course.opening,
             self._windows.steps(course.window)[0],
+            prior=state.prior,
         )
         # While the device computes, write the rows of the window before, whose images are already
         # freed, and read the next window. Only the images of two windows are in memory.

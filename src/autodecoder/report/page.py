@@ -15,6 +15,8 @@ from autodecoder._version import __version__
 from autodecoder.config import format_value, to_dict
 from autodecoder.data import Dataset
 from autodecoder.files import write_file
+from autodecoder.measures.evaluation import FILE as EVALUATION
+from autodecoder.measures.evaluation import Evaluation, read_evaluation
 from autodecoder.model import Model
 from autodecoder.model.card import describe_decoder, last_metrics, model_facts, title_of_dataset
 from autodecoder.paths import user_path
@@ -24,12 +26,7 @@ from autodecoder.report.film import Frame, read_film
 from autodecoder.report.model_pictures import draw_decoded, draw_fit, draw_latents
 from autodecoder.report.originals import image_errors, pack_originals, point_rows
 from autodecoder.report.pictures import TITLES, draw_figure
-from autodecoder.report.plane import (
-    class_names,
-    pack_model,
-    shown_part,
-    why_not_live,
-)
+from autodecoder.report.plane import class_names, pack_model, shown_part, why_not_live
 from autodecoder.report.templates import render
 from autodecoder.report.umap import map_latents
 from autodecoder.study import Study
@@ -43,10 +40,7 @@ _METRICS = ("loss", "val_loss", "fresh_val_loss")
 #: Pictures that the map of a page replaces, and pictures that a live decoder replaces.
 _ON_MAP, _DECODED = ("latent_space_train", "latent_space_val"), ("latent_plane",)
 _PNG = b"\x89PNG\r\n\x1a\n"
-_NO_PICTURES = (
-    "The folder of this study holds no figures. `autodecoder report` draws them if the images are "
-    "on this machine."
-)
+_NO_PICTURES = "No figures in this folder. `autodecoder report` draws them from the images."
 
 
 class _Picture(NamedTuple):
@@ -109,6 +103,9 @@ def write_study_page(study: Study, *, dataset: Dataset | None = None, umap: bool
         context |= _of_model(model, film, dataset)
         context["figures"] = _beside_map(pictures, context["is_live"])
         context["figures"] += [_umap(shown_part(model))] if umap else []
+        evaluated = study.folder / "best" / EVALUATION
+        if evaluated.is_file():
+            context["evaluation"] = _evaluated(read_evaluation(evaluated))
     return _write(folder / "index.html", _render(context))
 
 
@@ -120,6 +117,7 @@ def write_model_page(
     dataset: Dataset | None = None,
     film: Sequence[Frame] = (),
     umap: bool = False,
+    evaluation: Evaluation | None = None,
 ) -> Path:
     """Write the page of `model_page` to a file; an existing file is replaced.
 
@@ -130,7 +128,9 @@ def write_model_page(
     ConfigError, DataError
         As in `model_page`.
     """
-    page = model_page(model, title=title, dataset=dataset, film=film, umap=umap)
+    page = model_page(
+        model, title=title, dataset=dataset, film=film, umap=umap, evaluation=evaluation
+    )
     return _write(user_path(path), page)
 
 
@@ -141,6 +141,7 @@ def model_page(
     dataset: Dataset | None = None,
     film: Sequence[Frame] = (),
     umap: bool = False,
+    evaluation: Evaluation | None = None,
 ) -> str:
     """A page about a model, as self-contained HTML: the latent plane, decoded images, the fit, and
     facts.
@@ -156,6 +157,8 @@ def model_page(
         Earlier places of some latents. Frames that do not fit the model are ignored.
     umap : bool
         Add a UMAP of the training latents, by umap-learn.
+    evaluation : Evaluation, optional
+        The result of `model.evaluate`, to show as a table.
 
     Raises
     ------
@@ -181,6 +184,8 @@ def model_page(
         **curves_context(pack_history(model.history)),
         **told,
     }
+    if evaluation is not None:
+        context["evaluation"] = _evaluated(evaluation)
     return _render(context)
 
 
@@ -213,6 +218,19 @@ def _of_model(
         "n_val": f"{len(model.val_latents):,}",
         "is_table": model.standardization is not None,
         "n_frames": len(packed["film"]["frames"]),
+    }
+
+
+def _evaluated(evaluation: Evaluation) -> dict[str, Any]:
+    """The part of a page that shows an evaluation: tables of a head and lines, and notes."""
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    for row in evaluation.rows():
+        head = (row.group, "samples", "reconstructions") if row.floor else (row.group, "value")
+        groups.setdefault(row.group, [head]).append(row[1 : len(head) + 1])
+    tables = [*groups.values(), evaluation.class_rows()]
+    return {
+        "tables": [{"head": head, "lines": lines} for head, *lines in filter(None, tables)],
+        "notes": evaluation.notes(),
     }
 
 
@@ -358,7 +376,16 @@ def _encode(content: bytes) -> str:
 
 
 def _render(context: dict[str, Any]) -> str:
-    names = ("model", "originals", "is_live", "plane_text", "histories", "trials", "facts")
+    names = (
+        "model",
+        "originals",
+        "is_live",
+        "plane_text",
+        "histories",
+        "trials",
+        "facts",
+        "evaluation",
+    )
     parts = dict.fromkeys((*names, "settings", "figures", "figures_text"), ())
     return render("page.html.jinja", parts | context)
 

@@ -1,0 +1,1 @@
+"""Measures of reconstructions, latents and samples: arrays in, numbers out."""
