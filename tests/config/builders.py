@@ -18,6 +18,7 @@ from autodecoder.config import (
     METRIC_ALIASES,
     METRICS,
     OWN_SOURCES,
+    PRIORS,
     SCALERS,
     SCHEDULES,
     SECOND_MOMENTS,
@@ -83,6 +84,9 @@ LISTS = {
     "nesterov": _values(st.booleans()),
     "drop_last": _values(st.booleans()),
     "shards": _values(st.integers(1, 100)),
+    "prior": _values(st.sampled_from(PRIORS)),
+    "n_components": _values(st.integers(1, 100)),
+    "prior_weight": _values(st.floats(1e-3, 1e3)),
 }
 RANGES = {
     "learning_rate": _ranges(1e-30, 1e30),
@@ -159,6 +163,9 @@ studies = st.builds(
         schedule=st.sampled_from(SCHEDULES),
         drop_last=st.booleans(),
         shards=st.integers(1, 100),
+        prior=st.sampled_from(PRIORS),
+        n_components=st.integers(1, 100),
+        prior_weight=st.floats(1e-3, 1e3),
         loss=st.sampled_from(("mse", "laplacian")),
     ),
     augment=st.builds(

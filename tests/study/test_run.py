@@ -328,7 +328,8 @@ def test_fresh_validation_on_the_way_is_noted_and_changes_nothing(
             assert execution.best == fresh[evaluated - 1].min()
             for name in ("loss", "val_loss"):
                 before = plain.executions[k].history[name]
-                np.testing.assert_array_equal(execution.history[name], before)
+                # Nearly, since the two studies keep other things and so are other programs.
+                np.testing.assert_allclose(execution.history[name], before, rtol=1e-6)
             told = recorder.metrics[trial.trial_id, k]["fresh_val_loss"]
             np.testing.assert_array_equal(told, fresh[evaluated - 1])
     best = study.best_trial

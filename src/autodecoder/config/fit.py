@@ -239,6 +239,19 @@ class FitConfig(Settings):
         """The number of Gaussians in the prior; 0 without a prior."""
         return {"none": 0, "gaussian": 1}.get(self.prior, self.n_components)
 
+    def check_components(self, n_images: int) -> None:
+        """Check the number of components against that of the training images.
+
+        Raises
+        ------
+        ConfigError
+            If the prior has more components than there are images.
+        """
+        if (n := self.count_components()) > n_images:
+            raise ConfigError(
+                f"n_components must not exceed the number of training images, {n_images}, got {n}."
+            )
+
     def full_covariances(self, latent_dims: int) -> bool:
         """Whether the prior has full covariances rather than diagonal ones."""
         return latent_dims <= FULL_DIMS

@@ -93,8 +93,8 @@ class InferConfig(Settings):
         None,
         "Weight of the log density of the latents (the prior) against the log likelihood of the "
         "pixels: 1 is Bayes' rule for independent errors, but errors of nearby pixels are alike. "
-        f"By default {_PRIOR_WEIGHT:g} for images with missing pixels and 0 for others; in studies "
-        "0.",
+        f"By default {_PRIOR_WEIGHT:g} for images with missing pixels and 0 for others, in studies "
+        "0; after a fit with a prior at least the weight of the fit.",
         flag=None,
         called="infer.prior_weight",
         check=_check_prior_weight,

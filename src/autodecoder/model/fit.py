@@ -206,6 +206,7 @@ def fit_model(
     if start is not None:
         data = match_start(start, data, placed)
     train, val = data.train, data.val
+    fit.check_components(len(train.rows))
     batch_size = min(fit.batch_size, len(train.rows))
     if decoder.normalisation == "batch" and batch_size == 1:
         raise ConfigError(

@@ -1,7 +1,7 @@
 """Latent inference under a model: plans, samples with missing values, and draws."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Num, Shaped
 
-from autodecoder.config import InferConfig
+from autodecoder.config import FitConfig, InferConfig
 from autodecoder.config.rules import as_plain, check_seed
 from autodecoder.core.infer import Inference, OnLatents, infer_latents
 from autodecoder.core.losses import Criterion
@@ -73,8 +73,12 @@ def plan_for(
 
     `missing` says whether some images have pixels that do not count.
     """
-    weight = config.prior_weight
     noise = noise_of(model)
+    learnt = learnt_prior(model)
+    if learnt is not None and config.prior_weight is None:
+        least = config.prior_weight_or_default if missing else 0.0
+        config = replace(config, prior_weight=max(learnt.prior_weight, least))
+    weight = config.prior_weight
     if weight and noise is None:
         raise DataError(
             "prior_weight needs a model with its training loss, which its history lacks."
@@ -98,6 +102,19 @@ def plan_for(
         model._plans.clear()
         model._plans[key] = plan
     return replace(plan, config=config)
+
+
+def learnt_prior(model: "Model") -> FitConfig | None:
+    """The settings of a fit that learnt a prior; `None` for other fits."""
+    settings = model.about.get("settings")
+    fit = settings.get("fit") if isinstance(settings, Mapping) else None
+    if not isinstance(fit, Mapping) or fit.get("prior", "none") == "none":
+        return None
+    names = ("prior", "n_components", "prior_weight")
+    try:
+        return FitConfig(**{name: fit[name] for name in names if name in fit})
+    except ConfigError as error:
+        raise DataError(f"the settings of the model are damaged: {error}") from error
 
 
 def noise_of(model: "Model") -> float | None:

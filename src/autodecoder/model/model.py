@@ -19,7 +19,7 @@ from autodecoder.data.pixels import as_numbers
 from autodecoder.model.decoding import DecodingModel
 from autodecoder.model.density import class_density, draw_latents, fit_density
 from autodecoder.model.generated import Generated, Trace
-from autodecoder.model.inference import as_latent, draw_posterior, infer_samples
+from autodecoder.model.inference import as_latent, draw_posterior, infer_samples, learnt_prior
 from autodecoder.model.paths import latent_path
 
 if TYPE_CHECKING:
@@ -311,8 +311,12 @@ class Model(DecodingModel):
 
     @cached_property
     def density(self) -> Mixture:
-        """The mixture of Gaussians for the training latents, fitted at first use."""
-        return fit_density(self.latents)
+        """The mixture of Gaussians for the training latents, fitted at first use.
+
+        A fit with a prior says how many components it has.
+        """
+        learnt = learnt_prior(self)
+        return fit_density(self.latents, None if learnt is None else learnt.count_components())
 
     def log_density(self, latents: Any) -> Float[np.ndarray, " n"]:
         """The log density of latents under `density`, in nats.

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -101,6 +102,11 @@ def load_study_data(
             "batch_norm averages over the images of a batch and needs two training images, got "
             "one; use --nobatch_norm."
         )
+    priors = space.get("prior", (config.fit.prior,))
+    many = space.get("n_components", (config.fit.n_components,))
+    for prior in priors:
+        most = max(many) if isinstance(many, tuple) else many.high
+        replace(config.fit, prior=prior, n_components=most).check_components(n)
     n_pixels = math.prod(dataset.train.images.shape[1:])
     config.infer.count_candidates(len(dataset.train), n_pixels)
     return dataset

@@ -1,5 +1,7 @@
 """Fresh validation of ended runs, and the data for their pictures."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,15 +29,20 @@ def validate_fresh(
 ) -> Inference:
     """Fresh validation: infer the latents of the validation images under the present decoder from
     their known pixels, on all devices."""
-    state = run.state
+    state, infer, prior = run.state, config.infer, None
+    if state.prior is not None:
+        prior = state.prior.mixture
+        if infer.prior_weight is None:
+            infer = replace(infer, prior_weight=config.fit.prior_weight)
     with one_inference:
         plan = plan_inference(
             state.decoder,
             state.train.values,
             scaler=config.data.scaler,
-            config=config.infer,
+            config=infer,
             key=jax.random.fold_in(state.key, config.fit.num_epochs),
             criterion=criterion,
+            prior=prior,
             noise=_last_loss(run, criterion),
         )
         return infer_latents(plan, images.val, weights=images.val_mask, devices=devices.in_turn)
