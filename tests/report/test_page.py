@@ -269,7 +269,8 @@ def test_values_above_the_scale_are_cut_off_and_not_pressed_down(show: Any) -> N
     top = 0.5 / half
     assert top == pytest.approx(6 * 0.1, rel=0.02)
     np.testing.assert_allclose([four, two, tenth], np.array([4, 2, 0.1]) / top, rtol=0.02)
-    assert page.locator("[data-above]").is_hidden(), "it comes into view"
+    above = page.locator("[data-above]").inner_text()
+    assert above == "Above this scale until epoch 4. A logarithmic scale shows all."
     box = page.locator("#curves svg").bounding_box()
     shot = page.screenshot(clip={**box, "height": 10 / 380 * box["height"]})
     with Image.open(io.BytesIO(shot)) as image:
@@ -297,7 +298,9 @@ def test_curves_that_lie_above_the_scale_are_told(show: Any) -> None:
     np.testing.assert_allclose(np.array(slow) * top, losses[1e-4], rtol=0.02)
     assert slow[-1] < 1, "where it ends is in view"
     above = page.locator("[data-above]")
-    assert above.inner_text().startswith("Above this scale: learning rate 0.1.")
+    assert above.inner_text().startswith(
+        "Above this scale: learning rate 0.1; learning rate 0.0001 until epoch 8."
+    )
     page.check("[name=log]")
     assert above.is_hidden()
 
@@ -519,8 +522,8 @@ def test_the_nearest_image_is_named(show: Any) -> None:
         settle(page)
         found = told(page)
         assert found["Image"] == f"train:{k} · <b>/{k}.png"
-        assert (found["Class"], found["Distance"]) == (str(k % 3), found["Distance"])
-        assert float(found["Distance"]) < 1e-3
+        assert found["Class"] == str(k % 3)
+        assert float(found["Distance on the map"]) < 1e-3
     page.locator("input[data-layer=train]").click()
     page.locator("input[data-layer=val]").click()
     page.evaluate("(z) => window.autodecoder.moveTo(z)", model.val_latents[7].tolist())
@@ -572,7 +575,9 @@ def test_originals_and_errors_travel(show: Any) -> None:
         number = int(name.split(":")[1])
         assert name == f"train:{k}" or (name.startswith("val:") and number == k)
         assert abs(np.median(pixels(page, "#original")) - k % 250) < 8, "apart from its edges"
-        assert float(found["Error"].split()[0]) == pytest.approx(loss[k], rel=0.01)
+        error, unit = found["Mean squared error"].split(" ", 1)
+        assert unit == "(pixels from −1 to 1)"
+        assert float(error) == pytest.approx(loss[k], rel=0.01)
         want = np.rint(255 * model.decode(model.latents[k : k + 1])[0])
         np.testing.assert_allclose(pixels(page, "#reconstruction")[..., :1], want, atol=4)
 
@@ -669,8 +674,11 @@ def test_further_columns_are_shown_found_and_saved(show: Any) -> None:
         assert found.get("site") == (sites[k].replace("\n", " ") or None)
         assert "x" not in found
     page.fill("#search", "NORTH")
-    results = page.locator("#results button").all_inner_texts()
+    results = page.locator("#results button:not(.more)").all_inner_texts()
     assert len(results) == 12
+    assert page.locator("#results .more").inner_text() == "More (12 of 117 shown)"
+    page.locator("#results .more").click()
+    assert page.locator("#results button:not(.more)").count() == 112
     assert all(int(text.split(":")[1].split(" ")[0]) % 3 == 0 for text in results)
     page.keyboard.press("Escape")
     page.locator("#save-map summary").click()
@@ -691,7 +699,7 @@ def test_many_columns_are_scrolled_beside_the_map(show: Any) -> None:
     page = show(model)
     page.evaluate("(z) => window.autodecoder.moveTo(z)", model.latents[3].tolist())
     settle(page)
-    assert len(told(page)) == 35
+    assert len(told(page)) == 32 + 4
     box = page.locator("#point").bounding_box()
     assert box["height"] < 400
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
