@@ -227,9 +227,8 @@ def _explain(
     dims, draws = model.latent_dims, "draws" if what == "image" else "computes"
     numbers = "the number" if dims == 1 else f"the {_SMALL.get(dims, dims)} numbers"
     if dims <= 2:
-        told = [
-            f"Each point is one {what}, at {numbers} (its latent) from which the decoder {draws} it."
-        ]
+        place = f"{numbers} (its latent) from which the decoder {draws} it"
+        told = [f"Each point is one {what}, at {place}."]
     else:
         told = [
             f"Each point is one {what}. The decoder {draws} it from {numbers} (its latent); the "

@@ -131,7 +131,11 @@ class Panel {
   hold(near) {
     this.map.held = near;
     document.getElementById("held").toggleAttribute("data-held", near !== null);
-    if (near) this.showPoint(near);
+    if (near) {
+      const n = this.map.together(near).length, copy = document.getElementById("copy-name");
+      copy.textContent = copy.dataset.text = n > 1 ? `Copy ${n.toLocaleString("en")} names` : "Copy name";
+      this.showPoint(near);
+    }
     this.map.soon();
   }
 
@@ -265,9 +269,9 @@ class Panel {
   /** Copy the names of points; the button says whether that worked. */
   async copyNames(button, chosen) {
     const names = chosen.map(({ set, k }) => this.points.name(set, k) || this.points.id(set, k)).join("\n");
-    const before = (button.dataset.text ??= button.textContent);
+    button.dataset.text ??= button.textContent;
     button.textContent = (await copyText(names)) ? "Copied" : "Cannot copy";
-    setTimeout(() => (button.textContent = before), 2000);
+    setTimeout(() => (button.textContent = button.dataset.text), 2000);
   }
 
   async showSelection(chosen) {
