@@ -1,5 +1,6 @@
 """The page of `autodecoder runs compare` in Chromium: maps that are linked."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from tests.cli.builders import call
 from tests.report.browser import browser, faults, open_tab
 
-from autodecoder.report.comparison import turned
+from autodecoder.report.comparison import turned, write_comparison
 from autodecoder.report.plane import latent_plane
 from autodecoder.study import load_study
 
@@ -82,13 +83,31 @@ def test_the_tools_act_on_all_maps(tab: Any, tmp_path: Path) -> None:
     tab.fill("#search", "train:3")
     tab.keyboard.press("Enter")
     assert all(text.startswith("train:3") for text in tab.locator(".told").all_inner_texts())
-    assert [fault for fault in faults(tab, {"minor", "moderate"}) if "region" not in fault] == []
+    assert faults(tab, {"minor", "moderate"}) == []
     opened = tab.evaluate(
         """() => { const data = new DataTransfer(); data.items.add(new File(["any"], "mine.png"));
         return document.dispatchEvent(new DragEvent("drop", { dataTransfer: data,
           cancelable: true })) }"""
     )
     assert not opened, "the browser stays on the page"
+
+
+def test_maps_of_other_classes_have_legends_of_their_own(
+    grid: tuple[Path, str], tmp_path: Path
+) -> None:
+    for name, classes in (("one", ["a", "b"]), ("other", ["c", "d"])):
+        shutil.copytree(grid[0], tmp_path / name)
+        path = tmp_path / name / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"class_names": classes}))
+    page = tmp_path / "page.html"
+    write_comparison([load_study(tmp_path / name) for name in ("one", "other")], page)
+    with browser() as chromium:
+        tab = open_tab(chromium, 1280, 900)
+        tab.goto(page.as_uri())
+        assert tab.locator(".legend").count() == 2
+        tab.locator(".legend").nth(1).locator("input").first.click()
+        hidden = "() => window.autodecoder.maps.map(({ map }) => map.hidden.size)"
+        assert tab.evaluate(hidden) == [0, 1]
 
 
 def test_a_map_is_turned_to_match_the_first(grid: tuple[Path, str]) -> None:

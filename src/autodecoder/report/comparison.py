@@ -67,12 +67,8 @@ def write_comparison(studies: Sequence[Study], path: Path | str) -> Path:
         "maps": None,
         "titles": [],
         "same": False,
-        "classes": [],
-        "colours": [],
-        "dark_colours": [],
-        "classes_text": "",
+        "legends": [],
         "size_text": "",
-        "is_live": False,
         "histories": None,
         "lines": [],
         "metrics": {},
@@ -84,8 +80,9 @@ def write_comparison(studies: Sequence[Study], path: Path | str) -> Path:
     if models:
         maps = _maps([model for _, _, model in models])
         context["maps"] = page_json({"maps": maps})
-        context |= classes_context(models[0][2])
-        context["is_live"] = any(packed["operators"] for packed in maps)
+        legends = [classes_context(model) for _, _, model in models]
+        alike = all(legend == legends[0] for legend in legends)
+        context["legends"] = legends[:1] if alike else legends
         context["size_text"] = _size_text(maps)
         context["titles"] = [f"{name}: {describe_decoder(model)}" for name, _, model in models]
         context["same"] = _are_linked([study for _, study, _ in models])

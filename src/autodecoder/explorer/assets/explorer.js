@@ -35,14 +35,14 @@
     } catch {
       throw tellError(answer.status === 413 ? tooLarge : `The server answered with status ${answer.status}.`);
     }
-    if (!answer.ok) throw tellError(content.error);
+    if (!answer.ok) throw tellError(content.error.charAt(0).toUpperCase() + content.error.slice(1));
     if (path !== "decode" || silent) tell(""); // moves ask for a decode and keep the message
     silent = false;
     return content;
   }
 
   function tellError(text) {
-    tell(text.charAt(0).toUpperCase() + text.slice(1));
+    tell(text);
     return new Error(text);
   }
 

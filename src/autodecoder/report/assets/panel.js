@@ -75,8 +75,8 @@ class Panel {
     const boxes = [...document.querySelectorAll("input[data-class]")];
     for (const box of boxes) {
       box.addEventListener("change", () => {
-        const of = Number(box.dataset.class);
-        for (const map of maps) {
+        const of = Number(box.dataset.class), { map: own } = box.dataset;
+        for (const map of own === undefined ? maps : [maps[own]]) {
           if (box.checked) map.hidden.delete(of);
           else map.hidden.add(of);
           map.redraw();
