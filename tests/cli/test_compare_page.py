@@ -82,6 +82,7 @@ def test_the_tools_act_on_all_maps(tab: Any, tmp_path: Path) -> None:
     assert tab.evaluate(selected) == [0, 0]
     tab.fill("#search", "train:3")
     tab.keyboard.press("Enter")
+    assert tab.evaluate(selected) == [1, 1], "a click or a search selects an image"
     assert all(text.startswith("train:3") for text in tab.locator(".told").all_inner_texts())
     assert faults(tab, {"minor", "moderate"}) == []
     opened = tab.evaluate(

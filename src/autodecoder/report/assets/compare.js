@@ -55,7 +55,7 @@
         showHere(entry, place, near);
         follow(entry, near);
       },
-      onPick: () => {},
+      onPick: (place, near) => near && entry.map.setSelected([near]),
       onSelect: (chosen) => select(entry, chosen),
     });
     if (decode) {

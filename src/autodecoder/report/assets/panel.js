@@ -127,23 +127,23 @@ class Panel {
     });
   }
 
-  /** Hold a point, or none. */
+  /** Hold a point; without one, follow the pointer again. */
   hold(near) {
+    const before = this.map.held;
     this.map.held = near;
     document.getElementById("held").toggleAttribute("data-held", near !== null);
     if (near) {
       const n = this.map.together(near).length, copy = document.getElementById("copy-name");
       copy.textContent = copy.dataset.text = n > 1 ? `Copy ${n.toLocaleString("en")} names` : "Copy name";
       this.showPoint(near);
+    } else if (before) {
+      this.showPoint(this.map.near);
     }
     this.map.soon();
   }
 
-  /** Follow the pointer again. */
   release() {
-    if (!this.map.held) return;
     this.hold(null);
-    this.showPoint(this.map.near);
   }
 
   /** Show the nearest point, unless a click holds one. */
