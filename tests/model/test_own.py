@@ -141,7 +141,7 @@ def test_what_would_leave_python_says_so(fitted: tuple[Any, Model], tmp_path: Pa
         export_onnx(model, tmp_path / "decoder.onnx")
     write_model_page(model, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    assert "does not describe its computation (operators), so a page cannot run it" in page
+    assert "Your decoder is Python code, so this page cannot run it." in page
     assert "Images on the latent plane" in page, "as a picture"
     explorer = Explorer(model, {})
     assert explorer.first_look["operators"] is None

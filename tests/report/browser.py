@@ -3,7 +3,7 @@
 import base64
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,8 +68,8 @@ def told(page: Any) -> dict[str, str]:
     return dict(zip(terms, values, strict=True))
 
 
-def faults(page: Any) -> list[str]:
-    """What axe-core finds to be a serious fault of accessibility."""
+def faults(page: Any, further: Collection[str] = ()) -> list[str]:
+    """Faults of accessibility that axe-core finds: serious ones, and those of further impacts."""
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright", reason="axe is not installed"
     )
@@ -77,5 +77,5 @@ def faults(page: Any) -> list[str]:
     return [
         f"{one['id']}: {one['nodes'][0]['target']}"
         for one in found
-        if one["impact"] in ("serious", "critical")
+        if one["impact"] in ("serious", "critical", *further)
     ]

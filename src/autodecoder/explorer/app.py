@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from autodecoder.errors import AutodecoderError, DataError
 from autodecoder.explorer.explorer import Explorer
 from autodecoder.model.card import count_weights
+from autodecoder.report.plane import classes_context
 from autodecoder.report.templates import render
 
 _log = logging.getLogger(__name__)
@@ -151,8 +152,7 @@ def _page(explorer: Explorer, title: str, nonce: str) -> bytes:
         "weights": f"{count_weights(model):,}",
         "model": json.dumps(look, allow_nan=False).replace("<", "\\u003c"),
         "axis_names": look["axis_names"],
-        "classes": look["classes"],
-        "colours": look["colours"],
+        **classes_context(model),
         "shelves": look["shelves"],
         "dims": model.latent_dims,
         "n_train": f"{len(model.latents):,}",

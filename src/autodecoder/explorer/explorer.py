@@ -30,13 +30,13 @@ from autodecoder.report.originals import image_errors, pack_originals, pack_shee
 from autodecoder.report.packing import pack
 from autodecoder.report.plane import (
     Plane,
-    class_names,
     component_plane,
     dimension_plane,
     latent_plane,
     pack_decoder,
     pack_plane,
     pack_shape,
+    page_classes,
 )
 
 #: Most latents that are decoded or drawn at a time.
@@ -240,7 +240,7 @@ class Explorer:
             If there is no such shelf.
         """
         shelf = self._shelf(name)
-        rows = shelf.find(text, class_names(self.model))
+        rows = shelf.find(text, page_classes(self.model))
         some = [int(row) for row in rows[max(0, first) :][:MOST_IN_GALLERY]]
         told = [
             {

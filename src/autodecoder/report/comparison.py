@@ -8,17 +8,18 @@ import numpy as np
 from jaxtyping import Float
 
 from autodecoder._version import __version__
-from autodecoder.config import differences, format_value, to_dict
+from autodecoder.config import OBJECTIVES, differences, format_value, to_dict
 from autodecoder.errors import DataError
 from autodecoder.files import write_file
 from autodecoder.model import Model
 from autodecoder.model.card import describe_decoder
 from autodecoder.paths import user_path
 from autodecoder.report.curves import pack_studies
-from autodecoder.report.known import pack_counts, pack_names
+from autodecoder.report.known import pack_counts, pack_named
 from autodecoder.report.page import curves_context, page_json, title_of_study
 from autodecoder.report.plane import (
     Plane,
+    classes_context,
     latent_plane,
     pack_decoder,
     pack_plane,
@@ -66,8 +67,8 @@ def write_comparison(studies: Sequence[Study], path: Path | str) -> Path:
         "maps": None,
         "titles": [],
         "same": False,
-        "classes": [],
-        "colours": [],
+        "legends": [],
+        "size_text": "",
         "histories": None,
         "lines": [],
         "metrics": {},
@@ -79,7 +80,10 @@ def write_comparison(studies: Sequence[Study], path: Path | str) -> Path:
     if models:
         maps = _maps([model for _, _, model in models])
         context["maps"] = page_json({"maps": maps})
-        context |= {name: maps[0][name] for name in ("classes", "colours")}
+        legends = [classes_context(model) for _, _, model in models]
+        alike = all(legend == legends[0] for legend in legends)
+        context["legends"] = legends[:1] if alike else legends
+        context["size_text"] = _size_text(maps)
         context["titles"] = [f"{name}: {describe_decoder(model)}" for name, _, model in models]
         context["same"] = _are_linked([study for _, study, _ in models])
     target = user_path(path)
@@ -121,10 +125,10 @@ def _results(studies: Sequence[Study]) -> list[tuple[str, list[str]]]:
 
     return [
         ("objective", [study.metric for study in studies]),
-        ("best score", row(format_score)),
+        (_best_label(studies), row(format_score)),
         ("learning rate", row(lambda best: format_value(best.learning_rate))),
         *(
-            (f"last {name}", row(lambda best, name=name: f"{best.last(name):.4f}"))
+            (f"{name} after the last epoch", row(lambda best, name=name: f"{best.last(name):.4f}"))
             for name in ("loss", "val_loss", "fresh_val_loss")
         ),
         ("epochs", row(lambda best: str(max(e.epochs for e in best.executions)))),
@@ -133,6 +137,21 @@ def _results(studies: Sequence[Study]) -> list[tuple[str, list[str]]]:
             [f"{sum(e.seconds for t in s.trials for e in t.executions):.1f}" for s in studies],
         ),
     ]
+
+
+def _size_text(maps: Sequence[dict[str, Any]]) -> str:
+    """How much of the page its decoders take."""
+    size = sum(len(page_json({"operators": packed["operators"]})) for packed in maps)
+    return f"The decoders of the maps take {size / 1e6:.1f} MB of this page." if size > 1e6 else ""
+
+
+def _best_label(studies: Sequence[Study]) -> str:
+    """What the score of a study is."""
+    metrics = {study.metric for study in studies}
+    if len(metrics) > 1:
+        return "best value of the objective"
+    metric = metrics.pop()
+    return f"{'lowest' if OBJECTIVES[metric] == 'min' else 'highest'} {metric}"
 
 
 def _setting(value: Any) -> str:
@@ -155,7 +174,7 @@ def _maps(models: Sequence[Model]) -> list[dict[str, Any]]:
                 **pack_shape(model),
                 **pack_decoder(model),
                 **pack_plane(model, matched, most=_MOST_POINTS),
-                "names": pack_names(model),
+                **pack_named(model),
                 "counts": pack_counts(model),
             }
         )

@@ -4,13 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float, Int
-from matplotlib.colors import to_hex
 
 from autodecoder.config import OBJECTIVES
-from autodecoder.report.classes import class_colours
+from autodecoder.report.classes import page_colours, page_scale
 from autodecoder.report.figures import MOST_CURVES, label_trials, metric_label
 from autodecoder.study import Trial
 
@@ -25,38 +23,35 @@ def pack_curves(trials: Sequence[Trial]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `metrics`: the label of each, by its name; `trials`, each with `label`, `colour` and `runs`:
-        by metric, a list of values for each execution; `epochs`: the epochs of the values. A value
-        that is not finite is null. Metrics with fewer than two values in every run are left out.
+        `metrics`: the label of each, by its name; `trials`, each with `label`, `colour`,
+        `dark_colour` and `runs`: by metric, a list of values for each execution; `epochs`: the
+        epochs of the values. A value that is not finite is null. Metrics with fewer than two values
+        in every run are left out.
     """
     labelled = label_trials(trials[:MOST_CURVES])
-    shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(labelled)))
-    histories = [
-        (label, to_hex(shade), [execution.history for execution in trial.executions])
-        for (trial, label), shade in zip(labelled, shades, strict=True)
-    ]
-    return _pack(histories)
+    runs = [(label, [execution.history for execution in t.executions]) for t, label in labelled]
+    return _pack(runs, page_scale(len(runs)))
 
 
 def pack_studies(studies: Sequence[tuple[str, Trial | None]]) -> dict[str, Any]:
     """Pack the best trials of several studies like `pack_curves`, labelled by study."""
-    shades = class_colours(max(1, len(studies)))
-    return _pack(
-        [
-            (name, to_hex(shade), [execution.history for execution in trial.executions])
-            for (name, trial), shade in zip(studies, shades, strict=True)
-            if trial is not None
-        ]
-    )
+    runs = [
+        (name, [execution.history for execution in trial.executions])
+        for name, trial in studies
+        if trial is not None
+    ]
+    return _pack(runs, page_colours(len(runs)))
 
 
 def pack_history(history: Mapping[str, Float[np.ndarray, " epochs"]]) -> dict[str, Any]:
     """Pack the history of a single run like `pack_curves`."""
-    return _pack([("", "#0072B2", [history])])
+    return _pack([("this model", [history])], page_colours(1))
 
 
-def _pack(histories: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> dict[str, Any]:
-    runs = [history for _, _, each in histories for history in each]
+def _pack(
+    histories: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], colours: Mapping[str, list[str]]
+) -> dict[str, Any]:
+    runs = [history for _, each in histories for history in each]
     longest = max((len(values) for history in runs for values in history.values()), default=0)
     # In the order of `OBJECTIVES`; the order in a file may differ.
     order = {name: k for k, name in enumerate(OBJECTIVES)}
@@ -78,13 +73,14 @@ def _pack(histories: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> 
         "trials": [
             {
                 "label": label,
-                "colour": colour,
+                "colour": colours["light"][k],
+                "dark_colour": colours["dark"][k],
                 "runs": {
                     name: [_values(history.get(name, ()), epochs) for history in each]
                     for name in several
                 },
             }
-            for label, colour, each in histories
+            for k, (label, each) in enumerate(histories)
         ],
     }
 

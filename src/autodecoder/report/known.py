@@ -16,7 +16,7 @@ _MOST_NAMED, _MOST_OF_COLUMNS = 4_000_000, 2_000_000
 def pack_known(model: Model) -> dict[str, Any]:
     """Names, further columns and numbers of images by set, as the script of a page reads them."""
     return {
-        "names": pack_names(model),
+        **pack_named(model),
         "columns": pack_columns(model),
         "counts": pack_counts(model),
     }
@@ -33,6 +33,11 @@ def pack_counts(model: Model) -> dict[str, dict[str, int]]:
         }
         for name, n in sets.items()
     }
+
+
+def pack_named(model: Model) -> dict[str, Any]:
+    """The names of images, and whether numbers among them are rows of the source of a study."""
+    return {"names": pack_names(model), "are_rows": "settings" in model.about}
 
 
 def pack_names(model: Model) -> dict[str, list[Any] | None]:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from jaxtyping import Int
 from matplotlib.figure import Figure
 
 from autodecoder._version import __version__
-from autodecoder.config import format_value, to_dict
+from autodecoder.config import to_dict
 from autodecoder.data import Dataset
 from autodecoder.files import write_file
 from autodecoder.measures.evaluation import FILE as EVALUATION
@@ -26,19 +26,23 @@ from autodecoder.report.film import Frame, read_film
 from autodecoder.report.model_pictures import draw_decoded, draw_fit, draw_latents
 from autodecoder.report.originals import image_errors, pack_originals, point_rows
 from autodecoder.report.pictures import TITLES, draw_figure
-from autodecoder.report.plane import class_names, pack_model, shown_part, why_not_live
+from autodecoder.report.plane import (
+    class_names,
+    classes_context,
+    pack_model,
+    shown_part,
+    why_not_live,
+)
 from autodecoder.report.templates import render
+from autodecoder.report.trials import trials_table, trials_text
 from autodecoder.report.umap import map_latents
 from autodecoder.study import Study
 from autodecoder.study.records import execution_folder
-from autodecoder.study.results import format_score
 from autodecoder.text import count, legible
 
-#: Largest number of trials on a page; the best ones are listed.
-_MOST_TRIALS = 50
-_METRICS = ("loss", "val_loss", "fresh_val_loss")
 #: Pictures that the map of a page replaces, and pictures that a live decoder replaces.
 _ON_MAP, _DECODED = ("latent_space_train", "latent_space_val"), ("latent_plane",)
+_SMALL = {2: "two", 3: "three", 4: "four"}
 _PNG = b"\x89PNG\r\n\x1a\n"
 _NO_PICTURES = "No figures in this folder. `autodecoder report` draws them from the images."
 
@@ -82,14 +86,12 @@ def write_study_page(study: Study, *, dataset: Dataset | None = None, umap: bool
     film = []
     if shown is not None:
         film = read_film(execution_folder(study.folder, shown[0].trial_id, shown[1]))
-    n = study.config.executions_per_trial
-    over = f", mean ± standard deviation over {n} executions" if n > 1 else ""
     context: dict[str, Any] = {
         "title": _title(study, model),
         "lead": [_lead(study)],
-        "trials": _trials(study),
-        "trials_text": f"By {study.metric} at its best epoch{over}, best first. Other losses are "
-        "those after the last epoch.",
+        "trials": trials_table(study),
+        "trials_text": trials_text(study),
+        "figures_command": _figures_command(study.folder.resolve().name),
         "figures": pictures,
         "figures_text": _NO_PICTURES if begun and not pictures else "",
         "settings": json.dumps(to_dict(study.config), indent=2, default=str),
@@ -199,6 +201,7 @@ def _of_model(
     sets = None if dataset is None or model.standardization is not None else dataset.thinned()
     errors = None if sets is None else image_errors(shown, sets)
     packed = pack_model(shown, film, errors)
+    what = "row" if model.standardization is not None else "image"
     originals = None if sets is None else pack_originals(point_rows(shown, sets))
     channels = model.image_shape[2]
     return {
@@ -210,10 +213,10 @@ def _of_model(
         "has_originals": originals is not None,
         "is_live": why_not is None,
         "can_place": why_not is None and channels in (1, 3),
-        "plane_text": _explain(model, packed, originals, why_not),
+        "why_not": why_not and f"{why_not} Decoded {what}s are in the figures below.",
+        "plane_text": _explain(model, packed, originals, what),
         "axis_names": packed["axis_names"],
-        "classes": packed["classes"],
-        "colours": packed["colours"],
+        **classes_context(model),
         "n_train": f"{len(model.latents):,}",
         "n_val": f"{len(model.val_latents):,}",
         "is_table": model.standardization is not None,
@@ -241,15 +244,19 @@ def _beside_map(pictures: Sequence[_Picture], is_live: bool) -> list[_Picture]:
 
 
 def _explain(
-    model: Model, packed: dict[str, Any], originals: dict[str, Any] | None, why_not: str | None
+    model: Model, packed: dict[str, Any], originals: dict[str, Any] | None, what: str
 ) -> str:
     """A description of the map and its omissions."""
-    what = "table row" if model.standardization is not None else "image"
-    told = [f"Each point is the latent of one {what}."]
-    if model.latent_dims > 2:
-        told.append(
-            f"The map shows the two leading principal components of {model.latent_dims} dimensions."
-        )
+    dims, draws = model.latent_dims, "draws" if what == "image" else "computes"
+    numbers = "the number" if dims == 1 else f"the {_SMALL.get(dims, dims)} numbers"
+    if dims <= 2:
+        place = f"{numbers} (its latent) from which the decoder {draws} it"
+        told = [f"Each point is one {what}, at {place}."]
+    else:
+        told = [
+            f"Each point is one {what}. The decoder {draws} it from {numbers} (its latent); the "
+            "map shows their two leading principal components."
+        ]
     train = packed["points"]["train"]
     if len(model.latents) > train["n"] + train["missing"]:
         told.append(f"It draws {train['n']:,} of {len(model.latents):,} training points.")
@@ -263,9 +270,12 @@ def _explain(
         told.append(
             f"The {subject.format(', '.join(left_out))} too large to travel with this page."
         )
-    if why_not is not None:
-        told.append(f"The decoder {why_not}: the figures below show decoded images.")
     return " ".join(told)
+
+
+def _figures_command(name: str) -> str:
+    """The command that draws the figures of a study or a model again, by the name of its folder."""
+    return f"autodecoder report {shlex.quote(legible(name))} --figures pdf"
 
 
 def _labels(
@@ -297,7 +307,7 @@ def curves_context(packed: dict[str, Any]) -> dict[str, Any]:
     return {
         "histories": page_json(packed),
         "metrics": packed["metrics"],
-        "lines": [(trial["label"], trial["colour"]) for trial in packed["trials"]],
+        "lines": [(t["label"], t["colour"], t["dark_colour"]) for t in packed["trials"]],
         "several_runs": any(
             len(runs) > 1 for trial in packed["trials"] for runs in trial["runs"].values()
         ),
@@ -331,30 +341,6 @@ def _lead(study: Study) -> str:
     return f"{count(len(study.trials), 'trial')}{work}. Folder {folder}. autodecoder {__version__}."
 
 
-def _trials(study: Study) -> dict[str, Any]:
-    searched = list(study.config.searched)
-    columns = ["trial", *(name.replace("_", " ") for name in searched), study.metric]
-    known = _METRICS if study.about.get("n_val") != 0 else ("loss",)
-    others = [name for name in known if name != study.metric]
-    columns += [*others, "epochs", "state"]
-    rows = [
-        [
-            trial.trial_id,
-            *(format_value(trial.values[name]) for name in searched),
-            format_score(trial),
-            *(_number(trial.last(name)) for name in others),
-            max((execution.epochs for execution in trial.executions), default=0),
-            legible(trial.error or trial.state),
-        ]
-        for trial in study.trials[:_MOST_TRIALS]
-    ]
-    return {"columns": columns, "rows": rows, "has_best": study.best_trial is not None}
-
-
-def _number(value: float) -> str:
-    return f"{value:.4f}" if math.isfinite(value) else "–"
-
-
 def _read_pictures(folder: Path) -> list[_Picture]:
     """The undamaged pictures in the folder of a study."""
     contents = {
@@ -376,18 +362,9 @@ def _encode(content: bytes) -> str:
 
 
 def _render(context: dict[str, Any]) -> str:
-    names = (
-        "model",
-        "originals",
-        "is_live",
-        "plane_text",
-        "histories",
-        "trials",
-        "facts",
-        "evaluation",
-    )
-    parts = dict.fromkeys((*names, "settings", "figures", "figures_text"), ())
-    return render("page.html.jinja", parts | context)
+    names = ("model", "originals", "is_live", "plane_text", "histories", "trials", "facts")
+    parts = dict.fromkeys((*names, "settings", "figures", "figures_text", "evaluation"), ())
+    return render("page.html.jinja", parts | {"figures_command": None} | context)
 
 
 def _write(path: Path, page: str) -> Path:

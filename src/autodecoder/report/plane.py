@@ -13,7 +13,7 @@ from autodecoder.data.columns import take_columns
 from autodecoder.data.dataset import shown_rows
 from autodecoder.model import Model
 from autodecoder.model.card import count_cost, count_weights
-from autodecoder.report.classes import CLASS_COLOURS, class_colours
+from autodecoder.report.classes import page_colours
 from autodecoder.report.film import Frame, choose_rows
 from autodecoder.report.known import pack_known
 from autodecoder.report.packing import pack, pack_half
@@ -28,8 +28,8 @@ MOST_MULTIPLICATIONS = 50_000_000
 MOST_POINTS = 60_000
 #: Most bytes of latents of more than two dimensions in a page.
 _MOST_LATENT_BYTES = 1_500_000
-#: Most classes with separate colours.
-MOST_CLASSES = 100
+#: Most classes with separate colours, and most classes that a page can number.
+MOST_CLASSES, _MOST_NUMBERED = 100, 65_535
 #: Places are stored as fractions of the view, in these units; the next number means outside.
 _SIDE = 65534
 
@@ -92,14 +92,16 @@ def _principal(
 
 
 def why_not_live(model: Model) -> str | None:
-    """The reason why a page cannot run the decoder; `None` if it can."""
+    """The reason why a page cannot run the decoder, as a sentence; `None` if it can."""
     if (n := count_weights(model)) > MOST_WEIGHTS:
-        return f"has {n:,} weights, too many for a page (at most {MOST_WEIGHTS:,})"
+        return f"The decoder has {n:,} weights, too many for a page (at most {MOST_WEIGHTS:,})."
     if (n := count_cost(model)) is None:
-        return "does not describe its computation (operators), so a page cannot run it"
+        return "Your decoder is Python code, so this page cannot run it."
     if n > MOST_MULTIPLICATIONS:
-        most = f"{MOST_MULTIPLICATIONS:,}"
-        return f"takes {n:,} multiplications per image, too many for a page (at most {most})"
+        return (
+            f"The decoder takes {n:,} multiplications per image, too many for a page (at most "
+            f"{MOST_MULTIPLICATIONS:,})."
+        )
     return None
 
 
@@ -151,12 +153,15 @@ def pack_model(
 
 
 def pack_shape(model: Model) -> dict[str, Any]:
-    """The shape of images, and the classes with their colours."""
-    names = class_names(model)
+    """The shape of images, and the classes with their colours: one colour for all, if there are
+    more than `MOST_CLASSES`."""
+    names = page_classes(model)
+    colours = page_colours(len(names) if len(names) <= MOST_CLASSES else 1)
     return {
         "shape": list(model.image_shape),
         "classes": names,
-        "colours": _hex_colours(len(names)),
+        "colours": colours["light"],
+        "dark_colours": colours["dark"],
     }
 
 
@@ -164,14 +169,14 @@ def pack_decoder(model: Model) -> dict[str, Any]:
     """The decoder, and the conversion of its outputs to pixels or features; without layers if it
     is too large."""
     scaling = SCALINGS[model.scaler]
+    scale = {"low": scaling.low, "span": scaling.span}
     if why_not_live(model) is not None:
-        return {"operators": None, "units": None if model.standardization is None else {}}
+        return {**scale, "operators": None, "units": None if model.standardization is None else {}}
     units = None
     if model.standardization is not None:
         units = {name: pack(part, "<f4") for name, part in model.standardization._asdict().items()}
     return {
-        "low": scaling.low,
-        "span": scaling.span,
+        **scale,
         "units": units,
         "operators": [_pack_operator(step) for step in model.decoder.operators() or ()],
     }
@@ -185,7 +190,7 @@ def pack_plane(
 ) -> dict[str, Any]:
     """A plane, and the model's latents on it, at most `most` of each set."""
     view = plane_view(model, plane)
-    n_classes, errors = len(class_names(model)), errors or {}
+    n_classes, errors = len(page_classes(model)), errors or {}
     total = max(1, len(model.latents) + len(model.val_latents))
     return {
         "centre": plane.centre.tolist(),
@@ -220,23 +225,43 @@ def plane_view(model: Model, plane: Plane) -> list[float]:
 
 def class_names(model: Model) -> list[str]:
     """Names of the classes: those in the model, otherwise numbers; empty without labels, or with
-    too many classes."""
+    more than `MOST_CLASSES` classes."""
+    return _class_names(model, MOST_CLASSES)
+
+
+def page_classes(model: Model) -> list[str]:
+    """The same for a page, which can name more classes than it can draw in separate colours."""
+    return _class_names(model, _MOST_NUMBERED)
+
+
+def classes_context(model: Model) -> dict[str, Any]:
+    """The legend of a page: the classes and their colours, or why it has none."""
+    names, n = class_names(model), count_classes(model)
+    colours = page_colours(len(names))
+    return {
+        "classes": names,
+        "colours": colours["light"],
+        "dark_colours": colours["dark"],
+        "classes_text": ""
+        if n <= MOST_CLASSES
+        else f"{n:,} classes: colours and legend are left out above {MOST_CLASSES}.",
+    }
+
+
+def count_classes(model: Model) -> int:
+    """The number of classes, counted by the largest label."""
     known = [labels for labels in (model.labels, model.val_labels) if labels is not None]
-    n = max((int(labels.max()) + 1 for labels in known if len(labels)), default=0)
-    told = model.about.get("class_names")
-    if not n <= MOST_CLASSES:
+    return max((int(labels.max()) + 1 for labels in known if len(labels)), default=0)
+
+
+def _class_names(model: Model, most: int) -> list[str]:
+    n, told = count_classes(model), model.about.get("class_names")
+    if not n <= most:
         return []
     if isinstance(told, list | tuple) and all(isinstance(name, str) for name in told):
-        names = map(legible, told[:MOST_CLASSES])
+        names = map(legible, told[:most])
         return [*names, *map(str, range(len(told), n))] if n else []
     return [str(k) for k in range(n)]
-
-
-def _hex_colours(n: int) -> list[str]:
-    if n <= len(CLASS_COLOURS):
-        return list(CLASS_COLOURS[: max(n, 1)])
-    rows = np.rint(class_colours(n)[:, :3] * 255).astype(int)
-    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in rows]
 
 
 def _pack_operator(step: Operator) -> dict[str, Any]:
@@ -311,7 +336,7 @@ def _pack_film(
     model: Model, plane: Plane, view: Sequence[float], film: Sequence[Frame]
 ) -> dict[str, Any]:
     """The frames that fit the model and are finite, and the classes of their points."""
-    n_classes = len(class_names(model))
+    n_classes = len(page_classes(model))
     sets = (("train", model.latents, model.labels), ("val", model.val_latents, model.val_labels))
     rows = {name: choose_rows(name, *latents.shape) for name, latents, _ in sets}
     end = model.about.get("epoch")

@@ -35,7 +35,7 @@
     } catch {
       throw tellError(answer.status === 413 ? tooLarge : `The server answered with status ${answer.status}.`);
     }
-    if (!answer.ok) throw tellError(content.error);
+    if (!answer.ok) throw tellError(content.error.charAt(0).toUpperCase() + content.error.slice(1));
     if (path !== "decode" || silent) tell(""); // moves ask for a decode and keep the message
     silent = false;
     return content;
@@ -111,6 +111,7 @@
 
   function setLatent(latent, slider = null) {
     z = Float64Array.from(latent);
+    panel.release();
     map.place = map.placeOf(z);
     map.near = map.nearest(map.place);
     map.follow();
@@ -148,7 +149,13 @@
 
   const sheets = $("originals"), points = new Points(look, sheets && JSON.parse(sheets.textContent));
   let panel = null;
-  const map = new LatentMap($("map"), points, look, { onMove, onPick: () => quietly(pin)() });
+  const map = new LatentMap($("map"), points, look, {
+    onMove,
+    onPick: (place, near) => {
+      panel.hold(near);
+      return quietly(pin)();
+    },
+  });
   panel = new Panel(map, points, {
     shape: isTable ? null : look.shape,
     decode: isTable ? null : decodeAll,
@@ -407,6 +414,16 @@
     return placeSoon();
   }
 
+  /** Hide what was placed before. */
+  function forgetTarget() {
+    targets++;
+    search++;
+    $("placing").hidden = true;
+    $("placing").removeAttribute("aria-busy");
+    $("found").textContent = "";
+    if (line.marked) setLine([], false);
+  }
+
   let targets = 0; // number of images asked for; only the last one counts
 
   async function openTarget(asked, text) {
@@ -416,8 +433,15 @@
 
   const open = quietly(async (file) => {
     if (!file) return;
-    if (file.size > look.most_bytes) throw tellError(`${file.name}: ${tooLarge}`);
-    await openTarget(ask("read", file), file.name || "the image");
+    const name = file.name || "the image";
+    try {
+      if (file.size > look.most_bytes) throw tellError(tooLarge);
+      await openTarget(ask("read", file), name);
+    } catch (error) {
+      if ($("message").hidden) throw error;
+      forgetTarget();
+      throw tellError(`${name}: ${$("message").textContent}`);
+    }
   });
   if ($("file")) takeFiles($("file"), open);
   on("blank", "click", () => {

@@ -11,6 +11,7 @@ class Backdrop {
     this.piece = piece; // number of latents decoded at a time
     this.kept = new Map(); // small canvases by level and cell
     this.busy = false;
+    this.last = null; // the last whole picture: a canvas, its plane and its part of the plane
   }
 
   clear() {
@@ -25,7 +26,7 @@ class Backdrop {
     const [x0, y0] = [map.plane.view[0], map.plane.view[2]];
     const range = ([low, high], i, from) => [Math.floor((low - from) / cell[i]), Math.floor((high - from) / cell[i])];
     const [first, last] = range([left, right], 0, x0), [lowest, highest] = range([bottom, top], 1, y0);
-    const fit = Math.min((cell[0] * sx) / wide, (cell[1] * sy) / tall), missing = [];
+    const fit = Math.min((cell[0] * sx) / wide, (cell[1] * sy) / tall), missing = [], found = [];
     context.imageSmoothingEnabled = false;
     for (let j = lowest; j <= highest; j++) {
       for (let i = first; i <= last; i++) {
@@ -35,11 +36,34 @@ class Backdrop {
           missing.push({ key, place });
           continue;
         }
-        const [x, y] = map.toScreen(place), [w, h] = [Math.max(2, wide * fit), Math.max(2, tall * fit)];
-        context.drawImage(small, x - w / 2, y - h / 2, w, h);
+        found.push({ small, place });
       }
     }
-    if (missing.length) this.fill(missing, map, [width / 2, height / 2]);
+    if (missing.length) this.drawLast(context, map);
+    const [w, h] = [Math.max(2, wide * fit), Math.max(2, tall * fit)], [a, b] = [cell[0] * sx, cell[1] * sy];
+    for (const { small, place } of found) {
+      const [x, y] = map.toScreen(place);
+      if (missing.length) context.clearRect(x - a / 2, y - b / 2, a, b);
+      context.drawImage(small, x - w / 2, y - h / 2, w, h);
+    }
+    if (missing.length) this.fill(missing, map);
+    else this.keep(context.canvas, map);
+  }
+
+  /** Keep a picture that is whole. */
+  keep(canvas, map) {
+    const copy = this.last?.canvas ?? document.createElement("canvas");
+    [copy.width, copy.height] = [canvas.width, canvas.height];
+    if (canvas.width && canvas.height) copy.getContext("2d").drawImage(canvas, 0, 0);
+    this.last = { canvas: copy, plane: map.plane, view: map.view };
+  }
+
+  /** Draw the last whole picture, stretched to the new view, until all new images are decoded. */
+  drawLast(context, map) {
+    if (this.last?.plane !== map.plane || !this.last.canvas.width || !this.last.canvas.height) return;
+    const { canvas, view: [left, right, bottom, top] } = this.last;
+    const [[x0, y0], [x1, y1]] = [map.toScreen([left, top]), map.toScreen([right, bottom])];
+    context.drawImage(canvas, x0, y0, x1 - x0, y1 - y0);
   }
 
   /** Decode the missing images piece by piece, so that the page stays responsive. */

@@ -23,6 +23,11 @@ class Curves {
       event.preventDefault();
       this.read((this.at ?? (step > 0 ? -1 : this.data.epochs.length)) + step);
     });
+    this.isDark = isDark();
+    window.addEventListener("themechange", () => {
+      this.isDark = isDark();
+      this.draw();
+    });
     for (const button of root.querySelectorAll("button[data-curves]")) {
       const { curves: kind } = button.dataset, name = () => `${this.setting("metric")}.${kind}`;
       button.addEventListener("click", () => saveFile(kind === "svg" ? this.picture() : this.table(), name(), FILE_TYPES[kind]));
@@ -32,7 +37,11 @@ class Curves {
 
   /** The chart as a standalone file, on white. */
   picture() {
+    this.isDark = false;
+    this.draw();
     const copy = this.svg.cloneNode(true);
+    this.isDark = isDark();
+    this.draw();
     copy.querySelector(".cursor").remove();
     copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
     copy.setAttribute("font-family", "sans-serif");
@@ -101,7 +110,8 @@ class Curves {
     const parts = this.axes(low, high, log), { left, right, top, bottom } = this.box, edge = 6;
     parts.push(`<clipPath id="in-view"><rect x="${left - edge}" y="${top - edge}" width="${right - left + 2 * edge}" height="${bottom - top + 2 * edge}"/></clipPath>`);
     parts.push('<g clip-path="url(#in-view)">');
-    trials.forEach(({ colour, runs }, t) => {
+    trials.forEach(({ colour: light, dark_colour: dark, runs }, t) => {
+      const colour = this.isDark ? dark : light;
       if (this.setting("each")) {
         for (const row of runs[metric]) parts.push(this.path(row, colour, 1.2));
       } else {
@@ -132,15 +142,18 @@ class Curves {
     return `<path d="M${[...edge(1), ...edge(-1).reverse()].join("L")}Z" fill="${colour}" opacity="0.18"/>`;
   }
 
-  /** Shows which trials lie entirely above the view. */
+  /** Shows which trials lie above the view, and until which epoch. */
   tellAbove(high) {
-    const above = this.data.trials.filter((_, t) => {
-      const values = this.lines[t].filter((v) => v !== null);
-      return values.length && values.every(({ mean }) => mean > high);
+    const { epochs, trials } = this.data, whole = [], begun = [];
+    trials.forEach(({ label }, t) => {
+      const line = this.lines[t], first = line.findIndex((v) => v !== null && v.mean <= high);
+      if (first < 0 && line.some((v) => v !== null)) whole.push(label);
+      if (line.slice(0, Math.max(0, first)).some((v) => v !== null)) begun.push(`${label} until epoch ${epochs[first]}`);
     });
     const box = this.root.querySelector("[data-above]");
-    box.hidden = !above.length;
-    box.textContent = `Above this scale: ${above.map(({ label }) => label).join("; ")}. A logarithmic one shows all.`;
+    const told = trials.length === 1 ? begun.map((text) => text.slice(trials[0].label.length)) : [`: ${[...whole, ...begun].join("; ")}`];
+    box.hidden = !whole.length && !begun.length;
+    box.textContent = `Above this scale${told}. A logarithmic scale shows all.`;
   }
 
   axes(low, high, log) {

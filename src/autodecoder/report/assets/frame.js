@@ -16,10 +16,11 @@ function saveCanvas(canvas, name) {
 
 const FILE_TYPES = { svg: "image/svg+xml", pdf: "application/pdf", csv: "text/csv", png: "image/png" };
 
+const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+const isDark = () => (document.documentElement.dataset.theme ?? (prefersDark.matches ? "dark" : "light")) === "dark";
+
 {
   const button = document.getElementById("theme"), root = document.documentElement;
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const isDark = () => (root.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
   const tell = () => {
     if (button) button.textContent = isDark() ? "Light" : "Dark";
     window.dispatchEvent(new Event("themechange"));
@@ -28,7 +29,7 @@ const FILE_TYPES = { svg: "image/svg+xml", pdf: "application/pdf", csv: "text/cs
     root.dataset.theme = isDark() ? "light" : "dark";
     tell();
   });
-  dark.addEventListener("change", tell);
+  prefersDark.addEventListener("change", tell);
   if (button) button.textContent = isDark() ? "Light" : "Dark";
 }
 
@@ -51,19 +52,35 @@ for (const link of document.querySelectorAll('a[href^="#"]')) {
   });
 }
 
+/** Show a message for a few seconds. */
+function toast(text) {
+  const box = document.createElement("p");
+  box.className = "toast";
+  box.setAttribute("role", "status");
+  document.body.append(box);
+  box.textContent = text;
+  setTimeout(() => box.remove(), 6000);
+}
+
+let takesFiles = false;
+
+// Without this, a browser would leave the page and show the file that is dropped on it.
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  if (!takesFiles && event.dataTransfer.files.length) toast("This page cannot place images.");
+});
+
 /** Files that are chosen in a field, dropped on the page or pasted go to `open`, one at a time. */
 function takeFiles(field, open) {
+  takesFiles = true;
   field.addEventListener("change", async () => {
     await open(field.files[0]);
     field.value = "";
   });
-  document.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    document.body.classList.add("dropping");
-  });
+  document.addEventListener("dragover", () => document.body.classList.add("dropping"));
   document.addEventListener("dragleave", () => document.body.classList.remove("dropping"));
   document.addEventListener("drop", (event) => {
-    event.preventDefault();
     document.body.classList.remove("dropping");
     open(event.dataTransfer.files[0]);
   });

@@ -8,7 +8,7 @@ const SIDE = 65534; // places of points count from 0 to this across the view; on
 const MOST_THUMBNAILS = 300; // most points in view whose images replace the dots
 const SCROLLING = 400; // milliseconds for which the wheel keeps scrolling a page that scrolls
 const STRETCH = 3; // both axes have the same scale, unless one is longer by more than this factor
-const GREY = [150, 150, 150];
+const GREY = [140, 140, 140];
 const SET_NAMES = { train: "training", val: "validation" };
 const ZOOM_KEYS = { "+": 2, "=": 2, "-": 0.5, "0": 0 };
 
@@ -36,6 +36,7 @@ class LatentMap {
     this.way = []; // places joined by a line
     this.wayPoints = true; // whether each of them is marked
     this.near = null; // the point under the pointer
+    this.held = null; // the point that a click chose
     this.selected = []; // points
     this.outline = []; // corners of the lasso or box, in plane coordinates
     this.mode = "move"; // or "lasso", "box"
@@ -44,6 +45,7 @@ class LatentMap {
     this.onPick = onPick;
     this.onSelect = onSelect;
     this.onView = onView;
+    this.onRelease = () => {}; // when the keys move the cross, or Escape is pressed
     this.dirty = { below: true, dots: true };
     this.setPlane(plane);
     this.listen();
@@ -58,6 +60,7 @@ class LatentMap {
     this.zoom = 1;
     this.middle = [...this.place];
     this.near = null;
+    this.held = null;
     this.selected = [];
     this.setFrame(null);
   }
@@ -151,6 +154,17 @@ class LatentMap {
       }
     }
     return found && { ...found, distance: Math.hypot(found.set.x[found.k] - a, found.set.y[found.k] - b) };
+  }
+
+  /** The shown points at the place of a point, this one first. */
+  together({ set: own, k: at }) {
+    const [x, y] = [own.x[at], own.y[at]], found = [{ set: own, k: at }];
+    for (const set of this.sets) {
+      for (let k = 0; k < set.n; k++) {
+        if (set.x[k] === x && set.y[k] === y && (set !== own || k !== at) && this.isShown(set, k)) found.push({ set, k });
+      }
+    }
+    return found;
   }
 
   /** Move the cross to a place of the plane. */
@@ -268,12 +282,14 @@ class LatentMap {
       const step = share * (right - left), rise = share * (top - bottom);
       const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, rise], ArrowDown: [0, -rise] };
       if (event.key in moves) {
+        this.onRelease();
         const [low, high] = [this.plane.view[0], this.plane.view[1]], [lower, upper] = this.plane.view.slice(2);
         const [x, y] = this.place.map((v, i) => v + moves[event.key][i]);
         this.moveTo([Math.min(high, Math.max(low, x)), Math.min(upper, Math.max(lower, y))]);
       } else if (event.key === "Enter" || event.key === " ") {
         this.onPick(this.place, this.near);
       } else if (event.key === "Escape") {
+        this.onRelease();
         this.setSelected([]);
       } else if (event.key in ZOOM_KEYS && !event.ctrlKey && !event.metaKey) {
         this.zoomBy(ZOOM_KEYS[event.key]);
@@ -449,6 +465,7 @@ class LatentMap {
     this.drawWay(context);
     for (const cross of this.crosses) this.drawCross(context, cross);
     this.drawSelection(context);
+    if (this.held) this.ring(context, this.placeOfPoint(this.held));
     if (this.near) this.ring(context, this.placeOfPoint(this.near));
     this.drawCross(context, { place: this.place, colour: this.ink, size: 12 * ratio });
   }

@@ -30,7 +30,13 @@
   }
 
   let panel = null;
-  const map = new LatentMap($("map"), points, packed, { onMove, onPick: pin });
+  const map = new LatentMap($("map"), points, packed, {
+    onMove,
+    onPick: (place, near) => {
+      panel.hold(near);
+      pin(place);
+    },
+  });
   panel = new Panel(map, points, {
     shape: packed.units ? null : packed.shape,
     decode: decode && !packed.units ? (latents) => latents.map(decode) : null,
@@ -104,6 +110,7 @@
       film.value = k;
       const frame = frames[k];
       map.setFrame(frame ? sets[k] : null);
+      panel.release();
       panel.tellMissing(frame?.missing);
       $("epoch").textContent = frame ? `epoch ${frame.epoch}` : "final";
     };
@@ -155,8 +162,10 @@
     return [map.latentAt(map.place)];
   }
 
-  async function place(pixels) {
+  async function place(pixels, name = "Your image") {
+    panel.release();
     $("placed").hidden = false;
+    $("given-name").textContent = name;
     $("found").textContent = "Searching …";
     paint($("given"), packed.shape, pixels);
     map.setFrame(null);
@@ -169,7 +178,7 @@
     const [left, right, bottom, top] = packed.view;
     const inside = spot[0] >= left && spot[0] <= right && spot[1] >= bottom && spot[1] <= top;
     $("found").textContent = `Mean squared error ${best.loss.toPrecision(4)}, PSNR ${psnr.toFixed(1)} dB.` +
-      `${near ? ` Next to ${points.id(near.set, near.k)}${points.className(near.set, near.k) ? `, ${points.className(near.set, near.k)}` : ""}.` : ""}` +
+      `${near ? ` Next to ${points.line(near)}.` : ""}` +
       `${inside ? "" : " It lies outside the map."}`;
     map.crosses = map.crosses.filter(({ placed }) => !placed);
     map.crosses.push({ place: spot, colour: "#D40078", size: 16 * map.ratio, placed: true });
@@ -180,18 +189,23 @@
 
   async function open(file) {
     if (!file || !$("placed")) return;
-    const picture = new Image();
+    const picture = new Image(), name = file.name || "This file";
+    const refuse = (why) => {
+      $("placed").hidden = true;
+      $("found").textContent = `${name} ${why}`;
+      map.crosses = map.crosses.filter(({ placed }) => !placed);
+      map.soon();
+    };
+    if (!isWhole(new Uint8Array(await file.arrayBuffer()))) return refuse("is damaged: its end is missing.");
     picture.src = URL.createObjectURL(file);
     try {
       await picture.decode();
     } catch {
-      $("placed").hidden = true;
-      $("found").textContent = `${file.name || "This file"} is not an image that the browser can read.`;
-      return;
+      return refuse("is not an image that the browser can read.");
     } finally {
       URL.revokeObjectURL(picture.src);
     }
-    await place(readPixels(picture, packed.shape));
+    await place(readPixels(picture, packed.shape), file.name);
   }
 
   if ($("file")) takeFiles($("file"), open);

@@ -115,32 +115,90 @@ async function placeImage(decode, pixels, candidates, tell = () => {}) {
   return best;
 }
 
-/** Pixels from 0 to 1 of a picture for a decoder of images of `shape`: cropped around the centre
- * and scaled, with transparent parts on white. */
+const LOBES = 3; // of Lanczos' filter
+const LARGE = 4e6; // pixels of a picture above which it is halved before it is filtered
+
+/** The weights of Lanczos' filter for each of `size` outputs from the inputs `from` to `to`. */
+function lanczos(n, from, to, size) {
+  const scale = (to - from) / size, wide = Math.max(1, scale), reach = LOBES * wide;
+  const sinc = (v) => (v === 0 ? 1 : Math.sin(Math.PI * v) / (Math.PI * v));
+  return Array.from({ length: size }, (_, k) => {
+    const middle = from + (k + 0.5) * scale;
+    const first = Math.max(0, Math.floor(middle - reach + 0.5)), last = Math.min(n, Math.floor(middle + reach + 0.5));
+    const taps = Array.from({ length: last - first }, (_, i) => {
+      const v = (first + i + 0.5 - middle) / wide;
+      return Math.abs(v) < LOBES ? sinc(v) * sinc(v / LOBES) : 0;
+    });
+    const sum = taps.reduce((a, b) => a + b, 0);
+    return { first, taps: taps.map((v) => v / sum) };
+  });
+}
+
+/** Scale the cut `[x, y, width, height]` of an image of bytes as Pillow does: along rows, then along
+ * columns, rounded after each. */
+function resample(values, [height, width, channels], [x, y, w, h], [tall, wide]) {
+  const across = lanczos(width, x, x + w, wide), down = lanczos(height, y, y + h, tall);
+  const between = new Uint8ClampedArray(height * wide * channels), out = new Uint8ClampedArray(tall * wide * channels);
+  const [top, bottom] = [down[0].first, down.at(-1).first + down.at(-1).taps.length];
+  for (let row = top; row < bottom; row++) {
+    across.forEach(({ first, taps }, column) => {
+      for (let c = 0; c < channels; c++) {
+        let sum = 0;
+        for (let i = 0, at = (row * width + first) * channels + c; i < taps.length; i++, at += channels) sum += taps[i] * values[at];
+        between[(row * wide + column) * channels + c] = sum;
+      }
+    });
+  }
+  const step = wide * channels;
+  down.forEach(({ first, taps }, row) => {
+    for (let k = 0; k < step; k++) {
+      let sum = 0;
+      for (let i = 0; i < taps.length; i++) sum += taps[i] * between[(first + i) * step + k];
+      out[row * step + k] = sum;
+    }
+  });
+  return out;
+}
+
+/** Pixels from 0 to 1 of a picture for a decoder of images of `shape`, as Python reads them: cropped
+ * around the centre and scaled by Lanczos' filter, with transparent parts on white. */
 function readPixels(picture, [height, width, channels]) {
   let [w, h] = [picture.naturalWidth ?? picture.width, picture.naturalHeight ?? picture.height];
+  while (w * h > LARGE && w >= 4 * width && h >= 4 * height) [w, h] = [Math.ceil(w / 2), Math.ceil(h / 2)];
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [w, h];
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.fillStyle = "#ffffff";
+  context.fillRect(0, 0, w, h);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, 0, 0, w, h);
+  const { data } = context.getImageData(0, 0, w, h), values = new Uint8Array(w * h * channels);
+  for (let p = 0; p < w * h; p++) {
+    const [r, g, b] = [data[4 * p], data[4 * p + 1], data[4 * p + 2]];
+    if (channels === 3) values.set([r, g, b], 3 * p);
+    else for (let c = 0; c < channels; c++) values[channels * p + c] = Math.round(0.299 * r + 0.587 * g + 0.114 * b);
+  }
   const share = Math.min(w / width, h / height), [cutW, cutH] = [width * share, height * share];
-  let source = picture, [x, y] = [(w - cutW) / 2, (h - cutH) / 2];
-  [w, h] = [cutW, cutH];
-  // Shrink by halves, so that every pixel contributes.
-  for (let more = true; more; ) {
-    more = w / 2 >= width && h / 2 >= height;
-    const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = more ? [Math.ceil(w / 2), Math.ceil(h / 2)] : [width, height];
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.fillStyle = "#ffffff";
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    context.imageSmoothingQuality = "high";
-    context.drawImage(source, x, y, w, h, 0, 0, canvas.width, canvas.height);
-    [source, x, y, w, h] = [canvas, 0, 0, canvas.width, canvas.height];
+  const cut = [(w - cutW) / 2, (h - cutH) / 2, cutW, cutH], same = w === width && h === height;
+  const scaled = same ? values : resample(values, [h, w, channels], cut, [height, width]);
+  return Float32Array.from(scaled, (v) => v / 255);
+}
+
+/** Whether the bytes of an image file are all there; browsers also show the first part of one. */
+function isWhole(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length), n = bytes.length;
+  const word = (at, length) => String.fromCharCode(...bytes.subarray(at, at + length));
+  if (word(1, 3) === "PNG") {
+    for (let at = 8; at + 12 <= n; at += 12 + view.getUint32(at)) if (word(at + 4, 4) === "IEND") return true;
+    return false;
   }
-  const { data } = source.getContext("2d").getImageData(0, 0, width, height), pixels = new Float32Array(height * width * channels);
-  for (let p = 0; p < height * width; p++) {
-    const [r, g, b] = data.subarray(4 * p, 4 * p + 3);
-    for (let c = 0; c < channels; c++) {
-      const value = channels === 3 ? [r, g, b][c] : Math.round(0.299 * r + 0.587 * g + 0.114 * b);
-      pixels[channels * p + c] = value / 255;
-    }
+  if (bytes[0] === 0xff && bytes[1] === 0xd8) {
+    let at = 2; // segments of the header, in which a small copy of the image may be whole
+    while (at + 4 <= n && bytes[at + 1] !== 0xda) at += bytes[at + 1] === 0xff ? 1 : 2 + view.getUint16(at + 2);
+    for (; at + 1 < n; at++) if (bytes[at] === 0xff && bytes[at + 1] === 0xd9) return true;
+    return false;
   }
-  return pixels;
+  if (word(0, 4) === "RIFF") return n >= 8 && view.getUint32(4, true) + 8 <= n;
+  if (word(0, 3) === "GIF") return bytes.lastIndexOf(0x3b) > n - 64;
+  return true;
 }

@@ -6,7 +6,7 @@ class Points {
   constructor(packed, originals) {
     this.packed = packed;
     this.originals = originals;
-    this.colours = packed.colours.map((c) => [1, 3, 5].map((k) => parseInt(c.slice(k, k + 2), 16)));
+    this.shades = [packed.colours, packed.dark_colours].map((shades) => shades.map((c) => [1, 3, 5].map((k) => parseInt(c.slice(k, k + 2), 16))));
     this.sheets = new Map();
     this.columns = (packed.columns?.columns ?? []).map(({ name, sets }) => ({ name, sets: unpackColumn(sets) }));
     this.copies = Object.fromEntries(Object.entries(originals?.sets ?? {}).map(([name, { rows }]) => [name, rowIndex(longs(rows))]));
@@ -17,6 +17,11 @@ class Points {
     this.sets = Object.entries(points).map(([name, set]) => unpackSet(name, set));
     this.missing = Object.fromEntries(Object.entries(points).map(([name, set]) => [name, set.missing]));
     this.byRow = Object.fromEntries(this.sets.map(({ name, rows }) => [name, rowIndex(rows)]));
+  }
+
+  /** Red, green and blue of the classes, for the theme of the page. */
+  get colours() {
+    return this.shades[isDark() ? 1 : 0];
   }
 
   get hasSprites() {
@@ -43,6 +48,17 @@ class Points {
     return name === undefined || name === null ? "" : String(name);
   }
 
+  /** The name as it is shown: a number that is a row of a file is told as such. */
+  label(set, k) {
+    const name = this.packed.names[set.name]?.[set.rows[k]];
+    return typeof name === "number" && this.packed.are_rows ? `row ${name} of the file` : this.name(set, k);
+  }
+
+  /** The number of the point in its set, its name and its class, as a line. */
+  line({ set, k }) {
+    return [this.id(set, k), this.label(set, k), this.className(set, k)].filter(Boolean).join(" · ");
+  }
+
   /** The point's value in each further column, an empty text where it is missing. */
   values({ name, rows }, k) {
     return this.columns.map(({ sets }) => (name in sets ? sets[name].values[sets[name].codes[rows[k]]] : ""));
@@ -54,7 +70,7 @@ class Points {
 
   hexOf(set, k) {
     const { colours, classes } = this.packed;
-    return set.classes === null ? (classes.length ? "#969696" : colours[0]) : colours[set.classes[k] % colours.length];
+    return set.classes === null ? (classes.length ? "#8c8c8c" : colours[0]) : colours[set.classes[k] % colours.length];
   }
 
   colourOf(set, k) {
@@ -135,23 +151,25 @@ class Points {
     draw();
   }
 
-  /** The first `most` points whose name, number or value of a further column contains the text. */
-  search(text, most) {
-    const wanted = text.trim().toLowerCase(), found = [];
-    if (!wanted) return found;
+  /** The points whose name, number, class or value of a further column contains the text: first
+   * those with exactly this name or number, last those of which only the class contains it. */
+  search(text) {
+    const wanted = text.trim().toLowerCase();
+    if (!wanted) return [];
     const hits = this.columns.map(({ sets }) => Object.fromEntries(Object.entries(sets).map(([name, { values }]) =>
       [name, values.map((value) => value.toLowerCase().includes(wanted))])));
+    const classes = this.packed.classes.map((name) => name.toLowerCase().includes(wanted));
     const hasValue = (set, k) => this.columns.some(({ sets }, c) => hits[c][set.name]?.[sets[set.name].codes[set.rows[k]]]);
-    for (const exact of [true, false]) {
-      for (const set of this.sets) {
-        for (let k = 0; k < set.n && found.length < most; k++) {
-          const id = this.id(set, k), name = this.name(set, k).toLowerCase();
-          const same = id === wanted || name === wanted || String(this.number(set, k)) === wanted;
-          if (exact ? same : !same && (name.includes(wanted) || id.startsWith(wanted) || hasValue(set, k))) found.push({ set, k });
-        }
+    const ranks = [[], [], []];
+    for (const set of this.sets) {
+      for (let k = 0; k < set.n; k++) {
+        const id = this.id(set, k), name = this.name(set, k).toLowerCase();
+        if (id === wanted || name === wanted || String(this.number(set, k)) === wanted) ranks[0].push({ set, k });
+        else if (name.includes(wanted) || id.startsWith(wanted) || hasValue(set, k)) ranks[1].push({ set, k });
+        else if (set.classes !== null && classes[set.classes[k]]) ranks[2].push({ set, k });
       }
     }
-    return found;
+    return ranks.flat();
   }
 }
 

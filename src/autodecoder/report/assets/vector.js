@@ -59,20 +59,46 @@ function figureSvg({ width, height, lines, texts, dots, size, key }) {
   return `<?xml version="1.0" encoding="UTF-8"?>\n<svg xmlns="http://www.w3.org/2000/svg" ${size_} font-family="Helvetica, Arial, sans-serif" font-size="9" fill="${INK}">${parts.join("\n")}</svg>\n`;
 }
 
-/** The same as the bytes of a PDF. Its font has the letters of Western Europe; others become "?". */
+const PDF_DETAIL = 4; // pixels per point of a text that is drawn as an image
+const PLAIN = /^[\x20-\x7e\xa0-\xff]*$/; // the letters of the font of a PDF, those of Western Europe
+
+/** A text at 9 points as an image on white: grey values, and the size in points. */
+function textImage(text) {
+  const canvas = document.createElement("canvas"), font = `${9 * PDF_DETAIL}px Helvetica, Arial, sans-serif`;
+  const context = canvas.getContext("2d");
+  context.font = font;
+  const width = Math.max(1, Math.min(4000, Math.ceil(context.measureText(text).width))), height = 13 * PDF_DETAIL;
+  [canvas.width, canvas.height] = [width, height];
+  context.fillStyle = "#ffffff";
+  context.fillRect(0, 0, width, height);
+  context.fillStyle = INK;
+  context.font = font;
+  context.textBaseline = "alphabetic";
+  context.fillText(text, 0, 10 * PDF_DETAIL);
+  const { data } = context.getImageData(0, 0, width, height);
+  let grey = "";
+  for (let p = 0; p < width * height; p++) grey += String.fromCharCode(data[4 * p]);
+  return { grey, width, height };
+}
+
+/** The same as the bytes of a PDF. Texts with letters that its font lacks are drawn as images. */
 function figurePdf({ width, height, lines, texts, dots, size, key }) {
   const n = (v) => Number(v.toFixed(2)), rgb = (hex) => [1, 3, 5].map((i) => n(parseInt(hex.slice(i, i + 2), 16) / 255)).join(" ");
-  const latin = (text) => [...text.replaceAll("−", "-")].map((c) => (c.charCodeAt(0) < 256 && c >= " " ? c : "?")).join("");
+  const latin = (text) => text.replaceAll("−", "-");
   const quoted = (text) => latin(text).replace(/[\\()]/g, "\\$&");
   const wideness = (text) => 4.7 * latin(text).length; // about, at 9 points
-  const out = [];
+  const out = [], images = [];
   for (const [colour, places] of dots) {
     out.push(`${rgb(colour)} RG ${n(size)} w 1 J /G gs`);
     for (const [x, y] of places) out.push(`${n(x)} ${n(height - y)} m ${n(x)} ${n(height - y)} l S`);
   }
   out.push(`/N gs 0 J ${rgb(RULE)} RG 0.8 w`);
   for (const [a, b, c, d] of lines) out.push(`${n(a)} ${n(height - b)} m ${n(c)} ${n(height - d)} l S`);
-  const write = (x, y, text, upright) => out.push(`BT ${upright ? "0 1 -1 0" : "1 0 0 1"} ${n(x)} ${n(height - y)} Tm /F 9 Tf ${rgb(INK)} rg (${quoted(text)}) Tj ET`);
+  const write = (x, y, text, upright) => {
+    if (PLAIN.test(latin(text))) return out.push(`BT ${upright ? "0 1 -1 0" : "1 0 0 1"} ${n(x)} ${n(height - y)} Tm /F 9 Tf ${rgb(INK)} rg (${quoted(text)}) Tj ET`);
+    const { width: wide, height: tall } = images[images.push(textImage(text)) - 1];
+    out.push(`q ${n(wide / PDF_DETAIL)} 0 0 ${n(tall / PDF_DETAIL)} ${n(x)} ${n(height - y - 3)} cm /I${images.length} Do Q`);
+  };
   for (const { x, y, text, anchor, upright } of texts) {
     const back = { middle: wideness(text) / 2, end: wideness(text) }[anchor] ?? 0;
     write(upright ? x : x - back, upright ? y + back : y, text, upright);
@@ -85,9 +111,11 @@ function figurePdf({ width, height, lines, texts, dots, size, key }) {
   const objects = [
     "<< /Type /Catalog /Pages 2 0 R >>",
     "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-    `<< /Type /Page /Parent 2 0 R /MediaBox [0 0 ${n(width)} ${n(height)}] /Contents 4 0 R /Resources << /Font << /F 5 0 R >> /ExtGState << ${states} >> >> >>`,
+    `<< /Type /Page /Parent 2 0 R /MediaBox [0 0 ${n(width)} ${n(height)}] /Contents 4 0 R /Resources << /Font << /F 5 0 R >> /ExtGState << ${states} >> /XObject << ${images.map((_, i) => `/I${i + 1} ${i + 6} 0 R`).join(" ")} >> >> >>`,
     `<< /Length ${content.length} >>\nstream\n${content}\nendstream`,
     "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
+    ...images.map(({ grey, width: wide, height: tall }) =>
+      `<< /Type /XObject /Subtype /Image /Width ${wide} /Height ${tall} /ColorSpace /DeviceGray /BitsPerComponent 8 /Length ${grey.length} >>\nstream\n${grey}\nendstream`),
   ];
   let file = "%PDF-1.4\n";
   const starts = objects.map((object, i) => {
