@@ -34,6 +34,8 @@ def posterior_roots(
         Its results.
     """
     dims = latents.shape[1]
+    if not len(images):
+        return np.zeros((0, dims, dims), np.float32)
     most = plan.config.block_size_for(accelerator=jax.default_backend() != "cpu")
     size = max(1, min(most, _PASSED_ENTRIES // (dims * images.shape[1])))
     return by_blocks(

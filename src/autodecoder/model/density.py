@@ -13,12 +13,13 @@ from autodecoder.errors import DataError
 if TYPE_CHECKING:
     from autodecoder.model.model import Model
 
-#: Most components. Their number doubles from 1 as long as held-out latents become likelier.
-MOST_COMPONENTS = 64
+#: Candidate numbers of components: larger ones are tried as long as held-out latents become
+#: likelier.
+_COMPONENTS = (1, 4, 16, 64)
 #: Most latents by which the number of components is chosen; every tenth of them is held out.
-_N_CHOOSING, _HELD_OUT = 20_000, 10
-#: Steps of EM.
-_STEPS = 30
+_N_CHOOSING, _HELD_OUT = 10_000, 10
+#: Steps of EM for this choice, and for the fit to all latents.
+_FEW_STEPS, _STEPS = 15, 30
 
 
 def fit_density(latents: Float[np.ndarray, "n dims"], n_components: int | None = None) -> Mixture:
@@ -31,7 +32,7 @@ def fit_density(latents: Float[np.ndarray, "n dims"], n_components: int | None =
     latents : (n, latent_dims)
         Latents that are not finite are ignored.
     n_components : int, optional
-        By default the one of 1, 2, 4, …, 64 under which held-out latents are likeliest.
+        By default the one of 1, 4, 16 and 64 under which held-out latents are likeliest.
 
     Raises
     ------
@@ -79,14 +80,16 @@ def _choose_components(latents: Float[np.ndarray, "n dims"]) -> int:
     some = latents[np.random.default_rng(0).permutation(len(latents))[:_N_CHOOSING]]
     held_out = np.arange(len(some)) % _HELD_OUT == 0
     seen, unseen = jnp.asarray(some[~held_out]), jnp.asarray(some[held_out])
-    best, n_best, n = -np.inf, 1, 1
-    while n <= min(MOST_COMPONENTS, len(seen)):
-        mixture = fit_mixture(jax.random.key(0), seen, n, _STEPS)
+    best, chosen = -np.inf, 1
+    for n in _COMPONENTS:
+        if n > len(seen):
+            break
+        mixture = fit_mixture(jax.random.key(0), seen, n, _FEW_STEPS)
         likelihood = float(mixture.log_density(unseen).mean())
         if not likelihood > best:
             break
-        best, n_best, n = likelihood, n, 2 * n
-    return n_best
+        best, chosen = likelihood, n
+    return chosen
 
 
 def draw_latents(
