@@ -15,6 +15,8 @@ from autodecoder.config.fit import FULL_DIMS
 _PRIOR_COUNT = 4.0
 #: Least variance, as a share of the mean variance of all latents.
 _FLOOR = 1e-6
+#: Latents that are drawn as the next mean by k-means++; the best of them is taken.
+_TRIED = 4
 #: Least count of latents from which the mean of a component is estimated.
 _LEAST_COUNT = 1e-6
 #: Most numbers that all components are computed for at once.
@@ -111,7 +113,7 @@ def normal(mean: Float[Array, " dims"], deviation: Float[Array, " dims"]) -> Mix
 
 
 def start_mixture(key: PRNGKeyArray, latents: Float[Array, "n dims"], n_components: int) -> Mixture:
-    """A mixture to start EM from: means by k-means++, equal weights and covariances.
+    """A mixture to start EM from: means by greedy k-means++, equal weights and covariances.
 
     References
     ----------
@@ -121,12 +123,17 @@ def start_mixture(key: PRNGKeyArray, latents: Float[Array, "n dims"], n_componen
     scale = latents.std(axis=0)
     scaled = latents / jnp.where(scale > 0, scale, 1)
 
+    def distances(one: Array) -> Array:
+        return jnp.sum((scaled - scaled[one]) ** 2, axis=1)
+
     def add(carry: tuple[Array, Array], key: PRNGKeyArray) -> tuple[tuple[Array, Array], Array]:
         last, nearest = carry
-        nearest = jnp.minimum(nearest, jnp.sum((scaled - scaled[last]) ** 2, axis=1))
+        nearest = jnp.minimum(nearest, distances(last))
         # Where all latents are means already, any is as good as another.
         chances = jnp.where(nearest.max() > 0, nearest, 1)
-        new = jax.random.categorical(key, jnp.log(chances))
+        drawn = jax.random.categorical(key, jnp.log(chances), shape=(_TRIED,))
+        left = jax.vmap(lambda one: jnp.minimum(nearest, distances(one)).sum())(drawn)
+        new = drawn[left.argmin()]
         return (new, nearest), new
 
     first_key, *keys = jax.random.split(key, n_components)
@@ -135,7 +142,7 @@ def start_mixture(key: PRNGKeyArray, latents: Float[Array, "n dims"], n_componen
     if keys:
         _, others = jax.lax.scan(add, (first, jnp.full(n, jnp.inf)), jnp.stack(keys))
         chosen = jnp.concatenate([chosen, others])
-    root = _root(_prior_covariance(latents, n_components))
+    root = _root(_first_covariance(latents, n_components))
     roots = jnp.broadcast_to(root, (n_components, *root.shape))
     return Mixture(jnp.full(n_components, -math.log(n_components)), latents[chosen], roots)
 
@@ -143,12 +150,11 @@ def start_mixture(key: PRNGKeyArray, latents: Float[Array, "n dims"], n_componen
 def improve_mixture(mixture: Mixture, latents: Float[Array, "n dims"]) -> Mixture:
     """Take one step of EM (Dempster, Laird & Rubin 1977).
 
-    The covariance of a component has an inverse Wishart prior, and the weights have a Dirichlet
-    prior. So components with few latents stay regular.
+    The covariance of a component has an inverse Wishart prior around the mean covariance of all
+    components, and the weights have a Dirichlet prior. So components with few latents stay regular.
     """
     shares = mixture.shares(latents)
     counts = shares.sum(axis=1)
-    n_components = len(counts)
     certain = jnp.maximum(counts, _LEAST_COUNT)[:, None]
     means = jnp.where(counts[:, None] > _LEAST_COUNT, shares @ latents / certain, mixture.means)
 
@@ -158,10 +164,10 @@ def improve_mixture(mixture: Mixture, latents: Float[Array, "n dims"]) -> Mixtur
         return (share[:, None] * offsets).T @ offsets if mixture.is_full else share @ offsets**2
 
     sums = jax.lax.map(scatter, (shares, means))
-    prior = _PRIOR_COUNT * _prior_covariance(latents, n_components)
+    pooled = sums.sum(axis=0) / counts.sum() + _floor(latents, full=mixture.is_full)
     over = (slice(None), *(None,) * (sums.ndim - 1))
-    covariances = (sums + prior) / (counts[over] + _PRIOR_COUNT)
-    weights = (counts + 1) / (counts.sum() + n_components)
+    covariances = (sums + _PRIOR_COUNT * pooled) / (counts[over] + _PRIOR_COUNT)
+    weights = (counts + 1) / (counts.sum() + len(counts))
     return Mixture(jnp.log(weights), means, jax.vmap(_root)(covariances))
 
 
@@ -185,18 +191,23 @@ def _whiten(offsets: Float[Array, "n dims"], root: Array) -> Float[Array, "n dim
     return jnp.matmul(offsets, root, precision="highest") if root.ndim == 2 else offsets * root
 
 
-def _prior_covariance(latents: Float[Array, "n dims"], n_components: int) -> Array:
+def _first_covariance(latents: Float[Array, "n dims"], n_components: int) -> Array:
     """The covariance of all latents, scaled to the share of the volume that one component has."""
     dims = latents.shape[1]
     offsets = latents - latents.mean(axis=0)
-    share = n_components ** (-2 / dims)
-    variances = (offsets**2).mean(axis=0)
-    total = variances.mean()
-    floor = _FLOOR * jnp.where(total > 0, total, 1)
-    if dims > FULL_DIMS:
-        return share * variances + floor
-    covariance = jnp.matmul(offsets.T, offsets, precision="highest") / len(latents)
-    return share * covariance + floor * jnp.eye(dims)
+    share, full = n_components ** (-2 / dims), dims <= FULL_DIMS
+    if full:
+        covariance = jnp.matmul(offsets.T, offsets, precision="highest") / len(latents)
+    else:
+        covariance = (offsets**2).mean(axis=0)
+    return share * covariance + _floor(latents, full=full)
+
+
+def _floor(latents: Float[Array, "n dims"], *, full: bool) -> Array:
+    """A covariance that keeps others above zero."""
+    dims, total = latents.shape[1], latents.var(axis=0).mean()
+    variance = _FLOOR * jnp.where(total > 0, total, 1)
+    return variance * (jnp.eye(dims) if full else jnp.ones(dims))
 
 
 def _root(covariance: Array) -> Array:
