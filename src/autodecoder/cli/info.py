@@ -19,15 +19,15 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
     from autodecoder.config import to_dict
     from autodecoder.files import read_json
     from autodecoder.model import load_model
-    from autodecoder.model.card import count_cost, count_weights, last_metrics, model_facts
+    from autodecoder.model.card import count_cost, count_weights, model_facts
     from autodecoder.model.files import FILES, TRAINING
+    from autodecoder.model.metrics import model_metrics, named_metrics
 
     trained = load_model(model)
     versions = read_json(model / "config.json").get("versions")
     versions = versions if isinstance(versions, dict) else {}
     files = (model / name for name in (*FILES, TRAINING))
     n_bytes = sum(path.stat().st_size for path in files if path.exists())
-    metrics = last_metrics(trained.history)
     if json_:
         print_json(
             {
@@ -43,7 +43,7 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
                 "n_val_latents": len(trained.val_latents),
                 "has_labels": trained.labels is not None,
                 "has_names": trained.names is not None,
-                "metrics": metrics,
+                "metrics": model_metrics(trained),
                 "versions": versions,
                 "bytes": n_bytes,
                 "about": trained.about,
@@ -57,7 +57,7 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
         "written by": written or None,
         "on disk": f"{n_bytes:,} bytes",
     }
-    shown = {name: f"{v:.4g}" for name, v in metrics.items() if "gradient" not in name}
+    shown = {name: f"{value:.4g}" for name, value in named_metrics(trained).items()}
     print_facts(model, {**facts, **shown})
     return False
 

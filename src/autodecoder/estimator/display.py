@@ -17,15 +17,13 @@ from autodecoder.errors import DataWarning
 from autodecoder.estimator.labels import number_labels, read_labels
 from autodecoder.estimator.samples import as_dataset
 from autodecoder.model import Model
-from autodecoder.model.card import last_metrics, model_facts
+from autodecoder.model.card import model_facts
+from autodecoder.model.metrics import UNITS, model_metrics
 from autodecoder.text import count, legible
 
 #: What the card tells of a model, by its names of `model_facts`, and of its history.
 _FACTS = ("one sample", "decoder", "weights", "epoch", "learning rate")
-_ERRORS = {
-    "loss": "training error (mean, scaled space)",
-    "psnr": "training PSNR [dB]",
-}
+_ERRORS = {"loss": "training error (mean squared, {units})", "psnr": "training PSNR [dB]"}
 
 
 class Displayed:
@@ -186,8 +184,12 @@ def _card(name: str, model: Model) -> str:
     names = class_names(model)
     if names:
         rows.append(("classes", _list(names)))
-    last = last_metrics(model.history)
-    rows += [(words, f"{last[key]:.4g}") for key, words in _ERRORS.items() if key in last]
+    metrics, units = model_metrics(model), UNITS[model.scaler]
+    rows += [
+        (words.format(units=units), f"{metrics[key]:.4g}")
+        for key, words in _ERRORS.items()
+        if key in metrics
+    ]
     cells = "".join(
         f'<tr><th style="text-align: left">{html.escape(legible(what))}</th>'
         f'<td style="text-align: left">{html.escape(legible(value))}</td></tr>'

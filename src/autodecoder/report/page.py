@@ -16,7 +16,8 @@ from autodecoder.config import format_value, to_dict
 from autodecoder.data import Dataset
 from autodecoder.files import write_file
 from autodecoder.model import Model
-from autodecoder.model.card import describe_decoder, last_metrics, model_facts, title_of_dataset
+from autodecoder.model.card import describe_decoder, model_facts, title_of_dataset
+from autodecoder.model.metrics import describe_epoch, named_metrics
 from autodecoder.paths import user_path
 from autodecoder.report.curves import pack_curves, pack_history
 from autodecoder.report.figures import plot_latent_space
@@ -82,17 +83,17 @@ def write_study_page(study: Study, *, dataset: Dataset | None = None, umap: bool
     """
     folder = study.folder / "report"
     pictures = [p for p in _read_pictures(folder) if p.name != "loss_curves"]
+    n = study.config.executions_per_trial
+    over = f", mean ± standard deviation over {n} executions" if n > 1 else ""
     begun = any(execution.epochs for trial in study.trials for execution in trial.executions)
     model = study.best_model()
     shown = study.shown_run()
     film = []
     if shown is not None:
         film = read_film(execution_folder(study.folder, shown[0].trial_id, shown[1]))
-    n = study.config.executions_per_trial
-    over = f", mean ± standard deviation over {n} executions" if n > 1 else ""
     context: dict[str, Any] = {
         "title": _title(study, model),
-        "lead": [_lead(study)],
+        "lead": [_lead(study), *_lead_of_map(model)],
         "trials": _trials(study),
         "trials_text": f"By {study.metric} at its best epoch{over}, best first. Other losses are "
         "those after the last epoch.",
@@ -188,8 +189,8 @@ def _of_model(
     model: Model, film: Sequence[Frame] = (), dataset: Dataset | None = None
 ) -> dict[str, Any]:
     """The part of a page about its model."""
-    metrics = {name: f"{value:.4g}" for name, value in last_metrics(model.history).items()}
-    facts = {**model_facts(model), **{k: v for k, v in metrics.items() if "gradient" not in k}}
+    metrics = {name: f"{value:.4g}" for name, value in named_metrics(model).items()}
+    facts = {**model_facts(model), **metrics}
     shown, why_not = shown_part(model), why_not_live(model)
     sets = None if dataset is None or model.standardization is not None else dataset.thinned()
     errors = None if sets is None else image_errors(shown, sets)
@@ -213,6 +214,7 @@ def _of_model(
         "n_val": f"{len(model.val_latents):,}",
         "is_table": model.standardization is not None,
         "n_frames": len(packed["film"]["frames"]),
+        "film_end": packed["film"]["end"],
     }
 
 
@@ -306,6 +308,14 @@ def _lead(study: Study) -> str:
     work = f", {count(epochs, 'epoch')} in {seconds:,.0f} s" if timed else ""
     folder = legible(study.folder.resolve().name)
     return f"{count(len(study.trials), 'trial')}{work}. Folder {folder}. autodecoder {__version__}."
+
+
+def _lead_of_map(model: Model | None) -> list[str]:
+    """The epoch that the map shows, if it is not the last one, which the figures show."""
+    epoch = None if model is None else describe_epoch(model)
+    if epoch is None or "of" not in epoch:
+        return []
+    return [f"Map: epoch {epoch}. Figures: the same run after its last epoch."]
 
 
 def _trials(study: Study) -> dict[str, Any]:

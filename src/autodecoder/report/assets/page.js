@@ -105,7 +105,7 @@
       const frame = frames[k];
       map.setFrame(frame ? sets[k] : null);
       panel.tellMissing(frame?.missing);
-      $("epoch").textContent = frame ? `epoch ${frame.epoch}` : "final";
+      $("epoch").textContent = frame ? `epoch ${frame.epoch}` : packed.film.end;
     };
     const stop = () => {
       playing = false;
