@@ -22,6 +22,7 @@ from autodecoder.paths import user_path
 from autodecoder.report.curves import pack_curves, pack_history
 from autodecoder.report.figures import plot_latent_space
 from autodecoder.report.film import Frame, read_film
+from autodecoder.report.fonts import tell_missing
 from autodecoder.report.model_pictures import draw_decoded, draw_fit, draw_latents
 from autodecoder.report.originals import image_errors, pack_originals, point_rows
 from autodecoder.report.pictures import TITLES, draw_figure
@@ -365,6 +366,7 @@ def _encode(content: bytes) -> str:
 def _render(context: dict[str, Any]) -> str:
     names = ("model", "originals", "is_live", "plane_text", "histories", "trials", "facts")
     parts = dict.fromkeys((*names, "settings", "figures", "figures_text"), ())
+    tell_missing()
     return render("page.html.jinja", parts | context)
 
 
