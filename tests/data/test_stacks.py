@@ -113,6 +113,7 @@ def test_labels_of_which_each_has_one_image(
     data = load_dataset(npz(tmp_path, images=PIXELS, labels=np.arange(20)))
     assert (len(data.train), len(data.val)) == (20, 0)
     assert "20 of 20 classes (0, 1, 2 and 17 more) have one image only" in caplog.text
+    assert "not held out. So no image is held out for validation." in caplog.text
 
 
 def test_a_file_says_which_rows_to_validate_with(

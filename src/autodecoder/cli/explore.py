@@ -31,9 +31,9 @@ def explore(
     images: Annotated[
         str | None,
         Parameter(
-            help="Images to choose from, as for `reconstruct`; by default the images of the "
-            "training. These must be on this machine, and be a published data set, named by "
-            "--dataset, or known from your own training."
+            help="Images to choose from, as for `reconstruct`. By default the training images, if "
+            "you trained on them from this account, or they are a published data set, or --dataset "
+            "names them."
         ),
     ] = None,
     named: TrainedOn = NOT_NAMED,

@@ -8,6 +8,9 @@ from autodecoder.cli.inputs import ModelFolder
 if TYPE_CHECKING:
     from autodecoder.model import Model
 
+#: Most characters of an image's name.
+_MOST = 40
+
 
 def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
     """Describe a model: decoder, latents, data, errors, versions and size on disk.
@@ -63,12 +66,13 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
 
 
 def _names(model: "Model") -> str | None:
-    """The first and last name of each set. A file holds all of them."""
+    """The first and last name of each set, each cut if it is long. A file holds all of them."""
     from autodecoder.data.names import FILE
+    from autodecoder.text import legible
 
     ends = [
-        f"{name}:0 {names[0]}"
-        + (f" to {name}:{len(names) - 1} {names[-1]}" if len(names) > 1 else "")
+        f"{name}:0 {legible(names[0], _MOST)}"
+        + (f" to {name}:{len(names) - 1} {legible(names[-1], _MOST)}" if len(names) > 1 else "")
         for name, names in (("train", model.names), ("val", model.val_names))
         if names is not None and len(names)
     ]

@@ -76,6 +76,8 @@ def read_names(
         If the file cannot be read, or does not fit the sizes of the sets.
     """
     try:
+        if not path.exists():
+            raise DataError(f"{path} cannot be read: No such file or directory.")
         if not path.is_file():
             raise DataError(f"{path} must be a file, but is not.")
         most = _LONGEST * (n_train + n_val + 1)

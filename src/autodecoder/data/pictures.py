@@ -187,15 +187,19 @@ def plan_pictures(
     chosen = (train.take(rows), (train if val is None else val).take(val_rows))
     parts = [PartPlan(part.labels, part.names, decoder.reader(part)) for part in chosen]
     labels = [train.labels] if val is None else [train.labels, val.labels]
-    notes = (*notes, *describe_use(labels, class_names, config.examples_frac))
+
+    def notes_without(lost: np.ndarray | int) -> tuple[str, ...]:
+        return (*notes, *describe_use(labels, class_names, config.examples_frac, lost))
+
     return Plan(
         name,
         shape,
         class_names,
         *(parts[0], parts[1]),
-        notes=notes,
+        notes=notes_without(0),
         check=decoder.check,
         tell=decoder.tell,
+        notes_without=notes_without,
     )
 
 

@@ -1,5 +1,6 @@
 """How a fitted estimator shows itself: a plot, a live map, and a short card in a notebook."""
 
+import copy
 import html
 import math
 import os
@@ -26,10 +27,28 @@ _FACTS = ("one sample", "decoder", "weights", "epoch", "learning rate")
 _ERRORS = {"loss": "training error (mean squared, {units})", "psnr": "training PSNR [dB]"}
 
 
+class _Short:
+    """Stands for a value in the repr of an estimator."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
 class Displayed:
     """What a fitted estimator can show, for `AutoDecoder` to inherit."""
 
     model_: Model
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        module = getattr(self, "decoder", None)
+        shown: Any = self
+        if module is not None:  # whose own repr lists all layers
+            shown = copy.copy(self)
+            shown.decoder = _Short(f"{type(module).__name__}(…)")
+        return super(Displayed, shown).__repr__(N_CHAR_MAX=N_CHAR_MAX)
 
     def plot(
         self, X: Any = None, y: Any = None, *, ax: Any = None, title: str | None = None
