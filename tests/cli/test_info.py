@@ -17,7 +17,7 @@ def test_long_names_are_cut_and_their_numbers_kept(
     names = [f"{'long ' * 20}{k}.png" for k in range(6)]
     model = fit_model(
         images,
-        images[:2],
+        val_images=images[:2],
         names=names,
         val_names=names[:2],
         decoder=DecoderConfig(arch=(4,)),

@@ -76,12 +76,13 @@ def explore(
 
     import numpy as np
 
-    from autodecoder.cli.console import console, handling
-    from autodecoder.data.decode import quiet_pillow
-    from autodecoder.explorer import Explorer, Shelf, create_app, listen, open_server
+    from autodecoder.cli.console import console, handling, saying
 
     dataset = None
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, saying("opening the model and its images"):
+        from autodecoder.data.decode import quiet_pillow
+        from autodecoder.explorer import Explorer, Shelf, create_app, listen, open_server
+
         listening = stack.enter_context(listen(host, port))
         trained = _open(folder)
         if images is None:
