@@ -2,7 +2,6 @@
 
 import json
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 import jax
@@ -96,8 +95,7 @@ def test_errors_are_those_of_the_model_that_is_shown(
     assert best < 300, "few images: their validation error rises again"
     which = f"epoch {best} of 300, where val_loss was least"
     assert f"  the best model: {which}\n" in out
-    tells_tensorboard = f"\n  autodecoder tensorboard {tmp_path / 'early'} " in out
-    assert tells_tensorboard is (find_spec("tensorboard") is not None)
+    assert f"\n  autodecoder tensorboard {tmp_path / 'early'} " in out
     page = (tmp_path / "early" / "report" / "index.html").read_text(encoding="utf-8")
     assert f"Map: {which}. Figures: the same run after its last epoch." in page
     assert f'<output id="epoch">epoch {best}</output>' in page

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from autodecoder.cli.console import console
@@ -40,7 +39,7 @@ def print_next(folder: Path) -> None:
             ("reconstruct", f"{model} --images folder:PATH --out OUT", "other images"),
             *lines,
         ]
-    if (folder / "tensorboard").is_dir() and find_spec("tensorboard") is not None:
+    if (folder / "tensorboard").is_dir():
         lines.append(("tensorboard", shlex.quote(str(folder)), "curves and trials in TensorBoard"))
     console.print("Next", highlight=False)
     commands = [f"autodecoder {name} {rest}" for name, rest, _ in lines]

@@ -48,7 +48,8 @@ class Displayed:
         if module is not None:  # whose own repr lists all layers
             shown = copy.copy(self)
             shown.decoder = _Short(f"{type(module).__name__}(…)")
-        return super(Displayed, shown).__repr__(N_CHAR_MAX=N_CHAR_MAX)
+        base: Any = super(Displayed, shown)
+        return base.__repr__(N_CHAR_MAX=N_CHAR_MAX)
 
     def plot(
         self, X: Any = None, y: Any = None, *, ax: Any = None, title: str | None = None

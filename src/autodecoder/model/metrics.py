@@ -69,5 +69,5 @@ def _total(model: Model) -> int:
 def _objective(model: Model) -> str:
     settings: Any = model.about.get("settings")
     told = settings.get("objective") if isinstance(settings, Mapping) else None
-    metric = METRIC_ALIASES.get(told, told) if isinstance(told, str) else None
+    metric = METRIC_ALIASES.get(told, told) if isinstance(told, str) else ""
     return metric if metric in OBJECTIVES else ""

@@ -17,7 +17,7 @@ def bar_type() -> Any:
     return tqdm
 
 
-def restart(bar: Any, done: int, total: int) -> None:
+def restart(bar: Any, done: int | float, total: int) -> None:
     """Restart the clock of a bar with this number done, so that the time for compiling is not taken
     for the time of an epoch."""
     bar.reset(total)
