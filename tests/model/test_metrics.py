@@ -17,6 +17,7 @@ FITTED = FitConfig(num_epochs=4)
 HISTORY = {
     "loss": np.array([0.3, 0.2, 0.1]),
     "val_loss": np.array([0.5, 0.4, 0.6]),
+    "val_psnr": np.array([9.0, 8.0, 7.0]),
     "fresh_val_loss": np.array([np.nan, np.nan, 0.7]),
     "gradient_norm": np.array([1.0, 2.0, 3.0]),
 }
@@ -35,10 +36,16 @@ def of_epoch(fitted: Model, epoch: Any, objective: str | None = "val_loss") -> M
 
 def test_a_model_of_an_early_epoch_has_the_metrics_of_that_epoch(fitted: Model) -> None:
     model = of_epoch(fitted, 2)
-    assert model_metrics(model) == {"loss": 0.2, "val_loss": 0.4, "gradient_norm": 2.0}
+    assert model_metrics(model) == {
+        "loss": 0.2,
+        "val_loss": 0.4,
+        "val_psnr": 8.0,
+        "gradient_norm": 2.0,
+    }
     assert named_metrics(model) == {
         "loss": 0.2,
         "val_loss": 0.4,
+        "val_psnr": 8.0,
         "fresh_val_loss after epoch 3": 0.7,
     }
     card = describe_model(model)
@@ -52,7 +59,7 @@ def test_a_model_of_the_last_epoch_has_the_last_metrics(fitted: Model) -> None:
     for epoch in (3, None):
         model = of_epoch(fitted, epoch)
         assert model_metrics(model)["fresh_val_loss"] == 0.7
-        assert list(named_metrics(model)) == ["loss", "val_loss", "fresh_val_loss"]
+        assert list(named_metrics(model)) == ["loss", "val_loss", "val_psnr", "fresh_val_loss"]
         assert "names another epoch" not in describe_model(model)
 
 
@@ -62,6 +69,9 @@ def test_a_model_of_the_last_epoch_has_the_last_metrics(fitted: Model) -> None:
         (2, "val_loss", "2 of 3, where val_loss was least"),
         (2, "val_error", "2 of 3, where val_loss was least"),
         (1, "val_psnr", "1 of 3, where val_psnr was greatest"),
+        (3, "loss", "3 of 3, where loss was least"),
+        (3, "fresh_val_loss", "3 of 3, where fresh_val_loss was least"),
+        (1, "val_loss", "1 of 3"),
         (2, None, "2 of 3"),
         (2, "speed", "2 of 3"),
         (3, "val_loss", "3"),

@@ -36,12 +36,20 @@ def named_metrics(model: Model) -> dict[str, float]:
 
 def describe_epoch(model: Model) -> str | None:
     """The saved epoch, such as `83 of 500, where val_loss was least`; `None` if unknown."""
-    told, epoch, total = model.about.get("epoch"), saved_epoch(model), _total(model)
-    if type(told) is not int or told != epoch or told == total:
+    told, epoch = model.about.get("epoch"), saved_epoch(model)
+    if type(told) is not int or told != epoch:
         return None if told is None else str(told)
     metric = _objective(model)
+    is_best = metric in model.history and _best_epoch(metric, model.history[metric]) == epoch
+    if is_last_epoch(model) and not is_best:
+        return str(epoch)
     which = "least" if OBJECTIVES.get(metric) == "min" else "greatest"
-    return f"{epoch} of {total}" + (f", where {metric} was {which}" if metric else "")
+    return f"{epoch} of {_total(model)}" + (f", where {metric} was {which}" if is_best else "")
+
+
+def is_last_epoch(model: Model) -> bool:
+    """Whether the model holds the last epoch of its history."""
+    return saved_epoch(model) == (_total(model) or None)
 
 
 def saved_epoch(model: Model) -> int | None:
@@ -60,6 +68,13 @@ def _latest(model: Model) -> dict[str, tuple[float, int]]:
             at = epoch - 1 if epoch is not None and epoch - 1 in measured else int(measured[-1])
             found[name] = (float(np.ravel(values)[at]), at + 1)
     return found
+
+
+def _best_epoch(metric: str, values: np.ndarray) -> int | None:
+    """The epoch with the best value, counted from 1; `None` without a finite value."""
+    badness = np.ravel(values) * (1 if OBJECTIVES[metric] == "min" else -1)
+    badness = np.where(np.isfinite(badness), badness, np.inf)
+    return int(np.argmin(badness)) + 1 if np.isfinite(badness).any() else None
 
 
 def _total(model: Model) -> int:

@@ -17,7 +17,7 @@ from autodecoder.data import Dataset
 from autodecoder.files import write_file
 from autodecoder.model import Model
 from autodecoder.model.card import describe_decoder, model_facts, title_of_dataset
-from autodecoder.model.metrics import describe_epoch, named_metrics
+from autodecoder.model.metrics import describe_epoch, is_last_epoch, named_metrics
 from autodecoder.paths import user_path
 from autodecoder.report.curves import pack_curves, pack_history
 from autodecoder.report.figures import plot_latent_space
@@ -313,10 +313,9 @@ def _lead(study: Study) -> str:
 
 def _lead_of_map(model: Model | None) -> list[str]:
     """The epoch that the map shows, if it is not the last one, which the figures show."""
-    epoch = None if model is None else describe_epoch(model)
-    if epoch is None or "of" not in epoch:
+    if model is None or is_last_epoch(model):
         return []
-    return [f"Map: epoch {epoch}. Figures: the same run after its last epoch."]
+    return [f"Map: epoch {describe_epoch(model)}. Figures: the same run after its last epoch."]
 
 
 def _trials(study: Study) -> dict[str, Any]:
