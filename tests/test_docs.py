@@ -195,8 +195,8 @@ def _is_alike(want: str, got: str) -> bool:
 
 
 def _timeless(printed: str) -> str:
-    """What a command prints, without random ids, times, and lines between."""
-    printed = re.sub(r"\b[0-9a-f]{8}\b|─+", "", printed)
+    """What a command prints, without random ids, times, best epochs, and lines between."""
+    printed = re.sub(r"\b[0-9a-f]{8}\b|─+|epoch \d+(?= of \d)", "", printed)
     return re.sub(r"\d+\.\d+(?= +finished| s\b)", "", printed)
 
 

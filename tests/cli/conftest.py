@@ -57,7 +57,11 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("grid") / "study"
     out = io.StringIO()
     # As users' programs are, since one is compared with another bit for bit.
-    with contextlib.redirect_stdout(out), compiled_quickly(False):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(out))
+        stack.enter_context(compiled_quickly(False))
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr("autodecoder.cli.progress.SECONDS_TO_FIRST_LINE", 30.0)
         assert train(*QUICK, "--seed=1", "--nosave_best_model", "--out", folder) == 0
     return folder, out.getvalue()
 

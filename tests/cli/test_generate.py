@@ -1,6 +1,7 @@
 """`autodecoder decode`, `interpolate`, `sample` and `info`: from a model to pictures and facts."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image, ImageSequence
 from tests.cli.builders import call
 
-from autodecoder.model import load_model
+from autodecoder.model import load_model, save_model
 from autodecoder.report import images as written
 
 
@@ -172,6 +173,21 @@ def test_the_ends_may_be_numbers_or_a_picture() -> None:
     first, last = arrays_of("x.npz")["latents"]
     np.testing.assert_allclose(first, [-0.5, 0.2])
     np.testing.assert_allclose(last, load_model("digits").infer(image[None]).latents[0], atol=1e-5)
+
+
+def test_the_ends_may_be_names_of_images(capsys: pytest.CaptureFixture[str]) -> None:
+    model = load_model("digits")
+    names = np.array([f"cats/{k}.jpg" for k in range(len(model.latents))], object)
+    val_names = np.array(["cats/3.jpg", *(f"dogs/{k}.jpg" for k in range(5))], object)
+    save_model(replace(model, names=names, val_names=val_names), "named")
+    flags = ["--from", "cats/7.jpg", "--to", "dogs/2.jpg", "--n", "2"]
+    assert call("interpolate", "named", *flags, "--out", "x.npz") == 0
+    made = arrays_of("x.npz")["latents"]
+    np.testing.assert_allclose(made, [model.latents[7], model.val_latents[3]], rtol=1e-6)
+    capsys.readouterr()
+    flags[1] = "cats/3.jpg"
+    assert call("interpolate", "named", *flags, "--out", "y.npz") == 2
+    assert "from must name one image, but 'cats/3.jpg' names 2: train:3, val:0." in sentence(capsys)
 
 
 @pytest.mark.parametrize(

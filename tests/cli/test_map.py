@@ -1,6 +1,7 @@
 """`autodecoder map`, and what the command line chooses from images where no flag says it."""
 
 import json
+import re
 from pathlib import Path
 
 import jax
@@ -50,8 +51,8 @@ def test_photographs_are_mapped_at_the_first_try(
     assert opened == [page.resolve().as_uri()]
     side = load_model(folder / "best").image_shape[0]
     assert (
-        f"Chosen: examples_frac 1, image_size {side}x{side}, arch 500-500, lr 0.01, batch_size 19; "
-        "the flag of the same name overrides each.\n"
+        f"Chosen from the images: --examples_frac 1 --image_size {side}x{side} --arch 500-500 "
+        "--lr 0.01 --batch_size 19 (give a flag to change its value)\n"
     ) in out
     assert out.count("phone") == 0
     assert out.count("broken.jpg") == 1, "said once, though looked at twice"
@@ -62,11 +63,54 @@ def test_photographs_are_mapped_at_the_first_try(
     assert (study.config.fit.batch_size, study.config.fit.num_epochs) == (19, 3)
     assert len(study.trials) == 1
     assert study.config.decoder.latent_dims == 2
+    # A map is to be looked at: it keeps the decoder that draws the training images best.
+    assert study.metric == "loss"
+    model, (run,) = load_model(folder / "best"), study.trials[0].executions
+    at = model.about["epoch"] - 1
+    assert run.history["loss"][at] == min(run.history["loss"])
+    errors = [run.history[name][at] for name in ("loss", "val_loss")]
+    assert (
+        f"Mean squared error (pixels from -1 to 1): training images {errors[0]:.4f}, validation "
+        f"images {errors[1]:.4f}; epoch {at + 1}"
+    ) in out
     # The same command goes on with it, and chooses the same again.
     assert call("map", f"folder:{photos}", "--num_epochs=3", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["folder"], told["page"]) == (str(folder), str(page))
     assert len(list(Path("runs").iterdir())) == 1
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_errors_are_those_of_the_model_that_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ("--examples_frac=0.05", "--arch=500-500", "--num_epochs=300", "--seed=1", "--lr=1e-2")
+    early = ("--dataset=digits", "--executions_per_trial=1", "--out", tmp_path / "early")
+    assert train(*early, *few) == 0
+    out = capsys.readouterr().out
+    study = load_study(tmp_path / "early")
+    (run,) = study.trials[0].executions
+    best = run.best_epoch
+    assert best is not None
+    assert best < 300, "few images: their validation error rises again"
+    which = f"epoch {best} of 300, where val_loss was least"
+    assert f"  the best model: {which}\n" in out
+    assert f"\n  autodecoder tensorboard {tmp_path / 'early'} " in out
+    page = (tmp_path / "early" / "report" / "index.html").read_text(encoding="utf-8")
+    assert f"Map: {which}. Figures: the same run after its last epoch." in page
+    assert f'<output id="epoch">epoch {best}</output>' in page
+    error, fresh = f"{run.history['loss'][best - 1]:.4g}", f"{run.last('fresh_val_loss'):.4g}"
+    assert f'<th scope="row">loss</th><td>{error}</td>' in page
+    assert f'<th scope="row">fresh_val_loss after epoch 300</th><td>{fresh}</td>' in page
+    assert call("info", tmp_path / "early" / "best") == 0
+    told = capsys.readouterr().out
+    facts = dict(re.split(r" {2,}", line, maxsplit=1) for line in told.splitlines())
+    assert (facts["epoch"], facts["loss"]) == (which.removeprefix("epoch "), error)
+    assert facts["fresh_val_loss after epoch 300"] == fresh
+    assert call("info", tmp_path / "early" / "best", "--json") == 0
+    metrics = json.loads(capsys.readouterr().out)["metrics"]
+    assert metrics["loss"] == pytest.approx(run.history["loss"][best - 1])
+    assert "fresh_val_loss" not in metrics
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -77,8 +121,8 @@ def test_photographs_need_no_flags_in_training_either(
     flags = ("--lr=1e-2", "--arch=8", "--executions_per_trial=1", "--seed=1", "--num_epochs=2")
     assert train(f"--dataset=folder:{photos}", *flags, "--out", folder) == 0
     out = capsys.readouterr().out
-    assert "Chosen: examples_frac 1, image_size " in out
-    assert "batch_size 19; " in out
+    assert "Chosen from the images: --examples_frac 1 --image_size " in out
+    assert "--batch_size 19 (give" in out
     recorded = settings(folder)
     assert recorded["data"]["examples_frac"] == 1
     assert recorded["data"]["image_size"][0] <= 64

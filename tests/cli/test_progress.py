@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from tests.cli.builders import QUICK, call, train
 
 from autodecoder.cli import progress
-from autodecoder.cli.console import console
+from autodecoder.cli.console import console, saying
 from autodecoder.cli.streams import Output
 from autodecoder.study import Progress
 
@@ -20,6 +21,17 @@ NEWS = (
     Progress("fit", 4, 6, 2, 3, 0.25, 0.5),
     Progress("fresh validation", 0, 2),
 )
+
+
+def a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "_force_terminal", True)
+    monkeypatch.setattr(Output, "isatty", lambda _self: True)
+    monkeypatch.setitem(console._environ, "TERM", "xterm")
+
+
+def live() -> Any:
+    """What is shown at present, whichever of the two the release of rich has."""
+    return (getattr(console, "_live_stack", None) or [getattr(console, "_live", None)])[-1]
 
 
 @pytest.fixture
@@ -53,8 +65,38 @@ def test_they_come_every_so_often(
             now += 0.5
             report(Progress("fit", epoch, 1000, epoch, 1000, 0.5, 0.5))
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 500 / progress.SECONDS_BETWEEN_LINES // 1
-    assert lines[0] == "epoch 60/1000  loss 0.5000  val_loss 0.5000  about 8 min left"
+    later = 500 - progress.SECONDS_TO_FIRST_LINE
+    assert len(lines) == 1 + later / progress.SECONDS_BETWEEN_LINES // 1
+    assert lines[0] == "epoch 20/1000  loss 0.5000  val_loss 0.5000  about 8 min left"
+
+
+def test_a_time_is_left_only_where_it_is_known(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a_terminal(monkeypatch)
+    with progress.study_progress() as report:
+        report(Progress("compile", 0, 1))
+        live().refresh()
+        told = capsys.readouterr().out
+        assert "compiling" in told
+        assert "left" not in told
+        for epoch in range(1, 4):
+            report(Progress("fit", epoch, 100, epoch, 100, 0.5))
+            live().refresh()
+        told = capsys.readouterr().out
+    assert re.search(r"0:\d\d:\d\d left", told)
+
+
+def test_what_takes_a_while_is_said_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with saying("drawing figures"):
+        pass
+    assert capsys.readouterr().out == ""
+    a_terminal(monkeypatch)
+    with saying("drawing figures"):
+        live().refresh()
+    assert "drawing figures" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("soon")
@@ -117,15 +159,11 @@ def test_without_news_there_is_no_line(
 def test_the_bar_of_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(console, "_force_terminal", True)
-    monkeypatch.setattr(Output, "isatty", lambda _self: True)
-    monkeypatch.setitem(console._environ, "TERM", "xterm")
+    a_terminal(monkeypatch)
     with progress.study_progress() as report:
         for news in NEWS:
             report(news)
-            # Whichever of them the release of rich has.
-            bars: Any = getattr(console, "_live_stack", None) or [getattr(console, "_live", None)]
-            bars[-1].refresh()
+            live().refresh()
     out = capsys.readouterr().out
     assert "epoch 0/3" in out
     assert "loss 0.2500  val_loss 0.5000" in out

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.cli.builders import call, table
+from tests.cli.builders import call, refusal, table
 
 from autodecoder import DecoderConfig, SearchConfig, Study, StudyConfig, load_study
 from autodecoder.cli.tables import print_studies
@@ -256,4 +256,4 @@ def test_only_studies_can_be_compared(
         assert call("runs", "compare", *pair) == 2
         assert re.match(r"error: .* holds no study", capsys.readouterr().err)
     assert call("runs", "compare", runs / "two") == 2
-    assert "OTHER" in capsys.readouterr().err
+    assert refusal(capsys) == "error: runs compare needs two studies or more, got 1.\n"

@@ -298,14 +298,24 @@ def test_a_changed_setting_is_refused_with_the_difference(
     changed = ("--seed=1", "--activation=tanh", "--num_epochs=4", "--out", folder)
     assert train(*(flag for flag in QUICK if "epochs" not in flag), *changed) == 2
     err = capsys.readouterr().err
-    assert err.startswith(f"error: {folder} holds a study with other settings: ")
-    assert "decoder.activation was 'leaky_relu', now 'tanh'" in err
-    assert "fit.num_epochs was 3, now 4" in err
+    assert err.startswith(f"error: {folder} holds a study with other settings (")
+    assert "--activation was leaky_relu and is now tanh; " in err
+    assert "--num_epochs was 3 and is now 4" in err
+    assert "other images" not in err
     assert "--out" in err
     assert "--reset_training" in err
     assert err.count("\n") == 1
-    for flags in (("--seed=2",), ("--seed=1", "--lr=1e-3"), ("--seed=1", "--examples_frac=0.31")):
-        assert train(*QUICK[:2], "--executions_per_trial=1", *flags, "--out", folder) == 2
+    for flags, told in (
+        (("--seed=2",), "--seed was 1 and is now 2"),
+        (("--seed=1", "--lr=1e-3"), "--lr was 0.0001, 0.001, 0.01, 0.1 and is now 0.001"),
+        (("--seed=1", "--examples_frac=0.31"), "--examples_frac was 0.3 and is now 0.31"),
+        (("--seed=1", "--arch=16-8"), "--arch was 16 and is now 16-8"),
+    ):
+        own = () if "--arch=16-8" in flags else QUICK[:1]
+        assert train(*own, *QUICK[1:2], *QUICK[3:], *flags, "--out", folder) == 2
+        err = capsys.readouterr().err
+        assert told in err
+        assert ") and other images. Name another folder" in err, "of another share or seed"
     assert times() == written
 
 

@@ -3,11 +3,14 @@
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.builders import QUICK, call
 
 from autodecoder import load_study
+from autodecoder.cli.tables import _beyond
+from autodecoder.config import Range, Values
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +31,8 @@ def test_a_search_ends_with_the_command_that_trains_at_its_best(
     assert call("tune", *flags, "--seed=3") == 0
     best = load_study("study").best_trial
     assert best is not None
-    *_, told, command = capsys.readouterr().out.splitlines()
-    assert told.startswith(f"Best trial {best.trial_id}: learning rate ")
+    *lines, command = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(f"Best trial {best.trial_id}: learning rate ") for line in lines)
     words = shlex.split(command.removeprefix("To train with these values: "))
     assert words[:2] == ["autodecoder", "train"]
     assert not {"--tune", "--out", "--max_trials"} & set(words)
@@ -39,6 +42,35 @@ def test_a_search_ends_with_the_command_that_trains_at_its_best(
     assert trial.values["learning_rate"] == best.values["learning_rate"]
     assert study.config.parts(trial.values) == load_study("study").config.parts(best.values)
     assert study.config.decoder.batch_norm is False or trial.values["batch_norm"] is False
+
+
+@pytest.mark.parametrize(
+    ("value", "values", "told"),
+    [
+        (0.1, (1e-3, 1e-2, 1e-1), "higher"),
+        (1e-3, (1e-3, 1e-2, 1e-1), "lower"),
+        (1e-2, (1e-3, 1e-2, 1e-1), None),
+        (1e-2, (1e-2,), None),
+        ("tanh", ("relu", "tanh"), None),
+        (True, (False, True), None),
+        (0.09, Range(1e-4, 1e-1, log=True), "higher"),
+        (0.09, Range(1e-4, 1.0), None),
+        (2, Range(2, 64), "lower"),
+    ],
+)
+def test_a_value_at_the_end_of_the_search_is_noticed(
+    value: Any, values: Values, told: str | None
+) -> None:
+    assert _beyond(value, values) == told
+
+
+def test_tune_tells_that_its_best_rate_is_the_largest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("tune", "--tune=lr=1e-6,1e-2", *QUICK, "--out=two", "--seed=1") == 0
+    out = capsys.readouterr().out
+    assert (
+        "learning rate 0.01 is at the end of the searched values: higher ones may be better." in out
+    )
+    assert out.splitlines()[-1].startswith("To train with these values: ")
 
 
 def test_studies_are_told_to_programs(capsys: pytest.CaptureFixture[str]) -> None:

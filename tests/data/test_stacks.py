@@ -113,6 +113,7 @@ def test_labels_of_which_each_has_one_image(
     data = load_dataset(npz(tmp_path, images=PIXELS, labels=np.arange(20)))
     assert (len(data.train), len(data.val)) == (20, 0)
     assert "20 of 20 classes (0, 1, 2 and 17 more) have one image only" in caplog.text
+    assert "not held out. So no image is held out for validation." in caplog.text
 
 
 def test_a_file_says_which_rows_to_validate_with(
@@ -149,9 +150,13 @@ def with_pixel(value: float) -> np.ndarray:
         ({"images": PIXELS * 1j}, "images must be real numbers, got complex128"),
         (
             {"images": PIXELS.astype(np.int16) * 16},
-            r"between 0 and 255, but those of image 1 lie .* --range 0:1023, in Python pixel_range",
+            r"between 0 and 255, but those of image 1 lie .* --range 0:4095, in Python pixel_range",
         ),
-        ({"images": PIXELS.astype(np.int16) - 5}, "image 0 lie between -5 and 6; .* -128:127"),
+        ({"images": PIXELS.astype(np.int16) - 5}, "image 0 lie between -5 and 6; .* -1024:3071"),
+        (
+            {"images": np.repeat([15.0, 16.0], (9, 30 * 9)).reshape(31, 3, 3)},
+            r"image \d+ lie between .*; training with --range 0:16, .* takes 0 for black",
+        ),
         ({"images": PIXELS / 127.5 - 1}, "image 0 lie between -1 and -0.9.*; .* --range -1:1,"),
         ({"images": PIXELS.reshape(20, 12)}, r"images must be \(n, height, width\).*got 20 × 12"),
         ({"images": PIXELS[:0]}, "images must be .*, got 0 × 3 × 4"),

@@ -10,6 +10,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
+import jax
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -273,6 +275,13 @@ def test_the_card_says_what_it_is_in_a_few_lines(fitted: AutoDecoder) -> None:
     with config_context(display="text"):
         assert not hasattr(fitted, "_repr_html_")
         assert list(fitted._repr_mimebundle_()) == ["text/plain"]
+
+
+def test_a_decoder_of_ones_own_is_named_and_not_listed() -> None:
+    module = eqx.nn.MLP(2, 16, 8, 1, key=jax.random.key(0))
+    estimator = AutoDecoder(latent_dims=2, decoder=module)
+    assert repr(estimator) == "AutoDecoder(decoder=MLP(…))"
+    assert estimator.decoder is module
 
 
 def test_before_the_fit_scikit_learns_diagram_stands() -> None:

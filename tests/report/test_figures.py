@@ -84,6 +84,12 @@ def test_loss_curves_have_a_panel_a_metric_and_a_line_a_trial() -> None:
         np.testing.assert_array_equal(axes.lines[1].get_ydata(), [4, 3, 2, 1])
 
 
+def test_few_epochs_have_whole_numbers_on_the_axis() -> None:
+    for n in (2, 3, 60):
+        axes = drawn(plot_loss_curves([trial(1e-2, [1.0] * n)], ("loss",))).axes[0]
+        assert all(float(at).is_integer() for at in axes.get_xticks())
+
+
 def test_loss_curves_are_named_by_what_differs() -> None:
     """Settings that are the same in all trials say nothing."""
     trials = [
@@ -109,7 +115,7 @@ def test_curves_stand_in_the_order_of_what_differs() -> None:
     assert labels == [f"latent dims {dims}" for dims in (2, 3, 4, 5)]
 
 
-@pytest.mark.parametrize("n_trials", [5, 6, 8])
+@pytest.mark.parametrize("n_trials", [2, 3, 8])
 @pytest.mark.parametrize("sweep", [False, True])
 def test_a_long_legend_does_not_lie_over_the_curves(n_trials: int, sweep: bool) -> None:
     trials = [
@@ -120,7 +126,7 @@ def test_a_long_legend_does_not_lie_over_the_curves(n_trials: int, sweep: bool) 
     else:
         figure = drawn(plot_loss_curves(trials, ("loss", "val_loss")))
     inside = figure.axes[0].get_legend()
-    if n_trials == 5:
+    if n_trials == 2:
         assert inside is not None
         assert figure.legends == []
         return

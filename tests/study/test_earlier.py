@@ -90,11 +90,11 @@ def test_another_algorithm_is_refused_by_what_it_was(
     shutil.copytree(LAST, folder)
     assert train(f"--out={folder}", "--clip_norm=0.3", "--nobatch_norm") == 2
     told = " ".join(capsys.readouterr().err.split())
-    assert "fit.clip_norm was None, now 0.3" in told
-    assert "decoder.batch_norm was True, now False" in told
+    assert "--clip_norm was not set and is now 0.3" in told
+    assert "--batch_norm was True and is now False" in told
     study = load_study(folder)
     config = replace(study.config, fit=replace(study.config.fit, clip_norm=0.3))
-    with pytest.raises(ConfigError, match=r"clip_norm was None, now 0\.3"):
+    with pytest.raises(ConfigError, match=r"clip_norm was not set and is now 0\.3"):
         run_study(config, load_study_data(config), folder)
 
 

@@ -49,7 +49,9 @@ def choose(settings: dict[str, Any], searched: Collection[str], *, for_map: bool
 
     For users' own images these are the size, the share, the batch size and the number of epochs.
     For a published data set, nothing is chosen. A map chooses them for every data set, and also
-    the decoder.
+    the decoder. The objective of a map is `loss`: nothing is searched, and all images are to be
+    seen, so the map keeps the decoder that draws the training images best. By `val_loss`, a map of
+    few images would show an early epoch.
 
     Parameters
     ----------
@@ -94,6 +96,7 @@ def choose(settings: dict[str, Any], searched: Collection[str], *, for_map: bool
         rate = _RATE if is_fast else learning_rate_for(recipe, given.decoder.arch)
         offer(_SPACE, {"learning_rate": [rate]})
         offer("executions_per_trial", 1)
+        offer("objective", "loss")
         offer("log.tensorboard", False)
     if is_fast or for_map:
         batch_size = _whole(settings, "batch_size", min(_BATCH, seen.n_train))
@@ -107,7 +110,7 @@ def choose(settings: dict[str, Any], searched: Collection[str], *, for_map: bool
 
 
 def tell(chosen: Mapping[str, Any]) -> str:
-    """The chosen settings in one line."""
+    """The chosen settings in one line, as flags."""
     told = []
     for path, value in chosen.items():
         name = path.rpartition(".")[2]
@@ -117,12 +120,12 @@ def tell(chosen: Mapping[str, Any]) -> str:
             text = format_arch(value)
         elif path == _SPACE:
             name, text = "lr", ", ".join(map(format_value, value["learning_rate"]))
-        elif path.startswith("log.") or path == "executions_per_trial":
+        elif path.startswith("log.") or path in ("executions_per_trial", "objective"):
             continue
         else:
             text = format_value(value)
-        told.append(f"{name} {text}")
-    return f"Chosen: {', '.join(told)}; the flag of the same name overrides each."
+        told.append(f"--{name} {text}")
+    return f"Chosen from the images: {' '.join(told)} (give a flag to change its value)"
 
 
 def look_at(config: DataConfig) -> Look:

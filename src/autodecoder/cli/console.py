@@ -44,6 +44,21 @@ def aside(json_: bool) -> Iterator[None]:
         console.stderr = _n_aside > 0
 
 
+def has_bar() -> bool:
+    """Whether to show a bar: only on a terminal, and only in the main thread, as other threads of a
+    program may have bars too."""
+    alone = threading.current_thread() is threading.main_thread()
+    return alone and console.is_interactive and console.file.isatty()
+
+
+@contextlib.contextmanager
+def saying(what: str) -> Iterator[None]:
+    """Say on a terminal what takes a while, until the block ends."""
+    spinner = "dots" if console.encoding.startswith("utf") else "line"
+    with console.status(what, spinner=spinner) if has_bar() else contextlib.nullcontext():
+        yield
+
+
 def print_json(content: Any) -> None:
     """Print a command's result for programs on one line; numbers that are not finite are null."""
     text = json.dumps(_finite(content), allow_nan=False, default=str)

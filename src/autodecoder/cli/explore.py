@@ -31,9 +31,9 @@ def explore(
     images: Annotated[
         str | None,
         Parameter(
-            help="Images to choose from, as for `reconstruct`; by default the images of the "
-            "training. These must be on this machine, and be a published data set, named by "
-            "--dataset, or known from your own training."
+            help="Images to choose from, as for `reconstruct`. By default the training images, if "
+            "you trained on them from this account, or they are a published data set, or --dataset "
+            "names them."
         ),
     ] = None,
     named: TrainedOn = NOT_NAMED,
@@ -76,12 +76,13 @@ def explore(
 
     import numpy as np
 
-    from autodecoder.cli.console import console, handling
-    from autodecoder.data.decode import quiet_pillow
-    from autodecoder.explorer import Explorer, Shelf, create_app, listen, open_server
+    from autodecoder.cli.console import console, handling, saying
 
     dataset = None
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, saying("opening the model and its images"):
+        from autodecoder.data.decode import quiet_pillow
+        from autodecoder.explorer import Explorer, Shelf, create_app, listen, open_server
+
         listening = stack.enter_context(listen(host, port))
         trained = _open(folder)
         if images is None:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from autodecoder.model import Model
 
-_END = "train:INDEX or val:INDEX, a latent of the model; comma-separated numbers; or an image file."
+_END = (
+    "train:INDEX or val:INDEX, a latent of the model; the name of one of its images; "
+    "comma-separated numbers; or an image file."
+)
 
 
 def decode(

@@ -8,6 +8,9 @@ from autodecoder.cli.inputs import ModelFolder
 if TYPE_CHECKING:
     from autodecoder.model import Model
 
+#: Most characters of an image's name.
+_MOST = 40
+
 
 def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
     """Describe a model: decoder, latents, data, errors, versions and size on disk.
@@ -19,15 +22,15 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
     from autodecoder.config import to_dict
     from autodecoder.files import read_json
     from autodecoder.model import load_model
-    from autodecoder.model.card import count_cost, count_weights, last_metrics, model_facts
+    from autodecoder.model.card import count_cost, count_weights, model_facts
     from autodecoder.model.files import FILES, TRAINING
+    from autodecoder.model.metrics import model_metrics, named_metrics
 
     trained = load_model(model)
     versions = read_json(model / "config.json").get("versions")
     versions = versions if isinstance(versions, dict) else {}
     files = (model / name for name in (*FILES, TRAINING))
     n_bytes = sum(path.stat().st_size for path in files if path.exists())
-    metrics = last_metrics(trained.history)
     if json_:
         print_json(
             {
@@ -44,7 +47,7 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
                 "has_labels": trained.labels is not None,
                 "has_names": trained.names is not None,
                 "columns": _columns(trained),
-                "metrics": metrics,
+                "metrics": model_metrics(trained),
                 "versions": versions,
                 "bytes": n_bytes,
                 "about": trained.about,
@@ -59,18 +62,19 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
         "written by": written or None,
         "on disk": f"{n_bytes:,} bytes",
     }
-    shown = {name: f"{v:.4g}" for name, v in metrics.items() if "gradient" not in name}
+    shown = {name: f"{value:.4g}" for name, value in named_metrics(trained).items()}
     print_facts(model, {**facts, **shown})
     return False
 
 
 def _names(model: "Model") -> str | None:
-    """The first and last name of each set. A file holds all of them."""
+    """The first and last name of each set, each cut if it is long. A file holds all of them."""
     from autodecoder.data.names import FILE
+    from autodecoder.text import legible
 
     ends = [
-        f"{name}:0 {names[0]}"
-        + (f" to {name}:{len(names) - 1} {names[-1]}" if len(names) > 1 else "")
+        f"{name}:0 {legible(names[0], _MOST)}"
+        + (f" to {name}:{len(names) - 1} {legible(names[-1], _MOST)}" if len(names) > 1 else "")
         for name, names in (("train", model.names), ("val", model.val_names))
         if names is not None and len(names)
     ]

@@ -229,7 +229,8 @@ def _reader(model: "Model", given: "Given") -> "Model":
 
 
 def read_end(model: "Model", name: str, text: str, *, resize: bool, seed: int) -> "np.ndarray":
-    """The latent at one end of an interpolation, given by index, by numbers or by an image."""
+    """The latent at one end of an interpolation, given by index, by numbers, by an image or by the
+    name of an image of the model."""
     text = text.strip()
     kind, colon, index = text.partition(":")
     if colon and kind in ("train", "val"):
@@ -238,15 +239,33 @@ def read_end(model: "Model", name: str, text: str, *, resize: bool, seed: int) -
     if numbers is not None:
         return _latent(model, name, numbers)
     if not user_path(text, name).exists():
-        raise DataError(
-            f"{name} must be train:INDEX, val:INDEX, a latent as comma-separated numbers, or an "
-            f"image file, got {text!r}."
-        )
+        return _named(model, name, text)
     given = open_samples(model, text, resize=resize)
     n = len(given.samples)
     if n != 1:
         raise DataError(f"{name} must be a file of one image, but {text} holds {n}.")
     return _reader(model, given).infer(given.samples, given.mask, seed=seed).latents[0]
+
+
+def _named(model: "Model", name: str, text: str) -> "np.ndarray":
+    """The latent of the image of the model that has this name."""
+    sets = (("train", model.names, model.latents), ("val", model.val_names, model.val_latents))
+    found = [
+        (f"{kind}:{k}", latents[k])
+        for kind, names, latents in sets
+        if names is not None
+        for k, one in enumerate(names.tolist())
+        if one == text
+    ]
+    if len(found) > 1:
+        some = ", ".join(place for place, _ in found[:3])
+        raise DataError(f"{name} must name one image, but {text!r} names {len(found)}: {some}.")
+    if not found:
+        raise DataError(
+            f"{name} must be train:INDEX, val:INDEX, the name of an image of the model, a latent "
+            f"as comma-separated numbers, or an image file, got {text!r}."
+        )
+    return found[0][1]
 
 
 def _indexed(name: str, index: str, kind: str, latents: "np.ndarray") -> "np.ndarray":

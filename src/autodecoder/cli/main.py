@@ -1,6 +1,8 @@
 """The console script: run a command, and turn errors into one sentence and an exit status."""
 
+import atexit
 import functools
+import gc
 import os
 import re
 import sys
@@ -27,6 +29,10 @@ from autodecoder.cli.streams import STDERR, STDOUT, Console, hold_descriptors
 from autodecoder.cli.train import train, tune
 from autodecoder.errors import AutodecoderError
 from autodecoder.text import printable
+
+# At the end, Python looks for garbage several times among all objects of jax and matplotlib, which
+# takes more than a second, although the process is about to end.
+atexit.register(gc.freeze)
 
 #: Exit status after a wrong setting, file or folder, and after an interruption.
 EXIT_ERROR = 2

@@ -85,7 +85,8 @@ def map_images(
 
     It runs train with settings for a first picture: all images, one run, one learning rate. Image
     size, decoder, batch size and number of epochs follow from the images. They are printed, and
-    flags override them. The last line is the path of the map.
+    flags override them. The map shows the epoch with the least error of the training images, since
+    a map is for looking at these images. The last line is the path of the map.
 
     Example: autodecoder map folder:photos --open
     """

@@ -1,25 +1,32 @@
 """Progress of a command: a bar on a terminal, otherwise a line at intervals."""
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as ProgressBar
+from rich.text import Text
 
-from autodecoder.cli.console import console
+from autodecoder.cli.console import console, has_bar
 from autodecoder.study import Progress
 from autodecoder.study.progress import UNTIMED, describe_progress
 
-#: Interval between two lines if there is no bar.
-SECONDS_BETWEEN_LINES = 30.0
+#: Interval between two lines if there is no bar, and time until the first line.
+SECONDS_BETWEEN_LINES, SECONDS_TO_FIRST_LINE = 30.0, 10.0
 
 
 @contextlib.contextmanager
 def study_progress() -> Iterator[Callable[[Progress], None]]:
     """Show the progress of a study; yields the function that reports it."""
-    if not _has_bar():
+    if not has_bar():
         lines, groups = _Lines(), dict[int, None]()
 
         def tell(progress: Progress) -> None:
@@ -37,8 +44,7 @@ def study_progress() -> Iterator[Callable[[Progress], None]]:
         TextColumn("{task.fields[name]}{task.description}"),
         BarColumn(bar_width=16),
         TextColumn("{task.fields[metrics]}"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
+        _Left(),
         console=console,
         transient=True,
     )
@@ -74,12 +80,12 @@ def _name(progress: Progress, groups: Mapping[int, object]) -> str:
 @contextlib.contextmanager
 def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show the progress over `total` images; yields the function that reports it."""
-    if not _has_bar():
+    if not has_bar():
         lines = _Lines()
         yield lambda done: lines.tell(f"{what}: {done:,} of {total:,}", done, total)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), TimeRemainingColumn())
-    bar = ProgressBar(*columns, TextColumn("left"), console=console, transient=True)
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), _Left())
+    bar = ProgressBar(*columns, console=console, transient=True)
     with bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
@@ -88,18 +94,19 @@ def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
 @contextlib.contextmanager
 def stepped() -> Iterator[Callable[[str], None]]:
     """Show on a terminal which step is under way; yields the function to tell it."""
-    if not _has_bar():
+    if not has_bar():
         yield lambda _: None
         return
     with console.status("") as status:
         yield status.update
 
 
-def _has_bar() -> bool:
-    """Whether to show a bar: only on a terminal, and only in the main thread, as other threads of a
-    program may have bars too."""
-    alone = threading.current_thread() is threading.main_thread()
-    return alone and console.is_interactive and console.file.isatty()
+class _Left(TimeRemainingColumn):
+    """The remaining time, if it can be estimated."""
+
+    def render(self, task: Task) -> Text:
+        known = task.total is not None and task.time_remaining is not None
+        return super().render(task).append(" left") if known else Text()
 
 
 class _Lines:
@@ -120,7 +127,10 @@ class _Lines:
         if total != of or done < before:
             self._begin[group] = (now, done)
         self._news[group] = (done, total)
-        if now - self._last_of.get(group, self._last) < SECONDS_BETWEEN_LINES:
+        wait = SECONDS_BETWEEN_LINES
+        if not self._last_of:
+            wait = min(wait, SECONDS_TO_FIRST_LINE)
+        if now - self._last_of.get(group, self._last) < wait:
             return
         self._last = self._last_of[group] = now
         since, before = self._begin.get(group, (now, done))

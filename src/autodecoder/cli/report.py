@@ -64,7 +64,7 @@ def report(
 
     Example: autodecoder report runs/mine --figures pdf --out thesis/figures
     """
-    from autodecoder.cli.console import aside, console, print_json
+    from autodecoder.cli.console import aside, console, logged, print_json, saying
 
     if umap and figures is not None:
         raise ConfigError("umap adds a map to a page and cannot be combined with figures.")
@@ -73,7 +73,7 @@ def report(
 
         check_umap()
     captions = {}
-    with aside(json_):
+    with aside(json_), logged(), saying("drawing figures, writing the page"):
         if out is None:
             refuse_link(folder, "report")
         is_model = any((folder / f"{name}.safetensors").exists() for name in ("decoder", "latents"))

@@ -60,10 +60,7 @@ def runs(
 
 @runs_app.command
 def compare(
-    one: Annotated[Path, path_flag(help="Folder of a study.")],
-    other: Annotated[Path, path_flag(help="Folder of another study.")],
-    /,
-    *more: Annotated[Path, path_flag(help="Folders of further studies.")],
+    *studies: Annotated[Path, path_flag(help="Folders of two studies or more.")],
     out: Annotated[Path, path_flag(help="The page; an existing file is replaced.")] = Path(
         "comparison.html"
     ),
@@ -83,14 +80,16 @@ def compare(
     from autodecoder.report import write_comparison
     from autodecoder.study import load_study
 
-    studies = [load_study(folder) for folder in (one, other, *more)]
-    page = write_comparison(studies, out)
+    if len(studies) < 2:
+        raise ConfigError(f"runs compare needs two studies or more, got {len(studies)}.")
+    loaded = [load_study(folder) for folder in studies]
+    page = write_comparison(loaded, out)
     if json_:
-        changed = differences(*(to_dict(study.config) for study in studies))
-        content = [study_content(study) for study in studies]
+        changed = differences(*(to_dict(study.config) for study in loaded))
+        content = [study_content(study) for study in loaded]
         print_json({"studies": content, "settings": changed, "out": str(page)})
     else:
-        print_comparison(studies)
+        print_comparison(loaded)
         console.print(f"{page}: {page.stat().st_size / 1e6:.1f} MB", highlight=False)
     return False
 

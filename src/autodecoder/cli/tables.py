@@ -3,12 +3,21 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.table import Table
 
 from autodecoder.cli.console import console, describe, wide_console
-from autodecoder.config import OWN_SOURCES, StudyConfig, differences, format_value, to_dict
+from autodecoder.config import (
+    OWN_SOURCES,
+    Range,
+    StudyConfig,
+    Values,
+    differences,
+    format_value,
+    to_dict,
+)
 from autodecoder.data.overview import Overview
 from autodecoder.measures.evaluation import Evaluation
 from autodecoder.study import Study, Trial
@@ -16,6 +25,8 @@ from autodecoder.study.results import FAILED, PRUNED, UNFINISHED, format_score
 from autodecoder.text import count, legible
 
 _N_SHOWN = 10
+#: Most characters of a fact.
+_MOST_OF_FACT = 400
 _METRICS = ("loss", "val_loss", "fresh_val_loss")
 
 
@@ -83,6 +94,29 @@ def print_best(study: Study) -> None:
         f"Best trial {best.trial_id}: {values}; {study.metric} {format_score(best)}",
         highlight=False,
     )
+    for name in study.config.searched:
+        beyond = _beyond(best.values[name], study.config.search.space[name])
+        if beyond is not None:
+            console.print(
+                f"{name.replace('_', ' ')} {format_value(best.values[name])} is at the end of the "
+                f"searched values: {beyond} ones may be better.",
+                highlight=False,
+            )
+
+
+def _beyond(value: Any, values: Values) -> str | None:
+    """Which numbers lie beyond a value at an end of the search: `lower` or `higher`. The outer
+    twentieths of a range count as its ends."""
+    if isinstance(values, Range):
+        low, high, at = (float(number) for number in (values.low, values.high, value))
+        if values.log:
+            low, high, at = map(math.log, (low, high, at))
+        margin = (high - low) / 20
+    elif len(values) > 1 and all(type(v) in (int, float) for v in values):
+        low, high, at, margin = min(values), max(values), value, 0
+    else:
+        return None
+    return "lower" if at <= low + margin else "higher" if at >= high - margin else None
 
 
 def print_studies(studies: Sequence[Study], unreadable: Sequence[tuple[Path, str]]) -> None:
@@ -157,7 +191,7 @@ def print_datasets(listed: Sequence[Overview]) -> None:
 def print_facts(folder: Path, facts: Mapping[str, object]) -> None:
     """Print a line for each known fact about a model."""
     known = {
-        name: legible(value)
+        name: legible(value, _MOST_OF_FACT)
         for name, value in {"model": folder, **facts}.items()
         if value is not None
     }

@@ -165,6 +165,7 @@ def _run(asked: Asked, hosts: "Hosts | None", *, quiet: bool, as_map: bool) -> _
         interruptible,
         logged,
         print_start,
+        saying,
     )
     from autodecoder.cli.ending import print_ending, print_map
     from autodecoder.cli.programs import keep_programs
@@ -212,8 +213,10 @@ def _run(asked: Asked, hosts: "Hosts | None", *, quiet: bool, as_map: bool) -> _
             given_up, study = error, load_study(folder)
         if not (quiet or as_map):
             print_study(study)
-        pictures = write_pictures(study, dataset)
-        page = write_study_page(study, dataset=dataset)
+        with saying("drawing figures"):
+            pictures = write_pictures(study, dataset)
+        with saying("writing the page"):
+            page = write_study_page(study, dataset=dataset)
         interrupted = should_stop()
     n_open = sum(trial.state == UNFINISHED for trial in study.trials)
     if interrupted:

@@ -96,6 +96,8 @@ def read_names(path: Path, n_train: int, n_val: int) -> tuple[Named, Named]:
         If the file cannot be read, or does not fit the sizes of the sets.
     """
     try:
+        if not path.exists():
+            raise DataError(f"{path} cannot be read: No such file or directory.")
         if not path.is_file():
             raise DataError(f"{path} must be a file, but is not.")
         with path.open("rb") as file:

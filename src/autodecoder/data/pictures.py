@@ -190,19 +190,20 @@ def plan_pictures(
         PartPlan(part.labels, part.names, decoder.reader(part), part.columns) for part in chosen
     ]
     labels = [train.labels] if val is None else [train.labels, val.labels]
-    notes = (
-        *notes,
-        *describe_use(labels, class_names, config.examples_frac),
-        *describe_columns(train.columns),
-    )
+
+    def notes_without(lost: np.ndarray | int) -> tuple[str, ...]:
+        used = describe_use(labels, class_names, config.examples_frac, lost)
+        return (*notes, *used, *describe_columns(train.columns))
+
     return Plan(
         name,
         shape,
         class_names,
         *(parts[0], parts[1]),
-        notes=notes,
+        notes=notes_without(0),
         check=decoder.check,
         tell=decoder.tell,
+        notes_without=notes_without,
     )
 
 

@@ -91,6 +91,7 @@ def to_pixels(
     first: int = 0,
     weights: Shaped[np.ndarray, "n pixels"] | None = None,
     pixel_range: PixelRange | None = None,
+    beside: Shaped[np.ndarray, "m ..."] | None = None,
 ) -> Num[np.ndarray, "n pixels"]:
     """Scale images of `as_images` to 0..255, one row per image.
 
@@ -104,6 +105,8 @@ def to_pixels(
     pixel_range : (low, high), optional
         Values of black and white; by default 0 and 255 for integers, 0 and 1 for floats and
         booleans.
+    beside : (m, ...) array, optional
+        More images of the source; a suggested range holds them too.
 
     Returns
     -------
@@ -139,7 +142,7 @@ def to_pixels(
         kind = "pixels" if pixel_range else f"{'whole-number' if is_whole else 'float'} pixels"
         raise DataError(
             f"{kind} must lie between {low:g} and {high:g}, but those of image {first + i} lie "
-            f"between {seen[0]:g} and {seen[1]:g}; {_remedy(*_range_of(*seen))}."
+            f"between {seen[0]:g} and {seen[1]:g}; {_remedy(*_range_of(rows, beside))}."
         )
     if as_bytes:
         return rows.astype(np.uint8)
@@ -176,8 +179,18 @@ def read_already(images: Shaped[np.ndarray, "..."], pixel_range: PixelRange) -> 
     )
 
 
-def _range_of(low: float, high: float) -> PixelRange:
-    """The first usual range that holds values from `low` to `high`."""
+def _range_of(*images: Shaped[np.ndarray, "..."] | None) -> PixelRange:
+    """A range that holds all finite values of these images, usually the first usual one.
+
+    Without negative values, black is 0. White is then the largest value, if the usual white is more
+    than twice as high and would leave the images dark.
+    """
+    values = np.concatenate([np.ravel(part) for part in images if part is not None])
+    values = values[np.isfinite(values)]
+    low, high = float(values.min()), float(values.max())
+    if low >= 0:
+        white = next((w for b, w in _RANGES if b == 0 and high <= w), high)
+        return 0, white if white > 255 or 2 * high >= white else high
     for black, white in _RANGES:
         fits = black <= low and high <= white
         # -0.2 to 1.3 is no range of signed bytes.

@@ -45,6 +45,8 @@ class Plan:
     """`Dataset.fingerprint`, if it is known without reading the images; else `None`."""
     tell: Callable[[], None] = _nothing
     """Warns of faults in the images read so far, or raises; call it when all are read."""
+    notes_without: Callable[[Int[np.ndarray, " classes"]], tuple[str, ...]] | None = None
+    """The notes if some images of each class cannot be read; by default `notes`."""
 
     def load(self) -> Dataset:
         """Read all images.
@@ -56,12 +58,22 @@ class Plan:
         """
         train, val = (part.read(np.arange(len(part))) for part in (self.train, self.val))
         self.tell()
-        dataset = Dataset(self.name, train, val, self.class_names, self.notes)
+        dataset = Dataset(self.name, train, val, self.class_names, self._notes(train, val))
         if self.fingerprint is not None:
             # Stored like the computed value of the cached property, so that a copy with other
             # images or labels computes its own.
             vars(dataset)["fingerprint"] = self.fingerprint
         return dataset
+
+    def _notes(self, train: ImageSet, val: ImageSet) -> tuple[str, ...]:
+        if self.notes_without is None:
+            return self.notes
+        n = len(self.class_names)
+        planned, read = (
+            sum(np.bincount(part.labels, minlength=n) for part in parts)
+            for parts in ((self.train, self.val), (train, val))
+        )
+        return self.notes_without(np.asarray(planned - read))
 
 
 def plan_of(dataset: Dataset) -> Plan:

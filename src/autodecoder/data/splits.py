@@ -148,9 +148,12 @@ def _hold_out(
     rows = np.flatnonzero(counts[labels] > 1)
     names = ", ".join(class_names[k] for k in single[:_NAMED])
     more = f" and {len(single) - _NAMED} more" if len(single) > _NAMED else ""
-    rest = "" if len(rows) else "; none is left to validate with, unless split_by names some"
+    rest = "" if len(rows) else " So no image is held out for validation."
+    if len(labels) == 1:
+        _log.warning("there is only one image, so none is held out for validation.")
+        return rows
     _log.warning(
-        "%d of %d classes (%s%s) have one image only: it is trained on, not held out%s.",
+        "%d of %d classes (%s%s) have one image only: it is trained on, not held out.%s",
         *(len(single), np.count_nonzero(counts), names, more, rest),
     )
     return rows[_stratified(labels[rows], fraction, np.random.default_rng(seed))]

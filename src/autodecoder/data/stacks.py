@@ -300,7 +300,7 @@ def _take(
             # To name the image by its place in the file.
             for row in block:
                 try:
-                    _read(stack, row[None], int(row), config)
+                    _read(stack, row[None], int(row), config, beside=stack.images[block])
                 except DataError as error:
                     raise DataError(f"{path}: {error}") from None
             raise
@@ -314,7 +314,11 @@ def _take(
 
 
 def _read(
-    stack: _Stack, rows: Int[np.ndarray, " k"], first: int, config: DataConfig
+    stack: _Stack,
+    rows: Int[np.ndarray, " k"],
+    first: int,
+    config: DataConfig,
+    beside: Shaped[np.ndarray, "m ..."] | None = None,
 ) -> tuple[Num[np.ndarray, "k pixels"], Bool[np.ndarray, "k pixels"] | None]:
     """Read images (see `to_pixels`) and their known pixels; errors count images from `first`."""
     images, known = stack.images[rows], None
@@ -326,5 +330,7 @@ def _read(
         known = opaque if known is None else known & opaque
     known = find_known(images, known)
     check_some_known(known, first=first)
-    pixels = to_pixels(images, first=first, weights=known, pixel_range=config.pixel_range)
+    pixels = to_pixels(
+        images, first=first, weights=known, pixel_range=config.pixel_range, beside=beside
+    )
     return pixels, None if known is None or known.all() else known

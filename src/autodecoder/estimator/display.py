@@ -1,5 +1,6 @@
 """How a fitted estimator shows itself: a plot, a live map, and a short card in a notebook."""
 
+import copy
 import html
 import math
 import os
@@ -17,21 +18,38 @@ from autodecoder.errors import DataWarning
 from autodecoder.estimator.labels import number_labels, read_labels
 from autodecoder.estimator.samples import as_dataset
 from autodecoder.model import Model
-from autodecoder.model.card import last_metrics, model_facts
+from autodecoder.model.card import model_facts
+from autodecoder.model.metrics import UNITS, model_metrics
 from autodecoder.text import count, legible
 
 #: What the card tells of a model, by its names of `model_facts`, and of its history.
 _FACTS = ("one sample", "decoder", "weights", "epoch", "learning rate")
-_ERRORS = {
-    "loss": "training error (mean, scaled space)",
-    "psnr": "training PSNR [dB]",
-}
+_ERRORS = {"loss": "training error (mean squared, {units})", "psnr": "training PSNR [dB]"}
+
+
+class _Short:
+    """Stands for a value in the repr of an estimator."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
 
 
 class Displayed:
     """What a fitted estimator can show, for `AutoDecoder` to inherit."""
 
     model_: Model
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        module = getattr(self, "decoder", None)
+        shown: Any = self
+        if module is not None:  # whose own repr lists all layers
+            shown = copy.copy(self)
+            shown.decoder = _Short(f"{type(module).__name__}(…)")
+        base: Any = super(Displayed, shown)
+        return base.__repr__(N_CHAR_MAX=N_CHAR_MAX)
 
     def plot(
         self, X: Any = None, y: Any = None, *, ax: Any = None, title: str | None = None
@@ -186,8 +204,12 @@ def _card(name: str, model: Model) -> str:
     names = class_names(model)
     if names:
         rows.append(("classes", _list(names)))
-    last = last_metrics(model.history)
-    rows += [(words, f"{last[key]:.4g}") for key, words in _ERRORS.items() if key in last]
+    metrics, units = model_metrics(model), UNITS[model.scaler]
+    rows += [
+        (words.format(units=units), f"{metrics[key]:.4g}")
+        for key, words in _ERRORS.items()
+        if key in metrics
+    ]
     cells = "".join(
         f'<tr><th style="text-align: left">{html.escape(legible(what))}</th>'
         f'<td style="text-align: left">{html.escape(legible(value))}</td></tr>'

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from autodecoder._version import __version__
 from autodecoder.config import OWN, DecoderConfig, format_arch
 from autodecoder.core.decoders.operators import count_multiplications
 from autodecoder.core.scaling import SCALINGS
+from autodecoder.model.metrics import UNITS, describe_epoch, named_metrics, saved_epoch
 from autodecoder.model.model import Model
 from autodecoder.text import count, legible
 
@@ -28,24 +28,6 @@ _TITLES = {
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
 }
-
-#: Descriptions of scalings for readers of the card.
-_SCALERS = {
-    "standard": "pixels in [-1, 1]",
-    "zero_one": "pixels in [0, 1]",
-    "identity": "pixels from 0 to 255",
-    "standardize": "features of mean 0 and standard deviation 1",
-}
-
-
-def last_metrics(history: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The last finite value of each metric."""
-    last = {}
-    for name, values in history.items():
-        finite = np.asarray(values)[np.isfinite(values)]
-        if finite.size:
-            last[name] = float(finite.ravel()[-1])
-    return last
 
 
 def library_versions() -> dict[str, str]:
@@ -75,13 +57,13 @@ def model_facts(model: Model) -> dict[str, Any]:
         "data set": dataset if isinstance(dataset, str) else "not named",
         "fingerprint of the data": about.get("data_fingerprint"),
         "one sample": shape,
-        "scaling": _SCALERS[model.scaler],
-        "loss": None if model.loss == "mse" else model.loss,
+        "scaling": UNITS[model.scaler],
+        "minimised loss": None if model.loss == "mse" else model.loss,
         "decoder": f"{count(config.latent_dims, 'latent dimension')}, then {_decoder(model)}",
         "weights": f"{count_weights(model):,}",
         "multiplications a sample": None if (n := count_cost(model)) is None else f"{n:,}",
         "latents": f"{len(model.latents):,} of training, {len(model.val_latents):,} of validation",
-        "epoch": about.get("epoch"),
+        "epoch": describe_epoch(model),
         "learning rate": _inside(about, "values", "learning_rate"),
         "seed": _inside(about, "settings", "seed"),
     }
@@ -121,7 +103,7 @@ def describe_model(model: Model) -> str:
         "",
         "## Errors",
         "",
-        *_metrics(model.history),
+        *_metrics(model),
         "",
         "## Use",
         "",
@@ -176,18 +158,22 @@ def _options(config: DecoderConfig) -> str:
     return "".join(f", {name}" for name in options)
 
 
-def _metrics(history: Mapping[str, np.ndarray]) -> list[str]:
-    last = {name: v for name, v in last_metrics(history).items() if "gradient" not in name}
-    if not last:
+def _metrics(model: Model) -> list[str]:
+    named = named_metrics(model)
+    if not named:
         return ["Not recorded."]
+    others = any(" after epoch " in name for name in named)
     return [
-        "Each value is from the last epoch in which it was measured. `loss` is the mean squared "
-        "error in the scaled space. `val_` marks validation samples with latents that moved along "
-        "in training, `fresh_val_` validation samples with latents inferred afterwards.",
+        f"These errors were measured in epoch {saved_epoch(model)} of the training, which this "
+        "model holds. "
+        + ("A row that names another epoch is not about this model. " if others else "")
+        + f"`loss` is the mean squared error ({UNITS[model.scaler]}). `val_` marks validation "
+        "samples with latents that moved along in training, `fresh_val_` validation samples with "
+        "latents inferred afterwards.",
         "",
         "| | |",
         "|---|---|",
-        *(f"| {_line(name)} | {value:.4g} |" for name, value in last.items()),
+        *(f"| {_line(name)} | {value:.4g} |" for name, value in named.items()),
     ]
 
 

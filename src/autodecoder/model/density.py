@@ -13,8 +13,8 @@ from autodecoder.errors import DataError
 if TYPE_CHECKING:
     from autodecoder.model.model import Model
 
-#: Candidate numbers of components: larger ones are tried as long as held-out latents become
-#: likelier.
+#: Candidate numbers of components: larger ones are tried as long as held-out latents become more
+#: likely.
 _COMPONENTS = (1, 4, 16, 64)
 #: Most latents by which the number of components is chosen; every tenth of them is held out.
 _N_CHOOSING, _HELD_OUT = 10_000, 10
@@ -80,15 +80,17 @@ def _choose_components(latents: Float[np.ndarray, "n dims"]) -> int:
     some = latents[np.random.default_rng(0).permutation(len(latents))[:_N_CHOOSING]]
     held_out = np.arange(len(some)) % _HELD_OUT == 0
     seen, unseen = jnp.asarray(some[~held_out]), jnp.asarray(some[held_out])
-    best, chosen = -np.inf, 1
+    best, chosen = np.full(len(unseen), -np.inf), 1
     for n in _COMPONENTS:
         if n > len(seen):
             break
         mixture = fit_mixture(jax.random.key(0), seen, n, _FEW_STEPS)
-        likelihood = float(mixture.log_density(unseen).mean())
-        if not likelihood > best:
+        found = np.asarray(mixture.log_density(unseen), np.float64)
+        gains = found - best
+        # A larger number must gain more than its standard error.
+        if n > 1 and not gains.mean() > gains.std() / np.sqrt(len(gains)):
             break
-        best, chosen = likelihood, n
+        best, chosen = found, n
     return chosen
 
 

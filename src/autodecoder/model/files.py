@@ -50,7 +50,8 @@ from autodecoder.files import (
     write_tensors,
 )
 from autodecoder.measures.evaluation import FILE as EVALUATION
-from autodecoder.model.card import describe_model, last_metrics, library_versions
+from autodecoder.model.card import describe_model, library_versions
+from autodecoder.model.metrics import model_metrics
 from autodecoder.model.model import Model
 from autodecoder.model.tables import Standardization
 from autodecoder.paths import user_path
@@ -115,7 +116,7 @@ def save_model(model: Model, folder: Path | str, *, training: bool = False) -> N
         "loss": model.loss,
         "image_shape": list(model.image_shape),
         "pixel_range": None if model.pixel_range is None else list(model.pixel_range),
-        "metrics": last_metrics(model.history),
+        "metrics": model_metrics(model),
         "versions": library_versions(),
         "names": names is not None,
         "training": training,

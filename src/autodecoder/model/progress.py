@@ -17,6 +17,13 @@ def bar_type() -> Any:
     return tqdm
 
 
+def restart(bar: Any, done: int | float, total: int) -> None:
+    """Restart the clock of a bar with this number done, so that the time for compiling is not taken
+    for the time of an epoch."""
+    bar.reset(total)
+    bar.initial = bar.n = bar.last_print_n = done
+
+
 @contextlib.contextmanager
 def told(
     callback: Callback | None, verbose: bool, done: int, end: int
@@ -32,9 +39,14 @@ def told(
     with bar_type()(total=end, initial=done, desc="compiling", unit="epoch") as bar:
 
         def tell(epoch: int, metrics: dict[str, float]) -> None:
+            has_compiled = bar.n > done
             bar.set_description("fit", refresh=False)
             bar.set_postfix_str(f"loss {metrics['loss']:.4f}", refresh=False)
-            bar.update(epoch - bar.n)
+            if has_compiled or epoch == end:
+                bar.update(epoch - bar.n)
+            else:
+                restart(bar, epoch, end)
+                bar.refresh()
             if callback is not None:
                 callback(epoch, metrics)
 

@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex, to_rgb, to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from autodecoder.report.fonts import with_boxes
 from autodecoder.text import legible
 
 #: Ten colours that colour-blind people can distinguish: Okabe & Ito's eight (yellow darkened for a
@@ -87,8 +88,9 @@ def _luminance(colour: str) -> float:
 
 
 def literal(text: str) -> str:
-    """Escape text for matplotlib: one line, and no part is read as a formula."""
-    return legible(text).replace("$", r"\$")
+    """Escape text for matplotlib: one line, no part is read as a formula, and boxes for letters
+    that no font has."""
+    return with_boxes(legible(text)).replace("$", r"\$")
 
 
 def short_name(name: str) -> str:

@@ -51,6 +51,8 @@ import matplotlib as mpl  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
+from autodecoder.report.fonts import font_families  # noqa: E402
+
 
 class DataFigure(Figure):
     """A figure that knows its caption, which is not drawn, and its data.
@@ -77,6 +79,7 @@ def default_style() -> Iterator[None]:
     rc = mpl.rcParams
     style = {k: v for k, v in dict.items(mpl.rcParamsDefault) if k not in _NOT_STYLE}
     style["svg.hashsalt"] = "autodecoder"  # so that the same figure gives the same file
+    style["font.family"] = list(font_families())
     style["pdf.fonttype"] = 42  # letters that journals take, and editors change
     with _ALONE:
         before = {k: v for k, v in dict.items(rc) if k in style}

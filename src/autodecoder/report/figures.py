@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from autodecoder.config import OBJECTIVES, format_value
 from autodecoder.report.classes import (
@@ -32,7 +33,7 @@ _MOST_IN_PAIRS = 5000
 _MOST_CLASSES = 40
 #: A longer legend is placed outside the axes, where it hides no curves. With more lines than
 #: `_MOST_LINES`, a sweep of learning rates shows points only.
-_MOST_ENTRIES = 5
+_MOST_ENTRIES = 2
 _MOST_LINES = 8
 #: Scale of losses, in multiples of the smallest last value: least height, and largest last value
 #: that stays in view.
@@ -81,6 +82,7 @@ def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> DataFig
             axes.plot(epochs, mean, color=colour, label=label, marker="." if len(mean) < 3 else "")
             axes.fill_between(epochs, mean - std, mean + std, color=colour, alpha=0.2, lw=0)
         axes.set(xlabel="epoch", ylabel=metric_label(metric))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25, lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     if OBJECTIVES[metrics[0]] == "min":

@@ -18,11 +18,13 @@ from autodecoder.files import write_file
 from autodecoder.measures.evaluation import FILE as EVALUATION
 from autodecoder.measures.evaluation import Evaluation, read_evaluation
 from autodecoder.model import Model
-from autodecoder.model.card import describe_decoder, last_metrics, model_facts, title_of_dataset
+from autodecoder.model.card import describe_decoder, model_facts, title_of_dataset
+from autodecoder.model.metrics import describe_epoch, is_last_epoch, named_metrics
 from autodecoder.paths import user_path
 from autodecoder.report.curves import pack_curves, pack_history
 from autodecoder.report.figures import plot_latent_space
 from autodecoder.report.film import Frame, read_film
+from autodecoder.report.fonts import tell_missing
 from autodecoder.report.model_pictures import draw_decoded, draw_fit, draw_latents
 from autodecoder.report.originals import image_errors, pack_originals, point_rows
 from autodecoder.report.pictures import TITLES, draw_figure
@@ -88,7 +90,7 @@ def write_study_page(study: Study, *, dataset: Dataset | None = None, umap: bool
         film = read_film(execution_folder(study.folder, shown[0].trial_id, shown[1]))
     context: dict[str, Any] = {
         "title": _title(study, model),
-        "lead": [_lead(study)],
+        "lead": [_lead(study), *_lead_of_map(model)],
         "trials": trials_table(study),
         "trials_text": trials_text(study),
         "figures_command": _figures_command(study.folder.resolve().name),
@@ -195,8 +197,8 @@ def _of_model(
     model: Model, film: Sequence[Frame] = (), dataset: Dataset | None = None
 ) -> dict[str, Any]:
     """The part of a page about its model."""
-    metrics = {name: f"{value:.4g}" for name, value in last_metrics(model.history).items()}
-    facts = {**model_facts(model), **{k: v for k, v in metrics.items() if "gradient" not in k}}
+    metrics = {name: f"{value:.4g}" for name, value in named_metrics(model).items()}
+    facts = {**model_facts(model), **metrics}
     shown, why_not = shown_part(model), why_not_live(model)
     sets = None if dataset is None or model.standardization is not None else dataset.thinned()
     errors = None if sets is None else image_errors(shown, sets)
@@ -221,6 +223,7 @@ def _of_model(
         "n_val": f"{len(model.val_latents):,}",
         "is_table": model.standardization is not None,
         "n_frames": len(packed["film"]["frames"]),
+        "film_end": packed["film"]["end"],
     }
 
 
@@ -341,6 +344,13 @@ def _lead(study: Study) -> str:
     return f"{count(len(study.trials), 'trial')}{work}. Folder {folder}. autodecoder {__version__}."
 
 
+def _lead_of_map(model: Model | None) -> list[str]:
+    """The epoch that the map shows, if it is not the last one, which the figures show."""
+    if model is None or is_last_epoch(model):
+        return []
+    return [f"Map: epoch {describe_epoch(model)}. Figures: the same run after its last epoch."]
+
+
 def _read_pictures(folder: Path) -> list[_Picture]:
     """The undamaged pictures in the folder of a study."""
     contents = {
@@ -364,6 +374,7 @@ def _encode(content: bytes) -> str:
 def _render(context: dict[str, Any]) -> str:
     names = ("model", "originals", "is_live", "plane_text", "histories", "trials", "facts")
     parts = dict.fromkeys((*names, "settings", "figures", "figures_text", "evaluation"), ())
+    tell_missing()
     return render("page.html.jinja", parts | {"figures_command": None} | context)
 
 

@@ -19,6 +19,7 @@ from autodecoder.model import Model
 from autodecoder.paths import user_path
 from autodecoder.report.drawing import DataFigure, default_style
 from autodecoder.report.figures import plot_learning_rates, plot_loss_curves
+from autodecoder.report.fonts import tell_missing
 from autodecoder.report.model_pictures import draw_decoded, draw_fit, draw_latents
 from autodecoder.report.plane import class_names, shown_part
 from autodecoder.study import Study
@@ -70,11 +71,13 @@ def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
         for suffix in (".png", ".svg"):
             if f"{name}{suffix}" not in wanted:
                 _remove(folder / f"{name}{suffix}")
-    return [
+    written = [
         save_figure(figure, folder / f"{name}{suffix}")
         for name, figure in figures.items()
         for suffix in suffixes
     ]
+    tell_missing()
+    return written
 
 
 def write_figures(
@@ -116,6 +119,7 @@ def write_figures(
         write_file(path, draw_figure(figure, kind, for_print=True))
         write_file(folder / f"{name}.csv", format_table(figure.table))
         written[path] = figure.caption
+    tell_missing()
     return written
 
 

@@ -351,6 +351,7 @@ def _pack_film(
         )
     ]
     return {
+        "end": f"epoch {end}" if isinstance(end, int) else "final",
         "classes": {
             name: None if labels is None or not n_classes else pack(labels[rows[name]], "<u2")
             for name, _, labels in sets

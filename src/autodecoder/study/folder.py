@@ -17,9 +17,12 @@ from autodecoder._version import __version__
 from autodecoder.config import (
     FREE_SETTINGS,
     SCHEMA,
+    TUNABLE_ALIASES,
     StudyConfig,
     complete_settings,
     differences,
+    format_value,
+    list_settings,
     study_config,
     to_dict,
 )
@@ -34,7 +37,7 @@ from autodecoder.study.records import (
     read_trial_files,
 )
 from autodecoder.study.results import UNFINISHED
-from autodecoder.text import told
+from autodecoder.text import legible, shorten, told
 
 #: Earliest layout of a study that can be read.
 _EARLIEST = 2
@@ -192,19 +195,42 @@ def _check_same(
     changed = {path: pair for path, pair in changed.items() if path not in FREE_SETTINGS}
     if config.search.n_trials < before.search.n_trials and not changed:
         changed["search.max_trials"] = (before.search.max_trials, config.search.max_trials)
-    if about["data_fingerprint"] != dataset.fingerprint:
-        changed["the images"] = (
-            f"fingerprint {about['data_fingerprint'][:8]}",
-            dataset.fingerprint[:8],
-        )
+    others = []
     if changed:
-        shown = "; ".join(
-            f"{name} was {told(old)}, now {told(new)}" for name, (old, new) in changed.items()
+        listed = (
+            f"{_name_setting(path)} was {_value(path, old)} and is now {_value(path, new)}"
+            for path, (old, new) in changed.items()
         )
+        others.append(f"other settings ({'; '.join(listed)})")
+    if about["data_fingerprint"] != dataset.fingerprint:
+        others.append("other images")
+    if others:
         raise ConfigError(
-            f"{folder} holds a study with other settings: {shown}. Name another folder with --out, "
+            f"{folder} holds a study with {' and '.join(others)}. Name another folder with --out, "
             "or start over with --reset_training."
         )
+
+
+def _name_setting(path: str) -> str:
+    """The flag of a setting, or its path if it has none."""
+    if path.startswith("search.space."):
+        name, *rest = path.removeprefix("search.space.").split(".")
+        short = {name: alias for alias, name in TUNABLE_ALIASES.items()}
+        return " ".join((f"--{short.get(name, name)}", *rest))
+    flags = {setting.path: setting.flag for setting in list_settings()}
+    return path if flags.get(path) is None else f"--{flags[path]}"
+
+
+def _value(path: str, value: Any) -> str:
+    """A plain value as text, as flags take it."""
+    if value is None:
+        return "not set"
+    if isinstance(value, list):
+        is_searched = path.startswith("search.space.")
+        between = ", " if is_searched else "-" if path.endswith("arch") else "x"
+        parts = ["-".join(map(str, v)) if isinstance(v, list) else format_value(v) for v in value]
+        return shorten(between.join(parts), 120)
+    return told(value) if isinstance(value, dict) else legible(format_value(value))
 
 
 def config_of(about: Mapping[str, Any], folder: Path) -> StudyConfig:

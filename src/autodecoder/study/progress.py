@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from autodecoder.model.progress import bar_type
+from autodecoder.model.progress import bar_type, restart
 from autodecoder.study.events import Progress
 
 #: Stages of unknown length.
@@ -35,6 +35,7 @@ def study_bars(
         return
     with contextlib.ExitStack() as stack:
         bars: dict[int, Any] = {}
+        untimed: set[int] = set()
 
         def tell(progress: Progress) -> None:
             report(progress)
@@ -49,9 +50,13 @@ def study_bars(
                 bars[progress.group] = bar
             bar.set_description_str(text, refresh=False)
             bar.set_postfix_str(metrics, refresh=False)
-            if progress.stage not in UNTIMED and bar.total != progress.total:
-                bar.reset(progress.total)
-            bar.update(progress.done - bar.n)
+            if progress.stage in UNTIMED:
+                untimed.add(progress.group)
+            elif bar.total != progress.total or progress.group in untimed:
+                restart(bar, progress.done, progress.total)
+                untimed.discard(progress.group)
+            else:
+                bar.update(progress.done - bar.n)
             bar.refresh()
 
         yield tell

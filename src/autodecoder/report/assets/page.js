@@ -112,7 +112,7 @@
       map.setFrame(frame ? sets[k] : null);
       panel.release();
       panel.tellMissing(frame?.missing);
-      $("epoch").textContent = frame ? `epoch ${frame.epoch}` : "final";
+      $("epoch").textContent = frame ? `epoch ${frame.epoch}` : packed.film.end;
     };
     const stop = () => {
       playing = false;
