@@ -119,7 +119,7 @@ def start_mixture(key: PRNGKeyArray, latents: Float[Array, "n dims"], n_componen
     ----------
     Arthur & Vassilvitskii 2007, "k-means++: the advantages of careful seeding".
     """
-    n = len(latents)
+    n, dims = latents.shape
     scale = latents.std(axis=0)
     scaled = latents / jnp.where(scale > 0, scale, 1)
 
@@ -138,11 +138,15 @@ def start_mixture(key: PRNGKeyArray, latents: Float[Array, "n dims"], n_componen
 
     first_key, *keys = jax.random.split(key, n_components)
     first = jax.random.randint(first_key, (), 0, n)
-    chosen = first[None]
+    chosen, last, nearest = first[None], first, jnp.full(n, jnp.inf)
     if keys:
-        _, others = jax.lax.scan(add, (first, jnp.full(n, jnp.inf)), jnp.stack(keys))
+        (last, nearest), others = jax.lax.scan(add, (first, nearest), jnp.stack(keys))
         chosen = jnp.concatenate([chosen, others])
-    root = _root(_first_covariance(latents, n_components))
+    # Components begin as wide as latents are far from their nearest mean.
+    share = jnp.minimum(nearest, distances(last)).mean() / dims
+    full = dims <= FULL_DIMS
+    covariance = share * (jnp.diag(scale**2) if full else scale**2)
+    root = _root(covariance + _floor(latents, full=full))
     roots = jnp.broadcast_to(root, (n_components, *root.shape))
     return Mixture(jnp.full(n_components, -math.log(n_components)), latents[chosen], roots)
 
@@ -189,18 +193,6 @@ def _white(latents: Float[Array, "n dims"], mean: Array, root: Array) -> Float[A
 
 def _whiten(offsets: Float[Array, "n dims"], root: Array) -> Float[Array, "n dims"]:
     return jnp.matmul(offsets, root, precision="highest") if root.ndim == 2 else offsets * root
-
-
-def _first_covariance(latents: Float[Array, "n dims"], n_components: int) -> Array:
-    """The covariance of all latents, scaled to the share of the volume that one component has."""
-    dims = latents.shape[1]
-    offsets = latents - latents.mean(axis=0)
-    share, full = n_components ** (-2 / dims), dims <= FULL_DIMS
-    if full:
-        covariance = jnp.matmul(offsets.T, offsets, precision="highest") / len(latents)
-    else:
-        covariance = (offsets**2).mean(axis=0)
-    return share * covariance + _floor(latents, full=full)
 
 
 def _floor(latents: Float[Array, "n dims"], *, full: bool) -> Array:

@@ -19,7 +19,7 @@ _COMPONENTS = (1, 4, 16, 64)
 #: Most latents by which the number of components is chosen; every tenth of them is held out.
 _N_CHOOSING, _HELD_OUT = 10_000, 10
 #: Steps of EM for this choice, and for the fit to all latents.
-_FEW_STEPS, _STEPS = 15, 30
+_FEW_STEPS, _STEPS = 20, 40
 
 
 def fit_density(latents: Float[np.ndarray, "n dims"], n_components: int | None = None) -> Mixture:
