@@ -237,17 +237,25 @@ def test_samples_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
         assert picture.size == (4 * 66 - 2, 4 * 66 - 2)
 
 
-def test_samples_of_a_class_are_drawn_at_a_temperature() -> None:
-    flags = ("--class", "3", "--temperature", "0.5", "--n", "4", "--out", "threes.npy")
-    assert call("sample", "digits", *flags) == 0
-    made = load_model("digits").sample(4, label=3, temperature=0.5).images
+def test_samples_of_a_class_are_drawn_at_a_temperature(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = load_model("digits")
+    labels = np.arange(len(model.latents), dtype=np.int32) % 4
+    save_model(replace(model, labels=labels), "labelled")
+    flags = ("--temperature", "0.5", "--n", "4", "--out", "threes.npy")
+    assert call("sample", "labelled", "--class", "3", *flags) == 0
+    made = load_model("labelled").sample(4, label=3, temperature=0.5).images
     np.testing.assert_allclose(np.load("threes.npy"), made, atol=1e-6)
+    capsys.readouterr()
+    assert call("sample", "labelled", "--class", "4", *flags) == 2
+    assert "no training image has the class '4': the classes are 0, 1, 2, 3" in sentence(capsys)
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--class", "10"], "no training image has the class '10': the classes are 0, 1, 2"),
+        (["--class", "3"], "a class needs a model with labels"),
         (["--temperature", "-1"], "temperature must not be negative, got -1"),
         (["--n", "0"], "n must be"),
         (["--n", "-3"], "n must be"),

@@ -53,7 +53,8 @@ def test_validation_counts_what_is_known(study: Study, dataset: Dataset) -> None
     assert model is not None
     history = study.trials[0].executions[0].history
     fresh = float(history["fresh_val_loss"][-1])
-    found = model.infer(dataset.val.images, dataset.val.mask, config=study.config.infer)
+    free = replace(study.config.infer, prior_weight=0.0)  # as in studies
+    found = model.infer(dataset.val.images, dataset.val.mask, config=free)
     assert fresh == pytest.approx(float(found.errors.loss.mean()), rel=0.05)
     over_all = model.infer(dataset.val.images, config=study.config.infer).errors.loss.mean()
     assert fresh < 0.9 * over_all, "most of which is noise behind the mask"

@@ -94,7 +94,7 @@ def test_mlflow_has_every_epoch_once(digits: Dataset, tmp_path: Path, mlflow_cli
     by_name = {run.info.run_name: run for run in runs}
     for trial in study.trials:
         for k, execution in enumerate(trial.executions):
-            run = by_name[f"learning_rate={trial.learning_rate:g}, execution {k}"]
+            run = by_name[f"lr={trial.learning_rate:g}/execution-{k}"]
             logged = {
                 name: [
                     (m.step, m.value)
@@ -111,7 +111,7 @@ def test_mlflow_has_every_epoch_once(digits: Dataset, tmp_path: Path, mlflow_cli
             assert run.data.params["execution"] == str(k)
     best = study.best_trial
     assert best is not None
-    name = f"learning_rate={best.learning_rate:g}, execution {best.best_execution}"
+    name = f"lr={best.learning_rate:g}/execution-{best.best_execution}"
     kept = mlflow_client.list_artifacts(by_name[name].info.run_id, "model")
     assert {"model/config.json", "model/decoder.safetensors"} <= {file.path for file in kept}
 
@@ -170,7 +170,7 @@ def test_weights_and_biases_have_every_epoch_once(digits: Dataset, offline: Path
     assert len(runs) == 4
     for trial in study.trials:
         for k, execution in enumerate(trial.executions):
-            run = runs[f"learning_rate={trial.learning_rate:g}, execution {k}"]
+            run = runs[f"lr={trial.learning_rate:g}/execution-{k}"]
             assert (run.group, run.project) == (study.about["study"], "mine")
             logged = {
                 name: [(row["_step"], row[name]) for row in run.rows if name in row]
@@ -184,7 +184,7 @@ def test_weights_and_biases_have_every_epoch_once(digits: Dataset, offline: Path
             assert run.exit_codes[-1] == 0
     best = study.best_trial
     assert best is not None
-    name = f"learning_rate={best.learning_rate:g}, execution {best.best_execution}"
+    name = f"lr={best.learning_rate:g}/execution-{best.best_execution}"
     assert "model" in runs[name].artifacts
 
 

@@ -1,4 +1,4 @@
-"""What runs are called in TensorBoard, which names them by the folders of their files."""
+"""Names of runs in TensorBoard, which names them by the folders of their files, and in trackers."""
 
 import re
 from collections.abc import Mapping

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autodecoder.config import StudyConfig, format_value, to_dict
+from autodecoder.config import StudyConfig, to_dict
 from autodecoder.core.fit import FRESH_METRICS
 from autodecoder.data import Dataset
 from autodecoder.errors import DataError
+from autodecoder.report.run_names import run_name
 from autodecoder.study import Observer, RunInfo, Trial, read_about
 from autodecoder.study.records import execution_folder, read_history, read_trial_files
 from autodecoder.study.results import COMPLETE, Execution, sign
@@ -139,9 +140,8 @@ class Tracker(Observer):
         return {**values, "execution": run.execution, **flat}
 
     def _name(self, run: RunInfo) -> str:
-        """Name of a run: the searched values and the number of the execution."""
-        values = (f"{name}={format_value(run.values[name])}" for name in self._config.searched)
-        return ", ".join((*values, f"execution {run.execution}"))
+        """Name of a run, the same as in TensorBoard."""
+        return f"{run_name(self._config, run.trial_id, run.values)}/execution-{run.execution}"
 
 
 def _is_best(trial: Trial, folder: Path, metric: str) -> bool:

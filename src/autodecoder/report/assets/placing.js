@@ -184,6 +184,20 @@ function readPixels(picture, [height, width, channels]) {
   return Float32Array.from(scaled, (v) => v / 255);
 }
 
+/** Whether the blocks of a GIF lead to its end. */
+function hasGifEnd(bytes) {
+  const table = (flags) => (flags & 0x80 ? 3 << ((flags & 7) + 1) : 0); // a table of colours
+  let at = 13 + table(bytes[10]);
+  while (at < bytes.length && bytes[at] !== 0x3b) {
+    if (bytes[at] === 0x21) at += 2;
+    else if (bytes[at] === 0x2c) at += 11 + table(bytes[at + 9]);
+    else return false;
+    while (bytes[at]) at += bytes[at] + 1;
+    at += 1;
+  }
+  return bytes[at] === 0x3b;
+}
+
 /** Whether the bytes of an image file are all there; browsers also show the first part of one. */
 function isWhole(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length), n = bytes.length;
@@ -199,6 +213,6 @@ function isWhole(bytes) {
     return false;
   }
   if (word(0, 4) === "RIFF") return n >= 8 && view.getUint32(4, true) + 8 <= n;
-  if (word(0, 3) === "GIF") return bytes.lastIndexOf(0x3b) > n - 64;
+  if (word(0, 3) === "GIF") return hasGifEnd(bytes);
   return true;
 }
