@@ -83,7 +83,7 @@ def test_another_mask_is_another_data_set(
     np.save(tmp_path / "mask.npy", np.arange(64).reshape(8, 8) % 2 == 0)
     other = load_study_data(replace(config, data=replace(config.data, mask=tmp_path / "mask.npy")))
     assert other.fingerprint != dataset.fingerprint
-    with pytest.raises(ConfigError, match="fingerprint"):
+    with pytest.raises(ConfigError, match="other images"):
         run_study(config, other, study.folder)
 
 
