@@ -41,10 +41,10 @@ import autodecoder as ad
 
 digits = ad.load_dataset("digits", examples_frac=0.4)
 images, val = digits.train.images[:301], digits.val.images[:101]
-arch, dims, norm, loss, masked, *moments = json.loads(sys.argv[1])
+arch, dims, norm, loss, masked, *more = json.loads(sys.argv[1])
 config = ad.DecoderConfig(arch=arch, latent_dims=dims, norm=norm, norm_groups=4)
-names = "latent_second_moment", "latent_first_moment_dtype"
-fit = ad.FitConfig(num_epochs=3, batch_size=64, loss=loss, **dict(zip(names, moments)))
+names = "latent_second_moment", "latent_first_moment_dtype", "prior", "n_components"
+fit = ad.FitConfig(num_epochs=3, batch_size=64, loss=loss, **dict(zip(names, more)))
 mask = np.random.default_rng(0).random(images.shape) < 0.7 if masked else None
 for devices in map(int, sys.argv[2:]):
     model = ad.fit_model(
@@ -60,7 +60,7 @@ for devices in map(int, sys.argv[2:]):
     ("case", "counts"),
     [
         (((32,), 16, "batch", "mse", True), "18"),
-        (((32,), 16, "none", "mse", False, "row", "bfloat16"), "12"),
+        (((32,), 16, "none", "mse", False, "row", "bfloat16", "mixture", 3), "12"),
         pytest.param(((32,), 2, "none", "mse", False), "1248", marks=pytest.mark.thorough),
         pytest.param(("conv:8-4", 4, "group", "bce", False), "1248", marks=pytest.mark.thorough),
     ],

@@ -129,6 +129,7 @@ CASES: dict[str, dict[str, Any]] = {
     "batch normalisation": {"norm": "batch", "drop_last": False},
     "one shard": {"shards": 1},
     "one window": {"shuffle_buffer": 0},
+    "a prior": {"prior": "mixture", "n_components": 3, "prior_weight": 5.0, "dims": 3},
 }
 
 

@@ -138,7 +138,7 @@ def start_mixture(key: PRNGKeyArray, latents: Float[Array, "n dims"], n_componen
 
     first_key, *keys = jax.random.split(key, n_components)
     first = jax.random.randint(first_key, (), 0, n)
-    chosen, last, nearest = first[None], first, jnp.full(n, jnp.inf)
+    chosen, last, nearest = first[None], first, distances(first)
     if keys:
         (last, nearest), others = jax.lax.scan(add, (first, nearest), jnp.stack(keys))
         chosen = jnp.concatenate([chosen, others])
