@@ -84,10 +84,10 @@ def test_a_page_tells_of_pictures_that_are_not_there(digits: Dataset, tmp_path: 
     assert "<h2>Reconstructions of validation images</h2>" in page
     assert "<h2>Interpolations between images</h2>" in page
     assert "<h2>Errors by class</h2>" not in page
-    assert "draws them if the images" not in page
+    assert "draws them from the images" not in page
     for path in folder.glob("*.png"):
         path.unlink()
-    assert "draws them if the images" in write_study_page(study).read_text(encoding="utf-8")
+    assert "draws them from the images" in write_study_page(study).read_text(encoding="utf-8")
 
 
 def test_a_film_that_cannot_be_removed_is_told(

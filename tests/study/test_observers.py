@@ -83,7 +83,7 @@ def test_observers_are_told_everything_once(keeping: Study, recorder: Recorder) 
     assert sorted(recorder.ended) == runs
     assert recorder.last == dict.fromkeys(runs, True)
     assert sorted(recorder.snapshots) == [
-        (*run, 1 + epoch) for run in runs for epoch in range(EPOCHS)
+        (*run, epoch) for run in runs for epoch in range(EPOCHS + 1)
     ]
     for trial in keeping.trials:
         (told,) = (t for t in recorder.trials if t.trial_id == trial.trial_id)
