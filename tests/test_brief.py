@@ -26,7 +26,7 @@ STUDY = study(Path("/somewhere") / ("x" * 300))
         (MODEL, "latents=float32[300, 2]"),
         (replace(MODEL, history={"loss": np.ones(900)}), "history={'loss': float64[900]}"),
         (NOISE, "Dataset(name='noise', train=ImageSet(images=uint8[30, 4, 5, 1]"),
-        (NOISE.train, "ImageSet(images=uint8[30, 4, 5, 1], labels=int64[30])"),
+        (NOISE.train, "ImageSet(images=uint8[30, 4, 5, 1], labels=int64[30], columns={})"),
         (replace(NOISE, class_names=("line\nfeed", "\x1b[31m")), "('line\\nfeed', '\\x1b[31m')"),
         (STUDY, "trials=tuple of 2"),
         (STUDY.trials[0], "values={'learning_rate': "),

@@ -77,7 +77,7 @@ def test_every_command_ends_well_on_any_terminal(
         ("info", model),
         ("runs", runs),
         ("runs", runs / "two"),
-        ("runs", "compare", runs / "two", runs / "tuned"),
+        ("runs", "compare", runs / "two", runs / "tuned", "--out", tmp_path / "compared.html"),
         ("datasets",),
         ("train", "--help"),
         ("--version",),
