@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import autodecoder as ad
-from autodecoder.core.priors import prior_weight, start_prior, update_prior
+from autodecoder.core.priors import penalty_factor, start_prior, update_prior
 
 IMAGES = ad.load_dataset("digits").train.images[:300]
 
@@ -83,5 +83,5 @@ def test_the_mixture_follows_the_latents() -> None:
 
 @pytest.mark.parametrize(("loss", "factor"), [("mse", 0.2), ("bce", 0.5), ("laplacian", 0.1)])
 def test_the_weight_is_that_of_the_likelihood(loss: str, factor: float) -> None:
-    assert prior_weight(0.2, loss, 3.0) == pytest.approx(3 * factor)
-    assert prior_weight(0.0, loss, 3.0) == 0
+    assert penalty_factor(0.2, loss, 3.0) == pytest.approx(3 * factor)
+    assert penalty_factor(0.0, loss, 3.0) == 0

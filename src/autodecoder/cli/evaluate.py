@@ -46,26 +46,30 @@ def evaluate(
         str | None,
         Parameter(
             help="Images that were not trained on, as `reconstruct` takes them. By default the "
-            "validation images of the training, where they are at hand."
+            "validation images of the training, if they are available."
         ),
     ] = None,
     labels: Annotated[
         Path | None,
         path_flag(
-            help="Classes of those images, whole numbers counted as at the training: .npy, .npz "
-            "with an array `labels`, .csv of one column, or an IDX file as MNIST's."
+            help="Classes of those images, with the same numbers as in the training: .npy, .npz "
+            "with an array `labels`, .csv of one column, or an IDX file like those of MNIST."
         ),
     ] = None,
     resize: Resize = False,
     named: TrainedOn = NOT_NAMED,
     n_images: Annotated[
-        int, Parameter(converter=whole_number, help="Most images; of more, so many are drawn.")
+        int,
+        Parameter(
+            converter=whole_number, help="Largest number of images; of more, a random part is used."
+        ),
     ] = 10_000,
     n_subset: Annotated[
         int,
         Parameter(
             converter=whole_number,
-            help="Most images for measures whose cost grows with their square, and most samples.",
+            help="Largest number of images for measures whose cost grows with its square, and of "
+            "samples.",
         ),
     ] = 5_000,
     out: Annotated[
@@ -80,8 +84,8 @@ def evaluate(
 ) -> bool:
     """Evaluate a model: its reconstructions, the structure of its latents, and its samples.
 
-    docs/evaluate.md has the definition of each measure. Measures that need labels, or more images,
-    are left out by name. With --images, --mask says which pixels of these images are known.
+    docs/evaluate.md defines each measure. Measures that need labels, or more images, are left out,
+    with the reason. With --images, --mask says which pixels of these images are known.
 
     Example: autodecoder evaluate runs/mine/best
     """

@@ -23,8 +23,6 @@ LOSSES = ("mse", "bce", "laplacian")
 SECOND_MOMENTS = ("coordinate", "row")
 FIRST_MOMENT_DTYPES = ("float32", "bfloat16")
 PRIORS = ("none", "gaussian", "mixture")
-#: Latents with up to this many dimensions have full covariances, longer ones diagonal ones.
-FULL_DIMS = 128
 
 #: Recipes, with the learning rate of each (see `learning_rate_for`).
 _LEARNING_RATES: Mapping[str, float] = MappingProxyType({"fast": 5e-3, "original": 1e-3})
@@ -251,10 +249,6 @@ class FitConfig(Settings):
             raise ConfigError(
                 f"n_components must not exceed the number of training images, {n_images}, got {n}."
             )
-
-    def full_covariances(self, latent_dims: int) -> bool:
-        """Whether the prior has full covariances rather than diagonal ones."""
-        return latent_dims <= FULL_DIMS
 
     def count_together(self, n_pixels: int) -> int | None:
         """Images of `n_pixels` pixels that are shuffled together; `None` means all."""

@@ -25,7 +25,7 @@ from autodecoder.core.decoders import Decoder, Parts
 from autodecoder.core.layout import RowLayout
 from autodecoder.core.losses import criterion_of, measure, reconstruction_loss
 from autodecoder.core.order import Order, Windows, draw_order, plan_windows
-from autodecoder.core.priors import Prior, prior_weight
+from autodecoder.core.priors import Prior, penalty_factor
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.core.schedule import schedule, warmup
 
@@ -372,7 +372,7 @@ def _batch_loss(
         metrics[config.fit.loss] = losses
     if prior is not None:
         metrics["log_prior"] = prior.mixture.log_density(latents)
-        factor = prior_weight(prior.noise, config.fit.loss, config.fit.prior_weight)
+        factor = penalty_factor(prior.noise, config.fit.loss, config.fit.prior_weight)
         losses = losses + factor / outputs.shape[1] * prior.mixture.penalty(latents)
     sums = jax.tree.map(lambda values: jnp.sum(batch.counts * values), metrics)
     return jnp.sum(batch.weights * losses), sums

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from autodecoder.config.fit import FULL_DIMS
-
+#: Latents with up to this many dimensions have full covariances, longer ones diagonal ones.
+_FULL_DIMS = 128
 #: Weight, in latents, of the covariance that a component has without any latent.
 _PRIOR_COUNT = 4.0
 #: Least variance, as a share of the mean variance of all latents.
@@ -112,6 +112,11 @@ def normal(mean: Float[Array, " dims"], deviation: Float[Array, " dims"]) -> Mix
     return Mixture(jnp.zeros(1), mean[None], 1 / deviation[None])
 
 
+def blank_mixture(n_components: int, dims: int, deviation: float) -> Mixture:
+    """A mixture before any latents are known: all components at 0, with the same deviation."""
+    return _equal(jnp.zeros((n_components, dims)), _identity(dims) / deviation)
+
+
 def start_mixture(key: PRNGKeyArray, latents: Float[Array, "n dims"], n_components: int) -> Mixture:
     """A mixture to start EM from: means by greedy k-means++, equal weights and covariances.
 
@@ -144,11 +149,8 @@ def start_mixture(key: PRNGKeyArray, latents: Float[Array, "n dims"], n_componen
         chosen = jnp.concatenate([chosen, others])
     # Components begin as wide as latents are far from their nearest mean.
     share = jnp.minimum(nearest, distances(last)).mean() / dims
-    full = dims <= FULL_DIMS
-    covariance = share * (jnp.diag(scale**2) if full else scale**2)
-    root = _root(covariance + _floor(latents, full=full))
-    roots = jnp.broadcast_to(root, (n_components, *root.shape))
-    return Mixture(jnp.full(n_components, -math.log(n_components)), latents[chosen], roots)
+    covariance = share * (jnp.diag(scale**2) if dims <= _FULL_DIMS else scale**2)
+    return _equal(latents[chosen], _root(covariance + _floor(latents)))
 
 
 def improve_mixture(mixture: Mixture, latents: Float[Array, "n dims"]) -> Mixture:
@@ -168,7 +170,7 @@ def improve_mixture(mixture: Mixture, latents: Float[Array, "n dims"]) -> Mixtur
         return (share[:, None] * offsets).T @ offsets if mixture.is_full else share @ offsets**2
 
     sums = jax.lax.map(scatter, (shares, means))
-    pooled = sums.sum(axis=0) / counts.sum() + _floor(latents, full=mixture.is_full)
+    pooled = sums.sum(axis=0) / counts.sum() + _floor(latents)
     over = (slice(None), *(None,) * (sums.ndim - 1))
     covariances = (sums + _PRIOR_COUNT * pooled) / (counts[over] + _PRIOR_COUNT)
     weights = (counts + 1) / (counts.sum() + len(counts))
@@ -181,9 +183,7 @@ def fit_mixture(
 ) -> Mixture:
     """Fit a mixture to latents, by `n_steps` steps of EM from `start_mixture`."""
     start = start_mixture(key, latents, n_components)
-    return jax.lax.fori_loop(
-        0, n_steps, lambda _, mixture: improve_mixture(mixture, latents), start
-    )
+    return jax.lax.fori_loop(0, n_steps, lambda _, one: improve_mixture(one, latents), start)
 
 
 def _white(latents: Float[Array, "n dims"], mean: Array, root: Array) -> Float[Array, "n dims"]:
@@ -195,11 +195,21 @@ def _whiten(offsets: Float[Array, "n dims"], root: Array) -> Float[Array, "n dim
     return jnp.matmul(offsets, root, precision="highest") if root.ndim == 2 else offsets * root
 
 
-def _floor(latents: Float[Array, "n dims"], *, full: bool) -> Array:
+def _equal(means: Float[Array, "k dims"], root: Array) -> Mixture:
+    """A mixture of equal weights and covariances."""
+    k = len(means)
+    return Mixture(jnp.full(k, -math.log(k)), means, jnp.broadcast_to(root, (k, *root.shape)))
+
+
+def _floor(latents: Float[Array, "n dims"]) -> Array:
     """A covariance that keeps others above zero."""
-    dims, total = latents.shape[1], latents.var(axis=0).mean()
-    variance = _FLOOR * jnp.where(total > 0, total, 1)
-    return variance * (jnp.eye(dims) if full else jnp.ones(dims))
+    total = latents.var(axis=0).mean()
+    return _FLOOR * jnp.where(total > 0, total, 1) * _identity(latents.shape[1])
+
+
+def _identity(dims: int) -> Array:
+    """The covariance 1, full or diagonal."""
+    return jnp.eye(dims) if dims <= _FULL_DIMS else jnp.ones(dims)
 
 
 def _root(covariance: Array) -> Array:

@@ -12,7 +12,7 @@ from autodecoder.core.decoders import Decoder
 from autodecoder.core.latents import MANY_ROWS
 from autodecoder.core.losses import SQUARED, Criterion
 from autodecoder.core.mixture import Mixture, normal
-from autodecoder.core.priors import prior_weight
+from autodecoder.core.priors import penalty_factor
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.core.solvers import Problem
 from autodecoder.core.starts import Starts, draw_candidates, prepare_starts
@@ -72,7 +72,7 @@ class InferencePlan(eqx.Module):
         if prior is not None:
             assert self.noise is not None  # comes with the prior
             weight = self.config.prior_weight_or_default
-            strength = prior_weight(self.noise, self.criterion.loss, weight)
+            strength = penalty_factor(self.noise, self.criterion.loss, weight)
             strength = jnp.asarray(strength / self.decoder.n_outputs)
         tolerance = jnp.float32(self.config.tolerance)
         for_missing = self.config.prior_weight is None

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from autodecoder.config import FitConfig
-from autodecoder.core.mixture import Mixture, improve_mixture, start_mixture
+from autodecoder.core.mixture import Mixture, blank_mixture, improve_mixture, start_mixture
 
 #: Steps of EM after the first epoch, and after each further one.
 _FIRST_STEPS, _STEPS = 10, 2
@@ -42,11 +42,7 @@ def start_prior(fit: FitConfig, dims: int) -> Prior | None:
     n = fit.count_components()
     if n == 0:
         return None
-    spread = fit.spread_for(dims)
-    unit = jnp.eye(dims) if fit.full_covariances(dims) else jnp.ones(dims)
-    roots = jnp.broadcast_to(unit / spread, (n, *unit.shape))
-    mixture = Mixture(jnp.full(n, -jnp.log(n)), jnp.zeros((n, dims)), roots)
-    return Prior(mixture, jnp.zeros(()))
+    return Prior(blank_mixture(n, dims, fit.spread_for(dims)), jnp.zeros(()))
 
 
 def update_prior(
@@ -56,23 +52,23 @@ def update_prior(
 
     After the first epoch the mixture starts from latents that `key` draws.
     """
-    n_components = len(prior.mixture.means)
 
     def improved(mixture: Mixture, n_steps: int) -> Mixture:
+        # Not a loop of jax, whose types must not change over devices from step to step.
         for _ in range(n_steps):
             mixture = improve_mixture(mixture, latents)
         return mixture
 
-    def first(_: Mixture) -> Mixture:
-        return improved(start_mixture(key, latents, n_components), _FIRST_STEPS)
+    def first(mixture: Mixture) -> Mixture:
+        return improved(start_mixture(key, latents, len(mixture.means)), _FIRST_STEPS)
 
-    mixture = jax.lax.cond(
-        prior.noise > 0, lambda mixture: improved(mixture, _STEPS), first, prior.mixture
-    )
-    return Prior(mixture, noise)
+    def further(mixture: Mixture) -> Mixture:
+        return improved(mixture, _STEPS)
+
+    return Prior(jax.lax.cond(prior.noise > 0, further, first, prior.mixture), noise)
 
 
-def prior_weight(noise: Any, loss: str, weight: float) -> Any:
+def penalty_factor(noise: Any, loss: str, weight: float) -> Any:
     """The factor on `Mixture.penalty`, `-2 log p(z)`, for an image of one pixel.
 
     Parameters

@@ -1,9 +1,9 @@
 """Latent inference under a model: plans, samples with missing values, and draws."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ from autodecoder.core.switches import own_switches
 from autodecoder.data.carriers import as_array
 from autodecoder.data.pixels import as_mask, as_numbers, to_weights
 from autodecoder.errors import ConfigError, DataError
+from autodecoder.model.metrics import latest_metric
 from autodecoder.model.programs import limit_programs, one_inference
 from autodecoder.model.samples import check_samples, doubt_range, to_rows
 
@@ -42,12 +43,8 @@ def infer_samples(
 ) -> Inference:
     """`Model.infer`, with a function that is called as `infer_latents` says."""
     config = InferConfig() if config is None else config
-    seed = as_plain(seed)
-    check_seed("seed", seed)
-    by, dims = model.standardization, model.latent_dims
-    images = check_samples(images, model.image_shape, by)
-    if mask is not None:
-        mask = as_mask(mask, len(images), model.image_shape)
+    images, mask, seed = _checked(model, images, mask, seed)
+    dims = model.latent_dims
     if given is not None:
         given = as_numbers("given", given)
         if given.ndim != 3 or given.shape[::2] != (len(images), dims):
@@ -55,15 +52,80 @@ def infer_samples(
         if not np.isfinite(given).all():
             raise DataError("given holds values that are not finite.")
     parts = []
+    for block in _blocks(model, images, mask, config, seed):
+        mine = None if given is None else given[block.chosen]
+        with one_inference:
+            parts.append(block.find(mine, watch))
+    return join_inferences(parts)
+
+
+@own_switches()
+def draw_posterior(
+    model: "Model", images: Any, mask: Any, n: int, config: InferConfig | None, seed: int
+) -> Float[np.ndarray, "n_images n dims"]:
+    """Draw latents of images, see `Model.draw`."""
+    config = InferConfig() if config is None else config
+    config = replace(config, prior_weight=config.prior_weight_or_default)
+    if not config.prior_weight:
+        raise ConfigError("draws need a prior: prior_weight must be above 0.")
+    if noise_of(model) is None or len(model.latents) < 2:
+        raise DataError("draws need a model with its training loss and latents.")
+    images, mask, seed = _checked(model, images, mask, seed)
+    rng = np.random.default_rng(seed)
+    parts = []
+    for block in _blocks(model, images, mask, config, seed):
+        with one_inference:
+            found = block.find(None, None)
+            roots = posterior_roots(block.plan, block.rows, found.latents, weights=block.weights)
+        noise = rng.normal(size=(len(block.rows), n, model.latent_dims)).astype(np.float32)
+        latents = found.latents[:, None] + np.einsum("ide,ine->ind", roots, noise)
+        latents[np.isnan(found.errors.loss)] = np.nan
+        parts.append(latents)
+    return np.concatenate(parts)
+
+
+class _Block(NamedTuple):
+    """Some of the images to infer."""
+
+    chosen: slice
+    rows: Num[np.ndarray, "n values"]
+    weights: Shaped[np.ndarray, "n values"] | None
+    """Weights of the values, if not all count."""
+    plan: InferencePlan
+    is_masked: bool
+    """Whether there is a mask; otherwise complete samples are inferred apart."""
+
+    def find(
+        self, given: Float[np.ndarray, "n m dims"] | None, watch: OnLatents | None
+    ) -> Inference:
+        """Infer the latents of these images."""
+        find = infer_latents if self.is_masked else infer_apart
+        return find(self.plan, self.rows, weights=self.weights, given=given, watch=watch)
+
+
+def _checked(model: "Model", images: Any, mask: Any, seed: Any) -> tuple[Any, Any, int]:
+    """Images, mask and seed after their checks."""
+    seed = as_plain(seed)
+    check_seed("seed", seed)
+    images = check_samples(images, model.image_shape, model.standardization)
+    if mask is not None:
+        mask = as_mask(mask, len(images), model.image_shape)
+    return images, mask, seed
+
+
+def _blocks(
+    model: "Model", images: Any, mask: Any, config: InferConfig, seed: int
+) -> Iterator[_Block]:
+    """Checked images, block by block."""
+    by = model.standardization
     for start in range(0, max(1, len(images)), _INFERRED_AT_ONCE):
         chosen = slice(start, start + _INFERRED_AT_ONCE)
-        rows, weights = _rows_of(model, images, mask, chosen)
-        mine = None if given is None else given[chosen]
-        find = infer_apart if mask is None else infer_latents
+        hidden = None if mask is None else to_weights(mask[chosen], start)
+        doubt_range(images[chosen], by, model.pixel_range)
+        rows, weights = to_rows(images[chosen], start, hidden, by, model.pixel_range)
         with one_inference:
             plan = plan_for(model, config, seed, missing=weights is not None)
-            parts.append(find(plan, rows, weights=weights, given=mine, watch=watch))
-    return join_inferences(parts)
+        yield _Block(chosen, rows, weights, plan, mask is not None)
 
 
 def plan_for(
@@ -118,50 +180,8 @@ def learnt_prior(model: "Model") -> FitConfig | None:
 
 
 def noise_of(model: "Model") -> float | None:
-    """The loss of the training images after the last epoch; `None` if it is not known."""
-    losses = np.asarray(model.history.get(model.loss if model.loss != "mse" else "loss", ()))
-    losses = losses[np.isfinite(losses)]
-    return float(losses[-1]) if len(losses) else None
-
-
-@own_switches()
-def draw_posterior(
-    model: "Model", images: Any, mask: Any, n: int, config: InferConfig | None, seed: int
-) -> Float[np.ndarray, "n_images n dims"]:
-    """Draw latents of images, see `Model.draw`."""
-    config = InferConfig() if config is None else config
-    config = replace(config, prior_weight=config.prior_weight_or_default)
-    if not config.prior_weight:
-        raise ConfigError("draws need a prior: prior_weight must be above 0.")
-    if noise_of(model) is None or len(model.latents) < 2:
-        raise DataError("draws need a model with its training loss and latents.")
-    found = infer_samples(model, images, mask, config, None, seed)
-    images = check_samples(images, model.image_shape, model.standardization)
-    if mask is not None:
-        mask = as_mask(mask, len(images), model.image_shape)
-    rng = np.random.default_rng(seed)
-    parts = []
-    for start in range(0, max(1, len(images)), _INFERRED_AT_ONCE):
-        chosen = slice(start, start + _INFERRED_AT_ONCE)
-        rows, weights = _rows_of(model, images, mask, chosen)
-        with one_inference:
-            plan = plan_for(model, config, seed, missing=weights is not None)
-            roots = posterior_roots(plan, rows, found.latents[chosen], weights=weights)
-        noise = rng.normal(size=(len(rows), n, model.latent_dims)).astype(np.float32)
-        parts.append(found.latents[chosen, None] + np.einsum("ide,ine->ind", roots, noise))
-    latents = np.concatenate(parts)
-    latents[np.isnan(found.errors.loss)] = np.nan
-    return latents
-
-
-def _rows_of(
-    model: "Model", images: Any, mask: Any, chosen: slice
-) -> tuple[Num[np.ndarray, "n values"], Shaped[np.ndarray, "n values"] | None]:
-    """Some of the checked images as rows, and the weights of their values, if not all count."""
-    by, start = model.standardization, chosen.start
-    hidden = None if mask is None else to_weights(mask[chosen], start)
-    doubt_range(images[chosen], by, model.pixel_range)
-    return to_rows(images[chosen], start, hidden, by, model.pixel_range)
+    """The loss of the training images in the saved epoch; `None` if it is not known."""
+    return latest_metric(model, "loss" if model.loss == "mse" else model.loss)
 
 
 def as_latent(

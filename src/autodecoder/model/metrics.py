@@ -1,12 +1,14 @@
 """The metrics of a model: those of the epoch whose decoder and latents it holds."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autodecoder.config import METRIC_ALIASES, OBJECTIVES
-from autodecoder.model.model import Model
+
+if TYPE_CHECKING:
+    from autodecoder.model.model import Model
 
 #: What errors of pixels or features are measured in, by the scaler of a model.
 UNITS = {
@@ -17,13 +19,13 @@ UNITS = {
 }
 
 
-def model_metrics(model: Model) -> dict[str, float]:
+def model_metrics(model: "Model") -> dict[str, float]:
     """The metrics of the saved epoch. Metrics that were not measured then are left out."""
     epoch = saved_epoch(model)
     return {name: value for name, (value, of) in _latest(model).items() if of == epoch}
 
 
-def named_metrics(model: Model) -> dict[str, float]:
+def named_metrics(model: "Model") -> dict[str, float]:
     """All metrics but gradients, for people. The name of a metric that was not measured in the
     saved epoch says after which epoch it was."""
     epoch = saved_epoch(model)
@@ -34,7 +36,13 @@ def named_metrics(model: Model) -> dict[str, float]:
     }
 
 
-def describe_epoch(model: Model) -> str | None:
+def latest_metric(model: "Model", name: str) -> float | None:
+    """A metric in the saved epoch, else as it was last measured; `None` if it never was."""
+    found = _latest(model).get(name)
+    return None if found is None else found[0]
+
+
+def describe_epoch(model: "Model") -> str | None:
     """The saved epoch, such as `83 of 500, where val_loss was least`; `None` if unknown."""
     told, epoch = model.about.get("epoch"), saved_epoch(model)
     if type(told) is not int or told != epoch:
@@ -47,19 +55,19 @@ def describe_epoch(model: Model) -> str | None:
     return f"{epoch} of {_total(model)}" + (f", where {metric} was {which}" if is_best else "")
 
 
-def is_last_epoch(model: Model) -> bool:
+def is_last_epoch(model: "Model") -> bool:
     """Whether the model holds the last epoch of its history."""
     return saved_epoch(model) == (_total(model) or None)
 
 
-def saved_epoch(model: Model) -> int | None:
+def saved_epoch(model: "Model") -> int | None:
     """The epoch, counted from 1, whose decoder and latents the model holds: by default the last
     one of its history; `None` without a history."""
     told, total = model.about.get("epoch"), _total(model)
     return told if type(told) is int and 0 < told <= total else total or None
 
 
-def _latest(model: Model) -> dict[str, tuple[float, int]]:
+def _latest(model: "Model") -> dict[str, tuple[float, int]]:
     """Each metric as it was measured in the saved epoch, else the last time, with that epoch."""
     epoch, found = saved_epoch(model), {}
     for name, values in model.history.items():
@@ -77,11 +85,11 @@ def _best_epoch(metric: str, values: np.ndarray) -> int | None:
     return int(np.argmin(badness)) + 1 if np.isfinite(badness).any() else None
 
 
-def _total(model: Model) -> int:
+def _total(model: "Model") -> int:
     return max((np.size(values) for values in model.history.values()), default=0)
 
 
-def _objective(model: Model) -> str:
+def _objective(model: "Model") -> str:
     settings: Any = model.about.get("settings")
     told = settings.get("objective") if isinstance(settings, Mapping) else None
     metric = METRIC_ALIASES.get(told, told) if isinstance(told, str) else ""

@@ -9,7 +9,7 @@ from autodecoder.data.columns import Columns, as_text
 from autodecoder.model import Model
 from autodecoder.report.packing import pack
 
-#: Most characters of names that travel with a page, and most bytes of further columns.
+#: Most characters of names in a page, and most bytes of further columns.
 _MOST_NAMED, _MOST_OF_COLUMNS = 4_000_000, 2_000_000
 
 
@@ -23,7 +23,7 @@ def pack_known(model: Model) -> dict[str, Any]:
 
 
 def pack_counts(model: Model) -> dict[str, dict[str, int]]:
-    """How many images a page is about, and how many there were, by set; see `shown_part`."""
+    """Numbers of shown images and of all images, by set (see `shown_part`)."""
     sets = {"train": len(model.latents), "val": len(model.val_latents)}
     total = model.about.get("n_train")
     return {
@@ -41,7 +41,8 @@ def pack_named(model: Model) -> dict[str, Any]:
 
 
 def pack_names(model: Model) -> dict[str, list[Any] | None]:
-    """The names of the images of each set; `None` where there are none, or too many characters."""
+    """The names of the images of each set, by row; `None` if they are unknown, or too long for a
+    page."""
     sets = {"train": model.names, "val": model.val_names}
     known = {
         name: [] if names is None or _are_rows(names) else names.tolist()
@@ -86,5 +87,5 @@ def _pack_column(columns: Columns, name: str) -> dict[str, Any]:
 
 
 def _are_rows(names: np.ndarray) -> bool:
-    """Whether names tell nothing beyond the number of an image."""
+    """Whether names are only the row numbers."""
     return names.dtype.kind in "iu" and np.array_equal(names, np.arange(len(names)))

@@ -4,15 +4,15 @@ import base64
 
 import numpy as np
 
-#: The largest number of half precision.
+#: Largest number in half precision.
 _MOST_HALF = 65504
 
 
 def pack(array: np.ndarray, dtype: str) -> str:
-    """Numbers as bytes in base64, as the page's script reads them."""
+    """Numbers as base64 bytes for the page's script."""
     return base64.b64encode(np.ascontiguousarray(array, dtype).tobytes()).decode("ascii")
 
 
 def pack_half(array: np.ndarray) -> str:
-    """The same in half precision; what is beyond its range becomes the largest number in it."""
+    """Numbers in half precision; numbers beyond its range are clipped."""
     return pack(np.clip(array, -_MOST_HALF, _MOST_HALF), "<f2")
