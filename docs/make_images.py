@@ -32,6 +32,8 @@ PAGE, MOVING, TALL = (1440, 900), (840, 525), 1500
 PORT = 8059
 #: Steps of the pointer, and milliseconds of each.
 STEPS, PAUSE = 48, 90
+#: The step of which `page.png` is, at an image whose original is in the page.
+SHOWN = 8
 
 
 def main() -> None:
@@ -94,7 +96,7 @@ def draw_page(study: Path) -> None:
             page.mouse.move(x, y)
             page.wait_for_timeout(120)
             frames.append(page.screenshot())
-    (IMAGES / "page.png").write_bytes(_smaller(frames[5]))
+    (IMAGES / "page.png").write_bytes(_smaller(frames[SHOWN]))
     pictures = [Image.open(io.BytesIO(frame)).convert("RGB").resize(MOVING) for frame in frames]
     palette = pictures[0].quantize(192)
     shown = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
@@ -107,7 +109,7 @@ def _smaller(content: bytes) -> bytes:
     """A picture in 256 colours, as PNG."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(content)) as picture:
-        picture.convert("RGB").quantize(256).save(buffer, "PNG")
+        picture.convert("RGB").quantize(256, kmeans=1).save(buffer, "PNG")
     return buffer.getvalue()
 
 
