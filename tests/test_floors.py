@@ -23,6 +23,7 @@ FLOORS = {
     "core": 2,
     "measures": 2.2,  # a model is measured
     "study": 3,
+    "compare": 3.5,
     "model": 2.5,  # a study saves models
     "report": 4,
     "estimator": 4.5,  # it shows itself by a report

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from autodecoder._version import __version__
 
 if TYPE_CHECKING:
+    from autodecoder.compare import Comparison, compare_methods
     from autodecoder.config import (
         AugmentConfig,
         DataConfig,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 #: Module of each public name. Names are imported at first use, so that `--help` does not wait for
 #: jax.
 _HOMES = {
+    "compare": ("Comparison", "compare_methods"),
     "config": (
         "AugmentConfig",
         "DataConfig",
@@ -97,6 +99,7 @@ __all__ = [
     "AugmentConfig",
     "AutoDecoder",
     "AutodecoderError",
+    "Comparison",
     "ConfigError",
     "DataConfig",
     "DataError",
@@ -121,6 +124,7 @@ __all__ = [
     "StudyConfig",
     "Trace",
     "__version__",
+    "compare_methods",
     "export_onnx",
     "fit_config",
     "fit_model",

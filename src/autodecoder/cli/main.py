@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from autodecoder._version import __version__
+from autodecoder.cli.compare import compare_
 from autodecoder.cli.datasets import datasets
 from autodecoder.cli.encode import encode
 from autodecoder.cli.evaluate import evaluate
@@ -55,6 +56,7 @@ app.command(launch)
 app.command(runs_app)
 app.command(report)
 app.command(evaluate)
+app.command(compare_, name="compare")
 app.command(explore)
 app.command(tensorboard)
 app.command(reconstruct)

@@ -9,6 +9,8 @@ from rich import box
 from rich.table import Table
 
 from autodecoder.cli.console import console, describe, wide_console
+from autodecoder.compare import Comparison
+from autodecoder.compare.result import tabulate
 from autodecoder.config import (
     OWN_SOURCES,
     Range,
@@ -117,6 +119,17 @@ def _beyond(value: Any, values: Values) -> str | None:
     else:
         return None
     return "lower" if at <= low + margin else "higher" if at >= high - margin else None
+
+
+def print_methods(compared: Comparison, ours: str | None) -> None:
+    """Print a line for each compared method."""
+    head, lines = tabulate(compared, ours)
+    table = _table()
+    for name in head:
+        table.add_column(name, justify="left" if name == "method" else "right")
+    for line in lines:
+        table.add_row(*line)
+    wide_console().print(table)
 
 
 def print_studies(studies: Sequence[Study], unreadable: Sequence[tuple[Path, str]]) -> None:

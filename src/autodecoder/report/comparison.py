@@ -1,6 +1,6 @@
 """A page that compares studies: settings that differ, curves in one chart, linked maps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,31 +64,52 @@ def write_comparison(studies: Sequence[Study], path: Path | str) -> Path:
         "columns": names,
         "rows": [*results, *settings],
         "n_results": len(results),
-        "maps": None,
-        "titles": [],
-        "same": False,
-        "legends": [],
-        "size_text": "",
-        "histories": None,
-        "lines": [],
-        "metrics": {},
-        "several_runs": False,
-        **curves_context(packed),
-    }  # fmt: skip
+        "table_title": "Results and settings that differ",
+    }
     models, why_not = _models(studies, names)
-    context["without_map"] = why_not
-    if models:
-        maps = _maps([model for _, _, model in models])
-        context["maps"] = page_json({"maps": maps})
-        legends = [classes_context(model) for _, _, model in models]
-        alike = all(legend == legends[0] for legend in legends)
-        context["legends"] = legends[:1] if alike else legends
-        context["size_text"] = _size_text(maps)
-        context["titles"] = [f"{name}: {describe_decoder(model)}" for name, _, model in models]
-        context["same"] = _are_linked([study for _, study, _ in models])
+    titled = [(f"{name}: {describe_decoder(model)}", model) for name, _, model in models]
+    linked = _are_linked([study for _, study, _ in models])
+    context |= {"without_map": why_not, **maps_context(titled, linked=linked)}
+    return write_side_by_side(context, packed, path)
+
+
+def write_side_by_side(
+    context: Mapping[str, Any], curves: dict[str, Any], path: Path | str
+) -> Path:
+    """Write a page with a table, curves and maps side by side.
+
+    Parameters
+    ----------
+    context : mapping
+        Title, table and maps (`maps_context`).
+    curves : dict
+        From `report.curves`.
+    path : path
+    """
+    without = {"histories": None, "lines": [], "metrics": {}, "several_runs": False}
+    whole = {**without, **curves_context(curves), **context}
     target = user_path(path)
-    write_file(target, render("comparison.html.jinja", context).encode("utf-8", "replace"))
+    write_file(target, render("comparison.html.jinja", whole).encode("utf-8", "replace"))
     return target
+
+
+def maps_context(titled: Sequence[tuple[str, Model]], *, linked: bool) -> dict[str, Any]:
+    """The part of a page with maps side by side, each with a title.
+
+    `linked` says whether all models have the same images in the same rows.
+    """
+    if not titled:
+        return {"maps": None, "titles": [], "same": False, "legends": [], "size_text": ""}
+    maps = _maps([model for _, model in titled])
+    legends = [classes_context(model) for _, model in titled]
+    alike = all(legend == legends[0] for legend in legends)
+    return {
+        "maps": page_json({"maps": maps}),
+        "titles": [title for title, _ in titled],
+        "same": linked,
+        "legends": legends[:1] if alike else legends,
+        "size_text": _size_text(maps),
+    }
 
 
 def _models(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from autodecoder.compare import Row
 from autodecoder.config import OBJECTIVES
 from autodecoder.report.classes import page_colours, page_scale
 from autodecoder.report.figures import MOST_CURVES, label_trials, metric_label
@@ -39,6 +40,16 @@ def pack_studies(studies: Sequence[tuple[str, Trial | None]]) -> dict[str, Any]:
         (name, [execution.history for execution in trial.executions])
         for name, trial in studies
         if trial is not None
+    ]
+    return _pack(runs, page_colours(len(runs)))
+
+
+def pack_methods(rows: Sequence[Row]) -> dict[str, Any]:
+    """Pack the training losses of compared methods like `pack_curves`, with a run for each seed."""
+    runs = [
+        (row.title, [{"loss": score.losses} for score in row.scores])
+        for row in rows
+        if any(len(score.losses) for score in row.scores)
     ]
     return _pack(runs, page_colours(len(runs)))
 

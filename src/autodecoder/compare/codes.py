@@ -1,0 +1,157 @@
+"""How the baselines make latents of images."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from autodecoder.compare.encoders import init_encoder
+from autodecoder.config import FitConfig, RunConfig
+from autodecoder.core.decoders import Decoder, init_decoder
+from autodecoder.core.losses import Criterion, reconstruction_loss
+from autodecoder.core.scaling import SCALINGS
+
+
+class Codes(NamedTuple):
+    """Latents of images, as training sees them."""
+
+    latents: Float[Array, "n dims"]
+    divergence: Float[Array, " n"] | None = None
+    """Kullback-Leibler divergence of an image's latents from their prior, in nats; `None` if
+    latents are points."""
+
+
+class Coder(eqx.Module):
+    """A decoder with what makes latents of images.
+
+    Images are rows in the scaled space. `weights` are those of their pixels, which sum to 1 over an
+    image, or `None` if all pixels are known; missing pixels are filled in before.
+    """
+
+    decoder: Decoder
+    encoder: Decoder | None
+    criterion: Criterion = eqx.field(static=True)
+
+    def encode(
+        self, images: Float[Array, "n pixels"], weights: Float[Array, "n pixels"] | None
+    ) -> Float[Array, "n dims"]:
+        """The latents of images, in evaluation mode."""
+        raise NotImplementedError
+
+    def draw(
+        self,
+        images: Float[Array, "n pixels"],
+        weights: Float[Array, "n pixels"] | None,
+        key: PRNGKeyArray,
+    ) -> Codes:
+        """The latents of images, in training mode."""
+        raise NotImplementedError
+
+    def trainable(self) -> tuple[Any, ...]:
+        """The trainable arrays of the decoder, then those of the encoder, if any."""
+        encoder = () if self.encoder is None else self.encoder.trainable()
+        return (self.decoder.trainable(), encoder)
+
+    def with_trainable(self, parts: tuple[Any, ...]) -> "Coder":
+        """A copy with other trainable arrays."""
+        encoder = None if self.encoder is None else self.encoder.with_trainable(parts[1])
+        return replace(self, decoder=self.decoder.with_trainable(parts[0]), encoder=encoder)
+
+    def step_scales(self, fit: FitConfig) -> tuple[Any, ...]:
+        """Factors on the step size, as a prefix of `trainable`."""
+        encoder = () if self.encoder is None else tuple(self.encoder.step_scales(fit))
+        return (tuple(self.decoder.step_scales(fit)), encoder)
+
+    def calibrate(
+        self, images: Float[Array, "m pixels"], weights: Float[Array, "m pixels"] | None
+    ) -> "Coder":
+        """Estimate the statistics of batch normalisation from a sample of training images."""
+        encoder = None if self.encoder is None else self.encoder.calibrate(images)
+        coder = replace(self, encoder=encoder)
+        return replace(coder, decoder=self.decoder.calibrate(coder.encode(images, weights)))
+
+
+class Autoencoder(Coder):
+    """The encoder's outputs are the latents."""
+
+    def encode(self, images: Array, weights: Array | None) -> Array:
+        """See `Coder`."""
+        assert self.encoder is not None
+        return self.encoder.decode(images)
+
+    def draw(self, images: Array, weights: Array | None, key: PRNGKeyArray) -> Codes:
+        """See `Coder`."""
+        assert self.encoder is not None
+        return Codes(self.encoder.decode(images, key=key))
+
+
+class VariationalAutoencoder(Coder):
+    """The encoder's outputs are means and log variances of latents (Kingma & Welling 2014)."""
+
+    def encode(self, images: Array, weights: Array | None) -> Array:
+        """The means."""
+        assert self.encoder is not None
+        return jnp.split(self.encoder.decode(images), 2, axis=1)[0]
+
+    def draw(self, images: Array, weights: Array | None, key: PRNGKeyArray) -> Codes:
+        """See `Coder`; latents are drawn."""
+        assert self.encoder is not None
+        encoded = self.encoder.decode(images, key=jax.random.fold_in(key, 1))
+        mean, log_variance = jnp.split(encoded, 2, axis=1)
+        noise = jax.random.normal(jax.random.fold_in(key, 2), mean.shape)
+        latents = mean + jnp.exp(log_variance / 2) * noise
+        variance = jnp.exp(log_variance)
+        return Codes(latents, 0.5 * (variance + mean**2 - 1 - log_variance).sum(axis=1))
+
+
+class GradientOrigin(Coder):
+    """An image's latent is the negative gradient, at the origin, of the decoder's loss, summed over
+    the pixels (Bond-Taylor & Willcocks 2021, "Gradient origin networks")."""
+
+    def encode(self, images: Array, weights: Array | None) -> Array:
+        """See `Coder`."""
+
+        def loss(latents: Array) -> Array:
+            losses = reconstruction_loss(
+                self.decoder.decode(latents), images, self.criterion, weights
+            )
+            return images.shape[1] * losses.sum()
+
+        return -jax.grad(loss)(jnp.zeros((len(images), self.decoder.config.latent_dims)))
+
+    def draw(self, images: Array, weights: Array | None, key: PRNGKeyArray) -> Codes:
+        """See `Coder`."""
+        return Codes(self.encode(images, weights))
+
+
+class _Kind(NamedTuple):
+    make: Callable[..., Coder]
+    codes_per_dim: int
+    """Outputs of the encoder for each latent dimension; 0 without an encoder."""
+
+
+CODERS = {
+    "ae": _Kind(Autoencoder, 1),
+    "vae": _Kind(VariationalAutoencoder, 2),
+    "gon": _Kind(GradientOrigin, 0),
+}
+
+
+def init_coder(key: PRNGKeyArray, kind: str, config: RunConfig) -> Coder:
+    """Draw a coder of one of the `CODERS`.
+
+    Decoder and encoder are drawn as the decoder of a fit without initial latents.
+    """
+    decoder_key, encoder_key = jax.random.split(key)
+    make, codes_per_dim = CODERS[kind]
+    spread, activation = config.fit.bias_spread, SCALINGS[config.scaler].output_activation
+    decoder = init_decoder(decoder_key, config.decoder, config.image_shape, activation, spread)
+    encoder = None
+    if codes_per_dim:
+        n_codes = codes_per_dim * config.decoder.latent_dims
+        encoder = init_encoder(encoder_key, config.decoder, config.image_shape, n_codes, spread)
+    return make(decoder, encoder, Criterion(config.fit.loss, config.image_shape))

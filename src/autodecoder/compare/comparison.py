@@ -1,0 +1,259 @@
+"""Comparing methods: the same decoder, latents, batches, budget and search of rates for all."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from autodecoder.compare.result import Comparison, Row, Score
+from autodecoder.compare.store import Store
+from autodecoder.compare.work import Measure, Method, Run, Work
+from autodecoder.config import DecoderConfig, FitConfig, fit_config, to_dict
+from autodecoder.config.rules import (
+    as_plain,
+    check_choice,
+    check_learning_rate,
+    check_seed,
+)
+from autodecoder.core.switches import own_switches
+from autodecoder.data import Dataset, ImageSet
+from autodecoder.errors import ConfigError, DataError
+
+#: Learning rates that are searched by default.
+RATES = (1e-3, 2e-3, 5e-3, 1e-2)
+#: Most training images that are held out for the search, and their largest share.
+_MOST_HELD, _SHARE_HELD = 10_000, 1 / 6
+#: Most rates beyond the given ones that a search tries, and the largest one.
+_MOST_BEYOND, _LARGEST = 4, 1.0
+
+#: What a row is: the fit it needs, and whether its images are placed by our inference.
+_BASELINES = {
+    "pca": ("pca", False, "principal components"),
+    "ae": ("ae", False, "autoencoder"),
+    "ae-refined": ("ae", True, "autoencoder, latents refined"),
+    "vae": ("vae", False, "variational autoencoder"),
+    "vae-refined": ("vae", True, "variational autoencoder, latents refined"),
+    "gon": ("gon", False, "gradient origin network"),
+    "gon-refined": ("gon", True, "gradient origin network, latents refined"),
+}
+#: Our own method, with the settings of all.
+OURS = "auto-decoder"
+METHODS = (*_BASELINES, OURS)
+DEFAULT_METHODS = ("pca", "ae", "ae-refined", "vae", "gon", OURS)
+
+
+@own_switches()
+def compare_methods(
+    dataset: Dataset,
+    *,
+    methods: Sequence[str] = DEFAULT_METHODS,
+    decoder: DecoderConfig | None = None,
+    fit: FitConfig | None = None,
+    others: Mapping[str, FitConfig] | None = None,
+    rates: Sequence[float] = RATES,
+    seeds: Sequence[int] = (0, 1, 2),
+    seconds: float | int | None = None,
+    scaler: str = "standard",
+    measures: Measure | None = None,
+    folder: Path | None = None,
+    report: Callable[[str, int, int], None] = lambda *_: None,
+) -> Comparison:
+    """Fit several methods under equal conditions, and measure them on unseen images.
+
+    All methods have the same decoder, length of latents, batches, optimiser and schedule. Learning
+    rates are searched alike: each method is fitted with each rate to a part of the training images,
+    and the rate with the least error on the rest of them is used. Then it is fitted to all training
+    images, once for each seed.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its validation images are the unseen ones. They are used for nothing but the result.
+    methods : sequence of str
+        Some of `pca`, principal components; `ae`, an autoencoder with a mirrored encoder; `vae`, a
+        variational one; `gon`, a gradient origin network; `auto-decoder`; and `ae-refined`,
+        `vae-refined`, `gon-refined`, where our inference improves the latents from where the method
+        places them.
+    decoder : DecoderConfig, optional
+    fit : FitConfig, optional
+        Settings of the fit, for all methods as far as they apply: batch size, schedule, warmup,
+        clipping and loss. Its number of epochs is the budget unless `seconds` is given.
+    others : mapping of name to FitConfig, optional
+        Further auto-decoders with other settings, for example another recipe.
+    rates : sequence of float
+        Learning rates to search; with a single one there is no search. If the best is the largest
+        or smallest, the search goes on beyond it, by up to four more. The latents of an
+        auto-decoder keep the learning rate of their settings.
+    seeds : sequence of int
+        One fit for each, of each method.
+    seconds : float, optional
+        Seconds of training for each fit, instead of a number of epochs: of each method, the number
+        of epochs that take as long, found by a first fit of three epochs. Initial latents count,
+        compilation does not.
+    scaler : str
+        Scaling of the pixels, in which errors are measured.
+    measures : callable, optional
+        Further measures, taken of each row and seed.
+    folder : path, optional
+        Keeps each result, so that an interrupted comparison goes on, and a model of each method.
+    report : callable
+        Told what is done, and how many of how many epochs.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ConfigError
+        If a method is unknown or named twice; if seeds or rates repeat or are out of range; if the
+        budget is not above 0; if the decoder is a user's own module.
+    DataError
+        If there are no unseen images, or too few training images to search.
+    OutputError
+        If a result cannot be written.
+    """
+    fit = fit_config("fast", num_epochs=20) if fit is None else fit
+    decoder = DecoderConfig() if decoder is None else decoder
+    decoder.check_drawn()
+    rows = _read_methods(methods, fit, others or {})
+    rates, seeds = _check_lists(rates, seeds)
+    if seconds is not None and not 0 < (seconds := float(as_plain(seconds))) < math.inf:
+        raise ConfigError(f"seconds must be above 0, got {seconds:g}.")
+    if not len(dataset.val):
+        raise DataError(f"{dataset.name} has no validation images, on which methods are compared.")
+    n = len(dataset.train)
+    for row in rows:
+        row.fit.check_components(n)
+    rest, held = _split(dataset.train) if len(rates) > 1 else (dataset.train, dataset.train)
+    settings = {
+        "dataset": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "n_train": n,
+        "n_unseen": len(dataset.val),
+        "n_held": len(held) if len(rates) > 1 else 0,
+        "decoder": to_dict(decoder),
+        "scaler": scaler,
+        "rates": list(rates),
+        "seeds": list(seeds),
+        "seconds": seconds,
+        "methods": {row.name: to_dict(row.fit) for row in rows},
+    }
+    work = Work(
+        {"rest": (rest, held), "all": (dataset.train, dataset.val)},
+        *(decoder, scaler, measures, Store(folder, settings), report),
+    )
+    found = {}
+    for kind in dict.fromkeys(row.kind for row in rows):
+        mine = [row for row in rows if row.kind == kind]
+        found |= _compare_kind(work, mine, rates, seeds, seconds)
+    return Comparison([found[row.name] for row in rows], settings, work.models(rows))
+
+
+def _read_methods(
+    methods: Sequence[str], fit: FitConfig, others: Mapping[str, FitConfig]
+) -> list[Method]:
+    names = [*methods, *others]
+    for name in methods:
+        check_choice("methods", name, METHODS)
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"methods must each be named once, got {name} twice.")
+    if not names:
+        raise ConfigError("methods must name at least one.")
+    rows = []
+    for name in names:
+        kind, refined, title = _BASELINES.get(name, (name, False, name))
+        rows.append(Method(name, kind, refined, title, others.get(name, fit)))
+    return rows
+
+
+def _check_lists(
+    rates: Sequence[float], seeds: Sequence[int]
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    rates, seeds = tuple(map(as_plain, rates)), tuple(map(as_plain, seeds))
+    for rate in rates:
+        check_learning_rate("learning_rate", rate)
+    for seed in seeds:
+        check_seed("seed", seed)
+    for name, values in (("rates", rates), ("seeds", seeds)):
+        if not values:
+            raise ConfigError(f"{name} must name at least one.")
+        if len(set(values)) < len(values):
+            raise ConfigError(f"{name} must differ, got {', '.join(f'{v:g}' for v in values)}.")
+    return tuple(map(float, rates)), seeds
+
+
+def _split(train: ImageSet) -> tuple[ImageSet, ImageSet]:
+    """Training images to fit to, and others to judge learning rates by."""
+    n = len(train)
+    n_held = min(_MOST_HELD, int(n * _SHARE_HELD))
+    if not n_held:
+        raise DataError(
+            f"a search of rates needs 6 training images or more, got {n}: give one rate."
+        )
+    order = np.random.default_rng(0).permutation(n)
+    return train.take(np.sort(order[n_held:])), train.take(np.sort(order[:n_held]))
+
+
+def _compare_kind(
+    work: Work,
+    rows: list[Method],
+    rates: tuple[float, ...],
+    seeds: tuple[int, ...],
+    seconds: float | None,
+) -> dict[str, Row]:
+    """The rows that share the fits of one kind."""
+    kind, fit = rows[0].kind, rows[0].fit
+    if kind == "pca":  # no rate, and the same for every seed
+        (score,) = work.score(Run(kind, "all", 0.0, seeds[0]), rows, fit).values()
+        scores = [score._replace(seed=seed) for seed in seeds]
+        return {row.name: Row(row.name, row.title, 0, {}, scores) for row in rows}
+    if seconds is None:
+        epochs = fit.num_epochs
+    else:
+        epochs = work.count_epochs(kind, fit, rates[len(rates) // 2], seconds)
+    fit = replace(fit, num_epochs=max(1, epochs))
+    searched = _search(work, rows, fit, rates, seeds[0]) if len(rates) > 1 else {}
+    chosen = {row.name: _best(searched.get(row.name, dict.fromkeys(rates, 0.0))) for row in rows}
+    scored: dict[str, list[Score]] = {row.name: [] for row in rows}
+    for seed in seeds:
+        for rate in sorted(set(chosen.values())):
+            mine = [row for row in rows if chosen[row.name] == rate]
+            for name, score in work.score(Run(kind, "all", rate, seed), mine, fit).items():
+                scored[name].append(score)
+    return {
+        row.name: Row(row.name, row.title, epochs, searched.get(row.name, {}), scored[row.name])
+        for row in rows
+    }
+
+
+def _search(
+    work: Work, rows: list[Method], fit: FitConfig, rates: tuple[float, ...], seed: int
+) -> dict[str, dict[float, float]]:
+    """Errors on held-out training images by rate, for each row.
+
+    While the best rate of a row is the largest or smallest one, the next one beyond is tried, in
+    the same proportion to it as that of its neighbour.
+    """
+    found: dict[str, dict[float, float]] = {row.name: {} for row in rows}
+    tried = sorted(rates)
+    waiting, n_beyond = list(tried), 0
+    while waiting:
+        for rate in waiting:
+            for name, score in work.score(Run(rows[0].kind, "rest", rate, seed), rows, fit).items():
+                found[name][rate] = score.error
+        bests = {_best(errors) for errors in found.values()}
+        beyond = {tried[0]: tried[0] ** 2 / tried[1], tried[-1]: tried[-1] ** 2 / tried[-2]}
+        waiting = [float(f"{beyond[rate]:.6g}") for rate in bests if rate in beyond]
+        waiting = [rate for rate in waiting if 0 < rate <= _LARGEST][: _MOST_BEYOND - n_beyond]
+        n_beyond += len(waiting)
+        tried = sorted([*tried, *waiting])
+    return found
+
+
+def _best(errors: Mapping[float, float]) -> float:
+    """The rate with the least error; those that diverged come last."""
+    return min(errors, key=lambda rate: (math.isnan(errors[rate]), errors[rate]))

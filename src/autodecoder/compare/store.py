@@ -1,0 +1,115 @@
+"""The folder of a comparison, in which it goes on after an interruption."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autodecoder.compare.result import Score
+from autodecoder.errors import ConfigError, DataError
+from autodecoder.files import read_json, read_tensors, write_json, write_tensors
+from autodecoder.model import Model, load_model, save_model
+
+_SETTINGS = "comparison.json"
+_ARRAYS = ("errors", "losses")
+#: Settings that must be the same to go on, in words.
+_FIXED = {
+    "fingerprint": "data set",
+    "decoder": "decoder",
+    "scaler": "scaler",
+    "seconds": "budget",
+}
+
+
+class Store:
+    """Keeps scores and models; without a folder it keeps nothing.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds a comparison of other images, with another decoder or budget, or with
+        other settings of a method. Further methods, rates and seeds are fine.
+    OutputError
+        If it cannot be written.
+    """
+
+    def __init__(self, folder: Path | None, settings: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self.epochs: dict[str, int] = {}
+        """Epochs of each method, if they were found from a budget of seconds."""
+        self._settings = settings
+        if folder is None:
+            return
+        path = folder / _SETTINGS
+        if path.exists():
+            known = read_json(path)
+            differing = _differing(known.get("settings"), settings)
+            if differing is not None:
+                raise ConfigError(
+                    f"{folder} holds a comparison with another {differing}: choose another folder."
+                )
+            methods = {**known["settings"]["methods"], **settings["methods"]}
+            self._settings = {**settings, "methods": methods}
+            self.epochs = dict(known.get("epochs", {}))
+        self._write()
+
+    def keep_epochs(self, kind: str, epochs: int) -> None:
+        """Keep the number of epochs of a method."""
+        self.epochs[kind] = epochs
+        self._write()
+
+    def _write(self) -> None:
+        if self._folder is not None:
+            content = {"settings": self._settings, "epochs": self.epochs}
+            write_json(self._folder / _SETTINGS, content)
+
+    def read(self, name: str, part: str, rate: float, seed: int) -> Score | None:
+        """A score that was kept; `None` if there is none."""
+        if self._folder is None:
+            return None
+        path = _path(self._folder, name, part, rate, seed)
+        if not path.exists():
+            return None
+        arrays, about = read_tensors(path)
+        try:
+            return Score(**{**about, **arrays})
+        except TypeError as error:
+            raise DataError(f"{path} is damaged: it is no result of a fit.") from error
+
+    def keep(self, name: str, part: str, score: Score) -> None:
+        """Keep a score."""
+        if self._folder is None:
+            return
+        values = score._asdict()
+        arrays = {key: np.asarray(values.pop(key), np.float32) for key in _ARRAYS}
+        path = _path(self._folder, name, part, score.rate, score.seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_tensors(path, arrays, values)
+
+    def keep_model(self, kind: str, model: Model) -> None:
+        """Keep the model of a method, unless its decoder is not one of settings."""
+        if self._folder is not None and kind != "pca":
+            save_model(model, self._folder / "models" / kind)
+
+    def read_model(self, kind: str) -> Model | None:
+        """A model that was kept; `None` if there is none."""
+        folder = None if self._folder is None else self._folder / "models" / kind
+        return None if folder is None or not folder.exists() else load_model(folder)
+
+
+def _differing(known: Any, settings: Mapping[str, Any]) -> str | None:
+    """What makes kept scores useless for these settings; `None` if they can be used."""
+    if not isinstance(known, dict) or not isinstance(known.get("methods"), dict):
+        return "format"
+    for name, words in _FIXED.items():
+        if known.get(name) != settings[name]:
+            return words
+    for name, fit in settings["methods"].items():
+        if known["methods"].get(name, fit) != fit:
+            return f"fit of {name}"
+    return None
+
+
+def _path(folder: Path, name: str, part: str, rate: float, seed: int) -> Path:
+    return folder / "fits" / f"{name}-{part}-{rate:g}-{seed}.safetensors"

@@ -1,0 +1,193 @@
+"""Fits of a comparison, and the scores of the rows that share them."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from autodecoder.compare.codes import CODERS
+from autodecoder.compare.fits import Fitted, Task, fit_method, joint_starts
+from autodecoder.compare.result import Score
+from autodecoder.compare.store import Store
+from autodecoder.config import DecoderConfig, FitConfig
+from autodecoder.core.blocks import by_blocks
+from autodecoder.core.fit import LatentStarts
+from autodecoder.core.losses import measure
+from autodecoder.core.scaling import scale_pixels
+from autodecoder.data import ImageSet
+from autodecoder.model import Model
+
+#: Epochs that are timed to find how many a budget of seconds allows.
+_TIMED = 3
+_MEASURED_AT_ONCE = 1000
+
+
+class Placed(NamedTuple):
+    """A fit with its unseen images, for further measures."""
+
+    name: str
+    """Name of the row."""
+    model: Model
+    latents: Float[np.ndarray, "n dims"]
+    """Latents of the unseen images."""
+    train: ImageSet
+    unseen: ImageSet
+
+
+#: Further measures of a row, by name.
+Measure = Callable[[Placed], Mapping[str, float]]
+
+
+class Method(NamedTuple):
+    """A row to come."""
+
+    name: str
+    kind: str
+    """What is fitted: `pca`, one of `CODERS`, or the name of an auto-decoder."""
+    refined: bool
+    title: str
+    fit: FitConfig
+
+
+class Run(NamedTuple):
+    """A fit to do: of a kind, on some images, with a rate and a seed."""
+
+    kind: str
+    part: str
+    rate: float
+    seed: int
+
+
+class Work:
+    """Fits and what they share."""
+
+    def __init__(
+        self,
+        parts: Mapping[str, tuple[ImageSet, ImageSet]],
+        decoder: DecoderConfig,
+        scaler: str,
+        measures: Measure | None,
+        store: Store,
+        report: Callable[[str, int, int], None],
+    ) -> None:
+        self._parts, self._decoder, self._scaler = parts, decoder, scaler
+        self._measures, self._store, self._report = measures, store, report
+        self._starts: dict[tuple[str, str], tuple[LatentStarts | None, float]] = {}
+        self._models: dict[str, Model] = {}
+
+    def models(self, rows: Sequence[Method]) -> dict[str, Model]:
+        """The model of each method's first seed, as far as one was fitted or kept."""
+        found = {}
+        for row in rows:
+            model = self._models.get(row.kind) or self._store.read_model(row.kind)
+            if model is not None:
+                found[row.name] = model
+        return found
+
+    def count_epochs(self, kind: str, fit: FitConfig, rate: float, seconds: float) -> int:
+        """Epochs that a fit to all training images does in about these seconds."""
+        known = self._store.epochs.get(kind)
+        if known is not None:
+            return known
+        timed = replace(fit, num_epochs=_TIMED)
+        starts, spent = self._find_starts(kind, "all", timed)
+        fitted = self._fit(Run(kind, "all", rate, 0), timed, starts)
+        pace = max(fitted.seconds / max(1, len(fitted.losses)), 1e-6)
+        n = max(1, min(1_000_000, round((seconds - spent) / pace)))
+        self._store.keep_epochs(kind, n)
+        return n
+
+    def score(self, run: Run, rows: Sequence[Method], fit: FitConfig) -> dict[str, Score]:
+        """Fit once, and place unseen images as each row does."""
+        known = {row.name: self._store.read(row.name, *run[1:]) for row in rows}
+        # Principal components take no longer than reading a model.
+        if run.kind != "pca" and all(score is not None for score in known.values()):
+            return {name: score for name, score in known.items() if score is not None}
+        starts, spent = self._find_starts(run.kind, run.part, fit)
+        fitted = self._fit(run, fit, starts)
+        train, unseen = self._parts[run.part]
+        train_error = float(self._errors(fitted.model, fitted.model.latents, train).mean())
+        found = {}
+        for row in rows:
+            began = time.perf_counter()
+            latents = None if fitted.diverged else _place(fitted, unseen, refined=row.refined)
+            place_seconds = time.perf_counter() - began
+            errors, further = np.full(len(unseen), np.nan, np.float32), {}
+            if latents is not None:
+                errors = self._errors(fitted.model, latents, unseen)
+                if run.part == "all" and self._measures is not None:
+                    placed = Placed(row.name, fitted.model, latents, train, unseen)
+                    further = self._measures(placed)
+            found[row.name] = Score(
+                seed=run.seed,
+                rate=run.rate,
+                diverged=fitted.diverged or not np.isfinite(errors).all(),
+                train_error=train_error,
+                errors=errors,
+                losses=fitted.losses,
+                seconds=fitted.seconds + spent,
+                place_seconds=place_seconds,
+                n_trained=fitted.n_trained,
+                n_kept=fitted.n_kept,
+                memory=train.images.nbytes + 4 * 3 * fitted.n_trained,
+                measures=further,
+            )
+        if run.part == "all" and run.kind not in self._models:
+            self._models[run.kind] = fitted.model
+            self._store.keep_model(run.kind, fitted.model)
+        for name, score in found.items():
+            self._store.keep(name, run.part, score)
+        return found
+
+    def _find_starts(
+        self, kind: str, part: str, fit: FitConfig
+    ) -> tuple[LatentStarts | None, float]:
+        """Initial latents of an auto-decoder, which its fits share."""
+        if kind == "pca" or kind in CODERS:
+            return None, 0.0
+        if (kind, part) not in self._starts:
+            self._starts[kind, part] = joint_starts(self._task(part, fit))
+        return self._starts[kind, part]
+
+    def _task(self, part: str, fit: FitConfig) -> Task:
+        train = self._parts[part][0]
+        fit = replace(fit, batch_size=min(fit.batch_size, len(train)))
+        return Task(train, self._decoder, fit, self._scaler)
+
+    def _fit(self, run: Run, fit: FitConfig, starts: LatentStarts | None) -> Fitted:
+        words = f"{run.kind}, seed {run.seed}" if run.part == "all" else f"{run.kind}, search"
+        words += f", rate {run.rate:g}" if run.rate else ""
+        return fit_method(
+            *(run.kind, self._task(run.part, fit), run.rate, run.seed, starts),
+            lambda done, total: self._report(words, done, total),
+        )
+
+    def _errors(
+        self, model: Model, latents: Float[np.ndarray, "n dims"], images: ImageSet
+    ) -> Float[np.ndarray, " n"]:
+        """The mean squared error of each image in the scaled space, over its known pixels."""
+        flat, mask = images.flat, images.flat_mask
+
+        def block(rows: np.ndarray, _: Any) -> Any:
+            targets = scale_pixels(jnp.asarray(flat[rows]), self._scaler)
+            weights = None if mask is None else jnp.asarray(mask[rows])
+            outputs = model.decoder.decode(jnp.asarray(latents[rows]))
+            return measure(outputs, targets, self._scaler, weights).loss
+
+        return by_blocks(block, np.arange(len(flat)), min(len(flat), _MEASURED_AT_ONCE))
+
+
+def _place(fitted: Fitted, unseen: ImageSet, *, refined: bool) -> Float[np.ndarray, "n dims"]:
+    """Latents of unseen images, as the method finds them; refined by our inference, which starts
+    from there and from the nearest training images."""
+    encode = fitted.encode
+    if encode is None:
+        return fitted.model.infer(unseen.images, unseen.mask).latents
+    latents = encode(unseen.flat, unseen.flat_mask)
+    if not refined:
+        return latents
+    return fitted.model.infer(unseen.images, unseen.mask, given=latents[:, None]).latents

@@ -1,0 +1,249 @@
+"""Comparing methods under equal conditions."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_rel
+from sklearn.decomposition import PCA
+from tests.compare.builders import DECODER, quick, some_digits
+
+import autodecoder.compare.work as module
+from autodecoder import DataError, DecoderConfig, FitConfig, load_model
+from autodecoder.compare import Comparison, Row, Score, compare_methods
+from autodecoder.compare.comparison import _MOST_BEYOND
+from autodecoder.compare.measure import measure_structure
+from autodecoder.compare.result import explain, tabulate, to_content
+from autodecoder.errors import ConfigError
+
+DIGITS = some_digits()
+ALL = ("pca", "ae", "ae-refined", "vae", "vae-refined", "gon", "gon-refined", "auto-decoder")
+
+
+def compare(**values) -> Comparison:
+    given = {"decoder": DECODER, "fit": quick(), "rates": (1e-2,), "seeds": (0, 1), **values}
+    return compare_methods(given.pop("dataset", DIGITS), **given)
+
+
+@pytest.fixture(scope="module")
+def compared() -> Comparison:
+    return compare(
+        methods=ALL,
+        fit=quick(num_epochs=20),
+        others={"with a prior": quick(num_epochs=20, prior="gaussian")},
+        measures=measure_structure,
+    )
+
+
+def test_every_method_has_a_row(compared: Comparison) -> None:
+    assert [row.name for row in compared.rows] == [*ALL, "with a prior"]
+    for row in compared.rows:
+        assert [score.seed for score in row.scores] == [0, 1]
+        assert np.isfinite([score.error for score in row.scores]).all()
+        assert len(row.scores[0].errors) == len(DIGITS.val)
+        assert 0 < row.mean("5-NN accuracy") <= 1
+        assert 0.5 < row.mean("trustworthiness") <= 1
+
+
+def test_components_are_those_of_scikit_learn(compared: Comparison) -> None:
+    scaled = [images.flat / 127.5 - 1 for images in (DIGITS.train, DIGITS.val)]
+    pca = PCA(2).fit(scaled[0])
+    rest = pca.inverse_transform(pca.transform(scaled[1])) - scaled[1]
+    assert compared["pca"].mean("error") == pytest.approx((rest**2).mean(), rel=1e-4)
+    assert compared["pca"].rate is None
+    assert compared["pca"].scores[0].n_kept == 64 * 3
+
+
+def test_refining_lowers_the_error_of_every_image(compared: Comparison) -> None:
+    for name in ("ae", "vae", "gon"):
+        plain, refined = compared[name], compared[f"{name}-refined"]
+        for a, b in zip(plain.scores, refined.scores, strict=True):
+            assert (b.errors <= a.errors * 1.0001).all()
+            assert b.error < a.error
+            assert b.train_error == a.train_error
+
+
+def test_the_same_settings_as_a_fit_of_ours(compared: Comparison) -> None:
+    """A row of ours reaches what `fit_model` does."""
+    from autodecoder import fit_model
+
+    fit = quick(num_epochs=20)
+    model = fit_model(DIGITS.train.images, decoder=DECODER, fit=fit, learning_rate=1e-2, seed=0)
+    own = float(model.infer(DIGITS.val.images).errors.loss.mean())
+    assert compared["auto-decoder"].mean("error") == pytest.approx(own, rel=0.1)
+    assert compared["auto-decoder"].scores[0].n_trained == 2 * 16 + 16 + 16 * 64 + 64 + 480
+
+
+def test_pairs_are_tested_as_scipy_does(compared: Comparison) -> None:
+    found = compared.difference("auto-decoder", "ae")
+    assert found is not None
+    a, b = ([score.error for score in compared[name].scores] for name in ("auto-decoder", "ae"))
+    assert found.p_value == pytest.approx(float(ttest_rel(a, b).pvalue))
+    assert found.share == pytest.approx(np.mean(a) / np.mean(b) - 1, rel=1e-4)
+    ours, theirs = (
+        np.mean([score.errors for score in compared[name].scores], axis=0)
+        for name in ("auto-decoder", "ae")
+    )
+    assert found.won == pytest.approx((ours < theirs).mean())
+
+
+def test_search_takes_the_best_rate_and_goes_beyond() -> None:
+    found = compare(methods=("ae",), rates=(1e-6, 1e-5), seeds=(0,))["ae"]
+    assert found.rate == min(found.searched, key=lambda rate: found.searched[rate])
+    assert len(found.searched) == 2 + _MOST_BEYOND
+    assert max(found.searched) == pytest.approx(1e-1)
+    assert found.scores[0].rate == found.rate
+
+
+def test_the_unseen_images_have_no_part_in_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, place = [], module._place
+
+    def noted(fitted, unseen, **how):
+        seen.append(unseen)
+        return place(fitted, unseen, **how)
+
+    monkeypatch.setattr(module, "_place", noted)
+    compare(methods=("auto-decoder",), rates=(5e-3, 1e-2, 2e-2), seeds=(0,))
+    assert seen[-1] is DIGITS.val
+    held = seen[0]
+    assert len(held) == len(DIGITS.train) // 6
+    train = {image.tobytes() for image in DIGITS.train.images}
+    assert all(image.tobytes() in train for image in held.images)
+
+
+def test_a_method_that_diverges_is_told_and_the_others_go_on() -> None:
+    found = compare(
+        methods=("ae", "pca"),
+        rates=(1.0,),
+        fit=quick(clip_norm=None, warmup_steps=0),
+        decoder=DecoderConfig(arch=(64,) * 16),
+        scaler="identity",
+    )
+    assert all(score.diverged for score in found["ae"].scores)
+    head, lines = tabulate(found)
+    assert lines[0][head.index("error, training")] == "diverged"
+    assert math.isfinite(found["pca"].mean("error"))
+    assert found.difference("ae", "pca") is None
+    assert to_content(found)["rows"][0]["error"] is None
+
+
+def test_seconds_give_each_method_its_epochs() -> None:
+    found = compare(methods=("ae", "auto-decoder"), seconds=0.3, seeds=(0,))
+    for row in found.rows:
+        assert row.epochs > 1
+        assert len(row.scores[0].losses) == row.epochs
+        assert 0.02 < row.scores[0].seconds < 3
+
+
+def test_holes() -> None:
+    mask = np.random.default_rng(0).random((240, 8, 8, 1)) < 0.6
+    found = compare(
+        dataset=some_digits(mask=mask),
+        methods=(*ALL[:4], "auto-decoder"),
+        fit=quick(num_epochs=30),
+        seeds=(0,),
+    )
+    assert found["auto-decoder"].mean("error") < found["pca"].mean("error")
+    for row in found.rows:
+        assert np.isfinite(row.scores[0].errors).all()
+
+
+def test_components_fit_the_known_pixels() -> None:
+    """Of images in a plane, half of the pixels give the rest."""
+    from autodecoder import Dataset, ImageSet
+
+    rng = np.random.default_rng(0)
+    basis = rng.normal(size=(2, 64))
+    flat = 128 + 12 * rng.normal(size=(200, 2)) @ basis
+    images = np.clip(np.rint(flat), 0, 255).astype(np.uint8).reshape(200, 8, 8, 1)
+    mask = rng.random(images.shape) < 0.7
+    train, val = (
+        ImageSet(images[rows], np.zeros(len(images[rows]), int), mask=mask[rows])
+        for rows in (slice(0, 150), slice(150, 200))
+    )
+    found = compare(dataset=Dataset("plane", train, val, ("one",)), methods=("pca",))
+    assert found["pca"].mean("error") < 2e-3
+
+
+def test_going_on_fits_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    methods, fits = ("ae", "ae-refined", "auto-decoder"), []
+    fit = module.fit_method
+
+    def counted(kind, *rest):
+        fits.append(kind)
+        if len(fits) == 3:
+            raise KeyboardInterrupt
+        return fit(kind, *rest)
+
+    monkeypatch.setattr(module, "fit_method", counted)
+    with pytest.raises(KeyboardInterrupt):
+        compare(methods=methods, folder=tmp_path)
+    first = compare(methods=methods, folder=tmp_path)
+    assert len(fits) == 3 + 2
+    again = compare(methods=methods, folder=tmp_path)
+    assert len(fits) == 3 + 2
+    for a, b in zip(first.rows, again.rows, strict=True):
+        assert [s.error for s in a.scores] == [s.error for s in b.scores]
+    assert set(again.models) == set(methods)
+    more = compare(methods=(*methods, "pca"), seeds=(0, 1, 2), folder=tmp_path)
+    assert len(fits) == 5 + 3
+    assert len(more["ae"].scores) == 3
+    assert load_model(tmp_path / "models" / "ae").latents.shape == (240, 2)
+    with pytest.raises(ConfigError, match="another decoder"):
+        compare(methods=methods, folder=tmp_path, decoder=DecoderConfig(arch=(17,)))
+    with pytest.raises(ConfigError, match="another fit of ae"):
+        compare(methods=methods, folder=tmp_path, fit=quick(num_epochs=5))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"methods": ("svm",)}, "methods must be one of"),
+        ({"methods": ("ae", "ae")}, "named once, got ae twice"),
+        ({"methods": ()}, "at least one"),
+        ({"seeds": (1, 1)}, "seeds must differ"),
+        ({"rates": (1e-2, 0.01)}, "rates must differ"),
+        ({"rates": ()}, "rates must name"),
+        ({"rates": (-1.0,)}, "learning_rate must"),
+        ({"seconds": 0}, "seconds must be above 0"),
+        ({"seconds": math.inf}, "seconds must be above 0"),
+        ({"fit": quick(prior="mixture", n_components=1000)}, "n_components must not exceed"),
+    ],
+)
+def test_wrong_settings(values: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compare(**{"methods": ("ae",), **values})
+
+
+def test_too_few_images() -> None:
+    with pytest.raises(DataError, match="no validation images"):
+        compare(dataset=some_digits(20, 0))
+    with pytest.raises(DataError, match="6 training images or more, got 5"):
+        compare(dataset=some_digits(5, 4), rates=(1e-3, 1e-2))
+
+
+def test_words_about_rows() -> None:
+    def score(seed: int, error: float) -> Score:
+        errors = np.full(4, error, np.float32)
+        return Score(seed, 0.1, False, error, errors, np.ones(2), 1.0, 1.0, 5, 5, 10**6)
+
+    rows = [
+        Row("ae", "autoencoder", 2, {0.1: 0.2, 0.2: 0.3}, [score(0, 0.2), score(1, 0.4)]),
+        Row("auto-decoder", "auto-decoder", 2, {}, [score(0, 0.1), score(1, 0.2)]),
+    ]
+    shared = {"scaler": "standard", "seeds": [0, 1], "n_held": 40}
+    compared = Comparison(rows, shared)
+    head, lines = tabulate(compared, "auto-decoder")
+    line = dict(zip(head, lines[0], strict=True))
+    assert line["error, unseen"] == "0.3000 ± 0.1414"
+    assert line["our error against it"] == "-50.0 %"
+    assert line["images we win"] == "100 %"
+    assert any("autoencoder: the best learning rate is the last" in s for s in explain(compared))
+
+
+def test_settings_of_a_fit_are_plain(compared: Comparison) -> None:
+    content = to_content(compared, "auto-decoder")
+    assert content["rows"][1]["ours_against_it"]["won"] > 0
+    assert isinstance(content["settings"]["methods"]["ae"], dict)
+    assert FitConfig(**content["settings"]["methods"]["ae"]).num_epochs == 20
