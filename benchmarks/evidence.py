@@ -1,0 +1,525 @@
+"""The evidence of docs/evidence.md: other methods under equal conditions, in cells.
+
+    python benchmarks/evidence.py [--parts two,few] [--reduced] [--data_dir FOLDER] [--cifar FOLDER]
+    python benchmarks/evidence.py --list
+    python docs/make_evidence.py
+
+Each cell is one comparison, such as two dimensions of MNIST with the decoder 500-500. Its result
+is a JSON file in benchmarks/evidence/. Cells that have one are not run again, and an interrupted
+cell goes on where it was (its fits are kept in --work). With --reduced, all cells together take
+minutes: few images, epochs and seeds, and another folder, benchmarks/evidence-reduced/. The full
+run takes hours on two cores. Learning rates are chosen on held-out training images, never on test
+images.
+
+The part `peers` needs the libraries: pip install umap-learn openTSNE
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+import autodecoder as ad
+from autodecoder.compare import Placed
+from autodecoder.compare.measure import measure_structure
+from autodecoder.compare.result import to_content
+from autodecoder.config.fit import Length
+
+HERE = Path(__file__).parent
+SETS = ("mnist", "fmnist", "cifar10")
+OURS = "auto-decoder"
+#: Steps of fits whose number of images differs, and least and largest number of epochs.
+LENGTH = Length(5000, 20, 500)
+_LIBRARIES = ("autodecoder", "jax", "numpy", "scikit-learn", "umap-learn", "openTSNE")
+
+
+class Scale(NamedTuple):
+    """How large the comparisons are."""
+
+    n_train: int = 60_000
+    n_unseen: int = 10_000
+    epochs: int = 20
+    conv_epochs: int = 10
+    seeds: tuple[int, ...] = (0, 1, 2)
+    rates: tuple[float, ...] = (2e-3, 5e-3, 1.25e-2)
+    seconds: float = 30.0
+    n_spoilt: int = 32
+    steps: Length = LENGTH
+
+
+FULL = Scale()
+REDUCED = Scale(1500, 500, 4, 2, (0, 1), (5e-3, 1e-2), 0.5, 3, Length(60, 2, 40))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One comparison."""
+
+    part: str
+    name: str
+    run: Callable[["Run", Path], dict[str, Any]]
+    """Given a folder for its fits, returns plain values."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The images and the scale of all cells."""
+
+    scale: Scale
+    data_dir: Path | None
+    cifar: Path | None
+    pictures: Path
+
+    def load(self, name: str, n: int | None = None) -> ad.Dataset:
+        """A data set with at most `n` training images."""
+        folder = self.cifar if name == "cifar10" else self.data_dir
+        if name != "cifar10" and folder is not None and (folder / name).is_dir():
+            folder = folder / name
+        dataset = ad.load_dataset(name, data_dir=folder)
+        rng = np.random.default_rng(0)
+        most = min(self.scale.n_train, n or self.scale.n_train)
+        parts = [
+            part.take(np.sort(rng.permutation(len(part))[:k]))
+            for part, k in ((dataset.train, most), (dataset.val, self.scale.n_unseen))
+        ]
+        return replace(dataset, train=parts[0], val=parts[1])
+
+    def compare(self, dataset: ad.Dataset, folder: Path, **values: Any) -> dict[str, Any]:
+        """A comparison as plain values."""
+        epochs = values.pop("epochs", self.scale.epochs)
+        batch = min(128, max(1, len(dataset.train) // 2))
+        given = {
+            "fit": ad.fit_config("fast", num_epochs=epochs, batch_size=batch),
+            "rates": self.scale.rates,
+            "seeds": self.scale.seeds,
+            "measures": measure_structure,
+            "report": _tell,
+            **values,
+        }
+        others = {
+            name: replace(given["fit"], **changed)
+            for name, changed in given.pop("others", {}).items()
+        }
+        compared = ad.compare_methods(dataset, folder=folder, others=others, **given)
+        return to_content(compared, OURS if OURS in given["methods"] else None)
+
+
+def two_dimensions(name: str, arch: str) -> Callable[[Run, Path], dict[str, Any]]:
+    """Two dimensions beside principal components and an autoencoder."""
+
+    def run(run: Run, folder: Path) -> dict[str, Any]:
+        decoder = ad.DecoderConfig(arch=ad.parse_arch(arch), latent_dims=2)
+        methods = ("pca", "ae", "ae-refined", "vae", OURS)
+        return run.compare(run.load(name), folder, decoder=decoder, methods=methods)
+
+    return run
+
+
+def peers(name: str) -> Callable[[Run, Path], dict[str, Any]]:
+    """UMAP and t-SNE on the same images."""
+
+    def run(run: Run, folder: Path) -> dict[str, Any]:
+        from beside_umap import METHODS
+
+        dataset = run.load(name)
+        images = [part.flat.astype(np.float32) / 255 for part in (dataset.train, dataset.val)]
+        rows = []
+        for key in ("umap", "tsne"):
+            label, _, fit = METHODS[key]
+            start = time.perf_counter()
+            fitted = fit(images[0], 0)
+            after = time.perf_counter()
+            places = fitted.transform(images[1])
+            seconds = {"fit": after - start, "transform": time.perf_counter() - after}
+            rows.append(
+                {"name": key, "title": label, **seconds, **_structure(fitted, places, dataset)}
+            )
+        return {"rows": rows}
+
+    return run
+
+
+def _structure(fitted: Any, places: np.ndarray, dataset: ad.Dataset) -> dict[str, float]:
+    """The measures of our rows, for a layout."""
+    plain: Any = _Latents(np.asarray(fitted.embedding, np.float32))
+    placed = Placed("", plain, np.asarray(places, np.float32), dataset.train, dataset.val)
+    return dict(measure_structure(placed))
+
+
+class _Latents(NamedTuple):
+    latents: np.ndarray
+
+
+def longer(name: str, dims: int, arch: str, budget: str) -> Callable[[Run, Path], dict[str, Any]]:
+    """More dimensions, at equal epochs or equal seconds."""
+
+    def run(run: Run, folder: Path) -> dict[str, Any]:
+        decoder = ad.DecoderConfig(arch=ad.parse_arch(arch), latent_dims=dims)
+        is_conv = arch.startswith("conv")
+        scale = run.scale
+        values: dict[str, Any] = {"epochs": scale.conv_epochs if is_conv else scale.epochs}
+        if budget == "seconds":
+            values["seconds"] = scale.seconds * (4 if is_conv else 1)
+        methods = ("pca", "ae", "ae-refined", OURS)
+        dataset = run.load(name)
+        return run.compare(
+            dataset, folder, decoder=decoder, methods=methods, measures=None, **values
+        )
+
+    return run
+
+
+def few_images(name: str, dims: int, n: int) -> Callable[[Run, Path], dict[str, Any]]:
+    """The same number of steps on fewer images."""
+
+    def run(run: Run, folder: Path) -> dict[str, Any]:
+        decoder = ad.DecoderConfig(arch=(500, 500), latent_dims=dims)
+        dataset = run.load(name, n)
+        epochs = run.scale.steps.epochs_for(len(dataset.train), min(128, len(dataset.train) // 2))
+        methods = ("pca", "ae", "ae-refined", "vae", OURS)
+        return run.compare(
+            dataset, folder, decoder=decoder, methods=methods, epochs=epochs, measures=None
+        )
+
+    return run
+
+
+def holes(name: str, kind: str) -> Callable[[Run, Path], dict[str, Any]]:
+    """Missing pixels in training and test images; the truth is known to the measure alone."""
+
+    def run(run: Run, folder: Path) -> dict[str, Any]:
+        decoder = ad.DecoderConfig(arch=(500, 500), latent_dims=16)
+        whole = run.load(name)
+        rng = np.random.default_rng(1)
+        train, val = (
+            replace(part, mask=_known(kind, part.images.shape, rng))
+            for part in (whole.train, whole.val)
+        )
+        dataset = replace(whole, train=train, val=val)
+
+        def hidden(placed: Placed) -> Mapping[str, float]:
+            """The error of pixels that are hidden from all methods, from -1 to 1."""
+            made = np.asarray(placed.model.decode(placed.latents))
+            squares = 4 * (made - placed.unseen.images / 255.0) ** 2
+            return {"hidden pixels": float(squares[~placed.unseen.mask].mean())}
+
+        methods = ("pca", "ae", "ae-refined", OURS)
+        others = {"mixture prior": {"prior": "mixture", "prior_weight": 1.0}}
+        return run.compare(
+            dataset, folder, decoder=decoder, methods=methods, others=others, measures=hidden
+        )
+
+    return run
+
+
+def _known(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Known pixels: half of them at random, or all but a square of half the side."""
+    n, height, width, _ = shape
+    if kind == "dots":
+        known = rng.random((n, height, width, 1)) < 0.5
+    else:
+        known = np.ones((n, height, width, 1), bool)
+        tops, lefts = (rng.integers(0, side - side // 2 + 1, n) for side in (height, width))
+        rows, columns = np.arange(height)[None, :, None], np.arange(width)[None, None, :]
+        inside_rows = (rows >= tops[:, None, None]) & (rows < tops[:, None, None] + height // 2)
+        inside = inside_rows & (columns >= lefts[:, None, None])
+        inside &= columns < lefts[:, None, None] + width // 2
+        known[inside] = False
+    return np.broadcast_to(known, shape).copy()
+
+
+def generation(name: str, dims: int, arch: str) -> Callable[[Run, Path], dict[str, Any]]:
+    """Samples of several methods: from a density fitted afterwards, and from a normal one."""
+
+    def run(run: Run, folder: Path) -> dict[str, Any]:
+        dataset = run.load(name)
+        decoder = ad.DecoderConfig(arch=ad.parse_arch(arch), latent_dims=dims)
+        is_conv = arch.startswith("conv")
+        others = {
+            "mixture prior": {"prior": "mixture"},
+            "variational": {"codes": "gaussian", "prior": "mixture"},
+        }
+        drawn = run.pictures / f"samples-{name}"
+        return run.compare(
+            dataset,
+            folder,
+            decoder=decoder,
+            methods=("ae", "vae", OURS),
+            others=others,
+            epochs=run.scale.conv_epochs if is_conv else run.scale.epochs,
+            measures=lambda placed: _judge_samples(placed, dataset, drawn),
+        )
+
+    return run
+
+
+def _judge_samples(placed: Placed, dataset: ad.Dataset, drawn: Path) -> dict[str, float]:
+    from autodecoder.measures.generation import measure_samples
+    from autodecoder.measures.record import Record
+    from autodecoder.model.density import draw_latents
+
+    model, n = placed.model, min(5000, len(dataset.val))
+    rows = [dataset.val.flat[:n].astype(np.float32) / 255]
+    made = model.decode(placed.latents[:n]).reshape(n, -1)
+    normal = np.random.default_rng(0).standard_normal((n, model.latent_dims)).astype(np.float32)
+    sources = {"": draw_latents(model.density, n, 0)}
+    if placed.name == "vae":
+        sources[" (normal)"] = normal
+    found: dict[str, float] = {}
+    for suffix, latents in sources.items():
+        images = model.decode(latents)
+        record = Record()
+        names = [str(k) for k in range(len(dataset.class_names))]
+        measure_samples(
+            record,
+            rows[0],
+            images.reshape(n, -1),
+            made,
+            _classifier(dataset.name, dataset),
+            "",
+            names,
+        )
+        content = record.finish()
+        found |= {f"{key}{suffix}": value for key, value in content.generation.items()}
+        if not suffix:
+            found |= {f"{key} (reconstructions)": v for key, v in content.floor.items()}
+        _draw(
+            images[:100], drawn.with_name(f"{drawn.name}-{placed.name}{suffix}".replace(" ", "-"))
+        )
+    return found
+
+
+@cache
+def _classifier_of(name: str) -> list[Any]:
+    return []
+
+
+def _classifier(name: str, dataset: ad.Dataset) -> Any:
+    """The same classifier for all methods of a data set."""
+    from autodecoder.measures.classifier import Classifier
+
+    held = _classifier_of(name)
+    if not held:
+        train = dataset.train.take(np.arange(min(10_000, len(dataset.train))))
+        held.append(Classifier(train.flat.astype(np.float32) / 255, train.labels, 0))
+    return held[0]
+
+
+def _draw(images: np.ndarray, path: Path) -> None:
+    """A hundred images as a picture of 10 × 10."""
+    from PIL import Image
+
+    n, height, width, channels = images.shape
+    side = int(np.sqrt(n))
+    grid = images[: side * side].reshape(side, side, height, width, channels)
+    grid = grid.transpose(0, 2, 1, 3, 4).reshape(side * height, side * width, channels)
+    pixels = np.rint(255 * np.clip(grid, 0, 1)).astype(np.uint8)
+    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST).save(
+        path.with_name(f"{path.name}.png")
+    )
+
+
+def robustness(name: str) -> Callable[[Run, Path], dict[str, Any]]:
+    """Errors over many learning rates, and over many seeds."""
+
+    def run(run: Run, folder: Path) -> dict[str, Any]:
+        dataset = run.load(name, 10_000)
+        decoder = ad.DecoderConfig(arch=(500, 500), latent_dims=2)
+        rates = tuple(float(f"{2.0**k:.6g}") for k in range(-12, -2))
+        seeds = tuple(range(run.scale.n_spoilt))
+        methods, length = ("ae", "vae", "gon", OURS), {"epochs": run.scale.conv_epochs}
+        return run.compare(
+            dataset,
+            folder,
+            decoder=decoder,
+            methods=methods,
+            rates=rates,
+            seeds=seeds,
+            measures=None,
+            **length,
+        )
+
+    return run
+
+
+def hidden_half(name: str, dims: int) -> Callable[[Run, Path], dict[str, Any]]:
+    """Right halves of test images, filled in by a decoder of whole images."""
+
+    def run(run: Run, folder: Path) -> dict[str, Any]:
+        from hidden import RATES, plain_errors, visible
+
+        dataset = run.load(name)
+        images = dataset.val.images[: min(1000, len(dataset.val))]
+        seen = visible("half", images.shape[1:3])
+        mean, components = plain_errors(dataset.train.images, images, seen)
+        rows = []
+        for seed in run.scale.seeds:
+            model = ad.fit_model(
+                dataset.train.images,
+                decoder=ad.DecoderConfig(arch=(500, 500), latent_dims=dims),
+                fit=ad.fit_config("fast", num_epochs=run.scale.epochs),
+                learning_rate=RATES.get(dims, 3e-3),
+                seed=seed,
+            )
+            found = {"seed": seed}
+            for key, weight in (("without", 0.0), ("with", None)):
+                made = model.reconstruct(images, seen, config=ad.InferConfig(prior_weight=weight))
+                squares = 4 * (made - images / 255.0) ** 2
+                found[key] = float(squares[:, ~seen].mean())
+            draws = model.draw(images, seen, 8).images
+            squares = 4 * (draws.mean(axis=1) - images / 255.0) ** 2
+            found["draws"] = float(squares[:, ~seen].mean())
+            rows.append(found)
+        return {"mean image": mean, "pca": components, "rows": rows}
+
+    return run
+
+
+def densities(dims: int) -> Callable[[Run, Path], dict[str, Any]]:
+    """Telling Fashion-MNIST from MNIST by the log density of images."""
+
+    def run(run: Run, folder: Path) -> dict[str, Any]:
+        from sklearn.metrics import roc_auc_score
+
+        sets = {name: run.load(name) for name in ("mnist", "fmnist")}
+        rows = []
+        for name, dataset in sets.items():
+            (other,) = (key for key in sets if key != name)
+            model = ad.fit_model(
+                dataset.train.images,
+                decoder=ad.DecoderConfig(arch=(500, 500), latent_dims=dims),
+                fit=ad.fit_config("fast", num_epochs=run.scale.epochs, prior="mixture"),
+                seed=0,
+            )
+            n = min(2000, run.scale.n_unseen)
+            scores = [model.log_density(images=sets[key].val.images[:n]) for key in (name, other)]
+            truth = np.repeat([1, 0], n)
+            area = float(roc_auc_score(truth, np.concatenate(scores)))
+            rows.append({"trained on": name, "against": other, "area": area})
+        return {"rows": rows}
+
+    return run
+
+
+def cells() -> Iterator[Cell]:
+    """All cells, the quick ones of each part first."""
+    for arch in ("500-500", "1000-500-250"):
+        for name in SETS:
+            yield Cell("two", f"{name}-{arch}", two_dimensions(name, arch))
+    for name in SETS:
+        yield Cell("peers", name, peers(name))
+    for name in ("mnist", "fmnist"):
+        for dims in (2, 16):
+            for n in (100, 1000, 10_000, 60_000):
+                yield Cell("few", f"{name}-{dims}-{n}", few_images(name, dims, n))
+    for name in ("mnist", "fmnist"):
+        for kind in ("dots", "square"):
+            yield Cell("holes", f"{name}-{kind}", holes(name, kind))
+    for name, dims, arch in (
+        ("mnist", 16, "500-500"),
+        ("fmnist", 20, "500-500"),
+        ("cifar10", 64, "conv:64-32-16"),
+    ):
+        yield Cell("generation", name, generation(name, dims, arch))
+    for name in ("mnist", "fmnist"):
+        for dims in (16, 64):
+            yield Cell("hidden", f"{name}-{dims}", hidden_half(name, dims))
+    yield Cell("densities", "16", densities(16))
+    yield Cell("robustness", "mnist", robustness("mnist"))
+    for arch in ("500-500", "conv:64-32-16"):
+        for dims in (64, 16, 256):
+            for name in SETS:
+                for budget in ("epochs", "seconds"):
+                    kind = "conv" if arch.startswith("conv") else "dense"
+                    key = f"{name}-{dims}-{kind}-{budget}"
+                    yield Cell("longer", key, longer(name, dims, arch, budget))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--parts", help="parts, joined by commas; by default all")
+    parser.add_argument("--only", default="", help="cells whose name contains this")
+    parser.add_argument("--reduced", action="store_true", help="small comparisons, in minutes")
+    parser.add_argument("--data_dir", type=Path, help="folder with the folders mnist and fmnist")
+    parser.add_argument("--cifar", type=Path, help="folder of CIFAR-10")
+    parser.add_argument("--work", type=Path, default=Path("runs/evidence"), help="for the fits")
+    parser.add_argument("--again", action="store_true", help="run cells that have a result")
+    parser.add_argument("--list", action="store_true", help="list all cells and their state")
+    options = parser.parse_args()
+    kind = "evidence-reduced" if options.reduced else "evidence"
+    out, scale = HERE / kind, REDUCED if options.reduced else FULL
+    known = list(cells())
+    parts = (
+        options.parts.split(",") if options.parts else list(dict.fromkeys(c.part for c in known))
+    )
+    if unknown := set(parts) - {cell.part for cell in known}:
+        parser.error(f"--parts has no {', '.join(sorted(unknown))}")
+    run = Run(scale, options.data_dir, options.cifar, out / "pictures")
+    for cell in known:
+        path = out / cell.part / f"{cell.name}.json"
+        if cell.part not in parts or options.only not in cell.name:
+            continue
+        if options.list or (path.exists() and not options.again):
+            print(f"{cell.part}/{cell.name}: {'done' if path.exists() else 'to do'}")
+            continue
+        folder = options.work / kind / cell.part / cell.name
+        start = time.perf_counter()
+        print(f"{cell.part}/{cell.name}", flush=True)
+        found = cell.run(run, folder)
+        about = {"machine": _machine(), "seconds": round(time.perf_counter() - start)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**about, **_rounded(found)}, indent=1) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        jax.clear_caches()  # programs of other shapes would add up
+        print(f"{cell.part}/{cell.name}: {about['seconds']} s", flush=True)
+
+
+_told: list[str] = []
+
+
+def _tell(what: str, done: int, total: int) -> None:
+    if _told[-1:] != [what]:
+        _told[:] = [what]
+        print(f"  {what}", flush=True)
+
+
+def _rounded(content: Any) -> Any:
+    """Six digits are enough, and keep files small."""
+    if isinstance(content, Mapping):
+        return {key: _rounded(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_rounded(value) for value in content]
+    return float(f"{content:.6g}") if isinstance(content, float) else content
+
+
+def _machine() -> dict[str, Any]:
+    versions = {}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **versions,
+        "date": str(date.today()),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,339 @@
+"""Write docs/evidence.md from its template and the results of benchmarks/evidence.py.
+
+    python docs/make_evidence.py [--results FOLDER] [--out FILE]
+
+Every number of the page, in tables and in sentences, comes from the files of the results. A table
+has a row for each cell that was run, and a section without cells is left out.
+"""
+
+import argparse
+import functools
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+HERE = Path(__file__).parent
+PAGE, TEMPLATE = HERE / "evidence.md", "evidence.md.jinja"
+RESULTS = HERE.parent / "benchmarks" / "evidence"
+DATA = {"mnist": "MNIST", "fmnist": "Fashion-MNIST", "cifar10": "CIFAR-10 (JPEG)"}
+OURS = "auto-decoder"
+
+
+class Cell:
+    """The result of one cell."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.stem
+        self.content: dict[str, Any] = json.loads(path.read_text())
+        self.rows = {row.get("name"): row for row in self.content.get("rows", [])}
+        self.data = DATA.get(self.name.partition("-")[0], self.name)
+
+    def values(self, row: str, measure: str = "error") -> list[float]:
+        """A measure of each seed's fit, without those that diverged."""
+        scores = self.rows[row]["scores"] if row in self.rows else []
+        found = [
+            score.get(measure, score["measures"].get(measure))
+            for score in scores
+            if not score["diverged"]
+        ]
+        return [value for value in found if value is not None]
+
+    def mean(self, row: str, measure: str = "error") -> float:
+        """Mean over the seeds; NaN without a value."""
+        values = self.values(row, measure)
+        return mean(values) if values else math.nan
+
+    def number(self, row: str, measure: str = "error", digits: int = 4) -> str:
+        """Mean ± standard deviation over the seeds."""
+        values = self.values(row, measure)
+        if not values:
+            return "–"
+        text = f"{mean(values):.{digits}f}"
+        spread = stdev(values) if len(values) > 1 else 0.0
+        return f"{text} ± {spread:.{digits}f}" if spread else text
+
+    def share(self, row: str, of: str, measure: str = "error") -> float:
+        """How much larger the mean of a row is than that of another, in percent."""
+        return 100 * (self.mean(row, measure) / self.mean(of, measure) - 1)
+
+    def p_value(self, row: str, of: str) -> float:
+        """The paired t-test over the seeds."""
+        from scipy.stats import ttest_rel
+
+        a, b = self.values(row), self.values(of)
+        return float(ttest_rel(a, b)[1]) if len(a) == len(b) > 1 else math.nan
+
+
+class Results:
+    """The cells that were run, by part."""
+
+    def __init__(self, folder: Path) -> None:
+        self.parts = {
+            part.name: {path.stem: Cell(path) for path in sorted(part.glob("*.json"))}
+            for part in sorted(folder.iterdir())
+            if part.is_dir()
+        }
+
+    def cells(self, part: str, *words: str) -> list[Cell]:
+        """The cells of a part whose name has all of some words between its hyphens; data sets in
+        the order of `DATA`."""
+        found = [
+            cell
+            for name, cell in self.parts.get(part, {}).items()
+            if all(f"-{word}-" in f"-{name}-" for word in words)
+        ]
+        order = list(DATA)
+        return sorted(found, key=lambda cell: _rank(cell, order))
+
+    def one(self, part: str, name: str) -> Cell:
+        """One cell."""
+        return self.parts[part][name]
+
+    def has(self, part: str, name: str = "") -> bool:
+        """Whether a cell, or any of a part, was run."""
+        return name in self.parts.get(part, {}) if name else bool(self.parts.get(part))
+
+    def machines(self) -> str:
+        """The libraries with which the cells were run."""
+        found = dict.fromkeys(
+            ", ".join(
+                f"{name} {value}"
+                for name, value in cell.content["machine"].items()
+                if name != "date"
+            )
+            for cells in self.parts.values()
+            for cell in cells.values()
+        )
+        return "; ".join(found)
+
+
+def _rank(cell: Cell, order: list[str]) -> tuple[int, list[int], str]:
+    first, *rest = cell.name.split("-")
+    numbers = [int(part) for part in rest if part.isdecimal()]
+    return (order.index(first) if first in order else len(order), numbers, cell.name)
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    rows = [list(head), ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def error_table(
+    cells: Sequence[Cell],
+    first: str,
+    label: Callable[[Cell], str],
+    columns: dict[str, str],
+    measure: str = "error",
+    digits: int = 4,
+    against: Sequence[str] = (),
+) -> str:
+    """Errors of methods, a line for each cell.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+    first : str
+        Head of the first column; `label` fills it.
+    columns : dict
+        Title of each method by name.
+    against : sequence of str
+        Methods that ours is compared with, in percent.
+    """
+    head = [first, *columns.values(), *(f"against {columns[name]}" for name in against)]
+    lines = []
+    for cell in cells:
+        best = min(
+            (cell.mean(name, measure) for name in columns if cell.values(name, measure)),
+            default=math.nan,
+        )
+        line = [label(cell)]
+        for name in columns:
+            text = cell.number(name, measure, digits)
+            line.append(f"**{text}**" if cell.mean(name, measure) == best else text)
+        for name in against:
+            share = cell.share(OURS, name, measure)
+            line.append("–" if math.isnan(share) else f"{share:+.1f} %")
+        lines.append(line)
+    return table(head, lines)
+
+
+def structure_table(results: Results) -> str:
+    """Neighbours in two dimensions, with the layouts of other libraries."""
+    names = {"pca": "PCA", "ae": "autoencoder", "vae": "VAE", OURS: "auto-decoder"}
+    lines = []
+    for cell in results.cells("two"):
+        if not cell.name.endswith("-500-500"):
+            continue
+        for name, title in names.items():
+            lines.append(
+                [
+                    cell.data,
+                    title,
+                    cell.number(name, "5-NN accuracy", 3),
+                    cell.number(name, "trustworthiness", 3),
+                    cell.number(name, "seconds", 1),
+                    f"{min(cell.values(name, 'place_seconds')):.1f}",
+                ]
+            )
+        beside = results.parts.get("peers", {}).get(cell.name.partition("-")[0])
+        for row in beside.content["rows"] if beside else []:
+            numbers = [f"{row[key]:.3f}" for key in ("5-NN accuracy", "trustworthiness")]
+            seconds = [f"{row[key]:.1f}" for key in ("fit", "transform")]
+            lines.append([cell.data, row["title"], *numbers, *seconds])
+    head = ["data", "method", "5-NN accuracy", "trustworthiness", "fit, s", "place, s"]
+    return table(head, lines)
+
+
+def generation_table(results: Results) -> str:
+    """Measures of samples."""
+    measures = {
+        "precision": 3,
+        "recall": 3,
+        "density": 3,
+        "coverage": 3,
+        "frechet_distance": 1,
+        "class_divergence": 4,
+    }
+    names = {
+        "ae": ("autoencoder", ""),
+        "vae": ("VAE", ""),
+        "vae, normal": ("VAE, normal", " (normal)"),
+        OURS: ("auto-decoder", ""),
+        "mixture prior": ("auto-decoder, mixture prior", ""),
+        "variational": ("auto-decoder, variational", ""),
+    }
+    lines = []
+    for cell in results.cells("generation"):
+        for name, (title, suffix) in names.items():
+            row = name.partition(",")[0]
+            if cell.values(row):
+                numbers = [cell.number(row, key + suffix, n) for key, n in measures.items()]
+                floor = cell.number(row, "frechet_distance (reconstructions)", 1)
+                lines.append([cell.data, title, cell.number(row), *numbers, floor])
+    head = [
+        *("data", "method", "error", "precision", "recall", "density", "coverage"),
+        *("Fréchet distance", "divergence of classes", "Fréchet distance of reconstructions"),
+    ]
+    return table(head, lines)
+
+
+def hidden_table(results: Results) -> str:
+    """Hidden halves."""
+    lines = []
+    for cell in results.cells("hidden"):
+        content = cell.content
+        found = [[row[key] for row in content["rows"]] for key in ("without", "with", "draws")]
+        lines.append(
+            [
+                f"{cell.data}, {cell.name.split('-')[1]}-D",
+                f"{content['mean image']:.4f}",
+                f"{content['pca']:.4f}",
+                *(_spread(values) for values in found),
+            ]
+        )
+    head = ["data", "mean image", "best PCA", "no prior", "with the prior", "mean of 8 draws"]
+    return table(head, lines)
+
+
+def robustness_table(results: Results) -> str:
+    """How much learning rate and seed matter."""
+    lines = []
+    for cell in results.cells("robustness"):
+        for name, row in cell.rows.items():
+            errors = cell.values(name)
+            middle = sorted(errors)[len(errors) // 2]
+            spoilt = len(row["scores"]) - sum(error < SPOILT * middle for error in errors)
+            lines.append(
+                [
+                    row["title"],
+                    cell.number(name),
+                    f"{spoilt} of {len(row['scores'])}",
+                    f"{octaves(row['searched']):.1f}",
+                    f"{row['rate']:.2g}",
+                    f"{row['scores'][0]['n_trained']:,}",
+                    f"{row['scores'][0]['n_kept']:,}",
+                    cell.number(name, "seconds", 1),
+                ]
+            )
+    head = [
+        *("method", "error", "spoilt fits", "octaves of learning rate", "best rate"),
+        *("values trained", "values kept", "seconds"),
+    ]
+    return table(head, lines)
+
+
+#: A fit is spoilt if its error exceeds the median by this factor.
+SPOILT = 1.25
+
+
+def octaves(searched: dict[str, float | None], within: float = 1.05) -> float:
+    """Width of the range of learning rates, in octaves, whose error is within 5 % of the least one.
+
+    Between the rates that were tried, the error is interpolated linearly over the logarithm.
+    """
+    known = sorted((math.log2(float(rate)), e) for rate, e in searched.items() if e is not None)
+    least = min(error for _, error in known)
+    limit, width = within * least, 0.0
+    for (a, low), (b, high) in itertools.pairwise(known):
+        inside = [low <= limit, high <= limit]
+        if all(inside):
+            width += b - a
+        elif any(inside):
+            width += (b - a) * abs((limit - (low if inside[0] else high)) / (high - low))
+    return width
+
+
+def _spread(values: Sequence[float]) -> str:
+    spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{mean(values):.4f}{spread}"
+
+
+def page(results: Results) -> str:
+    """The page."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+    def data_and(place: int) -> Callable[[Cell], str]:
+        def label(cell: Cell) -> str:
+            word = cell.name.split("-")[place]
+            return f"{cell.data}, {int(word):,}" if word.isdecimal() else f"{cell.data}, {word}"
+
+        return label
+
+    tools = {
+        "results": results,
+        "data": DATA,
+        "ours": OURS,
+        "error_table": error_table,
+        "data_of": lambda cell: cell.data,
+        "data_and": data_and,
+        **{
+            function.__name__: functools.partial(function, results)
+            for function in (structure_table, generation_table, hidden_table, robustness_table)
+        },
+    }
+    return environment.get_template(TEMPLATE).render(**tools)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=PAGE)
+    options = parser.parse_args()
+    options.out.write_text(page(Results(options.results)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
