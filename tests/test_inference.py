@@ -211,6 +211,21 @@ def test_a_prior_moves_images_with_missing_pixels_alone(model: Model, images: np
         model.infer(images, config=InferConfig(prior_weight=1.0))
 
 
+def test_temperature_scales_the_draws(model: Model, images: np.ndarray) -> None:
+    known = replace(model, history={"loss": np.array([1e-3])})
+    mask = np.ones((2, 3))
+    mask[1] = 0
+    best = known.infer(images[:4], mask)
+    cold, warm, hot = (
+        known.draw(images[:4], mask, 5, temperature=t, seed=0).latents for t in (0, 1, 2.0)
+    )
+    assert (cold == cold[:, :1]).all()
+    assert cold[:, 0] == pytest.approx(best.latents, abs=1e-4)
+    assert hot - cold == pytest.approx(2 * (warm - cold), rel=1e-3, abs=1e-4)
+    with pytest.raises(ConfigError, match="temperature must"):
+        known.draw(images[:4], mask, temperature=-1.0)
+
+
 def test_draws_spread_where_pixels_are_missing(model: Model, images: np.ndarray) -> None:
     known = replace(model, history={"loss": np.array([1e-3])})
     mask = np.ones((2, 3))

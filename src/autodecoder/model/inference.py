@@ -61,7 +61,13 @@ def infer_samples(
 
 @own_switches()
 def draw_posterior(
-    model: "Model", images: Any, mask: Any, n: int, config: InferConfig | None, seed: int
+    model: "Model",
+    images: Any,
+    mask: Any,
+    n: int,
+    config: InferConfig | None,
+    temperature: float | int,
+    seed: int,
 ) -> Float[np.ndarray, "n_images n dims"]:
     """Draw latents of images, see `Model.draw`."""
     config = InferConfig() if config is None else config
@@ -78,6 +84,7 @@ def draw_posterior(
             found = block.find(None, None)
             roots = posterior_roots(block.plan, block.rows, found.latents, weights=block.weights)
         noise = rng.normal(size=(len(block.rows), n, model.latent_dims)).astype(np.float32)
+        noise *= temperature
         latents = found.latents[:, None] + np.einsum("ide,ine->ind", roots, noise)
         latents[np.isnan(found.errors.loss)] = np.nan
         parts.append(latents)

@@ -188,12 +188,14 @@ class Model(DecodingModel):
         n: int = 8,
         *,
         config: InferConfig | None = None,
+        temperature: float | int = 1.5,
         seed: int = 0,
     ) -> Generated:
         """Draw several reconstructions of each image; where they differ, pixels are uncertain.
 
         Latents are drawn from a Gaussian around the inferred latent whose covariance is the inverse
-        of the Hessian there (Laplace's approximation of the posterior).
+        of the Hessian there (Laplace's approximation of the posterior). The variance of a pixel
+        over the draws, plus the training error, estimates the squared error of the pixel.
 
         Parameters
         ----------
@@ -201,6 +203,9 @@ class Model(DecodingModel):
             See `infer`.
         n : int
             Draws for each image.
+        temperature : float
+            Factor on the standard deviations of the latents. The default makes this estimate about
+            right where half of an image is hidden (`benchmarks/hidden.py`).
 
         Returns
         -------
@@ -214,7 +219,8 @@ class Model(DecodingModel):
             See `infer`.
         """
         check_positive_int("n", n := as_plain(n))
-        latents = draw_posterior(self, images, mask, n, config, seed)
+        not_negative("temperature", temperature := as_plain(temperature))
+        latents = draw_posterior(self, images, mask, n, config, temperature, seed)
         made = self.decode(latents.reshape(-1, self.latent_dims))
         return Generated(latents, made.reshape(len(latents), n, *self.sample_shape))
 

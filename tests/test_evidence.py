@@ -1,0 +1,156 @@
+"""docs/evidence.md follows from the files of benchmarks/evidence/."""
+
+import json
+import math
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from tests.test_docs import load_script
+
+ROOT = Path(__file__).parent.parent
+RESULTS, PAGE = ROOT / "benchmarks" / "evidence", ROOT / "docs" / "evidence.md"
+OURS = "auto-decoder"
+
+#: Two cells of each table: its file, method, measure and digits; the heading above it and how its
+#: line begins.
+CELLS = [
+    ("two/mnist-500-500", "ae", "error", 4, "Two dimensions", "| MNIST |"),
+    ("two/fmnist-500-500", OURS, "error", 4, "Two dimensions", "| Fashion-MNIST |"),
+    ("two/mnist-1000-500-250", "vae", "error", 4, "Decoder 1000-500-250", "| MNIST |"),
+    ("two/cifar10-1000-500-250", OURS, "error", 4, "Decoder 1000-500-250", "| CIFAR-10"),
+    ("longer/mnist-64-dense-epochs", "ae-refined", "error", 4, "the same epochs", "| MNIST, 64 |"),
+    ("longer/fmnist-16-dense-epochs", OURS, "error", 4, "the same epochs", "| Fashion-MNIST, 16 |"),
+    ("longer/mnist-64-dense-seconds", OURS, "error", 4, "the same seconds", "| MNIST, 64 |"),
+    (
+        "longer/fmnist-64-dense-seconds",
+        "ae",
+        "error",
+        4,
+        "the same seconds",
+        "| Fashion-MNIST, 64 |",
+    ),
+    ("few/mnist-2-1000", "ae", "error", 4, "Few images", "| MNIST, 1,000 |"),
+    ("few/fmnist-2-100", OURS, "error", 4, "Few images", "| Fashion-MNIST, 100 |"),
+    ("few/mnist-16-1000", OURS, "error", 4, "16 dimensions:", "| MNIST, 1,000 |"),
+    ("few/fmnist-16-100", "vae", "error", 4, "16 dimensions:", "| Fashion-MNIST, 100 |"),
+    ("holes/mnist-dots", "ae", "hidden pixels", 4, "Missing pixels", "| MNIST, dots |"),
+    (
+        "holes/fmnist-square",
+        OURS,
+        "hidden pixels",
+        4,
+        "Missing pixels",
+        "| Fashion-MNIST, square |",
+    ),
+    ("two/mnist-500-500", "ae", "5-NN accuracy", 3, "flexible", "| MNIST | autoencoder |"),
+    ("two/cifar10-500-500", OURS, "trustworthiness", 3, "flexible", "| CIFAR-10 (JPEG) | auto"),
+    ("generation/mnist", "vae", "coverage", 3, "mode collapse", "| MNIST | VAE |"),
+    (
+        "generation/fmnist",
+        OURS,
+        "frechet_distance",
+        1,
+        "mode collapse",
+        "| Fashion-MNIST | auto-decoder |",
+    ),
+    ("robustness/mnist", "ae", "error", 4, "Simpler", "| autoencoder |"),
+    ("robustness/mnist", OURS, "error", 4, "Simpler", "| auto-decoder |"),
+]
+
+
+@pytest.fixture(scope="module")
+def made() -> ModuleType:
+    return load_script("make_evidence")
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the evidence was not made yet")
+def test_the_page_is_fresh(made: ModuleType) -> None:
+    assert PAGE.read_text(encoding="utf-8") == made.page(made.Results(RESULTS))
+
+
+@pytest.mark.parametrize(("file", "row", "measure", "digits", "heading", "begin"), CELLS)
+def test_cells_by_hand(
+    file: str, row: str, measure: str, digits: int, heading: str, begin: str
+) -> None:
+    path = RESULTS / f"{file}.json"
+    if not path.exists() or not PAGE.exists():
+        pytest.skip("this cell was not run")
+    (found,) = [r for r in json.loads(path.read_text())["rows"] if r["name"] == row]
+    values = np.array(
+        [
+            score[measure] if measure in score else score["measures"][measure]
+            for score in found["scores"]
+            if not score["diverged"]
+        ]
+    )
+    spread = math.sqrt(((values - values.sum() / len(values)) ** 2).sum() / (len(values) - 1))
+    cell = f"{values.sum() / len(values):.{digits}f} ± {spread:.{digits}f}"
+    below = PAGE.read_text(encoding="utf-8").partition(heading)[2]
+    line = next(line for line in below.splitlines() if line.startswith(begin))
+    assert cell in line
+
+
+def test_octaves_by_hand(made: ModuleType) -> None:
+    # Least error 1: within 1.05 from half an octave below 0.1, at 0.1 and at 0.2, and no further.
+    errors = {"0.05": 1.10, "0.1": 1.0, "0.2": 1.04, "0.4": None}
+    assert made.octaves(errors) == pytest.approx(1.5)
+    assert made.octaves({"0.1": 1.0, "0.2": 2.0}) == pytest.approx(0.05)
+
+
+def test_every_part_has_a_table(made: ModuleType, tmp_path: Path) -> None:
+    """With a small result of each part, the page has a line for each."""
+    score = {
+        "seed": 0,
+        "diverged": False,
+        "error": 0.25,
+        "seconds": 2.0,
+        "place_seconds": 1.0,
+        "n_trained": 1234,
+        "n_kept": 1234,
+        "measures": dict.fromkeys(
+            ("5-NN accuracy", "trustworthiness", "hidden pixels", "precision", "coverage"), 0.5
+        ),
+    }
+    names = ("pca", "ae", "ae-refined", "vae", OURS)
+    rows = [
+        {
+            "name": name,
+            "title": name,
+            "rate": 0.01,
+            "searched": {"0.01": 0.3, "0.02": 0.4},
+            "scores": [{**score, "seed": k, "error": 0.25 + k / 100} for k in range(2)],
+        }
+        for name in names
+    ]
+    half = [{"seed": 0, "without": 0.3, "with": 0.2, "draws": 0.1}]
+    area = [{"trained on": "mnist", "against": "fmnist", "area": 0.99}]
+    peers = [{"title": "UMAP", "fit": 1.0, "transform": 2.0, **score["measures"]}]
+    for part, name, content in (
+        ("two", "mnist-500-500", {"rows": rows}),
+        ("longer", "mnist-64-conv-seconds", {"rows": rows}),
+        ("few", "mnist-2-100", {"rows": rows}),
+        ("holes", "mnist-dots", {"rows": rows}),
+        ("generation", "mnist", {"rows": rows}),
+        ("robustness", "mnist", {"rows": rows}),
+        ("hidden", "mnist-16", {"mean image": 0.4, "pca": 0.3, "rows": half}),
+        ("densities", "16", {"rows": area}),
+        ("peers", "mnist", {"rows": peers}),
+    ):
+        path = tmp_path / part / f"{name}.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps({"machine": {"cores": 2}, **content}))
+    text = made.page(made.Results(tmp_path))
+    for words in (
+        "| MNIST | **0.2550 ± 0.0071** |",
+        "| MNIST, 64 |",
+        "| MNIST, 100 |",
+        "| MNIST, dots |",
+        "| MNIST | UMAP | 0.500 | 0.500 | 1.0 | 2.0 |",
+        "| MNIST | VAE |",
+        "| MNIST, 16-D | 0.4000 | 0.3000 | 0.3000 | 0.2000 | 0.1000 |",
+        "0.9900",
+        "1,234",
+    ):
+        assert words in text, words
