@@ -168,7 +168,9 @@ def print_comparison(studies: Sequence[Study]) -> None:
     for name in names:
         table.add_row(f"  its {name.replace('_', ' ')}", *(_value(b, name) for b in bests))
     for name, label in (("mean_image", "mean image"), ("components", "principal components")):
-        errors = ({} if b is None else s.errors_beside(b) for s, b in zip(studies, bests, strict=True))
+        errors = (
+            {} if b is None else s.errors_beside(b) for s, b in zip(studies, bests, strict=True)
+        )
         table.add_row(f"  {label}", *(_number(found.get(name, math.nan)) for found in errors))
     for metric in (*_METRICS, "psnr", "val_psnr"):
         values = ("–" if b is None else _number(b.last(metric)) for b in bests)

@@ -130,9 +130,7 @@ class Set(NamedTuple):
 
 
 @threadpool_limits.wrap(1, user_api="blas")
-def measure_yardstick(
-    train: Set, val: Set | None, dims: Iterable[int], scaler: str
-) -> Yardstick:
+def measure_yardstick(train: Set, val: Set | None, dims: Iterable[int], scaler: str) -> Yardstick:
     """Measure the errors of the mean image and of principal components.
 
     The mean image is the mean of each pixel over the training images that show it. Components are
@@ -167,6 +165,7 @@ def measure_yardstick(
     wanted = sorted(k for k in set(dims) if room(k) == n or room(k) >= _PER_COMPONENT * k)
     highest = min(max(wanted, default=0), n, n_pixels)
     fitted = _thin(train, room(highest))
+    fitted = fitted._replace(rows=np.asarray(fitted.rows))  # read once, not for each iteration
     mean = _mean(fitted)
     filled = fitted.rows
     if fitted.mask is not None and highest:

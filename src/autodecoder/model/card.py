@@ -14,7 +14,13 @@ from autodecoder._version import __version__
 from autodecoder.config import OWN, DecoderConfig, format_arch
 from autodecoder.core.decoders.operators import count_multiplications
 from autodecoder.core.scaling import SCALINGS
-from autodecoder.model.metrics import UNITS, describe_epoch, named_metrics, saved_epoch, yardstick_of
+from autodecoder.model.metrics import (
+    UNITS,
+    describe_epoch,
+    named_metrics,
+    saved_epoch,
+    yardstick_of,
+)
 from autodecoder.model.model import Model
 from autodecoder.text import count, legible
 

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from autodecoder.config import OBJECTIVES
-from autodecoder.report.classes import page_colours, page_scale
 from autodecoder.measures.yardstick import Levels
+from autodecoder.report.classes import page_colours, page_scale
 from autodecoder.report.figures import MOST_CURVES, label_trials, metric_label
 from autodecoder.study import Trial
 
