@@ -52,7 +52,7 @@ def test_without_validation_images_the_training_images_are_judged() -> None:
 
 def test_missing_pixels_count_for_nothing() -> None:
     rng = np.random.default_rng(0)
-    known, val_known = (rng.random(rows.shape) < 0.6 for rows in (TRAIN, VAL))
+    known, val_known = rng.random(TRAIN.shape) < 0.6, rng.random(VAL.shape) < 0.6
     noise = rng.integers(0, 256, TRAIN.shape, np.uint8)
     holed = np.where(known, TRAIN, noise)
     found = measure_yardstick(Set(holed, known), Set(VAL, val_known), DIMS, "identity")
@@ -66,7 +66,7 @@ def test_missing_pixels_count_for_nothing() -> None:
         pca = PCA(k, svd_solver="full").fit(filled)
         left = []
         for x, w in zip(VAL, val_known, strict=True):
-            basis, target = pca.components_[:, w].T, (x - pca.mean_)[w]
+            basis, target = np.asarray(pca.components_)[:, w].T, (x - pca.mean_)[w]
             scores = np.linalg.lstsq(basis, target, rcond=None)[0]
             left.append(((target - basis @ scores) ** 2).mean())
         assert found.components[k] == pytest.approx(np.mean(left), rel=1e-3)
@@ -108,13 +108,22 @@ def test_some_of_many_images_are_enough(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(yardstick, "_FEWEST", len(VAL))
     found = measure_yardstick(Set(TRAIN), Set(VAL), [2, 40], "standard")
     assert list(found.components) == [2], "40 components of so few images say little"
-    assert 300 < found.n_fitted < 400
+    assert 300 < found.n_fitted < 600
     assert found.note() == (
         f" Mean and components are from {found.n_fitted} of {len(TRAIN):,} training images."
     )
-    assert found.mean_image == pytest.approx(whole.mean_image, rel=0.01)
-    assert found.components[2] == pytest.approx(whole.components[2], rel=0.02)
+    assert found.mean_image == pytest.approx(whole.mean_image, rel=0.02)
+    assert found.components[2] == pytest.approx(whole.components[2], rel=0.04)
     assert found != whole
+
+
+def test_a_part_of_images_that_alternate_is_of_both_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.zeros((2000, 4), np.uint8)
+    rows[::2] = 200
+    monkeypatch.setattr(yardstick, "_WORK", 500 * 4 * yardstick._FIXED)
+    found = measure_yardstick(Set(rows), Set(rows), (), "identity")
+    assert found.n_fitted == 500
+    assert found.mean_image == pytest.approx(100**2, rel=0.02)
 
 
 def test_images_on_disk_are_read_on_access(tmp_path: Path) -> None:

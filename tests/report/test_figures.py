@@ -202,7 +202,7 @@ def test_dashed_lines_have_labels_beside_the_panel() -> None:
     training, validation = figure.axes
     assert len(training.lines) == 1
     dashed = validation.lines[1:]
-    assert [line.get_ydata()[0] for line in dashed] == [0.27, 0.269]
+    assert [np.asarray(line.get_ydata())[0] for line in dashed] == [0.27, 0.269]
     assert all(line.get_linestyle() != "-" for line in dashed)
     assert [text.get_text() for text in validation.texts] == [
         *("mean image 0.27", "2 principal components 0.269"),

@@ -341,12 +341,13 @@ def test_dashed_lines_have_labels_that_no_curve_crosses(show: Any) -> None:
     page.select_option("[name=metric]", "loss")
     assert labels.count() == 0
     packed = pack_history(
-        {"val_loss": curve / 100}, {"val_loss": [("mean image", 0.27), ("two", 0.005)]}
+        {"loss": curve, "val_loss": curve / 100},
+        {"val_loss": [("mean image", 0.27), ("two", 0.005)]},
     )
     page.evaluate("data => { new Curves(document.getElementById('curves'), data) }", packed)
     page.select_option("[name=metric]", "val_loss")
     assert labels.all_text_contents() == ["two 0.005"]
-    assert "Above this scale: mean image 0.27." in page.locator("[data-above]").inner_text()
+    assert "Lines above this scale: mean image 0.27." in page.locator("[data-above]").inner_text()
     page.check("[name=log]")
     assert labels.count() == 2
 

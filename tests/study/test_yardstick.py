@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,9 +86,11 @@ def test_a_study_that_starts_over_measures_again(tmp_path: Path) -> None:
     ("dims", "expected"), [((1, 2, 3), [1, 2, 3]), (Range(2, 4), [2, 3, 4]), (None, [5])]
 )
 def test_each_number_of_latent_dimensions_has_its_components(
-    tmp_path: Path, dims: object, expected: list[int]
+    tmp_path: Path, dims: Any, expected: list[int]
 ) -> None:
-    space = {"learning_rate": (1e-3,)} | ({} if dims is None else {"latent_dims": dims})
+    space: dict[str, Any] = {"learning_rate": (1e-3,)} | (
+        {} if dims is None else {"latent_dims": dims}
+    )
     sampler = {"sampler": "random", "max_trials": 2} if isinstance(dims, Range) else {}
     config = StudyConfig(
         decoder=DecoderConfig(arch=(4,), latent_dims=5), search=SearchConfig(space, **sampler)

@@ -45,7 +45,7 @@ class Yardstick:
     n_images: int
     """Number of these images."""
     n_fitted: int
-    """Number of training images that mean and components are from, spread evenly."""
+    """Number of training images that mean and components are from."""
     n_train: int
     """Number of training images."""
     mean_image: float
@@ -137,7 +137,7 @@ def measure_yardstick(train: Set, val: Set | None, dims: Iterable[int], scaler: 
     those of the training images; missing pixels are filled in first, by probabilistic principal
     components. An image is projected on the components by least squares over its known pixels.
 
-    Components are fitted to as many images as take about two seconds, spread evenly: to all of
+    Components are fitted to as many images as take about two seconds: to all of
     60,000 images of 784 pixels for up to 100 components, and to 8,000 images with missing pixels. A
     number of components is left out if such a part has fewer than ten images for each component.
     The errors of at most as many validation images are measured. BLAS uses one thread, since
@@ -190,12 +190,14 @@ def measure_yardstick(train: Set, val: Set | None, dims: Iterable[int], scaler: 
 
 
 def _thin(images: Set, n: int) -> Set:
-    """At most about `n` of the images, spread evenly."""
-    step = -(-len(images.rows) // n)
-    if step == 1:
+    """At most `n` of the images: a random one of each `n`-th part. Every k-th image could be of one
+    kind: images of two sources alternate in MNIST."""
+    total = len(images.rows)
+    if total <= n:
         return images
-    mask = None if images.mask is None else images.mask[::step]
-    return Set(images.rows[::step], mask)
+    places = np.arange(n) + np.random.default_rng(0).random(n)
+    rows = np.minimum((places * (total / n)).astype(np.int64), total - 1)
+    return Set(images.rows[rows], None if images.mask is None else images.mask[rows])
 
 
 def _blocks(

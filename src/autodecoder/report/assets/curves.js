@@ -171,7 +171,7 @@ class Curves {
     const box = this.root.querySelector("[data-above]");
     const told = trials.length === 1 ? begun.map((text) => text.slice(trials[0].label.length)) : [`: ${[...whole, ...begun].join("; ")}`];
     const sentences = whole.length || begun.length ? [`Above this scale${told}.`] : [];
-    if (hidden.length) sentences.push(`Above this scale: ${hidden.map(({ label, value }) => `${label} ${brief(value)}`).join(", ")}.`);
+    if (hidden.length) sentences.push(`Lines above this scale: ${hidden.map(({ label, value }) => `${label} ${brief(value)}`).join(", ")}.`);
     box.hidden = !sentences.length;
     box.textContent = [...sentences, "A logarithmic scale shows all."].join(" ");
   }
