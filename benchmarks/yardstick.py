@@ -40,7 +40,7 @@ def main() -> None:
             far = some.mean_image / found.mean_image - 1
             tell(name, k, seconds, found, f"{100 * far:+.2f} %, {100 * off:+.2f} %")
         for k in DIMS:
-            found, seconds = measured(*holed, k)
+            found, seconds = measured(holed[0], holed[1], k)
             tell(f"{name}, half of the pixels", k, seconds, found, "")
 
 
