@@ -56,6 +56,7 @@ def test_photographs_are_mapped_at_the_first_try(
     ) in out
     assert out.count("phone") == 0
     assert out.count("broken.jpg") == 1, "said once, though looked at twice"
+    assert "\nFor comparison, mean squared errors of the validation images: mean image 0." in out
     for command in ("explore", "reconstruct", "report"):
         assert f"\n  autodecoder {command} {folder}" in out
     study = load_study(folder)
@@ -108,7 +109,11 @@ def test_errors_are_those_of_the_model_that_is_shown(
     assert (facts["epoch"], facts["loss"]) == (which.removeprefix("epoch "), error)
     assert facts["fresh_val_loss after epoch 300"] == fresh
     assert call("info", tmp_path / "early" / "best", "--json") == 0
-    metrics = json.loads(capsys.readouterr().out)["metrics"]
+    content = json.loads(capsys.readouterr().out)
+    assert study.yardstick is not None
+    assert content["yardstick"] == study.yardstick.to_dict()
+    assert facts["for comparison"].startswith(study.yardstick.tell([2]))
+    metrics = content["metrics"]
     assert metrics["loss"] == pytest.approx(run.history["loss"][best - 1])
     assert "fresh_val_loss" not in metrics
 

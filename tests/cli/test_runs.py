@@ -33,7 +33,18 @@ def test_a_study_is_shown_as_when_it_ended(
     assert call("runs", grid[0]) == 0
     out, err = capsys.readouterr()
     assert table(out) == table(grid[1])
+    yardstick = load_study(grid[0]).yardstick
+    assert yardstick is not None
+    line = f"errors of the validation images: {yardstick.tell([2])}."
+    assert f"For comparison, mean squared {line}\n" in out
+    assert line in grid[1]
     assert err == ""
+    assert call("runs", grid[0], "--json") == 0
+    for trial in json.loads(capsys.readouterr().out):
+        assert trial["yardstick"] == {
+            "mean_image": yardstick.mean_image,
+            "components": yardstick.components[2],
+        }
 
 
 def test_a_table_tells_settings_scores_and_spread(
@@ -230,11 +241,15 @@ def test_two_studies_are_compared(
     assert re.search(rf"its learning rate +0\.01 +{best['learning_rate']:g}", out)
     assert re.search(rf"its arch +– +{'-'.join(map(str, best['arch']))}", out)
     assert re.search(r"decoder\.batch_norm +False +True", out)
+    assert one.yardstick is not None
+    error = f"{one.yardstick.mean_image:.4f}"
+    assert re.search(rf"mean image +{error} +{error}", out)
     assert re.search(r"executions_per_trial +2 +1", out)
     assert re.search(r"seed +1 +2", out)
     assert "decoder.activation" not in out, "the same in both"
     content = page.read_text(encoding="utf-8")
     assert content.count('class="compared"') == 1
+    assert content.count(f"<td>{error}</td>") == 2
     assert "tuned has no map: the outcome in" in content
 
 

@@ -47,3 +47,17 @@ def test_no_value_of_a_metric_that_has_few_is_lost() -> None:
     assert {101, 302, 503} <= set(packed["epochs"])
     (told,) = packed["trials"][0]["runs"]["fresh_val_loss"]
     assert [v for v in told if v is not None] == [3, 2, 1]
+
+
+def test_dashed_lines_belong_to_the_metrics_that_are_drawn() -> None:
+    lines = [("mean image", 0.2699123), ("2 principal components", 0.2227)]
+    levels = {"val_loss": lines, "fresh_val_loss": lines}
+    packed = pack_curves([trial(execution(3, 2), learning_rate=1e-1)], levels)
+    assert packed["levels"]["val_loss"] == [
+        {"label": "mean image", "value": 0.26991},
+        {"label": "2 principal components", "value": 0.2227},
+    ]
+    assert set(packed["levels"]) <= set(packed["metrics"])
+    history = {"loss": np.ones(3, np.float32)}
+    assert pack_history(history, levels)["levels"] == {}
+    assert pack_history(history)["levels"] == {}

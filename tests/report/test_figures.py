@@ -192,6 +192,47 @@ def test_where_a_trial_ends_is_in_view_though_it_is_slow() -> None:
 # Learning rates
 
 
+LEVELS = [("mean image", 0.27), ("2 principal components", 0.269), ("9 principal components", 3.0)]
+
+
+def test_dashed_lines_have_labels_beside_the_panel() -> None:
+    curve = [0.9, 0.3, 0.28, 0.27, 0.268]
+    figure = plot_loss_curves([trial(0.1, curve)], ["loss", "val_loss"], {"val_loss": LEVELS})
+    drawn(figure)
+    training, validation = figure.axes
+    assert len(training.lines) == 1
+    dashed = validation.lines[1:]
+    assert [np.asarray(line.get_ydata())[0] for line in dashed] == [0.27, 0.269]
+    assert all(line.get_linestyle() != "-" for line in dashed)
+    assert [text.get_text() for text in validation.texts] == [
+        *("mean image 0.27", "2 principal components 0.269"),
+    ]
+    upper, lower = (text.get_window_extent() for text in validation.texts)
+    assert upper.y0 >= lower.y1 - 2, "close lines have labels apart"
+    for box in (upper, lower):
+        assert box.x0 > validation.bbox.x1, "no curve is there"
+        assert box.x1 < figure.bbox.x1
+    assert "9 principal components 3" in validation.get_title("right")
+    table = figure.table
+    assert ("mean image", "val_loss", 0.27) in zip(
+        table["trial"], table["metric"], table["mean"], strict=True
+    )
+
+
+def test_a_dashed_line_is_in_view_where_it_does_not_press_the_curves_flat() -> None:
+    for level, is_shown in ((0.5, True), (0.7, False)):
+        levels = {"loss": [("mean image", level)]}
+        figure = plot_loss_curves([trial(0.1, [0.12, 0.11, 0.1])], ["loss"], levels)
+        (axes,) = drawn(figure).axes
+        assert bool(axes.texts) is is_shown
+        assert (axes.get_title("right") == "") is is_shown
+
+
+def test_a_panel_without_a_number_has_no_dashed_lines() -> None:
+    (axes,) = drawn(plot_loss_curves([trial(0.1, [NAN])], ["loss"], {"loss": LEVELS})).axes
+    assert_says_that_it_is_blank(axes)
+
+
 def test_learning_rates_show_the_mean_and_every_execution() -> None:
     trials = [trial(1e-2, [4], [2]), trial(1e-3, [8], [6])]
     axes = drawn(plot_learning_rates(trials, "val_loss")).axes[0]

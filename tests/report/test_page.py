@@ -26,11 +26,12 @@ from autodecoder.data import Dataset, ImageSet
 from autodecoder.data.decode import decode_image
 from autodecoder.errors import OutputError
 from autodecoder.measures.evaluation import Evaluation
+from autodecoder.measures.yardstick import Yardstick
 from autodecoder.model import Model
 from autodecoder.model.tables import Standardization
 from autodecoder.report import known, plane, write_model_page
 from autodecoder.report.classes import page_colours
-from autodecoder.report.curves import pack_curves
+from autodecoder.report.curves import pack_curves, pack_history
 from autodecoder.report.film import Frame, choose_rows
 from autodecoder.report.originals import pack_originals, point_rows
 from autodecoder.report.page import model_page
@@ -312,6 +313,43 @@ def test_curves_that_lie_above_the_scale_are_told(show: Any) -> None:
     )
     page.check("[name=log]")
     assert above.is_hidden()
+
+
+def test_dashed_lines_have_labels_that_no_curve_crosses(show: Any) -> None:
+    components = {2: 0.268, 3: 9.0}
+    told = Yardstick("val", 40, 300, 300, 0.27, components).to_dict()
+    curve = np.array([0.9, 0.3, 0.28, 0.27], np.float32)
+    model = replace(make_model(yardstick=told), history={"loss": curve, "val_loss": curve})
+    page = show(model)
+    assert page.locator("header").inner_text().count("2 principal components 0.268.") == 1
+    assert page.locator("[name=metric]").input_value() == "val_loss", "which the lines belong to"
+    labels = page.locator("#curves text.level")
+    assert labels.all_text_contents() == ["mean image 0.27", "2 principal components 0.268"]
+    upper, lower = (box.bounding_box() for box in labels.all())
+    assert upper["y"] + upper["height"] <= lower["y"] + 3
+    chart = page.locator("#curves svg").bounding_box()
+    path = page.locator("#curves svg path.curve").bounding_box()
+    for box in (upper, lower):
+        assert box["x"] > path["x"] + path["width"]
+        assert box["x"] + box["width"] <= chart["x"] + chart["width"]
+    table = page.evaluate(
+        "() => new Curves(document.getElementById('curves'), "
+        "JSON.parse(document.getElementById('histories').textContent)).table()"
+    )
+    assert table.splitlines()[0].endswith(',"mean image","2 principal components"')
+    assert table.splitlines()[1].endswith(",0.27,0.268")
+    page.select_option("[name=metric]", "loss")
+    assert labels.count() == 0
+    packed = pack_history(
+        {"loss": curve, "val_loss": curve / 100},
+        {"val_loss": [("mean image", 0.27), ("two", 0.005)]},
+    )
+    page.evaluate("data => { new Curves(document.getElementById('curves'), data) }", packed)
+    page.select_option("[name=metric]", "val_loss")
+    assert labels.all_text_contents() == ["two 0.005"]
+    assert "Lines above this scale: mean image 0.27." in page.locator("[data-above]").inner_text()
+    page.check("[name=log]")
+    assert labels.count() == 2
 
 
 def test_without_a_history_there_are_no_curves(show: Any) -> None:

@@ -143,7 +143,7 @@ def files(folder: Path) -> set[str]:
 
 def assert_finished_files(folder: Path, n_executions: int = 2) -> None:
     """Nothing is left of checkpoints, temporary files and the locks of processes."""
-    expected = {"config.json", "histories.csv", "trials/*/trial.json"}
+    expected = {"config.json", "yardstick.json", "histories.csv", "trials/*/trial.json"}
     expected |= {f"trials/*/execution-{k}/history.csv" for k in range(n_executions)}
     names = ("README.md", "config.json", "decoder.safetensors", "latents.safetensors")
     expected |= {f"best/{name}" for name in names}

@@ -128,7 +128,7 @@ def test_a_start_that_was_cut_off_is_no_obstacle(digits: Dataset, tmp_path: Path
     (tmp_path / ".config.json.0a1b2c3d.tmp").write_text("{")
     idle_study(CONFIG, digits, tmp_path)
     assert load_study(tmp_path).trials == ()
-    assert files(tmp_path) == {"config.json", "histories.csv", "images.csv"}
+    assert files(tmp_path) == {"config.json", "histories.csv", "images.csv", "yardstick.json"}
 
 
 def test_hidden_files_of_others_are_no_less_precious(digits: Dataset, tmp_path: Path) -> None:
@@ -170,7 +170,8 @@ def test_starting_over_clears_the_study_and_nothing_else(
     (folder / "report").mkdir()
     (folder / "report" / "picture.png").touch()
     idle_study(CONFIG, digits, folder, reset=True)
-    assert files(folder) == {"config.json", "histories.csv", "images.csv", "notes.txt"}
+    ours = {"config.json", "histories.csv", "images.csv", "yardstick.json"}
+    assert files(folder) == {*ours, "notes.txt"}
     fresh = load_study(folder)
     assert fresh.trials == ()
     assert fresh.about["study"] != name

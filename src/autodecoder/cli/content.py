@@ -16,12 +16,13 @@ def study_content(study: Study) -> dict[str, Any]:
         "objective": study.metric,
         "n_trials": study.config.search.n_trials,
         "n_ended": sum(trial.state != UNFINISHED for trial in study.trials),
-        "best": None if best is None else trial_content(best),
-        "trials": [trial_content(trial) for trial in study.trials],
+        "yardstick": None if study.yardstick is None else study.yardstick.to_dict(),
+        "best": None if best is None else trial_content(study, best),
+        "trials": [trial_content(study, trial) for trial in study.trials],
     }
 
 
-def trial_content(trial: Trial) -> dict[str, Any]:
+def trial_content(study: Study, trial: Trial) -> dict[str, Any]:
     """A trial. Each metric is the mean over its executions, after the last epoch of each."""
     executions = [execution for execution in trial.executions if execution.epochs]
     names = dict.fromkeys(name for execution in executions for name in execution.history)
@@ -38,4 +39,5 @@ def trial_content(trial: Trial) -> dict[str, Any]:
         "ended": [execution.status for execution in trial.executions],
         "seconds": sum(execution.seconds for execution in trial.executions),
         "error": trial.error,
+        "yardstick": study.errors_beside(trial),
     }

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autodecoder.cli.console import console
+from autodecoder.cli.tables import print_yardstick
 from autodecoder.model import Model
 from autodecoder.model.metrics import UNITS, describe_epoch, model_metrics
 from autodecoder.study import Study
@@ -58,6 +59,7 @@ def print_map(study: Study, page: Path) -> None:
         console.print(f"{count(epochs, 'epoch')} in {seconds:.1f} s", highlight=False)
     if model is not None:
         console.print(_tell_errors(model), highlight=False)
+    print_yardstick(study)
     print_next(study.folder)
     console.print(f"Map: {page}", highlight=False)
 

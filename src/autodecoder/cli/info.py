@@ -24,7 +24,7 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
     from autodecoder.model import load_model
     from autodecoder.model.card import count_cost, count_weights, model_facts
     from autodecoder.model.files import FILES, TRAINING
-    from autodecoder.model.metrics import model_metrics, named_metrics
+    from autodecoder.model.metrics import model_metrics, named_metrics, yardstick_of
 
     trained = load_model(model)
     versions = read_json(model / "config.json").get("versions")
@@ -32,6 +32,7 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
     files = (model / name for name in (*FILES, TRAINING))
     n_bytes = sum(path.stat().st_size for path in files if path.exists())
     if json_:
+        yardstick = yardstick_of(trained)
         print_json(
             {
                 "folder": str(model),
@@ -48,6 +49,7 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
                 "has_names": trained.names is not None,
                 "columns": _columns(trained),
                 "metrics": model_metrics(trained),
+                "yardstick": None if yardstick is None else yardstick.to_dict(),
                 "versions": versions,
                 "bytes": n_bytes,
                 "about": trained.about,

@@ -38,7 +38,7 @@ def runs(
     if (path / "config.json").exists():
         study = load_study(path)
         if json_:
-            print_json([trial_content(trial) for trial in study.trials])
+            print_json([trial_content(study, trial) for trial in study.trials])
         else:
             print_study(study)
         return False

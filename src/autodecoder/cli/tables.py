@@ -82,6 +82,21 @@ def print_study(study: Study) -> None:
             f"{count(epochs, 'epoch')} in {seconds:.1f} s ({seconds / epochs:.3g} s each)",
             highlight=False,
         )
+    print_yardstick(study)
+
+
+def print_yardstick(study: Study) -> None:
+    """Print the errors of the mean image and of as many principal components as the latents of the
+    printed trials have dimensions."""
+    yardstick = study.yardstick
+    if yardstick is None:
+        return
+    beside = yardstick.tell(map(study.latent_dims, study.trials[:_N_SHOWN]))
+    console.print(
+        f"For comparison, mean squared errors of the {yardstick.images}: {beside}."
+        f"{yardstick.note()}",
+        highlight=False,
+    )
 
 
 def print_best(study: Study) -> None:
@@ -165,6 +180,11 @@ def print_comparison(studies: Sequence[Study]) -> None:
     names = dict.fromkeys(name for study in studies for name in study.config.searched)
     for name in names:
         table.add_row(f"  its {name.replace('_', ' ')}", *(_value(b, name) for b in bests))
+    for name, label in (("mean_image", "mean image"), ("components", "principal components")):
+        errors = (
+            {} if b is None else s.errors_beside(b) for s, b in zip(studies, bests, strict=True)
+        )
+        table.add_row(f"  {label}", *(_number(found.get(name, math.nan)) for found in errors))
     for metric in (*_METRICS, "psnr", "val_psnr"):
         values = ("–" if b is None else _number(b.last(metric)) for b in bests)
         table.add_row(f"  its last {metric}", *values)

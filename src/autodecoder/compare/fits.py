@@ -18,7 +18,7 @@ from autodecoder.core.decoders.dense import DenseDecoder
 from autodecoder.core.decoders.layers import Layer
 from autodecoder.core.epoch import LearningRates
 from autodecoder.core.fit import Images, LatentStarts
-from autodecoder.core.incomplete import fit_incomplete
+from autodecoder.core.incomplete import fill_missing, fit_incomplete
 from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.latents import fit_pca
 from autodecoder.core.population import init_population
@@ -193,13 +193,11 @@ def _fit_components(task: Task) -> Fitted:
     """As many principal components as latent dimensions, as a linear decoder."""
     train, dims = task.train, task.decoder.latent_dims
     begin = time.perf_counter()
-    mask = train.flat_mask
-    if mask is None:
-        pca = fit_pca(train.flat, dims)
-        mean, components = pca.mean, pca.components
-    else:
-        found = fit_incomplete(train.flat, mask, rank=dims, n_images=len(train))
-        mean, components = found.mean, np.linalg.qr(found.loadings)[0]
+    rows, mask = train.flat, train.flat_mask
+    if mask is not None:
+        rows = fill_missing(fit_incomplete(rows, mask), rows, mask)
+    pca = fit_pca(rows, dims)
+    mean, components = pca.mean, pca.components
     seconds = time.perf_counter() - begin
 
     def encode(rows: np.ndarray, known: np.ndarray | None) -> np.ndarray:

@@ -14,7 +14,13 @@ from autodecoder._version import __version__
 from autodecoder.config import OWN, DecoderConfig, format_arch
 from autodecoder.core.decoders.operators import count_multiplications
 from autodecoder.core.scaling import SCALINGS
-from autodecoder.model.metrics import UNITS, describe_epoch, named_metrics, saved_epoch
+from autodecoder.model.metrics import (
+    UNITS,
+    describe_epoch,
+    named_metrics,
+    saved_epoch,
+    yardstick_of,
+)
 from autodecoder.model.model import Model
 from autodecoder.text import count, legible
 
@@ -64,9 +70,17 @@ def model_facts(model: Model) -> dict[str, Any]:
         "multiplications a sample": None if (n := count_cost(model)) is None else f"{n:,}",
         "latents": f"{len(model.latents):,} of training, {len(model.val_latents):,} of validation",
         "epoch": describe_epoch(model),
+        "for comparison": _yardstick(model),
         "learning rate": _inside(about, "values", "learning_rate"),
         "seed": _inside(about, "settings", "seed"),
     }
+
+
+def _yardstick(model: Model) -> str | None:
+    """The errors of the mean image and of as many principal components as latents have
+    dimensions."""
+    found = yardstick_of(model)
+    return found and f"{found.tell([model.latent_dims])} (errors of the {found.images})"
 
 
 def title_of_dataset(name: str) -> str:

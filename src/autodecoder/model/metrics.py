@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodecoder.config import METRIC_ALIASES, OBJECTIVES
+from autodecoder.measures.yardstick import Levels, Yardstick, read_yardstick
 
 if TYPE_CHECKING:
     from autodecoder.model.model import Model
@@ -40,6 +41,34 @@ def latest_metric(model: "Model", name: str) -> float | None:
     """A metric in the saved epoch, else as it was last measured; `None` if it never was."""
     found = _latest(model).get(name)
     return None if found is None else found[0]
+
+
+def yardstick_of(model: "Model") -> Yardstick | None:
+    """The errors of the mean image and of principal components that the study of a model measured;
+    `None` if there are none."""
+    try:
+        return read_yardstick(model.about.get("yardstick"))
+    except ValueError:
+        return None
+
+
+def error_levels(model: "Model") -> dict[str, Levels]:
+    """The errors of the yardstick to draw with the learning curves, by metric."""
+    yardstick = yardstick_of(model)
+    return {} if yardstick is None else yardstick.levels([model.latent_dims])
+
+
+def compare_error(model: "Model") -> list[str]:
+    """The error of the saved epoch beside those of the yardstick, as a line for people; empty
+    without a yardstick."""
+    yardstick = yardstick_of(model)
+    if yardstick is None:
+        return []
+    measured = model_metrics(model)
+    own = [f"{measured[name]:.4g}; " for name in yardstick.levels(()) if name in measured]
+    beside = yardstick.tell([model.latent_dims]).replace("mean image", "the mean image has", 1)
+    told = f"Mean squared error of the {yardstick.images} ({UNITS[model.scaler]}): "
+    return [f"{told}{''.join(own[:1])}{beside}.{yardstick.note()}"]
 
 
 def describe_epoch(model: "Model") -> str | None:

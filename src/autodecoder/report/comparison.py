@@ -86,7 +86,8 @@ def write_side_by_side(
         From `report.curves`.
     path : path
     """
-    without = {"histories": None, "lines": [], "metrics": {}, "several_runs": False}
+    without: dict[str, Any] = {"histories": None, "lines": [], "metrics": {}}
+    without |= {"first_metric": None, "several_runs": False}
     whole = {**without, **curves_context(curves), **context}
     target = user_path(path)
     write_file(target, render("comparison.html.jinja", whole).encode("utf-8", "replace"))
@@ -152,11 +153,27 @@ def _results(studies: Sequence[Study]) -> list[tuple[str, list[str]]]:
             (f"{name} after the last epoch", row(lambda best, name=name: f"{best.last(name):.4f}"))
             for name in ("loss", "val_loss", "fresh_val_loss")
         ),
+        *_yardsticks(studies),
         ("epochs", row(lambda best: str(max(e.epochs for e in best.executions)))),
         (
             "seconds of training",
             [f"{sum(e.seconds for t in s.trials for e in t.executions):.1f}" for s in studies],
         ),
+    ]
+
+
+def _yardsticks(studies: Sequence[Study]) -> list[tuple[str, list[str]]]:
+    """The errors of the mean image and of principal components, if a study has measured them."""
+    bests = [(study, study.best_trial) for study in studies]
+    errors = [{} if best is None else study.errors_beside(best) for study, best in bests]
+    named = (
+        ("mean_image", "error of the mean image"),
+        ("components", "error of as many principal components"),
+    )
+    return [
+        (label, [f"{found[name]:.4f}" if name in found else "–" for found in errors])
+        for name, label in named
+        if any(name in found for found in errors)
     ]
 
 

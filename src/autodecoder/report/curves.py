@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from autodecoder.compare import Row
 from autodecoder.config import OBJECTIVES
+from autodecoder.measures.yardstick import Levels
 from autodecoder.report.classes import page_colours, page_scale
 from autodecoder.report.figures import MOST_CURVES, label_trials, metric_label
 from autodecoder.study import Trial
@@ -18,20 +19,29 @@ _MOST_EPOCHS = 200
 _DIGITS = 5
 
 
-def pack_curves(trials: Sequence[Trial]) -> dict[str, Any]:
+def pack_curves(
+    trials: Sequence[Trial], levels: Mapping[str, Levels] | None = None
+) -> dict[str, Any]:
     """Pack the histories of all executions of the first ten trials, which are given best first.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+    levels : mapping, optional
+        Horizontal lines by metric, see `Yardstick.levels`.
 
     Returns
     -------
     dict
         `metrics`: the label of each, by its name; `trials`, each with `label`, `colour`,
         `dark_colour` and `runs`: by metric, a list of values for each execution; `epochs`: the
-        epochs of the values. A value that is not finite is null. Metrics with fewer than two values
+        epochs of the values; `levels`: by metric, a label and a value for each horizontal line. A
+        value that is not finite is null. Metrics with fewer than two values
         in every run are left out.
     """
     labelled = label_trials(trials[:MOST_CURVES])
     runs = [(label, [execution.history for execution in t.executions]) for t, label in labelled]
-    return _pack(runs, page_scale(len(runs)))
+    return _pack(runs, page_scale(len(runs)), levels)
 
 
 def pack_studies(studies: Sequence[tuple[str, Trial | None]]) -> dict[str, Any]:
@@ -54,13 +64,17 @@ def pack_methods(rows: Sequence[Row]) -> dict[str, Any]:
     return _pack(runs, page_colours(len(runs)))
 
 
-def pack_history(history: Mapping[str, Float[np.ndarray, " epochs"]]) -> dict[str, Any]:
+def pack_history(
+    history: Mapping[str, Float[np.ndarray, " epochs"]], levels: Mapping[str, Levels] | None = None
+) -> dict[str, Any]:
     """Pack the history of a single run like `pack_curves`."""
-    return _pack([("this model", [history])], page_colours(1))
+    return _pack([("this model", [history])], page_colours(1), levels)
 
 
 def _pack(
-    histories: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], colours: Mapping[str, list[str]]
+    histories: Sequence[tuple[str, Sequence[Mapping[str, Any]]]],
+    colours: Mapping[str, list[str]],
+    levels: Mapping[str, Levels] | None = None,
 ) -> dict[str, Any]:
     runs = [history for _, each in histories for history in each]
     longest = max((len(values) for history in runs for values in history.values()), default=0)
@@ -81,6 +95,11 @@ def _pack(
     return {
         "epochs": (epochs + 1).tolist(),
         "metrics": {name: _label(name) for name in several},
+        "levels": {
+            name: [{"label": label, "value": _rounded(value)} for label, value in lines]
+            for name, lines in (levels or {}).items()
+            if name in several
+        },
         "trials": [
             {
                 "label": label,
@@ -114,4 +133,8 @@ def _label(name: str) -> str:
 def _values(values: Any, epochs: np.ndarray) -> list[float | None]:
     array = np.asarray(values, np.float64)
     found = [float(array[k]) if k < len(array) else math.nan for k in epochs]
-    return [float(f"{v:.{_DIGITS}g}") if math.isfinite(v) else None for v in found]
+    return [_rounded(v) if math.isfinite(v) else None for v in found]
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")

@@ -1,6 +1,6 @@
 """Figures drawn with matplotlib, each by a function from arrays to a `Figure`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from autodecoder.config import OBJECTIVES, format_value
+from autodecoder.measures.yardstick import Levels
 from autodecoder.report.classes import (
     CLASS_COLOURS,
     GREY,
@@ -22,6 +23,7 @@ from autodecoder.report.classes import (
     widen_by_legend,
 )
 from autodecoder.report.drawing import DataFigure, default_style, limit_to_view
+from autodecoder.report.levels import draw_levels
 from autodecoder.report.thumbnails import mosaic
 from autodecoder.study import Trial
 
@@ -60,11 +62,16 @@ def metric_label(metric: str) -> str:
 
 
 @default_style()
-def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> DataFigure:
+def plot_loss_curves(
+    trials: Sequence[Trial],
+    metrics: Sequence[str],
+    levels: Mapping[str, Levels] | None = None,
+) -> DataFigure:
     """One panel per metric over epochs, with one line per trial: mean ± standard deviation.
 
     Each epoch is averaged over the executions that reached it. Only the first ten trials are shown;
-    these are the best if trials are sorted best first.
+    these are the best if trials are sorted best first. `levels` are dashed lines by metric, see
+    `Yardstick.levels`.
     """
     n = max(len(trial.executions) for trial in trials)
     over = f": mean and standard deviation over {n} executions" if n > 1 else ""
@@ -85,9 +92,13 @@ def plot_loss_curves(trials: Sequence[Trial], metrics: Sequence[str]) -> DataFig
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25, lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
+    drawn = [(levels or {}).get(metric, []) for metric in metrics]
     if OBJECTIVES[metrics[0]] == "min":
-        _limit_curves(panels)
+        _limit_curves(panels, [value for lines in drawn for _, value in lines])
+    draw_levels(figure, panels, drawn)
     _add_legend(figure, panels)
+    for metric, lines in zip(metrics, drawn, strict=True):
+        rows += [(label, metric, "", value, "") for label, value in lines]
     figure.table = _columns(("trial", "metric", "epoch", "mean", "std"), rows)
     return figure
 
@@ -97,9 +108,10 @@ def _columns(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, A
     return dict(zip(names, columns, strict=True))
 
 
-def _limit_curves(panels: Sequence[Axes]) -> None:
+def _limit_curves(panels: Sequence[Axes], levels: Sequence[float]) -> None:
     """Limit the scale of all panels by the last values, so that a distant trial or the first epochs
-    do not flatten the other curves. Titles name the curves that lie above the scale."""
+    do not flatten the other curves. Titles name the curves that lie above the scale. `levels` are
+    the values of dashed lines."""
     curves = {line: np.asarray(line.get_ydata()) for axes in panels for line in axes.lines}
     curves = {line: y[np.isfinite(y)] for line, y in curves.items() if np.isfinite(y).any()}
     lasts = np.array([y[-1] for y in curves.values()])
@@ -107,7 +119,7 @@ def _limit_curves(panels: Sequence[Axes]) -> None:
         return
     near = lasts.min()
     reach = max(_TALL * near, 1.1 * lasts[lasts <= _APART * near].max())
-    top = 1.05 * min(max(y.max() for y in curves.values()), reach)
+    top = 1.05 * min(max(*(y.max() for y in curves.values()), *levels, 0), reach)
     for axes in panels:
         axes.set_ylim(0, top)
         above = [line for line in axes.lines if line in curves and curves[line].min() > top]

@@ -19,7 +19,13 @@ from autodecoder.measures.evaluation import FILE as EVALUATION
 from autodecoder.measures.evaluation import Evaluation, read_evaluation
 from autodecoder.model import Model
 from autodecoder.model.card import describe_decoder, model_facts, title_of_dataset
-from autodecoder.model.metrics import describe_epoch, is_last_epoch, named_metrics
+from autodecoder.model.metrics import (
+    compare_error,
+    describe_epoch,
+    error_levels,
+    is_last_epoch,
+    named_metrics,
+)
 from autodecoder.paths import user_path
 from autodecoder.report.curves import pack_curves, pack_history
 from autodecoder.report.figures import plot_latent_space
@@ -98,7 +104,9 @@ def write_study_page(study: Study, *, dataset: Dataset | None = None, umap: bool
         "figures_text": _NO_PICTURES if begun and not pictures else "",
         "settings": json.dumps(to_dict(study.config), indent=2, default=str),
         **curves_context(
-            pack_curves([t for t in study.trials if any(e.epochs for e in t.executions)])
+            pack_curves(
+                [t for t in study.trials if any(e.epochs for e in t.executions)], study.levels
+            )
         ),
     }
     if model is None:
@@ -183,9 +191,9 @@ def model_page(
     pictures = _beside_map(pictures, told["is_live"]) + ([_umap(shown)] if umap else [])
     context = {
         "title": title,
-        "lead": [f"autodecoder {__version__}."],
+        "lead": [f"autodecoder {__version__}.", *compare_error(model)],
         "figures": pictures,
-        **curves_context(pack_history(model.history)),
+        **curves_context(pack_history(model.history, error_levels(model))),
         **told,
     }
     if evaluation is not None:
@@ -310,6 +318,7 @@ def curves_context(packed: dict[str, Any]) -> dict[str, Any]:
     return {
         "histories": page_json(packed),
         "metrics": packed["metrics"],
+        "first_metric": next(iter(packed["levels"]), None),
         "lines": [(t["label"], t["colour"], t["dark_colour"]) for t in packed["trials"]],
         "several_runs": any(
             len(runs) > 1 for trial in packed["trials"] for runs in trial["runs"].values()
@@ -345,10 +354,12 @@ def _lead(study: Study) -> str:
 
 
 def _lead_of_map(model: Model | None) -> list[str]:
-    """The epoch that the map shows, if it is not the last one, which the figures show."""
-    if model is None or is_last_epoch(model):
+    """The epoch that the map shows, if it is not the last one, which the figures show; and its
+    error beside those of the mean image and of principal components."""
+    if model is None:
         return []
-    return [f"Map: epoch {describe_epoch(model)}. Figures: the same run after its last epoch."]
+    epoch = f"Map: epoch {describe_epoch(model)}. Figures: the same run after its last epoch."
+    return [*([] if is_last_epoch(model) else [epoch]), *compare_error(model)]
 
 
 def _read_pictures(folder: Path) -> list[_Picture]:

@@ -130,7 +130,7 @@ def study_figures(study: Study, dataset: Dataset | None) -> dict[str, DataFigure
         return {}
     n_val = study.about.get("n_val") if dataset is None else len(dataset.val)
     metrics = _curves(study.metric)[: 1 if n_val == 0 else 2]
-    figures = {"loss_curves": plot_loss_curves(trials, metrics)}
+    figures = {"loss_curves": plot_loss_curves(trials, metrics, study.levels)}
     if len({trial.learning_rate for trial in trials}) > 1:
         figures["learning_rates"] = plot_learning_rates(trials, study.metric)
     shown, model = study.shown_run(), study.shown_model()

@@ -108,8 +108,9 @@ def refuse_foreign(folder: Path) -> None:
 #: Names of a study's files and folders in its folder, including temporary ones. The second pattern
 #: matches names that only a study uses, and that may exist before `config.json`.
 _OURS = re.compile(
-    r"config\.json|study\.db(-\w+)?|histories\.csv|images\.csv|trials|best|report|tensorboard"
-    r"|\.lock|\.worker-[\w.-]+\.lock|\.(config\.json|(histories|images)\.csv)\.\w+\.tmp"
+    r"(config|yardstick)\.json|study\.db(-\w+)?|(histories|images)\.csv|trials|best|report"
+    r"|tensorboard|\.lock|\.worker-[\w.-]+\.lock"
+    r"|\.((config|yardstick)\.json|(histories|images)\.csv)\.\w+\.tmp"
 )
 _SURELY_OURS = re.compile(r"\.lock|\.worker-[\w.-]+\.lock|\.config\.json\.\w+\.tmp")
 
@@ -279,8 +280,8 @@ def is_worth_keeping(folder: Path) -> bool:
 
 def sweep_folder(folder: Path) -> None:
     """Remove temporary files of processes that were killed while writing. Hold the study's lock."""
-    names = (".config.json.*.tmp", ".histories.csv.*.tmp", ".images.csv.*.tmp", "best/.*.tmp")
-    for pattern in names:
+    names = ("config.json", "yardstick.json", "histories.csv", "images.csv")
+    for pattern in (*(f".{name}.*.tmp" for name in names), "best/.*.tmp"):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
 

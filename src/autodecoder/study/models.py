@@ -14,6 +14,7 @@ from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.tree import arrays_to_tree
 from autodecoder.data import Dataset
 from autodecoder.data.pixels import as_labels
+from autodecoder.measures.yardstick import Yardstick
 from autodecoder.model import Model
 from autodecoder.study.checkpoint import Outcome
 from autodecoder.study.observer import RunInfo
@@ -21,7 +22,9 @@ from autodecoder.study.space import to_parameter
 from autodecoder.text import count
 
 
-def make_model(snapshot: Snapshot, info: RunInfo, dataset: Dataset, config: StudyConfig) -> Model:
+def make_model(
+    snapshot: Snapshot, info: RunInfo, dataset: Dataset, config: StudyConfig, yardstick: Yardstick
+) -> Model:
     """Make the model of a run, with its origin in `about`."""
     return Model(
         decoder=snapshot.decoder,
@@ -46,6 +49,7 @@ def make_model(snapshot: Snapshot, info: RunInfo, dataset: Dataset, config: Stud
             "epoch": int(snapshot.epoch),
             "settings": to_dict(config),
             "values": {name: to_parameter(value) for name, value in info.values.items()},
+            "yardstick": yardstick.to_dict(),
         },
     )
 

@@ -17,6 +17,7 @@ from autodecoder.data.names import FILE as NAMES
 from autodecoder.data.names import read_names
 from autodecoder.errors import DataError
 from autodecoder.files import write_file
+from autodecoder.measures.yardstick import Levels, Yardstick
 from autodecoder.model import Model, load_model
 from autodecoder.paths import user_path
 from autodecoder.study.checkpoint import Outcome, load_outcome
@@ -25,9 +26,13 @@ from autodecoder.study.models import shown_model
 from autodecoder.study.records import execution_folder, read_trials
 from autodecoder.study.results import COMPLETE, Trial, rank
 from autodecoder.study.space import to_parameter
+from autodecoder.study.yardstick import load_yardstick
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: Best trials whose numbers of principal components are drawn with learning curves.
+_MOST_LEVELS = 3
 
 
 @brief
@@ -41,6 +46,30 @@ class Study:
     """Content of `config.json`, which also has the study's name, versions, device and data."""
     trials: tuple[Trial, ...]
     """Complete trials first, best first; then unfinished, pruned and failed ones."""
+    yardstick: Yardstick | None = None
+    """Errors of the mean image and of principal components; `None` in earlier versions."""
+
+    def latent_dims(self, trial: Trial) -> int:
+        """The length of the latents of a trial."""
+        return self.config.parts(trial.values)[0].latent_dims
+
+    def errors_beside(self, trial: Trial) -> dict[str, float]:
+        """Errors to compare those of a trial with: `mean_image`, and `components`, that of as many
+        principal components as its latents have dimensions. Errors not measured are left out."""
+        if self.yardstick is None:
+            return {}
+        dims = self.latent_dims(trial)
+        of_components = self.yardstick.components.get(dims)
+        found = {"mean_image": self.yardstick.mean_image, "components": of_components}
+        return {name: error for name, error in found.items() if error is not None}
+
+    @property
+    def levels(self) -> dict[str, Levels]:
+        """Errors to draw with the learning curves of each metric: of the mean image, and of as many
+        principal components as the latents of the three best trials have dimensions."""
+        if self.yardstick is None:
+            return {}
+        return self.yardstick.levels(map(self.latent_dims, self.trials[:_MOST_LEVELS]))
 
     @property
     def metric(self) -> str:
@@ -128,6 +157,7 @@ class Study:
                     "values": {n: to_parameter(value) for n, value in trial.values.items()},
                     "settings": to_dict(self.config),
                     "data_fingerprint": self.about["data_fingerprint"],
+                    **({} if self.yardstick is None else {"yardstick": self.yardstick.to_dict()}),
                 },
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -164,7 +194,7 @@ def load_study(folder: Path | str) -> Study:
         raise DataError(f"{folder} holds no study (it has no config.json).")
     config = config_of(about, folder)
     trials = rank(read_trials(folder, config), config.metric)
-    return Study(folder, config, about, trials)
+    return Study(folder, config, about, trials, load_yardstick(folder))
 
 
 def write_histories(study: Study) -> None:

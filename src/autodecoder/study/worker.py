@@ -63,6 +63,7 @@ from autodecoder.study.results import (
 )
 from autodecoder.study.saved import load_study, write_histories
 from autodecoder.study.validate import show_run
+from autodecoder.study.yardstick import keep_yardstick
 
 _log = logging.getLogger(__name__)
 
@@ -159,6 +160,7 @@ class Worker:
             discard_folder(self._folder)
 
     def _work(self, ledger: Ledger, wait: bool) -> None:
+        self._yardstick = keep_yardstick(self._folder, self._config, self._dataset)
         self._observers.tell(lambda one: one.begin_study(self._config, self._shown))
         try:
             self._run_trials(ledger, wait)
@@ -375,5 +377,5 @@ class Worker:
         return self._known[folder]
 
     def _save_model(self, snapshot: Snapshot, info: RunInfo) -> None:
-        model = make_model(snapshot, info, self._dataset, self._config)
+        model = make_model(snapshot, info, self._dataset, self._config, self._yardstick)
         save_model(model, info.folder / "model")

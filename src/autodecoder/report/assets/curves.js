@@ -3,6 +3,8 @@
 
 const TALL = 6; // times the least last value: a linear scale reaches at least this far
 const APART = 20; // times the least last value: other last values up to this stay in view
+const LETTER = 7.8; // room for a character of a label of dashed lines
+const LABEL = 17; // least distance of two of these labels
 const FAR = 1e4; // heights of the view: values beyond are clipped, to stay readable for SVG
 
 class Curves {
@@ -50,13 +52,15 @@ class Curves {
     return `<?xml version="1.0" encoding="UTF-8"?>\n${text}\n`;
   }
 
-  /** The values of the metric: a row per epoch, a column per run. */
+  /** The values of the metric: a row per epoch, a column per run and per dashed line. */
   table() {
     const { epochs, trials } = this.data, metric = this.setting("metric");
     const runs = trials.flatMap(({ label, runs }) => runs[metric].map((row, k) => ({ row, head: `${label}, execution ${k}` })));
     const cell = (v) => `"${v.replaceAll('"', '""')}"`;
-    const lines = epochs.map((epoch, k) => [epoch, ...runs.map(({ row }) => row[k] ?? "")].join(","));
-    return [["epoch", ...runs.map(({ head }) => cell(head))].join(","), ...lines].join("\n") + "\n";
+    const levels = this.data.levels[metric] ?? [], values = levels.map(({ value }) => value);
+    const lines = epochs.map((epoch, k) => [epoch, ...runs.map(({ row }) => row[k] ?? ""), ...values].join(","));
+    const heads = [...runs.map(({ head }) => head), ...levels.map(({ label }) => label)];
+    return [["epoch", ...heads.map(cell)].join(","), ...lines].join("\n") + "\n";
   }
 
   setting(name) {
@@ -80,13 +84,16 @@ class Curves {
 
   draw() {
     const { epochs, trials } = this.data, metric = this.setting("metric");
+    this.levels = this.data.levels[metric] ?? [];
     let all = trials.flatMap(({ runs }) => runs[metric].flat()).filter((v) => v !== null);
+    all.push(...this.levels.map(({ value }) => value));
     // A logarithmic scale has no place for values that are not positive.
     const log = this.setting("log") && all.some((v) => v > 0);
     if (log) all = all.filter((v) => v > 0);
     this.log = log;
     this.lines = this.summary();
-    this.box = { left: 70, right: 790, top: 12, bottom: 330 };
+    const longest = Math.max(0, ...this.levels.map(({ label, value }) => `${label} ${brief(value)}`.length));
+    this.box = { left: 70, right: longest ? 812 - LETTER * longest : 790, top: 12, bottom: 330 };
     // On a linear scale, a trial far off must not flatten the others.
     const lasts = this.lines.map((line) => line.findLast((v) => v !== null)?.mean).filter((v) => v !== undefined);
     let [low, high] = all.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
@@ -120,10 +127,21 @@ class Curves {
       }
     });
     parts.push("</g>");
-    this.tellAbove(log ? Infinity : high);
+    const hidden = this.levels.filter(({ value }) => !log && value > high);
+    parts.push(...this.drawLevels(this.levels.filter((level) => !hidden.includes(level) && !(log && level.value <= 0))));
+    this.tellAbove(log ? Infinity : high, hidden);
     parts.push('<line class="cursor" y1="12" y2="330" stroke="var(--soft)" stroke-dasharray="3 3" visibility="hidden"/>');
     this.svg.innerHTML = parts.join("");
     this.read(this.at);
+  }
+
+  /** Dashed lines, with labels beside the chart that are moved apart where they are too close. */
+  drawLevels(levels) {
+    const { left, right } = this.box, lines = levels.map((level) => ({ ...level, y: this.y(level.value) })).sort((a, b) => a.y - b.y);
+    lines.forEach((line, k) => (line.at = k ? Math.max(line.y, lines[k - 1].at + LABEL) : line.y));
+    const shift = lines.reduce((sum, { y, at }) => sum + at - y, 0) / lines.length;
+    return lines.map(({ label, value, y, at }) => `<line class="level" x1="${left}" x2="${right}" y1="${y.toFixed(1)}" y2="${y.toFixed(1)}" stroke="var(--soft)" stroke-dasharray="7 4"/>` +
+      `<text class="level" x="${right + 8}" y="${(at - shift).toFixed(1)}" dominant-baseline="middle">${label} ${brief(value)}</text>`);
   }
 
   /** A line through the known values, with dots if they are few. */
@@ -142,8 +160,8 @@ class Curves {
     return `<path d="M${[...edge(1), ...edge(-1).reverse()].join("L")}Z" fill="${colour}" opacity="0.18"/>`;
   }
 
-  /** Shows which trials lie above the view, and until which epoch. */
-  tellAbove(high) {
+  /** Shows which trials lie above the view, and until which epoch; and the dashed lines above it. */
+  tellAbove(high, hidden) {
     const { epochs, trials } = this.data, whole = [], begun = [];
     trials.forEach(({ label }, t) => {
       const line = this.lines[t], first = line.findIndex((v) => v !== null && v.mean <= high);
@@ -152,8 +170,10 @@ class Curves {
     });
     const box = this.root.querySelector("[data-above]");
     const told = trials.length === 1 ? begun.map((text) => text.slice(trials[0].label.length)) : [`: ${[...whole, ...begun].join("; ")}`];
-    box.hidden = !whole.length && !begun.length;
-    box.textContent = `Above this scale${told}. A logarithmic scale shows all.`;
+    const sentences = whole.length || begun.length ? [`Above this scale${told}.`] : [];
+    if (hidden.length) sentences.push(`Lines above this scale: ${hidden.map(({ label, value }) => `${label} ${brief(value)}`).join(", ")}.`);
+    box.hidden = !sentences.length;
+    box.textContent = [...sentences, "A logarithmic scale shows all."].join(" ");
   }
 
   axes(low, high, log) {
