@@ -213,6 +213,7 @@ def holes(name: str, kind: str) -> Callable[[Run, Path], dict[str, Any]]:
             """The error of pixels that are hidden from all methods, from -1 to 1."""
             made = np.asarray(placed.model.decode(placed.latents))
             squares = 4 * (made - placed.unseen.images / 255.0) ** 2
+            assert placed.unseen.mask is not None
             return {"hidden pixels": float(squares[~placed.unseen.mask].mean())}
 
         methods = ("pca", "ae", "ae-refined", OURS)
@@ -375,7 +376,7 @@ def hidden_half(name: str, dims: int) -> Callable[[Run, Path], dict[str, Any]]:
                 learning_rate=RATES.get(dims, 3e-3),
                 seed=seed,
             )
-            found = {"seed": seed}
+            found: dict[str, float] = {"seed": seed}
             for key, weight in (("without", 0.0), ("with", None)):
                 made = model.reconstruct(images, seen, config=ad.InferConfig(prior_weight=weight))
                 squares = 4 * (made - images / 255.0) ** 2
