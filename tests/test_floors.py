@@ -37,6 +37,7 @@ HEAVY = {
     "PIL": ("report", "data"),
     "jinja2": ("report",),
     "umap": ("report",),
+    "openTSNE": ("core",),
     "mlflow": ("report",),
     "wandb": ("report",),
     "IPython": ("estimator",),

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 
 from autodecoder.config import StudyConfig
+from autodecoder.core.embedding import check_library
 from autodecoder.core.switches import own_switches
 from autodecoder.data import Dataset
 from autodecoder.errors import (
@@ -137,6 +138,8 @@ def run_study(
             raise ConfigError("run_study is for process 0; the others call follow_study.")
         config = agree_on_settings(config, hosts)
         hosts.compare({"data": dataset.fingerprint, "mesh": str(mesh)})
+    if "neighbours" in (config.fit.latent_start, *config.search.space.get("latent_start", ())):
+        check_library()
     config = config.with_objective(len(dataset.val))
     config.infer.count_candidates(len(dataset.train), math.prod(dataset.image_shape))
     try:
