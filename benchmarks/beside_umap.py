@@ -105,7 +105,7 @@ def tsne(_: Task, images: np.ndarray) -> Fitted:
     return Fitted(np.asarray(fitted), lambda others: np.asarray(fitted.transform(others)), None)
 
 
-def autodecoder(task: Task, images: np.ndarray, start: str = "auto") -> Fitted:
+def autodecoder(task: Task, images: np.ndarray, start: str | None = None) -> Fitted:
     fitted = AutoDecoder(
         arch="500-500",
         image_shape=task.shape,
