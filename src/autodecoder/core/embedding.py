@@ -102,12 +102,14 @@ def _leading(pca: PCA, n: int) -> PCA:
 
 def _lay_out(codes: Float[np.ndarray, "n rank"], dims: int) -> Float[np.ndarray, "n dims"]:
     """Positions by t-SNE. One thread is used, as a second one takes longer than it saves."""
-    from openTSNE import TSNEEmbedding
-    from openTSNE.affinity import PerplexityBasedNN
-    from openTSNE.nearest_neighbors import PrecomputedNeighbors
+    from openTSNE import TSNEEmbedding  # pyright: ignore[reportMissingImports]
+    from openTSNE.affinity import PerplexityBasedNN  # pyright: ignore[reportMissingImports]
+    from openTSNE.nearest_neighbors import (  # pyright: ignore[reportMissingImports]
+        PrecomputedNeighbors,
+    )
 
-    perplexity = min(_PERPLEXITY, (len(codes) - 1) / _SEARCHED)
-    rows, distances = _neighbours(codes, int(perplexity * _SEARCHED))
+    perplexity = min(_PERPLEXITY, (len(codes) - 1) // _SEARCHED)
+    rows, distances = _neighbours(codes, perplexity * _SEARCHED)
     affinities = PerplexityBasedNN(
         perplexity=perplexity, knn_index=PrecomputedNeighbors(rows, distances), n_jobs=1
     )
