@@ -92,6 +92,7 @@ REASONS = {
     ("AutoDecoder", "fit.num_epochs"): "The number that makes 5,000 steps, from 20 to 500.",
     ("AutoDecoder", "search.space"): f"{_ONE_FIT}`recipe` ([recipes](recipes.md)).",
     ("AutoDecoder", "decoder.batch_norm"): "It follows from `recipe`, as in a study.",
+    ("AutoDecoder", "fit.latent_start"): "It follows from `recipe`, as in a study.",
     ("AutoDecoder", "seed"): "If `random_state` is not given, it is drawn, as in scikit-learn.",
 }
 

@@ -38,6 +38,7 @@ HEAVY = {
     "PIL": ("report", "data"),
     "jinja2": ("report",),
     "umap": ("report",),
+    "openTSNE": ("core",),
     "mlflow": ("report",),
     "wandb": ("report",),
     "IPython": ("estimator",),

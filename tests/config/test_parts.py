@@ -112,6 +112,12 @@ def test_arch_never_fails_otherwise(text: str) -> None:
             ),
             "som is for latents of up to 3 dimensions, got 4",
         ),
+        (
+            lambda: StudyConfig(
+                fit=FitConfig(latent_start="neighbours"), decoder=DecoderConfig(latent_dims=4)
+            ),
+            "neighbours is for latents of up to 3 dimensions, got 4",
+        ),
         (lambda: FitConfig(latent_start="ones"), "latent_start must be one of zeros.*, got 'ones'"),
         (lambda: FitConfig(schedule="step"), "schedule must be one of constant.*, got 'step'"),
         (
@@ -299,6 +305,7 @@ def test_a_recipe_names_settings_of_the_fit_only() -> None:
         ("auto", 2, ("som", 10)),
         ("auto", 3, ("pca", 3)),
         ("som", 3, ("som", 10)),
+        ("neighbours", 3, ("neighbours", 10)),
         ("pca", 2, ("pca", 3)),
         ("auto", 300, ("pca", 3)),
     ],

@@ -194,12 +194,15 @@ def test_a_run_starts_where_the_fit_says() -> None:
     assert find_starts(digits(), CONFIG) is None
 
 
-@pytest.mark.parametrize("dims", [2, 16])
-def test_starts_do_not_depend_on_the_threads_of_numpy(dims: int) -> None:
+@pytest.mark.parametrize(("start", "dims"), [("som", 2), ("pca", 16), ("neighbours", 2)])
+def test_starts_do_not_depend_on_the_threads_of_numpy(start: str, dims: int) -> None:
     """As workers of a search have fewer than a process by itself."""
+    if start == "neighbours":
+        pytest.importorskip("openTSNE", reason="openTSNE is not installed (extra neighbours)")
     pixels = np.random.default_rng(0).integers(0, 256, (3000, 784), dtype=np.uint8)
     images = Images(jnp.asarray(pixels), jnp.asarray(pixels[:100]))
-    config = run_config(decoder=DecoderConfig(arch=(8,), latent_dims=dims), fit=fit_config("fast"))
+    decoder = DecoderConfig(arch=(8,), latent_dims=dims)
+    config = run_config(decoder=decoder, fit=fit_config("fast", latent_start=start))
     found = []
     for n_threads in (1, 2):
         with threadpool_limits(n_threads, user_api="blas"):

@@ -64,5 +64,5 @@ def test_starts() -> None:
     drawn = begin("normal")
     np.testing.assert_allclose(drawn.std(), 0.1, rtol=0.1)
     np.testing.assert_array_equal(drawn, begin("normal"))
-    for start in ("pca", "som", "auto"):
+    for start in ("pca", "som", "neighbours", "auto"):
         np.testing.assert_array_equal(begin(start, places), 3 * places)

@@ -493,6 +493,15 @@ def test_batch_normalisation_that_is_asked_for_wins_over_the_recipe(batch_norm: 
         assert about["values"] == {"learning_rate": rate}
 
 
+def test_the_start_that_is_asked_for_wins_over_the_recipe() -> None:
+    X = np.random.default_rng(0).random((20, 6))
+    for asked, found in ((None, "zeros"), ("pca", "pca")):
+        estimator = AutoDecoder(arch="4", num_epochs=1, recipe="original", latent_start=asked)
+        assert estimator.fit(X).model_.about["settings"]["fit"]["latent_start"] == found
+    with pytest.raises(ValueError, match="latent_start"):
+        AutoDecoder(latent_start="ones").fit(X)
+
+
 @pytest.mark.filterwarnings("ignore:images hold only 0 and 1", "ignore:X does not have valid")
 def test_whatever_holds_the_numbers_the_result_is_the_same() -> None:
     X = np.random.default_rng(0).integers(0, 2, (20, 16))

@@ -99,9 +99,12 @@ def test_images_of_other_forms_give_the_same_model(form: str, digits: Dataset) -
         pytest.param("normal", marks=pytest.mark.thorough),
         pytest.param("pca", marks=pytest.mark.thorough),
         "som",
+        pytest.param("neighbours", marks=pytest.mark.thorough),
     ],
 )
 def test_without_validation_images_a_fit_goes_its_way(start: str, digits: Dataset) -> None:
+    if start == "neighbours":
+        pytest.importorskip("openTSNE", reason="openTSNE is not installed (extra neighbours)")
     fit = replace(FIT, latent_start=start)
     model = fit_model(digits.train.images[:100], decoder=DECODER, fit=fit)
     assert model.history["loss"][-1] < model.history["loss"][0]

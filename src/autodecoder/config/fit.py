@@ -17,7 +17,9 @@ from autodecoder.config.rules import (
 from autodecoder.config.setting import Settings, recipe_values, setting
 from autodecoder.errors import ConfigError
 
-LATENT_STARTS = ("zeros", "normal", "pca", "som", "auto")
+LATENT_STARTS = ("zeros", "normal", "pca", "som", "neighbours", "auto")
+#: Starts that are computed from the images, and scaled by the spread.
+STARTS_FROM_IMAGES = ("pca", "som", "neighbours")
 SCHEDULES = ("constant", "cosine", "linear")
 LOSSES = ("mse", "bce", "laplacian")
 SECOND_MOMENTS = ("coordinate", "row")
@@ -28,7 +30,8 @@ PRIORS = ("none", "gaussian", "mixture")
 _LEARNING_RATES: Mapping[str, float] = MappingProxyType({"fast": 5e-3, "original": 1e-3})
 #: Learning rates of recipe `fast` for kinds of decoders that allow larger ones (docs/recipes.md).
 _LEARNING_RATES_OF_KINDS: Mapping[str, float] = MappingProxyType({"conv": 1e-2, "resconv": 1e-2})
-#: Most latent dimensions for a self-organising map, and the most for which it is the default.
+#: Most latent dimensions for a self-organising map and for a neighbour layout, and the most for
+#: which the map is the default.
 _MAP_DIMS = 3
 _AUTO_MAP_DIMS = 2
 #: Default spreads of the latents. A decoder draws sharper images from latents that lie further
@@ -90,14 +93,15 @@ class FitConfig(Settings):
         "auto",
         "Initial latents: zeros; normal, drawn with standard deviation 0.1; pca, principal "
         "component scores of the images; som, positions on a self-organising map of the images, "
-        "for up to 3 dimensions; auto, som for up to 2 dimensions, otherwise pca.",
+        "for up to 3 dimensions; neighbours, a t-SNE layout of the images, for up to 3 dimensions "
+        "(it needs the extra neighbours); auto, som for up to 2 dimensions, otherwise pca.",
         check=one_of(LATENT_STARTS),
         recipe={"original": "zeros"},
         tunable=True,
     )
     latent_spread: float | None = setting(
         None,
-        "Root mean square of the initial latents; by default 3 for pca and 10 for som.",
+        "Root mean square of the initial latents; by default 3 for pca, 10 for som and neighbours.",
         check=_above_zero,
         recipe={"original": 1.0},
         tunable=True,
@@ -264,20 +268,21 @@ class FitConfig(Settings):
         ConfigError
             If latents of this length cannot start this way.
         """
-        if self.latent_start == "som" and latent_dims > _MAP_DIMS:
+        if self.latent_start in ("som", "neighbours") and latent_dims > _MAP_DIMS:
             raise ConfigError(
-                f"latent_start: som is for latents of up to {_MAP_DIMS} dimensions, "
-                f"got {latent_dims}."
+                f"latent_start: {self.latent_start} is for latents of up to {_MAP_DIMS} "
+                f"dimensions, got {latent_dims}."
             )
         if self.latent_start != "auto":
             return self.latent_start
         return "som" if latent_dims <= _AUTO_MAP_DIMS else "pca"
 
     def spread_for(self, latent_dims: int) -> float:
-        """Root mean square of initial latents of this length, for the starts `pca` and `som`."""
+        """Root mean square of initial latents of this length, for `STARTS_FROM_IMAGES`."""
         if self.latent_spread is not None:
             return self.latent_spread
-        return _MAP_SPREAD if self.start_for(latent_dims) == "som" else _PCA_SPREAD
+        is_map = self.start_for(latent_dims) in ("som", "neighbours")
+        return _MAP_SPREAD if is_map else _PCA_SPREAD
 
 
 #: Values of the fit's settings in each recipe.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from autodecoder.config.fit import LOSSES, FitConfig, check_loss
+from autodecoder.config.fit import LOSSES, STARTS_FROM_IMAGES, FitConfig, check_loss
 from autodecoder.config.infer import InferConfig
 from autodecoder.config.parts import (
     AugmentConfig,
@@ -138,12 +138,15 @@ class StudyConfig(Settings):
         for values in itertools.islice(self.search.combinations(), _CELLS_CHECKED):
             decoder, fit = self.parts(values)
             decoder.check_drawn()
-            if fit.start_for(decoder.latent_dims) in ("pca", "som"):
+            if fit.start_for(decoder.latent_dims) in STARTS_FROM_IMAGES:
                 idle.discard("latent_spread")
             if decoder.use_bias:
                 idle.discard("bias_spread")
         for name in sorted(idle):
-            where = {"latent_spread": "starts pca and som", "bias_spread": "decoders with biases"}
+            where = {
+                "latent_spread": "starts pca, som and neighbours",
+                "bias_spread": "decoders with biases",
+            }
             raise ConfigError(
                 f"{name} is searched, but affects only {where[name]}, and no trial has one."
             )

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int, Num, PRNGKeyArray
 from threadpoolctl import threadpool_limits
 
-from autodecoder.config import RunConfig
+from autodecoder.config import STARTS_FROM_IMAGES, RunConfig
+from autodecoder.core.embedding import fit_layout
 from autodecoder.core.fit import Images, LatentStarts
 from autodecoder.core.incomplete import fill_missing, fit_incomplete
 from autodecoder.core.latents import MANY_ROWS, draw_normal, fit_pca, pca_scores, start_latents
@@ -21,12 +22,13 @@ Place = Callable[[Num[np.ndarray, "k pixels"]], Float[np.ndarray, "k dims"]]
 
 
 def find_starts(images: Images, config: RunConfig) -> LatentStarts | None:
-    """Compute initial latents of training and validation images for the starts `pca` and `som`.
+    """Compute initial latents of training and validation images, if the start uses the images.
 
-    For other starts the result is `None`. All runs share the result. Components or map are fitted
-    to the training images only. Missing pixels are first filled in by principal components of the
-    training images. NumPy uses one thread, since its rounding depends on the number of threads, and
-    workers of a search have fewer threads than a single process.
+    These are the starts `pca`, `som` and `neighbours`. For other starts the result is `None`. All
+    runs share the result. Components, map or layout are fitted to the training images only. Missing
+    pixels are first filled in by principal components of the training images. NumPy uses one
+    thread, since its rounding depends on the number of threads, and workers of a search have fewer
+    threads than a single process.
     """
     if not _follow_from_images(config):
         return None
@@ -38,14 +40,15 @@ def find_starts(images: Images, config: RunConfig) -> LatentStarts | None:
 
 
 def _follow_from_images(config: RunConfig) -> bool:
-    return config.fit.start_for(config.decoder.latent_dims) in ("pca", "som")
+    return config.fit.start_for(config.decoder.latent_dims) in STARTS_FROM_IMAGES
 
 
 def _fit_place(train: Any, config: RunConfig) -> Place:
     dims = config.decoder.latent_dims
-    if config.fit.start_for(dims) == "pca":
+    start = config.fit.start_for(dims)
+    if start == "pca":
         return partial(pca_scores, fit_pca(train, n_components=dims))
-    return partial(map_positions, fit_map(train, dims))
+    return partial(map_positions, (fit_map if start == "som" else fit_layout)(train, dims))
 
 
 def _complete(
@@ -91,7 +94,7 @@ class RowStarts:
         are_few = self._n <= MANY_ROWS and images.train.nbytes <= _FEW_BYTES
         if are_few or isinstance(images.train, np.ndarray):
             self._whole = find_starts(images, config)
-            assert self._whole is not None  # the start is `pca` or `som`
+            assert self._whole is not None  # the start uses the images
             self.val = np.asarray(self._whole[1])
         else:
             with threadpool_limits(1, user_api="blas"):

@@ -110,10 +110,10 @@ def start_latents(
         Used by the start `normal`.
     fit : FitConfig
         Its `latent_start` is `zeros`; `normal`, with standard deviation 0.1; or `pca` (as in
-        Bojanowski et al. 2018) or `som`, which scale `starts` by `fit.spread_for`.
+        Bojanowski et al. 2018), `som` or `neighbours`, which scale `starts` by `fit.spread_for`.
     shape : (n, latent_dims)
     starts : (n, latent_dims), optional
-        Starts with mean square 1, required for `pca` and `som`.
+        Starts with mean square 1, required for `pca`, `som` and `neighbours`.
     """
     start = fit.start_for(shape[1])
     if start == "zeros":

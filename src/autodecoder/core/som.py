@@ -19,7 +19,7 @@ _FIRST_WIDTH = 0.25
 _LAST_WIDTH = 0.7
 _TINY = 1e-20
 #: Rows compared at once.
-_ROWS = 2000
+_ROWS = 100
 
 
 class Map(NamedTuple):

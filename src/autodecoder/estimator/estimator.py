@@ -3,17 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from numbers import Integral, Real
 from typing import Any, ClassVar, no_type_check
 
 import equinox as eqx
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from autodecoder.config import ACTIVATIONS, RECIPES
 from autodecoder.config.rules import as_plain, check_positive_int
 from autodecoder.core.infer import Inference
 from autodecoder.data.carriers import as_array
@@ -23,7 +20,7 @@ from autodecoder.estimator.display import Displayed
 from autodecoder.estimator.labels import Classes, Named, join_labels, number_labels, read_labels
 from autodecoder.estimator.names import explains_names, tell_unknown
 from autodecoder.estimator.samples import image_forms, join_names, read_samples
-from autodecoder.estimator.settings import choose_shape, count_epochs, fit_settings
+from autodecoder.estimator.settings import CONSTRAINTS, choose_shape, count_epochs, fit_settings
 from autodecoder.model import Model, fit_model
 from autodecoder.model.fit import Callback
 from autodecoder.model.samples import add_samples
@@ -78,6 +75,9 @@ class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         for recipe `fast`, 1e-2 with convolutions, and 1e-3 for `original`.
     recipe : str
         `fast` or `original`.
+    latent_start : str, optional
+        Initial latents, see `FitConfig`; by default those of the recipe. `neighbours` keeps more
+        neighbourhoods in 2 dimensions, and needs `pip install 'autodecoder[neighbours]'`.
     activation : str
         Of the hidden layers.
     batch_norm : bool, optional
@@ -133,25 +133,7 @@ class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "latent_dims": [Interval(Integral, 1, None, closed="left")],
-        "arch": [str, "array-like"],
-        "decoder": [eqx.Module, None],
-        "image_shape": ["array-like", None],
-        "scaler": [StrOptions({"auto", "standard", "zero_one", "identity", "standardize"})],
-        "pixel_range": ["array-like", None],
-        "num_epochs": [Interval(Integral, 1, None, closed="left"), None],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
-        "recipe": [StrOptions(set(RECIPES))],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "batch_norm": ["boolean", None],
-        "dropout_rate": [Interval(Real, 0, 1, closed="left")],
-        "random_state": ["random_state"],
-        "warm_start": ["boolean"],
-        "callback": [callable, None],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
 
     _classes: Classes | None = None
 
@@ -171,6 +153,7 @@ class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         batch_size: int = 128,
         learning_rate: float | None = None,
         recipe: str = "fast",
+        latent_start: str | None = None,
         activation: str = "leaky_relu",
         batch_norm: bool | None = None,
         dropout_rate: float = 0.0,
@@ -189,6 +172,7 @@ class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.recipe = recipe
+        self.latent_start = latent_start
         self.activation = activation
         self.batch_norm = batch_norm
         self.dropout_rate = dropout_rate

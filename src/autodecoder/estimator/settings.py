@@ -1,15 +1,22 @@
 """What the parameters of an estimator mean for its samples, as `fit_model` takes it."""
 
 import math
+from dataclasses import replace
+from numbers import Integral, Real
 from typing import Any
 
+import equinox as eqx
 import numpy as np
 from jaxtyping import Shaped
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from autodecoder.config import (
+    ACTIVATIONS,
+    LATENT_STARTS,
     LONG,
     OWN,
+    RECIPES,
     DecoderConfig,
     fit_config,
     learning_rate_for,
@@ -22,6 +29,27 @@ from autodecoder.errors import ConfigError
 from autodecoder.estimator.samples import find_pixel_range, read_image_shape
 from autodecoder.model import Model
 
+#: Values that the parameters may have, in scikit-learn's form.
+CONSTRAINTS: dict[str, list[Any]] = {
+    "latent_dims": [Interval(Integral, 1, None, closed="left")],
+    "arch": [str, "array-like"],
+    "decoder": [eqx.Module, None],
+    "image_shape": ["array-like", None],
+    "scaler": [StrOptions({"auto", "standard", "zero_one", "identity", "standardize"})],
+    "pixel_range": ["array-like", None],
+    "num_epochs": [Interval(Integral, 1, None, closed="left"), None],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+    "recipe": [StrOptions(set(RECIPES))],
+    "latent_start": [StrOptions(set(LATENT_STARTS)), None],
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "batch_norm": ["boolean", None],
+    "dropout_rate": [Interval(Real, 0, 1, closed="left")],
+    "random_state": ["random_state"],
+    "warm_start": ["boolean"],
+    "callback": [callable, None],
+    "verbose": ["verbose"],
+}
 #: One in so many epochs of a fit is enough to go on with further samples.
 _SHARE_OF_MORE = 10
 
@@ -55,12 +83,11 @@ def fit_settings(
     rate = _or(estimator.learning_rate, learning_rate_for(estimator.recipe, arch))
     is_own = estimator.decoder is not None and start is None
     scaler = _choose_scaler(estimator, samples)
+    fit = fit_config(estimator.recipe, num_epochs=num_epochs, batch_size=int(estimator.batch_size))
     return {
         "decoder": _choose_decoder(estimator, start),
         "latent_dims": int(estimator.latent_dims) if is_own else None,
-        "fit": fit_config(
-            estimator.recipe, num_epochs=num_epochs, batch_size=int(estimator.batch_size)
-        ),
+        "fit": replace(fit, latent_start=_or(estimator.latent_start, fit.latent_start)),
         "learning_rate": float(rate),
         "scaler": None if estimator.scaler == "auto" and start else scaler,
         "pixel_range": _choose_range(estimator, samples, scaler if start is None else None),

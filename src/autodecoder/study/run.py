@@ -7,7 +7,8 @@ from pathlib import Path
 
 import jax
 
-from autodecoder.config import StudyConfig
+from autodecoder.config import Range, StudyConfig
+from autodecoder.core.embedding import check_library
 from autodecoder.core.switches import own_switches
 from autodecoder.data import Dataset
 from autodecoder.errors import (
@@ -121,7 +122,8 @@ def run_study(
         If the cluster does not answer, or workers end repeatedly.
     ConfigError
         If the folder holds a study with other settings; or there are too few training images, no
-        validation images for the objective, or fewer devices than requested.
+        validation images for the objective, or fewer devices than requested; or openTSNE is not
+        installed for `latent_start: neighbours`.
     MemoryLimitError
         If the device has too little memory.
     OutputError
@@ -137,6 +139,9 @@ def run_study(
             raise ConfigError("run_study is for process 0; the others call follow_study.")
         config = agree_on_settings(config, hosts)
         hosts.compare({"data": dataset.fingerprint, "mesh": str(mesh)})
+    starts = config.search.space.get("latent_start", (config.fit.latent_start,))
+    if not isinstance(starts, Range) and "neighbours" in starts:
+        check_library()
     config = config.with_objective(len(dataset.val))
     config.infer.count_candidates(len(dataset.train), math.prod(dataset.image_shape))
     try:
