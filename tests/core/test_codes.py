@@ -206,7 +206,8 @@ def test_images_have_a_log_density(model: ad.Model) -> None:
 
 
 def test_log_densities_that_cannot_be_are_refused(model: ad.Model) -> None:
-    for given in ({}, {"latents": model.latents, "images": VAL}):
+    wrong: tuple[dict[str, Any], ...] = ({}, {"latents": model.latents, "images": VAL})
+    for given in wrong:
         with pytest.raises(ad.DataError, match="log_density takes either latents or images"):
             model.log_density(**given)
     other = replace(model, loss="laplacian")

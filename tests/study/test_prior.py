@@ -1,4 +1,4 @@
-"""A study whose runs learn a prior along."""
+"""Studies whose runs learn a prior along, and Gaussian codes."""
 
 from pathlib import Path
 
@@ -22,6 +22,41 @@ def test_a_prior_is_a_setting_that_a_search_varies(tmp_path: Path) -> None:
     assert np.isfinite(by["mixture"]["val_log_prior"]).all()
     assert "log_prior" not in by["none"] or np.isnan(by["none"]["log_prior"]).all()
     assert by["none"]["loss"][-1] != by["mixture"]["loss"][-1]
+
+
+def test_gaussian_codes_are_kept_wherever_rows_are(tmp_path: Path) -> None:
+    """The best epoch, in memory and on disk; validation latents are drawn too."""
+    flags = ("--prior=mixture", "--n_components=3", "--latent_dims=3", "--executions_per_trial=1")
+    found = []
+    for rows in ("device", "disk"):
+        folder = tmp_path / rows
+        tuned = ("--lr=1e-2", "--tune=codes=point,gaussian", f"--rows={rows}", f"--out={folder}")
+        assert call("train", *QUICK, *flags, *tuned) == 0
+        study = ad.load_study(folder)
+        by = {trial.values["codes"]: trial.executions[0].history for trial in study.trials}
+        assert np.isfinite(by["gaussian"]["val_divergence"]).all()
+        assert np.isfinite(by["gaussian"]["fresh_val_loss"][-1])
+        found.append(by)
+    for name in ("loss", "val_loss", "divergence", "val_divergence"):
+        one, other = (by["gaussian"][name] for by in found)
+        np.testing.assert_allclose(one, other, rtol=1e-3, err_msg=name)
+
+
+def test_the_best_model_has_deviations(tmp_path: Path) -> None:
+    flags = ("--prior=gaussian", "--codes=gaussian", "--lr=1e-2", "--executions_per_trial=1")
+    assert call("train", *QUICK, *flags, f"--out={tmp_path / 's'}") == 0
+    model = ad.load_model(tmp_path / "s" / "best")
+    assert model.latent_deviations is not None
+    assert model.latent_deviations.shape == model.latents.shape
+    assert (model.latent_deviations > 0).all()
+
+
+@pytest.mark.parametrize("flags", [("--codes=gaussian",), ("--tune=codes=point,gaussian",)])
+def test_gaussian_codes_without_a_prior_end_before_the_training(
+    flags: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("train", *QUICK, *flags, f"--out={tmp_path / 's'}") == 2
+    assert "codes gaussian needs a prior: gaussian or mixture, got none" in capsys.readouterr().err
 
 
 def test_too_many_components_end_before_the_training(

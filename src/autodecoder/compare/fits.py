@@ -177,8 +177,8 @@ def _fit_jointly(
     model = _model(run.state.decoder, task, latents, losses)
     weights = _count(run.state.decoder.trainable())
     diverged = bool(driver.statuses[0] == DIVERGED)
-    size = weights + latents.size
-    return Fitted(model, losses, seconds, diverged, None, size, size)
+    trained, kept = (weights + array.size for array in (run.state.train.values, latents))
+    return Fitted(model, losses, seconds, diverged, None, trained, kept)
 
 
 def joint_starts(task: Task) -> tuple[LatentStarts | None, float]:

@@ -1,6 +1,7 @@
 """What the parameters of an estimator mean for its samples, as `fit_model` takes it."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,12 +56,17 @@ def fit_settings(
     rate = _or(estimator.learning_rate, learning_rate_for(estimator.recipe, arch))
     is_own = estimator.decoder is not None and start is None
     scaler = _choose_scaler(estimator, samples)
+    fit = fit_config(
+        estimator.recipe,
+        num_epochs=num_epochs,
+        batch_size=int(estimator.batch_size),
+        prior=estimator.prior,
+        codes=estimator.codes,
+    )
     return {
         "decoder": _choose_decoder(estimator, start),
         "latent_dims": int(estimator.latent_dims) if is_own else None,
-        "fit": fit_config(
-            estimator.recipe, num_epochs=num_epochs, batch_size=int(estimator.batch_size)
-        ),
+        "fit": replace(fit, n_components=min(fit.n_components, len(samples))),
         "learning_rate": float(rate),
         "scaler": None if estimator.scaler == "auto" and start else scaler,
         "pixel_range": _choose_range(estimator, samples, scaler if start is None else None),
