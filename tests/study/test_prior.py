@@ -24,23 +24,18 @@ def test_a_prior_is_a_setting_that_a_search_varies(tmp_path: Path) -> None:
     assert by["none"]["loss"][-1] != by["mixture"]["loss"][-1]
 
 
-def test_gaussian_codes_are_kept_wherever_rows_are(tmp_path: Path) -> None:
+def test_a_streamed_study_keeps_gaussian_codes(tmp_path: Path) -> None:
+    """The codes of the best epoch are those in a file."""
     flags = ("--prior=gaussian", "--codes=gaussian", "--lr=1e-2", "--executions_per_trial=1")
-    found = []
-    for rows in ("device", "disk"):
-        folder = tmp_path / rows
-        assert call("train", *QUICK, *flags, f"--rows={rows}", f"--out={folder}") == 0
-        (trial,) = ad.load_study(folder).trials
-        history = trial.executions[0].history
-        assert np.isfinite(history["fresh_val_loss"][-1])
-        model = ad.load_model(folder / "best")
-        assert model.latent_deviations is not None
-        assert model.latent_deviations.shape == model.latents.shape
-        assert (model.latent_deviations > 0).all()
-        names = ("loss", "val_loss", "divergence", "val_divergence")
-        found.append([*(history[name] for name in names), model.latent_deviations])
-    for one, other in zip(*found, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-3)
+    assert call("train", *QUICK, *flags, "--rows=disk", f"--out={tmp_path / 's'}") == 0
+    (trial,) = ad.load_study(tmp_path / "s").trials
+    history = trial.executions[0].history
+    assert np.isfinite(history["fresh_val_loss"][-1])
+    assert np.isfinite(history["val_divergence"]).all()
+    model = ad.load_model(tmp_path / "s" / "best")
+    assert model.latent_deviations is not None
+    assert model.latent_deviations.shape == model.latents.shape
+    assert (model.latent_deviations > 0).all()
 
 
 @pytest.mark.parametrize("flags", [("--codes=gaussian",), ("--tune=codes=point,gaussian",)])
