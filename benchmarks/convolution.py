@@ -39,10 +39,10 @@ from autodecoder.config import (
 )
 from autodecoder.core.decoders import Decoder, init_decoder
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images, Run
 from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.latents import fit_pca, project
 from autodecoder.core.population import advance, init_population, take_run
+from autodecoder.core.runs import Images, Run
 from autodecoder.core.scaling import scale_pixels
 
 #: Principal components; dense, as wide as usual and at the weights of the decoder of convolutions;

@@ -34,8 +34,8 @@ from autodecoder.core.adam import adam_start, adam_step
 from autodecoder.core.decoders import Decoder, init_decoder
 from autodecoder.core.decoders.operators import count_multiplications
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images
 from autodecoder.core.population import advance, init_population
+from autodecoder.core.runs import Images
 from autodecoder.model.driver import side_by_side
 
 GB = 1e9

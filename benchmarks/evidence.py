@@ -131,15 +131,15 @@ def peers(name: str) -> Callable[[Run, Path], dict[str, Any]]:
     """UMAP and t-SNE on the same images."""
 
     def run(run: Run, folder: Path) -> dict[str, Any]:
-        from beside_umap import METHODS
+        from beside_umap import METHODS, Task
 
         dataset = run.load(name)
         images = [part.flat.astype(np.float32) / 255 for part in (dataset.train, dataset.val)]
-        rows = []
+        task, rows = Task(dataset.image_shape, run.scale.epochs), []
         for key in ("umap", "tsne"):
             label, _, fit = METHODS[key]
             start = time.perf_counter()
-            fitted = fit(images[0], 0)
+            fitted = fit(task, images[0])
             after = time.perf_counter()
             places = fitted.transform(images[1])
             seconds = {"fit": after - start, "transform": time.perf_counter() - after}

@@ -32,9 +32,10 @@ from autodecoder.config import (
     learning_rate_for,
 )
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images, LatentStarts
+from autodecoder.core.fit import LatentStarts
 from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.population import advance, init_population, take_run
+from autodecoder.core.runs import Images
 
 
 class Row(NamedTuple):

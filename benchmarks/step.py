@@ -30,8 +30,8 @@ from autodecoder.config import Arch, DecoderConfig, RunConfig, fit_config, parse
 from autodecoder.core.decoders import init_decoder, kernels
 from autodecoder.core.decoders.operators import count_multiplications
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images
 from autodecoder.core.population import advance, init_population
+from autodecoder.core.runs import Images
 from cost import matrix_rate
 
 BATCH = 128

@@ -36,9 +36,9 @@ import numpy as np
 import autodecoder as ad
 from autodecoder.config import DecoderConfig, RunConfig, WatchConfig, fit_config, parse_arch
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images
 from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.population import init_population
+from autodecoder.core.runs import Images
 from autodecoder.data.packed import open_packed
 from autodecoder.model.disk_rows import DiskRows
 from autodecoder.model.driver import Driver

@@ -18,8 +18,8 @@ import numpy as np
 import autodecoder as ad
 from autodecoder.config import AugmentConfig, RunConfig, WatchConfig
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images
 from autodecoder.core.population import advance, init_population, place_images, place_population
+from autodecoder.core.runs import Images
 from autodecoder.model.devices import choose_devices
 
 KINDS = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")

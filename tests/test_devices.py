@@ -43,7 +43,7 @@ digits = ad.load_dataset("digits", examples_frac=0.4)
 images, val = digits.train.images[:301], digits.val.images[:101]
 arch, dims, norm, loss, masked, *more = json.loads(sys.argv[1])
 config = ad.DecoderConfig(arch=arch, latent_dims=dims, norm=norm, norm_groups=4)
-names = "latent_second_moment", "latent_first_moment_dtype", "prior", "n_components"
+names = "latent_second_moment", "latent_first_moment_dtype", "prior", "n_components", "codes"
 fit = ad.FitConfig(num_epochs=3, batch_size=64, loss=loss, **dict(zip(names, more)))
 mask = np.random.default_rng(0).random(images.shape) < 0.7 if masked else None
 for devices in map(int, sys.argv[2:]):
@@ -60,7 +60,7 @@ for devices in map(int, sys.argv[2:]):
     ("case", "counts"),
     [
         (((32,), 16, "batch", "mse", True), "18"),
-        (((32,), 16, "none", "mse", False, "row", "bfloat16", "mixture", 3), "12"),
+        (((32,), 16, "none", "mse", False, "row", "bfloat16", "mixture", 3, "gaussian"), "12"),
         pytest.param(((32,), 2, "none", "mse", False), "1248", marks=pytest.mark.thorough),
         pytest.param(("conv:8-4", 4, "group", "bce", False), "1248", marks=pytest.mark.thorough),
     ],
@@ -80,7 +80,7 @@ import jax, jax.numpy as jnp, numpy as np
 import autodecoder as ad
 from autodecoder.config import AugmentConfig, RunConfig, WatchConfig
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images
+from autodecoder.core.runs import Images
 from autodecoder.core.population import advance, init_population, place_images, place_population
 from autodecoder.model.devices import choose_devices
 

@@ -87,6 +87,7 @@ FLAGS = {
     "fit.prior": ("--prior=mixture", "mixture"),
     "fit.n_components": ("--n_components=8", 8),
     "fit.prior_weight": ("--prior_weight=5", 5.0),
+    "fit.codes": ("--codes=gaussian", "gaussian"),
     "fit.schedule": ("--schedule=constant", "constant"),
     "fit.warmup_steps": ("--warmup_steps=7", 7),
     "fit.base_width": ("--base_width=300", 300),
@@ -115,13 +116,18 @@ FLAGS = {
 }
 
 
+#: What flags need beside them: further flags, and the settings that those set.
+NEEDED = {"--codes=gaussian": (("--prior=gaussian",), {"fit.prior": "gaussian"})}
+
+
 @pytest.mark.parametrize("path", FLAGS)
 def test_each_flag_sets_its_setting_alone(asked: list[Asked], path: str) -> None:
     flag, value = FLAGS[path]
-    assert differing(ask(asked, flag).config) == {path: value}
+    beside, needed = NEEDED.get(flag, ((), {}))
+    assert differing(ask(asked, flag, *beside).config) == {path: value, **needed}
     name, equals, rest = flag.partition("=")
     hyphens = "--" + name[2:].replace("_", "-") + equals + rest
-    assert differing(ask(asked, hyphens).config) == {path: value}
+    assert differing(ask(asked, hyphens, *beside).config) == {path: value, **needed}
 
 
 def test_every_flag_of_the_settings_is_one_of_the_command(asked: list[Asked]) -> None:
@@ -314,7 +320,8 @@ def test_other_settings_have_another_folder(asked: list[Asked]) -> None:
     Path("one.toml").write_text("augment.zoom = 0.1")
     flags = NAMED + [flag for flag, _ in FLAGS.values()]
     flags = [flag for flag in flags if flag.partition("=")[0] not in "".join(UNNAMED)]
-    folders = [ask(asked, flag).folder for flag in ["--dataset=digits", *flags]]
+    given = ["--dataset=digits", *flags]
+    folders = [ask(asked, flag, *NEEDED.get(flag, ((), {}))[0]).folder for flag in given]
     assert len({*folders}) == len({*flags}) + 1
     assert ask(asked, "--seed=2").folder != ask(asked, "--seed=1").folder
     assert ask(asked, "--arch=16").folder.name.startswith("digits-16-")

@@ -10,6 +10,7 @@ from autodecoder.config import (
     ACTIVATIONS,
     ALPHAS,
     AUGMENTATIONS,
+    CODES,
     COLOURS,
     DATASETS,
     FIRST_MOMENT_DTYPES,
@@ -87,6 +88,7 @@ LISTS = {
     "prior": _values(st.sampled_from(PRIORS)),
     "n_components": _values(st.integers(1, 100)),
     "prior_weight": _values(st.floats(1e-3, 1e3)),
+    "codes": _values(st.sampled_from(CODES)),
 }
 RANGES = {
     "learning_rate": _ranges(1e-30, 1e30),
@@ -114,6 +116,8 @@ def search_arguments(draw: st.DrawFn) -> dict[str, Any]:
     if "norm" in space:  # which says what batch_norm says, and more of widths
         space["norm"] = ("none", "batch")
         space.pop("batch_norm", None)
+    if "codes" in space:  # which need a prior
+        space["prior"] = ("gaussian", "mixture")
     if "bias_spread" in space:
         space["use_bias"] = (True,)
     most = draw(counts if sampler != "grid" else st.none() | counts)

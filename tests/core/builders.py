@@ -11,8 +11,9 @@ import numpy as np
 
 from autodecoder.config import DecoderConfig, RunConfig, WatchConfig, fit_config
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images, Run, advance_run, init_run
+from autodecoder.core.fit import advance_run, init_run
 from autodecoder.core.population import Population, advance, init_population
+from autodecoder.core.runs import Images, Run
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data import load_dataset
 

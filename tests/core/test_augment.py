@@ -15,8 +15,9 @@ from autodecoder.config import AUGMENTATIONS, AugmentConfig, fit_config
 from autodecoder.core.augment import _interpolation, augment_images
 from autodecoder.core.decoders import decode
 from autodecoder.core.epoch import _targets
-from autodecoder.core.fit import Images, advance_run
+from autodecoder.core.fit import advance_run
 from autodecoder.core.losses import measure
+from autodecoder.core.runs import Images
 from autodecoder.core.scaling import scale_pixels
 
 RNG = np.random.default_rng(0)

@@ -17,13 +17,13 @@ from autodecoder.core.fit import (
     EPOCH_METRICS,
     FRESH_METRICS,
     LATENT_STATISTICS,
-    Images,
     advance_run,
     history_names,
     init_run,
 )
 from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.losses import measure
+from autodecoder.core.runs import Images
 from autodecoder.core.scaling import scale_pixels
 
 CONFIG = run_config()

@@ -12,10 +12,10 @@ from tests.core.builders import digits, rates, run, run_config
 from autodecoder.config import DecoderConfig, InferConfig, fit_config
 from autodecoder.core import infer
 from autodecoder.core.decoders import Decoder, decode, init_decoder
-from autodecoder.core.fit import Images, RunState
 from autodecoder.core.infer import Inference, infer_latents
 from autodecoder.core.losses import Criterion, reconstruction_loss
 from autodecoder.core.plan import InferencePlan, plan_inference
+from autodecoder.core.runs import Images, RunState
 from autodecoder.core.scaling import scale_pixels, to_unit
 from autodecoder.core.starts import start_names
 

@@ -15,8 +15,9 @@ from tests.core.builders import (
     run_arrays,
 )
 
-from autodecoder.core.fit import FRESH_METRICS, take_snapshot
+from autodecoder.core.fit import FRESH_METRICS
 from autodecoder.core.population import Population, take_run
+from autodecoder.core.runs import take_snapshot
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.core.watch import DIVERGED, RUNNING, STOPPED
 

@@ -9,7 +9,7 @@ import pytest
 from tests.core.builders import SMALL_MOMENTS, assert_same_bits, run, run_config
 
 from autodecoder.config import RunConfig
-from autodecoder.core.fit import RunState
+from autodecoder.core.runs import RunState
 from autodecoder.core.training import resume_run, take_training
 from autodecoder.core.tree import tree_to_arrays
 

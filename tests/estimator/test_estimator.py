@@ -392,6 +392,9 @@ def test_there_may_be_fewer_samples_than_latent_dimensions() -> None:
         ({"recipe": "slow"}, "'recipe' parameter"),
         ({"activation": "sine"}, "'activation' parameter"),
         ({"dropout_rate": 1.0}, "'dropout_rate' parameter"),
+        ({"prior": "normal"}, "'prior' parameter"),
+        ({"codes": "dots"}, "'codes' parameter"),
+        ({"codes": "gaussian"}, "codes gaussian needs a prior"),
         ({"random_state": "x"}, "'random_state' parameter"),
         ({"batch_norm": True, "batch_size": 1}, "batch_norm needs the statistics of a batch"),
         ({"learning_rate": 1e30, "activation": "relu"}, "the loss was no longer finite"),
@@ -559,3 +562,12 @@ def test_words_and_infinite_values_are_told(scaler: str) -> None:
         AutoDecoder(scaler=scaler, **SMALL).fit([[1.0, np.inf], [0.0, np.nan]])
     with pytest.raises(ValueError, match="could not convert string to float"):
         AutoDecoder(scaler=scaler, **SMALL).fit(pd.DataFrame({"a": ["x", "y"]}))
+
+
+def test_a_prior_and_gaussian_codes_are_parameters() -> None:
+    X = np.random.default_rng(0).normal(size=(12, 3))
+    fitted = AutoDecoder(**{**SMALL, "prior": "mixture", "codes": "gaussian"}).fit(X)
+    deviations = fitted.model_.latent_deviations
+    assert deviations is not None
+    assert deviations.shape == fitted.embedding_.shape
+    assert len(fitted.model_.density.means) == len(X)

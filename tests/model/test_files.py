@@ -77,7 +77,7 @@ def test_a_directory_holds_files_that_other_tools_read(folder: Path) -> None:
     names = ["README.md", "config.json", "decoder.safetensors", "latents.safetensors"]
     assert sorted(path.name for path in folder.iterdir()) == names
     content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    assert content["schema"] == 9
+    assert content["schema"] == 10
     assert content["versions"]["jax"] == jax.__version__
     assert content["decoder"]["arch"] == [8, 5]
     arrays, _ = read_tensors(folder / "decoder.safetensors")
@@ -249,7 +249,7 @@ DAMAGES = {
     "deep JSON": (write_config(b"[" * 100_000), r"config\.json is damaged: it is no JSON"),
     "JSON bomb": (write_config(b" " * 2**24 + b"{}"), "it has more than 16777216 bytes"),
     "list": (write_config(b"[1]"), r"config\.json is damaged: it holds no JSON object"),
-    "newer": (edit_config(schema=99), r"layout 99, this version reads up to 9: update autodecoder"),
+    "newer": (edit_config(schema=99), r"layout 99, this version reads up to 10: update autodecoder"),
     "no schema": (edit_config(schema=...), r"config\.json describes no model"),
     "schema true": (edit_config(schema=True), r"config\.json describes no model"),
     "schema zero": (edit_config(schema=0), r"config\.json describes no model"),

@@ -14,9 +14,9 @@ from autodecoder import load_dataset
 from autodecoder.config import DecoderConfig, RunConfig, WatchConfig, fit_config
 from autodecoder.core import latent_starts, latents
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images
 from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.population import init_population
+from autodecoder.core.runs import Images
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data.pack_writer import PackWriter
 from autodecoder.errors import ConfigError, DataError, OutputError
@@ -130,6 +130,7 @@ CASES: dict[str, dict[str, Any]] = {
     "one shard": {"shards": 1},
     "one window": {"shuffle_buffer": 0},
     "a prior": {"prior": "mixture", "n_components": 3, "prior_weight": 5.0, "dims": 3},
+    "Gaussian codes": {"prior": "mixture", "n_components": 3, "codes": "gaussian", "dims": 3},
 }
 
 

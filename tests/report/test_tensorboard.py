@@ -33,15 +33,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from autodecoder.config import Range, SearchConfig, StudyConfig, read_arch, study_config
 from autodecoder.core.decoders import decode, init_decoder
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import (
-    FRESH_METRICS,
-    Images,
-    Run,
-    Snapshot,
-    advance_run,
-    init_run,
-    take_snapshot,
-)
+from autodecoder.core.fit import FRESH_METRICS, advance_run, init_run
+from autodecoder.core.runs import Images, Run, Snapshot, take_snapshot
 from autodecoder.core.scaling import to_unit
 from autodecoder.data import Dataset, ImageSet, load_dataset, subset
 from autodecoder.errors import OutputError

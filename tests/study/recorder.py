@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from autodecoder.config import StudyConfig
-from autodecoder.core.fit import Snapshot
+from autodecoder.core.runs import Snapshot
 from autodecoder.data import Dataset
 from autodecoder.study import Execution, RunInfo, Trial
 

@@ -12,8 +12,9 @@ import pytest
 from tests.study.builders import CONFIG, assert_same_history, assert_same_shown, execution
 
 from autodecoder.config import StudyConfig
-from autodecoder.core.fit import Images, Run, init_run
+from autodecoder.core.fit import init_run
 from autodecoder.core.latent_starts import find_starts
+from autodecoder.core.runs import Images, Run
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.files import read_tensors, sweep_temporary, write_tensors
 from autodecoder.study.checkpoint import (

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from autodecoder.config import StudyConfig, study_config, to_dict
-from autodecoder.core.fit import Snapshot
+from autodecoder.core.runs import Snapshot
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.study import Execution, Progress, RunInfo, Trial, run_study
 

@@ -17,11 +17,12 @@ from autodecoder.core.blocks import by_blocks
 from autodecoder.core.decoders.dense import DenseDecoder
 from autodecoder.core.decoders.layers import Layer
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images, LatentStarts
+from autodecoder.core.fit import LatentStarts
 from autodecoder.core.incomplete import fill_missing, fit_incomplete
 from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.latents import fit_pca
 from autodecoder.core.population import init_population
+from autodecoder.core.runs import Images
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.watch import DIVERGED
 from autodecoder.data import ImageSet
@@ -172,12 +173,12 @@ def _fit_jointly(
         report(int(driver.epochs[0]), epochs)
     run = driver.take(0)
     losses = np.asarray(run.history["loss"])[: int(driver.epochs[0])]
-    latents = np.asarray(run.state.train.values)
+    latents = np.asarray(run.state.latents)
     model = _model(run.state.decoder, task, latents, losses)
     weights = _count(run.state.decoder.trainable())
     diverged = bool(driver.statuses[0] == DIVERGED)
-    size = weights + latents.size
-    return Fitted(model, losses, seconds, diverged, None, size, size)
+    trained, kept = (weights + array.size for array in (run.state.train.values, latents))
+    return Fitted(model, losses, seconds, diverged, None, trained, kept)
 
 
 def joint_starts(task: Task) -> tuple[LatentStarts | None, float]:

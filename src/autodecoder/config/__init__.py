@@ -17,6 +17,7 @@ from autodecoder.config.arch import (
 )
 from autodecoder.config.earlier import SCHEMA, complete_settings, kept_settings
 from autodecoder.config.fit import (
+    CODES,
     FIRST_MOMENT_DTYPES,
     LATENT_STARTS,
     LONG,
@@ -97,6 +98,7 @@ __all__ = [
     "ALPHAS",
     "AUGMENTATIONS",
     "AUTO_SIZE",
+    "CODES",
     "COLOURS",
     "DATASETS",
     "ENCODED_SOURCES",

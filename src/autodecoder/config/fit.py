@@ -25,6 +25,7 @@ LOSSES = ("mse", "bce", "laplacian")
 SECOND_MOMENTS = ("coordinate", "row")
 FIRST_MOMENT_DTYPES = ("float32", "bfloat16")
 PRIORS = ("none", "gaussian", "mixture")
+CODES = ("point", "gaussian")
 
 #: Recipes, with the learning rate of each (see `learning_rate_for`).
 _LEARNING_RATES: Mapping[str, float] = MappingProxyType({"fast": 5e-3, "original": 1e-3})
@@ -236,10 +237,29 @@ class FitConfig(Settings):
         tunable=True,
         since=(9, 1.0),
     )
+    codes: str = setting(
+        "point",
+        "What each image owns: point, a latent; gaussian, the mean and variance of a latent, which "
+        "is drawn in every step, as in a variational autoencoder. Needs a prior.",
+        check=one_of(CODES),
+        tunable=True,
+        since=(10, "point"),
+    )
 
     def count_components(self) -> int:
         """The number of Gaussians in the prior; 0 without a prior."""
         return {"none": 0, "gaussian": 1}.get(self.prior, self.n_components)
+
+    def check_codes(self) -> None:
+        """Check that codes have the prior that they need.
+
+        Raises
+        ------
+        ConfigError
+            If they do not.
+        """
+        if self.codes == "gaussian" and self.prior == "none":
+            raise ConfigError("codes gaussian needs a prior: gaussian or mixture, got none.")
 
     def check_components(self, n_images: int) -> None:
         """Check the number of components against that of the training images.

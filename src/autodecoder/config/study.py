@@ -76,6 +76,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check_loss(self.fit.loss, self.scaler)
+        self.fit.check_codes()
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class StudyConfig(Settings):
         for values in itertools.islice(self.search.combinations(), _CELLS_CHECKED):
             decoder, fit = self.parts(values)
             decoder.check_drawn()
+            fit.check_codes()
             if fit.start_for(decoder.latent_dims) in STARTS_FROM_IMAGES:
                 idle.discard("latent_spread")
             if decoder.use_bias:

@@ -21,6 +21,7 @@ from autodecoder.core.adam import (
     step_rows,
 )
 from autodecoder.core.augment import augment_images
+from autodecoder.core.codes import divergence, draw
 from autodecoder.core.decoders import Decoder, Parts
 from autodecoder.core.layout import RowLayout
 from autodecoder.core.losses import criterion_of, measure, reconstruction_loss
@@ -39,7 +40,7 @@ class LearningRates(NamedTuple):
 
 
 class MovingLatents(NamedTuple):
-    """Latents under optimisation, with their Adam moments."""
+    """Codes under optimisation (see `codes`), with their Adam moments."""
 
     rows: Rows
     steps: Int[Array, ""]
@@ -47,14 +48,14 @@ class MovingLatents(NamedTuple):
 
     @property
     def values(self) -> Any:
-        """The latents, `(n, latent_dims)`."""
+        """The codes, `(n, width)`."""
         return self.rows.values
 
 
-def start_moving(latents: Float[Array, "n dims"], fit: FitConfig | None = None) -> MovingLatents:
-    """Latents before their first step, with moments in the form that `fit` configures."""
+def start_moving(codes: Float[Array, "n width"], fit: FitConfig | None = None) -> MovingLatents:
+    """Codes before their first step, with moments in the form that `fit` configures."""
     fit = FitConfig() if fit is None else fit
-    rows = start_rows(latents, fit.latent_second_moment, fit.latent_first_moment_dtype)
+    rows = start_rows(codes, fit.latent_second_moment, fit.latent_first_moment_dtype)
     return MovingLatents(rows, jnp.zeros((), jnp.int32))
 
 
@@ -234,7 +235,7 @@ def visit(
     images, mask
         The rows that `order` refers to.
     noise_key : key
-        The key of the pass for augmentation and dropout.
+        The key of the pass for augmentation, dropout, and draws from Gaussian codes.
     config : RunConfig
     layout : RowLayout, optional
         How images, mask and rows are divided among devices; by default they are not.
@@ -249,18 +250,20 @@ def visit(
     def step(carry: tuple[Decoder, Moments], visited: tuple[Steps, Order, Rows]):
         decoder, decoder_moments = carry
         now, (chosen, counted), rows = visited
-        key = jax.random.fold_in(noise_key, now.number) if training else None
+        key = jax.random.fold_in(noise_key, now.number)
         known = None if mask is None else take(mask, chosen)
-        counts = jnp.asarray(counted, jnp.float32)
+        counts = ones = jnp.asarray(counted, jnp.float32)
         if known is not None:
             counts = counts * known.mean(axis=1, dtype=jnp.float32)
         total = counts.sum()
         batch = _Batch(
-            images=_targets(take(images, chosen), key, config),
+            images=_targets(take(images, chosen), key if training else None, config),
             mask=known,
             counts=counts,
             weights=counts / total,
-            key=key,
+            shares=ones / total,
+            key=key if training else None,
+            draw_key=jax.random.fold_in(key, _FOR_DRAWS),
         )
         rows = rest_rows(rows, now.before)
         norms = None
@@ -326,6 +329,11 @@ def _put_back(
     return jax.tree.map(put, moved, rows), visited | came
 
 
+#: Folded into the key of a step for draws from codes. A large number, since the decoder's dropout
+#: folds small ones into the same key; augmentation has the next one.
+_FOR_DRAWS, _FOR_AUGMENTATION = 2**31 - 2, 2**31 - 1
+
+
 class _Batch(NamedTuple):
     images: Float[Array, "b pixels"]
     mask: Bool[Array, "b pixels"] | None
@@ -333,8 +341,12 @@ class _Batch(NamedTuple):
     """Share of known pixels of each image; 0 for an image that fills up the batch."""
     weights: Float[Array, " b"]
     """`counts`, scaled to sum to 1."""
+    shares: Float[Array, " b"]
+    """1 over the sum of `counts`; 0 for an image that fills up the batch."""
     key: PRNGKeyArray | None
     """Key for dropout. With a key the decoder runs in training mode."""
+    draw_key: PRNGKeyArray
+    """Key for draws from Gaussian codes."""
 
 
 def _targets(
@@ -343,14 +355,13 @@ def _targets(
     if key is None or not config.augment.enabled:
         return scale_pixels(images, config.scaler)
     shaped = images.reshape(-1, *config.image_shape).astype(jnp.float32)
-    # A large number, since the decoder's dropout folds small ones into the same key.
-    changed = augment_images(jax.random.fold_in(key, 2**31 - 1), shaped, config.augment)
+    changed = augment_images(jax.random.fold_in(key, _FOR_AUGMENTATION), shaped, config.augment)
     return scale_pixels(changed.reshape(images.shape), config.scaler)
 
 
 def _batch_loss(
     parts: Parts,
-    latents: Float[Array, "b dims"],
+    rows: Float[Array, "b width"],
     decoder: Decoder,
     prior: Prior | None,
     batch: _Batch,
@@ -359,9 +370,10 @@ def _batch_loss(
     """The loss of a batch, and the metrics summed over its rows, weighted by `counts`.
 
     The loss is a mean over all known pixels of the batch with equal weights, so that an image with
-    few known pixels has a small weight.
+    few known pixels has a small weight. The prior counts once for each image.
     """
-    outputs = decoder.with_trainable(parts).decode(latents, key=batch.key)
+    drawn = draw(rows, decoder.config.latent_dims, batch.draw_key)
+    outputs = decoder.with_trainable(parts).decode(drawn.latents, key=batch.key)
     metrics = measure(outputs, batch.images, config.scaler, batch.mask)._asdict()
     losses = metrics["loss"]
     if config.fit.loss != "mse":
@@ -370,12 +382,17 @@ def _batch_loss(
             weights = batch.mask / batch.mask.sum(axis=1, keepdims=True)
         losses = reconstruction_loss(outputs, batch.images, criterion_of(config), weights)
         metrics[config.fit.loss] = losses
+    total = jnp.sum(batch.weights * losses)
     if prior is not None:
-        metrics["log_prior"] = prior.mixture.log_density(latents)
+        metrics["log_prior"] = prior.mixture.log_density(drawn.latents)
+        penalties = prior.mixture.penalty(drawn.latents)
+        if config.fit.codes == "gaussian":
+            metrics["divergence"] = divergence(drawn, prior.mixture)
+            penalties = 2 * metrics["divergence"]
         factor = penalty_factor(prior.noise, config.fit.loss, config.fit.prior_weight)
-        losses = losses + factor / outputs.shape[1] * prior.mixture.penalty(latents)
+        total += factor / outputs.shape[1] * jnp.sum(batch.shares * penalties)
     sums = jax.tree.map(lambda values: jnp.sum(batch.counts * values), metrics)
-    return jnp.sum(batch.weights * losses), sums
+    return total, sums
 
 
 def _norms(parts: Parts, latents: Float[Array, "b dims"]) -> Float[Array, " parts"]:

@@ -5,26 +5,25 @@ training images, which updates decoder and latents, then a pass over the validat
 co-trained protocol, which updates their latents only.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from autodecoder.brief import brief
 from autodecoder.config import RunConfig
-from autodecoder.core.adam import Moments, adam_start
+from autodecoder.core.adam import adam_start
+from autodecoder.core.codes import draw, latents_of, start_codes
 from autodecoder.core.decoders import Decoder, init_decoder, part_names, shape_decoder
-from autodecoder.core.epoch import LearningRates, MovingLatents, Pass, run_pass, start_moving
+from autodecoder.core.epoch import LearningRates, Pass, run_pass, start_moving
 from autodecoder.core.latents import start_latents
 from autodecoder.core.layout import Layout, RowLayout
 from autodecoder.core.losses import Errors
-from autodecoder.core.priors import Prior, start_prior, update_prior
+from autodecoder.core.priors import start_prior, update_prior
+from autodecoder.core.runs import Images, Run, RunState, keep_epoch
 from autodecoder.core.scaling import SCALINGS
-from autodecoder.core.watch import RUNNING, Watch, init_watch, watch_epoch
+from autodecoder.core.watch import RUNNING, init_watch, watch_epoch
 
 #: Errors of one epoch, in the order of a history.
 EPOCH_METRICS = (*Errors._fields, *(f"val_{name}" for name in Errors._fields))
@@ -35,21 +34,12 @@ LATENT_STATISTICS = ("latent_mean", "latent_variance", "val_latent_mean", "val_l
 
 #: Mean log density of the latents under the prior, in nats.
 PRIOR_METRICS = ("log_prior", "val_log_prior")
+#: Mean Kullback-Leibler divergence of Gaussian codes from the prior, in nats.
+CODE_METRICS = ("divergence", "val_divergence")
 
 #: Number of training latents from which the statistics of batch normalisation, and the prior, are
 #: estimated.
 _STATISTICS_SAMPLE = 8192
-
-
-class Images(NamedTuple):
-    """Training and validation images with stored values: uint8, or float32 in the same range."""
-
-    train: Num[Array, "n_train pixels"]
-    val: Num[Array, "n_val pixels"]
-    train_mask: Bool[Array, "n_train pixels"] | None = None
-    """True where a pixel is known; `None` if all are. Unknown pixels have finite values and weight
-    0."""
-    val_mask: Bool[Array, "n_val pixels"] | None = None
 
 
 #: Initial latents of training and validation images, before scaling by the spread.
@@ -58,53 +48,14 @@ LatentStarts = tuple[
 ]
 
 
-class RunState(eqx.Module):
-    """What training carries from epoch to epoch."""
-
-    decoder: Decoder
-    decoder_moments: Moments
-    train: MovingLatents
-    """Latents of the training images."""
-    val: MovingLatents
-    """Latents of the validation images under the co-trained protocol."""
-    key: PRNGKeyArray
-    epoch: Int[Array, ""]
-    """Number of epochs done."""
-    prior: Prior | None = None
-    """The prior that is learnt along; `None` for a fit without."""
-
-
-@brief
-class Snapshot(NamedTuple):
-    """A decoder with its latents after some epoch."""
-
-    decoder: Decoder
-    train_latents: Float[Array, "n_train dims"]
-    val_latents: Float[Array, "n_val dims"]
-    epoch: Int[Array, ""]
-
-
-#: One value per epoch for each of `history_names`; NaN for epochs that are still to come or were
-#: not evaluated.
-History = dict[str, Float[Array, " epochs"]]
-
-
-class Run(NamedTuple):
-    """A run in progress: its state and its records."""
-
-    state: RunState
-    history: History
-    watch: Watch
-    best: Snapshot | None
-    """Snapshot of the best epoch so far, if the configuration asks to keep it."""
-
-
 def history_names(config: RunConfig) -> tuple[str, ...]:
     """The names of the metrics that are recorded for each epoch."""
     loss = config.fit.loss
     terms = () if loss == "mse" else (loss, f"val_{loss}")
     if config.fit.prior != "none":
         terms += PRIOR_METRICS
+    if config.fit.codes == "gaussian":
+        terms += CODE_METRICS
     return EPOCH_METRICS + terms + FRESH_METRICS + LATENT_STATISTICS + _gradient_names(config)
 
 
@@ -149,8 +100,8 @@ def init_run(
     state = RunState(
         decoder=decoder,
         decoder_moments=adam_start(decoder.trainable()),
-        train=start_moving(train, fit),
-        val=start_moving(val, fit),
+        train=start_moving(start_codes(train, fit), fit),
+        val=start_moving(start_codes(val, fit), fit),
         key=run_key,
         epoch=jnp.zeros((), jnp.int32),
         prior=start_prior(fit, dims),
@@ -162,7 +113,7 @@ def begin_run(state: RunState, config: RunConfig) -> Run:
     """A run with the given state and an empty history."""
     n_epochs = config.fit.num_epochs
     history = {n: jnp.full(n_epochs, jnp.nan, jnp.float32) for n in history_names(config)}
-    best = take_snapshot(state) if config.watch.keep_best else None
+    best = keep_epoch(state) if config.watch.keep_best else None
     return Run(state, history, init_watch(), best)
 
 
@@ -200,7 +151,7 @@ def note_epoch(
     watch, better = watch_epoch(run.watch, metrics, state.epoch, config.watch)
     best = run.best
     if best is not None:
-        best = jax.lax.cond(better, take_snapshot, lambda _: run.best, state)
+        best = jax.lax.cond(better, keep_epoch, lambda _: run.best, state)
     return Run(state, history, watch, best), better
 
 
@@ -239,12 +190,12 @@ def run_epoch(
         train_rows,
         state.prior,
     )
-    latents, sample = trained.latents.values, None
+    rows, sample = trained.latents.values, None
     chosen = sample_rows(keys.sample, train_rows.n, config)
     if chosen is not None:
         is_all = isinstance(chosen, np.ndarray) and train_rows.n_parts == 1
-        sample = latents if is_all else train_rows.take(latents, chosen)
-    statistics = _statistics("", latents, train_rows)
+        sample = rows if is_all else train_rows.take(rows, chosen)
+    statistics = _statistics("", latents_of(rows, config.decoder.latent_dims), train_rows)
     return end_epoch(state, trained, sample, statistics, keys, rates, images, config, val_rows)
 
 
@@ -269,7 +220,7 @@ def epoch_keys(state: RunState) -> EpochKeys:
 def end_epoch(
     state: RunState,
     trained: Pass,
-    sample: Float[Array, "m dims"] | None,
+    sample: Float[Array, "m width"] | None,
     statistics: dict[str, Float[Array, ""]],
     keys: EpochKeys,
     rates: LearningRates,
@@ -288,8 +239,8 @@ def end_epoch(
         The state before the pass.
     trained : Pass
         The result of the pass.
-    sample : (m, latent_dims), optional
-        The training latents for batch normalisation and prior, see `sample_rows`.
+    sample : (m, width), optional
+        The codes of training images for batch normalisation and prior, see `sample_rows`.
     statistics : dict
         `latent_mean` and `latent_variance` of the training latents.
     keys, rates, config
@@ -299,13 +250,14 @@ def end_epoch(
     val_rows : RowLayout
         How the validation images are divided among devices.
     """
-    decoder, prior = trained.decoder, state.prior
+    decoder, prior, dims = trained.decoder, state.prior, config.decoder.latent_dims
     if sample is not None:
-        decoder = decoder.calibrate(sample)
+        decoder = decoder.calibrate(latents_of(sample, dims))
     if prior is not None:
         assert sample is not None  # `sample_rows` says so
         noise = trained.metrics["loss" if config.fit.loss == "mse" else config.fit.loss]
-        prior = update_prior(prior, jax.random.fold_in(keys.sample, 1), sample, noise)
+        first_key, draw_key = (jax.random.fold_in(keys.sample, k) for k in (1, 2))
+        prior = update_prior(prior, first_key, draw(sample, dims, draw_key).latents, noise)
     metrics = trained.metrics | statistics
     val = state.val
     if len(images.val):
@@ -316,7 +268,7 @@ def end_epoch(
             images.val,
             images.val_mask,
             keys.val,
-            keys.noise,  # a frozen decoder has no noise
+            jax.random.fold_in(keys.noise, 2**31 - 1),  # the steps of training fold small numbers
             state.epoch,
             rates,
             config,
@@ -325,7 +277,7 @@ def end_epoch(
         )
         val = validated.latents
         metrics |= {f"val_{name}": value for name, value in validated.metrics.items()}
-        metrics |= _statistics("val_", val.values, val_rows)
+        metrics |= _statistics("val_", latents_of(val.values, dims), val_rows)
     if trained.gradient_norms is not None:
         metrics |= zip(_gradient_names(config), trained.gradient_norms, strict=True)
     moved = RunState(
@@ -345,11 +297,6 @@ def _statistics(
     }
 
 
-def take_snapshot(state: RunState) -> Snapshot:
-    """Decoder, latents and epoch of a state, without what only further training needs."""
-    return Snapshot(state.decoder, state.train.values, state.val.values, state.epoch)
-
-
 def sample_rows(
     key: PRNGKeyArray, n: int, config: RunConfig
 ) -> Int[np.ndarray | Array, " m"] | None:
@@ -364,36 +311,3 @@ def sample_rows(
     if n > _STATISTICS_SAMPLE:
         return jax.random.randint(key, (_STATISTICS_SAMPLE,), 0, n)
     return np.arange(n)
-
-
-def map_rows(
-    run: Run, train: Callable[[Any], Any], val: Callable[[Any], Any], other: Callable[[Any], Any]
-) -> Run:
-    """Apply functions to the arrays of a run, or of stacked runs.
-
-    `train` is applied to arrays with a row for each training image, `val` to those with a row for
-    each validation image, and `other` to the rest.
-    """
-
-    def moving(latents: MovingLatents, of_rows: Callable[[Any], Any]) -> MovingLatents:
-        return MovingLatents(jax.tree.map(of_rows, latents.rows), other(latents.steps))
-
-    state, best = run.state, run.best
-    changed = RunState(
-        jax.tree.map(other, state.decoder),
-        jax.tree.map(other, state.decoder_moments),
-        moving(state.train, train),
-        moving(state.val, val),
-        other(state.key),
-        other(state.epoch),
-        jax.tree.map(other, state.prior),
-    )
-    if best is not None:
-        best = Snapshot(
-            jax.tree.map(other, best.decoder),
-            train(best.train_latents),
-            val(best.val_latents),
-            other(best.epoch),
-        )
-    history, watch = jax.tree.map(other, (run.history, run.watch))
-    return Run(changed, history, watch, best)

@@ -10,11 +10,13 @@ from jaxtyping import Float, Int, Num, PRNGKeyArray
 from threadpoolctl import threadpool_limits
 
 from autodecoder.config import STARTS_FROM_IMAGES, RunConfig
+from autodecoder.core.codes import start_codes
 from autodecoder.core.embedding import fit_layout
-from autodecoder.core.fit import Images, LatentStarts
+from autodecoder.core.fit import LatentStarts
 from autodecoder.core.incomplete import fill_missing, fit_incomplete
 from autodecoder.core.latents import MANY_ROWS, draw_normal, fit_pca, pca_scores, start_latents
 from autodecoder.core.population import compiler_options
+from autodecoder.core.runs import Images
 from autodecoder.core.som import fit_map, map_positions
 
 #: Maps images `(k, pixels)` to initial latents `(k, dims)`, before scaling by the spread.
@@ -70,9 +72,9 @@ _FEW_BYTES = 2**28
 
 
 class RowStarts:
-    """Initial latents of a set that need not fit into memory, some rows at a time.
+    """Initial codes of a set that need not fit into memory, some rows at a time.
 
-    They equal the initial latents of a run in memory, bit for bit up to 262,144 images.
+    They equal the initial codes of a run in memory, bit for bit up to 262,144 images.
 
     Parameters
     ----------
@@ -106,8 +108,8 @@ class RowStarts:
         key: PRNGKeyArray,
         rows: Int[np.ndarray, " k"],
         images: Num[np.ndarray, "k pixels"],
-    ) -> Float[np.ndarray, "k dims"]:
-        """Initial latents of some training images.
+    ) -> Float[np.ndarray, "k width"]:
+        """Initial codes of some training images.
 
         Parameters
         ----------
@@ -124,12 +126,16 @@ class RowStarts:
                 # Compiled with the options of `population.init_population`, for equal bits.
                 options = compiler_options(optimised=False)
                 draw = jax.jit(draw_normal, static_argnums=2, compiler_options=options)
-                return np.asarray(draw(key, rows, shape))
-            return np.asarray(start_latents(key, self._fit, (len(rows), self._dims), None))
+                return np.asarray(start_codes(draw(key, rows, shape), self._fit))
+            return self._codes(key, len(rows), None)
         if self._whole is not None:
             starts = np.asarray(self._whole[0])[rows]
         else:
             assert self._place is not None  # one of the two is there
             with threadpool_limits(1, user_api="blas"):
                 starts = self._place(images)
-        return np.asarray(start_latents(key, self._fit, (len(rows), self._dims), starts))
+        return self._codes(key, len(rows), starts)
+
+    def _codes(self, key: PRNGKeyArray, n: int, starts: Any) -> Float[np.ndarray, "n width"]:
+        latents = start_latents(key, self._fit, (n, self._dims), starts)
+        return np.asarray(start_codes(latents, self._fit))

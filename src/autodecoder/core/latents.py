@@ -124,6 +124,11 @@ def start_latents(
     return fit.spread_for(shape[1]) * jnp.asarray(starts)
 
 
+def spread_of(fit: FitConfig, dims: int) -> float:
+    """The root mean square of initial latents, or that of the start `normal` where all are 0."""
+    return fit.spread_for(dims) if fit.start_for(dims) in ("pca", "som") else _NORMAL_STD
+
+
 def draw_normal(
     key: PRNGKeyArray, rows: Int[Array | np.ndarray, " k"], shape: tuple[int, int]
 ) -> Float[Array, "k dims"]:

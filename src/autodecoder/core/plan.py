@@ -33,6 +33,8 @@ class Task(eqx.Module):
     criterion: Criterion = eqx.field(static=True)
     for_missing: bool = eqx.field(static=True)
     """Whether the prior is for images with pixels that do not count alone."""
+    is_bayes: bool = eqx.field(static=True)
+    """See `InferencePlan`."""
 
 
 class InferencePlan(eqx.Module):
@@ -55,6 +57,9 @@ class InferencePlan(eqx.Module):
     """Density of latents, which is the prior unless its weight is 0."""
     noise: Float[Array, ""] | None = None
     """Loss of the training images, against which the prior is weighed."""
+    is_bayes: bool = eqx.field(static=True, default=False)
+    """Whether the prior is weighed against the pixels of an image that count, as Bayes' rule asks;
+    else against all pixels. They differ for images with missing pixels."""
 
     @property
     def method(self) -> str:
@@ -77,7 +82,14 @@ class InferencePlan(eqx.Module):
         tolerance = jnp.float32(self.config.tolerance)
         for_missing = self.config.prior_weight is None
         return Task(
-            self.decoder, prior, strength, tolerance, self.scaler, self.criterion, for_missing
+            self.decoder,
+            prior,
+            strength,
+            tolerance,
+            self.scaler,
+            self.criterion,
+            for_missing,
+            self.is_bayes,
         )
 
 
@@ -147,4 +159,6 @@ def problem_of(task: Task, images: Array, weights: Array | None) -> Problem:
         missing = weights.max(axis=1) * weights.shape[1] > _ABOVE_EQUAL
         if task.for_missing:
             strength = jnp.where(missing, strength, 0)
+        if task.is_bayes:
+            strength = strength * weights.shape[1] / jnp.where(total > 0, total, 1)[:, 0]
     return Problem(task.decoder, targets, weights, prior, strength, task.criterion)

@@ -18,15 +18,9 @@ from autodecoder.config import RunConfig
 from autodecoder.core.adam import Rows
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.epoch import LearningRates, MovingLatents
-from autodecoder.core.fit import (
-    Images,
-    LatentStarts,
-    Run,
-    advance_run,
-    init_run,
-    map_rows,
-)
+from autodecoder.core.fit import LatentStarts, advance_run, init_run
 from autodecoder.core.layout import DATA, RUNS, Layout, RowLayout, fetch_leaf, put, put_rows
+from autodecoder.core.runs import Images, Run, map_rows
 from autodecoder.core.watch import STOPPED
 
 _Stacked = TypeVar("_Stacked")

@@ -27,20 +27,13 @@ from autodecoder.core.epoch import (
     rest_the_others,
     visit,
 )
-from autodecoder.core.fit import (
-    EpochKeys,
-    Images,
-    Run,
-    end_epoch,
-    epoch_keys,
-    note_epoch,
-    sample_rows,
-)
+from autodecoder.core.fit import EpochKeys, end_epoch, epoch_keys, note_epoch, sample_rows
 from autodecoder.core.latent_starts import RowStarts
 from autodecoder.core.layout import RowLayout
 from autodecoder.core.order import Order, Window, by_batches, draw_window
 from autodecoder.core.population import Population, init_population
 from autodecoder.core.priors import Prior
+from autodecoder.core.runs import Images, Run
 
 
 def init_hollow(
@@ -75,8 +68,7 @@ class Opening(NamedTuple):
     keys: EpochKeys
     course: Course
     sample: Int[Array, " m"] | None
-    """Indices of the training latents for the statistics of batch normalisation, see
-    `fit.sample_rows`."""
+    """Indices of the training images whose codes are sampled, see `fit.sample_rows`."""
 
 
 def open_epoch(run: Run, rates: LearningRates, n: int, config: RunConfig) -> Opening:
@@ -132,7 +124,7 @@ def move_window(
 def close_epoch(
     run: Run,
     seen: Seen,
-    sample: Float[Array, "m dims"] | None,
+    sample: Float[Array, "m width"] | None,
     statistics: dict[str, Float[Array, ""]],
     opening: Opening,
     rates: LearningRates,
@@ -147,8 +139,8 @@ def close_epoch(
         A hollow run with the decoder and its moments after the last window.
     seen : Seen
         The measurements of all windows, concatenated.
-    sample : (m, latent_dims), optional
-        The training latents at `opening.sample`.
+    sample : (m, width), optional
+        The codes of the training images at `opening.sample`.
     statistics : dict
         `latent_mean` and `latent_variance` of the training latents.
     opening, rates, config

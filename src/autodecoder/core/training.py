@@ -15,19 +15,23 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 from autodecoder.brief import brief
 from autodecoder.config import FitConfig, RunConfig
 from autodecoder.core.adam import Moments, Rows, adam_start
+from autodecoder.core.codes import log_variances_of, row_width, start_codes
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.epoch import MovingLatents
-from autodecoder.core.fit import Run, RunState, begin_run
+from autodecoder.core.fit import begin_run
 from autodecoder.core.priors import Prior, start_prior
+from autodecoder.core.runs import Run, RunState
 
 
 class LatentMoments(NamedTuple):
-    """Adam's moments of latents, see `Rows`."""
+    """What belongs to latents: Adam's moments of codes, see `Rows`, and log variances."""
 
-    mean: Float[np.ndarray, "n dims"]
+    mean: Float[np.ndarray, "n width"]
     square: Float[np.ndarray, "n _"]
     steps: Int[np.ndarray, ""]
     """Number of steps done."""
+    log_variances: Float[np.ndarray, "n dims"] | None = None
+    """Log variances of the latents; `None` if codes are points."""
 
     def forget(self) -> "LatentMoments":
         """Moments without rows, but with the same number of steps, for use with other latents."""
@@ -53,9 +57,10 @@ class Training(NamedTuple):
 def take_training(state: RunState) -> Training:
     """The training state of a run, as NumPy arrays on the host."""
 
-    def moments(latents: MovingLatents) -> LatentMoments:
-        parts = (latents.rows.mean, latents.rows.square, latents.steps)
-        return LatentMoments(*map(np.asarray, parts))
+    def moments(codes: MovingLatents) -> LatentMoments:
+        log_variances = log_variances_of(codes.values, state.decoder.config.latent_dims)
+        parts = (codes.rows.mean, codes.rows.square, codes.steps, log_variances)
+        return LatentMoments(*jax.tree.map(np.asarray, parts))
 
     return Training(
         jax.tree.map(np.asarray, state.decoder_moments),
@@ -76,15 +81,18 @@ def fresh_training(
     second_moment: str = "coordinate",
     first_moment_dtype: str = "float32",
     prior: Prior | None = None,
+    codes: str = "point",
 ) -> Training:
     """A training state with zero moments, for a decoder and latents without a training state."""
-    dims = decoder.config.latent_dims
+    dims, fit = decoder.config.latent_dims, FitConfig(codes=codes)
+    width = row_width(fit, dims)
 
     def moments(n: int) -> LatentMoments:
         return LatentMoments(
-            np.zeros((n, dims), jnp.dtype(first_moment_dtype)),
-            np.zeros((n, dims if second_moment == "coordinate" else 1), np.float32),
+            np.zeros((n, width), jnp.dtype(first_moment_dtype)),
+            np.zeros((n, width if second_moment == "coordinate" else 1), np.float32),
             np.zeros((), np.int32),
+            None if codes == "point" else np.zeros((n, dims), np.float32),
         )
 
     return Training(
@@ -109,7 +117,8 @@ def resume_run(
 
     Moments are converted to the form that `config` asks for. A second moment per row becomes that
     of all coordinates of the row; second moments per coordinate are averaged over the row. Latents
-    beyond those of `training` have moments of zero, like latents without a gradient so far.
+    beyond those of `training` have moments of zero, like latents without a gradient so far. Log
+    variances that `training` lacks start as in a new fit.
 
     Parameters
     ----------
@@ -154,15 +163,24 @@ def _prior(found: Prior | None, config: RunConfig) -> Prior | None:
 def _moving(
     latents: Float[np.ndarray, "n dims"], moments: LatentMoments, fit: FitConfig
 ) -> MovingLatents:
-    def padded(values: Float[np.ndarray, "m _"]) -> Array:
-        known = values[: len(latents)]
-        return jnp.array(np.pad(known, ((0, len(latents) - len(known)), (0, 0))))
+    n, dims = latents.shape
+    width = row_width(fit, dims)
+    values = np.array(start_codes(jnp.asarray(latents), fit))
+    if width > dims and moments.log_variances is not None:
+        known = moments.log_variances[:n]
+        values[: len(known), dims:] = known
 
+    def fitted(moment: Float[np.ndarray, "m _"], width: int) -> Array:
+        known = moment[:n, :width]
+        lacking = [(0, n - known.shape[0]), (0, width - known.shape[1])]
+        return jnp.array(np.pad(known, lacking))
+
+    mean = moments.mean.astype(jnp.dtype(fit.latent_first_moment_dtype))
     square = moments.square
     if fit.latent_second_moment == "row":
-        square = square.mean(axis=1, keepdims=True)
-    elif square.shape[1] < latents.shape[1]:
-        square = np.repeat(square, latents.shape[1], axis=1)
-    mean = moments.mean.astype(jnp.dtype(fit.latent_first_moment_dtype))
-    rows = Rows(jnp.array(latents), padded(mean), padded(square))
+        square = fitted(square.mean(axis=1, keepdims=True), 1)
+    else:
+        is_by_row = square.shape[1] < mean.shape[1]
+        square = fitted(np.repeat(square, width, axis=1) if is_by_row else square, width)
+    rows = Rows(jnp.array(values), fitted(mean, width), square)
     return MovingLatents(rows, jnp.array(moments.steps, jnp.int32))

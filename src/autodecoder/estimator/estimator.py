@@ -15,10 +15,9 @@ from autodecoder.config.rules import as_plain, check_positive_int
 from autodecoder.core.infer import Inference
 from autodecoder.data.carriers import as_array
 from autodecoder.data.missing import check_some_known, find_known
-from autodecoder.errors import ConfigError
 from autodecoder.estimator.display import Displayed
 from autodecoder.estimator.labels import Classes, Named, join_labels, number_labels, read_labels
-from autodecoder.estimator.names import explains_names, tell_unknown
+from autodecoder.estimator.names import ExplainsNames, explains_names
 from autodecoder.estimator.samples import image_forms, join_names, read_samples
 from autodecoder.estimator.settings import CONSTRAINTS, choose_shape, count_epochs, fit_settings
 from autodecoder.model import Model, fit_model
@@ -27,7 +26,9 @@ from autodecoder.model.samples import add_samples
 from autodecoder.model.start import epochs_done
 
 
-class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class AutoDecoder(
+    ExplainsNames, Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Nonlinear dimensionality reduction by a decoder without an encoder.
 
     Decoder and one latent vector per training sample are trained together, so that
@@ -84,6 +85,11 @@ class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Batch normalisation of the hidden layers; by default of recipe `original` only.
     dropout_rate : float
         Share of hidden units dropped in training.
+    prior : str
+        Density of the latents that is learnt along: `none`, `gaussian`, or `mixture` of Gaussians.
+    codes : str
+        What each sample owns in training: `point`, a latent; `gaussian`, the mean and variance of a
+        latent (variational auto-decoder), which needs a prior.
     random_state : int, RandomState instance or None
         Everything random follows from it.
     warm_start : bool
@@ -157,6 +163,8 @@ class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         activation: str = "leaky_relu",
         batch_norm: bool | None = None,
         dropout_rate: float = 0.0,
+        prior: str = "none",
+        codes: str = "point",
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         callback: Callback | None = None,
@@ -176,6 +184,8 @@ class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.activation = activation
         self.batch_norm = batch_norm
         self.dropout_rate = dropout_rate
+        self.prior = prior
+        self.codes = codes
         self.random_state = random_state
         self.warm_start = warm_start
         self.callback = callback
@@ -297,20 +307,6 @@ class AutoDecoder(Displayed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def embedding_(self) -> np.ndarray:
         """The latents of the training samples as training left them."""
         return self.model_.latents
-
-    def set_params(self, **params: Any) -> "AutoDecoder":
-        """Set parameters by name.
-
-        Raises
-        ------
-        ConfigError
-            If there is no such parameter; it says what the parameter is called here.
-        """
-        unknown = tell_unknown(type(self).__name__, params, self._get_param_names())
-        if unknown is not None:
-            raise ConfigError(unknown)
-        super().set_params(**params)
-        return self
 
     def score(self, X: Any, y: Any = None) -> float:
         """Minus the mean squared reconstruction error of known values, in the scaled space.

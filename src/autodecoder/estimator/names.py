@@ -4,7 +4,9 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import ParamSpec
+from typing import Any, ParamSpec
+
+from autodecoder.errors import ConfigError
 
 _Parameters = ParamSpec("_Parameters")
 
@@ -46,6 +48,25 @@ def tell_unknown(owner: str, given: Iterable[str], known: Iterable[str]) -> str 
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}."
         return f"{owner} has no parameter {name}; {hint}"
     return None
+
+
+class ExplainsNames:
+    """Lets `set_params` explain parameters that the estimator does not have."""
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters by name.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such parameter; it says what the parameter is called here.
+        """
+        own: Any = self
+        unknown = tell_unknown(type(self).__name__, params, own._get_param_names())
+        if unknown is not None:
+            raise ConfigError(unknown)
+        base: Any = super()
+        return base.set_params(**params)
 
 
 def explains_names(init: Callable[_Parameters, None]) -> Callable[_Parameters, None]:

@@ -13,9 +13,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from autodecoder.config import (
     ACTIVATIONS,
+    CODES,
     LATENT_STARTS,
     LONG,
     OWN,
+    PRIORS,
     RECIPES,
     DecoderConfig,
     fit_config,
@@ -45,6 +47,8 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "activation": [StrOptions(set(ACTIVATIONS))],
     "batch_norm": ["boolean", None],
     "dropout_rate": [Interval(Real, 0, 1, closed="left")],
+    "prior": [StrOptions(set(PRIORS))],
+    "codes": [StrOptions(set(CODES))],
     "random_state": ["random_state"],
     "warm_start": ["boolean"],
     "callback": [callable, None],
@@ -83,11 +87,21 @@ def fit_settings(
     rate = _or(estimator.learning_rate, learning_rate_for(estimator.recipe, arch))
     is_own = estimator.decoder is not None and start is None
     scaler = _choose_scaler(estimator, samples)
-    fit = fit_config(estimator.recipe, num_epochs=num_epochs, batch_size=int(estimator.batch_size))
+    fit = fit_config(
+        estimator.recipe,
+        num_epochs=num_epochs,
+        batch_size=int(estimator.batch_size),
+        prior=estimator.prior,
+        codes=estimator.codes,
+    )
     return {
         "decoder": _choose_decoder(estimator, start),
         "latent_dims": int(estimator.latent_dims) if is_own else None,
-        "fit": replace(fit, latent_start=_or(estimator.latent_start, fit.latent_start)),
+        "fit": replace(
+            fit,
+            latent_start=_or(estimator.latent_start, fit.latent_start),
+            n_components=min(fit.n_components, len(samples)),
+        ),
         "learning_rate": float(rate),
         "scaler": None if estimator.scaler == "auto" and start else scaler,
         "pixel_range": _choose_range(estimator, samples, scaler if start is None else None),

@@ -61,6 +61,9 @@ class DecodingModel:
     """What else is told of the training images: texts, by the name of the column."""
     val_columns: Columns = field(default_factory=dict)
     """What else is told of the validation images."""
+    latent_deviations: Float[np.ndarray, "n_train dims"] | None = None
+    """Standard deviation of each training image's latent, per dimension, of a fit with `codes`
+    gaussian; `latents` are then the means."""
     training: Training | None = None
     """Training state, with which `fit_model(images, start=model)` continues bit for bit."""
 

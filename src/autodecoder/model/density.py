@@ -73,7 +73,15 @@ def class_density(model: "Model", label: int | str) -> Mixture:
     if number is None:
         known = ", ".join(names[k] if k < len(names) else str(k) for k in present[:20])
         raise DataError(f"no training image has the class {label!r}: the classes are {known}.")
-    return fit_density(model.latents[np.asarray(model.labels) == number])
+    return fit_density(spread_latents(model)[np.asarray(model.labels) == number])
+
+
+def spread_latents(model: "Model") -> Float[np.ndarray, "n dims"]:
+    """The latents of training images; if codes are Gaussian, one draw from each."""
+    if model.latent_deviations is None:
+        return model.latents
+    noise = np.random.default_rng(0).normal(size=model.latents.shape).astype(np.float32)
+    return model.latents + model.latent_deviations * noise
 
 
 def _choose_components(latents: Float[np.ndarray, "n dims"]) -> int:

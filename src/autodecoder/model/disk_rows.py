@@ -127,7 +127,7 @@ class DiskRows:
         folder = self._folder_of(self._epoch)
         return Rows(*(self._map(folder / name, name) for name in _PARTS))
 
-    def take_values(self, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k dims"]:
+    def take_values(self, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k width"]:
         """See `RowStore`."""
         return self._map(self._folder_of(self._epoch) / "values", "values")[rows]
 
@@ -142,7 +142,7 @@ class DiskRows:
             except OSError:  # some file systems have no hard links
                 shutil.copyfile(values, path)
 
-    def best(self, epoch: int) -> Float[np.ndarray, "n dims"] | None:
+    def best(self, epoch: int) -> Float[np.ndarray, "n width"] | None:
         """See `RowStore`.
 
         Raises
@@ -158,7 +158,7 @@ class DiskRows:
         return self._map(path, "values")
 
     def restore(
-        self, epoch: int, rows: Rows, best_epoch: int, best: Float[np.ndarray, "n dims"] | None
+        self, epoch: int, rows: Rows, best_epoch: int, best: Float[np.ndarray, "n width"] | None
     ) -> None:
         """See `RowStore`. For rows from a checkpoint; `reopen` continues with rows in files."""
         self.close()

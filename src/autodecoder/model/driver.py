@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from autodecoder.config import RunConfig
-from autodecoder.core.fit import Images, Run
 from autodecoder.core.layout import fetch
 from autodecoder.core.population import (
     Population,
@@ -31,6 +30,7 @@ from autodecoder.core.population import (
     select_runs,
     take_run,
 )
+from autodecoder.core.runs import Images, Run
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.core.watch import RUNNING
 from autodecoder.model.devices import Devices, choose_devices

@@ -6,8 +6,7 @@ are `images.csv` with names and further columns of the images, and `training.saf
 training state that a fit needs to continue.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import jax
 import numpy as np
 
 from autodecoder.config import (
-    FIRST_MOMENT_DTYPES,
     LOSSES,
     OWN,
     SCHEMA,
@@ -30,11 +28,8 @@ from autodecoder.config import (
 )
 from autodecoder.config.rules import check_choice, check_positive_int
 from autodecoder.core.decoders import Decoder, own_decoder, shape_decoder
-from autodecoder.core.mixture import Mixture
-from autodecoder.core.priors import Prior
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.switches import own_switches
-from autodecoder.core.training import Training, fresh_training
 from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
 from autodecoder.data.columns import read_columns
 from autodecoder.data.names import FILE as NAMES
@@ -50,6 +45,14 @@ from autodecoder.files import (
     write_tensors,
 )
 from autodecoder.measures.evaluation import FILE as EVALUATION
+from autodecoder.model.arrays import (
+    DEVIATIONS,
+    HISTORY,
+    check_deviations,
+    compare_arrays,
+    latents_check,
+    read_training,
+)
 from autodecoder.model.card import describe_model, library_versions
 from autodecoder.model.metrics import model_metrics
 from autodecoder.model.model import Model
@@ -63,7 +66,6 @@ FILES = ("config.json", "decoder.safetensors", "latents.safetensors", NAMES, "RE
 #: Up to this many layers of a decoder are traced without comparing them to its number of arrays.
 _TRACED = 100
 _STANDARDIZATION = "standardization/"
-_HISTORY = "history/"
 
 
 @own_switches()
@@ -103,7 +105,9 @@ def save_model(model: Model, folder: Path | str, *, training: bool = False) -> N
         if labels is not None:
             found[name] = as_labels(name, labels, n)
     for name, values in model.history.items():
-        found[_HISTORY + name] = np.atleast_1d(np.asarray(values, np.float32))
+        found[HISTORY + name] = np.atleast_1d(np.asarray(values, np.float32))
+    if model.latent_deviations is not None:
+        found[DEVIATIONS] = check_deviations(model.latent_deviations, model.latents.shape)
     names = _format_names(model, found)
     if training and model.training is None:
         raise DataError(
@@ -229,7 +233,7 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
             for name in Standardization._fields:
                 wanted[_STANDARDIZATION + name] = ((width,), "float64")
         try:
-            _compare(shapes, wanted)
+            compare_arrays(shapes, wanted)
         except ValueError as error:
             if own is None:
                 raise
@@ -238,7 +242,7 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
     arrays, _ = read_tensors(folder / "decoder.safetensors", check_decoder)
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("its decoder has weights that are not finite")
-    found, _ = read_tensors(folder / "latents.safetensors", _latents_check(config.latent_dims))
+    found, _ = read_tensors(folder / "latents.safetensors", latents_check(config.latent_dims))
     for array in found.values():  # read-only, like the arrays of a fitted model
         array.setflags(write=False)
     standardization = None
@@ -248,9 +252,9 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
         if (standardization.std < 0).any():
             raise ValueError("its features have standard deviations below 0")
     history = {
-        name.removeprefix(_HISTORY): values
+        name.removeprefix(HISTORY): values
         for name, values in found.items()
-        if name.startswith(_HISTORY)
+        if name.startswith(HISTORY)
     }
     # Without `names` in config.json, such a file belongs to another model.
     train = val = Named(None, None)
@@ -265,7 +269,10 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
     training = None
     if content.get("training") is True:
         n = (len(found["train"]), len(found["val"]))
-        training = _read_training(folder / TRAINING, decoder, *n)
+        training = read_training(folder / TRAINING, decoder, *n)
+    deviations = found.get(DEVIATIONS)
+    if deviations is not None:
+        check_deviations(deviations, found["train"].shape)
     return Model(
         decoder=decoder,
         scaler=scaler,
@@ -283,6 +290,7 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
         val_names=val.names,
         columns=train.columns,
         val_columns=val.columns,
+        latent_deviations=deviations,
         training=training,
     )
 
@@ -311,41 +319,6 @@ def _misfit(folder: Path, error: Exception) -> DataError:
     return DataError(f"the given decoder is not the one whose arrays are in {folder}: {reason}.")
 
 
-def _read_training(path: Path, decoder: Decoder, n: int, n_val: int) -> Training:
-    like: Any = None
-
-    def check(shapes: Shapes) -> None:
-        nonlocal like
-        # The shape and dtype of the latents' moments tell how they are stored.
-        by_row = shapes.get("train/square", ((), ""))[0][1:] == (1,)
-        dtype = shapes.get("train/mean", ((), ""))[1]
-        like = fresh_training(
-            decoder,
-            n,
-            n_val,
-            jax.random.key(0),
-            0,
-            "row" if by_row else "coordinate",
-            dtype if dtype in FIRST_MOMENT_DTYPES else "float32",
-            _prior_like(shapes),
-        )
-        leaves = name_leaves(like).items()
-        _compare(shapes, {name: (leaf.shape, str(leaf.dtype)) for name, leaf in leaves})
-
-    arrays, _ = read_tensors(path, check)
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise ValueError("its training state has values that are not finite")
-    return arrays_to_tree(like, arrays)
-
-
-def _prior_like(shapes: Shapes) -> Prior | None:
-    """The prior whose arrays a training state holds, without their values."""
-    if "prior/noise" not in shapes:
-        return None
-    sides = [shapes.get(f"prior/mixture/{f.name}", ((), ""))[0] for f in fields(Mixture)]
-    return Prior(Mixture(*map(jax.numpy.zeros, sides)), jax.numpy.zeros(()))
-
-
 def _format_names(model: Model, found: Mapping[str, np.ndarray]) -> bytes | None:
     """The table of names, class labels and further columns as CSV; `None` if the model has neither
     names nor columns."""
@@ -367,29 +340,3 @@ def _format_names(model: Model, found: Mapping[str, np.ndarray]) -> bytes | None
     if all(part.names is None and not part.columns for part in parts):
         return None
     return format_names(parts[0], parts[1], class_names)
-
-
-def _latents_check(dims: int) -> Callable[[Shapes], None]:
-    def check(shapes: Shapes) -> None:
-        n = {name: shapes.get(name, ((), ""))[0][:1] for name in ("train", "val")}
-        wanted: Shapes = {name: ((*count, dims), "float32") for name, count in n.items()}
-        for name, (shape, _) in shapes.items():
-            if name.startswith(_HISTORY):
-                wanted[name] = (shape if len(shape) == 1 else (0,), "float32")
-        for name in ("train", "val"):
-            if f"{name}_labels" in shapes:
-                wanted[f"{name}_labels"] = (n[name], "int32")
-        _compare(shapes, wanted)
-
-    return check
-
-
-def _compare(found: Shapes, wanted: Shapes) -> None:
-    for name, (shape, dtype) in wanted.items():
-        if name not in found:
-            raise ValueError(f"{name} is missing")
-        if found[name] != (shape, dtype):
-            other, kind = found[name]
-            raise ValueError(f"{name} must be {dtype}{list(shape)}, got {kind}{list(other)}")
-    if extra := sorted(set(found) - set(wanted)):
-        raise ValueError(f"{extra[0]} is an array that config.json does not account for")

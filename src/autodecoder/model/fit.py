@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -22,7 +23,7 @@ from autodecoder.config import (
 from autodecoder.config.rules import as_plain, check_choice, check_learning_rate, check_seed
 from autodecoder.core.decoders import own_decoder
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images, take_snapshot
+from autodecoder.core.runs import Images, take_snapshot
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.switches import own_switches
 from autodecoder.core.training import take_training
@@ -253,6 +254,7 @@ def fit_model(
         image_shape=data.shape,
         latents=np.asarray(end.train_latents),
         val_latents=np.asarray(end.val_latents),
+        latent_deviations=jax.tree.map(np.asarray, end.train_deviations),
         labels=train.labels,
         val_labels=val.labels,
         history={name: values for name, values in history.items() if np.isfinite(values).any()},

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from autodecoder.core.adam import Rows
 from autodecoder.core.epoch import MovingLatents, Seen
-from autodecoder.core.fit import Run
+from autodecoder.core.runs import Run
 from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
 from autodecoder.errors import ConfigError
 from autodecoder.model.row_stores import RowStore

@@ -14,7 +14,7 @@ from autodecoder.config.rules import as_plain, check_seed
 from autodecoder.core.infer import Inference, OnLatents, infer_latents
 from autodecoder.core.losses import Criterion
 from autodecoder.core.plan import InferencePlan, plan_inference
-from autodecoder.core.posterior import posterior_roots
+from autodecoder.core.posterior import log_evidence, posterior_roots
 from autodecoder.core.switches import own_switches
 from autodecoder.data.carriers import as_array
 from autodecoder.data.pixels import as_mask, as_numbers, to_weights
@@ -88,6 +88,29 @@ def draw_posterior(
         latents = found.latents[:, None] + np.einsum("ide,ine->ind", roots, noise)
         latents[np.isnan(found.errors.loss)] = np.nan
         parts.append(latents)
+    return np.concatenate(parts)
+
+
+@own_switches()
+def log_density_of_images(
+    model: "Model", images: Any, mask: Any, config: InferConfig | None, seed: int
+) -> Float[np.ndarray, " n"]:
+    """Log density of images, see `Model.log_density`."""
+    if model.loss != "mse":
+        raise ConfigError(
+            f"the log density of images needs a model with the loss mse, got {model.loss}."
+        )
+    if not noise_of(model) or len(model.latents) < 2:
+        raise DataError("the log density of images needs a model with training loss and latents.")
+    config = replace(InferConfig() if config is None else config, prior_weight=1.0)
+    images, mask, seed = _checked(model, images, mask, seed)
+    parts = []
+    for block in _blocks(model, images, mask, config, seed):
+        block = block._replace(plan=replace(block.plan, is_bayes=True))
+        with one_inference:
+            found = block.find(None, None)
+            values = log_evidence(block.plan, block.rows, found.latents, weights=block.weights)
+        parts.append(np.where(np.isnan(found.errors.loss), np.nan, values))
     return np.concatenate(parts)
 
 

@@ -16,10 +16,17 @@ from autodecoder.core.infer import Inference
 from autodecoder.core.mixture import Mixture
 from autodecoder.data.carriers import as_array
 from autodecoder.data.pixels import as_numbers
+from autodecoder.errors import DataError
 from autodecoder.model.decoding import DecodingModel
-from autodecoder.model.density import class_density, draw_latents, fit_density
+from autodecoder.model.density import class_density, draw_latents, fit_density, spread_latents
 from autodecoder.model.generated import Generated, Trace
-from autodecoder.model.inference import as_latent, draw_posterior, infer_samples, learnt_prior
+from autodecoder.model.inference import (
+    as_latent,
+    draw_posterior,
+    infer_samples,
+    learnt_prior,
+    log_density_of_images,
+)
 from autodecoder.model.paths import latent_path
 
 if TYPE_CHECKING:
@@ -319,18 +326,58 @@ class Model(DecodingModel):
     def density(self) -> Mixture:
         """The mixture of Gaussians for the training latents, fitted at first use.
 
-        A fit with a prior says how many components it has.
+        A fit with a prior says how many components it has. With `latent_deviations`, one latent is
+        drawn for each image.
         """
         learnt = learnt_prior(self)
-        return fit_density(self.latents, None if learnt is None else learnt.count_components())
+        n_components = None if learnt is None else learnt.count_components()
+        return fit_density(spread_latents(self), n_components)
 
-    def log_density(self, latents: Any) -> Float[np.ndarray, " n"]:
-        """The log density of latents under `density`, in nats.
+    def log_density(
+        self,
+        latents: Any = None,
+        *,
+        images: Any = None,
+        mask: Any = None,
+        config: InferConfig | None = None,
+        seed: int = 0,
+    ) -> Float[np.ndarray, " n"]:
+        """The log density of latents under `density`, or that of images, in nats.
+
+        Images that are unlike the training images have a low density. For an image `x` of `n` known
+        pixels, and its most probable latent `z` of `d` dimensions, it is Laplace's approximation
+
+            log p(x) = log p(x | z) + log p(z) + d/2 log 2 pi - 1/2 log det H
+            log p(x | z) = -n/2 log 2 pi s^2 - |x - decode(z)|^2 / (2 s^2)
+
+        in the scaled space. `s^2` is the training error, `p(z)` is `density`, and `H` the Hessian
+        of `-log p(x | z) - log p(z)` by Gauss-Newton.
 
         Parameters
         ----------
-        latents : (n, latent_dims)
+        latents : (n, latent_dims), optional
+        images, mask, config, seed : optional
+            Images instead of latents, see `infer`. The weight of the prior is 1.
+
+        Returns
+        -------
+        (n,)
+            NaN for an image without a pixel that counts.
+
+        Raises
+        ------
+        DataError, ConfigError
+            See `infer`; if both or none of latents and images are given; if the loss of the model
+            is not mse.
+
+        References
+        ----------
+        MacKay 2003, "Information theory, inference, and learning algorithms", chapter 27.
         """
+        if (latents is None) == (images is None):
+            raise DataError("log_density takes either latents or images.")
+        if images is not None:
+            return log_density_of_images(self, images, mask, config, seed)
         return np.asarray(self.density.log_density(jnp.asarray(self.as_latents(latents))))
 
     def cluster(self, latents: Any) -> Int[np.ndarray, " n"]:

@@ -15,17 +15,19 @@ from jaxtyping import Array, Float, Int
 
 from autodecoder.config import FitConfig
 from autodecoder.core.adam import Rows, start_rows
+from autodecoder.core.codes import row_width
 
 
 def row_types(fit: FitConfig, dims: int) -> dict[str, tuple[np.dtype, int]]:
-    """Dtype and length of each array of a row, by name; see `core.adam.Rows`."""
+    """Dtype and length of each array of a row, by name, for latents of `dims` dimensions; see
+    `core.adam.Rows`."""
     rows = jax.eval_shape(
         partial(
             start_rows,
             second_moment=fit.latent_second_moment,
             first_moment_dtype=fit.latent_first_moment_dtype,
         ),
-        jax.ShapeDtypeStruct((1, dims), np.float32),
+        jax.ShapeDtypeStruct((1, row_width(fit, dims)), np.float32),
     )
     return {name: (part.dtype, part.shape[1]) for name, part in rows._asdict().items()}
 
@@ -57,21 +59,21 @@ class RowStore(Protocol):
         """All rows, possibly as a view of the stored ones."""
         ...
 
-    def take_values(self, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k dims"]:
-        """Some latents, as of the end of the last epoch."""
+    def take_values(self, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k width"]:
+        """Some codes, as of the end of the last epoch."""
         ...
 
     def keep_best(self) -> None:
-        """Keep a copy of the current latents as those of the best epoch."""
+        """Keep a copy of the current codes as those of the best epoch."""
 
-    def best(self, epoch: int) -> Float[np.ndarray, "n dims"] | None:
-        """The latents kept after the given epoch; `None` if none have been kept."""
+    def best(self, epoch: int) -> Float[np.ndarray, "n width"] | None:
+        """The codes kept after the given epoch; `None` if none have been kept."""
         ...
 
     def restore(
-        self, epoch: int, rows: Rows, best_epoch: int, best: Float[np.ndarray, "n dims"] | None
+        self, epoch: int, rows: Rows, best_epoch: int, best: Float[np.ndarray, "n width"] | None
     ) -> None:
-        """Restore all rows as of the end of an epoch, and the latents of the best epoch."""
+        """Restore all rows as of the end of an epoch, and the codes of the best epoch."""
 
     def reopen(self, epoch: int, *, is_within: bool) -> bool:
         """Continue with files after `epoch`, or within the next one; returns whether they exist."""
@@ -102,7 +104,7 @@ class _InMemory:
         """See `RowStore`."""
         self._best = self._copy(self._rows.values)
 
-    def best(self, epoch: int) -> Float[np.ndarray, "n dims"] | None:
+    def best(self, epoch: int) -> Float[np.ndarray, "n width"] | None:
         """See `RowStore`."""
         return None if self._best is None else np.asarray(self._best)
 
@@ -111,7 +113,7 @@ class _InMemory:
         return Rows(*map(np.asarray, self._rows))
 
     def restore(
-        self, epoch: int, rows: Rows, best_epoch: int, best: Float[np.ndarray, "n dims"] | None
+        self, epoch: int, rows: Rows, best_epoch: int, best: Float[np.ndarray, "n width"] | None
     ) -> None:
         """See `RowStore`."""
         self._rows = Rows(*map(self._copy, rows))
@@ -145,7 +147,7 @@ class HostRows(_InMemory):
         for part, values in zip(self._rows, moved, strict=True):
             part[rows] = np.asarray(values)
 
-    def take_values(self, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k dims"]:
+    def take_values(self, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k width"]:
         """See `RowStore`."""
         return np.asarray(self._rows.values)[rows]
 
@@ -165,7 +167,7 @@ class DeviceRows(_InMemory):
         """See `RowStore`."""
         self._rows = _put(self._rows, rows, moved)
 
-    def take_values(self, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k dims"]:
+    def take_values(self, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k width"]:
         """See `RowStore`."""
         return np.asarray(_take(self._rows.values, rows))
 

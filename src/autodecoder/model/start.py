@@ -12,10 +12,10 @@ from autodecoder.config import DecoderConfig, FitConfig, InferConfig, RunConfig
 from autodecoder.config.rules import as_plain, check_positive_int
 from autodecoder.core.decoders import Decoder
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images
 from autodecoder.core.infer import infer_latents
 from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.population import Population, init_population, take_run
+from autodecoder.core.runs import Images
 from autodecoder.core.training import fresh_training, resume_run, take_training
 from autodecoder.data.pixels import PixelRange
 from autodecoder.errors import ConfigError, DataWarning

@@ -20,14 +20,15 @@ from jaxtyping import Bool, Float, Int
 from autodecoder.config import RunConfig
 from autodecoder.core import streamed
 from autodecoder.core.adam import Rows
+from autodecoder.core.codes import latents_of
 from autodecoder.core.epoch import LearningRates, Seen, pass_windows
-from autodecoder.core.fit import Images, Run
 from autodecoder.core.order import Window
 from autodecoder.core.population import (
     compiler_options,
     latents_key,
     take_run,
 )
+from autodecoder.core.runs import Images, Run
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.core.watch import RUNNING
 from autodecoder.model.driver import PORTION_SECONDS
@@ -316,7 +317,7 @@ class StreamDriver:
         (where, is_row, rows), course.pending = course.pending, None
         if not is_row.all():
             where, rows = where[is_row], jax.tree.map(lambda a: a[is_row], rows)
-        values = np.asarray(rows.values)
+        values = latents_of(np.asarray(rows.values), self._config.decoder.latent_dims)
         course.sums += values.sum(dtype=float), np.einsum("ij,ij->", values, values, dtype=float)
         course.store.write(where, rows)
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Num
 
-from autodecoder.core.fit import Images
 from autodecoder.core.latent_starts import RowStarts
 from autodecoder.core.order import Window, Windows
+from autodecoder.core.runs import Images
 from autodecoder.core.switches import own_switches
 
 

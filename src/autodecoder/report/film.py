@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from autodecoder.brief import brief
 from autodecoder.config import StudyConfig
-from autodecoder.core.fit import Snapshot
+from autodecoder.core.runs import Snapshot
 from autodecoder.data import Dataset
 from autodecoder.errors import DataError, OutputError
 from autodecoder.files import read_tensors, write_tensors

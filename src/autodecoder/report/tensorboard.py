@@ -23,7 +23,7 @@ from tensorboardX.summary import Summary, histogram, image
 
 from autodecoder.config import StudyConfig
 from autodecoder.core.decoders import Decoder, part_names
-from autodecoder.core.fit import Snapshot
+from autodecoder.core.runs import Snapshot
 from autodecoder.core.tree import name_leaves
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import OutputError

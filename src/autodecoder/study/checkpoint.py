@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from autodecoder.brief import brief
-from autodecoder.core.fit import Run
+from autodecoder.core.runs import Run
 from autodecoder.core.tree import arrays_to_tree
 from autodecoder.errors import DataError
 from autodecoder.files import (

@@ -9,9 +9,9 @@ import numpy as np
 
 from autodecoder.config import RunConfig, StudyConfig
 from autodecoder.core.epoch import LearningRates
-from autodecoder.core.fit import Images, Run
 from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.population import Population, init_population, latents_key, take_run
+from autodecoder.core.runs import Images, Run
 from autodecoder.core.streamed import init_hollow
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.model.devices import Devices

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from autodecoder.core.fit import Snapshot
 from autodecoder.core.infer import Inference
+from autodecoder.core.runs import Snapshot
 from autodecoder.study.checkpoint import Saved
 from autodecoder.study.observer import RunInfo
 from autodecoder.study.results import Execution

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from autodecoder.config import METRICS, StudyConfig
-from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot, history_names, take_snapshot
+from autodecoder.core.fit import FRESH_METRICS, history_names
 from autodecoder.core.infer import Inference
 from autodecoder.core.losses import criterion_of
+from autodecoder.core.runs import Images, Run, Snapshot, take_snapshot
 from autodecoder.core.watch import DIVERGED as RUN_DIVERGED
 from autodecoder.core.watch import PRUNED as RUN_PRUNED
 from autodecoder.core.watch import RUNNING
@@ -319,7 +320,7 @@ class Group:
                 execution.history[name][-1] = value
         last = best = take_snapshot(run.state)
         if run.best is not None and int(run.best.epoch):
-            best = run.best
+            best = run.best.snapshot()
         elif execution.best_epoch != slot.epoch:
             best = None  # already sent
         kept = best if self._config.log.save_best_model else None
@@ -364,6 +365,7 @@ class Group:
 def thin(snapshot: Snapshot) -> Snapshot:
     """A snapshot with only the training latents that are shown (see `data.dataset.shown_rows`)."""
     latents: Any = snapshot.train_latents
+    snapshot = snapshot._replace(train_deviations=None)
     rows = shown_rows(len(latents))
     if rows is not None:
         return snapshot._replace(train_latents=np.asarray(latents)[rows])

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from autodecoder.config import StudyConfig
-from autodecoder.core.fit import Images
+from autodecoder.core.runs import Images
 from autodecoder.data import Dataset, load_configured
 from autodecoder.data.missing import MISSING_AND_AUGMENTED
 from autodecoder.errors import ConfigError
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class HostImages(NamedTuple):
-    """The images of a study on the host; see `core.fit.Images`."""
+    """The images of a study on the host; see `core.runs.Images`."""
 
     train: UInt8[np.ndarray, "n_train pixels"]
     val: UInt8[np.ndarray, "n_val pixels"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from autodecoder.config import DecoderConfig, StudyConfig, to_dict
 from autodecoder.core.decoders import shape_decoder
-from autodecoder.core.fit import Snapshot
+from autodecoder.core.runs import Snapshot
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.tree import arrays_to_tree
 from autodecoder.data import Dataset
@@ -32,6 +32,7 @@ def make_model(
         image_shape=dataset.image_shape,
         latents=np.asarray(snapshot.train_latents),
         val_latents=np.asarray(snapshot.val_latents),
+        latent_deviations=jax.tree.map(np.asarray, snapshot.train_deviations),
         labels=dataset.train.labels,
         val_labels=dataset.val.labels,
         pixel_range=config.data.pixel_range,

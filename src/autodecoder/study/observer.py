@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from autodecoder.config import RunConfig, StudyConfig
-from autodecoder.core.fit import Snapshot
+from autodecoder.core.runs import Snapshot
 from autodecoder.data import Dataset
 from autodecoder.study.results import Execution, Trial
 

@@ -9,10 +9,11 @@ from jaxtyping import Array, Int, UInt8
 
 from autodecoder.config import StudyConfig
 from autodecoder.core.decoders import Decoder
-from autodecoder.core.fit import FRESH_METRICS, Images, Run, Snapshot
+from autodecoder.core.fit import FRESH_METRICS
 from autodecoder.core.infer import Inference, infer_latents
 from autodecoder.core.losses import Criterion
 from autodecoder.core.plan import plan_inference
+from autodecoder.core.runs import Images, Run, Snapshot
 from autodecoder.core.scaling import to_unit
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data import Dataset
@@ -37,7 +38,7 @@ def validate_fresh(
     with one_inference:
         plan = plan_inference(
             state.decoder,
-            state.train.values,
+            state.latents,
             scaler=config.data.scaler,
             config=infer,
             key=jax.random.fold_in(state.key, config.fit.num_epochs),

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from autodecoder.config import StudyConfig
-from autodecoder.core.fit import FRESH_METRICS, Snapshot
+from autodecoder.core.fit import FRESH_METRICS
+from autodecoder.core.runs import Snapshot
 from autodecoder.data import Dataset
 from autodecoder.errors import EngineError, OutputError, StorageError, is_out_of_memory
 from autodecoder.files import refuse_link, sweep_temporary

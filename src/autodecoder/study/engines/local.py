@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from autodecoder.core.fit import Images
+from autodecoder.core.runs import Images
 from autodecoder.model.devices import Devices
 from autodecoder.model.memory import AUTO, MemoryConfig, choose_rows, give_back_at_once
 from autodecoder.model.programs import limit_programs

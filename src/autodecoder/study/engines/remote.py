@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from autodecoder._version import __version__
-from autodecoder.core.fit import Snapshot
+from autodecoder.core.runs import Snapshot
 from autodecoder.core.switches import own_switches
 from autodecoder.errors import AutodecoderError, is_out_of_memory
 from autodecoder.model.devices import Devices, choose_devices
