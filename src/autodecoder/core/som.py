@@ -18,8 +18,8 @@ _N_ITERATIONS = 15
 _FIRST_WIDTH = 0.25
 _LAST_WIDTH = 0.7
 _TINY = 1e-20
-#: Rows compared at once.
-_ROWS = 100
+#: Distances computed at once.
+_N_DISTANCES = 2000 * _N_NODES
 
 
 class Map(NamedTuple):
@@ -93,7 +93,8 @@ def _nearest(
 ) -> Int[np.ndarray, " n"]:
     """For each row, the index of the nearest of the others."""
     squares = np.sum(others**2, axis=1)
-    blocks = [rows[i : i + _ROWS] for i in range(0, len(rows), _ROWS)]
+    n = max(1, _N_DISTANCES // len(others))
+    blocks = [rows[i : i + n] for i in range(0, len(rows), n)]
     return np.concatenate(
         [np.zeros(0, int), *(np.argmin(squares - 2 * row @ others.T, axis=1) for row in blocks)]
     )
