@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,7 +121,8 @@ def two_dimensions(name: str, arch: str) -> Callable[[Run, Path], dict[str, Any]
     def run(run: Run, folder: Path) -> dict[str, Any]:
         decoder = ad.DecoderConfig(arch=ad.parse_arch(arch), latent_dims=2)
         methods = ("pca", "ae", "ae-refined", "vae", OURS)
-        return run.compare(run.load(name), folder, decoder=decoder, methods=methods)
+        others = {"neighbours": {"latent_start": "neighbours", "latent_learning_rate": 0.02}}
+        return run.compare(run.load(name), folder, decoder=decoder, methods=methods, others=others)
 
     return run
 
@@ -241,38 +241,76 @@ def _known(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.nd
     return np.broadcast_to(known, shape).copy()
 
 
+#: Weights of the prior that are tried on held-out training images, and its components.
+WEIGHTS, N_COMPONENTS = (1.0, 3.0, 10.0), 64
+
+
 def generation(name: str, dims: int, arch: str) -> Callable[[Run, Path], dict[str, Any]]:
     """Samples of several methods: from a density fitted afterwards, and from a normal one."""
 
     def run(run: Run, folder: Path) -> dict[str, Any]:
         dataset = run.load(name)
         decoder = ad.DecoderConfig(arch=ad.parse_arch(arch), latent_dims=dims)
-        is_conv = arch.startswith("conv")
+        shared = {
+            "decoder": decoder,
+            "epochs": run.scale.conv_epochs if arch.startswith("conv") else run.scale.epochs,
+        }
+        prior = {"prior": "mixture", "n_components": N_COMPONENTS}
+        kinds = {"mixture prior": prior, "variational": {"codes": "gaussian", **prior}}
+        tried = {
+            f"{kind}, weight {weight:g}": {**changed, "prior_weight": weight}
+            for kind, changed in kinds.items()
+            for weight in WEIGHTS
+        }
+        # The weight is the one whose samples are nearest to held-out training images.
+        n_held = len(dataset.train) // 6
+        order = np.random.default_rng(0).permutation(len(dataset.train))
+        held, rest = (
+            dataset.train.take(np.sort(rows)) for rows in (order[:n_held], order[n_held:])
+        )
+        search = replace(dataset, train=rest, val=held)
+        choice = run.compare(
+            search,
+            folder / "choice",
+            methods=(),
+            others=tried,
+            rates=(5e-3,),
+            seeds=(0,),
+            measures=lambda placed: _judge_samples(placed, search, None),
+            **shared,
+        )
+        distances = {
+            row["name"]: row["scores"][0]["measures"]["frechet_distance"] for row in choice["rows"]
+        }
         others = {
-            "mixture prior": {"prior": "mixture"},
-            "variational": {"codes": "gaussian", "prior": "mixture"},
+            kind: tried[
+                min((key for key in tried if key.startswith(kind)), key=lambda key: distances[key])
+            ]
+            for kind in kinds
         }
         drawn = run.pictures / f"samples-{name}"
-        return run.compare(
+        found = run.compare(
             dataset,
-            folder,
-            decoder=decoder,
+            folder / "final",
             methods=("ae", "vae", OURS),
             others=others,
-            epochs=run.scale.conv_epochs if is_conv else run.scale.epochs,
             measures=lambda placed: _judge_samples(placed, dataset, drawn),
+            **shared,
         )
+        weights = {kind: changed["prior_weight"] for kind, changed in others.items()}
+        return {**found, "weights": weights, "distances_of_search": distances}
 
     return run
 
 
-def _judge_samples(placed: Placed, dataset: ad.Dataset, drawn: Path) -> dict[str, float]:
+def _judge_samples(placed: Placed, dataset: ad.Dataset, drawn: Path | None) -> dict[str, float]:
+    """Samples beside unseen images; a hundred of them as a picture."""
     from autodecoder.measures.generation import measure_samples
     from autodecoder.measures.record import Record
     from autodecoder.model.density import draw_latents
 
     model, n = placed.model, min(5000, len(dataset.val))
-    rows = [dataset.val.flat[:n].astype(np.float32) / 255]
+    real = dataset.val.flat[:n].astype(np.float32) / 255
     made = model.decode(placed.latents[:n]).reshape(n, -1)
     normal = np.random.default_rng(0).standard_normal((n, model.latent_dims)).astype(np.float32)
     sources = {"": draw_latents(model.density, n, 0)}
@@ -285,7 +323,7 @@ def _judge_samples(placed: Placed, dataset: ad.Dataset, drawn: Path) -> dict[str
         names = [str(k) for k in range(len(dataset.class_names))]
         measure_samples(
             record,
-            rows[0],
+            real,
             images.reshape(n, -1),
             made,
             _classifier(dataset.name, dataset),
@@ -296,26 +334,23 @@ def _judge_samples(placed: Placed, dataset: ad.Dataset, drawn: Path) -> dict[str
         found |= {f"{key}{suffix}": value for key, value in content.generation.items()}
         if not suffix:
             found |= {f"{key} (reconstructions)": v for key, v in content.floor.items()}
-        _draw(
-            images[:100], drawn.with_name(f"{drawn.name}-{placed.name}{suffix}".replace(" ", "-"))
-        )
+        if drawn is not None:
+            key = f"{placed.name}{suffix}".replace(" ", "-").replace("(", "").replace(")", "")
+            _draw(images[:100], drawn.with_name(f"{drawn.name}-{key}.png"))
     return found
 
 
-@cache
-def _classifier_of(name: str) -> list[Any]:
-    return []
+_CLASSIFIERS: dict[str, Any] = {}
 
 
 def _classifier(name: str, dataset: ad.Dataset) -> Any:
     """The same classifier for all methods of a data set."""
     from autodecoder.measures.classifier import Classifier
 
-    held = _classifier_of(name)
-    if not held:
+    if name not in _CLASSIFIERS:
         train = dataset.train.take(np.arange(min(10_000, len(dataset.train))))
-        held.append(Classifier(train.flat.astype(np.float32) / 255, train.labels, 0))
-    return held[0]
+        _CLASSIFIERS[name] = Classifier(train.flat.astype(np.float32) / 255, train.labels, 0)
+    return _CLASSIFIERS[name]
 
 
 def _draw(images: np.ndarray, path: Path) -> None:
@@ -329,9 +364,7 @@ def _draw(images: np.ndarray, path: Path) -> None:
     pixels = np.rint(255 * np.clip(grid, 0, 1)).astype(np.uint8)
     picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST).save(
-        path.with_name(f"{path.name}.png")
-    )
+    picture.save(path)
 
 
 def robustness(name: str) -> Callable[[Run, Path], dict[str, Any]]:

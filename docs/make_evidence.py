@@ -166,12 +166,20 @@ def error_table(
 
 def structure_table(results: Results) -> str:
     """Neighbours in two dimensions, with the layouts of other libraries."""
-    names = {"pca": "PCA", "ae": "autoencoder", "vae": "VAE", OURS: "auto-decoder"}
+    names = {
+        "pca": "PCA",
+        "ae": "autoencoder",
+        "vae": "VAE",
+        OURS: "auto-decoder",
+        "neighbours": "auto-decoder, start `neighbours`",
+    }
     lines = []
     for cell in results.cells("two"):
         if not cell.name.endswith("-500-500"):
             continue
         for name, title in names.items():
+            if not cell.values(name):
+                continue
             lines.append(
                 [
                     cell.data,
