@@ -249,7 +249,10 @@ DAMAGES = {
     "deep JSON": (write_config(b"[" * 100_000), r"config\.json is damaged: it is no JSON"),
     "JSON bomb": (write_config(b" " * 2**24 + b"{}"), "it has more than 16777216 bytes"),
     "list": (write_config(b"[1]"), r"config\.json is damaged: it holds no JSON object"),
-    "newer": (edit_config(schema=99), r"layout 99, this version reads up to 10: update autodecoder"),
+    "newer": (
+        edit_config(schema=99),
+        r"layout 99, this version reads up to 10: update autodecoder",
+    ),
     "no schema": (edit_config(schema=...), r"config\.json describes no model"),
     "schema true": (edit_config(schema=True), r"config\.json describes no model"),
     "schema zero": (edit_config(schema=0), r"config\.json describes no model"),

@@ -1,6 +1,7 @@
 """The errors of the mean image and of principal components in the folder of a study."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,13 @@ def test_a_study_and_its_models_have_it(whole: Study, digits: Dataset) -> None:
         )
 
 
-def test_pages_and_figures_show_it(whole: Study) -> None:
+def test_pages_and_figures_show_it(whole: Study, tmp_path: Path) -> None:
+    shutil.copytree(whole.folder, tmp_path / "copy")  # other tests share the study
+    copy = load_study(tmp_path / "copy")
     model = whole.best_model()
     assert model is not None
     (told,) = compare_error(model)
-    for page in (write_study_page(whole).read_text(), model_page(model)):
+    for page in (write_study_page(copy).read_text(), model_page(model)):
         assert f'<p class="soft">{told}</p>' in page
         assert '<option value="val_loss" selected>' in page
     figure = study_figures(whole, None)["loss_curves"]
