@@ -255,6 +255,7 @@ def generation(name: str, dims: int, arch: str) -> Callable[[Run, Path], dict[st
             "decoder": decoder,
             "epochs": run.scale.conv_epochs if arch.startswith("conv") else run.scale.epochs,
         }
+        _classifier(dataset.name, dataset)  # the same one for the search and for the result
         prior = {"prior": "mixture", "n_components": N_COMPONENTS}
         kinds = {"mixture prior": prior, "variational": {"codes": "gaussian", **prior}}
         tried = {

@@ -2,7 +2,7 @@
 
     python docs/make_evidence.py [--results FOLDER] [--out FILE]
 
-Every number of the page, in tables and in sentences, comes from the files of the results. A table
+Every measured number of the page comes from the files of the results. A table
 has a row for each cell that was run, and a section without cells is left out.
 """
 
@@ -61,13 +61,6 @@ class Cell:
     def share(self, row: str, of: str, measure: str = "error") -> float:
         """How much larger the mean of a row is than that of another, in percent."""
         return 100 * (self.mean(row, measure) / self.mean(of, measure) - 1)
-
-    def p_value(self, row: str, of: str) -> float:
-        """The paired t-test over the seeds."""
-        from scipy.stats import ttest_rel
-
-        a, b = self.values(row), self.values(of)
-        return float(ttest_rel(a, b)[1]) if len(a) == len(b) > 1 else math.nan
 
 
 class Results:
@@ -256,6 +249,8 @@ def robustness_table(results: Results) -> str:
     for cell in results.cells("robustness"):
         for name, row in cell.rows.items():
             errors = cell.values(name)
+            if not errors:
+                continue
             middle = sorted(errors)[len(errors) // 2]
             spoilt = len(row["scores"]) - sum(error < SPOILT * middle for error in errors)
             lines.append(

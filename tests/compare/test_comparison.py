@@ -192,7 +192,7 @@ def test_going_on_fits_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert load_model(tmp_path / "models" / "ae").latents.shape == (240, 2)
     with pytest.raises(ConfigError, match="another decoder"):
         compare(methods=methods, folder=tmp_path, decoder=DecoderConfig(arch=(17,)))
-    with pytest.raises(ConfigError, match="another fit of ae"):
+    with pytest.raises(ConfigError, match="another budget or other settings of ae"):
         compare(methods=methods, folder=tmp_path, fit=quick(num_epochs=5))
 
 
@@ -206,14 +206,90 @@ def test_going_on_fits_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ({"rates": (1e-2, 0.01)}, "rates must differ"),
         ({"rates": ()}, "rates must name"),
         ({"rates": (-1.0,)}, "learning_rate must"),
-        ({"seconds": 0}, "seconds must be above 0"),
-        ({"seconds": math.inf}, "seconds must be above 0"),
+        ({"seconds": 0}, "seconds must be a number above 0"),
+        ({"seconds": math.inf}, "seconds must be a number above 0"),
         ({"fit": quick(prior="mixture", n_components=1000)}, "n_components must not exceed"),
+        ({"fit": quick(codes="gaussian")}, "codes"),
+        ({"fit": quick(loss="bce")}, "loss bce is for"),
+        ({"scaler": "grey"}, "scaler must be one of"),
+        ({"methods": "ae"}, "methods must be a list of names, got 'ae'"),
+        ({"others": {"ae-refined": quick()}}, "not like one of the methods, got 'ae-refined'"),
+        ({"others": {"../away": quick()}}, "others must be named by letters"),
+        ({"others": {"long": quick(num_epochs=9)}}, "num_epochs must be the same for all methods"),
     ],
 )
 def test_wrong_settings(values: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         compare(**{"methods": ("ae",), **values})
+
+
+def test_the_search_bounds_the_components() -> None:
+    with pytest.raises(ConfigError, match="training images, 200, got 220"):
+        compare(
+            methods=("auto-decoder",),
+            rates=(1e-3, 1e-2),
+            fit=quick(prior="mixture", n_components=220),
+        )
+
+
+def test_a_folder_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="holds other files"):
+        compare(methods=("pca",), folder=tmp_path)
+    with pytest.raises(ConfigError, match="is a file"):
+        compare(methods=("pca",), folder=tmp_path / "file")
+
+
+def test_a_damaged_result_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = compare(methods=("ae",), seeds=(0,), folder=tmp_path)
+    (fit,) = (tmp_path / "fits").iterdir()
+    whole = fit.read_bytes()
+    fit.write_bytes(whole[:-9])
+    again = compare(methods=("ae",), seeds=(0,), folder=tmp_path)
+    assert "is damaged: this fit is done again" in caplog.text
+    assert again["ae"].mean("error") == first["ae"].mean("error")
+
+
+def test_models_are_those_of_their_rows(tmp_path: Path) -> None:
+    rows = ("ae", "ae-refined", "auto-decoder")
+    found = compare(methods=rows, seeds=(3, 0), folder=tmp_path)
+    more = compare(methods=rows, seeds=(3, 0, 1), folder=tmp_path)
+    for compared in (found, more):
+        for name in rows:
+            losses = compared[name].scores[0].losses
+            assert compared.models[name].history["loss"] == pytest.approx(losses)
+
+
+def test_the_order_of_images_is_that_of_our_own_fits() -> None:
+    import jax
+    import jax.numpy as jnp
+
+    from autodecoder.compare.fits import Task
+    from autodecoder.compare.training import begin_training
+    from autodecoder.core.fit import epoch_keys, init_run
+    from autodecoder.core.population import execution_key
+    from autodecoder.core.runs import Images
+
+    config = Task(DIGITS.train, DECODER, quick(latent_start="zeros"), "standard").config
+    images = Images(jnp.asarray(DIGITS.train.flat), jnp.zeros((0, 64), jnp.uint8))
+    key = jax.random.key(5)
+    ours = init_run(execution_key(key, 0), images, None, config).state
+    theirs = begin_training(key, "ae", config)
+    keys = [epoch_keys(state.key, state.epoch).order for state in (ours, theirs)]
+    assert jax.random.key_data(keys[0]).tolist() == jax.random.key_data(keys[1]).tolist()
+    first, second = (jax.tree.leaves(part.decoder) for part in (ours, theirs.coder))
+    assert all((a == b).all() for a, b in zip(first, second, strict=True))
+
+
+def test_constant_images() -> None:
+    from autodecoder import Dataset, ImageSet
+
+    train, val = (ImageSet(np.full((n, 4, 4, 1), 7, np.uint8), np.zeros(n, int)) for n in (30, 10))
+    dataset = Dataset("constant", train, val, ("one",))
+    found = compare(dataset=dataset, methods=("pca", "auto-decoder"), fit=quick(batch_size=10))
+    share = found.difference("auto-decoder", "pca")
+    assert share is None or math.isnan(share.share) or share.share > 0
+    tabulate(found, "auto-decoder")
 
 
 def test_too_few_images() -> None:
@@ -237,9 +313,9 @@ def test_words_about_rows() -> None:
     head, lines = tabulate(compared, "auto-decoder")
     line = dict(zip(head, lines[0], strict=True))
     assert line["error, unseen"] == "0.3000 ± 0.1414"
-    assert line["our error against it"] == "-50.0 %"
-    assert line["images we win"] == "100 %"
-    assert any("autoencoder: the best learning rate is the last" in s for s in explain(compared))
+    assert line["auto-decoder against it"] == "-50.0 %"
+    assert line["images where it is better"] == "100 %"
+    assert any("autoencoder: the best learning rate is at the edge" in s for s in explain(compared))
 
 
 def test_settings_of_a_fit_are_plain(compared: Comparison) -> None:

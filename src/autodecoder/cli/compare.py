@@ -88,7 +88,7 @@ def compare_(
 ) -> bool:
     """Compare the auto-decoder with other methods on the same images, under equal conditions.
 
-    All methods have the same decoder, length of latents, batches, optimiser and budget, and their
+    All methods have the same decoder, latent dimensions, batches, optimiser and budget, and their
     learning rates are searched alike. Errors are those of the validation images, which are used for
     nothing else. Prints a table and writes results.json and a page, index.html. After an
     interruption, the same command continues.
@@ -133,7 +133,7 @@ def compare_(
             folder=folder,
             report=lambda what, done, total: report(f"{what}: epoch {done:,} of {total:,}"),
         )
-        ours = OURS if OURS in methods.split(",") else None
+        ours = OURS if OURS in _split(methods) else None
         content = to_content(compared, ours)
         write_json(folder / "results.json", content)
         notes = explain(compared, ours)
@@ -155,7 +155,10 @@ def _read_budget(budget: str) -> tuple[str, float]:
     unit, equals, text = budget.replace(" ", "").partition("=")
     if unit not in ("epochs", "seconds") or not equals:
         raise ConfigError(f"budget must be epochs=N or seconds=N, got {budget!r}.")
-    (amount,) = _read_numbers("budget", text, int if unit == "epochs" else float)[:1] or (0,)
+    amounts = _read_numbers("budget", text, int if unit == "epochs" else float)
+    if len(amounts) != 1:
+        raise ConfigError(f"budget must be one number, got {budget!r}.")
+    (amount,) = amounts
     if not 0 < amount < math.inf:
         raise ConfigError(f"budget must be above 0, got {budget!r}.")
     return unit, amount

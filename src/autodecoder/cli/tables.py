@@ -10,7 +10,7 @@ from rich.table import Table
 
 from autodecoder.cli.console import console, describe, wide_console
 from autodecoder.compare import Comparison
-from autodecoder.compare.result import tabulate
+from autodecoder.compare.result import TITLES, tabulate
 from autodecoder.config import (
     OWN_SOURCES,
     Range,
@@ -29,6 +29,11 @@ from autodecoder.text import count, legible
 _N_SHOWN = 10
 #: Most characters of a fact.
 _MOST_OF_FACT = 400
+#: Columns of compared methods; the page has all.
+_SHOWN_OF_METHODS = tuple(
+    TITLES[name]
+    for name in ("method", "rate", "error", "difference", "p_value", "seconds", "place_seconds")
+)
 _METRICS = ("loss", "val_loss", "fresh_val_loss")
 
 
@@ -137,13 +142,14 @@ def _beyond(value: Any, values: Values) -> str | None:
 
 
 def print_methods(compared: Comparison, ours: str | None) -> None:
-    """Print a line for each compared method."""
+    """Print a line for each compared method, with the columns that matter most."""
     head, lines = tabulate(compared, ours)
+    shown = [k for k, name in enumerate(head) if name in _SHOWN_OF_METHODS]
     table = _table()
-    for name in head:
-        table.add_column(name, justify="left" if name == "method" else "right")
+    for k in shown:
+        table.add_column(head[k], justify="right" if k else "left")
     for line in lines:
-        table.add_row(*line)
+        table.add_row(*(line[k] for k in shown))
     wide_console().print(table)
 
 

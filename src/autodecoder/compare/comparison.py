@@ -1,16 +1,25 @@
 """Comparing methods: the same decoder, latents, batches, budget and search of rates for all."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from autodecoder.compare.result import Comparison, Row, Score
 from autodecoder.compare.store import Store
-from autodecoder.compare.work import Measure, Method, Run, Work
-from autodecoder.config import DecoderConfig, FitConfig, fit_config, to_dict
+from autodecoder.compare.work import FitKey, Measure, Method, Work
+from autodecoder.config import (
+    SCALERS,
+    DecoderConfig,
+    FitConfig,
+    check_loss,
+    fit_config,
+    to_dict,
+)
 from autodecoder.config.rules import (
     as_plain,
     check_choice,
@@ -20,6 +29,7 @@ from autodecoder.config.rules import (
 from autodecoder.core.switches import own_switches
 from autodecoder.data import Dataset, ImageSet
 from autodecoder.errors import ConfigError, DataError
+from autodecoder.paths import user_path
 
 #: Learning rates that are searched by default.
 RATES = (1e-3, 2e-3, 5e-3, 1e-2)
@@ -62,7 +72,7 @@ def compare_methods(
 ) -> Comparison:
     """Fit several methods under equal conditions, and measure them on unseen images.
 
-    All methods have the same decoder, length of latents, batches, optimiser and schedule. Learning
+    All methods have the same decoder, latent dimensions, batches, optimiser and schedule. Learning
     rates are searched alike: each method is fitted with each rate to a part of the training images,
     and the rate with the least error on the rest of them is used. Then it is fitted to all training
     images, once for each seed.
@@ -99,7 +109,7 @@ def compare_methods(
     folder : path, optional
         Keeps each result, so that an interrupted comparison goes on, and a model of each method.
     report : callable
-        Told what is done, and how many of how many epochs.
+        Called with the current fit, epochs done, and epochs in total.
 
     Returns
     -------
@@ -117,17 +127,25 @@ def compare_methods(
     """
     fit = fit_config("fast", num_epochs=20) if fit is None else fit
     decoder = DecoderConfig() if decoder is None else decoder
+    others = {} if others is None else others
+    folder = None if folder is None else user_path(folder, "folder")
+    _check_kinds(dataset, methods, decoder, fit, others, scaler)
     decoder.check_drawn()
-    rows = _read_methods(methods, fit, others or {})
+    check_loss(fit.loss, scaler)
+    rows = _read_methods(methods, fit, others)
     rates, seeds = _check_lists(rates, seeds)
-    if seconds is not None and not 0 < (seconds := float(as_plain(seconds))) < math.inf:
-        raise ConfigError(f"seconds must be above 0, got {seconds:g}.")
+    if seconds is not None:
+        given: Any = as_plain(seconds)
+        if type(given) not in (int, float) or not 0 < given < math.inf:
+            raise ConfigError(f"seconds must be a number above 0, got {given!r}.")
+        seconds = float(given)
     if not len(dataset.val):
         raise DataError(f"{dataset.name} has no validation images, on which methods are compared.")
     n = len(dataset.train)
-    for row in rows:
-        row.fit.check_components(n)
     rest, held = _split(dataset.train) if len(rates) > 1 else (dataset.train, dataset.train)
+    for row in rows:
+        row.fit.check_components(len(rest))
+        row.fit.check_codes()
     settings = {
         "dataset": dataset.name,
         "fingerprint": dataset.fingerprint,
@@ -143,13 +161,44 @@ def compare_methods(
     }
     work = Work(
         {"rest": (rest, held), "all": (dataset.train, dataset.val)},
-        *(decoder, scaler, measures, Store(folder, settings), report),
+        *(decoder, scaler, measures, Store(folder, settings), seeds[0], report),
     )
     found = {}
     for kind in dict.fromkeys(row.kind for row in rows):
         mine = [row for row in rows if row.kind == kind]
         found |= _compare_kind(work, mine, rates, seeds, seconds)
     return Comparison([found[row.name] for row in rows], settings, work.models(rows))
+
+
+def _check_kinds(
+    dataset: Any, methods: Any, decoder: Any, fit: Any, others: Any, scaler: Any
+) -> None:
+    """Refuse arguments of another kind, before anything is fitted."""
+    if not isinstance(dataset, Dataset):
+        raise DataError(
+            "compare_methods needs a Dataset, with training and validation images, got "
+            f"{type(dataset).__name__}."
+        )
+    if isinstance(methods, str) or not isinstance(methods, Sequence):
+        raise ConfigError(f"methods must be a list of names, got {methods!r}.")
+    check_choice("scaler", scaler, SCALERS)
+    for name, value, kind in (("decoder", decoder, DecoderConfig), ("fit", fit, FitConfig)):
+        if not isinstance(value, kind):
+            raise ConfigError(f"{name} must be a {kind.__name__}, got {type(value).__name__}.")
+    for name, value in others.items():
+        if not isinstance(value, FitConfig):
+            raise ConfigError(f"others must hold FitConfigs, got {type(value).__name__}.")
+        if name in METHODS or not re.fullmatch(r"\w[\w .,=+-]*", name):
+            raise ConfigError(
+                "others must be named by letters, digits, spaces and .,=+-, and not like one of "
+                f"the methods, got {name!r}."
+            )
+        for shared in ("num_epochs", "batch_size", "loss"):
+            if getattr(value, shared) != getattr(fit, shared):
+                raise ConfigError(
+                    f"{shared} must be the same for all methods, got {getattr(value, shared)} for "
+                    f"{name} and {getattr(fit, shared)} for the others."
+                )
 
 
 def _read_methods(
@@ -170,9 +219,10 @@ def _read_methods(
     return rows
 
 
-def _check_lists(
-    rates: Sequence[float], seeds: Sequence[int]
-) -> tuple[tuple[float, ...], tuple[int, ...]]:
+def _check_lists(rates: Any, seeds: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    for name, values in (("rates", rates), ("seeds", seeds)):
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise ConfigError(f"{name} must be a list of numbers, got {values!r}.")
     rates, seeds = tuple(map(as_plain, rates)), tuple(map(as_plain, seeds))
     for rate in rates:
         check_learning_rate("learning_rate", rate)
@@ -208,7 +258,7 @@ def _compare_kind(
     """The rows that share the fits of one kind."""
     kind, fit = rows[0].kind, rows[0].fit
     if kind == "pca":  # no rate, and the same for every seed
-        (score,) = work.score(Run(kind, "all", 0.0, seeds[0]), rows, fit).values()
+        (score,) = work.score(FitKey(kind, "all", 0.0, seeds[0]), rows, fit).values()
         scores = [score._replace(seed=seed) for seed in seeds]
         return {row.name: Row(row.name, row.title, 0, {}, scores) for row in rows}
     if seconds is None:
@@ -222,7 +272,7 @@ def _compare_kind(
     for seed in seeds:
         for rate in sorted(set(chosen.values())):
             mine = [row for row in rows if chosen[row.name] == rate]
-            for name, score in work.score(Run(kind, "all", rate, seed), mine, fit).items():
+            for name, score in work.score(FitKey(kind, "all", rate, seed), mine, fit).items():
                 scored[name].append(score)
     return {
         row.name: Row(row.name, row.title, epochs, searched.get(row.name, {}), scored[row.name])
@@ -243,7 +293,9 @@ def _search(
     waiting, n_beyond = list(tried), 0
     while waiting:
         for rate in waiting:
-            for name, score in work.score(Run(rows[0].kind, "rest", rate, seed), rows, fit).items():
+            for name, score in work.score(
+                FitKey(rows[0].kind, "rest", rate, seed), rows, fit
+            ).items():
                 found[name][rate] = score.error
         bests = {_best(errors) for errors in found.values()}
         beyond = {tried[0]: tried[0] ** 2 / tried[1], tried[-1]: tried[-1] ** 2 / tried[-2]}

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from autodecoder.compare.codes import CODERS, Coder
-from autodecoder.compare.training import begin_training, encode_block, train_epoch
+from autodecoder.compare.coders import CODERS, Coder
+from autodecoder.compare.training import begin_training, encode_block, train_until
 from autodecoder.config import OWN, DecoderConfig, FitConfig, RunConfig, WatchConfig, to_dict
 from autodecoder.core.blocks import by_blocks
 from autodecoder.core.decoders.dense import DenseDecoder
@@ -26,12 +26,11 @@ from autodecoder.core.runs import Images
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.watch import DIVERGED
 from autodecoder.data import ImageSet
+from autodecoder.measures.yardstick import Set, mean_image
 from autodecoder.model import Model
-from autodecoder.model.driver import Driver
+from autodecoder.model.driver import PORTION_SECONDS, Driver
 
 _ENCODED_AT_ONCE = 1000
-#: Epochs that are timed to find how many fit into a budget of seconds.
-_TIMED = 2
 
 #: Places images `(n, pixels)` uint8, with a mask or none, in the latent space.
 Encode = Callable[
@@ -57,10 +56,6 @@ class Task(NamedTuple):
         fit = replace(self.fit, latent_learning_rate=None)
         shape: Any = self.train.images.shape[1:]
         return RunConfig(self.decoder, fit, self.scaler, shape, watch=WatchConfig("loss"))
-
-    def over(self, num_epochs: int) -> "Task":
-        """The same with another number of epochs."""
-        return self._replace(fit=replace(self.fit, num_epochs=num_epochs))
 
 
 class Fitted(NamedTuple):
@@ -103,36 +98,28 @@ def fill_by_mean(
     return np.where(mask, images, np.rint(mean).astype(np.uint8))
 
 
-def mean_image(
-    images: UInt8[np.ndarray, "n pixels"], mask: Bool[np.ndarray, "n pixels"] | None
-) -> Float[np.ndarray, " pixels"]:
-    """Mean of each pixel over the images that show it; the mean of all known pixels, if none
-    does."""
-    if mask is None:
-        return images.mean(axis=0, dtype=np.float64)
-    counts = mask.sum(axis=0)
-    sums = np.where(mask, images, 0).sum(axis=0, dtype=np.float64)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), sums.sum() / mask.sum())
-
-
 def _fit_coder(kind: str, task: Task, rate: float, seed: int, report: Report) -> Fitted:
     config, train = task.config, task.train
-    mean = mean_image(train.flat, train.flat_mask)
+    mean = mean_image(Set(train.flat, train.flat_mask))
     images = jnp.asarray(fill_by_mean(train.flat, train.flat_mask, mean))
     mask = None if train.mask is None else jnp.asarray(train.flat_mask)
     begin = jax.jit(begin_training, static_argnames=("kind", "config"))
     state = begin(jax.random.key(seed), kind, config)
-    rate_now = jnp.float32(rate)
-    program: Any = train_epoch.lower(state, images, mask, rate_now, config).compile()
-    losses: list[float] = []
-    started = time.perf_counter()
-    for epoch in range(config.fit.num_epochs):
-        state, loss = program(state, images, mask, rate_now)
-        losses.append(float(loss))
-        report(epoch + 1, config.fit.num_epochs)
-        if not np.isfinite(losses[-1]):
+    shared = images, mask, jnp.float32(rate)
+    state = train_until(state, *shared, 0, config)  # compiles
+    # In steps of about half a second, as `Driver` moves.
+    seconds, pace, done = 0.0, PORTION_SECONDS, 0
+    while done < config.fit.num_epochs:
+        until = min(done + max(1, int(PORTION_SECONDS / pace)), config.fit.num_epochs)
+        started = time.perf_counter()
+        state = jax.block_until_ready(train_until(state, *shared, until, config))
+        taken = time.perf_counter() - started
+        seconds += taken
+        pace, done = max(taken / (until - done), 1e-9), until
+        report(done, config.fit.num_epochs)
+        if int(state.epoch) < until:
             break
-    seconds = time.perf_counter() - started
+    losses = np.asarray(state.losses)[: int(state.epoch)]
     coder: Coder = state.coder
 
     def encode(rows: np.ndarray, known: np.ndarray | None) -> np.ndarray:
@@ -151,7 +138,7 @@ def _fit_coder(kind: str, task: Task, rate: float, seed: int, report: Report) ->
     n = _count(coder.trainable())
     model = _model(coder.decoder, task, encode(train.flat, train.flat_mask), losses)
     diverged = not np.isfinite(losses[-1])
-    return Fitted(model, np.asarray(losses), seconds, diverged, encode, n, n)
+    return Fitted(model, losses, seconds, diverged, encode, n, n)
 
 
 def _fit_jointly(

@@ -10,6 +10,8 @@ from jaxtyping import Float
 
 from autodecoder.text import count
 
+#: Numbers from here on are shown with few digits.
+_LARGE = 1000
 #: Least number of seeds for a paired test.
 _LEAST_PAIRS = 2
 
@@ -53,7 +55,7 @@ class Difference(NamedTuple):
     mean: float
     """Mean difference over the seeds; below 0 if the first row has the lower error."""
     share: float
-    """The mean difference as a share of the second row's error."""
+    """The mean difference as a share of the second row's error; NaN if that is 0."""
     p_value: float
     """Of the paired t-test over the seeds, two-sided; NaN with fewer than two seeds."""
     won: float
@@ -75,7 +77,7 @@ class Row:
 
     @property
     def rate(self) -> float | None:
-        """The learning rate of the scores; `None` if every rate diverged, or there is none."""
+        """The learning rate of the scores; `None` for principal components."""
         return self.scores[0].rate or None if self.scores else None
 
     @property
@@ -126,9 +128,10 @@ class Comparison:
             return None
         a, b = (np.stack([of[seed].errors for seed in seeds]) for of in (firsts, seconds))
         differences = a.mean(axis=1, dtype=np.float64) - b.mean(axis=1, dtype=np.float64)
-        mean = float(differences.mean())
+        mean, of_second = float(differences.mean()), float(b.mean())
         won = float((a.mean(axis=0) < b.mean(axis=0)).mean())
-        return Difference(mean, mean / float(b.mean()), _p_value(differences), won)
+        share = mean / of_second if of_second else math.nan
+        return Difference(mean, share, _p_value(differences), won)
 
 
 def _p_value(differences: Float[np.ndarray, " seeds"]) -> float:
@@ -146,9 +149,9 @@ TITLES = {
     "epochs": "epochs",
     "train_error": "error, training",
     "error": "error, unseen",
-    "difference": "our error against it",
+    "difference": "auto-decoder against it",
     "p_value": "p",
-    "won": "images we win",
+    "won": "images where it is better",
     "seconds": "seconds of training",
     "place_seconds": "seconds to place",
     "n_trained": "values trained",
@@ -187,18 +190,18 @@ def _line(compared: Comparison, row: Row, ours: str | None, further: Sequence[st
         against = compared.difference(ours, row.name)
     n_lost = len(row.scores) - len(row.sound)
     title = f"{row.title} ({n_lost} of {len(row.scores)} diverged)" if n_lost else row.title
-    place = min(score.place_seconds for score in row.sound)  # the first may include compilation
+    place = min(score.place_seconds for score in row.sound)
     return [
         title,
         rate,
         _count(row.epochs),
         _number(row, "train_error"),
         _number(row, "error"),
-        "" if against is None else f"{100 * against.share:+.1f} %",
+        "" if against is None or math.isnan(against.share) else f"{100 * against.share:+.1f} %",
         "" if against is None or math.isnan(against.p_value) else f"{against.p_value:.2g}",
         "" if against is None else f"{100 * against.won:.0f} %",
-        f"{row.mean('seconds'):.1f}",
-        f"{place:.2f}",
+        f"{row.mean('seconds'):.3g}",
+        f"{place:.2g}",
         f"{row.sound[0].n_trained:,}",
         f"{row.sound[0].n_kept:,}",
         f"{row.mean('memory') / 1e6:.3g}",
@@ -214,7 +217,8 @@ def _number(row: Row, name: str) -> str:
     value, spread = row.mean(name), row.spread(name)
     if math.isnan(value):
         return ""
-    return f"{value:.4f}" if math.isnan(spread) or not spread else f"{value:.4f} ± {spread:.4f}"
+    shown = "{:.4f}".format if abs(value) < _LARGE else "{:.4g}".format
+    return shown(value) if math.isnan(spread) or not spread else f"{shown(value)} ± {shown(spread)}"
 
 
 def to_content(compared: Comparison, ours: str | None = None) -> dict[str, Any]:
@@ -257,27 +261,27 @@ def _finite(content: Any) -> Any:
 
 
 def explain(compared: Comparison, ours: str | None = None) -> list[str]:
-    """Sentences that the table needs to be read."""
+    """Notes below the table."""
     settings = compared.settings
-    n_seeds, n_held = len(settings["seeds"]), settings["n_held"]
-    found = [
-        f"Errors are mean squared errors in the scaling {settings['scaler']}, as mean ± standard "
-        f"deviation over {count(n_seeds, 'seed')}."
-        if n_seeds > 1
-        else f"Errors are mean squared errors in the scaling {settings['scaler']}."
-    ]
-    if n_held:
+    scaling, n_seeds = settings["scaler"], len(settings["seeds"])
+    over = f", mean ± standard deviation over {n_seeds} seeds" if n_seeds > 1 else ""
+    found = [f"Errors: mean squared errors in the scaling {scaling}{over}."]
+    if any(row.searched for row in compared.rows):
         found.append(
-            f"Learning rates are those with the least error on {n_held:,} held-out training images."
+            "Learning rates: those with the lowest error on "
+            f"{count(settings['n_held'], 'held-out training image')}."
         )
     if ours is not None and len(compared.rows) > 1:
         found.append(
-            "Our error against that of a method: below 0 % we are better. p: paired t-test over "
-            "the seeds. Images we win: share of unseen images with a lower error of ours."
+            "Auto-decoder against it: error of the auto-decoder relative to this method; negative "
+            "if the auto-decoder has the lower error. p: paired t-test over the seeds. Images "
+            "where it is better: share of unseen images with a lower error of the auto-decoder."
         )
     for row in compared.rows:
         if row.searched and all(math.isnan(error) for error in row.searched.values()):
             found.append(f"{row.title}: every learning rate diverged.")
         elif row.searched and row.rate in (min(row.searched), max(row.searched)):
-            found.append(f"{row.title}: the best learning rate is the last one that was tried.")
+            found.append(
+                f"{row.title}: the best learning rate is at the edge of the searched range."
+            )
     return found

@@ -1,5 +1,6 @@
 """The folder of a comparison, in which it goes on after an interruption."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from autodecoder.errors import ConfigError, DataError
 from autodecoder.files import read_json, read_tensors, write_json, write_tensors
 from autodecoder.model import Model, load_model, save_model
 
+_log = logging.getLogger(__name__)
 _SETTINGS = "comparison.json"
 _ARRAYS = ("errors", "losses")
 #: Settings that must be the same to go on, in words.
@@ -42,6 +44,10 @@ class Store:
         if folder is None:
             return
         path = folder / _SETTINGS
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"{folder} is a file; a comparison needs a folder.")
+        if folder.exists() and not path.exists() and any(folder.iterdir()):
+            raise ConfigError(f"{folder} holds other files: choose another folder.")
         if path.exists():
             known = read_json(path)
             differing = _differing(known.get("settings"), settings)
@@ -51,7 +57,9 @@ class Store:
                 )
             methods = {**known["settings"]["methods"], **settings["methods"]}
             self._settings = {**settings, "methods": methods}
-            self.epochs = dict(known.get("epochs", {}))
+            epochs = known.get("epochs")
+            if isinstance(epochs, dict) and all(type(n) is int for n in epochs.values()):
+                self.epochs = dict(epochs)
         self._write()
 
     def keep_epochs(self, kind: str, epochs: int) -> None:
@@ -71,11 +79,12 @@ class Store:
         path = _path(self._folder, name, part, rate, seed)
         if not path.exists():
             return None
-        arrays, about = read_tensors(path)
         try:
+            arrays, about = read_tensors(path)
             return Score(**{**about, **arrays})
-        except TypeError as error:
-            raise DataError(f"{path} is damaged: it is no result of a fit.") from error
+        except (DataError, TypeError):
+            _log.warning("%s is damaged: this fit is done again.", path)
+            return None
 
     def keep(self, name: str, part: str, score: Score) -> None:
         """Keep a score."""
@@ -87,15 +96,21 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(path, arrays, values)
 
-    def keep_model(self, kind: str, model: Model) -> None:
-        """Keep the model of a method, unless its decoder is not one of settings."""
-        if self._folder is not None and kind != "pca":
-            save_model(model, self._folder / "models" / kind)
+    def keep_model(self, name: str, model: Model) -> None:
+        """Keep the model of a row, unless its decoder is not one of settings."""
+        if self._folder is not None and name != "pca":
+            save_model(model, self._folder / "models" / name)
 
-    def read_model(self, kind: str) -> Model | None:
-        """A model that was kept; `None` if there is none."""
-        folder = None if self._folder is None else self._folder / "models" / kind
-        return None if folder is None or not folder.exists() else load_model(folder)
+    def read_model(self, name: str) -> Model | None:
+        """A model that was kept; `None` if there is none, or if it is damaged."""
+        folder = None if self._folder is None else self._folder / "models" / name
+        if folder is None or not folder.exists():
+            return None
+        try:
+            return load_model(folder)
+        except DataError as error:
+            _log.warning("%s; the page is without its map.", str(error).removesuffix("."))
+            return None
 
 
 def _differing(known: Any, settings: Mapping[str, Any]) -> str | None:
@@ -107,9 +122,9 @@ def _differing(known: Any, settings: Mapping[str, Any]) -> str | None:
             return words
     for name, fit in settings["methods"].items():
         if known["methods"].get(name, fit) != fit:
-            return f"fit of {name}"
+            return f"budget or other settings of {name}"
     return None
 
 
 def _path(folder: Path, name: str, part: str, rate: float, seed: int) -> Path:
-    return folder / "fits" / f"{name}-{part}-{rate:g}-{seed}.safetensors"
+    return folder / "fits" / f"{name}-{part}-{rate!r}-{seed}.safetensors"

@@ -6,12 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
-from autodecoder.compare.codes import Coder, init_coder
+from autodecoder.compare.coders import Coder, init_coder
 from autodecoder.config import RunConfig
 from autodecoder.core.adam import Moments, adam_start, adam_step, clip_norm
 from autodecoder.core.epoch import pass_windows
+from autodecoder.core.fit import epoch_keys
 from autodecoder.core.losses import reconstruction_loss
 from autodecoder.core.order import draw_order
+from autodecoder.core.population import execution_key
 from autodecoder.core.priors import penalty_factor
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.core.schedule import schedule, warmup
@@ -28,34 +30,43 @@ class CoderState(NamedTuple):
     key: PRNGKeyArray
     epoch: Int[Array, ""]
     """Number of epochs done."""
+    losses: Float[Array, " epochs"]
+    """Mean reconstruction loss of each epoch, each image before the step on its batch; NaN for
+    epochs to come."""
 
 
 def begin_training(key: PRNGKeyArray, kind: str, config: RunConfig) -> CoderState:
-    """The state before the first epoch."""
-    draw_key, run_key = jax.random.split(key)
-    coder = init_coder(draw_key, kind, config)
-    return CoderState(coder, adam_start(coder.trainable()), run_key, jnp.zeros((), jnp.int32))
+    """The state before the first epoch.
+
+    Decoder and order of the images are those of an auto-decoder with the same key.
+    """
+    decoder_key, encoder_key, _, run_key = jax.random.split(execution_key(key, 0), 4)
+    coder = init_coder(decoder_key, encoder_key, kind, config)
+    losses = jnp.full(config.fit.num_epochs, jnp.nan)
+    epoch = jnp.zeros((), jnp.int32)
+    return CoderState(coder, adam_start(coder.trainable()), run_key, epoch, losses)
 
 
 @jax.jit(static_argnames="config", donate_argnames="state")
-def train_epoch(
+def train_until(
     state: CoderState,
     images: Num[Array, "n pixels"],
     mask: Bool[Array, "n pixels"] | None,
     rate: Float[Array, ""],
+    until: int | Int[Array, ""],
     config: RunConfig,
-) -> tuple[CoderState, Float[Array, ""]]:
-    """Visit the images once. Batches, schedule, warmup, clipping and optimiser are those of a fit
-    with the same settings.
+) -> CoderState:
+    """Train to epoch `until`, or until the loss is no longer finite.
 
-    The loss of a batch is the mean of the losses of its images. With a divergence, it is
+    Batches, schedule, warmup, clipping and optimiser are those of an auto-decoder with the same
+    settings. The loss of a batch is the mean over its known pixels. With a divergence, the
+    objective of an image of `n` pixels is
 
         loss + (2 noise / n) divergence
 
-    for images of `n` pixels, where `noise` is the mean loss of the batch: for the squared error
-    this is the variational bound whose variance of pixels is the best one for the batch (Rybkin et
-    al. 2021, "Simple and effective VAE training with calibrated decoders"). So there is no weight
-    to be chosen.
+    where `noise` is the mean loss of the batch: for the squared error this is the variational bound
+    whose variance of pixels is the best one for the batch (Rybkin et al. 2021, "Simple and
+    effective VAE training with calibrated decoders"). So there is no weight to be chosen.
 
     Parameters
     ----------
@@ -67,20 +78,32 @@ def train_epoch(
         True where a pixel counts.
     rate : scalar
         Learning rate of all weights.
+    until : int
     config : RunConfig
-
-    Returns
-    -------
-    state : CoderState
-    loss : scalar
-        Mean reconstruction loss over the images, each before the step on its batch.
     """
+
+    def goes_on(state: CoderState) -> Array:
+        last = state.losses[jnp.maximum(state.epoch - 1, 0)]
+        return (state.epoch < until) & ((state.epoch == 0) | jnp.isfinite(last))
+
+    def one_epoch(state: CoderState) -> CoderState:
+        return _train_epoch(state, images, mask, rate, config)
+
+    return jax.lax.while_loop(goes_on, one_epoch, state)
+
+
+def _train_epoch(
+    state: CoderState,
+    images: Num[Array, "n pixels"],
+    mask: Bool[Array, "n pixels"] | None,
+    rate: Float[Array, ""],
+    config: RunConfig,
+) -> CoderState:
+    """Visit the images once."""
     fit = config.fit
     windows = pass_windows(len(images), config, training=True)
-    order_key, noise_key, sample_key = jax.random.split(
-        jax.random.fold_in(state.key, state.epoch), 3
-    )
-    order = draw_order(order_key, windows)
+    keys = epoch_keys(state.key, state.epoch)
+    order = draw_order(keys.order, windows)
     numbers = jnp.arange(windows.n_steps)
     steps = state.epoch * windows.n_steps + numbers
     shares = schedule(fit, steps, windows.n_steps) * warmup(fit, steps, windows.n_steps)
@@ -89,13 +112,13 @@ def train_epoch(
         coder, moments = carry
         number, share, chosen, counted = visited
         targets = scale_pixels(images[chosen], config.scaler)
-        counts = jnp.asarray(counted, jnp.float32)
+        counts = each = jnp.asarray(counted, jnp.float32)
         weights = None
         if mask is not None:
             known = mask[chosen]
             counts = counts * known.mean(axis=1)
             weights = known / known.sum(axis=1, keepdims=True)
-        key = jax.random.fold_in(noise_key, number)
+        key = jax.random.fold_in(keys.noise, number)
 
         def loss(parts: Any) -> tuple[Array, Array]:
             now = coder.with_trainable(parts)
@@ -107,7 +130,7 @@ def train_epoch(
                 return mean, mean
             noise = jax.lax.stop_gradient(mean)
             factor = 2 * penalty_factor(noise, fit.loss, 1.0) / targets.shape[1]
-            return mean + factor * jnp.sum(counts * codes.divergence) / counts.sum(), mean
+            return mean + factor * mean_divergence(codes.divergence, each, counts), mean
 
         gradient, mean = jax.grad(loss, has_aux=True)(coder.trainable())
         if fit.clip_norm is not None:
@@ -122,8 +145,27 @@ def train_epoch(
         step, (state.coder, state.moments), (numbers, shares, order.images, order.counted)
     )
     if config.decoder.normalisation == "batch":
-        coder = coder.calibrate(*_sample(sample_key, images, mask, config))
-    return CoderState(coder, moments, state.key, state.epoch + 1), sums.sum() / counts.sum()
+        coder = coder.calibrate(*_sample(keys.sample, images, mask, config))
+    losses = state.losses.at[state.epoch].set(sums.sum() / counts.sum())
+    return CoderState(coder, moments, state.key, state.epoch + 1, losses)
+
+
+def mean_divergence(
+    divergence: Float[Array, " b"], counted: Float[Array, " b"], known: Float[Array, " b"]
+) -> Float[Array, ""]:
+    """The divergence of a batch, beside a loss that is the mean over known pixels.
+
+    Each image counts once, whatever share of its pixels is known.
+
+    Parameters
+    ----------
+    divergence : (b,)
+    counted : (b,)
+        0 for images that fill up the batch, otherwise 1.
+    known : (b,)
+        Share of known pixels of each image; 0 for images that fill up the batch.
+    """
+    return jnp.sum(counted * divergence) / known.sum()
 
 
 def _sample(

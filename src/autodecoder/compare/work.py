@@ -1,6 +1,8 @@
 """Fits of a comparison, and the scores of the rows that share them."""
 
+import math
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -9,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from autodecoder.compare.codes import CODERS
+from autodecoder.compare.coders import CODERS
 from autodecoder.compare.fits import Fitted, Task, fit_method, joint_starts
 from autodecoder.compare.result import Score
 from autodecoder.compare.store import Store
@@ -19,10 +21,13 @@ from autodecoder.core.fit import LatentStarts
 from autodecoder.core.losses import measure
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.data import ImageSet
+from autodecoder.errors import DataWarning
 from autodecoder.model import Model
 
-#: Epochs that are timed to find how many a budget of seconds allows.
-_TIMED = 3
+#: Epochs that are timed first to find how many a budget of seconds allows, and the least seconds
+#: from which that is told.
+_TIMED, _TIMED_SECONDS = 3, 0.5
+_MOST_EPOCHS = 1_000_000
 _MEASURED_AT_ONCE = 1000
 
 
@@ -53,7 +58,7 @@ class Method(NamedTuple):
     fit: FitConfig
 
 
-class Run(NamedTuple):
+class FitKey(NamedTuple):
     """A fit to do: of a kind, on some images, with a rate and a seed."""
 
     kind: str
@@ -72,18 +77,22 @@ class Work:
         scaler: str,
         measures: Measure | None,
         store: Store,
+        first_seed: int,
         report: Callable[[str, int, int], None],
     ) -> None:
         self._parts, self._decoder, self._scaler = parts, decoder, scaler
         self._measures, self._store, self._report = measures, store, report
         self._starts: dict[tuple[str, str], tuple[LatentStarts | None, float]] = {}
+        self._first_seed = first_seed
         self._models: dict[str, Model] = {}
+        self._warm: set[str] = set()
+        """Rows that have placed images, so that their programs are compiled."""
 
     def models(self, rows: Sequence[Method]) -> dict[str, Model]:
-        """The model of each method's first seed, as far as one was fitted or kept."""
+        """The model of each row's first seed, as far as one was fitted or kept."""
         found = {}
         for row in rows:
-            model = self._models.get(row.kind) or self._store.read_model(row.kind)
+            model = self._models.get(row.name) or self._store.read_model(row.name)
             if model is not None:
                 found[row.name] = model
         return found
@@ -93,15 +102,20 @@ class Work:
         known = self._store.epochs.get(kind)
         if known is not None:
             return known
-        timed = replace(fit, num_epochs=_TIMED)
-        starts, spent = self._find_starts(kind, "all", timed)
-        fitted = self._fit(Run(kind, "all", rate, 0), timed, starts)
-        pace = max(fitted.seconds / max(1, len(fitted.losses)), 1e-6)
-        n = max(1, min(1_000_000, round((seconds - spent) / pace)))
+        n = _TIMED
+        while True:
+            timed = replace(fit, num_epochs=n)
+            starts, spent = self._find_starts(kind, "all", timed)
+            fitted = self._fit(FitKey(kind, "all", rate, 0), timed, starts)
+            pace = max(fitted.seconds / max(1, len(fitted.losses)), 1e-6)
+            if fitted.diverged or fitted.seconds > min(_TIMED_SECONDS, seconds):
+                break
+            n = max(2 * n, round(1.2 * _TIMED_SECONDS / pace))
+        n = max(1, min(_MOST_EPOCHS, round((seconds - spent) / pace)))
         self._store.keep_epochs(kind, n)
         return n
 
-    def score(self, run: Run, rows: Sequence[Method], fit: FitConfig) -> dict[str, Score]:
+    def score(self, run: FitKey, rows: Sequence[Method], fit: FitConfig) -> dict[str, Score]:
         """Fit once, and place unseen images as each row does."""
         known = {row.name: self._store.read(row.name, *run[1:]) for row in rows}
         # Principal components take no longer than reading a model.
@@ -113,9 +127,9 @@ class Work:
         train_error = float(self._errors(fitted.model, fitted.model.latents, train).mean())
         found = {}
         for row in rows:
-            began = time.perf_counter()
-            latents = None if fitted.diverged else _place(fitted, unseen, refined=row.refined)
-            place_seconds = time.perf_counter() - began
+            latents, place_seconds = None, math.nan
+            if not fitted.diverged:
+                latents, place_seconds = self._place(fitted, unseen, row)
             errors, further = np.full(len(unseen), np.nan, np.float32), {}
             if latents is not None:
                 errors = self._errors(fitted.model, latents, unseen)
@@ -136,9 +150,9 @@ class Work:
                 memory=train.images.nbytes + 4 * 3 * fitted.n_trained,
                 measures=further,
             )
-        if run.part == "all" and run.kind not in self._models:
-            self._models[run.kind] = fitted.model
-            self._store.keep_model(run.kind, fitted.model)
+            if run.part == "all" and run.seed == self._first_seed:
+                self._models[row.name] = fitted.model
+                self._store.keep_model(row.name, fitted.model)
         for name, score in found.items():
             self._store.keep(name, run.part, score)
         return found
@@ -158,13 +172,24 @@ class Work:
         fit = replace(fit, batch_size=min(fit.batch_size, len(train)))
         return Task(train, self._decoder, fit, self._scaler)
 
-    def _fit(self, run: Run, fit: FitConfig, starts: LatentStarts | None) -> Fitted:
+    def _fit(self, run: FitKey, fit: FitConfig, starts: LatentStarts | None) -> Fitted:
         words = f"{run.kind}, seed {run.seed}" if run.part == "all" else f"{run.kind}, search"
         words += f", rate {run.rate:g}" if run.rate else ""
         return fit_method(
             *(run.kind, self._task(run.part, fit), run.rate, run.seed, starts),
             lambda done, total: self._report(words, done, total),
         )
+
+    def _place(
+        self, fitted: Fitted, unseen: ImageSet, row: Method
+    ) -> tuple[Float[np.ndarray, "n dims"], float]:
+        """Latents of unseen images, and the seconds that it takes, without compilation."""
+        if row.name not in self._warm:
+            _place(fitted, unseen, refined=row.refined)
+            self._warm.add(row.name)
+        began = time.perf_counter()
+        latents = _place(fitted, unseen, refined=row.refined)
+        return latents, time.perf_counter() - began
 
     def _errors(
         self, model: Model, latents: Float[np.ndarray, "n dims"], images: ImageSet
@@ -184,10 +209,13 @@ class Work:
 def _place(fitted: Fitted, unseen: ImageSet, *, refined: bool) -> Float[np.ndarray, "n dims"]:
     """Latents of unseen images, as the method finds them; refined by our inference, which starts
     from there and from the nearest training images."""
-    encode = fitted.encode
-    if encode is None:
-        return fitted.model.infer(unseen.images, unseen.mask).latents
-    latents = encode(unseen.flat, unseen.flat_mask)
-    if not refined:
-        return latents
-    return fitted.model.infer(unseen.images, unseen.mask, given=latents[:, None]).latents
+    encode, given = fitted.encode, None
+    if encode is not None:
+        latents = encode(unseen.flat, unseen.flat_mask)
+        if not refined:
+            return latents
+        given = latents[:, None]
+    with warnings.catch_warnings():
+        # Images of a data set are bytes from 0 to 255, however dark they are.
+        warnings.simplefilter("ignore", DataWarning)
+        return fitted.model.infer(unseen.images, unseen.mask, given=given).latents

@@ -17,14 +17,14 @@ from autodecoder.errors import ConfigError
 #: Most landmarks, by the number of dimensions: openTSNE has its fast method for up to 2.
 _N_LANDMARKS = {1: 20_000, 2: 20_000, 3: 4000}
 #: Most values in the landmarks' images.
-_N_BYTES = 2**28
+_MOST_VALUES = 2**28
 #: Principal components along which images are compared.
 _RANK = 50
 #: Fewer landmarks are not laid out, but placed by their principal components.
 _LEAST = 20
 #: Effective number of neighbours of a landmark, and neighbours searched for each of them.
 _PERPLEXITY, _SEARCHED = 15, 3
-#: Iterations, factor on the attraction and momentum of both phases of t-SNE.
+#: Iterations, exaggeration and momentum of both phases of t-SNE.
 _PHASES = ((100, 12.0, 0.5), (250, 1.0, 0.8))
 #: Standard deviation of the positions before the first iteration, and of the noise that separates
 #: equal ones.
@@ -84,7 +84,7 @@ def fit_layout(images: Any, dims: int) -> Map:
     al. 2024, "openTSNE: a modular Python library for t-SNE dimensionality reduction and embedding".
     """
     check_library()
-    most = max(1, min(_N_LANDMARKS[dims], _N_BYTES // images.shape[1]))
+    most = max(1, min(_N_LANDMARKS[dims], _MOST_VALUES // images.shape[1]))
     n = min(len(images), most)
     landmarks = images[np.arange(n) * len(images) // n]
     pca = fit_pca(landmarks, _RANK)

@@ -175,7 +175,7 @@ def run_epoch(
         train_rows, val_rows = RowLayout(len(images.train)), RowLayout(len(images.val))
     else:
         train_rows, val_rows = layout.train, layout.val
-    keys = epoch_keys(state)
+    keys = epoch_keys(state.key, state.epoch)
     trained = run_pass(
         state.decoder,
         state.decoder_moments,
@@ -212,9 +212,9 @@ class EpochKeys(NamedTuple):
     """For `sample_rows`."""
 
 
-def epoch_keys(state: RunState) -> EpochKeys:
-    """The keys of the next epoch."""
-    return EpochKeys(*jax.random.split(jax.random.fold_in(state.key, state.epoch), 4))
+def epoch_keys(key: PRNGKeyArray, epoch: Int[Array, ""]) -> EpochKeys:
+    """The keys of the next epoch of a run with this key, after `epoch` epochs."""
+    return EpochKeys(*jax.random.split(jax.random.fold_in(key, epoch), 4))
 
 
 def end_epoch(

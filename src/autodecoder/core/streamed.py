@@ -74,7 +74,7 @@ class Opening(NamedTuple):
 def open_epoch(run: Run, rates: LearningRates, n: int, config: RunConfig) -> Opening:
     """Plan the next epoch, on `n` training images."""
     state, n_steps = run.state, pass_windows(n, config, training=True).n_steps
-    keys = epoch_keys(state)
+    keys = epoch_keys(state.key, state.epoch)
     course = plan_course(config.fit, n_steps, state.epoch, state.train.steps, rates, training=True)
     sample = sample_rows(keys.sample, n, config)
     return Opening(keys, course, None if sample is None else jnp.asarray(sample))

@@ -91,7 +91,7 @@ class Yardstick:
 
 
 def read_yardstick(content: Any) -> Yardstick:
-    """The yardstick of which `to_dict` gave the content.
+    """Restore a yardstick from its `to_dict`.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def measure_yardstick(train: Set, val: Set | None, dims: Iterable[int], scaler: 
     highest = min(max(wanted, default=0), n, n_pixels)
     fitted = _thin(train, room(highest))
     fitted = fitted._replace(rows=np.asarray(fitted.rows))  # read once, not for each iteration
-    mean = _mean(fitted)
+    mean = mean_image(fitted)
     filled = fitted.rows
     if fitted.mask is not None and highest:
         pca = fit_incomplete(filled, fitted.mask)
@@ -214,7 +214,7 @@ def _blocks(
             yield np.where(known, rows, np.float32(0)), known.astype(np.float32)
 
 
-def _mean(images: Set) -> Float[np.ndarray, " pixels"]:
+def mean_image(images: Set) -> Float[np.ndarray, " pixels"]:
     """Mean of each pixel over the images that show it; of an unseen one, the mean of all pixels."""
     n_pixels = images.rows.shape[1]
     total, counts = np.zeros(n_pixels), np.zeros(n_pixels)

@@ -350,7 +350,7 @@ class Model(DecodingModel):
             log p(x) = log p(x | z) + log p(z) + d/2 log 2 pi - 1/2 log det H
             log p(x | z) = -n/2 log 2 pi s^2 - |x - decode(z)|^2 / (2 s^2)
 
-        in the scaled space. `s^2` is the training error, `p(z)` is `density`, and `H` the Hessian
+        in the scaled space. `s^2` is the training error of the last epoch, `p(z)` is `density`, and `H` the Hessian
         of `-log p(x | z) - log p(z)` by Gauss-Newton.
 
         Parameters
@@ -375,7 +375,9 @@ class Model(DecodingModel):
         MacKay 2003, "Information theory, inference, and learning algorithms", chapter 27.
         """
         if (latents is None) == (images is None):
-            raise DataError("log_density takes either latents or images.")
+            raise DataError("log_density takes either latents or images=….")
+        if images is None and (mask is not None or config is not None):
+            raise DataError("mask and config of log_density are for images, not for latents.")
         if images is not None:
             return log_density_of_images(self, images, mask, config, seed)
         return np.asarray(self.density.log_density(jnp.asarray(self.as_latents(latents))))

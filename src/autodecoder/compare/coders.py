@@ -16,7 +16,7 @@ from autodecoder.core.losses import Criterion, reconstruction_loss
 from autodecoder.core.scaling import SCALINGS
 
 
-class Codes(NamedTuple):
+class Encoded(NamedTuple):
     """Latents of images, as training sees them."""
 
     latents: Float[Array, "n dims"]
@@ -47,7 +47,7 @@ class Coder(eqx.Module):
         images: Float[Array, "n pixels"],
         weights: Float[Array, "n pixels"] | None,
         key: PRNGKeyArray,
-    ) -> Codes:
+    ) -> Encoded:
         """The latents of images, in training mode."""
         raise NotImplementedError
 
@@ -83,10 +83,10 @@ class Autoencoder(Coder):
         assert self.encoder is not None
         return self.encoder.decode(images)
 
-    def draw(self, images: Array, weights: Array | None, key: PRNGKeyArray) -> Codes:
+    def draw(self, images: Array, weights: Array | None, key: PRNGKeyArray) -> Encoded:
         """See `Coder`."""
         assert self.encoder is not None
-        return Codes(self.encoder.decode(images, key=key))
+        return Encoded(self.encoder.decode(images, key=key))
 
 
 class VariationalAutoencoder(Coder):
@@ -97,7 +97,7 @@ class VariationalAutoencoder(Coder):
         assert self.encoder is not None
         return jnp.split(self.encoder.decode(images), 2, axis=1)[0]
 
-    def draw(self, images: Array, weights: Array | None, key: PRNGKeyArray) -> Codes:
+    def draw(self, images: Array, weights: Array | None, key: PRNGKeyArray) -> Encoded:
         """See `Coder`; latents are drawn."""
         assert self.encoder is not None
         encoded = self.encoder.decode(images, key=jax.random.fold_in(key, 1))
@@ -105,7 +105,7 @@ class VariationalAutoencoder(Coder):
         noise = jax.random.normal(jax.random.fold_in(key, 2), mean.shape)
         latents = mean + jnp.exp(log_variance / 2) * noise
         variance = jnp.exp(log_variance)
-        return Codes(latents, 0.5 * (variance + mean**2 - 1 - log_variance).sum(axis=1))
+        return Encoded(latents, 0.5 * (variance + mean**2 - 1 - log_variance).sum(axis=1))
 
 
 class GradientOrigin(Coder):
@@ -114,18 +114,26 @@ class GradientOrigin(Coder):
 
     def encode(self, images: Array, weights: Array | None) -> Array:
         """See `Coder`."""
+        return self._descend(images, weights, None)
+
+    def draw(self, images: Array, weights: Array | None, key: PRNGKeyArray) -> Encoded:
+        """See `Coder`."""
+        return Encoded(self._descend(images, weights, key))
+
+    def calibrate(self, images: Array, weights: Array | None) -> "GradientOrigin":
+        """See `Coder`; the latents, which depend on the decoder, are those of training."""
+        latents = self._descend(images, weights, jax.random.key(0))
+        return replace(self, decoder=self.decoder.calibrate(latents))
+
+    def _descend(self, images: Array, weights: Array | None, key: PRNGKeyArray | None) -> Array:
+        """One step of gradient descent from the origin."""
 
         def loss(latents: Array) -> Array:
-            losses = reconstruction_loss(
-                self.decoder.decode(latents), images, self.criterion, weights
-            )
+            outputs = self.decoder.decode(latents, key=key)
+            losses = reconstruction_loss(outputs, images, self.criterion, weights)
             return images.shape[1] * losses.sum()
 
         return -jax.grad(loss)(jnp.zeros((len(images), self.decoder.config.latent_dims)))
-
-    def draw(self, images: Array, weights: Array | None, key: PRNGKeyArray) -> Codes:
-        """See `Coder`."""
-        return Codes(self.encode(images, weights))
 
 
 class _Kind(NamedTuple):
@@ -141,12 +149,10 @@ CODERS = {
 }
 
 
-def init_coder(key: PRNGKeyArray, kind: str, config: RunConfig) -> Coder:
-    """Draw a coder of one of the `CODERS`.
-
-    Decoder and encoder are drawn as the decoder of a fit without initial latents.
-    """
-    decoder_key, encoder_key = jax.random.split(key)
+def init_coder(
+    decoder_key: PRNGKeyArray, encoder_key: PRNGKeyArray, kind: str, config: RunConfig
+) -> Coder:
+    """Draw a coder of one of the `CODERS`, with the decoder of a fit without initial latents."""
     make, codes_per_dim = CODERS[kind]
     spread, activation = config.fit.bias_spread, SCALINGS[config.scaler].output_activation
     decoder = init_decoder(decoder_key, config.decoder, config.image_shape, activation, spread)

@@ -9,8 +9,8 @@ import pytest
 from tests.compare.builders import DECODER, quick, some_digits
 
 from autodecoder import DecoderConfig, parse_arch
-from autodecoder.compare.codes import init_coder
-from autodecoder.compare.training import begin_training, train_epoch
+from autodecoder.compare.coders import init_coder
+from autodecoder.compare.training import begin_training, mean_divergence, train_until
 from autodecoder.config import RunConfig
 from autodecoder.core.decoders.dense import DenseDecoder
 from autodecoder.core.scaling import scale_pixels
@@ -27,11 +27,10 @@ def config(**values) -> RunConfig:
 
 
 def trained(kind: str, run: RunConfig, rate: float = 1e-2, mask=None, epochs: int | None = None):
-    state, losses = begin_training(KEY, kind, run), []
-    for _ in range(run.fit.num_epochs if epochs is None else epochs):
-        state, loss = train_epoch(state, IMAGES, mask, jnp.float32(rate), run)
-        losses.append(float(loss))
-    return state.coder, losses
+    state = begin_training(KEY, kind, run)
+    until = run.fit.num_epochs if epochs is None else epochs
+    state = train_until(state, IMAGES, mask, jnp.float32(rate), until, run)
+    return state.coder, np.asarray(state.losses)[:until].tolist()
 
 
 @pytest.mark.parametrize("kind", ["ae", "vae", "gon"])
@@ -45,7 +44,7 @@ def test_the_loss_falls(kind: str, arch: str) -> None:
 
 
 def test_divergence_by_hand() -> None:
-    coder = init_coder(KEY, "vae", config())
+    coder = init_coder(KEY, jax.random.key(1), "vae", config())
     codes = coder.draw(SCALED, None, KEY)
     assert coder.encoder is not None
     encoded = np.asarray(coder.encoder.decode(SCALED, key=KEY), np.float64)
@@ -61,6 +60,13 @@ def test_divergence_by_hand() -> None:
     assert coder.encode(SCALED, None) == pytest.approx(mean, abs=1e-5)
 
 
+def test_the_divergence_counts_once_for_each_image() -> None:
+    divergence = jnp.array([1.0, 3.0, 100.0])
+    # The second image shows half of its pixels, and the third only fills up the batch.
+    found = mean_divergence(divergence, jnp.array([1.0, 1.0, 0.0]), jnp.array([1.0, 0.5, 0.0]))
+    assert float(found) == pytest.approx(4 / 1.5)
+
+
 def test_a_divergence_keeps_codes_near_the_origin() -> None:
     run = config(num_epochs=20)
     plain, variational = (trained(kind, run)[0].encode(SCALED, None) for kind in ("ae", "vae"))
@@ -70,7 +76,7 @@ def test_a_divergence_keeps_codes_near_the_origin() -> None:
 
 def test_gradient_origin_by_differences() -> None:
     run = config(decoder=DecoderConfig(arch=(16,), activation="swish"))
-    coder = init_coder(KEY, "gon", run)
+    coder = init_coder(KEY, KEY, "gon", run)
     found = coder.encode(SCALED[:1], None)[0]
 
     def loss(latent: np.ndarray) -> float:
