@@ -350,8 +350,8 @@ class Model(DecodingModel):
             log p(x) = log p(x | z) + log p(z) + d/2 log 2 pi - 1/2 log det H
             log p(x | z) = -n/2 log 2 pi s^2 - |x - decode(z)|^2 / (2 s^2)
 
-        in the scaled space. `s^2` is the training error of the last epoch, `p(z)` is `density`, and `H` the Hessian
-        of `-log p(x | z) - log p(z)` by Gauss-Newton.
+        in the scaled space. `s^2` is the training error of the last epoch, `p(z)` is `density`, and
+        `H` the Hessian of `-log p(x | z) - log p(z)` by Gauss-Newton.
 
         Parameters
         ----------
