@@ -59,7 +59,8 @@ def test_every_figure_of_a_study_is_a_pdf_of_vectors_with_its_data(
     assert model.val_names is not None
     assert [row["name"] for row in points] == list(map(str, model.val_names))
     curves = rows(out / "loss_curves.csv")
-    assert [row["epoch"] for row in curves] == ["1", "2", "3"] * 2
+    # Then a row for each dashed line: the mean image, and the principal components.
+    assert [row["epoch"] for row in curves] == [*["1", "2", "3"] * 2, "", ""]
     shown = {row["index"]: row for row in rows(out / "errors.csv")}
     for row in rows(out / "reconstructions_extreme.csv"):
         assert float(row["mean squared error"]) == pytest.approx(
