@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import math
 import os
 import secrets
 import stat
@@ -149,6 +150,15 @@ def has_locks(path: Path) -> bool:
         except OSError as error:
             return error.errno not in _NO_LOCKS
     return True
+
+
+def finite(content: Any) -> Any:
+    """Plain values with `None` in place of numbers that are not finite, which JSON lacks."""
+    if isinstance(content, Mapping):
+        return {name: finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def format_json(content: Mapping[str, Any]) -> bytes:

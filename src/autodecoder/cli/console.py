@@ -3,15 +3,15 @@
 import contextlib
 import json
 import logging
-import math
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from autodecoder.cli.streams import STDOUT, Console
 from autodecoder.config import Range, StudyConfig, Values, format_value
 from autodecoder.data import Dataset
+from autodecoder.files import finite
 from autodecoder.text import count
 
 #: Wider than any table, so that tables keep their natural width and no numbers are cut.
@@ -61,17 +61,9 @@ def saying(what: str) -> Iterator[None]:
 
 def print_json(content: Any) -> None:
     """Print a command's result for programs on one line; numbers that are not finite are null."""
-    text = json.dumps(_finite(content), allow_nan=False, default=str)
+    text = json.dumps(finite(content), allow_nan=False, default=str)
     STDOUT.write(f"{text}\n")
     STDOUT.flush()
-
-
-def _finite(content: Any) -> Any:
-    if isinstance(content, Mapping):
-        return {name: _finite(value) for name, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def print_start(config: StudyConfig, dataset: Dataset, chosen: str | None) -> None:

@@ -1,5 +1,6 @@
 """How the baselines make latents of images."""
 
+import abc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -36,12 +37,13 @@ class Coder(eqx.Module):
     encoder: Decoder | None
     criterion: Criterion = eqx.field(static=True)
 
+    @abc.abstractmethod
     def encode(
         self, images: Float[Array, "n pixels"], weights: Float[Array, "n pixels"] | None
     ) -> Float[Array, "n dims"]:
         """The latents of images, in evaluation mode."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def draw(
         self,
         images: Float[Array, "n pixels"],
@@ -49,7 +51,6 @@ class Coder(eqx.Module):
         key: PRNGKeyArray,
     ) -> Encoded:
         """The latents of images, in training mode."""
-        raise NotImplementedError
 
     def trainable(self) -> tuple[Any, ...]:
         """The trainable arrays of the decoder, then those of the encoder, if any."""

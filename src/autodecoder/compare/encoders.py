@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from autodecoder.config import OWN, Arch, DecoderConfig, FitConfig
 from autodecoder.core.decoders import Decoder, init_decoder
-from autodecoder.core.decoders.conv import arch_of, grid_size
+from autodecoder.core.decoders.conv import arch_of, grid_margins, grid_size
 from autodecoder.core.decoders.kernels import downsample
 from autodecoder.core.decoders.layers import (
     LayeredDecoder,
@@ -104,11 +104,7 @@ class ConvEncoder(LayeredDecoder):
         raise AssertionError("there is at least one layer")
 
     def _pad(self, images: Float[Array, "n pixels"]) -> Float[Array, "n height width channels"]:
-        height, width, _ = self.image_shape
-        arch = arch_of(self.config)
-        made = [side * 2 ** len(arch.widths) for side in grid_size(arch, self.image_shape)]
-        above, left = (made[0] - height) // 2, (made[1] - width) // 2
-        rows, columns = (above, made[0] - height - above), (left, made[1] - width - left)
+        rows, columns = grid_margins(arch_of(self.config), self.image_shape)
         return jnp.pad(images.reshape(-1, *self.image_shape), ((0, 0), rows, columns, (0, 0)))
 
 

@@ -18,7 +18,12 @@ from autodecoder.core.decoders.dense import DenseDecoder
 from autodecoder.core.decoders.layers import Layer
 from autodecoder.core.epoch import LearningRates
 from autodecoder.core.fit import LatentStarts
-from autodecoder.core.incomplete import fill_missing, fit_incomplete
+from autodecoder.core.incomplete import (
+    fill_missing,
+    fit_incomplete,
+    normal_equations,
+    solve_scores,
+)
 from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.latents import fit_pca
 from autodecoder.core.population import init_population
@@ -31,6 +36,8 @@ from autodecoder.model import Model
 from autodecoder.model.driver import PORTION_SECONDS, Driver
 
 _ENCODED_AT_ONCE = 1000
+#: Most products of pixels and components of a block of images with missing pixels.
+_SOLVED_ENTRIES = 2**23
 
 #: Places images `(n, pixels)` uint8, with a mask or none, in the latent space.
 Encode = Callable[
@@ -211,16 +218,12 @@ def _least_squares(
     rows: np.ndarray, known: np.ndarray, mean: np.ndarray, components: np.ndarray
 ) -> Float[np.ndarray, "n dims"]:
     """Scores that fit the known pixels of each image best."""
-    scores = []
-    for first in range(0, len(rows), _ENCODED_AT_ONCE):
-        part = slice(first, first + _ENCODED_AT_ONCE)
-        seen = known[part].astype(np.float64)
+    scores, n = [], max(1, _SOLVED_ENTRIES // components.size)
+    for first in range(0, len(rows), n):
+        part = slice(first, first + n)
+        seen = known[part].astype(np.float32)
         centred = (rows[part] - mean) * seen
-        products = np.einsum("np,pi,pj->nij", seen, components, components, optimize=True)
-        traces = np.trace(products, axis1=1, axis2=2)[:, None, None]
-        ridge = 1e-6 * traces * np.eye(products.shape[1])
-        sides = (centred @ components)[..., None]
-        scores.append(np.linalg.solve(products + ridge, sides)[..., 0])
+        scores.append(solve_scores(*normal_equations(centred, seen, components)))
     return np.concatenate(scores).astype(np.float32)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from autodecoder.files import finite
 from autodecoder.text import count
 
 #: Numbers from here on are shown with few digits.
@@ -185,9 +186,7 @@ def _line(compared: Comparison, row: Row, ours: str | None, further: Sequence[st
     if not row.sound:
         empty = [""] * (len(TITLES) + len(further) - 4)
         return [row.title, rate, _count(row.epochs), "diverged", *empty]
-    against = None
-    if ours is not None and row.name != ours:
-        against = compared.difference(ours, row.name)
+    against = _against(compared, row, ours)
     n_lost = len(row.scores) - len(row.sound)
     title = f"{row.title} ({n_lost} of {len(row.scores)} diverged)" if n_lost else row.title
     place = min(score.place_seconds for score in row.sound)
@@ -209,6 +208,11 @@ def _line(compared: Comparison, row: Row, ours: str | None, further: Sequence[st
     ]
 
 
+def _against(compared: Comparison, row: Row, ours: str | None) -> Difference | None:
+    """How our row differs from another one."""
+    return None if ours is None or row.name == ours else compared.difference(ours, row.name)
+
+
 def _count(n: int) -> str:
     return f"{n:,}" if n else ""
 
@@ -226,9 +230,7 @@ def to_content(compared: Comparison, ours: str | None = None) -> dict[str, Any]:
     single images."""
     rows = []
     for row in compared.rows:
-        against = None
-        if ours is not None and row.name != ours:
-            against = compared.difference(ours, row.name)
+        against = _against(compared, row, ours)
         scores = [
             {
                 **{k: v for k, v in score._asdict().items() if k not in ("errors", "losses")},
@@ -248,16 +250,7 @@ def to_content(compared: Comparison, ours: str | None = None) -> dict[str, Any]:
                 "scores": scores,
             }
         )
-    return _finite({"settings": dict(compared.settings), "rows": rows})
-
-
-def _finite(content: Any) -> Any:
-    """Numbers that are not finite become `None`."""
-    if isinstance(content, Mapping):
-        return {name: _finite(value) for name, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
+    return finite({"settings": dict(compared.settings), "rows": rows})
 
 
 def explain(compared: Comparison, ours: str | None = None) -> list[str]:

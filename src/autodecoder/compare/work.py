@@ -17,6 +17,7 @@ from autodecoder.compare.result import Score
 from autodecoder.compare.store import Store
 from autodecoder.config import DecoderConfig, FitConfig
 from autodecoder.core.blocks import by_blocks
+from autodecoder.core.decoders import decode
 from autodecoder.core.fit import LatentStarts
 from autodecoder.core.losses import measure
 from autodecoder.core.scaling import scale_pixels
@@ -129,7 +130,7 @@ class Work:
         for row in rows:
             latents, place_seconds = None, math.nan
             if not fitted.diverged:
-                latents, place_seconds = self._place(fitted, unseen, row)
+                latents, place_seconds = self._time_placing(fitted, unseen, row)
             errors, further = np.full(len(unseen), np.nan, np.float32), {}
             if latents is not None:
                 errors = self._errors(fitted.model, latents, unseen)
@@ -180,7 +181,7 @@ class Work:
             lambda done, total: self._report(words, done, total),
         )
 
-    def _place(
+    def _time_placing(
         self, fitted: Fitted, unseen: ImageSet, row: Method
     ) -> tuple[Float[np.ndarray, "n dims"], float]:
         """Latents of unseen images, and the seconds that it takes, without compilation."""
@@ -200,7 +201,7 @@ class Work:
         def block(rows: np.ndarray, _: Any) -> Any:
             targets = scale_pixels(jnp.asarray(flat[rows]), self._scaler)
             weights = None if mask is None else jnp.asarray(mask[rows])
-            outputs = model.decoder.decode(jnp.asarray(latents[rows]))
+            outputs = decode(model.decoder, jnp.asarray(latents[rows]))
             return measure(outputs, targets, self._scaler, weights).loss
 
         return by_blocks(block, np.arange(len(flat)), min(len(flat), _MEASURED_AT_ONCE))

@@ -13,6 +13,8 @@ _N_IMAGES = 4000
 #: Most iterations of expectation maximisation. They stop when the error decreases by a smaller
 #: share than `_GAIN`.
 _ROUNDS, _GAIN = 8, 1e-3
+#: Ridge of least squares over known pixels, for orthonormal components.
+_RIDGE = 1e-6
 #: Rows that are filled in at once.
 _BLOCK = 1000
 #: Least noise variance as a share of the pixels' variance, and a ridge that avoids a singular
@@ -101,6 +103,36 @@ def fill_missing(
         scores, _ = _find_scores(pca, seen, known.astype(np.float32))
         filled[rows] = np.where(known, seen, scores @ pca.loadings.T + pca.mean)
     return filled
+
+
+def normal_equations(
+    centred: Float[np.ndarray, "n pixels"],
+    known: Float[np.ndarray, "n pixels"],
+    components: Float[np.ndarray, "pixels dims"],
+) -> tuple[Float[np.ndarray, "n dims dims"], Float[np.ndarray, "n dims"]]:
+    """The least squares problems for the scores of images, each over its known pixels: matrices and
+    right sides, for `solve_scores`.
+
+    Parameters
+    ----------
+    centred : (n, pixels)
+        Images without their mean, 0 where unknown.
+    known : (n, pixels)
+        1 where a pixel is known, else 0.
+    components : (pixels, dims)
+    """
+    n_pixels, dims = components.shape
+    sides = (centred @ components).astype(np.float64)
+    weighted = (known[:, None] * components.T).reshape(-1, n_pixels)
+    return (weighted @ components).reshape(-1, dims, dims).astype(np.float64), sides
+
+
+def solve_scores(
+    grams: Float[np.ndarray, "n dims dims"], sides: Float[np.ndarray, "n dims"]
+) -> Float[np.ndarray, "n dims"]:
+    """The scores that solve `normal_equations`, with a small ridge."""
+    ridge = _RIDGE * np.eye(sides.shape[1])
+    return np.linalg.solve(grams + ridge, sides[..., None])[..., 0]
 
 
 def _find_scores(

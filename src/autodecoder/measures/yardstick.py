@@ -10,7 +10,12 @@ from jaxtyping import Bool, Float, Num
 from threadpoolctl import threadpool_limits
 
 from autodecoder.brief import brief
-from autodecoder.core.incomplete import fill_missing, fit_incomplete
+from autodecoder.core.incomplete import (
+    fill_missing,
+    fit_incomplete,
+    normal_equations,
+    solve_scores,
+)
 from autodecoder.core.latents import fit_pca
 from autodecoder.core.scaling import SCALINGS
 
@@ -26,8 +31,6 @@ _PROJECTED, _FEWEST = 2**33, 1000
 _FILLED = 8000
 #: Values in the largest array of a block of images.
 _BLOCK = 2**23
-#: Ridge of the least squares, as a share of the squared norm of a component.
-_RIDGE = 1e-6
 #: Horizontal lines of a chart: labels and values.
 Levels = list[tuple[str, float]]
 
@@ -256,13 +259,11 @@ def _component_errors(
             continue
         centred *= known
         whole = (centred**2).sum(1, dtype=np.float64)
-        sides = (centred @ components).astype(np.float64)
-        weighted = (known[:, None] * components.T).reshape(-1, n_pixels)
-        grams = (weighted @ components).reshape(-1, dims, dims).astype(np.float64)
+        grams, sides = normal_equations(centred, known, components)
         for j, k in enumerate(min(k, dims) for k in wanted):
             gram, side = grams[:, :k, :k], sides[:, :k]
-            scores = np.linalg.solve(gram + _RIDGE * np.eye(k), side[..., None])
-            explained = 2 * side - (gram @ scores)[..., 0]
-            left = whole - (explained * scores[..., 0]).sum(1)
+            scores = solve_scores(gram, side)
+            explained = 2 * side - (gram @ scores[..., None])[..., 0]
+            left = whole - (explained * scores).sum(1)
             total[j] += (np.maximum(left, 0) / known.sum(1)).sum()
     return total / len(images.rows)

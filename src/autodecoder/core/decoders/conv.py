@@ -113,10 +113,8 @@ class ConvDecoder(LayeredDecoder):
 
     def _crop(self) -> tuple[int, int, int, int]:
         """Top, left, height and width of the image within the last grid."""
-        height, width, _ = self.image_shape
-        arch = arch_of(self.config)
-        made = [side * 2 ** len(arch.widths) for side in grid_size(arch, self.image_shape)]
-        return (made[0] - height) // 2, (made[1] - width) // 2, height, width
+        (top, _), (left, _) = grid_margins(arch_of(self.config), self.image_shape)
+        return top, left, *self.image_shape[:2]
 
     def operators(self) -> list[Operator]:
         """See `Decoder`."""
@@ -191,6 +189,16 @@ def grid_size(arch: Arch, image_shape: tuple[int, int, int]) -> tuple[int, int]:
             f"{height} × {width}: {remedy}."
         )
     return -(-height // 2**doublings), -(-width // 2**doublings)
+
+
+def grid_margins(
+    arch: Arch, image_shape: tuple[int, int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows of the last grid above and below the image, and columns to its left and right."""
+    made = [side * 2 ** len(arch.widths) for side in grid_size(arch, image_shape)]
+    spare = [side - wanted for side, wanted in zip(made, image_shape[:2], strict=True)]
+    rows, columns = ((n // 2, n - n // 2) for n in spare)
+    return rows, columns
 
 
 def draw_layers(
