@@ -51,6 +51,8 @@ class Scale(NamedTuple):
     n_unseen: int = 10_000
     epochs: int = 20
     conv_epochs: int = 10
+    n_conv: int = 20_000
+    """Training images of convolutional decoders, which take long."""
     seeds: tuple[int, ...] = (0, 1, 2)
     rates: tuple[float, ...] = (2e-3, 5e-3, 1.25e-2)
     seconds: float = 30.0
@@ -59,7 +61,7 @@ class Scale(NamedTuple):
 
 
 FULL = Scale()
-REDUCED = Scale(1500, 500, 4, 2, (0, 1), (5e-3, 1e-2), 0.5, 3, Length(60, 2, 40))
+REDUCED = Scale(1500, 500, 4, 2, 500, (0, 1), (5e-3, 1e-2), 0.5, 3, Length(60, 2, 40))
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,13 @@ class Run:
     scale: Scale
     data_dir: Path | None
     cifar: Path | None
-    pictures: Path
+    out: Path
+    """Folder of the results."""
+
+    @property
+    def pictures(self) -> Path:
+        """Folder of pictures of samples."""
+        return self.out / "pictures"
 
     def load(self, name: str, n: int | None = None) -> ad.Dataset:
         """A data set with at most `n` training images."""
@@ -163,22 +171,67 @@ class _Latents(NamedTuple):
 
 
 def longer(name: str, dims: int, arch: str, budget: str) -> Callable[[Run, Path], dict[str, Any]]:
-    """More dimensions, at equal epochs or equal seconds."""
+    """More dimensions, at equal epochs or equal seconds.
+
+    At equal seconds, the learning rate of each method is the one found at equal epochs.
+    """
+    is_conv = arch.startswith("conv")
+    key = f"{name}-{dims}-{'conv' if is_conv else 'dense'}"
 
     def run(run: Run, folder: Path) -> dict[str, Any]:
-        decoder = ad.DecoderConfig(arch=ad.parse_arch(arch), latent_dims=dims)
-        is_conv = arch.startswith("conv")
-        scale = run.scale
-        values: dict[str, Any] = {"epochs": scale.conv_epochs if is_conv else scale.epochs}
-        if budget == "seconds":
-            values["seconds"] = scale.seconds * (4 if is_conv else 1)
-        methods = ("pca", "ae", "ae-refined", OURS)
+        scale, methods = run.scale, ("pca", "ae", "ae-refined", OURS)
+        dataset = run.load(name, scale.n_conv if is_conv else None)
+        shared: dict[str, Any] = {
+            "decoder": ad.DecoderConfig(arch=ad.parse_arch(arch), latent_dims=dims),
+            "epochs": scale.conv_epochs if is_conv else scale.epochs,
+            "seeds": scale.seeds[:2] if is_conv else scale.seeds,
+            "measures": None,
+        }
+        if budget == "epochs":
+            return run.compare(dataset, folder, methods=methods, **shared)
+        before = run.out / "longer" / f"{key}-epochs.json"
+        if not before.exists():
+            raise SystemExit(f"longer/{key}-{budget} needs the rates of longer/{key}-epochs")
+        rates = {row["name"]: row["rate"] for row in json.loads(before.read_text())["rows"]}
+        found = [
+            run.compare(
+                *(dataset, folder / method),
+                methods=(method,),
+                rates=(rates[method],) if rates[method] else scale.rates,
+                seconds=scale.seconds,
+                **shared,
+            )
+            for method in methods
+        ]
+        return {**found[-1], "rows": [row for part in found for row in part["rows"]]}
+
+    return run
+
+
+def published(name: str, dims: int) -> Callable[[Run, Path], dict[str, Any]]:
+    """Images of 32 × 32, for which others publish errors."""
+
+    def run(run: Run, folder: Path) -> dict[str, Any]:
         dataset = run.load(name)
+        dataset = replace(dataset, train=_enlarge(dataset.train), val=_enlarge(dataset.val))
+        decoder = ad.DecoderConfig(arch=(500, 500), latent_dims=dims)
+        epochs = 2 * run.scale.epochs
         return run.compare(
-            dataset, folder, decoder=decoder, methods=methods, measures=None, **values
+            dataset, folder, decoder=decoder, methods=("pca", OURS), epochs=epochs, measures=None
         )
 
     return run
+
+
+def _enlarge(images: ad.ImageSet, side: int = 32) -> ad.ImageSet:
+    """Grey images in another size, by bilinear interpolation."""
+    from PIL import Image
+
+    resized = [
+        np.asarray(Image.fromarray(image[..., 0]).resize((side, side), Image.Resampling.BILINEAR))
+        for image in images.images
+    ]
+    return replace(images, images=np.stack(resized)[..., None])
 
 
 def few_images(name: str, dims: int, n: int) -> Callable[[Run, Path], dict[str, Any]]:
@@ -249,11 +302,12 @@ def generation(name: str, dims: int, arch: str) -> Callable[[Run, Path], dict[st
     """Samples of several methods: from a density fitted afterwards, and from a normal one."""
 
     def run(run: Run, folder: Path) -> dict[str, Any]:
-        dataset = run.load(name)
+        is_conv = arch.startswith("conv")
+        dataset = run.load(name, run.scale.n_conv if is_conv else None)
         decoder = ad.DecoderConfig(arch=ad.parse_arch(arch), latent_dims=dims)
         shared = {
             "decoder": decoder,
-            "epochs": run.scale.conv_epochs if arch.startswith("conv") else run.scale.epochs,
+            "epochs": run.scale.conv_epochs if is_conv else run.scale.epochs,
         }
         _classifier(dataset.name, dataset)  # the same one for the search and for the result
         prior = {"prior": "mixture", "n_components": N_COMPONENTS}
@@ -459,7 +513,7 @@ def cells() -> Iterator[Cell]:
         yield Cell("peers", name, peers(name))
     for name in ("mnist", "fmnist"):
         for dims in (2, 16):
-            for n in (100, 1000, 10_000, 60_000):
+            for n in (100, 1000, 10_000):  # all images are in `two` and `longer`
                 yield Cell("few", f"{name}-{dims}-{n}", few_images(name, dims, n))
     for name in ("mnist", "fmnist"):
         for kind in ("dots", "square"):
@@ -474,11 +528,13 @@ def cells() -> Iterator[Cell]:
         for dims in (16, 64):
             yield Cell("hidden", f"{name}-{dims}", hidden_half(name, dims))
     yield Cell("densities", "16", densities(16))
+    for name in ("mnist", "fmnist"):
+        yield Cell("published", f"{name}-256", published(name, 256))
     yield Cell("robustness", "mnist", robustness("mnist"))
     for arch in ("500-500", "conv:64-32-16"):
-        for dims in (64, 16, 256):
-            for name in SETS:
-                for budget in ("epochs", "seconds"):
+        for budget in ("epochs", "seconds"):  # seconds need the rates of epochs
+            for dims in (64, 16, 256):
+                for name in SETS:
                     kind = "conv" if arch.startswith("conv") else "dense"
                     key = f"{name}-{dims}-{kind}-{budget}"
                     yield Cell("longer", key, longer(name, dims, arch, budget))
@@ -503,7 +559,7 @@ def main() -> None:
     )
     if unknown := set(parts) - {cell.part for cell in known}:
         parser.error(f"--parts has no {', '.join(sorted(unknown))}")
-    run = Run(scale, options.data_dir, options.cifar, out / "pictures")
+    run = Run(scale, options.data_dir, options.cifar, out)
     for cell in known:
         path = out / cell.part / f"{cell.name}.json"
         if cell.part not in parts or options.only not in cell.name:
@@ -549,7 +605,9 @@ def _machine() -> dict[str, Any]:
         except PackageNotFoundError:
             continue
     return {
-        "cores": os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "python": platform.python_version(),
         **versions,
         "date": str(date.today()),
