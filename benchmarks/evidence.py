@@ -103,6 +103,13 @@ class Run:
         ]
         return replace(dataset, train=parts[0], val=parts[1])
 
+    def rates(self, part: str, name: str) -> dict[str, float]:
+        """The learning rate of each method that another cell has found."""
+        path = self.out / part / f"{name}.json"
+        if not path.exists():
+            raise SystemExit(f"this cell needs the learning rates of {part}/{name}: run that first")
+        return {row["name"]: row["rate"] for row in json.loads(path.read_text())["rows"]}
+
     def compare(self, dataset: ad.Dataset, folder: Path, **values: Any) -> dict[str, Any]:
         """A comparison as plain values."""
         epochs = values.pop("epochs", self.scale.epochs)
@@ -189,10 +196,7 @@ def longer(name: str, dims: int, arch: str, budget: str) -> Callable[[Run, Path]
         }
         if budget == "epochs":
             return run.compare(dataset, folder, methods=methods, **shared)
-        before = run.out / "longer" / f"{key}-epochs.json"
-        if not before.exists():
-            raise SystemExit(f"longer/{key}-{budget} needs the rates of longer/{key}-epochs")
-        rates = {row["name"]: row["rate"] for row in json.loads(before.read_text())["rows"]}
+        rates = run.rates("longer", f"{key}-epochs")
         found = [
             run.compare(
                 *(dataset, folder / method),
@@ -445,6 +449,32 @@ def robustness(name: str) -> Callable[[Run, Path], dict[str, Any]]:
     return run
 
 
+def time_to_error(name: str) -> Callable[[Run, Path], dict[str, Any]]:
+    """Errors after fits of 2, 4, 8 seconds and so on, with the learning rates of `two`."""
+
+    def run(run: Run, folder: Path) -> dict[str, Any]:
+        dataset, decoder = run.load(name), ad.DecoderConfig(arch=(500, 500), latent_dims=2)
+        rates = run.rates("two", f"{name}-500-500")
+        rows = []
+        for k in range(6):
+            seconds = run.scale.seconds / 15 * 2**k
+            for method in ("ae", "ae-refined", "vae", OURS):
+                found = run.compare(
+                    *(dataset, folder / f"{k}-{method}"),
+                    decoder=decoder,
+                    methods=(method,),
+                    rates=(rates[method],),
+                    seeds=run.scale.seeds[:1],
+                    seconds=seconds,
+                    measures=None,
+                )
+                (row,) = found["rows"]
+                rows.append({"budget": seconds, **row})
+        return {"rows": rows}
+
+    return run
+
+
 def hidden_half(name: str, dims: int) -> Callable[[Run, Path], dict[str, Any]]:
     """Right halves of test images, filled in by a decoder of whole images."""
 
@@ -531,6 +561,7 @@ def cells() -> Iterator[Cell]:
     for name in ("mnist", "fmnist"):
         yield Cell("published", f"{name}-256", published(name, 256))
     yield Cell("robustness", "mnist", robustness("mnist"))
+    yield Cell("time", "mnist", time_to_error("mnist"))
     for arch in ("500-500", "conv:64-32-16"):
         for budget in ("epochs", "seconds"):  # seconds need the rates of epochs
             for dims in (64, 16, 256):
@@ -543,7 +574,7 @@ def cells() -> Iterator[Cell]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--parts", help="parts, joined by commas; by default all")
-    parser.add_argument("--only", default="", help="cells whose name contains this")
+    parser.add_argument("--only", default="", help="cells whose name begins with this")
     parser.add_argument("--reduced", action="store_true", help="small comparisons, in minutes")
     parser.add_argument("--data_dir", type=Path, help="folder with the folders mnist and fmnist")
     parser.add_argument("--cifar", type=Path, help="folder of CIFAR-10")
@@ -562,7 +593,7 @@ def main() -> None:
     run = Run(scale, options.data_dir, options.cifar, out)
     for cell in known:
         path = out / cell.part / f"{cell.name}.json"
-        if cell.part not in parts or options.only not in cell.name:
+        if cell.part not in parts or not cell.name.startswith(options.only):
             continue
         if options.list or (path.exists() and not options.again):
             print(f"{cell.part}/{cell.name}: {'done' if path.exists() else 'to do'}")

@@ -58,7 +58,7 @@ class Cell:
         spread = stdev(values) if len(values) > 1 else 0.0
         return f"{text} ± {spread:.{digits}f}" if spread else text
 
-    def share(self, row: str, of: str, measure: str = "error") -> float:
+    def share(self, row: str, measure: str = "error", *, of: str) -> float:
         """How much larger the mean of a row is than that of another, in percent."""
         return 100 * (self.mean(row, measure) / self.mean(of, measure) - 1)
 
@@ -83,6 +83,10 @@ class Results:
         ]
         order = list(DATA)
         return sorted(found, key=lambda cell: _rank(cell, order))
+
+    def planes(self) -> list[Cell]:
+        """The cells of two dimensions whose latents are compared with layouts of libraries."""
+        return [cell for cell in self.cells("two") if cell.name.endswith("-500-500")]
 
     def few(self, dims: int) -> list[Cell]:
         """The cells of few images, with those of all images from other parts."""
@@ -163,7 +167,7 @@ def error_table(
             text = cell.number(name, measure, digits)
             line.append(f"**{text}**" if cell.mean(name, measure) == best else text)
         for name in against:
-            share = cell.share(OURS, name, measure)
+            share = cell.share(OURS, measure, of=name)
             line.append("–" if math.isnan(share) else f"{share:+.1f} %")
         lines.append(line)
     return table(head, lines)
@@ -171,7 +175,7 @@ def error_table(
 
 def span(cells: Sequence[Cell], of: str, measure: str = "error", ours: str = OURS) -> str:
     """How far the error of ours is below, or above, that of another method, over some cells."""
-    shares = [100 * (cell.mean(ours, measure) / cell.mean(of, measure) - 1) for cell in cells]
+    shares = [cell.share(ours, measure, of=of) for cell in cells]
     ends = [f"{abs(share):.0f} % {'lower' if share < 0 else 'higher'}" for share in sorted(shares)]
     first, last = ends[0], ends[-1]
     if first == last:
@@ -180,6 +184,35 @@ def span(cells: Sequence[Cell], of: str, measure: str = "error", ours: str = OUR
         return f"between {first} and {last}"
     low, high = sorted((first, last), key=lambda end: float(end.split()[0]))
     return f"{low.split()[0]} to {high}"
+
+
+def listed(cells: Sequence[Cell], row: str, measure: str) -> str:
+    """A measure of each cell that has it, with the data."""
+    return _listed((cell, cell.mean(row, measure)) for cell in cells)
+
+
+def listed_best(cells: Sequence[Cell], measure: str) -> str:
+    """The largest value of all auto-decoders of each cell."""
+    rows = (OURS, "mixture prior", "variational")
+    return _listed(
+        (
+            cell,
+            max((v for r in rows if not math.isnan(v := cell.mean(r, measure))), default=math.nan),
+        )
+        for cell in cells
+    )
+
+
+def listed_peers(cells: Sequence[Cell], row: str, measure: str) -> str:
+    """A measure of a layout of another library."""
+    return _listed(
+        (cell, cell.rows[row][measure] if row in cell.rows else math.nan) for cell in cells
+    )
+
+
+def _listed(values: Iterable[tuple[Cell, float]], digits: int = 3) -> str:
+    found = [(cell.data, value) for cell, value in values if not math.isnan(value)]
+    return ", ".join(f"{value:.{digits}f} ({data})" for data, value in found) or "unknown"
 
 
 def structure_table(results: Results) -> str:
@@ -192,9 +225,7 @@ def structure_table(results: Results) -> str:
         "neighbours": "auto-decoder, start `neighbours`",
     }
     lines = []
-    for cell in results.cells("two"):
-        if not cell.name.endswith("-500-500"):
-            continue
+    for cell in results.planes():
         for name, title in names.items():
             if not cell.values(name):
                 continue
@@ -290,6 +321,18 @@ def published_table(results: Results) -> str:
     return table(head, lines)
 
 
+def time_table(results: Results) -> str:
+    """Errors after fits of some seconds."""
+    names = {"ae": "autoencoder", "ae-refined": "refined", "vae": "VAE", OURS: "auto-decoder"}
+    lines = []
+    for cell in results.cells("time"):
+        by_budget = itertools.groupby(cell.content["rows"], key=lambda row: row["budget"])
+        for seconds, rows in by_budget:
+            errors = {row["name"]: f"{row['error']:.4f}" for row in rows}
+            lines.append([f"{cell.data}, {seconds:g} s", *(errors.get(n, "–") for n in names)])
+    return table(["data, seconds of training", *names.values()], lines)
+
+
 def robustness_table(results: Results) -> str:
     """How much learning rate and seed matter."""
     lines = []
@@ -367,7 +410,7 @@ def page(results: Results) -> str:
         "data": DATA,
         "ours": OURS,
         "error_table": error_table,
-        "span": span,
+        **{f.__name__: f for f in (span, listed, listed_best, listed_peers, octaves)},
         "data_of": lambda cell: cell.data,
         "data_and": data_and,
         **{
@@ -377,6 +420,7 @@ def page(results: Results) -> str:
                 generation_table,
                 hidden_table,
                 published_table,
+                time_table,
                 robustness_table,
             )
         },

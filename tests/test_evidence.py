@@ -126,12 +126,15 @@ def test_every_part_has_a_table(made: ModuleType, tmp_path: Path) -> None:
     ]
     half = [{"seed": 0, "without": 0.3, "with": 0.2, "draws": 0.1}]
     area = [{"trained on": "mnist", "against": "fmnist", "area": 0.99}]
+    timed = [{"name": name, "budget": 2.0, "error": 0.125} for name in names]
     peers = [{"title": "UMAP", "fit": 1.0, "transform": 2.0, **score["measures"]}]
     for part, name, content in (
         ("two", "mnist-500-500", {"rows": rows}),
         ("longer", "mnist-64-conv-seconds", {"rows": rows}),
         ("few", "mnist-2-100", {"rows": rows}),
         ("holes", "mnist-dots", {"rows": rows}),
+        ("published", "mnist-256", {"rows": rows}),
+        ("time", "mnist", {"rows": timed}),
         ("generation", "mnist", {"rows": rows}),
         ("robustness", "mnist", {"rows": rows}),
         ("hidden", "mnist-16", {"mean image": 0.4, "pca": 0.3, "rows": half}),
@@ -140,7 +143,8 @@ def test_every_part_has_a_table(made: ModuleType, tmp_path: Path) -> None:
     ):
         path = tmp_path / part / f"{name}.json"
         path.parent.mkdir()
-        path.write_text(json.dumps({"machine": {"cores": 2}, **content}))
+        about = {"machine": {"cores": 2}, "settings": {"n_train": 60_000}}
+        path.write_text(json.dumps({**about, **content}))
     text = made.page(made.Results(tmp_path))
     for words in (
         "| MNIST | **0.2550 ± 0.0071** |",
@@ -151,6 +155,8 @@ def test_every_part_has_a_table(made: ModuleType, tmp_path: Path) -> None:
         "| MNIST | VAE |",
         "| MNIST, 16-D | 0.4000 | 0.3000 | 0.3000 | 0.2000 | 0.1000 |",
         "0.9900",
+        "| MNIST | 0.064 | 0.064 | 7.6e-05 |",
+        "| MNIST, 2 s | 0.1250 | 0.1250 | 0.1250 | 0.1250 |",
         "1,234",
     ):
         assert words in text, words
