@@ -70,8 +70,9 @@ class Results:
         self.parts = {
             part.name: {path.stem: Cell(path) for path in sorted(part.glob("*.json"))}
             for part in sorted(folder.iterdir())
-            if part.is_dir()
+            if part.is_dir() and part.name != "pictures"
         }
+        self.pictures = sorted(path.name for path in (folder / "pictures").glob("*.png"))
 
     def cells(self, part: str, *words: str) -> list[Cell]:
         """The cells of a part whose name has all of some words between its hyphens; data sets in
@@ -193,26 +194,27 @@ def listed(cells: Sequence[Cell], row: str, measure: str) -> str:
 
 def listed_best(cells: Sequence[Cell], measure: str) -> str:
     """The largest value of all auto-decoders of each cell."""
-    rows = (OURS, "mixture prior", "variational")
-    return _listed(
-        (
-            cell,
-            max((v for r in rows if not math.isnan(v := cell.mean(r, measure))), default=math.nan),
-        )
-        for cell in cells
-    )
+    return _listed((cell, _best(cell, measure)) for cell in cells)
 
 
-def listed_peers(cells: Sequence[Cell], row: str, measure: str) -> str:
-    """A measure of a layout of another library."""
-    return _listed(
-        (cell, cell.rows[row][measure] if row in cell.rows else math.nan) for cell in cells
-    )
+def _best(cell: Cell, measure: str) -> float:
+    values = [cell.mean(row, measure) for row in (OURS, "mixture prior", "variational")]
+    return max((value for value in values if not math.isnan(value)), default=math.nan)
 
 
 def _listed(values: Iterable[tuple[Cell, float]], digits: int = 3) -> str:
     found = [(cell.data, value) for cell, value in values if not math.isnan(value)]
     return ", ".join(f"{value:.{digits}f} ({data})" for data, value in found) or "unknown"
+
+
+def all_below(cells: Sequence[Cell], of: str, percent: float) -> bool:
+    """Whether the error of ours is lower by so much, or more, in all cells."""
+    return all(cell.share(OURS, of=of) <= -percent for cell in cells)
+
+
+def best_covers(cells: Sequence[Cell]) -> bool:
+    """Whether the best of ours covers more images than the variational autoencoder in all cells."""
+    return all(_best(cell, "coverage") > cell.mean("vae", "coverage") for cell in cells)
 
 
 def structure_table(results: Results) -> str:
@@ -410,7 +412,8 @@ def page(results: Results) -> str:
         "data": DATA,
         "ours": OURS,
         "error_table": error_table,
-        **{f.__name__: f for f in (span, listed, listed_best, listed_peers, octaves)},
+        "pictures": results.pictures,
+        **{f.__name__: f for f in (span, all_below, best_covers, listed, listed_best, octaves)},
         "data_of": lambda cell: cell.data,
         "data_and": data_and,
         **{
