@@ -50,6 +50,7 @@ demo: $(VENV)/installed
 test test-thorough test-slow test-oldest: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/installed-dev
+	@tests/programs.sh
 	$(BIN)/python -m pytest -m "not slow and not thorough" --numprocesses 2
 
 test-thorough: $(VENV)/installed-dev

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,41 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "tests/cli" if file.startswith("tests/cli/") else file
 
     return Groups(config, log)
+
+
+#: Skips that are no fault of a machine on which all can be installed: reasons begin with these.
+_FORBIDDEN = (
+    "no real MNIST files",  # data that the project does not ship
+    "the site is not built",  # `make docs` runs these
+    "could not import 'torch'",  # several GB
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Tell in the last line what was skipped, as the reasons say how to get it."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and (reasons := _skipped(reporter)):
+        told = "; ".join(f"{n}: {reason}" for reason, n in reasons.most_common())
+        reporter.write_line(f"skipped tests: {told}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With AUTODECODER_SKIP_NOTHING, skipped tests are failures, unless nothing can be done."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("AUTODECODER_SKIP_NOTHING") or reporter is None:
+        return
+    if any(not reason.startswith(_FORBIDDEN) for reason in _skipped(reporter)):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _skipped(reporter: Any) -> Counter[str]:
+    return Counter(
+        str(report.longrepr[2]).removeprefix("Skipped: ")
+        for report in reporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple)
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
