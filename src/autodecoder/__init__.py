@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         DataWarning,
         EngineError,
         OutputError,
+        ReproductionError,
         SearchError,
         StorageError,
     )
@@ -46,7 +47,14 @@ if TYPE_CHECKING:
         push_to_hub,
         save_model,
     )
-    from autodecoder.study import Study, load_study, load_study_data, run_study
+    from autodecoder.study import (
+        Reproduction,
+        Study,
+        load_study,
+        load_study_data,
+        reproduce_study,
+        run_study,
+    )
 
 #: Module of each public name. Names are imported at first use, so that `--help` does not wait for
 #: jax.
@@ -76,6 +84,7 @@ _HOMES = {
         "DataWarning",
         "EngineError",
         "OutputError",
+        "ReproductionError",
         "SearchError",
         "StorageError",
     ),
@@ -91,7 +100,14 @@ _HOMES = {
         "push_to_hub",
         "save_model",
     ),
-    "study": ("Study", "load_study", "load_study_data", "run_study"),
+    "study": (
+        "Reproduction",
+        "Study",
+        "load_study",
+        "load_study_data",
+        "reproduce_study",
+        "run_study",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -117,6 +133,8 @@ __all__ = [
     "Model",
     "OutputError",
     "Range",
+    "Reproduction",
+    "ReproductionError",
     "SearchConfig",
     "SearchError",
     "StorageError",
@@ -135,6 +153,7 @@ __all__ = [
     "load_study_data",
     "parse_arch",
     "push_to_hub",
+    "reproduce_study",
     "run_study",
     "save_model",
     "study_config",

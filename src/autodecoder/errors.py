@@ -46,6 +46,10 @@ class SearchError(AutodecoderError):
     """A search is aborted after too many consecutive failed trials."""
 
 
+class ReproductionError(AutodecoderError):
+    """A repeated study differs from the first one by more than is allowed."""
+
+
 class EngineError(AutodecoderError):
     """The engine of a study is not available, or repeatedly loses its workers."""
 

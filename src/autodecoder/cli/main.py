@@ -25,6 +25,7 @@ from autodecoder.cli.mistyped import explain
 from autodecoder.cli.pack import pack
 from autodecoder.cli.reconstruct import reconstruct
 from autodecoder.cli.report import report
+from autodecoder.cli.reproduce import reproduce
 from autodecoder.cli.runs import runs_app, tensorboard
 from autodecoder.cli.streams import STDERR, STDOUT, Console, hold_descriptors
 from autodecoder.cli.train import train, tune
@@ -55,6 +56,7 @@ app.command(tune)
 app.command(launch)
 app.command(runs_app)
 app.command(report)
+app.command(reproduce)
 app.command(evaluate)
 app.command(compare_, name="compare")
 app.command(explore)

@@ -22,7 +22,7 @@ from autodecoder.config import (
 )
 from autodecoder.data.overview import Overview
 from autodecoder.measures.evaluation import Evaluation
-from autodecoder.study import Study, Trial
+from autodecoder.study import Reproduction, Study, Trial
 from autodecoder.study.results import FAILED, PRUNED, UNFINISHED, format_score
 from autodecoder.text import count, legible
 
@@ -151,6 +151,33 @@ def print_methods(compared: Comparison, ours: str | None) -> None:
     for line in lines:
         table.add_row(*(line[k] for k in shown))
     wide_console().print(table)
+
+
+def print_reproduction(found: Reproduction) -> None:
+    """Print a line for each run that was repeated, and what has changed since."""
+    searched, table = found.study.config.searched, _table()
+    for name in (*(name.replace("_", " ") for name in searched), "run", found.study.metric):
+        table.add_column(name, justify="right")
+    for name in ("now", "difference", "differs from epoch"):
+        table.add_column(name, justify="right")
+    for run in found.runs:
+        same = run.differs_from is None
+        table.add_row(
+            *(format_value(run.values[name]) for name in searched),
+            str(run.execution + 1),
+            *(f"{value:.6g}" for value in (run.before, run.now)),
+            "same bits" if same else tell_difference(run.difference),
+            "" if same else str(run.differs_from),
+        )
+    wide_console().print(table)
+    if found.changed:
+        told = ", ".join(f"{name} {old} is now {new}" for name, (old, new) in found.changed.items())
+        console.print(f"Changed since: {told}.", highlight=False)
+
+
+def tell_difference(share: float) -> str:
+    """A relative difference in percent; `no result` if it is not finite."""
+    return f"{100 * share:.2g} %" if math.isfinite(share) else "no result"
 
 
 def print_studies(studies: Sequence[Study], unreadable: Sequence[tuple[Path, str]]) -> None:

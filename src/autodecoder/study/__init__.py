@@ -10,6 +10,7 @@ from autodecoder.study.events import Progress
 from autodecoder.study.folder import read_about
 from autodecoder.study.images import load_study_data
 from autodecoder.study.observer import Observer, RunInfo
+from autodecoder.study.reproduce import RepeatedRun, Reproduction, reproduce_study
 from autodecoder.study.results import Execution, Shown, Trial
 from autodecoder.study.run import run_study
 from autodecoder.study.saved import Study, load_study, write_histories
@@ -20,6 +21,8 @@ __all__ = [
     "Observer",
     "Outcome",
     "Progress",
+    "RepeatedRun",
+    "Reproduction",
     "RunInfo",
     "Shown",
     "Study",
@@ -28,6 +31,7 @@ __all__ = [
     "load_study",
     "load_study_data",
     "read_about",
+    "reproduce_study",
     "run_study",
     "write_histories",
 ]

@@ -165,8 +165,20 @@ def check_storage(about: Mapping[str, Any], storage: str, folder: Path) -> None:
         )
 
 
-def _describe(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
+    """What else a result depends on: `versions` of the libraries, and the kind of `device`."""
     packages = ("jax", "jaxlib", "numpy", "optax", "optuna")
+    return {
+        "versions": {
+            "autodecoder": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages},
+        },
+        "device": jax.devices()[0].device_kind,
+    }
+
+
+def _describe(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "study": f"{readable(folder.resolve().name)}-{secrets.token_hex(4)}",
@@ -176,12 +188,7 @@ def _describe(folder: Path, config: StudyConfig, dataset: Dataset) -> dict[str, 
         "n_val": len(dataset.val),
         "image_shape": list(dataset.image_shape),
         "class_names": list(dataset.class_names),
-        "versions": {
-            "autodecoder": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in packages},
-        },
-        "device": jax.devices()[0].device_kind,
+        **describe_machine(),
     }
 
 

@@ -1,0 +1,103 @@
+"""`autodecoder reproduce`: repeat a study, and compare."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from autodecoder.cli.flags import Json, path_flag
+from autodecoder.config.rules import check_number
+from autodecoder.errors import ConfigError, ReproductionError
+
+if TYPE_CHECKING:
+    from autodecoder.study import Reproduction
+
+
+def reproduce(
+    study: Annotated[Path, path_flag(help="Folder of a study.")],
+    /,
+    *,
+    out: Annotated[
+        Path | None,
+        path_flag(help="Folder of the repetition, by default STUDY-again. It may go on."),
+    ] = None,
+    every: Annotated[
+        bool, Parameter(help="Repeat all trials that have ended, not the best one alone.")
+    ] = False,
+    data_dir: Annotated[
+        Path | None, path_flag(help="Folder of the data, if it is not where it was.")
+    ] = None,
+    devices: Annotated[str | None, Parameter(help="As in `train`.")] = None,
+    tolerance: Annotated[
+        float,
+        Parameter(help="Largest relative difference of the objective that counts as reproduced."),
+    ] = 0.02,
+    json_: Json = False,
+) -> bool:
+    """Repeat a study from its config.json, and compare all metrics of all epochs.
+
+    On the same machine with the same versions all bits are the same. Elsewhere sums round
+    otherwise, and the differences grow while training. Images must be the same. The command fails
+    if a run is not within the tolerance.
+
+    Example: autodecoder reproduce runs/mine
+    """
+    from autodecoder.cli.console import aside, console, interruptible, logged, print_json
+    from autodecoder.cli.programs import keep_programs
+    from autodecoder.cli.progress import study_progress
+    from autodecoder.cli.tables import print_reproduction, tell_difference
+    from autodecoder.study import reproduce_study
+
+    check_number("tolerance", tolerance)
+    if tolerance < 0:
+        raise ConfigError(f"tolerance must be 0 or more, got {tolerance:g}.")
+    keep_programs()
+    place = study.resolve().with_name(f"{study.resolve().name}-again") if out is None else out
+    with aside(json_), logged(), interruptible() as should_stop:
+        with study_progress() as report:
+            found = reproduce_study(
+                study,
+                place,
+                every=every,
+                data_dir=data_dir,
+                devices=devices,
+                report=report,
+                should_stop=should_stop,
+            )
+        interrupted = should_stop()
+    if json_:
+        print_json({**_content(found), "folder": str(place), "interrupted": interrupted})
+    elif not interrupted:
+        print_reproduction(found)
+    if interrupted:
+        console.print("Interrupted: the same command goes on from here.")
+        return True
+    if found.difference > tolerance:
+        most, allowed = map(tell_difference, (found.difference, tolerance))
+        raise ReproductionError(
+            f"the study was not reproduced: the largest difference is {most}, and the tolerance "
+            f"{allowed}."
+        )
+    return False
+
+
+def _content(found: "Reproduction") -> dict[str, object]:
+    from autodecoder.study.space import to_parameter
+
+    return {
+        "study": str(found.study.folder),
+        "exact": found.is_exact,
+        "difference": found.difference,
+        "changed": {name: list(pair) for name, pair in found.changed.items()},
+        "runs": [
+            {
+                "values": {name: to_parameter(value) for name, value in run.values.items()},
+                "execution": run.execution,
+                "before": run.before,
+                "now": run.now,
+                "difference": run.difference,
+                "differs_from": run.differs_from,
+            }
+            for run in found.runs
+        ],
+    }
