@@ -34,7 +34,7 @@ CELLS = [
     ("few/mnist-2-1000", "ae", "error", 4, "Few images", "| MNIST, 1,000 |"),
     ("few/fmnist-2-100", OURS, "error", 4, "Few images", "| Fashion-MNIST, 100 |"),
     ("few/mnist-16-1000", OURS, "error", 4, "16 dimensions:", "| MNIST, 1,000 |"),
-    ("few/fmnist-16-100", "vae", "error", 4, "16 dimensions:", "| Fashion-MNIST, 100 |"),
+    ("few/fmnist-16-100", "ae-refined", "error", 4, "16 dimensions:", "| Fashion-MNIST, 100 |"),
     ("holes/mnist-dots", "ae", "hidden pixels", 4, "Missing pixels", "| MNIST, dots |"),
     (
         "holes/fmnist-square",
