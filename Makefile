@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install install-locked lock demo test test-thorough test-slow test-oldest check format bench docs notebook reference clean
+.PHONY: help install install-locked lock demo test test-thorough test-slow test-oldest test-wheel \
+	check format bench docs notebook reference release audit clean
 
 help:
 	@echo "make demo           train on real digits: search the learning rate, draw the pictures"
@@ -11,6 +12,7 @@ help:
 	@echo "make test-thorough  variations and long ways of what those test once"
 	@echo "make test-slow      the longer tests, on MNIST, Fashion-MNIST and CIFAR where present"
 	@echo "make test-oldest    the tests with the oldest releases that pyproject.toml allows"
+	@echo "make test-wheel     the tests with the wheel; PYTHON_VERSION=3.13, RESOLUTION=lowest-direct"
 	@echo "make check          lint and type-check"
 	@echo "make format         rewrite the code as the linter wants it"
 	@echo "make bench          time a training step beside the same step in PyTorch"
@@ -19,6 +21,8 @@ help:
 	@echo "make reference      write docs/settings.md and docs/cli.md anew"
 	@echo "make lock           write requirements*.lock anew; UPGRADE=--upgrade takes newer releases"
 	@echo "make install-locked install exactly what requirements.lock names"
+	@echo "make release        build wheel and source archive, list what they need, and try the wheel"
+	@echo "make audit          look for known weaknesses in what requirements.lock names"
 	@echo "make clean          remove the environment, the demonstration and the site"
 
 install: $(VENV)/installed
@@ -60,16 +64,24 @@ test-thorough: $(VENV)/installed-dev
 test-slow: $(VENV)/installed-dev
 	XLA_FLAGS= JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(BIN)/python -m pytest -m slow
 
-# In an environment of its own, of the oldest Python too: newer ones lack wheels of old releases. That
-# those use what releases of today, on which they depend in turn, no longer recommend is no fault.
-OLDEST := .venv-oldest
+# The tests of the source archive with the wheel, in an environment of its own, where there is no src/.
+# That the oldest releases use what today's releases of others no longer recommend is no fault.
+WHEEL := build/wheel
+PYTHON_VERSION ?= 3.11
+RESOLUTION ?= highest
 
-test-oldest: | $(BIN)/uv
-	$(BIN)/uv venv --quiet --clear --python 3.11 $(OLDEST)
-	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct \
-		--editable '.[dev]'
-	$(OLDEST)/bin/python -m pytest -m "not slow" -W ignore::DeprecationWarning \
-		--numprocesses 2
+test-wheel: release
+	rm -rf $(WHEEL) && mkdir -p $(WHEEL)
+	tar -xzf dist/autodecoder-*.tar.gz --strip-components 1 -C $(WHEEL)
+	rm -r $(WHEEL)/src
+	$(BIN)/uv venv --quiet --python $(PYTHON_VERSION) $(WHEEL)/.venv
+	$(BIN)/uv pip install --quiet --python $(WHEEL)/.venv/bin/python --resolution $(RESOLUTION) \
+		"$$(ls dist/autodecoder-*.whl)[dev]"
+	cd $(WHEEL) && .venv/bin/python -m pytest -m "not slow and not thorough" --numprocesses 2 \
+		$(if $(filter lowest%,$(RESOLUTION)),-W ignore::DeprecationWarning)
+
+test-oldest:
+	$(MAKE) test-wheel PYTHON_VERSION=3.11 RESOLUTION=lowest-direct
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -96,8 +108,24 @@ reference: $(VENV)/installed
 	$(BIN)/python docs/make_settings.py
 	$(BIN)/python docs/make_cli.py
 
+# The wheel is tried with Python's own packages alone, away from the checkout; dist/sbom.cdx.json lists
+# the libraries that it then has, with their licences.
+release: $(VENV)/installed-dev | $(BIN)/uv
+	rm -rf dist build/release
+	$(BIN)/python -m hatchling build --directory dist
+	$(BIN)/uv venv --quiet build/release
+	$(BIN)/uv pip install --quiet --python build/release/bin/python dist/autodecoder-*.whl
+	cd build/release && PYTHONPATH= bin/autodecoder train --dataset digits --examples_frac 0.2 \
+		--arch 16 --num_epochs 2 --lr 1e-2 --out study > log || { cat log; exit 1; }
+	$(BIN)/uvx --quiet --from cyclonedx-bom cyclonedx-py environment build/release/bin/python \
+		--output-file dist/sbom.cdx.json
+	@ls -l dist
+
+audit: | $(BIN)/uv
+	$(BIN)/uvx --quiet pip-audit --disable-pip --requirement requirements.lock
+
 clean:
-	rm -rf $(VENV) $(OLDEST) runs/demo docs/_build
+	rm -rf $(VENV) build dist runs/demo docs/_build
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
