@@ -1,5 +1,7 @@
 """What a release holds: the package with its assets, types and licence, and nothing else."""
 
+import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -70,3 +72,35 @@ def test_the_source_archive_can_run_the_tests(built: tuple[Path, Path]) -> None:
         name for name in names if name.startswith((".venv", "runs/", "dist/", "docs/_build"))
     ]
     assert all(member.isfile() for member in members)  # no links that lead elsewhere
+
+
+#: The base of the estimator is scikit-learn's, which has no types; programs of jax have their own.
+_UNTYPED = {
+    "autodecoder.AutoDecoder",
+    "autodecoder.estimator.AutoDecoder",
+    "autodecoder.estimator.estimator.AutoDecoder",
+    "autodecoder.estimator.estimator.AutoDecoder.__sklearn_tags__",
+    "autodecoder.config.setting.setting",
+    "autodecoder.core.population.advance",
+    "autodecoder.core.population.advance_unoptimised",
+    "autodecoder.core.population.init_quickly",
+}
+
+
+def test_public_names_have_types() -> None:
+    pytest.importorskip("pyright", reason="pyright is not installed")
+    environment = os.environ | {"VIRTUAL_ENV": sys.prefix}
+    environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    command = ["-m", "pyright", "--verifytypes", "autodecoder", "--ignoreexternal", "--outputjson"]
+    ended = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    found = json.loads(ended.stdout)["typeCompleteness"]
+    assert found["exportedSymbolCounts"]["withKnownType"] > 3000
+    unknown = [
+        symbol["name"]
+        for symbol in found["symbols"]
+        if symbol["isExported"] and not symbol["isTypeKnown"]
+    ]
+    # Flags of the command line are made from the settings when it starts.
+    assert {name for name in unknown if not name.startswith("autodecoder.cli.")} <= _UNTYPED

@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from autodecoder.errors import ConfigError
 
 _LONGEST_SHOWN = 100
 
 
-def user_path(path: str | bytes | os.PathLike, name: str = "path") -> Path:
+def user_path(path: str | bytes | os.PathLike[Any], name: str = "path") -> Path:
     """Convert a user's path, with `~` and `~user` at its start expanded.
 
     The result passes through another call unchanged.

@@ -18,7 +18,7 @@ from autodecoder.text import count
 _TABLE_WIDTH = 2000
 
 
-console = Console()
+console: Console = Console()
 #: Active blocks that keep standard output for programs. Commands may run in several threads.
 _n_aside = 0
 # Without a home, Matplotlib reports the folder of its cache. The null handler drops these messages;

@@ -40,7 +40,7 @@ atexit.register(gc.freeze)
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
-app = App(
+app: App = App(
     name="autodecoder",
     help="Decoder-only image reconstruction: a decoder and one latent vector per image, trained "
     "together.",

@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from autodecoder.cli.flags import Json, path_flag
 from autodecoder.errors import AutodecoderError, ConfigError, DataError
 
-runs_app = App(name="runs")
+runs_app: App = App(name="runs")
 
 
 @runs_app.default

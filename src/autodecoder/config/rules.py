@@ -127,5 +127,5 @@ def number(holds: Callable[[Any], bool], rule: str) -> Check:
     return check
 
 
-not_negative = number(lambda value: value >= 0, "must not be negative")
-fraction = number(lambda value: 0 <= value < 1, "must be at least 0 and below 1")
+not_negative: Check = number(lambda value: value >= 0, "must not be negative")
+fraction: Check = number(lambda value: 0 <= value < 1, "must be at least 0 and below 1")

@@ -86,7 +86,7 @@ class PackWriter:
         class_names: Sequence[str],
         source: Mapping[str, Any],
     ) -> None:
-        self.folder = Path(out)
+        self.folder: Path = Path(out)
         self._head = Head(
             tuple(map(int, image_shape)),  # pyright: ignore[reportArgumentType]
             tuple(class_names),

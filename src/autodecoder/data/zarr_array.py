@@ -24,11 +24,11 @@ class ZarrImages:
 
     def __init__(self, array: Any) -> None:
         self._array = array
-        self.shape = tuple(map(int, array.shape)) + (1,) * (len(array.shape) == 3)
-        self.dtype = np.dtype(array.dtype)
-        self.ndim = len(self.shape)
-        self.size = math.prod(self.shape)
-        self.rows_at_once = int(array.chunks[0]) if array.chunks else 1
+        self.shape: tuple[int, ...] = tuple(map(int, array.shape)) + (1,) * (len(array.shape) == 3)
+        self.dtype: np.dtype[Any] = np.dtype(array.dtype)
+        self.ndim: int = len(self.shape)
+        self.size: int = math.prod(self.shape)
+        self.rows_at_once: int = int(array.chunks[0]) if array.chunks else 1
         """Number of rows of a chunk, which is read and decompressed whole."""
 
     def __len__(self) -> int:

@@ -143,6 +143,30 @@ class AutoDecoder(
 
     _classes: Classes | None = None
 
+    latent_dims: int
+    arch: str | Sequence[int]
+    decoder: eqx.Module | None
+    image_shape: tuple[int, ...] | None
+    scaler: str
+    pixel_range: tuple[float, float] | None
+    num_epochs: int | None
+    batch_size: int
+    learning_rate: float | None
+    recipe: str
+    latent_start: str | None
+    activation: str
+    batch_norm: bool | None
+    dropout_rate: float
+    prior: str
+    codes: str
+    random_state: int | np.random.RandomState | None
+    warm_start: bool
+    callback: Callback | None
+    verbose: bool | int
+    n_features_in_: int
+    sample_shape_: tuple[int, ...]
+    reconstruction_error_: float
+
     # scikit-learn's contract: whatever is given is stored, and checked by `fit`.
     @explains_names
     @no_type_check

@@ -70,9 +70,9 @@ class Explorer:
         self, model: Model, shelves: Mapping[str, Shelf], dataset: Dataset | None = None
     ) -> None:
         # The page uses pixels from 0 to 255, whatever the range of the training images.
-        self.model = replace(model, pixel_range=None) if model.pixel_range else model
+        self.model: Model = replace(model, pixel_range=None) if model.pixel_range else model
         self._pixel_range = model.pixel_range
-        self.shelves = dict(shelves)
+        self.shelves: dict[str, Shelf] = dict(shelves)
         self._dataset = dataset if model.standardization is None else None
         self._errors = {} if self._dataset is None else image_errors(self.model, self._dataset)
         self._lock = threading.Lock()  # one jax program at a time: see `core.solvers`

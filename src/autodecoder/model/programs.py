@@ -6,7 +6,9 @@ bound, a search over many shapes would end without an error message.
 """
 
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -15,7 +17,7 @@ _MOST_REGIONS = Path("/proc/sys/vm/max_map_count")
 
 #: Lock for inference. The solvers' batched LAPACK calls share the few threads of a CPU's pool, and
 #: two concurrent calls can deadlock (see `core.solvers`).
-one_inference = threading.RLock()
+one_inference: AbstractContextManager[Any] = threading.RLock()
 
 #: Number of regions that remained when the caches were last cleared.
 _left = 0

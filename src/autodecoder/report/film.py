@@ -50,7 +50,7 @@ class FilmWriter(Observer):
     """
 
     def __init__(self) -> None:
-        self.every = 0
+        self.every: int = 0
         """Epochs between two frames; 0 for no film."""
 
     def begin_study(self, config: StudyConfig, dataset: Dataset) -> None:

@@ -60,8 +60,8 @@ class Hosts:
 
     def __init__(self, patience: float, coordinator: str | None = None) -> None:
         self._coordinator = coordinator
-        self.index = jax.process_index()
-        self.count = jax.process_count()
+        self.index: int = jax.process_index()
+        self.count: int = jax.process_count()
         self._patience = patience
         self._locks: dict[int, threading.Lock] = {}
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
