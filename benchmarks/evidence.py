@@ -155,7 +155,7 @@ def peers(name: str) -> Callable[[Run, Path], dict[str, Any]]:
         from beside_umap import METHODS, Task
 
         dataset = run.load(name)
-        images = [part.flat.astype(np.float32) / 255 for part in (dataset.train, dataset.val)]
+        images = [_unit(part.flat) for part in (dataset.train, dataset.val)]
         task, rows = Task(dataset.image_shape, run.scale.epochs), []
         for key in ("umap", "tsne"):
             label, _, fit = METHODS[key]
@@ -368,14 +368,24 @@ def generation(name: str, dims: int, arch: str) -> Callable[[Run, Path], dict[st
     return run
 
 
+def real_images(name: str, n: int | None) -> Callable[[Run, Path], dict[str, Any]]:
+    """Training images in place of samples: as good as samples can be."""
+
+    def run(run: Run, _: Path) -> dict[str, Any]:
+        dataset = run.load(name, n)
+        rng = np.random.default_rng(0)
+        some = rng.permutation(len(dataset.train))[: min(5000, len(dataset.val))]
+        images = _unit(dataset.train.flat[np.sort(some)])
+        return {"measures": _measure(dataset, images, images)[0]}
+
+    return run
+
+
 def _judge_samples(placed: Placed, dataset: ad.Dataset, drawn: Path | None) -> dict[str, float]:
     """Samples beside unseen images; a hundred of them as a picture."""
-    from autodecoder.measures.generation import measure_samples
-    from autodecoder.measures.record import Record
     from autodecoder.model.density import draw_latents
 
     model, n = placed.model, min(5000, len(dataset.val))
-    real = dataset.val.flat[:n].astype(np.float32) / 255
     made = model.decode(placed.latents[:n]).reshape(n, -1)
     normal = np.random.default_rng(0).standard_normal((n, model.latent_dims)).astype(np.float32)
     sources = {"": draw_latents(model.density, n, 0)}
@@ -384,25 +394,39 @@ def _judge_samples(placed: Placed, dataset: ad.Dataset, drawn: Path | None) -> d
     found: dict[str, float] = {}
     for suffix, latents in sources.items():
         images = model.decode(latents)
-        record = Record()
-        names = [str(k) for k in range(len(dataset.class_names))]
-        measure_samples(
-            record,
-            real,
-            images.reshape(n, -1),
-            made,
-            _classifier(dataset.name, dataset),
-            "",
-            names,
-        )
-        content = record.finish()
-        found |= {f"{key}{suffix}": value for key, value in content.generation.items()}
+        measures, floor = _measure(dataset, images.reshape(n, -1), made)
+        found |= {f"{key}{suffix}": value for key, value in measures.items()}
         if not suffix:
-            found |= {f"{key} (reconstructions)": v for key, v in content.floor.items()}
+            found |= {f"{key} (reconstructions)": value for key, value in floor.items()}
         if drawn is not None:
             key = f"{placed.name}{suffix}".replace(" ", "-").replace("(", "").replace(")", "")
             _draw(images[:100], drawn.with_name(f"{drawn.name}-{key}.png"))
     return found
+
+
+def _measure(
+    dataset: ad.Dataset, samples: np.ndarray, reconstructions: np.ndarray
+) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Measures of samples beside unseen images, and those of reconstructions."""
+    from autodecoder.measures.generation import measure_samples
+    from autodecoder.measures.record import Record
+
+    record = Record()
+    measure_samples(
+        record,
+        _unit(dataset.val.flat[: len(samples)]),
+        samples,
+        reconstructions,
+        _classifier(dataset.name, dataset),
+        "",
+        [str(k) for k in range(len(dataset.class_names))],
+    )
+    content = record.finish()
+    return content.generation, content.floor
+
+
+def _unit(pixels: np.ndarray) -> np.ndarray:
+    return pixels.astype(np.float32) / 255
 
 
 _CLASSIFIERS: dict[str, Any] = {}
@@ -414,7 +438,7 @@ def _classifier(name: str, dataset: ad.Dataset) -> Any:
 
     if name not in _CLASSIFIERS:
         train = dataset.train.take(np.arange(min(10_000, len(dataset.train))))
-        _CLASSIFIERS[name] = Classifier(train.flat.astype(np.float32) / 255, train.labels, 0)
+        _CLASSIFIERS[name] = Classifier(_unit(train.flat), train.labels, 0)
     return _CLASSIFIERS[name]
 
 
@@ -559,6 +583,8 @@ def cells() -> Iterator[Cell]:
         ("fmnist", 20, "500-500"),
         ("cifar10", 64, "conv:64-32-16"),
     ):
+        n = FULL.n_conv if arch.startswith("conv") else None
+        yield Cell("real", name, real_images(name, n))
         yield Cell("generation", name, generation(name, dims, arch))
     for name in ("mnist", "fmnist"):
         for dims in (16, 64):
