@@ -19,8 +19,8 @@ GENERATED = (
 #: Two cells of each table: its file, method, measure and digits; the heading above it and how its
 #: line begins.
 CELLS = [
-    ("two/mnist-500-500", "ae", "error", 4, "Two dimensions", "| MNIST |"),
-    ("two/fmnist-500-500", OURS, "error", 4, "Two dimensions", "| Fashion-MNIST |"),
+    ("two/mnist-500-500", "ae", "error", 4, "### Two dimensions", "| MNIST |"),
+    ("two/fmnist-500-500", OURS, "error", 4, "### Two dimensions", "| Fashion-MNIST |"),
     ("two/mnist-1000-500-250", "vae", "error", 4, "Decoder 1000-500-250", "| MNIST |"),
     ("two/cifar10-1000-500-250", OURS, "error", 4, "Decoder 1000-500-250", "| CIFAR-10"),
     ("longer/mnist-64-dense-epochs", "ae-refined", "error", 4, "the same epochs", "| MNIST, 64 |"),
@@ -34,32 +34,32 @@ CELLS = [
         "the same seconds",
         "| Fashion-MNIST, 64 |",
     ),
-    ("few/mnist-2-1000", "ae", "error", 4, "Few images", "| MNIST, 1,000 |"),
-    ("few/fmnist-2-100", OURS, "error", 4, "Few images", "| Fashion-MNIST, 100 |"),
+    ("few/mnist-2-1000", "ae", "error", 4, "### Few images", "| MNIST, 1,000 |"),
+    ("few/fmnist-2-100", OURS, "error", 4, "### Few images", "| Fashion-MNIST, 100 |"),
     ("few/mnist-16-1000", OURS, "error", 4, "16 dimensions:", "| MNIST, 1,000 |"),
     ("few/fmnist-16-100", "ae-refined", "error", 4, "16 dimensions:", "| Fashion-MNIST, 100 |"),
-    ("holes/mnist-dots", "ae", "hidden pixels", 4, "Missing pixels", "| MNIST, dots |"),
+    ("holes/mnist-dots", "ae", "hidden pixels", 4, "### Missing pixels", "| MNIST, dots |"),
     (
         "holes/fmnist-square",
         OURS,
         "hidden pixels",
         4,
-        "Missing pixels",
+        "### Missing pixels",
         "| Fashion-MNIST, square |",
     ),
-    ("two/mnist-500-500", "ae", "5-NN accuracy", 3, "flexible", "| MNIST | autoencoder |"),
-    ("two/cifar10-500-500", OURS, "trustworthiness", 3, "flexible", "| CIFAR-10 (JPEG) | auto"),
-    ("generation/mnist", "vae", "coverage", 3, "mode collapse", "| MNIST | VAE |"),
+    ("two/mnist-500-500", "ae", "5-NN accuracy", 3, "## A flexible", "| MNIST | autoencoder |"),
+    ("two/cifar10-500-500", OURS, "trustworthiness", 3, "## A flexible", "| CIFAR-10 (JPEG) | auto"),
+    ("generation/mnist", "vae", "coverage", 3, "## Less mode collapse", "| MNIST | VAE |"),
     (
         "generation/fmnist",
         OURS,
         "frechet_distance",
         1,
-        "mode collapse",
+        "## Less mode collapse",
         "| Fashion-MNIST | auto-decoder |",
     ),
-    ("robustness/mnist", "ae", "error", 4, "Simpler", "| autoencoder |"),
-    ("robustness/mnist", OURS, "error", 4, "Simpler", "| auto-decoder |"),
+    ("robustness/mnist", "ae", "error", 4, "## Simpler", "| autoencoder |"),
+    ("robustness/mnist", OURS, "error", 4, "## Simpler", "| auto-decoder |"),
 ]
 
 
