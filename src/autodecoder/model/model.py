@@ -345,7 +345,7 @@ class Model(DecodingModel):
         """The log density of latents under `density`, or that of images, in nats.
 
         Images that are unlike the training images have a low density. For an image `x` of `n` known
-        pixels, and its most probable latent `z` of `d` dimensions, it is Laplace's approximation
+        pixels, and its most probable latent `z` of `d` dimensions, it is Laplace's approximation::
 
             log p(x) = log p(x | z) + log p(z) + d/2 log 2 pi - 1/2 log det H
             log p(x | z) = -n/2 log 2 pi s^2 - |x - decode(z)|^2 / (2 s^2)
