@@ -23,6 +23,8 @@ PAGE, TEMPLATE = HERE / "evidence.md", "evidence.md.jinja"
 RESULTS = HERE.parent / "benchmarks" / "evidence"
 DATA = {"mnist": "MNIST", "fmnist": "Fashion-MNIST", "cifar10": "CIFAR-10 (JPEG)"}
 OURS = "auto-decoder"
+#: With spaces at which no line breaks.
+PLUS_MINUS = "\u00a0±\u00a0"
 
 
 class Cell:
@@ -56,7 +58,7 @@ class Cell:
             return "–"
         text = f"{mean(values):.{digits}f}"
         spread = stdev(values) if len(values) > 1 else 0.0
-        return f"{text} ± {spread:.{digits}f}" if spread else text
+        return f"{text}{PLUS_MINUS}{spread:.{digits}f}" if spread else text
 
     def share(self, row: str, measure: str = "error", *, of: str) -> float:
         """How much larger the mean of a row is than that of another, in percent."""
@@ -169,7 +171,7 @@ def error_table(
             line.append(f"**{text}**" if cell.mean(name, measure) == best else text)
         for name in against:
             share = cell.share(OURS, measure, of=name)
-            line.append("–" if math.isnan(share) else f"{share:+.1f} %")
+            line.append("–" if math.isnan(share) else f"{share:+.1f}\u00a0%")
         lines.append(line)
     return table(head, lines)
 
@@ -390,7 +392,7 @@ def octaves(searched: dict[str, float | None], within: float = 1.05) -> float:
 
 
 def _spread(values: Sequence[float]) -> str:
-    spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
+    spread = f"{PLUS_MINUS}{stdev(values):.4f}" if len(values) > 1 else ""
     return f"{mean(values):.4f}{spread}"
 
 

@@ -48,7 +48,14 @@ CELLS = [
         "| Fashion-MNIST, square |",
     ),
     ("two/mnist-500-500", "ae", "5-NN accuracy", 3, "## A flexible", "| MNIST | autoencoder |"),
-    ("two/cifar10-500-500", OURS, "trustworthiness", 3, "## A flexible", "| CIFAR-10 (JPEG) | auto"),
+    (
+        "two/cifar10-500-500",
+        OURS,
+        "trustworthiness",
+        3,
+        "## A flexible",
+        "| CIFAR-10 (JPEG) | auto",
+    ),
     ("generation/mnist", "vae", "coverage", 3, "## Less mode collapse", "| MNIST | VAE |"),
     (
         "generation/fmnist",
@@ -89,7 +96,7 @@ def test_cells_by_hand(
         ]
     )
     spread = math.sqrt(((values - values.sum() / len(values)) ** 2).sum() / (len(values) - 1))
-    cell = f"{values.sum() / len(values):.{digits}f} ± {spread:.{digits}f}"
+    cell = f"{values.sum() / len(values):.{digits}f}\u00a0±\u00a0{spread:.{digits}f}"
     below = PAGE.read_text(encoding="utf-8").partition(heading)[2]
     line = next(line for line in below.splitlines() if line.startswith(begin))
     assert cell in line
@@ -151,7 +158,7 @@ def test_every_part_has_a_table(made: ModuleType, tmp_path: Path) -> None:
         path.write_text(json.dumps({**about, **content}))
     text = made.page(made.Results(tmp_path))
     for words in (
-        "| MNIST | **0.2550 ± 0.0071** |",
+        "| MNIST | **0.2550\u00a0±\u00a00.0071** |",
         "| MNIST, 64 |",
         "| MNIST, 100 |",
         "| MNIST, dots |",
