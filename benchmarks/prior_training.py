@@ -105,15 +105,23 @@ def main() -> None:
         autodecoder.core.fit.update_prior = update
         jax.clear_caches()
         began = time.perf_counter()
-        model = ad.fit_model(
-            train,
-            decoder=ad.DecoderConfig(arch=(500, 500), latent_dims=options.dims),
-            fit=ad.fit_config(
-                "fast", num_epochs=options.epochs, prior="mixture", n_components=64, prior_weight=3
-            ),
-            learning_rate=5e-3,
-            seed=0,
-        )
+        try:
+            model = ad.fit_model(
+                train,
+                decoder=ad.DecoderConfig(arch=(500, 500), latent_dims=options.dims),
+                fit=ad.fit_config(
+                    "fast",
+                    num_epochs=options.epochs,
+                    prior="mixture",
+                    n_components=64,
+                    prior_weight=3,
+                ),
+                learning_rate=5e-3,
+                seed=0,
+            )
+        except ad.ConfigError:
+            print(f"| {name} | diverged | | | |", flush=True)
+            continue
         seconds = time.perf_counter() - began
         found = model.infer(held)
         density = model.log_density(np.asarray(found.latents)).mean()
