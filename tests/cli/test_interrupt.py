@@ -80,17 +80,21 @@ def test_an_interrupted_study_goes_on_to_the_same_end(
 
 @pytest.fixture
 def heard() -> Iterator[None]:
-    """Ctrl-C is not ignored, as it is where the tests are a script's job in the background."""
+    """No signal is ignored, as Ctrl-C is where the tests are a script's job in the background, and
+    the end of the terminal under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with heard_interrupts():
         yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.usefixtures("heard")
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_the_first_signal_asks_and_the_second_ends(
-    capsys: pytest.CaptureFixture[str], signum: int
+    capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    signum = getattr(signal, name)
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signum)
     with interruptible() as should_stop:
         assert not should_stop()
         signal.raise_signal(signum)
@@ -98,7 +102,7 @@ def test_the_first_signal_asks_and_the_second_ends(
         assert "stopping; what is done will be saved" in capsys.readouterr().out
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signum)
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signum)) == before
 
 
 @pytest.mark.usefixtures("heard")

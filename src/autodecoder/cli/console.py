@@ -118,7 +118,10 @@ class _Handler(logging.Handler):
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or termination signal into a request to stop; the next ends at once."""
+    """Turn the first signal to end into a request to stop; the next ends at once.
+
+    These are Ctrl-C, that of `kill`, and that of a terminal which is closed.
+    """
     requested = False
 
     def request(_signum: int, _frame: object) -> None:
@@ -128,8 +131,9 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         for signum in signals:
             signal.signal(signum, signal.default_int_handler)
 
-    signals = (signal.SIGINT, signal.SIGTERM)
-    with handling(signals, request) as signals:
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # the last one is not known to Windows
+    wanted = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    with handling(wanted, request) as signals:
         yield lambda: requested
 
 
