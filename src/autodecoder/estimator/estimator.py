@@ -140,7 +140,6 @@ class AutoDecoder(
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
-
     _classes: Classes | None = None
 
     latent_dims: int
@@ -163,9 +162,7 @@ class AutoDecoder(
     warm_start: bool
     callback: Callback | None
     verbose: bool | int
-    n_features_in_: int
     sample_shape_: tuple[int, ...]
-    reconstruction_error_: float
 
     # scikit-learn's contract: whatever is given is stored, and checked by `fit`.
     @explains_names
@@ -370,7 +367,7 @@ class AutoDecoder(
         if samples.ndim == 2:
             validate_data(self, X, reset=reset, skip_check_array=True)  # number and names
         elif reset:
-            self.n_features_in_ = math.prod(samples.shape[1:])
+            self.n_features_in_: int = math.prod(samples.shape[1:])
             self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         elif samples.shape[1:] not in {self.sample_shape_, *image_forms(self.model_)}:
             raise ValueError(
@@ -399,5 +396,5 @@ class AutoDecoder(
         self.sample_shape_ = samples.shape[1:] if start is None else self.sample_shape_
         self._samples = samples.reshape(-1, *self.sample_shape_)
         self._classes = classes
-        self.reconstruction_error_ = float(model.history["loss"][-1])
+        self.reconstruction_error_: float = float(model.history["loss"][-1])
         return self
