@@ -19,7 +19,10 @@ def reproduce(
     *,
     out: Annotated[
         Path | None,
-        path_flag(help="Folder of the repetition, by default STUDY-again. It may go on."),
+        path_flag(
+            help="Folder of the repetition, by default STUDY-again. An interrupted "
+            "repetition goes on there."
+        ),
     ] = None,
     every: Annotated[
         bool, Parameter(help="Repeat all trials that have ended, not the best one alone.")
