@@ -16,7 +16,7 @@ from autodecoder.study import Progress, Study, Trial, load_study_data, run_study
 def full_optimisation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the processes that a test starts compile as users' do."""
     monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")
-    monkeypatch.delenv("XLA_FLAGS")
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
 
 
 @pytest.fixture(scope="session")
