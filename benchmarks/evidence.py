@@ -52,7 +52,7 @@ class Scale(NamedTuple):
     epochs: int = 20
     conv_epochs: int = 10
     n_conv: int = 20_000
-    """Training images of convolutional decoders, which take long."""
+    """Training images of convolutional decoders, which take long, and of those with holes."""
     seeds: tuple[int, ...] = (0, 1, 2)
     rates: tuple[float, ...] = (2e-3, 5e-3, 1.25e-2)
     seconds: float = 30.0
@@ -264,7 +264,7 @@ def holes(name: str, kind: str) -> Callable[[Run, Path], dict[str, Any]]:
 
     def run(run: Run, folder: Path) -> dict[str, Any]:
         decoder = ad.DecoderConfig(arch=(500, 500), latent_dims=16)
-        whole = run.load(name)
+        whole = run.load(name, run.scale.n_conv)
         rng = np.random.default_rng(1)
         train, val = (
             replace(part, mask=_known(kind, part.images.shape, rng))
@@ -272,20 +272,85 @@ def holes(name: str, kind: str) -> Callable[[Run, Path], dict[str, Any]]:
         )
         dataset = replace(whole, train=train, val=val)
 
-        def hidden(placed: Placed) -> Mapping[str, float]:
-            """The error of pixels that are hidden from all methods, from -1 to 1."""
-            made = np.asarray(placed.model.decode(placed.latents))
-            squares = 4 * (made - placed.unseen.images / 255.0) ** 2
-            assert placed.unseen.mask is not None
-            return {"hidden pixels": float(squares[~placed.unseen.mask].mean())}
+        def error_on(hidden: np.ndarray) -> Callable[[Placed], Mapping[str, float]]:
+            """Measures the error of pixels that are hidden from all methods, from -1 to 1."""
 
-        methods = ("pca", "ae", "ae-refined", OURS)
-        others = {"mixture prior": {"prior": "mixture", "prior_weight": 1.0}}
-        return run.compare(
-            dataset, folder, decoder=decoder, methods=methods, others=others, measures=hidden
+            def measure(placed: Placed) -> Mapping[str, float]:
+                made = np.asarray(placed.model.decode(placed.latents))
+                squares = 4 * (made - placed.unseen.images / 255.0) ** 2
+                return {"hidden pixels": float(squares[hidden].mean())}
+
+            return measure
+
+        # The weight is chosen by known pixels of held-out training images, hidden for this.
+        rest, held = _hold_out(train)
+        assert held.mask is not None
+        fewer = held.mask & _known(kind, held.images.shape, rng)
+        found = _choose(
+            *(run, folder, replace(dataset, train=rest, val=replace(held, mask=fewer))),
+            kinds={"variational": {"codes": "gaussian", "prior": "gaussian"}},
+            weights=(10.0, 30.0, 60.0),
+            measures=error_on(held.mask & ~fewer),
+            key="hidden pixels",
+            decoder=decoder,
         )
+        assert val.mask is not None
+        return {
+            **run.compare(
+                *(dataset, folder / "final"),
+                decoder=decoder,
+                methods=("pca", "ae", "ae-refined", OURS),
+                others=found.pop("others"),
+                measures=error_on(~val.mask),
+            ),
+            **found,
+        }
 
     return run
+
+
+def _hold_out(train: ad.ImageSet) -> tuple[ad.ImageSet, ad.ImageSet]:
+    """Five sixths of the training images, and one sixth."""
+    order, n_held = np.random.default_rng(0).permutation(len(train)), len(train) // 6
+    return train.take(np.sort(order[n_held:])), train.take(np.sort(order[:n_held]))
+
+
+def _choose(
+    run: Run,
+    folder: Path,
+    search: ad.Dataset,
+    *,
+    kinds: Mapping[str, Mapping[str, Any]],
+    weights: tuple[float, ...],
+    measures: Callable[[Placed], Mapping[str, float]],
+    key: str,
+    **shared: Any,
+) -> dict[str, Any]:
+    """The weight of the prior with the least of a measure on held-out images, for each kind."""
+    tried = {
+        f"{kind}, weight {weight:g}": {**changed, "prior_weight": weight}
+        for kind, changed in kinds.items()
+        for weight in weights
+    }
+    choice = run.compare(
+        *(search, folder / "choice"),
+        methods=(),
+        others=tried,
+        rates=(5e-3,),
+        seeds=(0,),
+        measures=measures,
+        **shared,
+    )
+    found = {row["name"]: row["scores"][0]["measures"][key] for row in choice["rows"]}
+    best = {
+        kind: min((name for name in tried if name.startswith(kind)), key=lambda name: found[name])
+        for kind in kinds
+    }
+    return {
+        "others": {kind: tried[name] for kind, name in best.items()},
+        "weights": {kind: tried[name]["prior_weight"] for kind, name in best.items()},
+        "search": found,
+    }
 
 
 def _known(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -304,10 +369,6 @@ def _known(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.nd
     return np.broadcast_to(known, shape).copy()
 
 
-#: Weights of the prior that are tried on held-out training images, and its components.
-WEIGHTS, N_COMPONENTS = (1.0, 3.0, 10.0), 64
-
-
 def generation(name: str, dims: int, arch: str) -> Callable[[Run, Path], dict[str, Any]]:
     """Samples of several methods: from a density fitted afterwards, and from a normal one."""
 
@@ -320,50 +381,26 @@ def generation(name: str, dims: int, arch: str) -> Callable[[Run, Path], dict[st
             "epochs": run.scale.conv_epochs if is_conv else run.scale.epochs,
         }
         _classifier(dataset.name, dataset)  # the same one for the search and for the result
-        prior = {"prior": "mixture", "n_components": N_COMPONENTS}
-        kinds = {"mixture prior": prior, "variational": {"codes": "gaussian", **prior}}
-        tried = {
-            f"{kind}, weight {weight:g}": {**changed, "prior_weight": weight}
-            for kind, changed in kinds.items()
-            for weight in WEIGHTS
-        }
-        # The weight is the one whose samples are nearest to held-out training images.
-        n_held = len(dataset.train) // 6
-        order = np.random.default_rng(0).permutation(len(dataset.train))
-        held, rest = (
-            dataset.train.take(np.sort(rows)) for rows in (order[:n_held], order[n_held:])
-        )
+        prior = {"prior": "mixture", "n_components": 64}
+        rest, held = _hold_out(dataset.train)
         search = replace(dataset, train=rest, val=held)
-        choice = run.compare(
-            search,
-            folder / "choice",
-            methods=(),
-            others=tried,
-            rates=(5e-3,),
-            seeds=(0,),
+        chosen = _choose(
+            *(run, folder, search),
+            kinds={"mixture prior": prior, "variational": {"codes": "gaussian", **prior}},
+            weights=(1.0, 3.0, 10.0),
             measures=lambda placed: _judge_samples(placed, search, None),
+            key="frechet_distance",
             **shared,
         )
-        distances = {
-            row["name"]: row["scores"][0]["measures"]["frechet_distance"] for row in choice["rows"]
-        }
-        others = {
-            kind: tried[
-                min((key for key in tried if key.startswith(kind)), key=lambda key: distances[key])
-            ]
-            for kind in kinds
-        }
         drawn = run.pictures / f"samples-{name}"
         found = run.compare(
-            dataset,
-            folder / "final",
+            *(dataset, folder / "final"),
             methods=("ae", "vae", OURS),
-            others=others,
+            others=chosen.pop("others"),
             measures=lambda placed: _judge_samples(placed, dataset, drawn),
             **shared,
         )
-        weights = {kind: changed["prior_weight"] for kind, changed in others.items()}
-        return {**found, "weights": weights, "distances_of_search": distances}
+        return {**found, **chosen}
 
     return run
 

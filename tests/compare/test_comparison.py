@@ -108,6 +108,7 @@ def test_the_unseen_images_have_no_part_in_the_search(monkeypatch: pytest.Monkey
     assert seen[-1] is DIGITS.val
     held = seen[0]
     assert len(held) == len(DIGITS.train) // 6
+    assert len({images.images.tobytes() for images in seen}) == 3 + 1  # few images: three splits
     train = {image.tobytes() for image in DIGITS.train.images}
     assert all(image.tobytes() in train for image in held.images)
 
@@ -308,7 +309,7 @@ def test_words_about_rows() -> None:
         Row("ae", "autoencoder", 2, {0.1: 0.2, 0.2: 0.3}, [score(0, 0.2), score(1, 0.4)]),
         Row("auto-decoder", "auto-decoder", 2, {}, [score(0, 0.1), score(1, 0.2)]),
     ]
-    shared = {"scaler": "standard", "seeds": [0, 1], "n_held": 40}
+    shared = {"scaler": "standard", "seeds": [0, 1], "n_held": 40, "n_splits": 1}
     compared = Comparison(rows, shared)
     head, lines = tabulate(compared, "auto-decoder")
     line = dict(zip(head, lines[0], strict=True))

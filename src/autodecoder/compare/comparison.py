@@ -35,6 +35,9 @@ from autodecoder.paths import user_path
 RATES = (1e-3, 2e-3, 5e-3, 1e-2)
 #: Most training images that are held out for the search, and their largest share.
 _MOST_HELD, _SHARE_HELD = 10_000, 1 / 6
+#: With fewer held-out images than this, the search is done on several splits: errors of a few
+#: images, after a fit from one seed, can be lowest at a rate that spoils fits from other seeds.
+_ENOUGH_HELD, _N_SPLITS = 1000, 3
 #: Most rates beyond the given ones that a search tries, and the largest one.
 _MOST_BEYOND, _LARGEST = 4, 1.0
 
@@ -74,8 +77,9 @@ def compare_methods(
 
     All methods have the same decoder, latent dimensions, batches, optimiser and schedule. Learning
     rates are searched alike: each method is fitted with each rate to a part of the training images,
-    and the rate with the least error on the rest of them is used. Then it is fitted to all training
-    images, once for each seed.
+    and the rate with the least error on the rest of them is used: one sixth of them, at most
+    10,000. If that is fewer than 1,000 images, the mean over three splits is used, each fitted from
+    another seed. Then the method is fitted to all training images, once for each seed.
 
     Parameters
     ----------
@@ -142,16 +146,18 @@ def compare_methods(
     if not len(dataset.val):
         raise DataError(f"{dataset.name} has no validation images, on which methods are compared.")
     n = len(dataset.train)
-    rest, held = _split(dataset.train) if len(rates) > 1 else (dataset.train, dataset.train)
+    splits = _splits(dataset.train) if len(rates) > 1 else {}
+    n_held = max((len(held) for _, held in splits.values()), default=0)
     for row in rows:
-        row.fit.check_components(len(rest))
+        row.fit.check_components(n - n_held)
         row.fit.check_codes()
     settings = {
         "dataset": dataset.name,
         "fingerprint": dataset.fingerprint,
         "n_train": n,
         "n_unseen": len(dataset.val),
-        "n_held": len(held) if len(rates) > 1 else 0,
+        "n_held": n_held,
+        "n_splits": len(splits),
         "decoder": to_dict(decoder),
         "scaler": scaler,
         "rates": list(rates),
@@ -160,7 +166,7 @@ def compare_methods(
         "methods": {row.name: to_dict(row.fit) for row in rows},
     }
     work = Work(
-        {"rest": (rest, held), "all": (dataset.train, dataset.val)},
+        {**splits, "all": (dataset.train, dataset.val)},
         *(decoder, scaler, measures, Store(folder, settings), seeds[0], report),
     )
     found = {}
@@ -236,16 +242,21 @@ def _check_lists(rates: Any, seeds: Any) -> tuple[tuple[float, ...], tuple[int, 
     return tuple(map(float, rates)), seeds
 
 
-def _split(train: ImageSet) -> tuple[ImageSet, ImageSet]:
-    """Training images to fit to, and others to judge learning rates by."""
+def _splits(train: ImageSet) -> dict[str, tuple[ImageSet, ImageSet]]:
+    """Training images to fit to, and others to judge learning rates by; several such pairs if the
+    others are few."""
     n = len(train)
     n_held = min(_MOST_HELD, int(n * _SHARE_HELD))
     if not n_held:
         raise DataError(
             f"a search of rates needs 6 training images or more, got {n}: give one rate."
         )
-    order = np.random.default_rng(0).permutation(n)
-    return train.take(np.sort(order[n_held:])), train.take(np.sort(order[:n_held]))
+    found = {}
+    for split in range(1 if n_held >= _ENOUGH_HELD else _N_SPLITS):
+        order = np.random.default_rng(split).permutation(n)
+        rest, held = np.sort(order[n_held:]), np.sort(order[:n_held])
+        found[f"split-{split}"] = train.take(rest), train.take(held)
+    return found
 
 
 def _compare_kind(
@@ -266,7 +277,7 @@ def _compare_kind(
     else:
         epochs = work.count_epochs(kind, fit, rates[len(rates) // 2], seconds)
     fit = replace(fit, num_epochs=max(1, epochs))
-    searched = _search(work, rows, fit, rates, seeds[0]) if len(rates) > 1 else {}
+    searched = _search(work, rows, fit, rates) if len(rates) > 1 else {}
     chosen = {row.name: _best(searched.get(row.name, dict.fromkeys(rates, 0.0))) for row in rows}
     scored: dict[str, list[Score]] = {row.name: [] for row in rows}
     for seed in seeds:
@@ -281,9 +292,9 @@ def _compare_kind(
 
 
 def _search(
-    work: Work, rows: list[Method], fit: FitConfig, rates: tuple[float, ...], seed: int
+    work: Work, rows: list[Method], fit: FitConfig, rates: tuple[float, ...]
 ) -> dict[str, dict[float, float]]:
-    """Errors on held-out training images by rate, for each row.
+    """Errors on held-out training images by rate, for each row: means over the splits.
 
     While the best rate of a row is the largest or smallest one, the next one beyond is tried, in
     the same proportion to it as that of its neighbour.
@@ -293,10 +304,12 @@ def _search(
     waiting, n_beyond = list(tried), 0
     while waiting:
         for rate in waiting:
-            for name, score in work.score(
-                FitKey(rows[0].kind, "rest", rate, seed), rows, fit
-            ).items():
-                found[name][rate] = score.error
+            scores = [
+                work.score(FitKey(rows[0].kind, split, rate, seed), rows, fit)
+                for seed, split in enumerate(work.splits)
+            ]
+            for row in rows:
+                found[row.name][rate] = float(np.mean([part[row.name].error for part in scores]))
         bests = {_best(errors) for errors in found.values()}
         beyond = {tried[0]: tried[0] ** 2 / tried[1], tried[-1]: tried[-1] ** 2 / tried[-2]}
         waiting = [float(f"{beyond[rate]:.6g}") for rate in bests if rate in beyond]

@@ -260,10 +260,9 @@ def explain(compared: Comparison, ours: str | None = None) -> list[str]:
     over = f", mean ± standard deviation over {n_seeds} seeds" if n_seeds > 1 else ""
     found = [f"Errors: mean squared errors in the scaling {scaling}{over}."]
     if any(row.searched for row in compared.rows):
-        found.append(
-            "Learning rates: those with the lowest error on "
-            f"{count(settings['n_held'], 'held-out training image')}."
-        )
+        held = count(settings["n_held"], "held-out training image")
+        mean = f", mean over {settings['n_splits']} splits" if settings["n_splits"] > 1 else ""
+        found.append(f"Learning rates: those with the lowest error on {held}{mean}.")
     if ours is not None and len(compared.rows) > 1:
         found.append(
             "Auto-decoder against it: error of the auto-decoder relative to this method; negative "

@@ -89,6 +89,11 @@ class Work:
         self._warm: set[str] = set()
         """Rows that have placed images, so that their programs are compiled."""
 
+    @property
+    def splits(self) -> list[str]:
+        """Names of the parts on which learning rates are searched."""
+        return [part for part in self._parts if part != "all"]
+
     def models(self, rows: Sequence[Method]) -> dict[str, Model]:
         """The model of each row's first seed, as far as one was fitted or kept."""
         found = {}
