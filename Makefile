@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: help install install-locked lock demo test test-thorough test-slow test-oldest test-wheel \
-	check format bench docs notebook reference release audit clean
+	check format bench fuzz torture coverage docs notebook reference release audit clean
 
 help:
 	@echo "make demo           train on real digits: search the learning rate, draw the pictures"
@@ -16,6 +16,9 @@ help:
 	@echo "make check          lint and type-check"
 	@echo "make format         rewrite the code as the linter wants it"
 	@echo "make bench          time a training step beside the same step in PyTorch"
+	@echo "make torture        faults at random moments, a hundred of each kind: docs/reliability.md"
+	@echo "make coverage       the tests, and the share of lines that they run: docs/reliability.md"
+	@echo "make fuzz           damaged files for every reader, a million each; FUZZ='--only npz'"
 	@echo "make docs           build the pages of docs/ as a site, and check examples and links"
 	@echo "make notebook       make demo.ipynb of examples/demo.py, and run it"
 	@echo "make reference      write docs/settings.md and docs/cli.md anew"
@@ -51,7 +54,7 @@ demo: $(VENV)/installed
 
 # Compiled modules are kept even where the environment forbids it: the suite starts hundreds of
 # processes, which use them again.
-test test-thorough test-slow test-wheel: export PYTHONDONTWRITEBYTECODE =
+test test-thorough test-slow test-wheel coverage torture: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/installed-dev
 	@tests/programs.sh
@@ -81,8 +84,10 @@ test-wheel: release
 		--resolution $(RESOLUTION) --output-file $(WHEEL)/releases.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(WHEEL)/.venv/bin/python \
 		--constraint $(WHEEL)/releases.txt "$$(ls dist/autodecoder-*.whl)[dev]"
-	cd $(WHEEL) && .venv/bin/python -m pytest -m "$(MARK)" --numprocesses 2 \
+	cd $(WHEEL) && .venv/bin/python -m pytest -m "$(MARK)" --numprocesses 2 --junitxml tests.xml \
 		$(if $(filter lowest%,$(RESOLUTION)),-W ignore::DeprecationWarning)
+	$(BIN)/python docs/make_reliability.py --tests $(WHEEL)/tests.xml \
+		--python $(WHEEL)/.venv/bin/python --resolution $(RESOLUTION)
 
 test-oldest:
 	$(MAKE) test-wheel PYTHON_VERSION=3.11 RESOLUTION=lowest-direct MARK="not slow"
@@ -98,6 +103,25 @@ format: $(VENV)/installed-dev
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/step.py
+
+# Guided by coverage where atheris has a wheel.
+FUZZ ?= --inputs 1000000
+
+# The faults take hours: TORTURE='--times 10 --only SIGKILL' takes some.
+torture: $(VENV)/installed-dev
+	$(BIN)/python -m tests.torture $(TORTURE)
+	$(BIN)/python docs/make_reliability.py
+
+coverage: $(VENV)/installed-dev
+	@mkdir -p build
+	$(BIN)/python -m pytest -m "not slow and not thorough" --numprocesses 2 \
+		--cov --cov-report=json:build/coverage.json --cov-report=
+	$(BIN)/python docs/make_reliability.py --coverage build/coverage.json
+
+fuzz: $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --editable '.[dev,fuzz]'
+	$(BIN)/python -m tests.fuzz.run --out benchmarks/reliability/fuzz.json $(FUZZ)
+	$(BIN)/python docs/make_reliability.py
 
 docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going \

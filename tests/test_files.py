@@ -1,6 +1,9 @@
 """Files are whole or absent, and show it when they were damaged."""
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +12,8 @@ import numpy as np
 import pytest
 
 from autodecoder.errors import DataError, OutputError
-from autodecoder.files import read_json, read_tensors, write_file, write_json, write_tensors
+from autodecoder.files import read_json, replaced_files, settle, write_file, write_json
+from autodecoder.tensors import read_tensors, write_tensors
 
 TENSORS = {
     "layers/0/weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -173,3 +177,79 @@ def test_json_with_a_mark_before_it_is_read_and_utf_16_is_told(tmp_path: Path) -
     path.write_bytes(b'{"a": 1}'.decode().encode("utf-16"))
     with pytest.raises(DataError, match="is encoded in UTF-16; save it in UTF-8"):
         read_json(path)
+
+
+#: Replaces two files by three, in forks that die at each of the changes that are made to folders.
+_DYING = """
+import os, sys
+from pathlib import Path
+from autodecoder.files import replaced_files, settle, write_file
+
+folder = Path(sys.argv[1])
+NAMES = ("mkdir", "replace", "rename", "rmdir")
+plain = {name: getattr(Path, name) for name in NAMES}
+
+def dying_at(at):
+    left = [at]
+    def patched(name):
+        def call(self, *given, **named):
+            left[0] -= 1
+            if left[0] < 0:
+                os._exit(9)
+            return plain[name](self, *given, **named)
+        return call
+    for name in NAMES:
+        setattr(Path, name, patched(name))
+
+def replace(texts):
+    with replaced_files(folder) as fresh:
+        for name, text in texts.items():
+            write_file(fresh / name, text)
+
+def fork(work, at):
+    child = os.fork()
+    if child == 0:
+        dying_at(at)
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+former, new = {"a": b"1", "b": b"1"}, {"a": b"2", "b": b"2", "c": b"2"}
+seen = set()
+for at in range(100):
+    replace(former)
+    (folder / "c").unlink(missing_ok=True)
+    ended = fork(lambda: replace(new), at)
+    fork(lambda: settle(folder), at % 3)  # dies too, as often as not
+    settle(folder)
+    found = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert found in (former, new), (at, found)
+    seen.add(len(found))
+    if ended == 0:
+        break
+assert seen == {2, 3} and at > 8, (seen, at)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_files_are_replaced_together_whenever_the_process_dies(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _DYING, str(tmp_path)]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_an_error_leaves_the_files_as_they_were(tmp_path: Path) -> None:
+    write_file(tmp_path / "a", b"1")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(OutputError, match="b is a folder"), replaced_files(tmp_path) as fresh:
+        write_json(fresh / "b", {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    assert (tmp_path / "a").read_bytes() == b"1"
+
+
+def test_a_link_to_files_of_others_moves_none(tmp_path: Path) -> None:
+    own, model = tmp_path / "own", tmp_path / "model"
+    model.mkdir()
+    write_file(own / "letter", b"1")
+    (model / ".whole").symlink_to(own)
+    settle(model)
+    assert (own / "letter").exists()

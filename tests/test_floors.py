@@ -19,6 +19,7 @@ FLOORS = {
     "paths": 0.3,
     "config": 0.5,
     "files": 0.5,
+    "tensors": 0.7,
     "data": 1,
     "core": 2,
     "measures": 2.2,  # a model is measured

@@ -1,4 +1,4 @@
-"""Writing files atomically, and reading JSON and arrays with checks for damage."""
+"""Writing files atomically, and reading JSON with checks for damage."""
 
 import contextlib
 import errno
@@ -6,14 +6,11 @@ import json
 import math
 import os
 import secrets
+import shutil
 import stat
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
-
-import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from autodecoder.encoding import decode_text
 from autodecoder.errors import DataError, OutputError
@@ -74,6 +71,62 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
         file.write(content)
 
 
+#: Folders within a folder: of files that are being written, and of whole ones to be moved up.
+_WRITTEN, _WHOLE = ".{}.new", ".whole"
+
+
+@contextlib.contextmanager
+def replaced_files(folder: Path) -> Iterator[Path]:
+    """Make a folder whose files replace those of `folder` together when the block ends.
+
+    Until then `folder` is as before, and it stays so after an error. Whatever moment the process is
+    killed at, `settle` leaves either all files as before or all of the new ones.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be written.
+    """
+    written = folder / _WRITTEN.format(secrets.token_hex(4))
+    try:
+        written.mkdir(parents=True)
+        yield written
+        sync_folder(written)
+        settle(folder)
+        for path in written.iterdir():
+            if (folder / path.name).is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
+        written.rename(folder / _WHOLE)
+        settle(folder)
+    except BaseException as error:
+        shutil.rmtree(written, ignore_errors=True)
+        if isinstance(error, OSError) and not isinstance(error, OutputError):
+            raise OutputError(f"{folder} cannot be written: {error.strerror}.") from error
+        raise
+
+
+def settle(folder: Path) -> None:
+    """Move up the files that a killed process had written whole, but not yet moved.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be moved.
+    """
+    whole = folder / _WHOLE
+    if not whole.is_dir() or whole.is_symlink():  # a link could lead to files of somebody else
+        return
+    try:
+        for path in sorted(whole.iterdir()):
+            with contextlib.suppress(FileNotFoundError):  # moved by another process
+                path.replace(folder / path.name)
+        sync_folder(folder)
+        with contextlib.suppress(FileNotFoundError):
+            whole.rmdir()
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}.") from error
+
+
 def new_folder(folder: Path) -> None:
     """Make a folder for results, or accept an empty one.
 
@@ -121,6 +174,8 @@ def sweep_temporary(folder: Path) -> None:
 
     Only for a folder that no other process writes to.
     """
+    for path in folder.rglob(_WRITTEN.format("*")):
+        shutil.rmtree(path, ignore_errors=True)
     for path in folder.rglob(".*.tmp"):
         path.unlink(missing_ok=True)
 
@@ -191,7 +246,7 @@ def read_json(path: Path) -> dict[str, Any]:
         if len(text) > _LARGEST_JSON:
             raise DataError(f"{path} is damaged: it has more than {_LARGEST_JSON} bytes.")
         content = json.loads(decode_text(text, path), parse_constant=_refuse_constant)
-        _refuse_deep(content)
+        refuse_deep(content)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
@@ -217,7 +272,7 @@ def refuse_special(path: Path) -> None:
         raise DataError(f"{path} must be a file, but is a device or a pipe.")
 
 
-def _refuse_deep(content: Any) -> None:
+def refuse_deep(content: Any) -> None:
     """Refuse nesting that is too deep for code that walks the content recursively."""
     level = [content] if isinstance(content, dict | list) else []
     for _ in range(_DEEPEST):
@@ -230,171 +285,3 @@ def _refuse_deep(content: Any) -> None:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
-
-
-def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> str:
-    """Write arrays and plain values as one safetensors file; returns the checksum in it.
-
-    Arrays are written one by one, since they may be memory maps; the library would first copy
-    all of them.
-    """
-    # `ascontiguousarray` would turn a 0-d array into a 1-d one.
-    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    text = json.dumps(about)
-    kinds = {dtype: kind for kind, dtype in _DTYPES.items()}
-    crc32 = str(_checksum(arrays, text))
-    header: dict[str, Any] = {"__metadata__": {"about": text, "crc32": crc32}}
-    end = 0
-    order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
-    for name in order:
-        array, begin = arrays[name], end
-        end += array.nbytes
-        header[name] = {
-            "dtype": kinds[array.dtype.name],
-            "shape": array.shape,
-            "data_offsets": (begin, end),
-        }
-    head = json.dumps(header, separators=(",", ":")).encode()
-    head += b" " * (-len(head) % 8)
-    with whole_file(path) as file:
-        file.write(len(head).to_bytes(8, "little") + head)
-        for name in order:
-            file.write(_bytes_of(arrays[name]))
-    return crc32
-
-
-#: Shape and dtype of each array, as the header of a file states them.
-Shapes = dict[str, tuple[tuple[int, ...], str]]
-
-
-def read_tensors(
-    path: Path, check: Callable[[Shapes], None] | None = None
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read what `write_tensors` wrote.
-
-    Parameters
-    ----------
-    path : Path
-    check : callable, optional
-        Called with the shapes in the header before memory is allocated; raises a `ValueError` to
-        refuse them.
-
-    Raises
-    ------
-    DataError
-        If the file is absent or damaged.
-    """
-    try:
-        refuse_special(path)
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if check is not None:
-                parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-                check(
-                    {
-                        name: (tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), "unknown"))
-                        for name, part in parts.items()
-                    }
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        whole = metadata["crc32"] == str(_checksum(tensors, metadata["about"]))
-        about = json.loads(metadata["about"])
-        _refuse_deep(about)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} is damaged ({error}).") from error
-    if not whole:
-        raise DataError(f"{path} is damaged (its checksum differs).")
-    if not isinstance(about, dict):
-        raise DataError(f"{path} is damaged (it does not say what it holds).")
-    return tensors, about
-
-
-def read_checksum(path: Path) -> str:
-    """Read the checksum in the header of a file of `write_tensors`; arrays are not read.
-
-    Raises
-    ------
-    DataError
-        If the file is absent, shortened or damaged.
-    """
-    with _opened(path) as file:
-        return str((file.metadata() or {}).get("crc32"))
-
-
-def read_about(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
-    """Read array shapes and plain values of a file of `write_tensors`; arrays are not read.
-
-    Raises
-    ------
-    DataError
-        If the file is absent, shortened or damaged.
-    """
-    with _opened(path) as file:
-        names = file.keys()
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-        metadata = file.metadata() or {}
-    try:
-        about = json.loads(metadata["about"])
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{path} is damaged ({error}).") from error
-    return shapes, about if isinstance(about, dict) else {}
-
-
-def read_tensor_rows(path: Path, name: str, first: int, stop: int) -> np.ndarray:
-    """Read rows of one array of a file of `write_tensors`; the checksum is not compared.
-
-    Raises
-    ------
-    DataError
-        If they cannot be read.
-    """
-    with _opened(path) as file:
-        return file.get_slice(name)[first:stop]
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        refuse_special(path)
-        with safe_open(path, framework="numpy") as file:
-            yield file
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except SafetensorError as error:
-        raise DataError(f"{path} is damaged ({error}).") from error
-
-
-#: dtype names of safetensors, with those of NumPy.
-_DTYPES = {
-    "F32": "float32",
-    "F64": "float64",
-    "BF16": "bfloat16",
-    "I32": "int32",
-    "I64": "int64",
-    "F16": "float16",
-    "I16": "int16",
-    "U16": "uint16",
-    "U64": "uint64",
-    "I8": "int8",
-    "U32": "uint32",
-    "U8": "uint8",
-    "BOOL": "bool",
-}
-
-
-def _checksum(tensors: Mapping[str, np.ndarray], about: str) -> int:
-    crc = zlib.crc32(about.encode())
-    for name in sorted(tensors):
-        array = tensors[name]
-        header = f"{name} {array.dtype} {array.shape}"
-        crc = zlib.crc32(_bytes_of(array), zlib.crc32(header.encode(), crc))
-    return crc
-
-
-def _bytes_of(array: np.ndarray) -> memoryview:
-    """An array's bytes in C order."""
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

@@ -13,7 +13,7 @@ from tests.model.test_files import NAMED, make
 
 from autodecoder.errors import AutodecoderError, ConfigError, DataError, OutputError
 from autodecoder.model import Model, from_pretrained, push_to_hub, save_model
-from autodecoder.model.files import FILES
+from autodecoder.model.saving import FILES
 
 client = pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
 

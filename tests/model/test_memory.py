@@ -9,8 +9,8 @@ import pytest
 
 from autodecoder.config import DecoderConfig, RunConfig, WatchConfig, fit_config
 from autodecoder.data.packed import PackedImages, ShardFile
-from autodecoder.errors import ConfigError
-from autodecoder.model import memory
+from autodecoder.errors import ConfigError, MemoryLimitError
+from autodecoder.model import fit_model, memory
 from autodecoder.model.memory import MemoryConfig, choose_rows, free_memory, parse_bytes
 from autodecoder.model.row_stores import count_row_bytes
 
@@ -108,3 +108,12 @@ def test_on_an_accelerator_rows_lie_there(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(memory, "_device_memory", lambda: 80e9)
     chosen = choose_rows(MemoryConfig(memory="4GB"), packed(10_000_000), None, run_config(), 1)
     assert chosen == "device"
+
+
+def test_weights_that_do_not_fit_are_refused_before_they_end_the_process() -> None:
+    images = np.zeros((4, 8, 8), np.uint8)
+    huge = DecoderConfig(arch=(400_000, 400_000))
+    with pytest.raises(
+        MemoryLimitError, match=r"1 run of 160,\S+ weights need 2560\.4 GB .* lower arch"
+    ):
+        fit_model(images, decoder=huge, learning_rate=1e-3)

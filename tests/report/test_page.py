@@ -558,6 +558,25 @@ def test_what_is_missing_is_no_hindrance(show: Any, model: Model) -> None:
     np.testing.assert_allclose(decoded(page, latents), want, atol=HALF)
 
 
+def test_only_scripts_of_the_page_run_and_nothing_is_loaded(chromium: Any, tmp_path: Path) -> None:
+    model = make_model()
+    path = write_model_page(model, tmp_path / "page.html", title="Digits")
+    again = write_model_page(model, tmp_path / "again.html", title="Digits")
+    assert again.read_bytes() == path.read_bytes()
+    intruder = (
+        "<script>document.title = 'intruder'</script>"
+        "<img src='https://example.org/x' onerror='document.title = 1'>"
+    )
+    path.write_text(path.read_text().replace("<main", intruder + "<main", 1))
+    page, refused = open_tab(chromium, 1280, 800), []
+    page.on("console", lambda message: refused.append(message.text))
+    page.goto(path.as_uri())
+    settle(page)
+    assert page.title() == "Digits"
+    assert sum("Content Security Policy" in words for words in refused) >= 2
+    page.close()
+
+
 def test_the_nearest_image_is_named(show: Any) -> None:
     names = np.array([f"<b>/{k}.png" for k in range(300)], object)
     model = replace(make_model(), names=names, val_names=np.arange(50) + 1000)

@@ -16,7 +16,7 @@ from autodecoder.core.fit import init_run
 from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.runs import Images, Run
 from autodecoder.core.tree import tree_to_arrays
-from autodecoder.files import read_tensors, sweep_temporary, write_tensors
+from autodecoder.files import sweep_temporary
 from autodecoder.study.checkpoint import (
     Outcome,
     Saved,
@@ -29,6 +29,7 @@ from autodecoder.study.checkpoint import (
 )
 from autodecoder.study.checkpoint import save_checkpoint as save
 from autodecoder.study.results import Shown
+from autodecoder.tensors import read_tensors, write_tensors
 
 
 def shapes(config: StudyConfig = CONFIG) -> Run:

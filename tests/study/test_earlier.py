@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from autodecoder.cli import main
 from autodecoder.config import (
@@ -19,6 +21,7 @@ from autodecoder.config import (
     to_dict,
 )
 from autodecoder.errors import ConfigError, DataError
+from autodecoder.model import load_model
 from autodecoder.study import load_study, load_study_data, run_study
 
 FIXTURES = Path(__file__).parents[1] / "study_files"
@@ -140,3 +143,22 @@ def test_starts_that_went_are_the_nearest(stored: list[Any], meant: list[Any]) -
     settings["infer"]["starts"] = stored
     assert complete_settings(settings, SCHEMA, whole=True)["infer"]["starts"] == meant
     assert settings["infer"]["starts"] is stored, "what was read is left as it was"
+
+
+@pytest.mark.parametrize("layout", range(3, SCHEMA + 1))
+def test_studies_and_models_of_every_layout_are_read(layout: int) -> None:
+    """Each was written by the last version of its layout, by COMMAND."""
+    folder = FIXTURES / f"schema-{layout}"
+    study, model = load_study(folder), load_model(folder / "best")
+    assert json.loads((folder / "config.json").read_text())["schema"] == layout
+    assert [trial.state for trial in study.trials] == ["complete"] * 2
+    assert study.best_trial is not None
+    assert study.best_trial.learning_rate == 1e-2
+    assert study.best_trial.executions[0].epochs == 2
+    assert study.config.fit.batch_size == 16
+    weights = load_file(folder / "best" / "decoder.safetensors")
+    hidden = model.latents @ weights["layers/0/weight"] + weights["layers/0/bias"]
+    hidden = np.where(hidden > 0, hidden, 0.2 * hidden)
+    images = np.tanh(hidden @ weights["layers/1/weight"] + weights["layers/1/bias"])
+    made = model.decode(model.latents).reshape(len(images), -1)
+    np.testing.assert_allclose(made, (images + 1) / 2, atol=1e-5)

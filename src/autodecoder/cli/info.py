@@ -22,9 +22,10 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
     from autodecoder.config import to_dict
     from autodecoder.files import read_json
     from autodecoder.model import load_model
+    from autodecoder.model.arrays import TRAINING
     from autodecoder.model.card import count_cost, count_weights, model_facts
-    from autodecoder.model.files import FILES, TRAINING
     from autodecoder.model.metrics import model_metrics, named_metrics, yardstick_of
+    from autodecoder.model.saving import FILES
 
     trained = load_model(model)
     versions = read_json(model / "config.json").get("versions")

@@ -9,8 +9,9 @@ import numpy as np
 
 from autodecoder.compare.result import Score
 from autodecoder.errors import ConfigError, DataError
-from autodecoder.files import read_json, read_tensors, write_json, write_tensors
+from autodecoder.files import read_json, write_json
 from autodecoder.model import Model, load_model, save_model
+from autodecoder.tensors import read_tensors, write_tensors
 
 _log = logging.getLogger(__name__)
 _SETTINGS = "comparison.json"
@@ -81,7 +82,9 @@ class Store:
             return None
         try:
             arrays, about = read_tensors(path)
-            return Score(**{**about, **arrays})
+            score = Score(**{**about, **arrays})
+            _check(score)
+            return score
         except (DataError, TypeError):
             _log.warning("%s is damaged: this fit is done again.", path)
             return None
@@ -111,6 +114,17 @@ class Store:
         except DataError as error:
             _log.warning("%s; the page is without its map.", str(error).removesuffix("."))
             return None
+
+
+def _check(score: Score) -> None:
+    """Raise a `TypeError` for a score whose values have other types than those of a fit."""
+    values = score._asdict()
+    arrays = [values.pop(name) for name in _ARRAYS]
+    numbers = {**values.pop("measures"), **values}
+    if not all(isinstance(number, int | float) for number in numbers.values()):
+        raise TypeError("a value is no number")
+    if not all(isinstance(array, np.ndarray) and array.ndim == 1 for array in arrays):
+        raise TypeError("an array has another shape")
 
 
 def _differing(known: Any, settings: Mapping[str, Any]) -> str | None:

@@ -1,7 +1,6 @@
 """Users' images and masks in array files; an .npy is memory-mapped."""
 
 import math
-import os
 import struct
 import tokenize
 import warnings
@@ -13,13 +12,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from autodecoder.data.files import read_maybe_gzipped
+from autodecoder.data.files import MOST_UNPACKED, machine_memory, read_maybe_gzipped
 from autodecoder.data.idx import parse_idx
 from autodecoder.data.parts import find_images, find_masks
 from autodecoder.errors import DataError
 
-#: Most bytes of arrays that are read from an .npz; the memory of the machine is a second limit.
-MOST_UNPACKED = 2**36
 #: NumPy's own bound for the text that describes an array.
 _LONGEST_HEADER = 10_000
 #: Errors that damaged array files cause. The last one comes from archives that are encrypted or use
@@ -125,21 +122,13 @@ def _open_archive(
             total += info.file_size
             with archive.open(info) as member:
                 _check_header(member, info.file_size, f"{path}: {info.filename}", exact=True)
-        most = min(MOST_UNPACKED, _memory())
+        most = min(MOST_UNPACKED, machine_memory())
         if total > most:
             raise DataError(
                 f"{path} holds arrays of {total / 2**30:.1f} GiB, more than the {most / 2**30:.1f} "
                 "GiB that fit into memory; save the images as .npy, which is mapped."
             )
         return {key: np.atleast_1d(found[given]) for key, given in chosen.items()}
-
-
-def _memory() -> int:
-    """Memory of this machine in bytes; `MOST_UNPACKED` if the system does not report it."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return MOST_UNPACKED
 
 
 def _check_header(file: Any, size: int, name: str, *, exact: bool) -> None:

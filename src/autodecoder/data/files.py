@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import tarfile
 import zlib
 from collections.abc import Sequence
@@ -18,6 +19,21 @@ _OTHER_MAGICS = {
     b"\x28\xb5\x2f\xfd": "zstandard",
 }
 
+#: Errors that damaged tar archives cause; the last one comes from long chains of headers.
+BROKEN_ARCHIVE = (tarfile.TarError, OSError, EOFError, ValueError, RecursionError)
+#: Most bytes that are unpacked from a file; the memory of the machine is a second limit.
+MOST_UNPACKED = 2**36
+#: Bytes that are unpacked at once.
+_PIECE = 2**20
+
+
+def machine_memory() -> int:
+    """Memory of this machine in bytes; `MOST_UNPACKED` if the system does not report it."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return MOST_UNPACKED
+
 
 def read_maybe_gzipped(path: Path) -> bytes:
     """Read a file, decompressed if its content is gzipped, whatever its name.
@@ -25,7 +41,8 @@ def read_maybe_gzipped(path: Path) -> bytes:
     Raises
     ------
     DataError
-        If it cannot be read, is damaged, is gzipped twice, or is compressed in another format.
+        If it cannot be read, is damaged, is gzipped twice, or is compressed in another format; if
+        it unpacks to more than 64 GiB, or to more than half of the machine's memory.
     """
     try:
         content = path.read_bytes()
@@ -35,7 +52,7 @@ def read_maybe_gzipped(path: Path) -> bytes:
         raise DataError(f"{path} is empty; fetch it again.")
     if content.startswith(_GZIP_MAGIC):
         try:
-            content = gzip.decompress(content)
+            content = _unpack(content, path)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(
                 f"{path} is a truncated or damaged gzip file ({error}); fetch it again."
@@ -49,6 +66,22 @@ def read_maybe_gzipped(path: Path) -> bytes:
                 "unpack it or fetch the published file."
             )
     return content
+
+
+def _unpack(content: bytes, path: Path) -> bytes:
+    """Unpack gzipped bytes piece by piece, since a small file may unpack to any size."""
+    most = min(MOST_UNPACKED, machine_memory() // 2)  # joined, all is in memory twice
+    pieces, size = [], 0
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        while piece := file.read(_PIECE):
+            pieces.append(piece)
+            size += len(piece)
+            if size > most:
+                raise DataError(
+                    f"{path} unpacks to more than the {most / 2**30:.1f} GiB that fit into memory; "
+                    "save the images as .npy, which is mapped."
+                )
+    return b"".join(pieces)
 
 
 def read_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
@@ -73,11 +106,12 @@ def read_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             for member in archive:
                 name = Path(member.name).name
-                if member.isfile() and name in names:
+                # A sparse file of a few bytes may have any size.
+                if member.isfile() and not member.issparse() and name in names:
                     stream = archive.extractfile(member)
                     assert stream is not None  # regular files always have one
                     found[name] = stream.read()
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+    except BROKEN_ARCHIVE as error:
         raise DataError(
             f"{path} is a truncated or damaged archive ({error}); fetch it again."
         ) from error

@@ -58,7 +58,11 @@ def plan_table(path: Path, config: DataConfig, *, seed: int, progress: bool) -> 
 
     def source(i: int) -> Path:
         file = folder / names[i]
-        if file.exists() and not file.is_file():  # reading a pipe would block
+        try:
+            is_special = file.exists() and not file.is_file()
+        except OSError as error:  # not a valid file name
+            raise UnreadableImage((error.strerror or "no file").lower()) from error
+        if is_special:  # reading a pipe would block
             raise UnreadableImage("no file")
         return file
 

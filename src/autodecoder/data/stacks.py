@@ -1,6 +1,7 @@
 """Users' own data sets in NumPy files: .npz with labels, .npy as a memory map."""
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -258,6 +259,12 @@ def _one_hot(labels: np.ndarray) -> bool:
     return bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())
 
 
+def _are_characters(words: np.ndarray) -> bool:
+    """Whether texts hold numbers of characters only; NumPy fails at others."""
+    codes = np.ascontiguousarray(words).view(words.dtype.byteorder.replace("|", "=") + "u4")
+    return not codes.size or int(codes.max()) <= sys.maxunicode
+
+
 def _as_column(labels: np.ndarray, n: int, path: Path) -> Shaped[np.ndarray, " n"]:
     """One label for each image, as int64 or words, also from a column or one-hot rows."""
     sides = " × ".join(map(str, labels.shape)) or "one"
@@ -273,6 +280,8 @@ def _as_column(labels: np.ndarray, n: int, path: Path) -> Shaped[np.ndarray, " n
         labels = labels.argmax(axis=1)
     if labels.shape != (n,) or labels.dtype.kind not in "biufU":
         raise wrong
+    if labels.dtype.kind == "U" and not _are_characters(labels):
+        raise DataError(f"{path} is damaged: its labels have characters that do not exist.")
     if labels.dtype.kind == "f" and not are_whole(labels):
         raise wrong
     if labels.dtype.kind == "u" and labels.max() > _MOST:

@@ -12,6 +12,7 @@ from autodecoder.config import DataConfig
 from autodecoder.data.columns import choose_columns, read_columns
 from autodecoder.data.decode import SUFFIXES
 from autodecoder.data.encoded import Pictures
+from autodecoder.data.files import BROKEN_ARCHIVE
 from autodecoder.data.labelled import number_classes
 from autodecoder.data.pictures import plan_pictures
 from autodecoder.data.plan import Plan
@@ -118,7 +119,7 @@ def _index(
                             f"{shown(found[key].name)} and {shown(member.name)}."
                         )
                     found[key] = _Member(member.name, member.offset_data, member.size)
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+    except BROKEN_ARCHIVE as error:
         if isinstance(error, DataError):
             raise
         reason = getattr(error, "strerror", None) or error

@@ -182,7 +182,7 @@ def read_evaluation(path: Path) -> Evaluation:
     content = read_json(path)
     try:
         return Evaluation(**{part.name: _READ[part.name](content[part.name]) for part in _PARTS})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise DataError(f"{path} is damaged: it is no evaluation of a model.") from error
 
 

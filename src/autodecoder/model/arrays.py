@@ -15,10 +15,16 @@ from autodecoder.core.priors import Prior
 from autodecoder.core.training import Training, fresh_training
 from autodecoder.core.tree import arrays_to_tree, name_leaves
 from autodecoder.errors import DataError
-from autodecoder.files import Shapes, read_tensors
+from autodecoder.tensors import Shapes, read_tensors
 
 #: Names of arrays in `latents.safetensors`: metrics of the epochs, and standard deviations.
 HISTORY, DEVIATIONS = "history/", "train_deviations"
+
+#: Prefix of arrays in `decoder.safetensors` that scale the columns of a table.
+STANDARDIZATION = "standardization/"
+
+#: File of the training state of a model that can be continued.
+TRAINING = "training.safetensors"
 
 
 def latents_check(dims: int) -> Callable[[Shapes], None]:

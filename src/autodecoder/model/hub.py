@@ -10,8 +10,9 @@ import equinox as eqx
 
 from autodecoder.data.download import bars_may_be_text
 from autodecoder.errors import AutodecoderError, ConfigError, DataError, OutputError
-from autodecoder.model.files import FILES, load_model, save_model
+from autodecoder.model.loading import load_model
 from autodecoder.model.model import Model
+from autodecoder.model.saving import FILES, save_model
 from autodecoder.paths import user_path
 
 if TYPE_CHECKING:

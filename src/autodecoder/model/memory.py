@@ -11,13 +11,15 @@ from typing import Any
 
 import jax
 
-from autodecoder.config import RunConfig
+from autodecoder.config import OWN, RunConfig
 from autodecoder.config.rules import check_choice
+from autodecoder.core.decoders import shape_decoder
 from autodecoder.core.epoch import pass_windows
+from autodecoder.core.scaling import SCALINGS
 from autodecoder.data.packed import PackedImages
-from autodecoder.errors import ConfigError
+from autodecoder.errors import ConfigError, MemoryLimitError
 from autodecoder.model.row_stores import count_row_bytes
-from autodecoder.text import told
+from autodecoder.text import count, told
 
 #: Choices of where latents and their moments are kept.
 ROWS = ("auto", "device", "host", "disk")
@@ -32,6 +34,8 @@ _WINDOWS = 3
 _ROWS_OF_WINDOW = 10
 #: Share of free memory that may be used.
 _SHARE = 0.8
+#: Copies of the weights that a fit has: themselves, their gradients, and two moments.
+_COPIES = 4
 #: The parameter of `mallopt`, from malloc.h.
 _M_MMAP_THRESHOLD = -3
 
@@ -140,6 +144,28 @@ def choose_rows(
     return "host" if base + 2 * rows <= memory else "disk"
 
 
+def check_weights(config: RunConfig, n_runs: int) -> None:
+    """Refuse weights that cannot fit into memory: compiled programs would end the whole process.
+
+    Raises
+    ------
+    MemoryLimitError
+        If the weights of `n_runs` runs, their gradients and both moments need more than is free.
+    """
+    if jax.default_backend() != "cpu" or config.decoder.arch == OWN:
+        return
+    activation = SCALINGS[config.scaler].output_activation
+    decoder = shape_decoder(config.decoder, config.image_shape, activation)
+    n_weights = sum(leaf.size for leaf in jax.tree.leaves(decoder.trainable()))
+    needed, free = 4 * _COPIES * n_weights * n_runs, free_memory()
+    if needed > free:
+        also = " or runs_at_once" if n_runs > 1 else ""
+        raise MemoryLimitError(
+            f"{count(n_runs, 'run')} of {count(n_weights, 'weight')} need {needed / 1e9:.1f} GB of "
+            f"memory, {free / 1e9:.1f} GB are free: lower arch or latent_dims{also}."
+        )
+
+
 def give_back_at_once() -> None:
     """Make the allocator return freed arrays of 4 MiB or more to the system at once.
 
@@ -172,6 +198,13 @@ def free_memory() -> int:
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):  # none, or `max`
             found.append(int(Path(path).read_text()))
+    with contextlib.suppress(ImportError, OSError, ValueError):  # on other systems
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            found.append(max(0, limit - pages * resource.getpagesize()))
     if not found and hasattr(os, "sysconf"):
         with contextlib.suppress(OSError, ValueError):
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

@@ -26,7 +26,7 @@ from autodecoder.report.plane import (
     pack_shape,
     shown_part,
 )
-from autodecoder.report.templates import render
+from autodecoder.report.templates import render_page
 from autodecoder.study import Study
 from autodecoder.study.results import format_score
 from autodecoder.text import legible
@@ -90,7 +90,7 @@ def write_side_by_side(
     without |= {"first_metric": None, "several_runs": False}
     whole = {**without, **curves_context(curves), **context}
     target = user_path(path)
-    write_file(target, render("comparison.html.jinja", whole).encode("utf-8", "replace"))
+    write_file(target, render_page("comparison.html.jinja", whole).encode("utf-8", "replace"))
     return target
 
 

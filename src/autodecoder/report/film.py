@@ -14,10 +14,10 @@ from autodecoder.config import StudyConfig
 from autodecoder.core.runs import Snapshot
 from autodecoder.data import Dataset
 from autodecoder.errors import DataError, OutputError
-from autodecoder.files import read_tensors, write_tensors
 from autodecoder.study import Observer, RunInfo, Trial
 from autodecoder.study.observer import frame_period
 from autodecoder.study.records import execution_folder
+from autodecoder.tensors import read_tensors, write_tensors
 
 #: Most latents of each set in a frame, and most numbers in them.
 _MOST = {"train": 6000, "val": 2000}
@@ -87,13 +87,25 @@ class FilmWriter(Observer):
 
 
 def read_film(folder: Path) -> list[Frame]:
-    """Read the frames in the folder of an execution; damaged ones are left out."""
+    """Read the frames in the folder of an execution; damaged ones are left out.
+
+    All have the shapes of the first one.
+    """
     found = []
     for epoch, path in _frames(folder):
         with contextlib.suppress(DataError, KeyError):
             tensors: Any = read_tensors(path)[0]
-            found.append(Frame(epoch, tensors["train"], tensors["val"]))
+            frame = Frame(epoch, tensors["train"], tensors["val"])
+            if frame.train.ndim == frame.val.ndim == 2 and _is_like(
+                frame, found[0] if found else frame
+            ):
+                found.append(frame)
     return found
+
+
+def _is_like(frame: Frame, other: Frame) -> bool:
+    """Whether two frames show as many latents."""
+    return (frame.train.shape, frame.val.shape) == (other.train.shape, other.val.shape)
 
 
 def _frames(folder: Path) -> list[tuple[int, Path]]:

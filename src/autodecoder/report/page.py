@@ -41,7 +41,7 @@ from autodecoder.report.plane import (
     shown_part,
     why_not_live,
 )
-from autodecoder.report.templates import render
+from autodecoder.report.templates import render_page
 from autodecoder.report.trials import trials_table, trials_text
 from autodecoder.report.umap import map_latents
 from autodecoder.study import Study
@@ -386,7 +386,7 @@ def _render(context: dict[str, Any]) -> str:
     names = ("model", "originals", "is_live", "plane_text", "histories", "trials", "facts")
     parts = dict.fromkeys((*names, "settings", "figures", "figures_text", "evaluation"), ())
     tell_missing()
-    return render("page.html.jinja", parts | {"figures_command": None} | context)
+    return render_page("page.html.jinja", parts | {"figures_command": None} | context)
 
 
 def _write(path: Path, page: str) -> Path:

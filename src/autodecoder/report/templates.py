@@ -1,5 +1,6 @@
 """Rendering pages from templates, with styles and scripts included."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,22 @@ from markupsafe import Markup
 from autodecoder._version import __version__
 
 _ROOM = "autodecoder.report"
+#: What a page may do: run its own scripts, and load nothing.
+_POLICY = (
+    "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; base-uri 'none'; form-action 'none'"
+)
+
+
+def render_page(template: str, context: Mapping[str, Any]) -> str:
+    """Fill the template of a page that is a file.
+
+    Its policy names a nonce, without which no script runs. It is a hash of the page, so that equal
+    pages are equal files, and no text in a page can know it.
+    """
+    bare = render(template, {**context, "nonce": "", "policy": ""})
+    nonce = hashlib.sha256(bare.encode("utf-8", "replace")).hexdigest()[:32]
+    return render(template, {**context, "nonce": nonce, "policy": _POLICY.format(nonce=nonce)})
 
 
 def render(template: str, context: Mapping[str, Any], *, room: str = _ROOM) -> str:

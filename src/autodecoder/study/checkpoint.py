@@ -13,17 +13,17 @@ from autodecoder.brief import brief
 from autodecoder.core.runs import Run
 from autodecoder.core.tree import arrays_to_tree
 from autodecoder.errors import DataError
-from autodecoder.files import (
+from autodecoder.files import sync_folder
+from autodecoder.model.disk_rows import drop_rows
+from autodecoder.model.hollow import ROW_PATHS, check_place, fit_to_settings, streamed_kind
+from autodecoder.study.results import UNFINISHED, Shown, check_run
+from autodecoder.tensors import (
     read_about,
     read_checksum,
     read_tensor_rows,
     read_tensors,
-    sync_folder,
     write_tensors,
 )
-from autodecoder.model.disk_rows import drop_rows
-from autodecoder.model.hollow import ROW_PATHS, check_place, fit_to_settings, streamed_kind
-from autodecoder.study.results import UNFINISHED, Shown
 
 _log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def read_checkpoints(folder: Path) -> Iterator[Saved]:
             for shard in shards:
                 _check_shard(shard)
             yield Saved(int(about["epoch"]), float(about["seconds"]), tensors, shards)
-        except (DataError, KeyError, TypeError, ValueError) as error:
+        except (DataError, KeyError, TypeError, ValueError, OverflowError) as error:
             _log.warning(f"the checkpoint %s cannot be used (%s); {_INSTEAD}", path, error)
             path.unlink(missing_ok=True)
 
@@ -177,7 +177,7 @@ def restore_run(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, float] | 
         try:
             arrays = fit_to_settings(like, joined(saved).arrays)
             return arrays_to_tree(like, arrays), saved.seconds
-        except (DataError, ValueError) as error:
+        except (DataError, KeyError, TypeError, ValueError) as error:
             tell_misfit(saved, error)
     return None
 
@@ -196,7 +196,7 @@ def newest_kind(folder: Path) -> str | None:
     """The kind of row storage that the newest checkpoint of a run requires: `host`, `disk`, or
     `None` if the run can resume with any. Only the header of the file is read."""
     for path in _checkpoints(folder)[:1]:
-        with contextlib.suppress(DataError):
+        with contextlib.suppress(DataError, ValueError):  # also of impossible shapes
             shapes, about = read_about(path)
             if not about.get("shards"):
                 return streamed_kind({k: np.broadcast_to(0, shape) for k, shape in shapes.items()})
@@ -264,16 +264,24 @@ def load_outcome(folder: Path) -> Outcome | None:
         return None
     try:
         tensors, about = read_tensors(folder / _OUTCOME)
+        history = {name: tensors[_HISTORY + name] for name in about["order"]}
+        if {values.shape for values in history.values()} != {(len(history["loss"]),)}:
+            raise ValueError("its history has columns of different lengths")
+        if not isinstance(about["protocol"], str):
+            raise ValueError("its protocol is no word")
+        check_run(about["status"], about["seconds"])
         return Outcome(
-            history={name: tensors[_HISTORY + name] for name in about["order"]},
+            history=history,
             status=about["status"],
             seconds=about["seconds"],
             shown=_shown(tensors),
             protocol=about["protocol"],
         )
-    except (DataError, KeyError, TypeError) as error:
+    except DataError as error:
         _log.warning("%s", error)
-        return None
+    except (KeyError, TypeError, ValueError) as error:
+        _log.warning("%s is damaged (%s).", folder / _OUTCOME, error)
+    return None
 
 
 def _shown(tensors: Mapping[str, np.ndarray]) -> Shown | None:

@@ -23,6 +23,7 @@ from autodecoder.core.watch import RUNNING
 from autodecoder.core.watch import STOPPED as RUN_STOPPED
 from autodecoder.data.dataset import shown_rows
 from autodecoder.model.devices import Devices
+from autodecoder.model.memory import check_weights
 from autodecoder.model.team import ALONE, Team
 from autodecoder.study.checkpoint import Saved, write_shard
 from autodecoder.study.drivers import Checkpoints, open_driver
@@ -121,6 +122,7 @@ class Group:
                 self._driver.close()
 
     def _run(self) -> Iterator[Event]:
+        check_weights(self._run_config, len(self._slots))
         yield from self._start()
         epochs = self._run_config.fit.num_epochs
         epoch = min(slot.epoch for slot in self._slots)

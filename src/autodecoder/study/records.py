@@ -12,7 +12,7 @@ import numpy as np
 from autodecoder.config import METRICS, SCHEMA, StudyConfig
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.files import read_json, refuse_special, write_file, write_json
-from autodecoder.study.results import STATES, UNFINISHED, Execution, Trial
+from autodecoder.study.results import STATES, UNFINISHED, Execution, Trial, check_run
 from autodecoder.study.space import to_parameter, to_values
 from autodecoder.text import count, told
 
@@ -108,6 +108,7 @@ def read_trials(folder: Path, config: StudyConfig, trial_id: str = "*") -> Itera
                 if not {*METRICS, config.metric} <= set(history):
                     where = execution_folder(folder, content["id"], k) / "history.csv"
                     raise DataError(f"{where} is damaged: it lacks metrics.")
+                check_run(about["status"], about["seconds"])
                 execution = Execution(history, config.metric, about["status"], about["seconds"])
                 if execution.status != UNFINISHED and execution.epochs != about["epochs"]:
                     where = execution_folder(folder, content["id"], k) / "history.csv"

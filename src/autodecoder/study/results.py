@@ -11,13 +11,32 @@ from jaxtyping import Float, Int
 
 from autodecoder.brief import brief
 from autodecoder.config import OBJECTIVES
+from autodecoder.text import told
 
 #: States of executions, and states of trials.
 FINISHED, STOPPED, DIVERGED, UNFINISHED = "finished", "stopped early", "diverged", "unfinished"
 COMPLETE, FAILED = "complete", "failed"
 #: State of both: ended early because other trials were better.
 PRUNED = "pruned"
+STATUSES = (FINISHED, STOPPED, DIVERGED, UNFINISHED, PRUNED)
 STATES = (COMPLETE, UNFINISHED, PRUNED, FAILED)
+
+#: Longest time that a file can tell, in seconds.
+_LONGEST = 1e15
+
+
+def check_run(status: Any, seconds: Any) -> None:
+    """Check what a file tells of an execution.
+
+    Raises
+    ------
+    ValueError
+        If `status` is no state of an execution, or `seconds` is no time.
+    """
+    if status not in STATUSES:
+        raise ValueError(f"{told(status)} is no state of an execution")
+    if type(seconds) not in (int, float) or not 0 <= seconds < _LONGEST:
+        raise ValueError(f"{told(seconds)} is no number of seconds")
 
 
 @brief

@@ -159,7 +159,7 @@ def run_study(
         if hosts is not None:
             hosts.leave()
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if not is_out_of_memory(error):
+        if isinstance(error, MemoryLimitError) or not is_out_of_memory(error):
             raise
         raise MemoryLimitError(
             "the study needs more memory than is available; lower runs_at_once, arch, latent_dims "

@@ -1,10 +1,4 @@
-"""Model directories: arrays and plain values, nothing that could be executed.
-
-`config.json` describes the model, `decoder.safetensors` holds the weights, and
-`latents.safetensors` the latents, labels and history. `README.md` is the model card. Optional files
-are `images.csv` with names and further columns of the images, and `training.safetensors` with the
-training state that a fit needs to continue.
-"""
+"""Reading model directories, of which nothing is executed: see `saving`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,127 +18,34 @@ from autodecoder.config import (
     complete_settings,
     parse_range,
     read_arch,
-    to_dict,
 )
 from autodecoder.config.rules import check_choice, check_positive_int
 from autodecoder.core.decoders import Decoder, own_decoder, shape_decoder
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.switches import own_switches
-from autodecoder.core.tree import arrays_to_tree, name_leaves, tree_to_arrays
-from autodecoder.data.columns import read_columns
+from autodecoder.core.tree import arrays_to_tree, name_leaves
 from autodecoder.data.names import FILE as NAMES
-from autodecoder.data.names import Named, format_names, read_names
+from autodecoder.data.names import Named, read_names
 from autodecoder.data.pixels import as_labels
-from autodecoder.errors import AutodecoderError, ConfigError, DataError, OutputError
-from autodecoder.files import (
-    Shapes,
-    format_json,
-    read_json,
-    read_tensors,
-    write_file,
-    write_tensors,
-)
-from autodecoder.measures.evaluation import FILE as EVALUATION
+from autodecoder.errors import AutodecoderError, ConfigError, DataError
+from autodecoder.files import read_json, settle
 from autodecoder.model.arrays import (
     DEVIATIONS,
     HISTORY,
+    STANDARDIZATION,
+    TRAINING,
     check_deviations,
     compare_arrays,
     latents_check,
     read_training,
 )
-from autodecoder.model.card import describe_model, library_versions
-from autodecoder.model.metrics import model_metrics
 from autodecoder.model.model import Model
 from autodecoder.model.tables import Standardization
 from autodecoder.paths import user_path
-from autodecoder.text import count
-
-TRAINING = "training.safetensors"
-FILES = ("config.json", "decoder.safetensors", "latents.safetensors", NAMES, "README.md")
+from autodecoder.tensors import Shapes, read_tensors
 
 #: Up to this many layers of a decoder are traced without comparing them to its number of arrays.
 _TRACED = 100
-_STANDARDIZATION = "standardization/"
-
-
-@own_switches()
-def save_model(model: Model, folder: Path | str, *, training: bool = False) -> None:
-    """Write a model directory.
-
-    Each file is written whole or not at all. `config.json`, which makes the directory a model, is
-    written last. Errors in the model are raised before anything is written.
-
-    Parameters
-    ----------
-    model : Model
-    folder : path
-    training : bool
-        Also write the training state, with which `fit_model(images, start=model)` continues bit for
-        bit. It takes twice the size of the weights and latents, or less with
-        `latent_second_moment="row"`.
-
-    Raises
-    ------
-    DataError
-        If `training` is True and the model has no training state; if `about` holds anything but
-        plain values; if labels, names, columns or history have a wrong shape or dtype.
-    OutputError
-        If a file cannot be written.
-    """
-    folder = user_path(folder, "folder")
-    weights = tree_to_arrays(model.decoder)
-    if model.standardization is not None:
-        by = model.standardization._asdict()
-        weights |= {_STANDARDIZATION + name: value for name, value in by.items()}
-    found = {"train": model.latents, "val": model.val_latents}
-    for name, labels, n in (
-        ("train_labels", model.labels, len(model.latents)),
-        ("val_labels", model.val_labels, len(model.val_latents)),
-    ):
-        if labels is not None:
-            found[name] = as_labels(name, labels, n)
-    for name, values in model.history.items():
-        found[HISTORY + name] = np.atleast_1d(np.asarray(values, np.float32))
-    if model.latent_deviations is not None:
-        found[DEVIATIONS] = check_deviations(model.latent_deviations, model.latents.shape)
-    names = _format_names(model, found)
-    if training and model.training is None:
-        raise DataError(
-            "this model has no training state: it comes from a study or was saved without it."
-        )
-    content = {
-        "schema": SCHEMA,
-        "decoder": to_dict(model.decoder.config),
-        "scaler": model.scaler,
-        "loss": model.loss,
-        "image_shape": list(model.image_shape),
-        "pixel_range": None if model.pixel_range is None else list(model.pixel_range),
-        "metrics": model_metrics(model),
-        "versions": library_versions(),
-        "names": names is not None,
-        "training": training,
-        "about": dict(model.about),
-    }
-    try:
-        text = format_json(content)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise DataError(f"about of a model must hold plain values only ({error}).") from error
-    card = describe_model(model).encode("utf-8", "replace")
-    try:
-        (folder / "config.json").unlink(missing_ok=True)
-        for name in (NAMES, TRAINING, EVALUATION):
-            (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot hold a model: {error.strerror}.") from error
-    write_tensors(folder / "decoder.safetensors", weights, {})
-    write_tensors(folder / "latents.safetensors", found, {})
-    if training:
-        write_tensors(folder / TRAINING, tree_to_arrays(model.training), {})
-    if names is not None:
-        write_file(folder / NAMES, names)
-    write_file(folder / "README.md", card)
-    write_file(folder / "config.json", text)
 
 
 @own_switches()
@@ -169,6 +70,7 @@ def load_model(folder: Path | str, *, decoder: eqx.Module | None = None) -> Mode
         model does not need it.
     """
     folder = user_path(folder, "folder")
+    settle(folder)
     content = read_json(folder / "config.json")
     if "study" in content:
         raise DataError(
@@ -231,7 +133,7 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
         wanted = {name: (leaf.shape, str(leaf.dtype)) for name, leaf in name_leaves(like).items()}
         if is_table:
             for name in Standardization._fields:
-                wanted[_STANDARDIZATION + name] = ((width,), "float64")
+                wanted[STANDARDIZATION + name] = ((width,), "float64")
         try:
             compare_arrays(shapes, wanted)
         except ValueError as error:
@@ -247,7 +149,7 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
         array.setflags(write=False)
     standardization = None
     if is_table:
-        by = (arrays.pop(_STANDARDIZATION + name) for name in Standardization._fields)
+        by = (arrays.pop(STANDARDIZATION + name) for name in Standardization._fields)
         standardization = Standardization(*by)
         if (standardization.std < 0).any():
             raise ValueError("its features have standard deviations below 0")
@@ -317,26 +219,3 @@ def _own_decoder(
 def _misfit(folder: Path, error: Exception) -> DataError:
     reason = str(error).removesuffix(".")
     return DataError(f"the given decoder is not the one whose arrays are in {folder}: {reason}.")
-
-
-def _format_names(model: Model, found: Mapping[str, np.ndarray]) -> bytes | None:
-    """The table of names, class labels and further columns as CSV; `None` if the model has neither
-    names nor columns."""
-    told = model.about.get("class_names")
-    class_names = list(map(str, told)) if isinstance(told, list | tuple) else []
-    parts = []
-    for part, names, columns in (
-        ("train", model.names, model.columns),
-        ("val", model.val_names, model.val_columns),
-    ):
-        n = len(found[part])
-        if names is not None and len(names) != n:
-            raise DataError(
-                f"names must be one for each of {count(n, 'latent')}, got {len(names)}."
-            )
-        names = None if names is None else np.asarray(names)
-        columns = read_columns("columns" if part == "train" else "val_columns", columns, n)
-        parts.append(Named(names, found.get(f"{part}_labels"), columns))
-    if all(part.names is None and not part.columns for part in parts):
-        return None
-    return format_names(parts[0], parts[1], class_names)

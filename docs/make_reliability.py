@@ -1,0 +1,137 @@
+"""Write docs/reliability.md from its template and the files in benchmarks/reliability/.
+
+    python docs/make_reliability.py [--coverage FILE] [--tests FILE --python FILE --resolution WORD]
+
+A section whose file is missing is left out. With a report of coverage.py as JSON, its sums for each
+part of the package replace the ones that are kept. With a report of the tests as JUnit's XML, and
+the Python that ran them, their numbers replace those of the same versions.
+"""
+
+import argparse
+import json
+import subprocess
+from datetime import date
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from autodecoder.config import SCHEMA
+
+HERE = Path(__file__).parent
+PAGE, TEMPLATE = HERE / "reliability.md", "reliability.md.jinja"
+RESULTS = HERE.parent / "benchmarks" / "reliability"
+RESOLUTIONS = {"highest": "newest", "lowest-direct": "oldest"}
+
+
+def make_page(results: Path) -> str:
+    """The page, from a folder of results."""
+    faults = list((_read(results, "faults") or {}).values())
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    return environment.get_template(TEMPLATE).render(
+        faults=[row for row in faults if not row["skipped"]],
+        untried=[f"{row['fault']}, {row['skipped']}" for row in faults if row["skipped"]],
+        fuzz=_read(results, "fuzz"),
+        versions=_read(results, "versions"),
+        coverage=_read(results, "coverage"),
+        defects=_read(results, "defects") or [],
+        schema=SCHEMA,
+        seconds=_seconds,
+        made_on=_made_on,
+    )
+
+
+def _read(results: Path, name: str) -> Any:
+    path = results / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def sum_coverage(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Lines of each part of the package, and the share of them that was run."""
+    sums: dict[str, list[int]] = {}
+    for path, about in report["files"].items():
+        parts = Path(path).parts
+        inside = parts[parts.index("autodecoder") + 1 :]
+        if len(inside) > 1:
+            lines = sums.setdefault(inside[0], [0, 0])
+            lines[0] += about["summary"]["num_statements"]
+            lines[1] += about["summary"]["covered_lines"]
+    return [
+        {"part": part, "lines": n, "percent": round(100 * run / n, 1)}
+        for part, (n, run) in sorted(sums.items())
+    ]
+
+
+def count_tests(report: Path, python: Path, resolution: str) -> dict[str, Any]:
+    """Numbers of tests, with the versions of the Python that ran them."""
+    suite = next(ElementTree.parse(report).iter("testsuite"))
+    total, skipped, failed, wrong = (
+        int(suite.attrib[name]) for name in ("tests", "skipped", "failures", "errors")
+    )
+    code = "import platform, jax; print(platform.python_version(), jax.__version__)"
+    told = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
+    version, jax = told.stdout.split()
+    return {
+        "python": version,
+        "jax": jax,
+        "resolution": RESOLUTIONS[resolution],
+        "passed": total - skipped - failed - wrong,
+        "failed": failed + wrong,
+        "skipped": skipped,
+        "date": str(date.today()),
+    }
+
+
+def _keep(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f} s"
+
+
+def _made_on(rows: list[dict[str, Any]]) -> str:
+    """The versions, and the dates of the first and last row."""
+    dates = sorted({row["machine"]["date"] for row in rows})
+    about = rows[-1]["machine"]
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    return f"Python {about['python']}, jax {about['jax']}, {when}."
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=PAGE)
+    parser.add_argument("--coverage", type=Path)
+    parser.add_argument("--tests", type=Path)
+    parser.add_argument("--python", type=Path)
+    parser.add_argument("--resolution", choices=RESOLUTIONS)
+    options = parser.parse_args()
+    if options.coverage is not None:
+        rows = sum_coverage(json.loads(options.coverage.read_text(encoding="utf-8")))
+        _keep(options.results / "coverage.json", rows)
+    if options.tests is not None:
+        row = count_tests(options.tests, options.python, options.resolution)
+        same = {"python", "jax", "resolution"}
+        rows = [
+            other
+            for other in _read(options.results, "versions") or []
+            if any(other[key] != row[key] for key in same)
+        ]
+        rows.sort(key=lambda other: (other["resolution"], other["python"]))
+        _keep(options.results / "versions.json", [*rows, row])
+    options.out.write_text(make_page(options.results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

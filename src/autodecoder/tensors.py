@@ -1,0 +1,183 @@
+"""Files of arrays and plain values, in the format safetensors, with checks for damage."""
+
+import contextlib
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from autodecoder.errors import DataError
+from autodecoder.files import refuse_deep, refuse_special, whole_file
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> str:
+    """Write arrays and plain values as one safetensors file; returns the checksum in it.
+
+    Arrays are written one by one, since they may be memory maps; the library would first copy
+    all of them.
+    """
+    # `ascontiguousarray` would turn a 0-d array into a 1-d one.
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    text = json.dumps(about)
+    kinds = {dtype: kind for kind, dtype in _DTYPES.items()}
+    crc32 = str(_checksum(arrays, text))
+    header: dict[str, Any] = {"__metadata__": {"about": text, "crc32": crc32}}
+    end = 0
+    order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+    for name in order:
+        array, begin = arrays[name], end
+        end += array.nbytes
+        header[name] = {
+            "dtype": kinds[array.dtype.name],
+            "shape": array.shape,
+            "data_offsets": (begin, end),
+        }
+    head = json.dumps(header, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % 8)
+    with whole_file(path) as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for name in order:
+            file.write(_bytes_of(arrays[name]))
+    return crc32
+
+
+#: Shape and dtype of each array, as the header of a file states them.
+Shapes = dict[str, tuple[tuple[int, ...], str]]
+
+
+def read_tensors(
+    path: Path, check: Callable[[Shapes], None] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `write_tensors` wrote.
+
+    Parameters
+    ----------
+    path : Path
+    check : callable, optional
+        Called with the shapes in the header before memory is allocated; raises a `ValueError` to
+        refuse them.
+
+    Raises
+    ------
+    DataError
+        If the file is absent or damaged.
+    """
+    try:
+        refuse_special(path)
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if check is not None:
+                parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+                check(
+                    {
+                        name: (tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), "unknown"))
+                        for name, part in parts.items()
+                    }
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        whole = metadata["crc32"] == str(_checksum(tensors, metadata["about"]))
+        about = json.loads(metadata["about"])
+        refuse_deep(about)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is damaged ({error}).") from error
+    if not whole:
+        raise DataError(f"{path} is damaged (its checksum differs).")
+    if not isinstance(about, dict):
+        raise DataError(f"{path} is damaged (it does not say what it holds).")
+    return tensors, about
+
+
+def read_checksum(path: Path) -> str:
+    """Read the checksum in the header of a file of `write_tensors`; arrays are not read.
+
+    Raises
+    ------
+    DataError
+        If the file is absent, shortened or damaged.
+    """
+    with _opened(path) as file:
+        return str((file.metadata() or {}).get("crc32"))
+
+
+def read_about(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+    """Read array shapes and plain values of a file of `write_tensors`; arrays are not read.
+
+    Raises
+    ------
+    DataError
+        If the file is absent, shortened or damaged.
+    """
+    with _opened(path) as file:
+        names = file.keys()
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+        metadata = file.metadata() or {}
+    try:
+        about = json.loads(metadata["about"])
+        refuse_deep(about)
+    except (KeyError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} is damaged ({error}).") from error
+    return shapes, about if isinstance(about, dict) else {}
+
+
+def read_tensor_rows(path: Path, name: str, first: int, stop: int) -> np.ndarray:
+    """Read rows of one array of a file of `write_tensors`; the checksum is not compared.
+
+    Raises
+    ------
+    DataError
+        If they cannot be read.
+    """
+    with _opened(path) as file:
+        return file.get_slice(name)[first:stop]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        refuse_special(path)
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except SafetensorError as error:
+        raise DataError(f"{path} is damaged ({error}).") from error
+
+
+#: dtype names of safetensors, with those of NumPy.
+_DTYPES = {
+    "F32": "float32",
+    "F64": "float64",
+    "BF16": "bfloat16",
+    "I32": "int32",
+    "I64": "int64",
+    "F16": "float16",
+    "I16": "int16",
+    "U16": "uint16",
+    "U64": "uint64",
+    "I8": "int8",
+    "U32": "uint32",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+
+
+def _checksum(tensors: Mapping[str, np.ndarray], about: str) -> int:
+    crc = zlib.crc32(about.encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        header = f"{name} {array.dtype} {array.shape}"
+        crc = zlib.crc32(_bytes_of(array), zlib.crc32(header.encode(), crc))
+    return crc
+
+
+def _bytes_of(array: np.ndarray) -> memoryview:
+    """An array's bytes in C order."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

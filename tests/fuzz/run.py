@@ -1,0 +1,181 @@
+"""Fuzz the readers: `python -m tests.fuzz.run --inputs 1000000`.
+
+Each target runs in a process of its own, so that even a crash of a library is a finding.
+"""
+
+import argparse
+import contextlib
+import faulthandler
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.fuzz import engines
+
+ROOT = Path(__file__).parents[2]
+#: Seconds without an answer after which a process is ended: code in C can ignore alarms.
+_SILENT = 120
+#: Most memory for the data of a process, in bytes: then it gets a `MemoryError`.
+_MOST_DATA = 16 * 2**30
+#: Seconds between two results that a process writes.
+_EVERY = 5.0
+
+
+def main() -> int:
+    """Run the targets, one after the other; returns 1 if there are findings."""
+    options = _parser().parse_args()
+    if options.child:
+        _run_here(options)
+        return 0
+    from tests.fuzz.targets import TARGETS
+
+    engine = options.engine or ("atheris" if engines.has_atheris() else "edits")
+    unknown = set(options.only or ()) - set(TARGETS)
+    if unknown:
+        raise SystemExit(f"--only must be among {', '.join(TARGETS)}, got {', '.join(unknown)}.")
+    results = _kept(options.out)
+    for name in options.only or TARGETS:
+        result = _run_apart(name, engine, options)
+        results[name] = {**result, "engine": engine, "seed": options.seed}
+        print(_line(result), flush=True)  # noqa: T201
+        if options.out:
+            rows = [results[name] for name in TARGETS if name in results]
+            Path(options.out).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return int(any(result["findings"] for result in results.values()))
+
+
+def _kept(out: str | None) -> dict[str, dict[str, Any]]:
+    """The results of a file, which those of the same targets replace."""
+    if out is None or not Path(out).exists():
+        return {}
+    return {row["target"]: row for row in json.loads(Path(out).read_text(encoding="utf-8"))}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.run", description=__doc__)
+    parser.add_argument("--inputs", type=int, default=1_000_000, help="inputs of each target")
+    parser.add_argument("--seconds", type=float, help="most seconds for each target")
+    parser.add_argument("--only", action="append", metavar="NAME", help="a target; repeatable")
+    parser.add_argument("--engine", choices=engines.ENGINES, help="by default atheris if installed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", metavar="FILE.json", help="file for the results")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    return parser
+
+
+def _line(result: dict[str, Any]) -> str:
+    found = "".join(f"\n  {finding['what']}" for finding in result["findings"])
+    return (
+        f"{result['target']:12} {result['inputs']:9,} inputs, {result['inputs_per_second']:9,} a "
+        f"second, {result['peak_memory_growth_mib']:7} MiB, longest "
+        f"{result['longest_input_seconds']} s, {len(result['findings'])} findings{found}"
+    )
+
+
+def _run_apart(name: str, engine: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Run a target in another process, whose end is a finding if it is not the planned one."""
+    from tests.fuzz.target import in_memory
+    from tests.fuzz.watch import KEPT
+
+    with tempfile.TemporaryDirectory(prefix="autodecoder-fuzz-", dir=in_memory()) as folder:
+        command = [sys.executable, "-m", "tests.fuzz.run", "--child", name, "--out", folder]
+        command += ["--inputs", str(options.inputs), "--seed", str(options.seed)]
+        command += ["--engine", engine]
+        if options.seconds:
+            command += ["--seconds", str(options.seconds)]
+        ended = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "TMPDIR": folder},  # a process that crashes leaves files there
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        path, last = Path(folder) / "result.json", Path(folder) / "input"
+        result = json.loads(path.read_text()) if path.exists() else {"inputs": 0, "seconds": 0.0}
+        result = {**_EMPTY, **result, "target": name}
+        if not result.pop("done", False):
+            content = last.read_bytes() if last.exists() else b""
+            what = f"the process ended with {ended.returncode}: {ended.stderr[-2000:]}"
+            finding = {"what": what, "n_bytes": len(content), "input": content[:KEPT].hex()}
+            result["findings"] = [*result["findings"], finding]
+    return result
+
+
+_EMPTY = {
+    "inputs_per_second": 0.0,
+    "peak_memory_growth_mib": 0.0,
+    "longest_input_seconds": 0.0,
+    "findings": (),
+}
+
+
+def _run_here(options: argparse.Namespace) -> None:
+    """Run a target in this process, which writes its result again and again, and its last input."""
+    _limit_memory()
+    is_guided = options.engine == "atheris"
+    with engines.instrumented() if is_guided else contextlib.nullcontext():
+        from tests.fuzz.targets import TARGETS
+
+        from autodecoder.errors import AutodecoderError
+    from tests.fuzz.watch import Watch, quiet
+
+    folder = Path(options.out)
+    with quiet():
+        target = TARGETS[options.child]()
+        for content in target.seeds:  # loads libraries, which takes time and memory
+            with contextlib.suppress(AutodecoderError):
+                target.read(content)
+        watch, start = Watch(target), time.perf_counter()
+        last, written = (folder / "input").open("wb", buffering=0), start
+        errors = _silence()
+        faulthandler.enable(errors)
+        faulthandler.dump_traceback_later(_SILENT, exit=True, file=errors)
+
+        def feed(content: bytes) -> bool:
+            nonlocal written
+            last.seek(0)
+            last.truncate(last.write(content))
+            watch.feed(content)
+            now = time.perf_counter()
+            more = watch.inputs < options.inputs
+            if options.seconds and now - start > options.seconds:
+                more = False
+            if not more or now - written > _EVERY:
+                faulthandler.dump_traceback_later(_SILENT, exit=True, file=errors)
+                written = now
+                result = {**watch.to_plain(now - start), "done": not more}
+                (folder / "new.json").write_text(json.dumps(result), encoding="utf-8")
+                (folder / "new.json").replace(folder / "result.json")
+            return more
+
+        engines.RUNS[options.engine](target, feed, options.seed)
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _silence() -> Any:
+    """Let libraries in C print nowhere; returns a file for the traceback of a crash."""
+    errors = os.fdopen(os.dup(2), "w")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    return errors
+
+
+def _limit_memory() -> None:
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_DATA, _MOST_DATA))
+
+
+if __name__ == "__main__":
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Faults at random moments, and what they cost: see `python -m tests.torture --help`."""
