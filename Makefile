@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: help install install-locked lock demo test test-thorough test-slow test-oldest test-wheel \
-	check format bench fuzz torture coverage docs notebook reference release audit clean
+	check format bench fuzz torture coverage mutation docs notebook reference release audit clean
 
 help:
 	@echo "make demo           train on real digits: search the learning rate, draw the pictures"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench          time a training step beside the same step in PyTorch"
 	@echo "make torture        faults at random moments, a hundred of each kind: docs/reliability.md"
 	@echo "make coverage       the tests, and the share of lines that they run: docs/reliability.md"
+	@echo "make mutation       how many small faults in core/ the tests find: docs/reliability.md"
 	@echo "make fuzz           damaged files for every reader, a million each; FUZZ='--only npz'"
 	@echo "make docs           build the pages of docs/ as a site, and check examples and links"
 	@echo "make notebook       make demo.ipynb of examples/demo.py, and run it"
@@ -110,6 +111,13 @@ FUZZ ?= --inputs 1000000
 # The faults take hours: TORTURE='--times 10 --only SIGKILL' takes some.
 torture: $(VENV)/installed-dev
 	$(BIN)/python -m tests.torture $(TORTURE)
+	$(BIN)/python docs/make_reliability.py
+
+# Takes more than an hour; MUTATION='--each 3 --only losses,adam' takes less.
+mutation: $(VENV)/installed-dev | $(BIN)/uv
+	$(BIN)/uv venv --quiet --clear build/mutation
+	$(BIN)/uv pip install --quiet --python build/mutation/bin/python cosmic-ray
+	$(BIN)/python -m tests.mutation $(MUTATION)
 	$(BIN)/python docs/make_reliability.py
 
 coverage: $(VENV)/installed-dev

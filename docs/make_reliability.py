@@ -42,6 +42,9 @@ def make_page(results: Path) -> str:
         fuzz=_read(results, "fuzz"),
         versions=_read(results, "versions"),
         coverage=_read(results, "coverage"),
+        mutation=[
+            {**row, "n_survived": len(row["survived"])} for row in _read(results, "mutation") or []
+        ],
         defects=_read(results, "defects") or [],
         schema=SCHEMA,
         seconds=_seconds,

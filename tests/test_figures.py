@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/RESULTS.md"
 #: Made from the settings, included from RESULTS.md, and figures of their own.
-OTHERS = ("cli", "settings", "results", "experiments", "evidence")
+OTHERS = ("cli", "settings", "results", "experiments", "evidence", "reliability")
 PAGES = [
     ROOT / "README.md",
     *(page for page in sorted(ROOT.glob("docs/*.md")) if page.stem not in OTHERS),

@@ -101,6 +101,19 @@ def test_valid_inputs_are_accepted(target: tuple[str, Target]) -> None:
     assert not watch.findings
 
 
+#: Inputs that were findings, named after their targets.
+FOUND = sorted((Path(__file__).parent / "found").iterdir())
+
+
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: path.name)
+def test_what_was_found_is_mended(path: Path) -> None:
+    with quiet():
+        reader = TARGETS[path.name.rpartition("-")[0]]()
+        watch = Watch(reader, _PATIENT)
+        watch.feed(path.read_bytes())
+    assert not watch.findings
+
+
 # The tools themselves
 
 

@@ -19,8 +19,11 @@ _OTHER_MAGICS = {
     b"\x28\xb5\x2f\xfd": "zstandard",
 }
 
-#: Errors that damaged tar archives cause; the last one comes from long chains of headers.
-BROKEN_ARCHIVE = (tarfile.TarError, OSError, EOFError, ValueError, RecursionError)
+#: Errors that damaged tar archives cause; the last three come from chains of headers and from
+#: impossible numbers in them.
+BROKEN_ARCHIVE = (
+    *(tarfile.TarError, OSError, EOFError, ValueError, RecursionError, OverflowError, IndexError),
+)
 #: Most bytes that are unpacked from a file; the memory of the machine is a second limit.
 MOST_UNPACKED = 2**36
 #: Bytes that are unpacked at once.

@@ -1,0 +1,162 @@
+"""How many small faults in the arithmetic of `core` the tests find.
+
+    python -m tests.mutation [--each 10] [--only NAMES] [--seed 0] [--out FILE]
+
+Of each module some operators, comparisons and numbers are changed at random, one at a time, in a
+copy of the checkout; then the tests of the module run until one fails. cosmic-ray makes the
+changes; `make mutation` installs it in an environment of its own.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+CORE = Path("src/autodecoder/core")
+OUT = ROOT / "benchmarks" / "reliability" / "mutation.json"
+#: Changes that are made: of arithmetic, comparisons, numbers and conditions.
+OPERATORS = (
+    *("ReplaceBinaryOperator_Add_Sub", "ReplaceBinaryOperator_Sub_Add"),
+    *("ReplaceBinaryOperator_Mul_Div", "ReplaceBinaryOperator_Div_Mul"),
+    *("ReplaceBinaryOperator_Pow_Mul", "ReplaceBinaryOperator_FloorDiv_Mul"),
+    *("ReplaceUnaryOperator_USub_UAdd", "ReplaceUnaryOperator_Invert_UAdd"),
+    *("ReplaceComparisonOperator_Lt_LtE", "ReplaceComparisonOperator_LtE_Lt"),
+    *("ReplaceComparisonOperator_Gt_GtE", "ReplaceComparisonOperator_GtE_Gt"),
+    *("ReplaceComparisonOperator_Eq_NotEq", "ReplaceComparisonOperator_NotEq_Eq"),
+    *("NumberReplacer", "AddNot", "ReplaceAndWithOr", "ReplaceOrWithAnd"),
+    *("ReplaceTrueWithFalse", "ReplaceFalseWithTrue"),
+)
+#: Tests of modules that have none of the same name.
+TESTS = {
+    "blocks": ("infer",),
+    "contract": ("decoders",),
+    "conv": ("decoders",),
+    "dense": ("decoder", "decoders"),
+    "fit": ("fit", "gradients"),
+    "kernels": ("decoders",),
+    "latent_starts": ("starts", "latents"),
+    "layers": ("decoder", "decoders"),
+    "neighbours": ("starts", "infer"),
+    "operators": ("decoders",),
+    "own": ("decoders",),
+    "plan": ("infer",),
+    "resconv": ("decoders",),
+    "runs": ("population", "fit"),
+    "scaling": ("losses", "fit"),
+    "schedule": ("fit",),
+    "streamed": ("epoch",),
+    "watch": ("watch", "stopping"),
+}
+#: Seconds after which a changed program counts as found, since it does not end.
+_PATIENCE = 600
+
+
+def modules() -> list[Path]:
+    """The modules of `core`, relative to the checkout."""
+    paths = sorted(path.relative_to(ROOT) for path in (ROOT / CORE).rglob("*.py"))
+    return [path for path in paths if path.name != "__init__.py"]
+
+
+def tests_of(module: Path) -> list[str]:
+    """The files of tests of a module, relative to the checkout."""
+    names = TESTS.get(module.stem, (module.stem,))
+    paths = [f"tests/core/test_{name}.py" for name in names]
+    missing = [path for path in paths if not (ROOT / path).exists()]
+    if missing:
+        raise SystemExit(f"{module} has no tests {', '.join(missing)}: mend TESTS.")
+    return paths
+
+
+def mutate(module: Path, each: int, seed: int, tool: Path, work: Path) -> dict[str, Any]:
+    """Change one module again and again; returns how often a test failed, and where none did."""
+    test = f"{sys.executable} -m pytest -x -q -p no:cacheprovider -m 'not slow' "
+    config = {
+        "module-path": str(module),
+        "timeout": float(_PATIENCE),
+        "excluded-modules": [],
+        "test-command": test + " ".join(tests_of(module)),
+    }
+    settings, session = work / "mutation.toml", work / f"{module.stem}.sqlite"
+    lines = [f"{key} = {json.dumps(value)}" for key, value in config.items()]
+    settings.write_text(
+        "\n".join(["[cosmic-ray]", *lines, "[cosmic-ray.distributor]", 'name = "local"', ""])
+    )
+    session.unlink(missing_ok=True)
+    _call(tool, "init", str(settings), str(session), cwd=work)
+    _choose(session, each, seed)
+    _call(tool, "exec", str(settings), str(session), cwd=work)
+    told = subprocess.run(
+        [tool, "dump", str(session)], cwd=work, check=True, capture_output=True, text=True
+    )
+    killed, survived = 0, []
+    for line in told.stdout.splitlines():
+        item, result = json.loads(line)
+        if result is None:
+            continue
+        if result["test_outcome"] == "survived":
+            (change,) = item["mutations"]
+            where = f"{module}:{change['start_pos'][0]}"
+            survived.append(f"{where}: {change['operator_name'].removeprefix('core/')}")
+        else:
+            killed += 1
+    return {"module": str(module.relative_to(CORE)), "killed": killed, "survived": survived}
+
+
+def _choose(session: Path, each: int, seed: int) -> None:
+    """Keep some changes of the kinds of `OPERATORS`."""
+    with closing(sqlite3.connect(session)) as file, file:
+        rows = file.execute("SELECT job_id, operator_name FROM mutation_specs").fetchall()
+        fit = sorted(job for job, name in rows if name.removeprefix("core/") in OPERATORS)
+        kept = set(random.Random(seed).sample(fit, min(each, len(fit))))
+        for table in ("mutation_specs", "work_items"):
+            drop = [(job,) for job, _ in rows if job not in kept]
+            file.executemany(f"DELETE FROM {table} WHERE job_id = ?", drop)
+
+
+def _call(*command: Any, cwd: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(cwd / "src")}  # and not the installed package
+    subprocess.run(command, cwd=cwd, check=True, capture_output=True, env=environment)
+
+
+def main() -> None:
+    """Run and keep the results; of a file that exists, other modules are kept."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--each", type=int, default=10, help="changes of each module")
+    parser.add_argument("--only", help="modules, joined by commas")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tool", type=Path, default=Path("build/mutation/bin/cosmic-ray"))
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args()
+    known = json.loads(options.out.read_text()) if options.out.exists() else []
+    rows = {row["module"]: row for row in known}
+    with tempfile.TemporaryDirectory(prefix="autodecoder-mutation-") as folder:
+        work = Path(folder) / "copy"
+        shutil.copytree(
+            ROOT, work, ignore=shutil.ignore_patterns(".git", ".venv", "build", "runs", "_build")
+        )
+        code = f"import autodecoder; assert autodecoder.__file__.startswith({str(work)!r})"
+        _call(sys.executable, "-c", code, cwd=work)
+        for module in modules():
+            if options.only and module.stem not in options.only.split(","):
+                continue
+            tool = options.tool.absolute()
+            row = mutate(module, options.each, options.seed, tool, work)
+            rows[row["module"]] = {**row, "date": str(date.today())}
+            options.out.write_text(json.dumps(list(rows.values()), indent=1) + "\n")
+            n = row["killed"] + len(row["survived"])
+            told = "\n  ".join([f"{row['module']}: {row['killed']} of {n}", *row["survived"]])
+            print(told, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
