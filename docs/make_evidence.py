@@ -259,7 +259,7 @@ def generation_table(results: Results) -> str:
         "recall": 3,
         "density": 3,
         "coverage": 3,
-        "frechet_distance": 1,
+        "frechet_distance": 2,
         "class_divergence": 4,
     }
     names = {
@@ -276,7 +276,7 @@ def generation_table(results: Results) -> str:
             row = name.partition(",")[0]
             if cell.values(row):
                 numbers = [cell.number(row, key + suffix, n) for key, n in measures.items()]
-                floor = cell.number(row, "frechet_distance (reconstructions)", 1)
+                floor = cell.number(row, "frechet_distance (reconstructions)", 2)
                 lines.append([cell.data, title, cell.number(row), *numbers, floor])
         real = results.parts.get("real", {}).get(cell.name)
         if real is not None:

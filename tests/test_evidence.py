@@ -61,7 +61,7 @@ CELLS = [
         "generation/fmnist",
         OURS,
         "frechet_distance",
-        1,
+        2,
         "## Less mode collapse",
         "| Fashion-MNIST | auto-decoder |",
     ),
