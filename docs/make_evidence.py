@@ -199,14 +199,21 @@ def listed(cells: Sequence[Cell], row: str, measure: str) -> str:
     return _listed((cell, cell.mean(row, measure)) for cell in cells)
 
 
-def listed_best(cells: Sequence[Cell], measure: str) -> str:
-    """The largest value of all auto-decoders of each cell."""
-    return _listed((cell, _best(cell, measure)) for cell in cells)
+def listed_best(cells: Sequence[Cell], measure: str, *, least: bool = False) -> str:
+    """The largest or least value of all auto-decoders of each cell."""
+    return _listed((cell, _best(cell, measure, min if least else max)) for cell in cells)
 
 
-def _best(cell: Cell, measure: str) -> float:
+def _best(cell: Cell, measure: str, choose: Callable[..., float]) -> float:
     values = [cell.mean(row, measure) for row in (OURS, "mixture prior", "variational")]
-    return max((value for value in values if not math.isnan(value)), default=math.nan)
+    return choose((value for value in values if not math.isnan(value)), default=math.nan)
+
+
+def listed_real(results: Results, measure: str) -> str:
+    """A measure of training images in place of samples."""
+    return _listed(
+        (cell, cell.content["measures"].get(measure, math.nan)) for cell in results.cells("real")
+    )
 
 
 def _listed(values: Iterable[tuple[Cell, float]], digits: int = 3) -> str:
@@ -431,6 +438,7 @@ def page(results: Results) -> str:
                 published_table,
                 time_table,
                 robustness_table,
+                listed_real,
             )
         },
     }
