@@ -45,6 +45,7 @@ def make_page(results: Path) -> str:
         mutation=[
             {**row, "n_survived": len(row["survived"])} for row in _read(results, "mutation") or []
         ],
+        reproduced=_read(results, "reproduced"),
         defects=_read(results, "defects") or [],
         schema=SCHEMA,
         seconds=_seconds,

@@ -157,13 +157,9 @@ def resize(folder: Path, n_bytes: int) -> None:
     _call("mount", "-o", f"remount,size={n_bytes}", str(folder))
 
 
-def make_read_only(folder: Path, seconds: float = 5.0) -> bool:
-    """Make a small disk read-only once no file on it is being written; says whether it is."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if _call("mount", "-o", "remount,ro", str(folder), check=False) == 0:
-            return True
-    return False
+def make_read_only(folder: Path) -> None:
+    """Make a small disk read-only, to which no process writes."""
+    _call("mount", "-o", "remount,ro", str(folder))
 
 
 def make_writable(folder: Path) -> None:
@@ -171,5 +167,5 @@ def make_writable(folder: Path) -> None:
     _call("mount", "-o", "remount,rw", str(folder))
 
 
-def _call(*command: str, check: bool = True) -> int:
-    return subprocess.run(command, check=check, capture_output=True).returncode
+def _call(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)

@@ -152,9 +152,9 @@ class Torture:
         except Exception as error:
             record.failures.append(f"unreadable: {error!r}")
             return
-        gone = [key for key, n in before.items() if after.get(key, 0) < n]
+        gone = {key: (n, after.get(key)) for key, n in before.items() if after.get(key, 0) < n}
         if gone:
-            record.failures.append(f"lost: {gone}")
+            record.failures.append(f"lost, of what before and after: {gone}")
 
     def _finish(
         self, record: Record, task: Task, folder: Path, whole: Whole, hooks: Sequence[str] = ()
@@ -207,7 +207,7 @@ class Torture:
         return record
 
     def read_only(self, task: Task, times: int) -> Record:
-        """A folder that is read-only from a random moment on, and writable again afterwards."""
+        """A folder that is read-only when work in it goes on, and writable again afterwards."""
         record, whole = Record("folder read-only", task.name), self._whole(task)
         if not can_mount():
             record.skipped = "only root can make a folder read-only to itself"
@@ -217,11 +217,11 @@ class Torture:
             with small_disk(folder, PLENTY):
                 running = self._start(task, folder)
                 running.wait(self._rng.uniform(0.05, 1.0) * whole.seconds)
-                if not make_read_only(folder):
-                    running.kill()
-                    continue
+                running.kill()
+                make_read_only(folder)
                 record.tried += 1
                 before = task.finished(folder)
+                running = self._start(task, folder)
                 running.wait()
                 if running.status not in (0, 2):
                     record.failures.append(f"exit status {running.status}: {running.said[-300:]}")

@@ -44,7 +44,7 @@ def epochs_of(folder: Path) -> Finished:
     if not (folder / "config.json").exists():
         return {}
     return {
-        (f"{trial.learning_rate:g}", k): execution.epochs
+        (*map(str, trial.values.values()), k): execution.epochs
         for trial in load_study(folder).trials
         for k, execution in enumerate(trial.executions)
     }
@@ -58,7 +58,7 @@ def histories_of(folder: Path) -> Mapping[Any, Any]:
     found: dict[Any, Any] = {}
     for trial in load_study(folder).trials:
         for k, execution in enumerate(trial.executions):
-            found[f"{trial.learning_rate:g}", k] = {
+            found[*map(str, trial.values.values()), k] = {
                 name: np.asarray(values).tobytes() for name, values in execution.history.items()
             }
     found["best"] = load_model(folder / "best").latents.tobytes()
