@@ -31,7 +31,7 @@ def test_downsampling_is_a_convolution() -> None:
     ("arch", "shape"),
     [
         ("24-16", (7, 9, 1)),
-        ("conv:8-4", (8, 8, 3)),
+        pytest.param("conv:8-4", (8, 8, 3), marks=pytest.mark.thorough),
         ("conv:20/16-8", (7, 9, 1)),
         ("resconv:8-8", (12, 10, 2)),
     ],

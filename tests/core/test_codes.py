@@ -167,7 +167,10 @@ def test_a_fit_in_parts_equals_a_whole(is_saved: bool, moment: str, tmp_path: Pa
         np.testing.assert_array_equal(rest.history[name], values, err_msg=name)
 
 
-@pytest.mark.parametrize(("codes", "then"), [("point", "gaussian"), ("gaussian", "point")])
+@pytest.mark.parametrize(
+    ("codes", "then"),
+    [("point", "gaussian"), pytest.param("gaussian", "point", marks=pytest.mark.thorough)],
+)
 def test_a_fit_goes_on_with_other_codes_and_further_images(codes: str, then: str) -> None:
     half = fit(codes, images=IMAGES[:60], until=6)
     model = fit(then, start=half)

@@ -166,7 +166,14 @@ def test_packed_images_are_read_from_their_shards(tmp_path: Path) -> None:
     assert_same_runs(found, finish(streamed(config, "host", tmp_path)))
 
 
-@pytest.mark.parametrize("case", ["draws", "components, the last batch filled up", "a map"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "draws",
+        "components, the last batch filled up",
+        pytest.param("a map", marks=pytest.mark.thorough),
+    ],
+)
 def test_many_rows_start_near_where_few_do(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,7 +189,9 @@ def test_many_rows_start_near_where_few_do(
     jax.clear_caches()
 
 
-@pytest.mark.parametrize("kind", ["host", "device", "disk"])
+@pytest.mark.parametrize(
+    "kind", ["host", "disk", pytest.param("device", marks=pytest.mark.thorough)]
+)
 def test_a_run_that_is_cut_within_an_epoch_is_the_same(kind: str, tmp_path: Path) -> None:
     config = run_config()
     expected = finish(streamed(config, kind, tmp_path / "whole"))

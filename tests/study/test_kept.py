@@ -44,7 +44,7 @@ def models(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     "where",
-    [{}, {"rows": "disk"}, pytest.param({"rows": "host"}, marks=pytest.mark.thorough)],
+    [{}, *(pytest.param({"rows": kind}, marks=pytest.mark.thorough) for kind in ("disk", "host"))],
     ids=str,
 )
 def test_a_study_under_way_goes_on_with_other_flags(
