@@ -143,6 +143,8 @@ def test_links_between_pages_lead_somewhere() -> None:
                 continue
             name, _, section = link.partition("#")
             target = page.parent / name if name else page
+            if "src" in target.parts and not (ROOT / "src").exists():
+                continue  # the tests of an installed wheel
             assert target.exists(), f"{page.name} links to {link}"
             assert not section or section in _sections(target), f"{page.name} links to {link}"
 

@@ -55,6 +55,7 @@ def test_the_bar_ends_where_the_fit_fails(capsys: pytest.CaptureFixture[str]) ->
         fit_model(
             IMAGES,
             decoder=DecoderConfig(arch=(4,), activation="relu"),
+            scaler="identity",
             learning_rate=1e30,
             fit=fit_config("fast", num_epochs=50),
             verbose=True,

@@ -314,6 +314,8 @@ def test_a_new_storage_learns_from_the_folder(tmp_path: Path) -> None:
     assert cells | done == {(rate, dims) for rate in RATES for dims in (2, 4)}
 
 
+# Optuna leaves the connection of a database that it cannot open to the garbage collection.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_storage_is_to_be_moved_away(tmp_path: Path) -> None:
     settings = config({})
     search_to_its_end(tmp_path, settings)

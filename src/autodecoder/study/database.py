@@ -48,6 +48,12 @@ def connect(folder: Path, storage: str | None) -> RDBStorage:
     return RDBStorage(text, engine_kwargs=arguments)
 
 
+def disconnect(storage: RDBStorage) -> None:
+    """Close all connections to the database."""
+    storage.remove_session()
+    storage.engine.dispose()
+
+
 def add_curves(storage: RDBStorage, curves: Mapping[int, Mapping[int, float]]) -> None:
     """Report values by epoch, for trials by their keys in the storage.
 

@@ -26,6 +26,7 @@ from autodecoder.study.database import (
     connect,
     count_running,
     describe,
+    disconnect,
     secrets_of,
     storage_errors,
 )
@@ -106,13 +107,14 @@ class Ledger:
         self._claimed: dict[str, FrozenTrial] = {}
         self._where = describe(folder / "study.db", storage)
         self._hidden = secrets_of(storage)
+        self._storage: Any = None
         sweep_worker_locks(folder)
         self._lock = hold_worker_lock(folder, self._worker)
         try:
             with self._errors():
                 self._open(name, storage)
         except BaseException:
-            drop_worker_lock(folder, self._worker, self._lock)
+            self.__exit__()
             raise
 
     def _open(self, name: str, storage: str | None) -> None:
@@ -132,6 +134,8 @@ class Ledger:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._storage is not None:
+            disconnect(self._storage)
         drop_worker_lock(self._folder, self._worker, self._lock)
 
     def claim(self, n_groups: int = 1) -> list[Claim]:
@@ -386,4 +390,8 @@ def delete_study(folder: Path, name: str, storage: str | None) -> None:
     if storage is not None:  # a database in the folder is removed with it
         errors = storage_errors(describe("study.db", storage), secrets_of(storage))
         with errors, contextlib.suppress(KeyError):
-            optuna.delete_study(study_name=name, storage=connect(folder, storage))
+            opened = connect(folder, storage)
+            try:
+                optuna.delete_study(study_name=name, storage=opened)
+            finally:
+                disconnect(opened)
