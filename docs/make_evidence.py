@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from page_template import fill
 
 HERE = Path(__file__).parent
 PAGE, TEMPLATE = HERE / "evidence.md", "evidence.md.jinja"
@@ -405,13 +405,6 @@ def _spread(values: Sequence[float]) -> str:
 
 def page(results: Results) -> str:
     """The page."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
 
     def data_and(place: int) -> Callable[[Cell], str]:
         def label(cell: Cell) -> str:
@@ -442,7 +435,7 @@ def page(results: Results) -> str:
             )
         },
     }
-    return environment.get_template(TEMPLATE).render(**tools)
+    return fill(TEMPLATE, **tools)
 
 
 def main() -> None:

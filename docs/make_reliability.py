@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from page_template import fill
 
 from autodecoder.config import SCHEMA
 
@@ -28,15 +28,8 @@ RESOLUTIONS = {"highest": "newest", "lowest-direct": "oldest"}
 def make_page(results: Path) -> str:
     """The page, from a folder of results."""
     faults = list((_read(results, "faults") or {}).values())
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    return environment.get_template(TEMPLATE).render(
+    return fill(
+        TEMPLATE,
         faults=[row for row in faults if not row["skipped"]],
         untried=[f"{row['fault']}, {row['skipped']}" for row in faults if row["skipped"]],
         fuzz=_read(results, "fuzz"),

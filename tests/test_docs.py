@@ -7,6 +7,7 @@ import inspect
 import math
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +30,8 @@ _FRACTION = re.compile(r"\d+\.\d+(?:e-?\d+)?")
 
 def load_script(name: str) -> ModuleType:
     """A script of docs/, which is no package."""
+    if str(DOCS) not in sys.path:  # for what the scripts share
+        sys.path.append(str(DOCS))
     spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None

@@ -20,10 +20,11 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
     from autodecoder.cli.console import print_json
     from autodecoder.cli.tables import print_facts
     from autodecoder.config import to_dict
+    from autodecoder.core.decoders import count_weights
     from autodecoder.files import read_json
     from autodecoder.model import load_model
     from autodecoder.model.arrays import TRAINING
-    from autodecoder.model.card import count_cost, count_weights, model_facts
+    from autodecoder.model.card import count_cost, model_facts
     from autodecoder.model.metrics import model_metrics, named_metrics, yardstick_of
     from autodecoder.model.saving import FILES
 
@@ -41,7 +42,7 @@ def info(model: ModelFolder, /, *, json_: Json = False) -> bool:
                 "sample_shape": trained.sample_shape,
                 "scaler": trained.scaler,
                 "decoder": to_dict(trained.decoder.config),
-                "n_weights": count_weights(trained),
+                "n_weights": count_weights(trained.decoder),
                 "n_multiplications": count_cost(trained),
                 "latent_dims": trained.latent_dims,
                 "n_latents": len(trained.latents),

@@ -13,9 +13,9 @@ import flask
 import markupsafe
 from werkzeug.exceptions import HTTPException
 
+from autodecoder.core.decoders import count_weights
 from autodecoder.errors import AutodecoderError, DataError
 from autodecoder.explorer.explorer import Explorer
-from autodecoder.model.card import count_weights
 from autodecoder.report.plane import classes_context
 from autodecoder.report.templates import render
 
@@ -149,7 +149,7 @@ def _page(explorer: Explorer, title: str, nonce: str) -> bytes:
         "originals": None if originals is None else json.dumps(originals),
         "has_originals": originals is not None,
         "nonce": nonce,
-        "weights": f"{count_weights(model):,}",
+        "weights": f"{count_weights(model.decoder):,}",
         "model": json.dumps(look, allow_nan=False).replace("<", "\\u003c"),
         "axis_names": look["axis_names"],
         **classes_context(model),

@@ -1,6 +1,5 @@
 """The description of a model: a Markdown card for people, and facts for programs."""
 
-import math
 import platform
 import re
 from collections.abc import Mapping
@@ -8,10 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from autodecoder._version import __version__
 from autodecoder.config import OWN, DecoderConfig, format_arch
+from autodecoder.core.decoders import count_weights
 from autodecoder.core.decoders.operators import count_multiplications
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.model.metrics import (
@@ -42,11 +40,6 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version(), "autodecoder": __version__, **found}
 
 
-def count_weights(model: Model) -> int:
-    """The number of trainable values in the decoder: weights, biases, and scales."""
-    return sum(math.prod(array.shape) for array in jax.tree.leaves(model.decoder.trainable()))
-
-
 def count_cost(model: Model) -> int | None:
     """The number of multiplications by weights to decode a sample; `None` if unknown."""
     steps = model.decoder.operators()
@@ -66,7 +59,7 @@ def model_facts(model: Model) -> dict[str, Any]:
         "scaling": UNITS[model.scaler],
         "minimised loss": None if model.loss == "mse" else model.loss,
         "decoder": f"{count(config.latent_dims, 'latent dimension')}, then {_decoder(model)}",
-        "weights": f"{count_weights(model):,}",
+        "weights": f"{count_weights(model.decoder):,}",
         "multiplications a sample": None if (n := count_cost(model)) is None else f"{n:,}",
         "latents": f"{len(model.latents):,} of training, {len(model.val_latents):,} of validation",
         "epoch": describe_epoch(model),

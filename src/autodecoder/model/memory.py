@@ -13,7 +13,7 @@ import jax
 
 from autodecoder.config import OWN, RunConfig
 from autodecoder.config.rules import check_choice
-from autodecoder.core.decoders import shape_decoder
+from autodecoder.core.decoders import count_weights, shape_decoder
 from autodecoder.core.epoch import pass_windows
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.data.packed import PackedImages
@@ -156,7 +156,7 @@ def check_weights(config: RunConfig, n_runs: int) -> None:
         return
     activation = SCALINGS[config.scaler].output_activation
     decoder = shape_decoder(config.decoder, config.image_shape, activation)
-    n_weights = sum(leaf.size for leaf in jax.tree.leaves(decoder.trainable()))
+    n_weights = count_weights(decoder)
     needed, free = 4 * _COPIES * n_weights * n_runs, free_memory()
     if needed > free:
         also = " or runs_at_once" if n_runs > 1 else ""

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from autodecoder.core.decoders import Operator
+from autodecoder.core.decoders import Operator, count_weights
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.data.columns import take_columns
 from autodecoder.data.dataset import shown_rows
 from autodecoder.model import Model
-from autodecoder.model.card import count_cost, count_weights
+from autodecoder.model.card import count_cost
 from autodecoder.report.classes import page_colours
 from autodecoder.report.film import Frame, choose_rows
 from autodecoder.report.known import pack_known
@@ -93,7 +93,7 @@ def _principal(
 
 def why_not_live(model: Model) -> str | None:
     """The reason why a page cannot run the decoder, as a sentence; `None` if it can."""
-    if (n := count_weights(model)) > MOST_WEIGHTS:
+    if (n := count_weights(model.decoder)) > MOST_WEIGHTS:
         return f"The decoder has {n:,} weights, too many for a page (at most {MOST_WEIGHTS:,})."
     if (n := count_cost(model)) is None:
         return "Your decoder is Python code, so this page cannot run it."

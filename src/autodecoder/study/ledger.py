@@ -114,7 +114,7 @@ class Ledger:
             with self._errors():
                 self._open(name, storage)
         except BaseException:
-            self.__exit__()
+            self._leave()
             raise
 
     def _open(self, name: str, storage: str | None) -> None:
@@ -134,6 +134,9 @@ class Ledger:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
         if self._storage is not None:
             disconnect(self._storage)
         drop_worker_lock(self._folder, self._worker, self._lock)

@@ -8,6 +8,7 @@ module to the interface.
 from autodecoder.core.decoders.contract import (
     Decoder,
     Parts,
+    count_weights,
     decode,
     init_decoder,
     part_names,
@@ -20,6 +21,7 @@ __all__ = [
     "Decoder",
     "Operator",
     "Parts",
+    "count_weights",
     "decode",
     "init_decoder",
     "own_decoder",

@@ -1,6 +1,7 @@
 """The interface of all decoders, and the functions that create a decoder of any kind."""
 
 import abc
+import math
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -109,6 +110,11 @@ def shape_decoder(
     return jax.eval_shape(
         lambda: init_decoder(jax.random.key(0), config, image_shape, output_activation)
     )
+
+
+def count_weights(decoder: Decoder) -> int:
+    """The number of trainable values, also of a decoder of shapes."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(decoder.trainable()))
 
 
 def part_names(decoder: Decoder) -> tuple[str, ...]:
