@@ -53,6 +53,8 @@ class Scale(NamedTuple):
     conv_epochs: int = 10
     n_conv: int = 20_000
     """Training images of convolutional decoders, which take long, and of those with holes."""
+    n_long: tuple[int, int] = (10_000, 1000)
+    """Training and test images of convolutional decoders at several lengths of latents."""
     seeds: tuple[int, ...] = (0, 1, 2)
     rates: tuple[float, ...] = (2e-3, 5e-3, 1.25e-2)
     seconds: float = 30.0
@@ -61,7 +63,7 @@ class Scale(NamedTuple):
 
 
 FULL = Scale()
-REDUCED = Scale(1500, 500, 4, 2, 500, (0, 1), (5e-3, 1e-2), 0.5, 3, Length(60, 2, 40))
+REDUCED = Scale(1500, 500, 4, 2, 500, (500, 200), (0, 1), (5e-3, 1e-2), 0.5, 3, Length(60, 2, 40))
 
 
 @dataclass(frozen=True)
@@ -95,17 +97,18 @@ class Run:
         """Folder of pictures of samples."""
         return self.out / "pictures"
 
-    def load(self, name: str, n: int | None = None) -> ad.Dataset:
-        """A data set with at most `n` training images."""
+    def load(self, name: str, n: int | None = None, n_unseen: int | None = None) -> ad.Dataset:
+        """A data set with at most `n` training images and `n_unseen` test images."""
         folder = self.cifar if name == "cifar10" else self.data_dir
         if name != "cifar10" and folder is not None and (folder / name).is_dir():
             folder = folder / name
         dataset = ad.load_dataset(name, data_dir=folder)
         rng = np.random.default_rng(0)
         most = min(self.scale.n_train, n or self.scale.n_train)
+        unseen = min(self.scale.n_unseen, n_unseen or self.scale.n_unseen)
         parts = [
             part.take(np.sort(rng.permutation(len(part))[:k]))
-            for part, k in ((dataset.train, most), (dataset.val, self.scale.n_unseen))
+            for part, k in ((dataset.train, most), (dataset.val, unseen))
         ]
         return replace(dataset, train=parts[0], val=parts[1])
 
@@ -193,10 +196,12 @@ def longer(name: str, dims: int, arch: str, budget: str) -> Callable[[Run, Path]
 
     def run(run: Run, folder: Path) -> dict[str, Any]:
         scale, methods = run.scale, ("pca", "ae", "ae-refined", OURS)
-        dataset = run.load(name, scale.n_conv if is_conv else None)
+        if is_conv:
+            dataset = run.load(name, *scale.n_long)
+        else:
+            dataset = run.load(name, scale.n_conv if name == "cifar10" else None)
         shared: dict[str, Any] = {
             "decoder": ad.DecoderConfig(arch=ad.parse_arch(arch), latent_dims=dims),
-            "epochs": scale.conv_epochs if is_conv else scale.epochs,
             "seeds": scale.seeds[:2],
             "measures": None,
         }

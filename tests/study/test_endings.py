@@ -114,7 +114,7 @@ def test_a_trial_too_large_for_memory_fails_and_the_others_go_on(
     assert (failed.values["arch"], failed.error) == (huge, "out of memory")
     assert len(result.histories) == N_RUNS * EPOCHS
     space = {"learning_rate": (1e-3,), "arch": (huge,)}
-    with pytest.raises(MemoryLimitError, match=r"GB are free: lower arch"):
+    with pytest.raises(MemoryLimitError, match=r"GB are free: lower executions_per_trial, arch or"):
         run_study(replace(config, search=SearchConfig(space)), digits, tmp_path / "huge")
 
 

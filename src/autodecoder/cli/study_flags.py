@@ -1,10 +1,6 @@
 """The flags of a study, shared by `train` and `tune`, and the settings made from them."""
 
-import hashlib
-import json
 import os
-import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
@@ -16,22 +12,18 @@ from cyclopts import Parameter
 from autodecoder.cli.chosen import choose, tell
 from autodecoder.cli.flags import GROUPS, flag, merge, nest, path_flag
 from autodecoder.cli.observers import ObserverFlags
+from autodecoder.cli.study_folder import kept_defaults, name_folder, recorded_seed
 from autodecoder.config import (
-    FREE_SETTINGS,
     LEARNING_RATE_GRID,
     RECIPES,
-    SCHEMA,
     DataConfig,
     StudyConfig,
-    format_arch,
-    kept_settings,
     list_settings,
     parse_tune,
     read_toml,
     split_hub,
     split_source,
     study_config,
-    to_dict,
 )
 from autodecoder.config.setting import own_settings
 from autodecoder.errors import ConfigError
@@ -46,7 +38,7 @@ _MANY_RUNS = 1000
 #: Flags for the place where a study runs.
 WHERE = (
     *("devices", "mesh", "engine", "workers", "worker_cores", "ray_address"),
-    *("rows", "memory"),
+    *("rows", "memory", "auto_batch"),
 )
 
 #: Flags of processes that share each fit.
@@ -172,6 +164,15 @@ class OtherFlags:
             help="Memory limit of the process, for example 2GB; by default the free memory.",
         ),
     ] = None
+    auto_batch: Annotated[
+        bool | None,
+        Parameter(
+            group=OUTPUT,
+            negative="",
+            help="Halve batch_size until the fit has enough memory. Results differ from those of "
+            "the given batch_size.",
+        ),
+    ] = None
     distributed: Annotated[
         bool,
         Parameter(
@@ -263,7 +264,7 @@ def read_flags(flags: StudyFlags, learning_rate: float | None, *, for_map: bool 
     given = nest({**values, "search.space": None, "recipe": flags.recipe})
     settings = merge({} if flags.config is None else read_toml(flags.config), given)
     if flags.out is not None and not flags.reset_training:
-        settings = merge(_kept(flags.out), settings)
+        settings = merge(kept_defaults(flags.out), settings)
     given_rate = () if learning_rate is None else ("learning_rate",)
     searched = {*_searched(settings), *given_rate, *(parse_tune(text)[0] for text in flags.tune)}
     chosen = choose(settings, searched, for_map=for_map)
@@ -283,9 +284,9 @@ def read_flags(flags: StudyFlags, learning_rate: float | None, *, for_map: bool 
         if setting.kind is Path and not setting.free and path is not None:
             whole = Path(os.path.abspath(path))  # noqa: PTH100 (as below)
             study = replace(study, data=replace(study.data, **{name: whole}))
-    folder = flags.out or Path("runs") / _name(study, "seed" in settings)
+    folder = flags.out or Path("runs") / name_folder(study, "seed" in settings)
     if "seed" not in settings:
-        study = replace(study, seed=_recorded_seed(folder, flags.reset_training))
+        study = replace(study, seed=recorded_seed(folder, flags.reset_training))
     n_runs = study.search.n_trials * study.executions_per_trial
     if n_runs > _MANY_RUNS and not flags.yes:
         raise ConfigError(
@@ -355,42 +356,3 @@ def _absolute(dataset: str) -> str:
     if kind == "hf" and not path.is_dir():  # a name on the hub
         return dataset
     return f"{kind}:{os.path.abspath(path)}{place.removeprefix(folder)}"  # noqa: PTH100 (a link keeps the name it is given by)
-
-
-def _name(study: StudyConfig, seed_given: bool) -> str:
-    """The default folder's name, which depends only on the settings."""
-    settings = to_dict(study)
-    for path in (*FREE_SETTINGS, *(() if seed_given else ("seed",))):
-        *tables, name = path.split(".")
-        table = settings
-        for part in tables:
-            table = table[part]
-        del table[name]
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    name = Path(study.data.dataset.partition(":")[2] or study.data.dataset).name
-    name = re.sub(r"[^\w.]+", "-", name).strip("-.")[:40] or "images"
-    return f"{name}-{format_arch(study.decoder.arch)}-{digest[:8]}"
-
-
-def _kept(folder: Path) -> dict[str, Any]:
-    """The settings of a study from an earlier version whose defaults have changed since."""
-    if not (folder / "config.json").exists():
-        return {}
-    from autodecoder.study import read_about
-
-    about = read_about(folder) or {}
-    settings = about.get("settings")
-    return kept_settings(settings, about.get("began", SCHEMA)) if isinstance(settings, dict) else {}
-
-
-def _recorded_seed(folder: Path, reset: bool) -> int:
-    """The seed of the study in the folder, or a new one."""
-    path = folder / "config.json"
-    if path.exists() and not reset:
-        from autodecoder.study import read_about
-
-        settings = (read_about(folder) or {}).get("settings")
-        seed = settings.get("seed") if isinstance(settings, dict) else None
-        if isinstance(seed, int):
-            return seed
-    return secrets.randbits(32)

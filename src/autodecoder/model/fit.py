@@ -33,7 +33,7 @@ from autodecoder.errors import ConfigError
 from autodecoder.model.devices import choose_devices
 from autodecoder.model.driver import Driver
 from autodecoder.model.fit_data import check_own_latents, match_start, read_fit_data
-from autodecoder.model.memory import check_weights
+from autodecoder.model.memory import check_memory
 from autodecoder.model.model import Model
 from autodecoder.model.programs import limit_programs
 from autodecoder.model.progress import Callback, told
@@ -231,7 +231,7 @@ def fit_model(
         *(None if part.known is None else chosen.own(part.known) for part in (train, val)),
     )
     limit_programs()
-    check_weights(config, 1)
+    check_memory(config, len(train.rows))
     done = 0 if start is None else epochs_done(start)
     with told(callback, verbose, done, until) as tell:
         begun = begin(start, held, placed, rates, config, seed, own)

@@ -5,6 +5,7 @@ import ctypes
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import jax
 
 from autodecoder.config import OWN, RunConfig
 from autodecoder.config.rules import check_choice
-from autodecoder.core.decoders import count_weights, shape_decoder
+from autodecoder.core.decoders import count_activations, count_weights, shape_decoder
 from autodecoder.core.epoch import pass_windows
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.data.packed import PackedImages
@@ -144,25 +145,41 @@ def choose_rows(
     return "host" if base + 2 * rows <= memory else "disk"
 
 
-def check_weights(config: RunConfig, n_runs: int) -> None:
-    """Refuse weights that cannot fit into memory: compiled programs would end the whole process.
+def check_memory(
+    config: RunConfig, n_images: int, n_runs: int = 1, lower: Sequence[str] = ()
+) -> None:
+    """Refuse a fit that cannot fit into memory: compiled programs would end the whole process.
+
+    Parameters
+    ----------
+    config : RunConfig
+    n_images : int
+        Number of training images, of which a batch has at most all.
+    n_runs : int
+        Number of runs that share `config`.
+    lower : sequence of str
+        Further settings that the message advises to lower.
 
     Raises
     ------
     MemoryLimitError
-        If the weights of `n_runs` runs, their gradients and both moments need more than is free.
+        If the weights of all runs, their gradients and both moments, and the activations of one
+        batch need more than is free.
     """
     if jax.default_backend() != "cpu" or config.decoder.arch == OWN:
         return
     activation = SCALINGS[config.scaler].output_activation
     decoder = shape_decoder(config.decoder, config.image_shape, activation)
-    n_weights = count_weights(decoder)
-    needed, free = 4 * _COPIES * n_weights * n_runs, free_memory()
+    n_weights, batch = count_weights(decoder), min(config.fit.batch_size, n_images)
+    of_batch = 4 * batch * count_activations(decoder, config.decoder.latent_dims)
+    needed, free = 4 * _COPIES * n_weights * n_runs + of_batch, free_memory()
     if needed > free:
-        also = " or runs_at_once" if n_runs > 1 else ""
+        also = ["batch_size"] if of_batch > needed / 8 else []
         raise MemoryLimitError(
-            f"{count(n_runs, 'run')} of {count(n_weights, 'weight')} need {needed / 1e9:.1f} GB of "
-            f"memory, {free / 1e9:.1f} GB are free: lower arch or latent_dims{also}."
+            f"{needed / 1e9:.1f} GB of memory are needed for {count(n_runs, 'run')} of "
+            f"{count(n_weights, 'weight')} in batches of {count(batch, 'image')}, "
+            f"{free / 1e9:.1f} GB are free: lower {', '.join([*lower, *also, 'arch'])} or "
+            "latent_dims."
         )
 
 

@@ -23,7 +23,7 @@ from autodecoder.core.watch import RUNNING
 from autodecoder.core.watch import STOPPED as RUN_STOPPED
 from autodecoder.data.dataset import shown_rows
 from autodecoder.model.devices import Devices
-from autodecoder.model.memory import check_weights
+from autodecoder.model.memory import check_memory
 from autodecoder.model.team import ALONE, Team
 from autodecoder.study.checkpoint import Saved, write_shard
 from autodecoder.study.drivers import Checkpoints, open_driver
@@ -122,7 +122,11 @@ class Group:
                 self._driver.close()
 
     def _run(self) -> Iterator[Event]:
-        check_weights(self._run_config, len(self._slots))
+        n = len(self._slots)
+        lower = ["executions_per_trial"] if n > 1 else []
+        if len({slot.info.trial_id for slot in self._slots}) > 1:
+            lower = ["runs_at_once"]
+        check_memory(self._run_config, len(self._images.train), n, lower)
         yield from self._start()
         epochs = self._run_config.fit.num_epochs
         epoch = min(slot.epoch for slot in self._slots)

@@ -103,7 +103,8 @@ class Ledger:
         self._image_shape = image_shape
         self._worker = new_worker()
         self._space = distributions(config)
-        self._most = max(1, config.search.runs_at_once // config.executions_per_trial)
+        self.most = max(1, config.search.runs_at_once // config.executions_per_trial)
+        """Most trials of one claim."""
         self._claimed: dict[str, FrozenTrial] = {}
         self._where = describe(folder / "study.db", storage)
         self._hidden = secrets_of(storage)
@@ -165,7 +166,7 @@ class Ledger:
             if orphans:
                 group = orphans[0].user_attrs.get("group")
                 whole = [t for t in orphans if t.user_attrs.get("group") == group]
-                chosen = whole[: self._most if group else 1]
+                chosen = whole[: self.most if group else 1]
                 is_part = len(chosen) < len(whole) and self._config.search.prune is not None
                 if group is None or is_part:  # pruning compares trials of one group
                     group = secrets.token_hex(4)
@@ -186,11 +187,8 @@ class Ledger:
         """Ended trials of the same groups."""
         groups = {claim.group for claim in claims}
         with self._errors():
-            return [
-                t.user_attrs["id"]
-                for t in self._trials()
-                if t.state.is_finished() and t.user_attrs.get("group") in groups
-            ]
+            ended = [t.user_attrs for t in self._trials() if t.state.is_finished()]
+        return [about["id"] for about in ended if about.get("group") in groups]
 
     def report(self, curves: Mapping[str, Curve]) -> None:
         """Append to the learning curves of claimed trials."""
@@ -266,7 +264,7 @@ class Ledger:
             asked = self._study.ask(self._space)  # only one, as the next depends on its result
             return [self._sign(self._storage.get_trial(asked._trial_id), group)]
         shape = self._shape(to_values(waiting[0].params))
-        most = self._most
+        most = self.most
         if n_groups > 1:
             # Each group compiles its shapes, so divide by shapes first. Running trials count, so
             # that the first group of a shape does not take more than the last.

@@ -1,8 +1,10 @@
 """Running a study: claim trials, run them as populations, and keep their results."""
 
 import contextlib
+import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -21,6 +23,7 @@ from autodecoder.model.memory import MemoryConfig
 from autodecoder.paths import user_path
 from autodecoder.study.engines import EngineConfig, make_engine
 from autodecoder.study.events import Progress
+from autodecoder.study.folder import read_about
 from autodecoder.study.follow import agree_on_settings
 from autodecoder.study.hosts import Hosts
 from autodecoder.study.images import images_of
@@ -28,6 +31,9 @@ from autodecoder.study.observer import Observer
 from autodecoder.study.progress import study_bars
 from autodecoder.study.saved import Study, load_study
 from autodecoder.study.worker import Worker
+from autodecoder.text import count
+
+_log = logging.getLogger(__name__)
 
 
 @own_switches()
@@ -47,6 +53,7 @@ def run_study(
     ray_address: str | None = None,
     rows: str = "auto",
     memory: int | str | None = None,
+    auto_batch: bool = False,
     hosts: Hosts | None = None,
     observers: Sequence[Observer] = (),
     report: Callable[[Progress], None] = lambda _: None,
@@ -99,6 +106,11 @@ def run_study(
     memory : int or str, optional
         Memory limit of the process in bytes, or as text such as `"2GB"`; by default the free
         memory. Also pass it to `load_study_data`.
+    auto_batch : bool
+        If a trial needs more memory than is available, halve the batch size and start the study
+        over, until it fits. The study in the folder records the size used. Results differ from
+        those of the given size. Without it, that trial fails; trials that do not fit together are
+        run fewer at once, which affects no result.
     hosts : Hosts, optional
         From `join_hosts`, as a context manager: the processes that share each fit. This process
         must be process 0; the others call `follow_study`. They are no longer joined afterwards.
@@ -123,7 +135,8 @@ def run_study(
     ConfigError
         If the folder holds a study with other settings; or there are too few training images, no
         validation images for the objective, or fewer devices than requested; or openTSNE is not
-        installed for `latent_start: neighbours`.
+        installed for `latent_start: neighbours`; or `auto_batch` is given although the batch size
+        is searched, or with `hosts`.
     MemoryLimitError
         If the device has too little memory.
     OutputError
@@ -144,9 +157,10 @@ def run_study(
         check_library()
     config = config.with_objective(len(dataset.val))
     config.infer.count_candidates(len(dataset.train), math.prod(dataset.image_shape))
-    try:
-        should_stop = _for_good(should_stop)
-        where = EngineConfig(engine, workers, worker_cores, ray_address, MemoryConfig(rows, memory))
+    should_stop = _for_good(should_stop)
+    where = EngineConfig(engine, workers, worker_cores, ray_address, MemoryConfig(rows, memory))
+
+    def run(config: StudyConfig) -> None:
         chosen = make_engine(where, images_of(dataset), devices, mesh, should_stop, hosts)
         with contextlib.closing(chosen), study_bars(report, verbose) as tell:
             worker = Worker(config, dataset, folder, chosen, observers, tell, should_stop)
@@ -158,14 +172,66 @@ def run_study(
                 raise
         if hosts is not None:
             hosts.leave()
+
+    n = len(dataset.train)
+    if auto_batch:
+        _check_auto_batch(config, hosts)
+        config = config if reset else _with_recorded_batch(config, folder, n)
+    while True:
+        smaller = _halve_batch(config, n) if auto_batch else None
+        with _memory_errors():
+            try:
+                run(config)
+                return load_study(folder)
+            except (MemoryError, jax.errors.JaxRuntimeError) as error:
+                # A study with results keeps its settings.
+                if smaller is None or not is_out_of_memory(error) or read_about(folder):
+                    raise
+        _log.warning(
+            "a batch of %s needs more memory than is available; batch_size is now %d",
+            count(config.fit.batch_size, "image"),
+            smaller.fit.batch_size,
+        )
+        config = smaller
+
+
+@contextlib.contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Convert errors of an allocator to `MemoryLimitError`."""
+    try:
+        yield
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, MemoryLimitError) or not is_out_of_memory(error):
             raise
         raise MemoryLimitError(
-            "the study needs more memory than is available; lower runs_at_once, arch, latent_dims "
-            "or examples_frac."
+            "the study needs more memory than is available; lower batch_size, runs_at_once, arch, "
+            "latent_dims or examples_frac, or let auto_batch lower the batch_size."
         ) from error
-    return load_study(folder)
+
+
+def _check_auto_batch(config: StudyConfig, hosts: Hosts | None) -> None:
+    if hosts is not None:
+        raise ConfigError("auto_batch is for one process, not for several that share each fit.")
+    if "batch_size" in config.search.space:
+        raise ConfigError(
+            "auto_batch sets the batch_size, but batch_size is searched: leave out one of them."
+        )
+
+
+def _halve_batch(config: StudyConfig, n_images: int) -> StudyConfig | None:
+    """The study with half the batch size; `None` if there is no smaller one."""
+    size = min(config.fit.batch_size, n_images) // 2
+    least = 2 if config.decoder.normalisation == "batch" else 1
+    return None if size < least else replace(config, fit=replace(config.fit, batch_size=size))
+
+
+def _with_recorded_batch(config: StudyConfig, folder: Path, n_images: int) -> StudyConfig:
+    """The study with the batch size of its folder, if an earlier start lowered it to that."""
+    settings = (read_about(folder) or {}).get("settings", {})
+    size, smaller = settings.get("fit", {}).get("batch_size"), config
+    while smaller is not None and smaller.fit.batch_size != size:
+        smaller = _halve_batch(smaller, n_images)
+    return smaller or config
 
 
 def _for_good(should_stop: Callable[[], bool]) -> Callable[[], bool]:

@@ -65,6 +65,7 @@ from autodecoder.study.results import (
 from autodecoder.study.saved import load_study, write_histories
 from autodecoder.study.validate import show_run
 from autodecoder.study.yardstick import keep_yardstick
+from autodecoder.text import count
 
 _log = logging.getLogger(__name__)
 
@@ -111,6 +112,8 @@ class Worker:
         self._should_stop = should_stop
         self._groups: dict[int, list[Claim]] = {}
         """Trials of each running group."""
+        self._waiting: list[list[Claim]] = []
+        """Claimed trials that wait for memory."""
         self._losses: dict[str, int] = {}
         """Consecutive losses of the worker of each trial."""
         self._n_groups = 0
@@ -177,11 +180,11 @@ class Worker:
         is_empty = False  # whether the last claim was empty
         while True:
             while (
-                not is_empty
+                (self._waiting or not is_empty)
                 and len(self._engine.running) < self._engine.most
                 and not self._should_stop()
             ):
-                claims = ledger.claim(self._engine.most)
+                claims = self._waiting.pop(0) if self._waiting else ledger.claim(self._engine.most)
                 is_empty = not claims
                 if claims:
                     self._begin_group(claims, ledger)
@@ -251,8 +254,10 @@ class Worker:
         """Handle the end of a group: its trials have ended, or must be resumed."""
         left = [claim for claim in claims if claim.trial_id in self._open]
         if isinstance(told, Failed):
-            # A single trial that is too large fails. With several, fewer at once may fit. With
-            # another process at work, that process may hold the memory.
+            if len(left) > 1 and is_out_of_memory(told.error):
+                self._divide(left, ledger)
+                return
+            # A trial that is too large fails, unless another process may hold the memory.
             alone = len(claims) == 1 and not self._groups and is_out_of_memory(told.error)
             if not (alone and ledger.has_others(claims) and ledger.is_alone()):
                 raise told.error
@@ -270,6 +275,17 @@ class Worker:
         else:
             for claim in left:
                 write_trial(self._folder, self._unfinished(claim))
+
+    def _divide(self, claims: list[Claim], ledger: Ledger) -> None:
+        """Run trials that do not fit into memory together fewer at once, also those that follow."""
+        ledger.most = len(claims) // 2
+        _log.warning(
+            "%s need more memory together than is available; now at most %d at once",
+            count(len(claims), "trial"),
+            ledger.most,
+        )
+        starts = range(0, len(claims), ledger.most)
+        self._waiting += [claims[k : k + ledger.most] for k in starts]
 
     def _is_recorded(self, claim: Claim, ledger: Ledger) -> bool:
         """Whether the files of a trial show its end. If so, it is recorded in the storage."""

@@ -8,6 +8,7 @@ module to the interface.
 from autodecoder.core.decoders.contract import (
     Decoder,
     Parts,
+    count_activations,
     count_weights,
     decode,
     init_decoder,
@@ -21,6 +22,7 @@ __all__ = [
     "Decoder",
     "Operator",
     "Parts",
+    "count_activations",
     "count_weights",
     "decode",
     "init_decoder",

@@ -8,6 +8,8 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+from jax.extend.core import jaxprs_in_params
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from autodecoder.config import KINDS, DecoderConfig, FitConfig, arch_kind
@@ -115,6 +117,22 @@ def shape_decoder(
 def count_weights(decoder: Decoder) -> int:
     """The number of trainable values, also of a decoder of shapes."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(decoder.trainable()))
+
+
+def count_activations(decoder: Decoder, latent_dims: int) -> int:
+    """The number of outputs of all linear layers for one image, also of a decoder of shapes."""
+    latents = jax.ShapeDtypeStruct((1, latent_dims), jnp.float32)
+    return _count_products(jax.make_jaxpr(decode)(decoder, latents).jaxpr)
+
+
+def _count_products(program: Any) -> int:
+    """The size of all products of a jaxpr, also of those within its calls."""
+    found = 0
+    for equation in program.eqns:
+        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
+            found += sum(math.prod(output.aval.shape) for output in equation.outvars)
+        found += sum(_count_products(inner) for inner in jaxprs_in_params(equation.params))
+    return found
 
 
 def part_names(decoder: Decoder) -> tuple[str, ...]:
