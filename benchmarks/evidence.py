@@ -52,7 +52,8 @@ class Scale(NamedTuple):
     epochs: int = 20
     conv_epochs: int = 10
     n_conv: int = 20_000
-    """Training images of convolutional decoders, which take long, and of those with holes."""
+    """Training images of convolutional decoders, of those with holes, and of CIFAR-10 in `longer`,
+    which take long."""
     n_long: tuple[int, int] = (10_000, 1000)
     """Training and test images of convolutional decoders at several lengths of latents."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -77,7 +78,8 @@ class Cell:
 
     @property
     def is_reduced(self) -> bool:
-        """Whether a reduced run has this cell: all on MNIST, with longer latents at 64 alone."""
+        """Whether a reduced run has this cell: all on MNIST, with longer latents at 64 alone. The
+        cell `densities/16` needs both grey sets."""
         data, *words = self.name.split("-")
         return data in ("mnist", "16") and (self.part != "longer" or "64" in words)
 
@@ -346,7 +348,8 @@ def _choose(
         measures=measures,
         **shared,
     )
-    found = {row["name"]: row["scores"][0]["measures"][key] for row in choice["rows"]}
+    scores = {row["name"]: row["scores"][0] for row in choice["rows"]}
+    found = {name: score["measures"].get(key, np.inf) for name, score in scores.items()}
     best = {
         kind: min((name for name in tried if name.startswith(kind)), key=lambda name: found[name])
         for kind in kinds

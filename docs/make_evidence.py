@@ -9,126 +9,30 @@ has a row for each cell that was run, and a section without cells is left out.
 import argparse
 import functools
 import itertools
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
 
+from evidence_results import (
+    DATA,
+    OURS,
+    PLUS_MINUS,
+    Cell,
+    Results,
+    extent,
+    listed,
+    listed_real,
+    settings_of,
+    sizes,
+    tally,
+    where,
+)
 from page_template import fill
 
 HERE = Path(__file__).parent
 PAGE, TEMPLATE = HERE / "evidence.md", "evidence.md.jinja"
 RESULTS = HERE.parent / "benchmarks" / "evidence"
-DATA = {"mnist": "MNIST", "fmnist": "Fashion-MNIST", "cifar10": "CIFAR-10 (JPEG)"}
-OURS = "auto-decoder"
-#: With spaces at which no line breaks.
-PLUS_MINUS = "\u00a0±\u00a0"
-
-
-class Cell:
-    """The result of one cell."""
-
-    def __init__(self, path: Path, name: str = "") -> None:
-        self.path, self.name = path, name or path.stem
-        self.content: dict[str, Any] = json.loads(path.read_text())
-        self.rows = {row.get("name"): row for row in self.content.get("rows", [])}
-        self.data = DATA.get(self.name.partition("-")[0], self.name)
-
-    def values(self, row: str, measure: str = "error") -> list[float]:
-        """A measure of each seed's fit, without those that diverged."""
-        scores = self.rows[row]["scores"] if row in self.rows else []
-        found = [
-            score.get(measure, score["measures"].get(measure))
-            for score in scores
-            if not score["diverged"]
-        ]
-        return [value for value in found if value is not None]
-
-    def mean(self, row: str, measure: str = "error") -> float:
-        """Mean over the seeds; NaN without a value."""
-        values = self.values(row, measure)
-        return mean(values) if values else math.nan
-
-    def number(self, row: str, measure: str = "error", digits: int = 4) -> str:
-        """Mean ± standard deviation over the seeds."""
-        values = self.values(row, measure)
-        if not values:
-            return "–"
-        text = f"{mean(values):.{digits}f}"
-        spread = stdev(values) if len(values) > 1 else 0.0
-        return f"{text}{PLUS_MINUS}{spread:.{digits}f}" if spread else text
-
-    def share(self, row: str, measure: str = "error", *, of: str) -> float:
-        """How much larger the mean of a row is than that of another, in percent."""
-        return 100 * (self.mean(row, measure) / self.mean(of, measure) - 1)
-
-
-class Results:
-    """The cells that were run, by part."""
-
-    def __init__(self, folder: Path) -> None:
-        self.parts = {
-            part.name: {path.stem: Cell(path) for path in sorted(part.glob("*.json"))}
-            for part in sorted(folder.iterdir())
-            if part.is_dir() and part.name != "pictures"
-        }
-        self.pictures = sorted(path.name for path in (folder / "pictures").glob("*.png"))
-
-    def cells(self, part: str, *words: str) -> list[Cell]:
-        """The cells of a part whose name has all of some words between its hyphens; data sets in
-        the order of `DATA`."""
-        found = [
-            cell
-            for name, cell in self.parts.get(part, {}).items()
-            if all(f"-{word}-" in f"-{name}-" for word in words)
-        ]
-        order = list(DATA)
-        return sorted(found, key=lambda cell: _rank(cell, order))
-
-    def planes(self) -> list[Cell]:
-        """The cells of two dimensions whose latents are compared with layouts of libraries."""
-        return [cell for cell in self.cells("two") if cell.name.endswith("-500-500")]
-
-    def few(self, dims: int) -> list[Cell]:
-        """The cells of few images, with those of all images from other parts."""
-        whole = {2: ("two", "{}-500-500"), 16: ("longer", "{}-16-dense-epochs")}
-        part, name = whole[dims]
-        found = self.cells("few", str(dims))
-        for data in dict.fromkeys(cell.name.partition("-")[0] for cell in found):
-            cell = self.parts.get(part, {}).get(name.format(data))
-            if cell is not None:
-                n = cell.content["settings"]["n_train"]
-                found.append(Cell(cell.path, f"{data}-{dims}-{n}"))
-        return sorted(found, key=lambda cell: _rank(cell, list(DATA)))
-
-    def one(self, part: str, name: str) -> Cell:
-        """One cell."""
-        return self.parts[part][name]
-
-    def has(self, part: str, name: str = "") -> bool:
-        """Whether a cell, or any of a part, was run."""
-        return name in self.parts.get(part, {}) if name else bool(self.parts.get(part))
-
-    def machines(self) -> str:
-        """The libraries with which the cells were run."""
-        found = dict.fromkeys(
-            ", ".join(
-                f"{name} {value}"
-                for name, value in cell.content["machine"].items()
-                if name in ("python", "jax", "scikit-learn")
-            )
-            for cells in self.parts.values()
-            for cell in cells.values()
-        )
-        return "; ".join(found)
-
-
-def _rank(cell: Cell, order: list[str]) -> tuple[int, list[int], str]:
-    first, *rest = cell.name.split("-")
-    numbers = [int(part) for part in rest if part.isdecimal()]
-    return (order.index(first) if first in order else len(order), numbers, cell.name)
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -143,10 +47,11 @@ def error_table(
     label: Callable[[Cell], str],
     columns: dict[str, str],
     measure: str = "error",
-    digits: int = 4,
     against: Sequence[str] = (),
 ) -> str:
     """Errors of methods, a line for each cell.
+
+    The lowest error is bold, and those that a paired test cannot tell from it.
 
     Parameters
     ----------
@@ -161,14 +66,14 @@ def error_table(
     head = [first, *columns.values(), *(f"against {columns[name]}" for name in against)]
     lines = []
     for cell in cells:
-        best = min(
-            (cell.mean(name, measure) for name in columns if cell.values(name, measure)),
-            default=math.nan,
-        )
+        measured = [name for name in columns if cell.values(name, measure)]
+        best = min(measured, key=lambda name: cell.mean(name, measure), default=None)
+        digits = 5 if best is not None and cell.mean(best, measure) < 0.01 else 4
         line = [label(cell)]
         for name in columns:
             text = cell.number(name, measure, digits)
-            line.append(f"**{text}**" if cell.mean(name, measure) == best else text)
+            is_best = best in (None, name) or not cell.differ(name, best, measure)
+            line.append(f"**{text}**" if name in measured and is_best else text)
         for name in against:
             share = cell.share(OURS, measure, of=name)
             line.append("–" if math.isnan(share) else f"{share:+.1f}\u00a0%")
@@ -176,17 +81,76 @@ def error_table(
     return table(head, lines)
 
 
-def span(cells: Sequence[Cell], of: str, measure: str = "error", ours: str = OURS) -> str:
-    """How far the error of ours is below, or above, that of another method, over some cells."""
-    shares = [cell.share(ours, measure, of=of) for cell in cells]
-    ends = [f"{abs(share):.0f} % {'lower' if share < 0 else 'higher'}" for share in sorted(shares)]
-    first, last = ends[0], ends[-1]
-    if first == last:
-        return first
-    if first.split()[2] != last.split()[2]:
-        return f"between {first} and {last}"
-    low, high = sorted((first, last), key=lambda end: float(end.split()[0]))
-    return f"{low.split()[0]} to {high}"
+def seconds_table(cells: Sequence[Cell], names: dict[str, str]) -> str:
+    """Mean seconds of training, and of placing the test images."""
+    lines = [
+        [
+            cell.label,
+            *(
+                f"{cell.mean(name, 'seconds'):.0f} + {cell.mean(name, 'place_seconds'):.1f}"
+                if cell.values(name)
+                else "–"
+                for name in names
+            ),
+        ]
+        for cell in cells
+    ]
+    return table(["data, training + placing in seconds", *names.values()], lines)
+
+
+#: The comparisons of errors: what they are about, their part, words of their names, and measure.
+COMPARED = (
+    ("two dimensions", "two", (), "error"),
+    ("longer latents, equal epochs", "longer", ("epochs",), "error"),
+    ("longer latents, equal seconds", "longer", ("seconds",), "error"),
+    ("few images", "few", (), "error"),
+    ("missing dots", "holes", ("dots",), "hidden pixels"),
+    ("missing squares", "holes", ("square",), "hidden pixels"),
+)
+BESIDE = {"ae": "autoencoder", "ae-refined": "autoencoder with refined latents"}
+
+
+def summary_table(results: Results) -> str:
+    """How often our error is lower than that of an autoencoder."""
+    lines = []
+    for title, part, words, measure in COMPARED:
+        cells = results.cells(part, *words)
+        if cells:
+            lines.append([title, *(str(tally(cells, name, measure)) for name in BESIDE)])
+    return table(["error of the auto-decoder", *(f"beside: {t}" for t in BESIDE.values())], lines)
+
+
+def better(results: Results) -> str:
+    """The verdict on errors."""
+    plain, refined = (
+        [
+            tally(cells, name, measure).always_lower
+            for _, part, words, measure in COMPARED
+            if (cells := results.cells(part, *words))
+        ]
+        for name in BESIDE
+    )
+    if all([*plain, *refined]):
+        return "yes"
+    if all(plain):
+        return "yes, but not always beside one whose latents are refined by our inference"
+    return "in two dimensions; otherwise it depends" if plain[0] and refined[0] else "it depends"
+
+
+def losses(results: Results) -> list[str]:
+    """Comparisons in which our error is higher."""
+    found = []
+    for title, part, words, measure in COMPARED:
+        for name, other in BESIDE.items():
+            shares = tally(cells := results.cells(part, *words), name, measure).higher
+            if shares:
+                data = [c for c in cells if c.share(OURS, measure, of=name) in shares]
+                labels = "; ".join(cell.label for cell in data)
+                found.append(
+                    f"{title[0].upper()}{title[1:]}: the error is {extent(shares)} higher than "
+                    f"that of the {other} ({labels})."
+                )
+    return found
 
 
 def least(cell: Cell, row: str) -> float:
@@ -194,36 +158,22 @@ def least(cell: Cell, row: str) -> float:
     return min(cell.values(row, "place_seconds"), default=math.nan)
 
 
-def listed(cells: Sequence[Cell], row: str, measure: str) -> str:
-    """A measure of each cell that has it, with the data."""
-    return _listed((cell, cell.mean(row, measure)) for cell in cells)
+def peer(results: Results, cell: Cell, measure: str) -> list[float]:
+    """A measure of the other libraries' layouts on the same images."""
+    beside = results.parts.get("peers", {}).get(cell.name.partition("-")[0])
+    return [row[measure] for row in beside.content["rows"]] if beside else []
 
 
-def listed_best(cells: Sequence[Cell], measure: str, *, least: bool = False) -> str:
-    """The largest or least value of all auto-decoders of each cell."""
-    return _listed((cell, _best(cell, measure, min if least else max)) for cell in cells)
+def highest_at(results: Results, measure: str, *, peers: bool) -> str:
+    """The data on which a measure of a plane of ours is higher than that of the autoencoder, or of
+    the other libraries."""
 
+    def holds(cell: Cell) -> bool:
+        ours = max(cell.mean(OURS, measure), cell.mean("neighbours", measure))
+        return ours > max(peer(results, cell, measure) if peers else [cell.mean("ae", measure)])
 
-def _best(cell: Cell, measure: str, choose: Callable[..., float]) -> float:
-    values = [cell.mean(row, measure) for row in (OURS, "mixture prior", "variational")]
-    return choose((value for value in values if not math.isnan(value)), default=math.nan)
-
-
-def listed_real(results: Results, measure: str) -> str:
-    """A measure of training images in place of samples."""
-    return _listed(
-        (cell, cell.content["measures"].get(measure, math.nan)) for cell in results.cells("real")
-    )
-
-
-def _listed(values: Iterable[tuple[Cell, float]], digits: int = 3) -> str:
-    found = [(cell.data, value) for cell, value in values if not math.isnan(value)]
-    return ", ".join(f"{value:.{digits}f} ({data})" for data, value in found) or "unknown"
-
-
-def all_below(cells: Sequence[Cell], of: str, percent: float) -> bool:
-    """Whether the error of ours is lower by so much, or more, in all cells."""
-    return all(cell.share(OURS, of=of) <= -percent for cell in cells)
+    cells = [c for c in results.planes() if not peers or peer(results, c, measure)]
+    return where(cells, holds)
 
 
 def structure_table(results: Results) -> str:
@@ -320,15 +270,13 @@ def hidden_table(results: Results) -> str:
 PUBLISHED = {
     "mnist": 0.0775 / 32**2,
     "fmnist": 0.480 / 32**2,
-    "cifar10": 6.96 / (3 * 32**2),
 }
 
 
 def published_table(results: Results) -> str:
     """Errors in the scaling of others, from 0 to 1, beside the ones they publish."""
-    wide = results.parts.get("longer", {}).get("cifar10-256-dense-epochs")
     lines = []
-    for cell in [*results.cells("published"), *([wide] if wide else [])]:
+    for cell in results.cells("published"):
         ours = [cell.mean(name) / 4 for name in ("pca", OURS)]
         others = PUBLISHED[cell.name.partition("-")[0]]
         lines.append([cell.data, *(f"{error:.2g}" for error in (*ours, others))])
@@ -353,32 +301,26 @@ def robustness_table(results: Results) -> str:
     lines = []
     for cell in results.cells("robustness"):
         for name, row in cell.rows.items():
-            errors = cell.values(name)
-            if not errors:
+            if not cell.values(name):
                 continue
-            middle = sorted(errors)[len(errors) // 2]
-            spoilt = len(row["scores"]) - sum(error < SPOILT * middle for error in errors)
             lines.append(
                 [
                     row["title"],
                     cell.number(name),
-                    f"{spoilt} of {len(row['scores'])}",
+                    f"{cell.spoilt(name)} of {len(row['scores'])}",
                     f"{octaves(row['searched']):.1f}",
                     f"{row['rate']:.2g}",
                     f"{row['scores'][0]['n_trained']:,}",
                     f"{row['scores'][0]['n_kept']:,}",
                     cell.number(name, "seconds", 1),
+                    f"{cell.mean(name, 'place_seconds'):.1f}",
                 ]
             )
     head = [
         *("method", "error", "spoilt fits", "octaves of learning rate", "best rate"),
-        *("values trained", "values kept", "seconds"),
+        *("values trained", "values kept", "fit, s", "place, s"),
     ]
     return table(head, lines)
-
-
-#: A fit is spoilt if its error exceeds the median by this factor.
-SPOILT = 1.25
 
 
 def octaves(searched: dict[str, float | None], within: float = 1.05) -> float:
@@ -407,33 +349,22 @@ def page(results: Results) -> str:
     """The page."""
 
     def data_and(place: int) -> Callable[[Cell], str]:
-        def label(cell: Cell) -> str:
-            word = cell.name.split("-")[place]
-            return f"{cell.data}, {int(word):,}" if word.isdecimal() else f"{cell.data}, {word}"
+        return lambda cell: f"{cell.data}, {cell.label.split(', ')[place]}"
 
-        return label
-
+    of_all = (
+        *(structure_table, generation_table, hidden_table, published_table, time_table),
+        *(robustness_table, listed_real, summary_table, better, losses, highest_at),
+    )
     tools = {
         "results": results,
         "data": DATA,
         "ours": OURS,
-        "error_table": error_table,
         "pictures": results.pictures,
-        **{f.__name__: f for f in (span, all_below, least, listed, listed_best, octaves)},
+        **{f.__name__: f for f in (error_table, seconds_table, tally, where, least, listed)},
+        **{f.__name__: f for f in (octaves, sizes, settings_of)},
         "data_of": lambda cell: cell.data,
         "data_and": data_and,
-        **{
-            function.__name__: functools.partial(function, results)
-            for function in (
-                structure_table,
-                generation_table,
-                hidden_table,
-                published_table,
-                time_table,
-                robustness_table,
-                listed_real,
-            )
-        },
+        **{function.__name__: functools.partial(function, results) for function in of_all},
     }
     return fill(TEMPLATE, **tools)
 

@@ -58,6 +58,8 @@ def test_components_are_those_of_scikit_learn(compared: Comparison) -> None:
 def test_refining_lowers_the_error_of_every_image(compared: Comparison) -> None:
     for name in ("ae", "vae", "gon"):
         plain, refined = compared[name], compared[f"{name}-refined"]
+        kept = refined.scores[0].n_kept - plain.scores[0].n_kept
+        assert kept == 2 * len(DIGITS.train), "latents of training images"
         for a, b in zip(plain.scores, refined.scores, strict=True):
             assert (b.errors <= a.errors * 1.0001).all()
             assert b.error < a.error

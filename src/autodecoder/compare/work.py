@@ -152,7 +152,8 @@ class Work:
                 seconds=fitted.seconds + spent,
                 place_seconds=place_seconds,
                 n_trained=fitted.n_trained,
-                n_kept=fitted.n_kept,
+                # Refining starts from latents of training images, too.
+                n_kept=fitted.n_kept + (fitted.model.latents.size if row.refined else 0),
                 memory=train.images.nbytes + 4 * 3 * fitted.n_trained,
                 measures=further,
             )

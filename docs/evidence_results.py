@@ -1,0 +1,252 @@
+"""The results of benchmarks/evidence.py, and statements that follow from them."""
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+from scipy.stats import t
+
+DATA = {"mnist": "MNIST", "fmnist": "Fashion-MNIST", "cifar10": "CIFAR-10 (JPEG)"}
+OURS = "auto-decoder"
+#: With spaces at which no line breaks.
+PLUS_MINUS = "\u00a0±\u00a0"
+#: A fit is spoilt if its error exceeds the lowest one of all seeds by this factor.
+SPOILT = 1.25
+#: Two methods differ if a paired test over the seeds has at most this p-value.
+LEVEL = 0.05
+
+
+class Cell:
+    """The result of one cell."""
+
+    def __init__(self, path: Path, name: str = "") -> None:
+        self.path, self.name = path, name or path.stem
+        self.content: dict[str, Any] = json.loads(path.read_text())
+        self.rows = {row.get("name"): row for row in self.content.get("rows", [])}
+        self.data = DATA.get(self.name.partition("-")[0], self.name)
+
+    @property
+    def label(self) -> str:
+        """The data, and what else the name tells."""
+        return ", ".join([self.data, *(_with_comma(word) for word in self.name.split("-")[1:])])
+
+    def by_seed(self, row: str, measure: str = "error") -> dict[int, float]:
+        """A measure of each seed's fit, without those that diverged."""
+        scores = self.rows[row]["scores"] if row in self.rows else []
+        found = {
+            score["seed"]: score.get(measure, score["measures"].get(measure))
+            for score in scores
+            if not score["diverged"]
+        }
+        return {seed: value for seed, value in found.items() if value is not None}
+
+    def values(self, row: str, measure: str = "error") -> list[float]:
+        """The values of `by_seed`."""
+        return list(self.by_seed(row, measure).values())
+
+    def mean(self, row: str, measure: str = "error") -> float:
+        """Mean over the seeds; NaN without a value."""
+        values = self.values(row, measure)
+        return mean(values) if values else math.nan
+
+    def number(self, row: str, measure: str = "error", digits: int = 4) -> str:
+        """Mean ± standard deviation over the seeds, and how many fits are spoilt."""
+        values = self.values(row, measure)
+        if not values:
+            return "–"
+        text = f"{mean(values):.{digits}f}"
+        spread = stdev(values) if len(values) > 1 else 0.0
+        text = f"{text}{PLUS_MINUS}{spread:.{digits}f}" if spread else text
+        n_spoilt, n = self.spoilt(row), len(self.rows[row]["scores"])
+        return f"{text} ({n_spoilt} of {n} spoilt)" if n_spoilt and measure == "error" else text
+
+    def spoilt(self, row: str) -> int:
+        """The number of spoilt fits of a row, with those that diverged."""
+        errors = self.values(row)
+        n_good = sum(error <= SPOILT * min(errors) for error in errors)
+        return len(self.rows[row]["scores"]) - n_good
+
+    def share(self, row: str, measure: str = "error", *, of: str) -> float:
+        """How much larger the mean of a row is than that of another, in percent."""
+        return 100 * (self.mean(row, measure) / self.mean(of, measure) - 1)
+
+    def differ(self, row: str, other: str, measure: str = "error") -> bool:
+        """Whether two rows differ by a paired t-test over the seeds."""
+        mine, others = (self.by_seed(name, measure) for name in (row, other))
+        differences = [mine[seed] - others[seed] for seed in mine if seed in others]
+        n = len(differences)
+        if n < 2:
+            return False
+        error = stdev(differences) / math.sqrt(n)
+        size = abs(mean(differences))
+        return size > 0 and (error == 0 or 2 * float(t.sf(size / error, n - 1)) <= LEVEL)
+
+
+def _with_comma(word: str) -> str:
+    return f"{int(word):,}" if word.isdecimal() else word
+
+
+class Results:
+    """The cells that were run, by part."""
+
+    def __init__(self, folder: Path) -> None:
+        self.parts = {
+            part.name: {path.stem: Cell(path) for path in sorted(part.glob("*.json"))}
+            for part in sorted(folder.iterdir())
+            if part.is_dir() and part.name != "pictures"
+        }
+        self.pictures = sorted(path.name for path in (folder / "pictures").glob("*.png"))
+
+    def cells(self, part: str, *words: str) -> list[Cell]:
+        """The cells of a part whose name has all of some words between its hyphens; data sets in
+        the order of `DATA`."""
+        found = [
+            cell
+            for name, cell in self.parts.get(part, {}).items()
+            if all(f"-{word}-" in f"-{name}-" for word in words)
+        ]
+        return sorted(found, key=_rank)
+
+    def planes(self) -> list[Cell]:
+        """The cells of two dimensions whose latents are compared with layouts of libraries."""
+        return [cell for cell in self.cells("two") if cell.name.endswith("-500-500")]
+
+    def few(self, dims: int) -> list[Cell]:
+        """The cells of few images, with those of all images from other parts."""
+        whole = {2: ("two", "{}-500-500"), 16: ("longer", "{}-16-dense-epochs")}
+        part, name = whole[dims]
+        found = self.cells("few", str(dims))
+        for data in dict.fromkeys(cell.name.partition("-")[0] for cell in found):
+            cell = self.parts.get(part, {}).get(name.format(data))
+            if cell is not None:
+                n = cell.content["settings"]["n_train"]
+                found.append(Cell(cell.path, f"{data}-{dims}-{n}"))
+        return sorted(found, key=_rank)
+
+    def one(self, part: str, name: str) -> Cell:
+        """One cell."""
+        return self.parts[part][name]
+
+    def has(self, part: str, name: str = "") -> bool:
+        """Whether a cell, or any of a part, was run."""
+        return name in self.parts.get(part, {}) if name else bool(self.parts.get(part))
+
+    def alone(self) -> str:
+        """The cells that had more than one core, by their files."""
+        cells = [cell for part in self.parts.values() for cell in part.values()]
+        names = [
+            f"`{cell.path.parent.name}/{cell.path.stem}`"
+            for cell in cells
+            if cell.content["machine"].get("cores", 1) > 1
+        ]
+        return ", ".join(names)
+
+    def machines(self) -> str:
+        """The libraries with which the cells were run."""
+        names = ("python", "jax", "scikit-learn", "umap-learn", "openTSNE")
+        cells = [cell for part in self.parts.values() for cell in part.values()]
+        found: dict[str, list[str]] = {name: [] for name in names}
+        for name, cell in itertools.product(names, cells):
+            version = cell.content["machine"].get(name)
+            if version is not None and version not in found[name]:
+                found[name].append(version)
+        return ", ".join(f"{name} {' and '.join(v)}" for name, v in found.items() if v)
+
+
+def _rank(cell: Cell) -> tuple[int, list[int], str]:
+    first, *rest = cell.name.split("-")
+    order, numbers = list(DATA), [int(part) for part in rest if part.isdecimal()]
+    return (order.index(first) if first in order else len(order), numbers, cell.name)
+
+
+class Tally(NamedTuple):
+    """How often a measure of ours is lower than that of another method, the same, or higher."""
+
+    lower: list[float]
+    """Differences in percent."""
+    same: list[float]
+    higher: list[float]
+
+    @property
+    def n(self) -> int:
+        """Number of comparisons."""
+        return sum(map(len, self))
+
+    @property
+    def always_lower(self) -> bool:
+        """Whether ours is lower in every comparison."""
+        return len(self.lower) == self.n > 0
+
+    def __str__(self) -> str:
+        told = [
+            f"{len(shares)} of {self.n} {word}"
+            + (f" ({extent(shares)})" if word != "equal" else "")
+            for word, shares in zip(("lower", "equal", "higher"), self, strict=True)
+            if shares
+        ]
+        return ", ".join(told) or "not measured"
+
+
+def extent(shares: Sequence[float]) -> str:
+    """The range of differences, without their sign."""
+    low, high = (f"{size(map(abs, shares)):.1f}" for size in (min, max))
+    return f"{low}\u00a0%" if low == high else f"{low} to {high}\u00a0%"
+
+
+def tally(cells: Iterable[Cell], of: str, measure: str = "error", ours: str = OURS) -> Tally:
+    """Compare a method of ours with another one in each cell that has both."""
+    found = Tally([], [], [])
+    for cell in cells:
+        share = cell.share(ours, measure, of=of)
+        if math.isnan(share):
+            continue
+        is_same = not cell.differ(ours, of, measure)
+        (found.same if is_same else found.lower if share < 0 else found.higher).append(share)
+    return found
+
+
+def where(cells: Iterable[Any], holds: Callable[[Any], bool]) -> str:
+    """The data of the cells for which something holds, joined; empty if there is none."""
+    names = list(dict.fromkeys(cell.data for cell in cells if holds(cell)))
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def listed(cells: Iterable[Cell], row: str, measure: str, digits: int = 3) -> str:
+    """A measure of each cell that has it, with the data."""
+    return _listed(((cell, cell.mean(row, measure)) for cell in cells), digits)
+
+
+def listed_real(results: Results, measure: str) -> str:
+    """A measure of training images in place of samples."""
+    return _listed(
+        (cell, cell.content["measures"].get(measure, math.nan)) for cell in results.cells("real")
+    )
+
+
+def _listed(values: Iterable[tuple[Cell, float]], digits: int = 3) -> str:
+    found = [(cell.data, value) for cell, value in values if not math.isnan(value)]
+    return ", ".join(f"{data} {value:.{digits}f}" for data, value in found) or "not measured"
+
+
+def sizes(cells: Sequence[Cell], key: str = "n_train") -> str:
+    """Numbers of images, with the data if they differ."""
+    found: dict[int, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(cell.content["settings"][key], []).append(cell)
+    if len(found) == 1:
+        return f"{next(iter(found)):,}"
+    return ", ".join(f"{n:,} ({where(some, lambda _: True)})" for n, some in found.items())
+
+
+def settings_of(cells: Sequence[Cell], key: str) -> str:
+    """A setting of all cells; several values are joined by `or`."""
+    values = dict.fromkeys(
+        str(cell.content["settings"]["methods"][OURS][key])
+        for cell in cells
+        if OURS in cell.content.get("settings", {}).get("methods", {})
+    )
+    return " or ".join(values) or "some"
