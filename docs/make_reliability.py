@@ -12,6 +12,7 @@ import json
 import subprocess
 from datetime import date
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 from xml.etree import ElementTree
 
@@ -27,7 +28,7 @@ RESOLUTIONS = {"highest": "newest", "lowest-direct": "oldest"}
 
 def make_page(results: Path) -> str:
     """The page, from a folder of results."""
-    faults = list((_read(results, "faults") or {}).values())
+    faults = [_with_work_lost(row) for row in (_read(results, "faults") or {}).values()]
     return fill(
         TEMPLATE,
         faults=[row for row in faults if not row["skipped"]],
@@ -44,6 +45,11 @@ def make_page(results: Path) -> str:
         seconds=_seconds,
         made_on=_made_on,
     )
+
+
+def _with_work_lost(row: dict[str, Any]) -> dict[str, Any]:
+    lost = row["lost"]
+    return {**row, "median": median_low(lost) if lost else None, "most": max(lost, default=None)}
 
 
 def _read(results: Path, name: str) -> Any:

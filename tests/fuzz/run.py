@@ -1,6 +1,7 @@
 """Fuzz the readers: `python -m tests.fuzz.run --inputs 1000000`.
 
-Each target runs in a process of its own, so that even a crash of a library is a finding.
+Each target runs in a process of its own, so that even a crash of a library is a finding. In the
+file of `--out`, inputs of another seed are added to those of the same target.
 """
 
 import argparse
@@ -42,12 +43,26 @@ def main() -> int:
     results = _kept(options.out)
     for name in options.only or TARGETS:
         result = _run_apart(name, engine, options)
-        results[name] = {**result, "engine": engine, "seed": options.seed}
+        result |= {"engine": engine, "seeds": [options.seed]}
+        results[name] = add(results.get(name), result)
         print(_line(result), flush=True)  # noqa: T201
         if options.out:
             rows = [results[name] for name in TARGETS if name in results]
             Path(options.out).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return int(any(result["findings"] for result in results.values()))
+
+
+def add(before: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """The inputs of several seeds; those of a seed that is there already replace all."""
+    if before is None or set(new["seeds"]) & set(before["seeds"]):
+        return new
+    summed = {k: before[k] + new[k] for k in ("inputs", "refused", "seconds", "findings", "seeds")}
+    worst = {
+        key: max(before[key], new[key])
+        for key in ("peak_memory_growth_mib", "longest_input_seconds")
+    }
+    pace = round(summed["inputs"] / max(summed["seconds"], 1e-9), 1)
+    return {**new, **summed, **worst, "inputs_per_second": pace}
 
 
 def _kept(out: str | None) -> dict[str, dict[str, Any]]:
@@ -109,10 +124,11 @@ def _run_apart(name: str, engine: str, options: argparse.Namespace) -> dict[str,
 
 
 _EMPTY = {
+    "refused": 0,
     "inputs_per_second": 0.0,
     "peak_memory_growth_mib": 0.0,
     "longest_input_seconds": 0.0,
-    "findings": (),
+    "findings": [],
 }
 
 

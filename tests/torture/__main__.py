@@ -6,7 +6,8 @@ Each kind of fault befalls a command of the package, run as a process of its own
 Then the same command runs to its end, and its result is compared with that of an undisturbed one,
 bit for bit. A fault is survived if nothing that was finished before is lost, no damaged file is
 taken for a whole one, and the result is the same. The results go to a file, from which
-docs/reliability.md is made; of a file that exists, other kinds of faults are kept.
+docs/reliability.md is made. Of a file that exists, other kinds of faults are kept, and faults of
+another seed are added to those of the same kind.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import time
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from tests.torture.bench import Bench
 from tests.torture.faults import Torture, all_faults
@@ -48,13 +50,22 @@ def main() -> None:
             record = strike()
             n_failures += len(record.failures)
             about = {**record.content(), "seconds": round(time.perf_counter() - began)}
-            known[name] = {**about, "machine": _machine()}
+            about |= {"seeds": [options.seed], "machine": _machine()}
+            known[name] = add(known.get(name), about)
             options.out.parent.mkdir(parents=True, exist_ok=True)
             options.out.write_text(json.dumps(known, indent=1) + "\n")
             _say(f"{name}: {record.tried} tried, {len(record.failures)} failures")
             for failure in record.failures[:3]:
                 _say(f"  {failure}")
     sys.exit(1 if n_failures else 0)
+
+
+def add(before: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """The faults of several seeds; those of a seed that is there already replace all."""
+    if before is None or before["skipped"] or set(new["seeds"]) & set(before["seeds"]):
+        return new
+    summed = {key: before[key] + new[key] for key in ("tried", "failures", "seconds", "seeds")}
+    return {**new, **summed, "lost": sorted([*before["lost"], *new["lost"]])}
 
 
 def _say(words: str) -> None:

@@ -45,11 +45,7 @@ class Record:
 
     def content(self) -> dict[str, Any]:
         """As plain values."""
-        about = asdict(self)
-        lost = sorted(about.pop("lost"))
-        if lost:
-            about |= {"lost_median": lost[len(lost) // 2], "lost_most": lost[-1]}
-        return about
+        return {**asdict(self), "lost": [round(seconds, 1) for seconds in sorted(self.lost)]}
 
 
 @dataclass
