@@ -37,7 +37,7 @@ RATES = (1e-3, 2e-3, 5e-3, 1e-2)
 _MOST_HELD, _SHARE_HELD = 10_000, 1 / 6
 #: With fewer held-out images than this, the search is done on several splits: errors of a few
 #: images, after a fit from one seed, can be lowest at a rate that spoils fits from other seeds.
-_ENOUGH_HELD, _N_SPLITS = 1000, 3
+_ENOUGH_HELD, _N_SPLITS = 1000, 5
 #: Most rates beyond the given ones that a search tries, and the largest one.
 _MOST_BEYOND, _LARGEST = 4, 1.0
 
@@ -78,7 +78,7 @@ def compare_methods(
     All methods have the same decoder, latent dimensions, batches, optimiser and schedule. Learning
     rates are searched alike: each method is fitted with each rate to a part of the training images,
     and the rate with the least error on the rest of them is used: one sixth of them, at most
-    10,000. If that is fewer than 1,000 images, the mean over three splits is used, each fitted from
+    10,000. If that is fewer than 1,000 images, the mean over five splits is used, each fitted from
     another seed. Then the method is fitted to all training images, once for each seed.
 
     Parameters
