@@ -312,13 +312,14 @@ def robustness_table(results: Results) -> str:
                     f"{row['rate']:.2g}",
                     f"{row['scores'][0]['n_trained']:,}",
                     f"{row['scores'][0]['n_kept']:,}",
+                    f"{row['scores'][0]['memory'] / 1e6:.0f}",
                     cell.number(name, "seconds", 1),
                     f"{cell.mean(name, 'place_seconds'):.1f}",
                 ]
             )
     head = [
         *("method", "error", "spoilt fits", "octaves of learning rate", "best rate"),
-        *("values trained", "values kept", "fit, s", "place, s"),
+        *("values trained", "values kept", "memory, MB", "fit, s", "place, s"),
     ]
     return table(head, lines)
 

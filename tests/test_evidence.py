@@ -187,6 +187,7 @@ def test_every_part_has_a_table(made: ModuleType, tmp_path: Path) -> None:
         "place_seconds": 1.0,
         "n_trained": 1234,
         "n_kept": 1234,
+        "memory": 5_000_000,
         "measures": dict.fromkeys(
             ("5-NN accuracy", "trustworthiness", "hidden pixels", "precision", "coverage"), 0.5
         ),

@@ -34,7 +34,7 @@ from autodecoder.paths import user_path
 #: Learning rates that are searched by default.
 RATES = (1e-3, 2e-3, 5e-3, 1e-2)
 #: Most training images that are held out for the search, and their largest share.
-_MOST_HELD, _SHARE_HELD = 10_000, 1 / 6
+_MOST_HELD, _SHARE_HELD = 2000, 1 / 6
 #: With fewer held-out images than this, the search is done on several splits: errors of a few
 #: images, after a fit from one seed, can be lowest at a rate that spoils fits from other seeds.
 _ENOUGH_HELD, _N_SPLITS = 1000, 5
@@ -78,7 +78,7 @@ def compare_methods(
     All methods have the same decoder, latent dimensions, batches, optimiser and schedule. Learning
     rates are searched alike: each method is fitted with each rate to a part of the training images,
     and the rate with the least error on the rest of them is used: one sixth of them, at most
-    10,000. If that is fewer than 1,000 images, the mean over five splits is used, each fitted from
+    2,000. If that is fewer than 1,000 images, the mean over five splits is used, each fitted from
     another seed. Then the method is fitted to all training images, once for each seed.
 
     Parameters
