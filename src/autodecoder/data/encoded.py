@@ -86,7 +86,7 @@ def in_threads(
 
     n = len(pictures)
     blocks = [range(first, min(first + _BLOCK, n)) for first in range(0, n, _BLOCK)]
-    failed = []
+    failed = do(blocks.pop()) if len(blocks) == 1 else []
     # More threads than processors, since they wait for the disk too.
     with (
         ThreadPoolExecutor(min(16, 2 + (os.cpu_count() or 1))) as pool,

@@ -3,6 +3,7 @@
 import abc
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -105,6 +106,7 @@ def init_decoder(
     return kind.init(key, config, image_shape, output_activation, *spreads)
 
 
+@lru_cache(256)
 def shape_decoder(
     config: DecoderConfig, image_shape: tuple[int, int, int], output_activation: str
 ) -> Decoder:
