@@ -115,6 +115,23 @@ def test_the_unseen_images_have_no_part_in_the_search(monkeypatch: pytest.Monkey
     assert all(image.tobytes() in train for image in held.images)
 
 
+def test_the_search_takes_as_many_steps_as_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rate that is good for few steps may spoil a fit of twice as many."""
+    tasks, fit = [], module.fit_method
+
+    def noted(kind, task, *args):
+        tasks.append((len(task.train), task.fit.batch_size, task.fit.num_epochs))
+        return fit(kind, task, *args)
+
+    monkeypatch.setattr(module, "fit_method", noted)
+    n = len(DIGITS.train)
+    half = n // 2  # two steps an epoch; five sixths of the images make one
+    compare(methods=("ae",), rates=(1e-3, 2e-3), seeds=(0,), fit=quick(batch_size=half))
+    steps = {size // batch * epochs for size, batch, epochs in tasks}
+    assert {size for size, _, _ in tasks} == {n, n - n // 6}
+    assert len(steps) == 1
+
+
 def test_a_method_that_diverges_is_told_and_the_others_go_on() -> None:
     found = compare(
         methods=("ae", "pca"),

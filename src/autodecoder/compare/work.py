@@ -20,6 +20,7 @@ from autodecoder.core.blocks import by_blocks
 from autodecoder.core.decoders import decode
 from autodecoder.core.fit import LatentStarts
 from autodecoder.core.losses import measure
+from autodecoder.core.order import plan_windows
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.data import ImageSet
 from autodecoder.errors import DataWarning
@@ -175,8 +176,11 @@ class Work:
         return self._starts[kind, part]
 
     def _task(self, part: str, fit: FitConfig) -> Task:
-        train = self._parts[part][0]
-        fit = replace(fit, batch_size=min(fit.batch_size, len(train)))
+        train, whole = self._parts[part][0], self._parts["all"][0]
+        # A rate is good for a number of steps, which fewer images make in more epochs.
+        longer = _count_steps(len(whole), fit) / _count_steps(len(train), fit)
+        batch, epochs = min(fit.batch_size, len(train)), round(longer * fit.num_epochs)
+        fit = replace(fit, batch_size=batch, num_epochs=epochs)
         return Task(train, self._decoder, fit, self._scaler)
 
     def _fit(self, run: FitKey, fit: FitConfig, starts: LatentStarts | None) -> Fitted:
@@ -211,6 +215,11 @@ class Work:
             return measure(outputs, targets, self._scaler, weights).loss
 
         return by_blocks(block, np.arange(len(flat)), min(len(flat), _MEASURED_AT_ONCE))
+
+
+def _count_steps(n_images: int, fit: FitConfig) -> int:
+    """Steps of an epoch."""
+    return plan_windows(n_images, fit.batch_size, fit.shards, drop_last=fit.drop_last).n_steps
 
 
 def _place(fitted: Fitted, unseen: ImageSet, *, refined: bool) -> Float[np.ndarray, "n dims"]:
