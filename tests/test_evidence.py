@@ -68,7 +68,7 @@ CELLS = [
         "trustworthiness",
         3,
         "## A flexible",
-        "| CIFAR-10 (JPEG) | auto",
+        "| CIFAR-10 (JPEG) | auto-decoder |",
     ),
     ("generation/mnist", "vae", "coverage", 3, "## Less mode collapse", "| MNIST | VAE |"),
     (
