@@ -12,8 +12,16 @@ import numpy as np
 import pytest
 
 from autodecoder.errors import DataError, OutputError
-from autodecoder.files import read_json, replaced_files, settle, write_file, write_json
-from autodecoder.tensors import read_tensors, write_tensors
+from autodecoder.files import (
+    LARGEST_JSON,
+    new_folder,
+    read_json,
+    replaced_files,
+    settle,
+    write_file,
+    write_json,
+)
+from autodecoder.tensors import read_about, read_tensors, write_tensors
 
 TENSORS = {
     "layers/0/weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -253,3 +261,29 @@ def test_a_link_to_files_of_others_moves_none(tmp_path: Path) -> None:
     (model / ".whole").symlink_to(own)
     settle(model)
     assert (own / "letter").exists()
+
+
+def test_a_folder_in_use_is_refused_as_it_was(tmp_path: Path) -> None:
+    """Hidden files of others, and of processes at work below, were removed before the refusal."""
+    for name in ("other", "a/.notes.0123abcd.tmp", "a/.0123abcd.new/work.txt", ".mine.tmp"):
+        write_file(tmp_path / name, b"mine")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(OutputError, match="is not empty"):
+        new_folder(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_a_killed_process_left_is_no_obstacle(tmp_path: Path) -> None:
+    write_file(tmp_path / ".0123abcd.new" / "weights", b"half")
+    write_file(tmp_path / ".config.json.89abcdef.tmp", b"half")
+    new_folder(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_long_settings_of_arrays_are_not_parsed(tmp_path: Path) -> None:
+    """Nine megabytes of empty lists took a quarter of a gigabyte."""
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, TENSORS, {"words": "x" * LARGEST_JSON})
+    for read in (read_tensors, read_about):
+        with pytest.raises(DataError, match=f"its settings have more than {LARGEST_JSON} char"):
+            read(path)

@@ -17,6 +17,7 @@ FLOORS = {
     "encoding": 0.2,
     # Still the ground floor, on the shoulders of the errors.
     "paths": 0.3,
+    "machine": 0.3,
     "config": 0.5,
     "files": 0.5,
     "tensors": 0.7,

@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -73,6 +74,8 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
 
 #: Folders within a folder: of files that are being written, and of whole ones to be moved up.
 _WRITTEN, _WHOLE = ".{}.new", ".whole"
+#: Names of files and folders that are being written.
+_TEMPORARY = re.compile(r"\.(.*\.[0-9a-f]{8}\.tmp|[0-9a-f]{8}\.new)", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -137,24 +140,46 @@ def new_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sweep_temporary(folder)  # left by a run that was killed
-        is_empty = not any(folder.iterdir())
+        found = list(folder.iterdir())
+        is_empty = all(_TEMPORARY.fullmatch(path.name) for path in found)
+        if is_empty:
+            for path in found:  # left by a run that was killed
+                _remove(path)
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror}.") from error
     if not is_empty:
         raise OutputError(f"out must be a new or an empty folder, but {folder} is not empty.")
 
 
-def refuse_link(folder: Path, name: str) -> None:
+def refuse_links(folder: Path) -> None:
+    """Refuse links that lead out of a folder, wherever they are in it (see `refuse_link`).
+
+    Raises
+    ------
+    OutputError
+        If there is one.
+    """
+    folders, links = [folder], []
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    links.append(Path(entry.path))
+                elif entry.is_dir():
+                    folders.append(Path(entry.path))
+    for path in links:
+        refuse_link(folder, path)
+
+
+def refuse_link(folder: Path, path: Path) -> None:
     """Refuse to write to a link that leads out of a folder: a folder that came from elsewhere must
     not redirect the files written to it.
 
     Raises
     ------
     OutputError
-        If `folder / name` is a link to a place outside `folder`.
+        If `path`, in `folder`, is a link to a place outside.
     """
-    path = folder / name
     if not path.is_symlink():
         return
     try:
@@ -164,8 +189,7 @@ def refuse_link(folder: Path, name: str) -> None:
     except (OSError, RuntimeError):  # links in a circle
         leads = path
     raise OutputError(
-        f"{path} must be a folder of its own, but is a link to {leads}, whose files would be "
-        "replaced: remove the link."
+        f"{path} is a link to {leads}, where files would be replaced: remove the link."
     )
 
 
@@ -174,9 +198,15 @@ def sweep_temporary(folder: Path) -> None:
 
     Only for a folder that no other process writes to.
     """
-    for path in folder.rglob(_WRITTEN.format("*")):
+    for path in folder.rglob(".*"):
+        if _TEMPORARY.fullmatch(path.name):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
-    for path in folder.rglob(".*.tmp"):
+    else:
         path.unlink(missing_ok=True)
 
 
@@ -199,7 +229,8 @@ def has_locks(path: Path) -> bool:
     """
     if fcntl is None:
         return True
-    with path.open("a+b") as file:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    with open(path, "a+b", opener=lambda name, _: os.open(name, flags, 0o666)) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError as error:
@@ -226,8 +257,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_file(path, format_json(content))
 
 
-#: Largest JSON file that is read, in bytes, and the deepest nesting of its lists and objects.
-_LARGEST_JSON = 2**24
+#: Largest JSON that is read, in bytes, and the deepest nesting of its lists and objects.
+LARGEST_JSON = 2**24
 _DEEPEST = 100
 
 
@@ -242,9 +273,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         refuse_special(path)
         with path.open("rb") as file:
-            text = file.read(_LARGEST_JSON + 1)
-        if len(text) > _LARGEST_JSON:
-            raise DataError(f"{path} is damaged: it has more than {_LARGEST_JSON} bytes.")
+            text = file.read(LARGEST_JSON + 1)
+        if len(text) > LARGEST_JSON:
+            raise DataError(f"{path} is damaged: it has more than {LARGEST_JSON} bytes.")
         content = json.loads(decode_text(text, path), parse_constant=_refuse_constant)
         refuse_deep(content)
     except OSError as error:

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from autodecoder.errors import DataError
-from autodecoder.files import refuse_deep, refuse_special, whole_file
+from autodecoder.files import LARGEST_JSON, refuse_deep, refuse_special, whole_file
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> str:
@@ -80,8 +80,7 @@ def read_tensors(
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         whole = metadata["crc32"] == str(_checksum(tensors, metadata["about"]))
-        about = json.loads(metadata["about"])
-        refuse_deep(about)
+        about = _parse(metadata["about"])
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
@@ -93,6 +92,14 @@ def read_tensors(
     if not isinstance(about, dict):
         raise DataError(f"{path} is damaged (it does not say what it holds).")
     return tensors, about
+
+
+def _parse(text: str) -> Any:
+    if len(text) > LARGEST_JSON:
+        raise ValueError(f"its settings have more than {LARGEST_JSON} characters")
+    about = json.loads(text)
+    refuse_deep(about)
+    return about
 
 
 def read_checksum(path: Path) -> str:
@@ -120,8 +127,7 @@ def read_about(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
         metadata = file.metadata() or {}
     try:
-        about = json.loads(metadata["about"])
-        refuse_deep(about)
+        about = _parse(metadata["about"])
     except (KeyError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged ({error}).") from error
     return shapes, about if isinstance(about, dict) else {}

@@ -28,18 +28,10 @@ def test_without_the_library_it_is_told_how_to_get_it(monkeypatch: pytest.Monkey
         load_dataset("zarr:some.zarr")
 
 
-class Array:
-    """What is used of zarr's arrays."""
-
-    def __init__(self, images: np.ndarray) -> None:
-        self.oindex, self.shape, self.dtype = images, images.shape, images.dtype
-        self.chunks = (7, *images.shape[1:])
-
-
 @pytest.mark.parametrize("shape", [(30, 4, 6), (30, 4, 3, 2)])
-def test_rows(shape: tuple[int, ...]) -> None:
+def test_rows(zarr: Any, shape: tuple[int, ...]) -> None:
     images = PIXELS.reshape(shape)
-    rows = ZarrImages(Array(images))
+    rows = ZarrImages(zarr.array(images, chunks=(7, *shape[1:])), "images")
     assert (rows.shape, rows.ndim, len(rows)) == ((*shape, 1)[:4], 4, 30)
     assert (rows.size, rows.dtype, rows.rows_at_once) == (720, np.uint8, 7)
     np.testing.assert_array_equal(

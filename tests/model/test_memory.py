@@ -10,8 +10,9 @@ import pytest
 from autodecoder.config import DecoderConfig, RunConfig, WatchConfig, fit_config
 from autodecoder.data.packed import PackedImages, ShardFile
 from autodecoder.errors import ConfigError, MemoryLimitError
+from autodecoder.machine import free_memory
 from autodecoder.model import fit_model, memory
-from autodecoder.model.memory import MemoryConfig, choose_rows, free_memory, parse_bytes
+from autodecoder.model.memory import MemoryConfig, choose_rows, parse_bytes
 from autodecoder.model.row_stores import count_row_bytes
 
 

@@ -130,10 +130,19 @@ def test_where_a_storage_is_stays_the_same_when_told_again() -> None:
         f"postgresql://user@host/name?sslpassword={SECRET}&user=me",
         f"postgresql://user:{SECRET}@host:port/name",
         "sqlite:////some/where.db?timeout=3",
+        f"mssql+pyodbc:///?odbc_connect=SERVER%3Ddb%3BPWD%3D{SECRET}",
+        f"bigquery://project/name?credentials_base64={SECRET}",
+        f"postgresql://user@host/name?pw={SECRET}&sslmode=require",
     ):
         told = describe("study.db", url)
         assert SECRET not in told
         assert describe("study.db", told) == told
+
+
+def test_options_without_secrets_are_shown() -> None:
+    url = "postgresql://user@host/name?connect_timeout=5&sslmode=require"
+    assert describe("study.db", url) == url
+    assert secrets_of(url) == set()
 
 
 def test_a_relative_path_is_that_of_the_folder_in_which_it_was_given(

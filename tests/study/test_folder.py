@@ -428,7 +428,7 @@ def test_a_reset_is_refused_where_the_trials_lie_elsewhere(
     idle_study(SETTINGS, dataset, folder, storage=url, reset=True)
 
 
-@pytest.mark.parametrize("name", ["best", "report"])
+@pytest.mark.parametrize("name", ["best", "report", "trials", "trials/0123abcd", ".lock"])
 def test_nothing_is_written_through_a_link_out_of_the_folder(
     dataset: Dataset, tmp_path: Path, name: str
 ) -> None:
@@ -437,9 +437,12 @@ def test_nothing_is_written_through_a_link_out_of_the_folder(
     other.mkdir()
     (other / "config.json").write_text("mine")
     open_folder(folder, config, dataset, WHERE)
-    (folder / name).symlink_to(other)
-    before = files(folder)
-    with pytest.raises(OutputError, match=f"{name} must be a folder of its own, but is a link"):
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).symlink_to(other / "lock" if name == ".lock" else other)
+    (other / ".mine.0123abcd.tmp").write_text("mine")
+    before, others = files(folder), files(other)
+    with pytest.raises(OutputError, match=f"{name} is a link to"):
         run_study(config, dataset, folder)
     assert files(folder) == before
     assert (other / "config.json").read_text() == "mine"
+    assert files(other) == others

@@ -162,9 +162,14 @@ def offline_environment(folder: Path) -> dict[str, str]:
 
 
 @needs_wandb
-def test_weights_and_biases_have_every_epoch_once(digits: Dataset, offline: Path) -> None:
+def test_weights_and_biases_have_every_epoch_once(
+    digits: Dataset, offline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from autodecoder.report.wandb import WandbLogger
 
+    secret = "s3cret-of-a-database"
+    url = f"postgresql://me:{secret}@host/trials"
+    monkeypatch.setattr("sys.argv", ["autodecoder", "tune", "--storage", url])
     study = run_in_pieces(offline / "study", digits, lambda: WandbLogger("mine"))
     runs = {run.name: run for run in read_runs(offline).values()}
     assert len(runs) == 4
@@ -186,6 +191,9 @@ def test_weights_and_biases_have_every_epoch_once(digits: Dataset, offline: Path
     assert best is not None
     name = f"lr={best.learning_rate:g}/execution-{best.best_execution}"
     assert "model" in runs[name].artifacts
+    written = [path for path in offline.rglob("*") if path.is_file()]
+    assert written
+    assert all(secret.encode() not in path.read_bytes() for path in written)
 
 
 @needs_wandb

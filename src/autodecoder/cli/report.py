@@ -75,7 +75,7 @@ def report(
     captions = {}
     with aside(json_), logged(), saying("drawing figures, writing the page"):
         if out is None:
-            refuse_link(folder, "report")
+            refuse_link(folder, folder / "report")
         is_model = any((folder / f"{name}.safetensors").exists() for name in ("decoder", "latents"))
         if figures is not None:
             path = folder / "report" / "figures" if out is None else out

@@ -12,13 +12,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from autodecoder.data.files import MOST_UNPACKED, machine_memory, read_maybe_gzipped
+from autodecoder.data.files import MOST_UNPACKED, read_maybe_gzipped
 from autodecoder.data.idx import parse_idx
 from autodecoder.data.parts import find_images, find_masks
 from autodecoder.errors import DataError
+from autodecoder.machine import machine_memory
 
 #: NumPy's own bound for the text that describes an array.
 _LONGEST_HEADER = 10_000
+#: Compressions of NumPy. Others unpack a few bytes to a gigabyte, even if only one is read.
+_PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 #: Errors that damaged array files cause. The last one comes from archives that are encrypted or use
 #: an unknown compression.
 UNREADABLE = (
@@ -110,6 +113,10 @@ def _open_archive(
     choose: Callable[[Sequence[str]], Mapping[str, str]] | None,
 ) -> dict[str, np.ndarray]:
     with np.load(file, allow_pickle=False) as found, zipfile.ZipFile(file) as archive:
+        if not {info.compress_type for info in archive.infolist()} <= _PACKED:
+            raise DataError(
+                f"{path} is compressed by another method than that of np.savez_compressed."
+            )
         names = list(found.files)
         chosen = choose(names) if choose else {given: given for given in names if given == name}
         if name not in chosen:
@@ -141,6 +148,8 @@ def _check_header(file: Any, size: int, name: str, *, exact: bool) -> None:
             f"{name} holds Python objects, which are never unpickled; save numbers, or labels as "
             "words by labels.astype(str)."
         )
+    if dtype.itemsize == 0:
+        raise DataError(f"{name} is damaged: its values have no bytes.")
     promised = begin + math.prod(shape) * dtype.itemsize
     if promised > size or (exact and promised != size):
         raise DataError(f"{name} is damaged: it promises {promised} bytes, but has {size}.")

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image, ImageOps
 
+from autodecoder.data.jpeg import has_one_scan
 from autodecoder.data.png import Stream, lean_png
 from autodecoder.data.samples import (
     Seen,
@@ -25,6 +26,7 @@ from autodecoder.data.samples import (
     to_bytes,
     why_not_opened,
 )
+from autodecoder.data.tiff import refuse_many_strips
 
 #: Formats that are read; the content of a file decides, not its name.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
@@ -169,8 +171,10 @@ def _opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
     try:
         # Pass an open file, never a path: from a path, Pillow memory-maps some formats, and with
         # the wrong width for a TIFF that it turns.
-        with _stream(source) as file, Image.open(lean_png(file), formats=formats) as image:
-            yield image
+        with _stream(source) as file:
+            refuse_many_strips(file)
+            with Image.open(lean_png(file), formats=formats) as image:
+                yield image
     except (UnreadableImage, MemoryError):
         raise
     except Image.DecompressionBombError:
@@ -188,6 +192,8 @@ def _opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
 def _stream(source: Path | io.BytesIO) -> Iterator[Stream]:
     """Open a source at its beginning."""
     if isinstance(source, Path):
+        if source.exists() and not source.is_file():  # a pipe would never end
+            raise UnreadableImage("no file")
         with source.open("rb") as file:
             yield file
     else:
@@ -199,14 +205,15 @@ def _limit(image: Image.Image, size: tuple[int, int] | None, *, turned: bool) ->
     """Refuse images that are too large to decode; returns the number of pixels to decode.
 
     A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size. The smallest size that keeps twice the
-    requested height and width is used, so that the filter has enough detail. A progressive JPEG is
-    held whole in memory all the same.
+    requested height and width is used, so that the filter has enough detail. A progressive JPEG,
+    and one of several scans, is held whole in memory all the same.
     """
     n_pixels = image.width * image.height
     if size is not None and image.format in ("JPEG", "MPO"):
         height, width = size[::-1] if turned else size
         image.draft(None, (2 * width, 2 * height))
-        if not image.info.get("progressive"):
+        file = image.fp  # pyright: ignore[reportAttributeAccessIssue]
+        if not image.info.get("progressive") and has_one_scan(file):
             n_pixels = image.width * image.height
     if n_pixels > MAX_PIXELS:
         raise UnreadableImage(_too_large())

@@ -2,13 +2,14 @@
 
 import gzip
 import io
-import os
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from autodecoder.errors import DataError
+from autodecoder.files import refuse_special
+from autodecoder.machine import machine_memory
 
 _GZIP_MAGIC = b"\x1f\x8b"
 #: First bytes of other compressed formats, which a file may have under its old name.
@@ -30,14 +31,6 @@ MOST_UNPACKED = 2**36
 _PIECE = 2**20
 
 
-def machine_memory() -> int:
-    """Memory of this machine in bytes; `MOST_UNPACKED` if the system does not report it."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return MOST_UNPACKED
-
-
 def read_maybe_gzipped(path: Path) -> bytes:
     """Read a file, decompressed if its content is gzipped, whatever its name.
 
@@ -48,6 +41,7 @@ def read_maybe_gzipped(path: Path) -> bytes:
         it unpacks to more than 64 GiB, or to more than half of the machine's memory.
     """
     try:
+        refuse_special(path)
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
@@ -87,6 +81,20 @@ def _unpack(content: bytes, path: Path) -> bytes:
     return b"".join(pieces)
 
 
+def members_of(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members of a tar archive, from its beginning to its end.
+
+    Raises
+    ------
+    tarfile.TarError
+        If a member has a negative size, after which the same members would follow again and again.
+    """
+    for member in archive:
+        if member.size < 0:
+            raise tarfile.ReadError(f"a member has the size {member.size}")
+        yield member
+
+
 def read_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
     """Read named files out of a tar archive, without unpacking it to disk.
 
@@ -107,7 +115,7 @@ def read_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
-            for member in archive:
+            for member in members_of(archive):
                 name = Path(member.name).name
                 # A sparse file of a few bytes may have any size.
                 if member.isfile() and not member.issparse() and name in names:

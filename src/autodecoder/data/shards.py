@@ -117,9 +117,10 @@ def read_names(path: Path, n: int) -> Shaped[np.ndarray, " n"]:
     try:
         with open_file(path) as file:
             most = n * (4 * LONGEST_NAME + 1)
-            if os.fstat(file.fileno()).st_size > most:
+            size = os.fstat(file.fileno()).st_size
+            if size > most:
                 raise DataError(f"{path} is damaged: it is longer than {n} names can be.")
-            *names, rest = file.read(most).decode().split("\n")
+            *names, rest = file.read(size).decode().split("\n")
     except (OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
@@ -152,9 +153,10 @@ def read_columns_of(path: Path, n: int) -> Columns:
     try:
         with open_file(path) as file:
             most = 8 * LONGEST_VALUE * MOST_COLUMNS * (n + 1)
-            if os.fstat(file.fileno()).st_size > most:
+            size = os.fstat(file.fileno()).st_size
+            if size > most:
                 raise DataError(f"{path} is damaged: it is longer than {n} lines can be.")
-            text = file.read(most).decode()
+            text = file.read(size).decode()
         header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
         values = [[row[k] for row in rows if len(row) == len(header)] for k in range(len(header))]
         return read_columns("columns", dict(zip(header, values, strict=True)), n)

@@ -274,6 +274,8 @@ def _as_column(labels: np.ndarray, n: int, path: Path) -> Shaped[np.ndarray, " n
     )
     if labels.shape in ((n, 1), (1, n)):
         labels = labels.reshape(n)
+    if labels.ndim not in (1, 2) or len(labels) != n:
+        raise wrong
     if labels.dtype.kind == "S":
         labels = np.char.decode(labels, "utf-8", "replace")
     if _is_table(labels, n):

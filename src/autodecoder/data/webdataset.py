@@ -12,7 +12,7 @@ from autodecoder.config import DataConfig
 from autodecoder.data.columns import choose_columns, read_columns
 from autodecoder.data.decode import SUFFIXES
 from autodecoder.data.encoded import Pictures
-from autodecoder.data.files import BROKEN_ARCHIVE
+from autodecoder.data.files import BROKEN_ARCHIVE, members_of
 from autodecoder.data.labelled import number_classes
 from autodecoder.data.pictures import plan_pictures
 from autodecoder.data.plan import Plan
@@ -100,7 +100,7 @@ def _index(
             _refuse_compressed(file.read(6), path)
             file.seek(0)
             with tarfile.open(fileobj=file, mode="r:") as archive:
-                for member in archive:
+                for member in members_of(archive):
                     # Drop the list of members, which would take memory.
                     archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
                     if not member.isreg():

@@ -2,12 +2,10 @@
 
 import contextlib
 import ctypes
-import os
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,6 +17,7 @@ from autodecoder.core.epoch import pass_windows
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.data.packed import PackedImages
 from autodecoder.errors import ConfigError, MemoryLimitError
+from autodecoder.machine import free_memory
 from autodecoder.model.row_stores import count_row_bytes
 from autodecoder.text import count, told
 
@@ -203,26 +202,3 @@ def _budget(wanted: MemoryConfig) -> float:
 def _device_memory() -> float:
     stats = jax.devices()[0].memory_stats() or {}
     return _SHARE * stats.get("bytes_limit", 0)
-
-
-def free_memory() -> int:
-    """Bytes of memory available to this process, by the system and by its control group."""
-    found = []
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        line = next(line for line in lines if line.startswith("MemAvailable"))
-        found.append(1024 * int(line.split()[1]))
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):  # none, or `max`
-            found.append(int(Path(path).read_text()))
-    with contextlib.suppress(ImportError, OSError, ValueError):  # on other systems
-        import resource
-
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-        if limit != resource.RLIM_INFINITY:
-            pages = int(Path("/proc/self/statm").read_text().split()[0])
-            found.append(max(0, limit - pages * resource.getpagesize()))
-    if not found and hasattr(os, "sysconf"):
-        with contextlib.suppress(OSError, ValueError):
-            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min(found, default=2**33)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from autodecoder.errors import ConfigError
 from autodecoder.quiet import quiet
@@ -56,7 +57,8 @@ class MLflowLogger(Tracker):
         except Exception as error:  # from MLflow, its database or the network
             text = f"{uri}: {' '.join(str(error).split())}"
             for secret in secrets_of(uri):
-                text = text.replace(secret, "***")
+                for form in {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}:
+                    text = text.replace(form, "***")
             raise ConfigError(f"mlflow must be a tracking URI that answers, got {text}") from None
         self._experiments: dict[str, str] = {}
         self._runs: dict[str, str] = {}

@@ -101,7 +101,8 @@ class WandbLogger(Tracker):
             resume="allow",
             reinit="create_new",
             mode=self._mode,
-            settings=self._wandb.Settings(silent=True, console="off"),
+            # Its metadata has the command line, which may have the password of a database.
+            settings=self._wandb.Settings(silent=True, console="off", x_disable_meta=True),
             **about,
         )
 

@@ -87,7 +87,7 @@ def describe(default: Path | str, storage: str | None) -> str:
         url = _url(storage)
     except StorageError:
         return _hide(storage)
-    hidden = {name: "***" if _SECRET.search(name) else value for name, value in url.query.items()}
+    hidden = {name: value if _is_harmless(name) else "***" for name, value in url.query.items()}
     text = url.set(query=hidden).render_as_string(hide_password=True)
     return text.replace("%2A%2A%2A", "***")
 
@@ -98,9 +98,11 @@ def secrets_of(storage: str | None) -> set[str]:
         url = _url(storage or "")
     except StorageError:
         return set()
-    values = [value for name, value in url.query.items() if _SECRET.search(name)]
+    values = [value for name, value in url.query.items() if not _is_harmless(name)]
     several = [value if isinstance(value, tuple) else (value,) for value in values]
-    return {str(url.password or ""), *(one for each in several for one in each)} - {""}
+    # A shorter value, such as a number, would be replaced wherever it occurs.
+    long = {one for each in several for one in each if len(one) > 3}
+    return {str(url.password or ""), *long} - {""}
 
 
 @contextlib.contextmanager
@@ -172,8 +174,20 @@ def _sqlite(path: Path, url: URL | None = None) -> URL:
     return url.set(database=path.absolute().as_uri(), query={**url.query, "uri": "true"})
 
 
-#: Names of URL options with secret values.
+#: Names of URL options that are shown; the value of any other may be secret.
+_HARMLESS = frozenset(
+    (
+        *("sslmode", "connect_timeout", "application_name", "options", "target_session_attrs"),
+        *("client_encoding", "host", "hostaddr", "port", "service", "charset", "driver", "timeout"),
+        *("uri", "mode", "cache", "nolock", "immutable", "vfs", "check_same_thread"),
+    )
+)
+#: Parts of the names of options with secret values, in a text that is no URL.
 _SECRET = re.compile("pass|pwd|secret|token|dsn", re.IGNORECASE)
+
+
+def _is_harmless(option: str) -> bool:
+    return option.lower() in _HARMLESS
 
 
 def _hide(storage: str) -> str:

@@ -14,7 +14,7 @@ from autodecoder.core.fit import FRESH_METRICS
 from autodecoder.core.runs import Snapshot
 from autodecoder.data import Dataset
 from autodecoder.errors import EngineError, OutputError, StorageError, is_out_of_memory
-from autodecoder.files import refuse_link, sweep_temporary
+from autodecoder.files import refuse_links, sweep_temporary
 from autodecoder.model import save_model
 from autodecoder.study.best import drop_model, keep_best, keeps_one_model
 from autodecoder.study.checkpoint import (
@@ -128,10 +128,9 @@ class Worker:
         """Best of the trials that ended in this process."""
 
     def run(self, storage: str | None, reset: bool, wait: bool) -> None:
+        if not reset and read_about(self._folder) is not None:  # a reset removes links itself
+            refuse_links(self._folder)
         refuse_foreign(self._folder)
-        for name in ("best", "report", "tensorboard"):
-            if not reset:  # a reset removes links itself
-                refuse_link(self._folder, name)
         where = describe("study.db", storage)
         with contextlib.ExitStack() as stack:
             with study_lock(self._folder):
