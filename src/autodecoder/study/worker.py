@@ -277,7 +277,7 @@ class Worker:
 
     def _divide(self, claims: list[Claim], ledger: Ledger) -> None:
         """Run trials that do not fit into memory together fewer at once, also those that follow."""
-        ledger.most = len(claims) // 2
+        ledger.most = min(ledger.most, len(claims) // 2)
         _log.warning(
             "%s need more memory together than is available; now at most %d at once",
             count(len(claims), "trial"),
