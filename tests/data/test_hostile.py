@@ -105,6 +105,8 @@ def test_arrays_of_zarr_have_known_codecs_and_chunks_of_a_readable_size(tmp_path
     huge = [2_000_000, 64, 64]
     with pytest.raises(DataError, match="has chunks of more than 2 GiB"):
         load_dataset(_zarr_array(tmp_path / "huge", shape=huge, chunks=huge))
+    with pytest.raises(DataError, match="which is too large"):
+        load_dataset(_zarr_array(tmp_path / "impossible", shape=[10**20, 4, 4]))
     with pytest.raises(DataError, match=r"zarr:.*short cannot be read: "):
         load_dataset(_zarr_array(tmp_path / "short", b"abc"))
 

@@ -2,8 +2,10 @@
 
 import gzip
 import io
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +283,31 @@ def of_listed() -> Target:
     )
 
 
+def of_zarr() -> Target:
+    """Zarr arrays of both layouts, in chunks of files."""
+    sides = {"shape": [4, 3, 3], "fill_value": 0}
+    old = {"zarr_format": 2, "chunks": [4, 3, 3], "dtype": "|u1", "order": "C", **sides}
+    grid = {"name": "regular", "configuration": {"chunk_shape": [4, 3, 3]}}
+    keys = {"name": "default", "configuration": {"separator": "/"}}
+    new = {"zarr_format": 3, "node_type": "array", "data_type": "uint8", **sides}
+    new |= {"chunk_grid": grid, "chunk_key_encoding": keys, "codecs": [{"name": "bytes"}]}
+
+    def read(place: Path) -> None:
+        read_all(place, *(partial(_load, kind="zarr", name=name) for name in ("old", "new")))
+
+    return of_folder(
+        {
+            "old/.zarray": json.dumps({**old, "compressor": None, "filters": None}).encode(),
+            "old/0.0.0": bytes(range(36)),
+            "new/zarr.json": json.dumps(new).encode(),
+            "new/c/0/0/0": bytes(range(36)),
+        },
+        read,
+        tokens=(b'"id": "zlib"', b'"name": "gzip"', b'"compressor": {"id": "bz2"}', b"1e9", b"-1"),
+        most_bytes=2**30,
+    )
+
+
 def _load(place: Path, *, kind: str, name: str) -> None:
     load_dataset(f"{kind}:{place / name}")
 
@@ -304,6 +331,7 @@ BUILDERS: dict[str, Callable[[], Target]] = {
     "mask": of_mask,
     "images": of_images,
     "listed": of_listed,
+    **({"zarr": of_zarr} if find_spec("zarr") else {}),
     "packed": of_packed,
     "journal": of_journal,
     "csv": of_tables,

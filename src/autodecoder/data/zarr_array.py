@@ -11,6 +11,7 @@ from autodecoder.config import DataConfig
 from autodecoder.data.plan import Plan
 from autodecoder.data.stacks import plan_arrays
 from autodecoder.errors import ConfigError, DataError
+from autodecoder.text import told
 
 #: Codecs that are read. Others run code that is not made for foreign files, or unpack a few bytes
 #: to a gigabyte.
@@ -23,6 +24,8 @@ _CODECS = frozenset(
 )
 #: Largest chunk, and largest block of rows that is read at once, in bytes.
 _LARGEST_CHUNK, _LARGEST_BLOCK = 2**31, 2**28
+#: Most images: a few bytes can promise any number, and some numbers are kept of each.
+_MOST_ROWS = 2**28
 
 
 class ZarrImages:
@@ -50,6 +53,8 @@ class ZarrImages:
         self.ndim: int = len(self.shape)
         self.size: int = math.prod(self.shape)
         of_row = max(1, self.dtype.itemsize * math.prod(self.shape[1:]))
+        if self.shape[0] > _MOST_ROWS or of_row > _LARGEST_CHUNK:
+            raise DataError(f"{name} has the shape {told(self.shape)}, which is too large.")
         if array.chunks and math.prod(array.chunks) * self.dtype.itemsize > _LARGEST_CHUNK:
             raise DataError(f"{name} has chunks of more than {_LARGEST_CHUNK // 2**30} GiB.")
         self.rows_at_once: int = min(
