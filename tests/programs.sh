@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Installs programs that tests use and pip cannot bring: Chromium and PostgreSQL's server. From
-# Debian's or Ubuntu's packages, as root or by sudo without a password; elsewhere it does nothing,
+# Installs programs that tests use and pip cannot bring: Chromium, a library that the program driving
+# it needs, and PostgreSQL's server. From Debian's or Ubuntu's packages, as root or by sudo without a password; elsewhere it does nothing,
 # and the end of the tests says what was skipped. It never fails.
 set -u
 packages=()
 command -v chromium chromium-browser google-chrome >/dev/null || packages+=(chromium fonts-dejavu-core)
+ldconfig -p 2>/dev/null | grep -q libatomic.so.1 || packages+=(libatomic1)
 command -v initdb >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null \
     || packages+=(postgresql)
 [ ${#packages[@]} -gt 0 ] || exit 0

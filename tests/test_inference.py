@@ -331,7 +331,7 @@ def test_an_interrupted_run_leaves_nothing_and_may_be_repeated(
     out = tmp_path / "out"
     if before != "nothing":
         out.mkdir()
-        (out / ".latents.npy.1234.tmp").touch()
+        (out / ".latents.npy.0123abcd.tmp").touch()
 
     def report(done: int) -> None:
         if done > 3:

@@ -32,6 +32,7 @@ SETTINGS = {setting.path: setting for setting in list_settings()}
 NO_SETTINGS = {
     *("recipe", "config", "out", "storage", "reset_training", "wait", "yes"),
     *("devices", "mesh", "engine", "workers", "worker_cores", "ray_address", "rows", "memory"),
+    "auto_batch",
     *("distributed", "coordinator", "num_processes", "process_id", "watchdog"),
     *("mlflow", "wandb"),
 }

@@ -75,9 +75,10 @@ def test_members_of_negative_size_do_not_follow_for_ever(tmp_path: Path, member:
     path = tmp_path / "a.tar"
     first = tarfile.TarInfo("a.txt").tobuf(tarfile.USTAR_FORMAT)
     path.write_bytes(first + member + bytes(1024))
-    with pytest.raises(DataError, match=r"cannot be read as a tar archive: .* size -\d+"):
+    # Some releases of Python end the archive there, others would read it for ever.
+    with pytest.raises(DataError, match=r"a member has the size -\d+|but holds none"):
         load_dataset(f"tar:{path}")
-    with pytest.raises(DataError, match=r"damaged archive \(.* size -\d+"):
+    with pytest.raises(DataError, match=r"a member has the size -\d+|lacks b\.txt"):
         read_members(path, ["b.txt"])
 
 

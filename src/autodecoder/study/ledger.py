@@ -103,7 +103,7 @@ class Ledger:
         self._image_shape = image_shape
         self._worker = new_worker()
         self._space = distributions(config)
-        self.most = max(1, config.search.runs_at_once // config.executions_per_trial)
+        self.most: int = max(1, config.search.runs_at_once // config.executions_per_trial)
         """Most trials of one claim."""
         self._claimed: dict[str, FrozenTrial] = {}
         self._where = describe(folder / "study.db", storage)
