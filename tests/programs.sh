@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs programs that tests use and pip cannot bring: Chromium, a library that the program driving
-# it needs, and PostgreSQL's server. From Debian's or Ubuntu's packages, as root or by sudo without a password; elsewhere it does nothing,
-# and the end of the tests says what was skipped. It never fails.
+# Installs programs that tests use and pip cannot bring: Chromium, a library of the program that drives
+# it, and PostgreSQL's server. From Debian's or Ubuntu's packages, as root or by sudo without a
+# password; elsewhere it does nothing, and the end of the tests says what was skipped. It never fails.
 set -u
 packages=()
 command -v chromium chromium-browser google-chrome >/dev/null || packages+=(chromium fonts-dejavu-core)
