@@ -118,6 +118,7 @@ def test_errors_are_those_of_the_model_that_is_shown(
     assert "fresh_val_loss" not in metrics
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("no_pictures")
 def test_photographs_need_no_flags_in_training_either(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

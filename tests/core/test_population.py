@@ -44,6 +44,7 @@ def test_a_cell_equals_its_solo_run() -> None:
         assert_same_bits(run_arrays(grid, 2 + k), run_arrays(solo, k))
 
 
+@pytest.mark.thorough
 @between_programs
 def test_a_cell_with_small_moments_equals_its_solo_run() -> None:
     config = replace(WATCHED, fit=replace(WATCHED.fit, **SMALL_MOMENTS))

@@ -169,7 +169,7 @@ def test_packed_images_are_read_from_their_shards(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "case",
     [
-        "draws",
+        pytest.param("draws", marks=pytest.mark.thorough),
         "components, the last batch filled up",
         pytest.param("a map", marks=pytest.mark.thorough),
     ],
