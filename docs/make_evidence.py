@@ -296,6 +296,15 @@ def time_table(results: Results) -> str:
     return table(["data, seconds of training", *names.values()], lines)
 
 
+def soonest(results: Results, other: str = "ae") -> tuple[float, float] | None:
+    """The least seconds after which our error is lower than that of another method after the most
+    seconds, and these; `None` if it never is."""
+    rows = [row for cell in results.cells("time") for row in cell.content["rows"]]
+    last = max((row for row in rows if row["name"] == other), key=lambda row: row["budget"])
+    ours = [row["budget"] for row in rows if row["name"] == OURS and row["error"] < last["error"]]
+    return (min(ours), last["budget"]) if ours else None
+
+
 def robustness_table(results: Results) -> str:
     """How much learning rate and seed matter."""
     lines = []
@@ -354,7 +363,7 @@ def page(results: Results) -> str:
 
     of_all = (
         *(structure_table, generation_table, hidden_table, published_table, time_table),
-        *(robustness_table, listed_real, summary_table, better, losses, highest_at),
+        *(robustness_table, listed_real, summary_table, better, losses, highest_at, soonest),
     )
     tools = {
         "results": results,
