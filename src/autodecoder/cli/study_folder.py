@@ -34,23 +34,22 @@ def name_folder(study: StudyConfig, seed_given: bool) -> str:
 
 def kept_defaults(folder: Path) -> dict[str, Any]:
     """The settings of a study from an earlier version whose defaults have changed since."""
-    if not (folder / "config.json").exists():
-        return {}
-    from autodecoder.study import read_about
-
-    about = read_about(folder) or {}
-    settings = about.get("settings")
-    return kept_settings(settings, about.get("began", SCHEMA)) if isinstance(settings, dict) else {}
+    settings, began = _recorded(folder)
+    return kept_settings(settings, began)
 
 
 def recorded_seed(folder: Path, reset: bool) -> int:
     """The seed of the study in the folder, or a new one."""
-    path = folder / "config.json"
-    if path.exists() and not reset:
-        from autodecoder.study import read_about
+    seed = None if reset else _recorded(folder)[0].get("seed")
+    return seed if isinstance(seed, int) else secrets.randbits(32)
 
-        settings = (read_about(folder) or {}).get("settings")
-        seed = settings.get("seed") if isinstance(settings, dict) else None
-        if isinstance(seed, int):
-            return seed
-    return secrets.randbits(32)
+
+def _recorded(folder: Path) -> tuple[dict[str, Any], int]:
+    """The settings of the study in a folder, and the layout of the version that began it."""
+    if not (folder / "config.json").exists():
+        return {}, SCHEMA
+    from autodecoder.study import read_about
+
+    about = read_about(folder) or {}
+    settings = about.get("settings")
+    return settings if isinstance(settings, dict) else {}, about.get("began", SCHEMA)

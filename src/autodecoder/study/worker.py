@@ -128,7 +128,7 @@ class Worker:
         """Best of the trials that ended in this process."""
 
     def run(self, storage: str | None, reset: bool, wait: bool) -> None:
-        if not reset and read_about(self._folder) is not None:  # a reset removes links itself
+        if not reset and (self._folder / "config.json").exists():  # a reset removes links itself
             refuse_links(self._folder)
         refuse_foreign(self._folder)
         where = describe("study.db", storage)
