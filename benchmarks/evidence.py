@@ -6,8 +6,8 @@
 
 Each cell is one comparison, such as two dimensions of MNIST with the decoder 500-500. Its result
 is a JSON file in benchmarks/evidence/. Cells that have one are not run again, and an interrupted
-cell goes on where it was (its fits are kept in --work). A full run takes ten hours on two cores, a
-run with --reduced a quarter of an hour: MNIST alone, few images, epochs and seeds, and another
+cell goes on where it was (its fits are kept in --work). A full run takes more than ten hours, a
+run with --reduced a small part of that: MNIST alone, few images, epochs and seeds, and another
 folder, benchmarks/evidence-reduced/. Learning rates are chosen on held-out training images, never
 on test images.
 
