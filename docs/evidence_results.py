@@ -70,6 +70,11 @@ class Cell:
         n_good = sum(error <= SPOILT * min(errors) for error in errors)
         return len(self.rows[row]["scores"]) - n_good
 
+    @property
+    def n_seeds(self) -> int:
+        """Number of seeds of our fits."""
+        return len(self.values(OURS))
+
     def share(self, row: str, measure: str = "error", *, of: str) -> float:
         """How much larger the mean of a row is than that of another, in percent."""
         return 100 * (self.mean(row, measure) / self.mean(of, measure) - 1)
@@ -135,7 +140,7 @@ class Results:
         """Whether a cell, or any of a part, was run."""
         return name in self.parts.get(part, {}) if name else bool(self.parts.get(part))
 
-    def alone(self) -> str:
+    def with_both_cores(self) -> str:
         """The cells that had more than one core, by their files."""
         cells = [cell for part in self.parts.values() for cell in part.values()]
         names = [
@@ -164,11 +169,12 @@ def _rank(cell: Cell) -> tuple[int, list[int], str]:
 
 
 class Tally(NamedTuple):
-    """How often a measure of ours is lower than that of another method, the same, or higher."""
+    """How often a measure of ours is lower than that of another method, or higher."""
 
     lower: list[float]
     """Differences in percent."""
-    same: list[float]
+    undecided: list[float]
+    """Those that a paired test over the seeds cannot tell from 0."""
     higher: list[float]
 
     @property
@@ -183,17 +189,17 @@ class Tally(NamedTuple):
 
     def __str__(self) -> str:
         told = [
-            f"{len(shares)} of {self.n} {word}"
-            + (f" ({extent(shares)})" if word != "equal" else "")
-            for word, shares in zip(("lower", "equal", "higher"), self, strict=True)
+            f"{len(shares)} of {self.n} {word} ({extent(shares, signed=word == 'undecided')})"
+            for word, shares in self._asdict().items()
             if shares
         ]
         return ", ".join(told) or "not measured"
 
 
-def extent(shares: Sequence[float]) -> str:
-    """The range of differences, without their sign."""
-    low, high = (f"{size(map(abs, shares)):.1f}" for size in (min, max))
+def extent(shares: Sequence[float], *, signed: bool = False) -> str:
+    """The range of differences, with or without their sign."""
+    sizes = shares if signed else [abs(share) for share in shares]
+    low, high = (f"{least_or_most(sizes):{'+' * signed}.1f}" for least_or_most in (min, max))
     return f"{low}\u00a0%" if low == high else f"{low} to {high}\u00a0%"
 
 
@@ -204,8 +210,8 @@ def tally(cells: Iterable[Cell], of: str, measure: str = "error", ours: str = OU
         share = cell.share(ours, measure, of=of)
         if math.isnan(share):
             continue
-        is_same = not cell.differ(ours, of, measure)
-        (found.same if is_same else found.lower if share < 0 else found.higher).append(share)
+        is_lower = found.lower if share < 0 else found.higher
+        (is_lower if cell.differ(ours, of, measure) else found.undecided).append(share)
     return found
 
 

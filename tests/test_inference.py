@@ -211,6 +211,37 @@ def test_a_prior_moves_images_with_missing_pixels_alone(model: Model, images: np
         model.infer(images, config=InferConfig(prior_weight=1.0))
 
 
+@pytest.fixture(scope="module")
+def with_prior(model: Model) -> Model:
+    """A model of a fit that learnt a prior of much weight."""
+    settings = {"fit": {"prior": "gaussian", "n_components": 1, "prior_weight": 60.0}}
+    about = {**model.about, "settings": settings}
+    return replace(model, history={"loss": np.array([1e-2])}, about=about)
+
+
+def test_a_learnt_prior_weighs_the_same_beside_images_with_missing_pixels(
+    with_prior: Model, images: np.ndarray
+) -> None:
+    light = {"fit": {**with_prior.about["settings"]["fit"], "prior_weight": 1.0}}
+    model = replace(with_prior, about={"settings": light})
+    some = (images / np.float32(255)).reshape(7, -1)
+    some[:3, 3:] = np.nan
+    found = model.infer(some)
+    np.testing.assert_array_equal(found.latents[3:], model.infer(some[3:]).latents)
+    heavy = replace(with_prior, about={}).infer(some[:3], config=InferConfig(prior_weight=20.0))
+    np.testing.assert_allclose(found.latents[:3], heavy.latents, atol=1e-5)
+
+
+def test_draws_lie_around_what_is_inferred_under_a_learnt_prior(
+    with_prior: Model, images: np.ndarray
+) -> None:
+    mask = np.ones((2, 3))
+    mask[1] = 0
+    for hidden in (None, mask):
+        cold = with_prior.draw(images, hidden, 1, temperature=0).latents[:, 0]
+        np.testing.assert_allclose(cold, with_prior.infer(images, hidden).latents, atol=1e-4)
+
+
 def test_temperature_scales_the_draws(model: Model, images: np.ndarray) -> None:
     known = replace(model, history={"loss": np.array([1e-3])})
     mask = np.ones((2, 3))

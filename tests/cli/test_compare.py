@@ -92,7 +92,7 @@ def test_the_same_command_goes_on(
     [
         ({"budget": "epochs=0"}, "budget must be above 0, got 'epochs=0'"),
         ({"budget": "hours=1"}, "budget must be epochs=N or seconds=N"),
-        ({"budget": "epochs=2.5"}, "budget must be whole numbers"),
+        ({"budget": "epochs=2.5"}, "budget must have a whole number, got 'epochs=2.5'"),
         ({"budget": "seconds=-3"}, "budget must be above 0"),
         ({"seeds": "1,1"}, "seeds must differ, got 1, 1"),
         ({"seeds": "a"}, "seeds must be whole numbers joined by commas, got 'a'"),

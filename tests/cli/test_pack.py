@@ -16,6 +16,7 @@ from tests.cli.builders import QUICK, call, heard_interrupts, train
 from tests.data.builders import assert_same
 from tests.data.pictures import classes
 
+from autodecoder import DecoderConfig, compare_methods, fit_config
 from autodecoder.data import load_dataset, unpacking
 from autodecoder.data.packed import PackedImages, check_packed
 from autodecoder.study import load_study
@@ -308,3 +309,23 @@ def test_pictures_of_images_on_the_disk(
     assert train(*QUICK, f"--dataset={name}", "--visualize_freq=1", *flags) == 0
     assert (tmp_path / "study" / "report" / "index.html").is_file()
     assert call("report", tmp_path / "study" / "best") == 0
+
+
+@pytest.mark.thorough
+def test_methods_are_compared_on_images_on_the_disk(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call("pack", source, tmp_path / "out", "--shard_images=70") == 0
+    errors = []
+    for most in (0, 2**30):
+        monkeypatch.setattr(unpacking, "MOST_IN_MEMORY", most)
+        found = compare_methods(
+            load_dataset(f"packed:{tmp_path / 'out'}"),
+            methods=("pca", "ae-refined", "auto-decoder"),
+            decoder=DecoderConfig(arch=(8,)),
+            fit=fit_config("fast", num_epochs=2, batch_size=16),
+            rates=(1e-2,),
+            seeds=(0,),
+        )
+        errors.append([row.mean("error") for row in found.rows])
+    assert errors[0] == errors[1]

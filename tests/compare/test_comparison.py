@@ -16,6 +16,7 @@ from autodecoder.compare.comparison import _MOST_BEYOND
 from autodecoder.compare.measure import measure_structure
 from autodecoder.compare.result import explain, tabulate, to_content
 from autodecoder.errors import ConfigError
+from autodecoder.model.inference import learnt_prior
 
 DIGITS = some_digits()
 ALL = ("pca", "ae", "ae-refined", "vae", "vae-refined", "gon", "gon-refined", "auto-decoder")
@@ -250,6 +251,40 @@ def test_the_search_bounds_the_components() -> None:
             rates=(1e-3, 1e-2),
             fit=quick(prior="mixture", n_components=220),
         )
+
+
+def test_a_prior_is_that_of_the_auto_decoder_alone() -> None:
+    fit = quick(prior="gaussian", codes="gaussian", latent_second_moment="coordinate")
+    found = compare(methods=("pca", "ae-refined", "auto-decoder"), fit=fit, seeds=(0,)).models
+    ours = found["auto-decoder"]
+    assert learnt_prior(found["ae-refined"]) is None is learnt_prior(found["pca"])
+    assert learnt_prior(ours) is not None
+    assert ours.latent_deviations is not None
+    assert ours.latent_deviations.shape == ours.latents.shape
+
+
+def test_measures_are_taken_when_they_are_asked_for(tmp_path: Path) -> None:
+    shared = {"methods": ("ae",), "folder": tmp_path}
+    assert compare(**shared)["ae"].scores[0].measures == {}
+    ones = compare(**shared, measures=lambda _: {"one": np.float32(1)})
+    assert [score.measures for score in ones["ae"].scores] == [{"one": 1.0}] * 2
+    again = compare(**shared, measures=lambda _: pytest.fail("taken before"))
+    assert again["ae"].mean("one") == 1.0
+
+
+def test_a_kept_model_is_that_of_the_first_seed(tmp_path: Path) -> None:
+    shared = {"methods": ("ae",), "folder": tmp_path}
+    first = compare(**shared, seeds=(0, 1)).models["ae"]
+    kept = compare(**shared, seeds=(0, 1)).models["ae"]
+    np.testing.assert_array_equal(kept.latents, first.latents)
+    assert "ae" not in compare(**shared, seeds=(1, 0)).models
+
+
+def test_what_is_not_finite_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = module._place
+    monkeypatch.setattr(module, "_place", lambda *a, **b: np.nan * place(*a, **b))
+    found = compare(methods=("ae",), measures=lambda _: pytest.fail("not finite"))
+    assert [score.diverged for score in found["ae"].scores] == [True, True]
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:

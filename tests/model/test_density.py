@@ -97,6 +97,11 @@ def test_images_of_a_class_are_drawn_by_its_number_or_name() -> None:
     assert far[:, 0].min() > 50 > np.abs(model.sample(50, label="1").latents).max()
     with pytest.raises(DataError, match=r"no training image has the class 'blue': .* far, near"):
         model.sample(2, label="blue")
+    swapped = replace(model, about={"class_names": ["1", "0"]})
+    np.testing.assert_array_equal(swapped.sample(50, label=0, seed=3).latents, far)
+    np.testing.assert_array_equal(swapped.sample(50, label="1", seed=3).latents, far)
+    with pytest.raises(DataError, match="no training image has the class 2"):
+        swapped.sample(2, label=2)
     with pytest.raises(DataError, match="a class needs a model with labels"):
         replace(model, labels=None).sample(2, label=0)
     with pytest.raises(ConfigError, match="temperature must not be negative"):

@@ -155,10 +155,12 @@ def _read_budget(budget: str) -> tuple[str, float]:
     unit, equals, text = budget.replace(" ", "").partition("=")
     if unit not in ("epochs", "seconds") or not equals:
         raise ConfigError(f"budget must be epochs=N or seconds=N, got {budget!r}.")
-    amounts = _read_numbers("budget", text, int if unit == "epochs" else float)
-    if len(amounts) != 1:
-        raise ConfigError(f"budget must be one number, got {budget!r}.")
-    (amount,) = amounts
+    kind = int if unit == "epochs" else float
+    try:
+        amount = kind(text)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise ConfigError(f"budget must have {what}, got {budget!r}.") from None
     if not 0 < amount < math.inf:
         raise ConfigError(f"budget must be above 0, got {budget!r}.")
     return unit, amount

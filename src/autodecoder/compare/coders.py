@@ -13,8 +13,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from autodecoder.compare.encoders import init_encoder
 from autodecoder.config import FitConfig, RunConfig
 from autodecoder.core.decoders import Decoder, init_decoder
-from autodecoder.core.losses import Criterion, reconstruction_loss
+from autodecoder.core.losses import Criterion, criterion_of, reconstruction_loss
 from autodecoder.core.scaling import SCALINGS
+
+#: Folded into the key of a step: for the dropout of encoder and decoder, and for drawn latents.
+FOR_ENCODER, FOR_DRAWS, FOR_DECODER = 1, 2, 3
 
 
 class Encoded(NamedTuple):
@@ -87,7 +90,7 @@ class Autoencoder(Coder):
     def draw(self, images: Array, weights: Array | None, key: PRNGKeyArray) -> Encoded:
         """See `Coder`."""
         assert self.encoder is not None
-        return Encoded(self.encoder.decode(images, key=key))
+        return Encoded(self.encoder.decode(images, key=jax.random.fold_in(key, FOR_ENCODER)))
 
 
 class VariationalAutoencoder(Coder):
@@ -101,9 +104,9 @@ class VariationalAutoencoder(Coder):
     def draw(self, images: Array, weights: Array | None, key: PRNGKeyArray) -> Encoded:
         """See `Coder`; latents are drawn."""
         assert self.encoder is not None
-        encoded = self.encoder.decode(images, key=jax.random.fold_in(key, 1))
+        encoded = self.encoder.decode(images, key=jax.random.fold_in(key, FOR_ENCODER))
         mean, log_variance = jnp.split(encoded, 2, axis=1)
-        noise = jax.random.normal(jax.random.fold_in(key, 2), mean.shape)
+        noise = jax.random.normal(jax.random.fold_in(key, FOR_DRAWS), mean.shape)
         latents = mean + jnp.exp(log_variance / 2) * noise
         variance = jnp.exp(log_variance)
         return Encoded(latents, 0.5 * (variance + mean**2 - 1 - log_variance).sum(axis=1))
@@ -118,7 +121,8 @@ class GradientOrigin(Coder):
         return self._descend(images, weights, None)
 
     def draw(self, images: Array, weights: Array | None, key: PRNGKeyArray) -> Encoded:
-        """See `Coder`."""
+        """See `Coder`; with the dropout of the step itself."""
+        key = jax.random.fold_in(key, FOR_DECODER)
         return Encoded(self._descend(images, weights, key))
 
     def calibrate(self, images: Array, weights: Array | None) -> "GradientOrigin":
@@ -161,4 +165,4 @@ def init_coder(
     if codes_per_dim:
         n_codes = codes_per_dim * config.decoder.latent_dims
         encoder = init_encoder(encoder_key, config.decoder, config.image_shape, n_codes, spread)
-    return make(decoder, encoder, Criterion(config.fit.loss, config.image_shape))
+    return make(decoder, encoder, criterion_of(config))

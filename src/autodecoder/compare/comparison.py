@@ -91,6 +91,7 @@ def compare_methods(
         `vae-refined`, `gon-refined`, where our inference improves the latents from where the method
         places them.
     decoder : DecoderConfig, optional
+        Architecture and latent dimensions, for all methods.
     fit : FitConfig, optional
         Settings of the fit, for all methods as far as they apply: batch size, schedule, warmup,
         clipping and loss. Its number of epochs is the budget unless `seconds` is given.
@@ -104,8 +105,8 @@ def compare_methods(
         One fit for each, of each method.
     seconds : float, optional
         Seconds of training for each fit, instead of a number of epochs: of each method, the number
-        of epochs that take as long, found by a first fit of three epochs. Initial latents count,
-        compilation does not.
+        of epochs that take as long, found by a first fit that takes a tenth of them. Initial
+        latents count, compilation does not.
     scaler : str
         Scaling of the pixels, in which errors are measured.
     measures : callable, optional
@@ -173,7 +174,8 @@ def compare_methods(
     for kind in dict.fromkeys(row.kind for row in rows):
         mine = [row for row in rows if row.kind == kind]
         found |= _compare_kind(work, mine, rates, seeds, seconds)
-    return Comparison([found[row.name] for row in rows], settings, work.models(rows))
+    models = work.models({row.name: found[row.name].rate or 0.0 for row in rows})
+    return Comparison([found[row.name] for row in rows], settings, models)
 
 
 def _check_kinds(
@@ -191,10 +193,12 @@ def _check_kinds(
     for name, value, kind in (("decoder", decoder, DecoderConfig), ("fit", fit, FitConfig)):
         if not isinstance(value, kind):
             raise ConfigError(f"{name} must be a {kind.__name__}, got {type(value).__name__}.")
+    if not isinstance(others, Mapping):
+        raise ConfigError(f"others must map names to FitConfigs, got {type(others).__name__}.")
     for name, value in others.items():
         if not isinstance(value, FitConfig):
             raise ConfigError(f"others must hold FitConfigs, got {type(value).__name__}.")
-        if name in METHODS or not re.fullmatch(r"\w[\w .,=+-]*", name):
+        if not isinstance(name, str) or name in METHODS or not re.fullmatch(r"\w[\w .,=+-]*", name):
             raise ConfigError(
                 "others must be named by letters, digits, spaces and .,=+-, and not like one of "
                 f"the methods, got {name!r}."

@@ -25,9 +25,9 @@ from autodecoder.core.incomplete import (
     solve_scores,
 )
 from autodecoder.core.latent_starts import find_starts
-from autodecoder.core.latents import fit_pca
+from autodecoder.core.latents import fit_pca, project
 from autodecoder.core.population import init_population
-from autodecoder.core.runs import Images
+from autodecoder.core.runs import Images, take_snapshot
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.core.watch import DIVERGED
 from autodecoder.data import ImageSet
@@ -87,11 +87,13 @@ def fit_method(
     kind: str, task: Task, rate: float, seed: int, starts: LatentStarts | None, report: Report
 ) -> Fitted:
     """Fit one of the baselines (`pca` or a kind of `CODERS`), or else an auto-decoder."""
+    if kind != "pca" and kind not in CODERS:
+        return _fit_jointly(task, rate, seed, starts, report)
+    # Baselines learn no prior, and their latents are points.
+    task = task._replace(fit=replace(task.fit, prior="none", codes="point"))
     if kind == "pca":
         return _fit_components(task)
-    if kind in CODERS:
-        return _fit_coder(kind, task, rate, seed, report)
-    return _fit_jointly(task, rate, seed, starts, report)
+    return _fit_coder(kind, task, rate, seed, report)
 
 
 def fill_by_mean(
@@ -167,8 +169,10 @@ def _fit_jointly(
         report(int(driver.epochs[0]), epochs)
     run = driver.take(0)
     losses = np.asarray(run.history["loss"])[: int(driver.epochs[0])]
-    latents = np.asarray(run.state.latents)
-    model = _model(run.state.decoder, task, latents, losses)
+    end = take_snapshot(run.state)
+    latents = np.asarray(end.train_latents)
+    deviations = jax.tree.map(np.asarray, end.train_deviations)
+    model = _model(end.decoder, task, latents, losses, deviations)
     weights = _count(run.state.decoder.trainable())
     diverged = bool(driver.statuses[0] == DIVERGED)
     trained, kept = (weights + array.size for array in (run.state.train.values, latents))
@@ -197,7 +201,7 @@ def _fit_components(task: Task) -> Fitted:
 
     def encode(rows: np.ndarray, known: np.ndarray | None) -> np.ndarray:
         if known is None:
-            return (rows.astype(np.float32) - mean) @ components
+            return project(pca, rows)
         return _least_squares(rows, known, mean, components)
 
     scaling = SCALINGS[task.scaler]
@@ -227,7 +231,9 @@ def _least_squares(
     return np.concatenate(scores).astype(np.float32)
 
 
-def _model(decoder: Any, task: Task, latents: np.ndarray, losses: Any) -> Model:
+def _model(
+    decoder: Any, task: Task, latents: np.ndarray, losses: Any, deviations: Any = None
+) -> Model:
     history: Mapping[str, np.ndarray] = {"loss": np.asarray(losses, np.float32)}
     return Model(
         decoder=decoder,
@@ -235,6 +241,7 @@ def _model(decoder: Any, task: Task, latents: np.ndarray, losses: Any) -> Model:
         image_shape=task.config.image_shape,
         latents=np.asarray(latents, np.float32),
         val_latents=np.zeros((0, latents.shape[1]), np.float32),
+        latent_deviations=deviations,
         labels=task.train.labels,
         history=history if len(losses) else {},
         loss=task.fit.loss,

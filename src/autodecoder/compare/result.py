@@ -24,7 +24,8 @@ class Score(NamedTuple):
     rate: float
     """Learning rate; 0 for principal components, which have none."""
     diverged: bool
-    """Whether the loss was no longer finite. Then all errors are NaN."""
+    """Whether the training loss was no longer finite, so that all errors are NaN, or the error of
+    an unseen image."""
     train_error: float
     """Mean error of the training images at their latents after the fit."""
     errors: Float[np.ndarray, " n"]
@@ -111,9 +112,10 @@ class Comparison:
     settings: Mapping[str, Any]
     """What all methods share, as plain values."""
     models: Mapping[str, Any] = field(default_factory=dict)
-    """The `Model` of each method's first seed."""
+    """The `Model` of each method's first seed, if it was fitted now or kept in the folder."""
 
     def __getitem__(self, name: str) -> Row:
+        """The row of a name; a `KeyError` if there is none."""
         for row in self.rows:
             if row.name == name:
                 return row

@@ -41,6 +41,8 @@ class Store:
         self._folder = folder
         self.epochs: dict[str, int] = {}
         """Epochs of each method, if they were found from a budget of seconds."""
+        self._models: dict[str, list[float]] = {}
+        """Rate and seed of the model that is kept of each row."""
         self._settings = settings
         if folder is None:
             return
@@ -61,6 +63,8 @@ class Store:
             epochs = known.get("epochs")
             if isinstance(epochs, dict) and all(type(n) is int for n in epochs.values()):
                 self.epochs = dict(epochs)
+            models = known.get("models")
+            self._models = dict(models) if isinstance(models, dict) else {}
         self._write()
 
     def keep_epochs(self, kind: str, epochs: int) -> None:
@@ -70,11 +74,14 @@ class Store:
 
     def _write(self) -> None:
         if self._folder is not None:
-            content = {"settings": self._settings, "epochs": self.epochs}
+            content = {"settings": self._settings, "epochs": self.epochs, "models": self._models}
             write_json(self._folder / _SETTINGS, content)
 
-    def read(self, name: str, part: str, rate: float, seed: int) -> Score | None:
-        """A score that was kept; `None` if there is none."""
+    def read(
+        self, name: str, part: str, rate: float, seed: int, *, measured: bool = False
+    ) -> Score | None:
+        """A score that was kept; `None` if there is none, or none with further measures although
+        they are wanted."""
         if self._folder is None:
             return None
         path = _path(self._folder, name, part, rate, seed)
@@ -82,6 +89,10 @@ class Store:
             return None
         try:
             arrays, about = read_tensors(path)
+            if about.get("measures") is None:
+                if measured:
+                    return None
+                about = {**about, "measures": {}}
             score = Score(**{**about, **arrays})
             _check(score)
             return score
@@ -89,25 +100,29 @@ class Store:
             _log.warning("%s is damaged: this fit is done again.", path)
             return None
 
-    def keep(self, name: str, part: str, score: Score) -> None:
-        """Keep a score."""
+    def keep(self, name: str, part: str, score: Score, *, measured: bool = False) -> None:
+        """Keep a score; `measured` says whether further measures were taken."""
         if self._folder is None:
             return
         values = score._asdict()
+        if not measured:
+            values["measures"] = None
         arrays = {key: np.asarray(values.pop(key), np.float32) for key in _ARRAYS}
         path = _path(self._folder, name, part, score.rate, score.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(path, arrays, values)
 
-    def keep_model(self, name: str, model: Model) -> None:
-        """Keep the model of a row, unless its decoder is not one of settings."""
+    def keep_model(self, name: str, rate: float, seed: int, model: Model) -> None:
+        """Keep the model of a row, except principal components, in place of its last one."""
         if self._folder is not None and name != "pca":
             save_model(model, self._folder / "models" / name)
+            self._models[name] = [rate, seed]
+            self._write()
 
-    def read_model(self, name: str) -> Model | None:
-        """A model that was kept; `None` if there is none, or if it is damaged."""
+    def read_model(self, name: str, rate: float, seed: int) -> Model | None:
+        """A model that was kept; `None` if it has another rate or seed, or if it is damaged."""
         folder = None if self._folder is None else self._folder / "models" / name
-        if folder is None or not folder.exists():
+        if folder is None or not folder.exists() or self._models.get(name) != [rate, seed]:
             return None
         try:
             return load_model(folder)

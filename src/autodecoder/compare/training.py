@@ -6,20 +6,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
-from autodecoder.compare.coders import Coder, init_coder
+from autodecoder.compare.coders import FOR_DECODER, Coder, init_coder
 from autodecoder.config import RunConfig
 from autodecoder.core.adam import Moments, adam_start, adam_step, clip_norm
 from autodecoder.core.epoch import pass_windows
-from autodecoder.core.fit import epoch_keys
+from autodecoder.core.fit import epoch_keys, sample_rows
 from autodecoder.core.losses import reconstruction_loss
 from autodecoder.core.order import draw_order
 from autodecoder.core.population import execution_key
 from autodecoder.core.priors import penalty_factor
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.core.schedule import schedule, warmup
-
-#: Most training images from which the statistics of batch normalisation are estimated.
-_STATISTICS_SAMPLE = 8192
 
 
 class CoderState(NamedTuple):
@@ -123,7 +120,8 @@ def _train_epoch(
         def loss(parts: Any) -> tuple[Array, Array]:
             now = coder.with_trainable(parts)
             codes = now.draw(targets, weights, key)
-            outputs = now.decoder.decode(codes.latents, key=key)
+            decoder_key = jax.random.fold_in(key, FOR_DECODER)
+            outputs = now.decoder.decode(codes.latents, key=decoder_key)
             losses = reconstruction_loss(outputs, targets, now.criterion, weights)
             mean = jnp.sum(counts * losses) / counts.sum()
             if codes.divergence is None:
@@ -172,9 +170,8 @@ def _sample(
     key: PRNGKeyArray, images: Array, mask: Array | None, config: RunConfig
 ) -> tuple[Array, Array | None]:
     """Some training images in the scaled space, with their weights."""
-    rows = jnp.arange(len(images))
-    if len(images) > _STATISTICS_SAMPLE:
-        rows = jax.random.randint(key, (_STATISTICS_SAMPLE,), 0, len(images))
+    rows = sample_rows(key, len(images), config)
+    assert rows is not None  # there is batch normalisation
     weights = None if mask is None else mask[rows] / mask[rows].sum(axis=1, keepdims=True)
     return scale_pixels(images[rows], config.scaler), weights
 

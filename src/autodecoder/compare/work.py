@@ -26,9 +26,9 @@ from autodecoder.data import ImageSet
 from autodecoder.errors import DataWarning
 from autodecoder.model import Model
 
-#: Epochs that are timed first to find how many a budget of seconds allows, and the least seconds
-#: from which that is told.
-_TIMED, _TIMED_SECONDS = 3, 0.5
+#: To find how many epochs a budget of seconds allows, so many are timed first; more, if they take
+#: less than this share of the budget, or less than these seconds.
+_TIMED, _TIMED_SHARE, _TIMED_SECONDS = 3, 0.1, 0.5
 _MOST_EPOCHS = 1_000_000
 _MEASURED_AT_ONCE = 1000
 
@@ -87,21 +87,21 @@ class Work:
         self._starts: dict[tuple[str, str], tuple[LatentStarts | None, float]] = {}
         self._first_seed = first_seed
         self._models: dict[str, Model] = {}
-        self._warm: set[str] = set()
-        """Rows that have placed images, so that their programs are compiled."""
+        self._warm: set[tuple[str, int]] = set()
+        """Rows that have placed a number of images, so that their programs are compiled."""
 
     @property
     def splits(self) -> list[str]:
         """Names of the parts on which learning rates are searched."""
         return [part for part in self._parts if part != "all"]
 
-    def models(self, rows: Sequence[Method]) -> dict[str, Model]:
-        """The model of each row's first seed, as far as one was fitted or kept."""
+    def models(self, rates: Mapping[str, float]) -> dict[str, Model]:
+        """The model of the first seed with each row's rate, as far as one was fitted or kept."""
         found = {}
-        for row in rows:
-            model = self._models.get(row.name) or self._store.read_model(row.name)
+        for name, rate in rates.items():
+            model = self._models.get(name) or self._store.read_model(name, rate, self._first_seed)
             if model is not None:
-                found[row.name] = model
+                found[name] = model
         return found
 
     def count_epochs(self, kind: str, fit: FitConfig, rate: float, seconds: float) -> int:
@@ -109,22 +109,24 @@ class Work:
         known = self._store.epochs.get(kind)
         if known is not None:
             return known
-        n = _TIMED
+        n, enough = _TIMED, min(seconds, max(_TIMED_SECONDS, _TIMED_SHARE * seconds))
         while True:
             timed = replace(fit, num_epochs=n)
             starts, spent = self._find_starts(kind, "all", timed)
             fitted = self._fit(FitKey(kind, "all", rate, 0), timed, starts)
             pace = max(fitted.seconds / max(1, len(fitted.losses)), 1e-6)
-            if fitted.diverged or fitted.seconds > min(_TIMED_SECONDS, seconds):
+            if fitted.diverged or fitted.seconds > enough:
                 break
-            n = max(2 * n, round(1.2 * _TIMED_SECONDS / pace))
+            n = max(2 * n, round(1.2 * enough / pace))
         n = max(1, min(_MOST_EPOCHS, round((seconds - spent) / pace)))
         self._store.keep_epochs(kind, n)
         return n
 
     def score(self, run: FitKey, rows: Sequence[Method], fit: FitConfig) -> dict[str, Score]:
         """Fit once, and place unseen images as each row does."""
-        known = {row.name: self._store.read(row.name, *run[1:]) for row in rows}
+        measures = self._measures if run.part == "all" else None
+        wanted = measures is not None
+        known = {row.name: self._store.read(row.name, *run[1:], measured=wanted) for row in rows}
         # Principal components take no longer than reading a model.
         if run.kind != "pca" and all(score is not None for score in known.values()):
             return {name: score for name, score in known.items() if score is not None}
@@ -140,9 +142,9 @@ class Work:
             errors, further = np.full(len(unseen), np.nan, np.float32), {}
             if latents is not None:
                 errors = self._errors(fitted.model, latents, unseen)
-                if run.part == "all" and self._measures is not None:
+                if measures is not None and np.isfinite(errors).all():
                     placed = Placed(row.name, fitted.model, latents, train, unseen)
-                    further = self._measures(placed)
+                    further = {name: float(x) for name, x in measures(placed).items()}
             found[row.name] = Score(
                 seed=run.seed,
                 rate=run.rate,
@@ -160,9 +162,9 @@ class Work:
             )
             if run.part == "all" and run.seed == self._first_seed:
                 self._models[row.name] = fitted.model
-                self._store.keep_model(row.name, fitted.model)
+                self._store.keep_model(row.name, run.rate, run.seed, fitted.model)
         for name, score in found.items():
-            self._store.keep(name, run.part, score)
+            self._store.keep(name, run.part, score, measured=wanted)
         return found
 
     def _find_starts(
@@ -177,7 +179,8 @@ class Work:
 
     def _task(self, part: str, fit: FitConfig) -> Task:
         train, whole = self._parts[part][0], self._parts["all"][0]
-        # A rate is good for a number of steps, which fewer images make in more epochs.
+        # With fewer images an epoch has fewer steps: more epochs make up for that, since the best
+        # rate depends on the number of steps.
         longer = _count_steps(len(whole), fit) / _count_steps(len(train), fit)
         batch, epochs = min(fit.batch_size, len(train)), round(longer * fit.num_epochs)
         fit = replace(fit, batch_size=batch, num_epochs=epochs)
@@ -195,9 +198,9 @@ class Work:
         self, fitted: Fitted, unseen: ImageSet, row: Method
     ) -> tuple[Float[np.ndarray, "n dims"], float]:
         """Latents of unseen images, and the seconds that it takes, without compilation."""
-        if row.name not in self._warm:
+        if (row.name, len(unseen)) not in self._warm:
             _place(fitted, unseen, refined=row.refined)
-            self._warm.add(row.name)
+            self._warm.add((row.name, len(unseen)))
         began = time.perf_counter()
         latents = _place(fitted, unseen, refined=row.refined)
         return latents, time.perf_counter() - began

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
-from autodecoder.config import FitConfig
+from autodecoder.config import STARTS_FROM_IMAGES, FitConfig
 
 #: With more rows than this, principal components are fitted to some of them, and draws are made
 #: row by row, so that the set need not fit into memory.
@@ -126,7 +126,7 @@ def start_latents(
 
 def spread_of(fit: FitConfig, dims: int) -> float:
     """The root mean square of initial latents, or that of the start `normal` where all are 0."""
-    return fit.spread_for(dims) if fit.start_for(dims) in ("pca", "som") else _NORMAL_STD
+    return fit.spread_for(dims) if fit.start_for(dims) in STARTS_FROM_IMAGES else _NORMAL_STD
 
 
 def draw_normal(

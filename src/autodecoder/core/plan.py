@@ -27,12 +27,14 @@ class Task(eqx.Module):
     decoder: Decoder
     prior: Mixture | None
     strength: Float[Array, ""]
-    """Weight of the prior."""
+    """Weight of the prior for images with pixels that do not count."""
+    strength_whole: Float[Array, ""]
+    """Weight of the prior for other images."""
     tolerance: Float[Array, ""]
     scaler: str = eqx.field(static=True)
     criterion: Criterion = eqx.field(static=True)
     for_missing: bool = eqx.field(static=True)
-    """Whether the prior is for images with pixels that do not count alone."""
+    """Whether `strength_whole` is 0."""
     is_bayes: bool = eqx.field(static=True)
     """See `InferencePlan`."""
 
@@ -57,6 +59,8 @@ class InferencePlan(eqx.Module):
     """Density of latents, which is the prior unless its weight is 0."""
     noise: Float[Array, ""] | None = None
     """Loss of the training images, against which the prior is weighed."""
+    learnt_weight: float = eqx.field(static=True, default=0.0)
+    """Weight of a prior that the fit has learnt; 0 without one."""
     is_bayes: bool = eqx.field(static=True, default=False)
     """Whether the prior is weighed against the pixels of an image that count, as Bayes' rule asks;
     else against all pixels. They differ for images with missing pixels."""
@@ -72,19 +76,30 @@ class InferencePlan(eqx.Module):
         return self.config.steps_for(self.method)
 
     @property
+    def prior_weights(self) -> tuple[float, float]:
+        """Weight of the prior for images with pixels that do not count, and for other images."""
+        default, weight = self.config.prior_weight_or_default, self.config.prior_weight
+        if weight is not None:
+            return weight, weight
+        return max(self.learnt_weight, default), self.learnt_weight
+
+    @property
     def task(self) -> Task:
-        prior, strength = self.prior, jnp.float32(0)
+        prior, strength, strength_whole = self.prior, jnp.float32(0), jnp.float32(0)
         if prior is not None:
             assert self.noise is not None  # comes with the prior
-            weight = self.config.prior_weight_or_default
-            strength = penalty_factor(self.noise, self.criterion.loss, weight)
-            strength = jnp.asarray(strength / self.decoder.n_outputs)
+            loss, n = self.criterion.loss, self.decoder.n_outputs
+            strength, strength_whole = (
+                jnp.asarray(penalty_factor(self.noise, loss, weight) / n)
+                for weight in self.prior_weights
+            )
         tolerance = jnp.float32(self.config.tolerance)
-        for_missing = self.config.prior_weight is None
+        for_missing = not self.prior_weights[1]
         return Task(
             self.decoder,
             prior,
             strength,
+            strength_whole,
             tolerance,
             self.scaler,
             self.criterion,
@@ -157,8 +172,7 @@ def problem_of(task: Task, images: Array, weights: Array | None) -> Problem:
     prior, strength = task.prior, task.strength
     if prior is not None:
         missing = weights.max(axis=1) * weights.shape[1] > _ABOVE_EQUAL
-        if task.for_missing:
-            strength = jnp.where(missing, strength, 0)
+        strength = jnp.where(missing, strength, task.strength_whole)
         if task.is_bayes:
             strength = strength * weights.shape[1] / jnp.where(total > 0, total, 1)[:, 0]
     return Problem(task.decoder, targets, weights, prior, strength, task.criterion)

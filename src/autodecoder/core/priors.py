@@ -38,7 +38,7 @@ class Prior(eqx.Module):
 
 
 def start_prior(fit: FitConfig, dims: int) -> Prior | None:
-    """The prior before the first epoch; `None` for a fit without."""
+    """The prior before the first epoch; `None` for a fit that learns none."""
     n = fit.count_components()
     if n == 0:
         return None

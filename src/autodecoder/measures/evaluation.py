@@ -113,7 +113,8 @@ class Evaluation:
         return found
 
     def class_rows(self) -> list[tuple[str, ...]]:
-        """A line for each class with its shares in percent, below a head; nothing of many."""
+        """A line for each class with its shares in percent, below a head; empty if there are
+        many classes."""
         names = {name: None for shares in self.class_shares.values() for name in shares}
         if not 0 < len(names) <= _MOST_CLASSES:
             return []

@@ -55,7 +55,13 @@ def fit_density(latents: Float[np.ndarray, "n dims"], n_components: int | None =
 
 
 def class_density(model: "Model", label: int | str) -> Mixture:
-    """The density of the training latents of one class, given by number or name.
+    """The density of the training latents of one class.
+
+    Parameters
+    ----------
+    model : Model
+    label : int or str
+        A number as in `labels`; or a name, else the digits of a number.
 
     Raises
     ------
@@ -66,11 +72,11 @@ def class_density(model: "Model", label: int | str) -> Mixture:
         raise DataError("a class needs a model with labels, and this one has none.")
     names = [str(name) for name in model.about.get("class_names") or ()]
     present = np.unique(model.labels).tolist()
-    numbers = {str(k): k for k in present} | {
-        name: k for k, name in enumerate(names) if k in present
-    }
-    number = numbers.get(str(label))
-    if number is None:
+    number: int | str | None = label
+    if isinstance(label, str):
+        named = {name: k for k, name in enumerate(names) if k in present}
+        number = named.get(label, int(label) if label.isdecimal() else None)
+    if number not in present:
         known = ", ".join(names[k] if k < len(names) else str(k) for k in present[:20])
         raise DataError(f"no training image has the class {label!r}: the classes are {known}.")
     return fit_density(spread_latents(model)[np.asarray(model.labels) == number])

@@ -104,10 +104,11 @@ def evaluate_model(
 def _read_learnt(model: "Model", images: Any, labels: Any, seed: int) -> _Learnt | None:
     """Images for the classifier, whole ones; `None` without labels."""
     images = check_samples(images, model.image_shape, model.standardization, "train_images")
+    name = "train_labels" if labels is not None else "labels of the model, without train_labels,"
     labels = model.labels if labels is None else labels
     if labels is None:
         return None
-    labels = as_labels("train_labels", labels, len(images))
+    labels = as_labels(name, labels, len(images))
     rows = draw_rows(len(images), MOST_LEARNT, seed)
     values, weights = _read(model, images[rows], None)
     is_whole = np.ones(len(rows), bool) if weights is None else weights.all(axis=1)

@@ -71,15 +71,14 @@ def draw_posterior(
 ) -> Float[np.ndarray, "n_images n dims"]:
     """Draw latents of images, see `Model.draw`."""
     config = InferConfig() if config is None else config
-    config = replace(config, prior_weight=config.prior_weight_or_default)
-    if not config.prior_weight:
+    if config.prior_weight == 0:
         raise ConfigError("draws need a prior: prior_weight must be above 0.")
     if noise_of(model) is None or len(model.latents) < 2:
         raise DataError("draws need a model with its training loss and latents.")
     images, mask, seed = _checked(model, images, mask, seed)
     rng = np.random.default_rng(seed)
     parts = []
-    for block in _blocks(model, images, mask, config, seed):
+    for block in _blocks(model, images, mask, config, seed, needs_prior=True):
         with one_inference:
             found = block.find(None, None)
             roots = posterior_roots(block.plan, block.rows, found.latents, weights=block.weights)
@@ -144,9 +143,16 @@ def _checked(model: "Model", images: Any, mask: Any, seed: Any) -> tuple[Any, An
 
 
 def _blocks(
-    model: "Model", images: Any, mask: Any, config: InferConfig, seed: int
+    model: "Model",
+    images: Any,
+    mask: Any,
+    config: InferConfig,
+    seed: int,
+    *,
+    needs_prior: bool = False,
 ) -> Iterator[_Block]:
-    """Checked images, block by block."""
+    """Checked images, block by block. With `needs_prior`, the prior counts for complete images
+    too."""
     by = model.standardization
     for start in range(0, max(1, len(images)), _INFERRED_AT_ONCE):
         chosen = slice(start, start + _INFERRED_AT_ONCE)
@@ -154,7 +160,9 @@ def _blocks(
         doubt_range(images[chosen], by, model.pixel_range)
         rows, weights = to_rows(images[chosen], start, hidden, by, model.pixel_range)
         with one_inference:
-            plan = plan_for(model, config, seed, missing=weights is not None)
+            plan = plan_for(model, config, seed, missing=needs_prior or weights is not None)
+        if needs_prior and not plan.learnt_weight:
+            plan = replace(plan, learnt_weight=config.prior_weight_or_default)
         yield _Block(chosen, rows, weights, plan, mask is not None)
 
 
@@ -167,10 +175,8 @@ def plan_for(
     """
     noise = noise_of(model)
     learnt = learnt_prior(model)
-    if learnt is not None and config.prior_weight is None:
-        least = config.prior_weight_or_default if missing else 0.0
-        config = replace(config, prior_weight=max(learnt.prior_weight, least))
-    weight = config.prior_weight
+    learnt_weight = 0.0 if learnt is None else learnt.prior_weight
+    weight = learnt_weight or None if config.prior_weight is None else config.prior_weight
     if weight and noise is None:
         raise DataError(
             "prior_weight needs a model with its training loss, which its history lacks."
@@ -193,7 +199,7 @@ def plan_for(
         )
         model._plans.clear()
         model._plans[key] = plan
-    return replace(plan, config=config)
+    return replace(plan, config=config, learnt_weight=learnt_weight)
 
 
 def learnt_prior(model: "Model") -> FitConfig | None:

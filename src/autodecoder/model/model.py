@@ -204,10 +204,13 @@ class Model(DecodingModel):
         of the Hessian there (Laplace's approximation of the posterior). The variance of a pixel
         over the draws, plus the training error, estimates the squared error of the pixel.
 
+        Draws need a prior. Its weight is that of `infer`; for complete images, which `infer` places
+        without a prior unless the fit has learnt one, it is that of images with missing pixels.
+
         Parameters
         ----------
         images, mask, config, seed
-            See `infer`.
+            See `infer`. The prior's weight must be above 0.
         n : int
             Draws for each image.
         temperature : float
@@ -222,8 +225,10 @@ class Model(DecodingModel):
 
         Raises
         ------
-        DataError, ConfigError
-            See `infer`.
+        DataError
+            See `infer`; or if the model has no training error or fewer than two latents.
+        ConfigError
+            See `infer`; or if `n` is below 1, `temperature` below 0, or the prior's weight 0.
         """
         check_positive_int("n", n := as_plain(n))
         not_negative("temperature", temperature := as_plain(temperature))
@@ -246,6 +251,12 @@ class Model(DecodingModel):
             Factor on the standard deviations of the density's components; 0 draws their means.
         seed : int
             From 0 to 4294967295.
+
+        Returns
+        -------
+        Generated
+            Latents (n, latent_dims), and images (n, height, width, channels), pixels as those of
+            `decode`.
 
         Raises
         ------
