@@ -125,19 +125,37 @@ class Run:
         self,
         dataset: ad.Dataset,
         folder: Path,
-        row: Mapping[str, Any],
-        seconds: float,
+        known: Mapping[str, Mapping[str, Any]],
+        seconds: float | None = None,
         **values: Any,
     ) -> dict[str, Any]:
-        """Fit the method of another cell's row with its rate, for as many epochs as it does in some
-        seconds: at its speed there, which short fits of a second or two do not tell."""
-        taken = [score["seconds"] for score in row["scores"] if not score["diverged"]]
-        epochs = max(1, round(seconds * row["epochs"] / np.mean(taken)))
-        rates = (row["rate"],) if row["rate"] else self.scale.rates
-        method = row["name"]
-        return self.compare(
-            *(dataset, folder), methods=(method,), rates=rates, epochs=epochs, **values
-        )
+        """Fit the methods of another cell's rows with the learning rates that were found there.
+
+        With `seconds`, for as many epochs as a method did in them there: short fits of a second or
+        two do not tell the speed.
+        """
+        shared: dict[tuple[float | None, int], list[str]] = {}
+        for name, row in known.items():
+            epochs = self.scale.epochs
+            if seconds is not None:
+                # Both rows of the autoencoder are the same kind of fit.
+                scores = known[name.removesuffix("-refined")]["scores"]
+                taken = [score["seconds"] for score in scores if not score["diverged"]]
+                epochs = max(1, round(seconds * row["epochs"] / np.mean(taken)))
+            shared.setdefault((row["rate"], epochs), []).append(name)
+        found: dict[str, Any] = {}
+        rows: dict[str, dict[str, Any]] = {}
+        for (rate, epochs), names in shared.items():
+            rates = self.scale.rates if rate is None else (rate,)
+            found = self.compare(
+                *(dataset, folder / "-".join(names)),
+                methods=tuple(names),
+                rates=rates,
+                epochs=epochs,
+                **values,
+            )
+            rows |= {row["name"]: row for row in found["rows"]}
+        return {**found, "rows": [rows[name] for name in known]}
 
     def compare(self, dataset: ad.Dataset, folder: Path, **values: Any) -> dict[str, Any]:
         """A comparison as plain values."""
@@ -209,8 +227,8 @@ class _Latents(NamedTuple):
 def longer(name: str, dims: int, arch: str, budget: str) -> Callable[[Run, Path], dict[str, Any]]:
     """More dimensions, at equal epochs or equal seconds.
 
-    At equal seconds, the learning rate of each method is the one found at equal epochs, and so is
-    the time of an epoch.
+    At equal seconds, learning rate and time of an epoch are those found at equal epochs. With
+    convolutions, learning rates are searched with 64 dimensions alone.
     """
     is_conv = arch.startswith("conv")
     key = f"{name}-{dims}-{'conv' if is_conv else 'dense'}"
@@ -225,16 +243,14 @@ def longer(name: str, dims: int, arch: str, budget: str) -> Callable[[Run, Path]
             "decoder": ad.DecoderConfig(arch=ad.parse_arch(arch), latent_dims=dims),
             "measures": None,
         }
-        if budget == "epochs":
-            return run.compare(dataset, folder, methods=methods, **shared)
-        known = run.known("longer", f"{key}-epochs")
-        # Both rows of the autoencoder have its time.
-        known["ae-refined"]["scores"] = known["ae"]["scores"]
-        found = [
-            run.repeat(dataset, folder / method, known[method], scale.seconds, **shared)
-            for method in methods
-        ]
-        return {**found[-1], "rows": [row for part in found for row in part["rows"]]}
+        if budget == "seconds":
+            known = run.known("longer", f"{key}-epochs")
+            return run.repeat(dataset, folder, known, scale.seconds, **shared)
+        if is_conv and dims != 64:
+            return run.repeat(
+                dataset, folder, run.known("longer", f"{name}-64-conv-epochs"), **shared
+            )
+        return run.compare(dataset, folder, methods=methods, **shared)
 
     return run
 
@@ -544,19 +560,17 @@ def time_to_error(name: str) -> Callable[[Run, Path], dict[str, Any]]:
     def run(run: Run, folder: Path) -> dict[str, Any]:
         dataset, decoder = run.load(name), ad.DecoderConfig(arch=(500, 500), latent_dims=2)
         known = run.known("two", f"{name}-500-500")
-        known["ae-refined"]["scores"] = known["ae"]["scores"]
+        known = {method: known[method] for method in ("ae", "ae-refined", "vae", OURS)}
         rows = []
         for k in range(6):
             seconds = run.scale.seconds / 15 * 2**k
-            for method in ("ae", "ae-refined", "vae", OURS):
-                found = run.repeat(
-                    *(dataset, folder / f"{k}-{method}", known[method], seconds),
-                    decoder=decoder,
-                    seeds=run.scale.seeds[:1],
-                    measures=None,
-                )
-                (row,) = found["rows"]
-                rows.append({"budget": seconds, **row})
+            found = run.repeat(
+                *(dataset, folder / str(k), known, seconds),
+                decoder=decoder,
+                seeds=run.scale.seeds[:1],
+                measures=None,
+            )
+            rows += [{"budget": seconds, **row} for row in found["rows"]]
         return {"rows": rows}
 
     return run
@@ -651,11 +665,10 @@ def cells() -> Iterator[Cell]:
         yield Cell("published", f"{name}-256", published(name, 256))
     yield Cell("robustness", "mnist", robustness("mnist"))
     yield Cell("time", "mnist", time_to_error("mnist"))
-    # An epoch of ours takes half the time of an autoencoder's, so both budgets are shown. With
-    # convolutions, equal seconds are a check at one length.
+    # An epoch of ours takes half the time of an autoencoder's, so both budgets are shown.
     for arch, budget, lengths in (
         ("500-500", "epochs", (64, 16, 256)),
-        ("500-500", "seconds", (64, 16, 256)),
+        ("500-500", "seconds", (64, 16)),
         ("conv:64-32-16", "epochs", (64, 16, 256)),
         ("conv:64-32-16", "seconds", (64,)),
     ):
