@@ -307,7 +307,9 @@ def test_a_recipe_names_settings_of_the_fit_only() -> None:
         ("som", 3, ("som", 10)),
         ("neighbours", 3, ("neighbours", 10)),
         ("pca", 2, ("pca", 3)),
-        ("auto", 300, ("pca", 3)),
+        ("auto", 16, ("pca", 3)),
+        ("auto", 144, ("pca", 1)),
+        ("auto", 576, ("pca", 0.5)),
     ],
 )
 def test_start_and_spread_follow_from_the_length(start: str, dims: int, expected: tuple) -> None:

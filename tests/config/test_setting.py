@@ -88,7 +88,7 @@ def test_nothing_is_known_of_other_settings() -> None:
     assert set(TRACED) == {"learning_rate", "latent_learning_rate"}
     assert set(TUNABLE) == {name_of(s) for s in settings if s.tunable} | {"learning_rate"}
     assert {alias for alias in TUNABLE_ALIASES if alias != "lr"} <= {s.flag for s in settings}
-    assert SCHEMA == 10
+    assert SCHEMA == 11
     for values in RECIPES.values():
         assert set(values) == {name_of(s) for s in of_fit if s.recipe}
     assert all(set(s.recipe) <= set(RECIPES) for s in settings)

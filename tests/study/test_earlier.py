@@ -145,6 +145,18 @@ def test_starts_that_went_are_the_nearest(stored: list[Any], meant: list[Any]) -
     assert settings["infer"]["starts"] is stored, "what was read is left as it was"
 
 
+@pytest.mark.parametrize(
+    ("layout", "start", "dims", "spread"),
+    [(10, "auto", 64, 3.0), (10, "som", 64, None), (10, "auto", 16, None), (11, "pca", 64, None)],
+)
+def test_a_default_spread_stays_what_it_was(
+    layout: int, start: str, dims: int, spread: float | None
+) -> None:
+    settings = to_dict(StudyConfig())
+    settings["fit"]["latent_start"], settings["decoder"]["latent_dims"] = start, dims
+    assert complete_settings(settings, layout, whole=True)["fit"]["latent_spread"] == spread
+
+
 @pytest.mark.parametrize("layout", range(3, SCHEMA + 1))
 def test_studies_and_models_of_every_layout_are_read(layout: int) -> None:
     """Each was written by the last version of its layout, by COMMAND."""

@@ -9,6 +9,8 @@ from autodecoder.config.plain import list_settings
 _SETTINGS = list_settings()
 #: Starts of inference in earlier versions that `nearest` replaces.
 _GONE_STARTS = ("grid", "learned")
+#: Until this layout, the default spread of principal components was the same for all lengths.
+_ONE_SPREAD, _SPREAD, _MOST_DIMS = 10, 3.0, 16
 #: Version of the file layout of studies and models. It rises with each new setting or default.
 SCHEMA = max(setting.changed for setting in _SETTINGS)
 
@@ -52,12 +54,24 @@ def complete_settings(settings: Any, schema: int, *, whole: bool) -> Any:
         if setting.since is None or setting.since[0] <= schema:
             raise ValueError(f"it lacks the setting {setting.path}")
         holder[name] = setting.since[1]
+    if schema <= _ONE_SPREAD:
+        _keep_spread(completed.get("fit"), completed.get("decoder"))
     infer = completed.get("infer")
     if isinstance(infer, dict) and infer.pop("prior", 0) and whole:
         raise ValueError("its setting infer.prior is gone: infer.prior_weight has another unit")
     if isinstance(infer, dict) and isinstance(infer.get("starts"), list):
         infer["starts"] = _without_gone(infer["starts"])
     return completed
+
+
+def _keep_spread(fit: Any, decoder: Any) -> None:
+    """Name the spread that was the default, where it is another one today."""
+    if not (isinstance(fit, dict) and isinstance(decoder, dict)):
+        return
+    dims, is_map = decoder.get("latent_dims"), fit.get("latent_start") in ("som", "neighbours")
+    is_default = fit.get("latent_spread", 0) is None
+    if is_default and not is_map and isinstance(dims, int) and dims > _MOST_DIMS:
+        fit["latent_spread"] = _SPREAD
 
 
 def _without_gone(starts: list[Any]) -> list[Any]:

@@ -1,5 +1,6 @@
 """The settings of the joint fit, and the recipes, which are named sets of their values."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -39,6 +40,9 @@ _AUTO_MAP_DIMS = 2
 #: apart, as networks fit low frequencies of their inputs first (Rahaman et al. 2019).
 _MAP_SPREAD = 10.0
 _PCA_SPREAD = 3.0
+#: Largest norm of latents that start at principal components: long ones that lie further apart
+#: describe training images as well, but others worse (docs/experiments.md).
+_PCA_NORM = 12.0
 _WIDEST = 1e6
 #: Bytes of uint8 images that are shuffled together by default.
 _BUFFER_BYTES = 2**28
@@ -102,11 +106,13 @@ class FitConfig(Settings):
     )
     latent_spread: float | None = setting(
         None,
-        "Root mean square of the initial latents; by default 3 for pca, 10 for som and neighbours.",
+        "Root mean square of the initial latents; by default 10 for som and neighbours, 3 for pca. "
+        "Of more than 16 dimensions, pca has 12 over the square root of their number.",
         check=_above_zero,
         recipe={"original": 1.0},
         tunable=True,
         since=(3, 1.0),
+        default_since=11,
     )
     bias_spread: float = setting(
         0.5,
@@ -301,8 +307,9 @@ class FitConfig(Settings):
         """Root mean square of initial latents of this length, for `STARTS_FROM_IMAGES`."""
         if self.latent_spread is not None:
             return self.latent_spread
-        is_map = self.start_for(latent_dims) in ("som", "neighbours")
-        return _MAP_SPREAD if is_map else _PCA_SPREAD
+        if self.start_for(latent_dims) in ("som", "neighbours"):
+            return _MAP_SPREAD
+        return min(_PCA_SPREAD, _PCA_NORM / math.sqrt(latent_dims))
 
 
 #: Values of the fit's settings in each recipe.
