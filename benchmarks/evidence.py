@@ -93,6 +93,12 @@ class Run:
     cifar: Path | None
     out: Path
     """Folder of the results."""
+    renewed: frozenset[str] = frozenset()
+    """Rows to fit again, the others keep their results; if empty, all are fitted."""
+
+    def wants(self, name: str) -> bool:
+        """Whether a row is to be fitted."""
+        return not self.renewed or name in self.renewed
 
     @property
     def pictures(self) -> Path:
@@ -136,6 +142,8 @@ class Run:
         """
         shared: dict[tuple[float | None, int], list[str]] = {}
         for name, row in known.items():
+            if not self.wants(name):
+                continue
             epochs = self.scale.epochs
             if seconds is not None:
                 # Both rows of the autoencoder are the same kind of fit.
@@ -155,7 +163,7 @@ class Run:
                 **values,
             )
             rows |= {row["name"]: row for row in found["rows"]}
-        return {**found, "rows": [rows[name] for name in known]}
+        return {**found, "rows": [rows[name] for name in known if name in rows]}
 
     def compare(self, dataset: ad.Dataset, folder: Path, **values: Any) -> dict[str, Any]:
         """A comparison as plain values."""
@@ -169,10 +177,14 @@ class Run:
             "report": _tell,
             **values,
         }
+        given["methods"] = tuple(filter(self.wants, given["methods"]))
         others = {
             name: replace(given["fit"], **changed)
             for name, changed in given.pop("others", {}).items()
+            if self.wants(name)
         }
+        if not given["methods"] and not others:
+            return {"rows": []}
         compared = ad.compare_methods(dataset, folder=folder, others=others, **given)
         return to_content(compared, OURS if OURS in given["methods"] else None)
 
@@ -326,7 +338,7 @@ def holes(name: str, kind: str) -> Callable[[Run, Path], dict[str, Any]]:
         found = _choose(
             *(run, folder, replace(dataset, train=rest, val=replace(held, mask=fewer))),
             kinds={"variational": {"codes": "gaussian", "prior": "gaussian"}},
-            weights=(10.0, 30.0, 60.0),
+            weights=(10.0, 30.0, 60.0, 120.0),
             measures=error_on(held.mask & ~fewer),
             key="hidden pixels",
             decoder=decoder,
@@ -364,11 +376,14 @@ def _choose(
     **shared: Any,
 ) -> dict[str, Any]:
     """The weight of the prior with the least of a measure on held-out images, for each kind."""
+    kinds = {kind: changed for kind, changed in kinds.items() if run.wants(kind)}
+    if not kinds:
+        return {"others": {}}
     names = {(kind, weight): f"{kind}, weight {weight:g}" for kind in kinds for weight in weights}
     tried = {
         name: {**kinds[kind], "prior_weight": weight} for (kind, weight), name in names.items()
     }
-    choice = run.compare(
+    choice = replace(run, renewed=frozenset()).compare(
         *(search, folder / "choice"),
         methods=(),
         others=tried,
@@ -688,6 +703,9 @@ def main() -> None:
     parser.add_argument("--cifar", type=Path, help="folder of CIFAR-10")
     parser.add_argument("--work", type=Path, default=Path("runs/evidence"), help="for the fits")
     parser.add_argument("--again", action="store_true", help="run cells that have a result")
+    parser.add_argument(
+        "--renew", default="", help="rows to fit again, as auto-decoder,variational"
+    )
     parser.add_argument("--list", action="store_true", help="list all cells and their state")
     options = parser.parse_args()
     kind = "evidence-reduced" if options.reduced else "evidence"
@@ -698,12 +716,14 @@ def main() -> None:
     )
     if unknown := set(parts) - {cell.part for cell in known}:
         parser.error(f"--parts has no {', '.join(sorted(unknown))}")
-    run = Run(scale, options.data_dir, options.cifar, out)
+    renewed = frozenset(filter(None, options.renew.split(",")))
+    run = Run(scale, options.data_dir, options.cifar, out, renewed)
     for cell in known:
         path = out / cell.part / f"{cell.name}.json"
         if cell.part not in parts or not cell.name.startswith(options.only):
             continue
-        if options.list or (path.exists() and not options.again):
+        again = options.again or renewed
+        if options.list or bool(renewed) > path.exists() or (path.exists() and not again):
             print(f"{cell.part}/{cell.name}: {'done' if path.exists() else 'to do'}")
             continue
         folder = options.work / kind / cell.part / cell.name
@@ -711,11 +731,30 @@ def main() -> None:
         print(f"{cell.part}/{cell.name}", flush=True)
         found = cell.run(run, folder)
         about = {"machine": _machine(), "seconds": round(time.perf_counter() - start)}
+        if renewed:
+            about, found = {}, _renew(json.loads(path.read_text()), {**found, **about})
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**about, **_rounded(found)}, indent=1) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         jax.clear_caches()  # programs of other shapes would add up
-        print(f"{cell.part}/{cell.name}: {about['seconds']} s", flush=True)
+        print(f"{cell.part}/{cell.name}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def _renew(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """A result in which some rows are replaced. Paired tests of the old result are left out."""
+    if not new["rows"]:
+        raise SystemExit("no row of this cell is renewed.")
+    rows = {row["name"]: row for row in [*old["rows"], *new["rows"]]}
+    merged = {key: {**old[key], **new[key]} for key in ("weights", "search") if key in new}
+    settings = {**old["settings"]}
+    settings["methods"] = {**settings["methods"], **new["settings"]["methods"]}
+    return {
+        **old,
+        **merged,
+        "settings": settings,
+        "renewed": {"rows": [row["name"] for row in new["rows"]], "machine": new["machine"]},
+        "rows": [{**row, "ours_against_it": None} for row in rows.values()],
+    }
 
 
 _told: list[str] = []

@@ -72,8 +72,8 @@ class Cell:
 
     @property
     def n_seeds(self) -> int:
-        """Number of seeds of our fits."""
-        return len(self.values(OURS))
+        """Number of seeds, of the method that has the fewest."""
+        return min((len(v) for name in self.rows if (v := self.values(name))), default=0)
 
     def share(self, row: str, measure: str = "error", *, of: str) -> float:
         """How much larger the mean of a row is than that of another, in percent."""

@@ -234,7 +234,7 @@ def of_scores() -> Target:
     settings = {"fingerprint": "x", "decoder": {}, "scaler": "x", "seconds": 1, "methods": {}}
     values = np.ones(3, np.float32)
     score = Score(0, 0.5, False, 0.5, values, values, 1.0, 1.0, 3, 3, 3)
-    Store(folder, settings).keep("decoder", "a", score)
+    Store(folder, settings).keep("decoder", "a", score, measured=True)
 
     def read(place: Path) -> None:
         score = Store(place, settings).read("decoder", "a", 0.5, 0)

@@ -273,9 +273,9 @@ def test_a_score_of_other_values(tmp_path: Path) -> None:
     score = Score(0, 0.5, False, 0.5, values, values, 1.0, 1.0, 3, 3, 3)
     store = Store(tmp_path, settings)
     for change in ({"seconds": "x"}, {"measures": {"a": None}}, {"errors": values[None]}):
-        store.keep("decoder", "a", score)
+        store.keep("decoder", "a", score, measured=True)
         assert store.read("decoder", "a", 0.5, 0) is not None
-        store.keep("decoder", "a", score._replace(**change))
+        store.keep("decoder", "a", score._replace(**change), measured=True)
         assert store.read("decoder", "a", 0.5, 0) is None
 
 

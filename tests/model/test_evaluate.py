@@ -240,7 +240,7 @@ def test_samples_that_are_not_finite(
         ({"images": np.full((4, 8, 8), np.nan)}, "values that count, got 4 images"),
         ({"images": np.zeros((4, 9, 9))}, r"images must be \(n, 8, 8, 1\)"),
         ({"train_images": np.zeros((4, 9, 9))}, r"train_images must be \(n, 8, 8, 1\)"),
-        ({"train_images": np.zeros((4, 8, 8))}, "train_labels must be 4 whole numbers"),
+        ({"train_images": np.zeros((4, 8, 8))}, "without train_labels, must be 4 whole"),
     ],
 )
 def test_bad_input(

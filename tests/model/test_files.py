@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from autodecoder.config import DecoderConfig
+from autodecoder.config import SCHEMA, DecoderConfig
 from autodecoder.core.decoders import decode, init_decoder
 from autodecoder.core.scaling import SCALINGS
 from autodecoder.errors import DataError, OutputError
@@ -78,7 +78,7 @@ def test_a_directory_holds_files_that_other_tools_read(folder: Path) -> None:
     names = ["README.md", "config.json", "decoder.safetensors", "latents.safetensors"]
     assert sorted(path.name for path in folder.iterdir()) == names
     content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    assert content["schema"] == 10
+    assert content["schema"] == SCHEMA
     assert content["versions"]["jax"] == jax.__version__
     assert content["decoder"]["arch"] == [8, 5]
     arrays, _ = read_tensors(folder / "decoder.safetensors")
@@ -251,7 +251,7 @@ DAMAGES = {
     "list": (write_config(b"[1]"), r"config\.json is damaged: it holds no JSON object"),
     "newer": (
         edit_config(schema=99),
-        r"layout 99, this version reads up to 10: update autodecoder",
+        r"layout 99, this version reads up to 11: update autodecoder",
     ),
     "no schema": (edit_config(schema=...), r"config\.json describes no model"),
     "schema true": (edit_config(schema=True), r"config\.json describes no model"),

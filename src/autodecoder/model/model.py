@@ -204,13 +204,12 @@ class Model(DecodingModel):
         of the Hessian there (Laplace's approximation of the posterior). The variance of a pixel
         over the draws, plus the training error, estimates the squared error of the pixel.
 
-        Draws need a prior. Its weight is that of `infer`; for complete images, which `infer` places
-        without a prior unless the fit has learnt one, it is that of images with missing pixels.
+        Draws need a prior: that of `infer`, or for complete images, if it has none, that of others.
 
         Parameters
         ----------
         images, mask, config, seed
-            See `infer`. The prior's weight must be above 0.
+            See `infer`.
         n : int
             Draws for each image.
         temperature : float
@@ -225,10 +224,9 @@ class Model(DecodingModel):
 
         Raises
         ------
-        DataError
-            See `infer`; or if the model has no training error or fewer than two latents.
-        ConfigError
-            See `infer`; or if `n` is below 1, `temperature` below 0, or the prior's weight 0.
+        DataError, ConfigError
+            See `infer`; if the model has no training error or fewer than two latents; if `n` is
+            below 1, `temperature` below 0, or the prior's weight 0.
         """
         check_positive_int("n", n := as_plain(n))
         not_negative("temperature", temperature := as_plain(temperature))
@@ -255,8 +253,7 @@ class Model(DecodingModel):
         Returns
         -------
         Generated
-            Latents (n, latent_dims), and images (n, height, width, channels), pixels as those of
-            `decode`.
+            Latents (n, latent_dims), and images (n, height, width, channels).
 
         Raises
         ------
