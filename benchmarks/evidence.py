@@ -259,9 +259,8 @@ def longer(name: str, dims: int, arch: str, budget: str) -> Callable[[Run, Path]
             known = run.known("longer", f"{key}-epochs")
             return run.repeat(dataset, folder, known, scale.seconds, **shared)
         if is_conv and dims != 64:
-            return run.repeat(
-                dataset, folder, run.known("longer", f"{name}-64-conv-epochs"), **shared
-            )
+            known = run.known("longer", f"{name}-64-conv-epochs")
+            return run.repeat(dataset, folder, known, **shared)
         return run.compare(dataset, folder, methods=methods, **shared)
 
     return run

@@ -59,8 +59,9 @@ class InferencePlan(eqx.Module):
     """Density of latents, which is the prior unless its weight is 0."""
     noise: Float[Array, ""] | None = None
     """Loss of the training images, against which the prior is weighed."""
-    learnt_weight: float = eqx.field(static=True, default=0.0)
-    """Weight of a prior that the fit has learnt; 0 without one."""
+    whole_weight: float = eqx.field(static=True, default=0.0)
+    """Weight of the prior for images all of whose pixels count, unless the configuration has one:
+    that of a prior which the fit has learnt, else 0."""
     is_bayes: bool = eqx.field(static=True, default=False)
     """Whether the prior is weighed against the pixels of an image that count, as Bayes' rule asks;
     else against all pixels. They differ for images with missing pixels."""
@@ -81,7 +82,7 @@ class InferencePlan(eqx.Module):
         default, weight = self.config.prior_weight_or_default, self.config.prior_weight
         if weight is not None:
             return weight, weight
-        return max(self.learnt_weight, default), self.learnt_weight
+        return max(self.whole_weight, default), self.whole_weight
 
     @property
     def task(self) -> Task:

@@ -161,8 +161,8 @@ def _blocks(
         rows, weights = to_rows(images[chosen], start, hidden, by, model.pixel_range)
         with one_inference:
             plan = plan_for(model, config, seed, missing=needs_prior or weights is not None)
-        if needs_prior and not plan.learnt_weight:
-            plan = replace(plan, learnt_weight=config.prior_weight_or_default)
+        if needs_prior and not plan.whole_weight:
+            plan = replace(plan, whole_weight=config.prior_weight_or_default)
         yield _Block(chosen, rows, weights, plan, mask is not None)
 
 
@@ -175,8 +175,10 @@ def plan_for(
     """
     noise = noise_of(model)
     learnt = learnt_prior(model)
-    learnt_weight = 0.0 if learnt is None else learnt.prior_weight
-    weight = learnt_weight or None if config.prior_weight is None else config.prior_weight
+    whole_weight = 0.0 if learnt is None else learnt.prior_weight
+    weight = config.prior_weight
+    if weight is None and learnt is not None:
+        weight = learnt.prior_weight
     if weight and noise is None:
         raise DataError(
             "prior_weight needs a model with its training loss, which its history lacks."
@@ -199,7 +201,7 @@ def plan_for(
         )
         model._plans.clear()
         model._plans[key] = plan
-    return replace(plan, config=config, learnt_weight=learnt_weight)
+    return replace(plan, config=config, whole_weight=whole_weight)
 
 
 def learnt_prior(model: "Model") -> FitConfig | None:
