@@ -95,6 +95,8 @@ class Run:
     """Folder of the results."""
     renewed: frozenset[str] = frozenset()
     """Rows to fit again, the others keep their results; if empty, all are fitted."""
+    adds_seeds: bool = False
+    """Whether rows are fitted with the learning rates that they have, from further seeds."""
 
     def wants(self, name: str) -> bool:
         """Whether a row is to be fitted."""
@@ -135,16 +137,16 @@ class Run:
         seconds: float | None = None,
         **values: Any,
     ) -> dict[str, Any]:
-        """Fit the methods of another cell's rows with the learning rates that were found there.
+        """Fit the methods of a cell's rows with the learning rates that were found there.
 
-        With `seconds`, for as many epochs as a method did in them there: short fits of a second or
-        two do not tell the speed.
+        For as many epochs, or with `seconds`, for as many as a method did in them there: short fits
+        of a second or two do not tell the speed.
         """
         shared: dict[tuple[float | None, int], list[str]] = {}
         for name, row in known.items():
             if not self.wants(name):
                 continue
-            epochs = self.scale.epochs
+            epochs = row["epochs"] or self.scale.epochs  # principal components have none
             if seconds is not None:
                 # Both rows of the autoencoder are the same kind of fit.
                 scores = known[name.removesuffix("-refined")]["scores"]
@@ -255,6 +257,8 @@ def longer(name: str, dims: int, arch: str, budget: str) -> Callable[[Run, Path]
             "decoder": ad.DecoderConfig(arch=ad.parse_arch(arch), latent_dims=dims),
             "measures": None,
         }
+        if run.adds_seeds:
+            return run.repeat(dataset, folder, run.known("longer", f"{key}-{budget}"), **shared)
         if budget == "seconds":
             known = run.known("longer", f"{key}-epochs")
             return run.repeat(dataset, folder, known, scale.seconds, **shared)
@@ -705,10 +709,15 @@ def main() -> None:
     parser.add_argument(
         "--renew", default="", help="rows to fit again, as auto-decoder,variational"
     )
+    parser.add_argument(
+        "--add_seeds", action="store_true", help="fit rows of `longer` from the seeds they lack"
+    )
     parser.add_argument("--list", action="store_true", help="list all cells and their state")
     options = parser.parse_args()
     kind = "evidence-reduced" if options.reduced else "evidence"
     out, scale = HERE / kind, REDUCED if options.reduced else FULL
+    if options.add_seeds and options.parts != "longer":
+        parser.error("--add_seeds needs --parts longer")
     known = [cell for cell in cells() if cell.is_reduced or not options.reduced]
     parts = (
         options.parts.split(",") if options.parts else list(dict.fromkeys(c.part for c in known))
@@ -721,6 +730,9 @@ def main() -> None:
         path = out / cell.part / f"{cell.name}.json"
         if cell.part not in parts or not cell.name.startswith(options.only):
             continue
+        if options.add_seeds and path.exists():
+            run = _with_lacking_seeds(run, scale.seeds, json.loads(path.read_text()))
+            renewed = run.renewed
         again = options.again or renewed
         if options.list or bool(renewed) > path.exists() or (path.exists() and not again):
             print(f"{cell.part}/{cell.name}: {'done' if path.exists() else 'to do'}")
@@ -731,7 +743,8 @@ def main() -> None:
         found = cell.run(run, folder)
         about = {"machine": _machine(), "seconds": round(time.perf_counter() - start)}
         if renewed:
-            about, found = {}, _renew(json.loads(path.read_text()), {**found, **about})
+            old = json.loads(path.read_text())
+            about, found = {}, _renew(old, {**found, **about}, keeps_scores=options.add_seeds)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**about, **_rounded(found)}, indent=1) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
@@ -739,20 +752,48 @@ def main() -> None:
         print(f"{cell.part}/{cell.name}: {time.perf_counter() - start:.0f} s", flush=True)
 
 
-def _renew(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """A result in which some rows are replaced. Paired tests of the old result are left out."""
+def _with_lacking_seeds(run: Run, seeds: tuple[int, ...], old: Mapping[str, Any]) -> Run:
+    """Fits the rows of a result that lack seeds, from these."""
+    lacking = {
+        row["name"]: set(seeds) - {score["seed"] for score in row["scores"]} for row in old["rows"]
+    }
+    missing = tuple(sorted(set().union(*lacking.values())))
+    rows = frozenset(name for name, some in lacking.items() if some)
+    scale = run.scale._replace(seeds=missing or seeds)
+    return replace(run, scale=scale, renewed=rows, adds_seeds=True)
+
+
+def _renew(
+    old: dict[str, Any], new: dict[str, Any], *, keeps_scores: bool = False
+) -> dict[str, Any]:
+    """A result in which some rows are replaced, or have further seeds. Paired tests of the old
+    result are left out."""
     if not new["rows"]:
         raise SystemExit("no row of this cell is renewed.")
-    rows = {row["name"]: row for row in [*old["rows"], *new["rows"]]}
+    rows = {row["name"]: row for row in old["rows"]}
+    for row in new["rows"]:
+        rows[row["name"]] = _joined(rows[row["name"]], row) if keeps_scores else row
     merged = {key: {**old[key], **new[key]} for key in ("weights", "search") if key in new}
     settings = {**old["settings"]}
     settings["methods"] = {**settings["methods"], **new["settings"]["methods"]}
+    settings["seeds"] = sorted({*settings["seeds"], *new["settings"]["seeds"]})
     return {
         **old,
         **merged,
         "settings": settings,
         "renewed": {"rows": [row["name"] for row in new["rows"]], "machine": new["machine"]},
         "rows": [{**row, "ours_against_it": None} for row in rows.values()],
+    }
+
+
+def _joined(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with the scores of both, by seed."""
+    scores = {score["seed"]: score for score in [*old["scores"], *new["scores"]]}
+    errors = [score["error"] for score in scores.values() if not score["diverged"]]
+    return {
+        **old,
+        "error": sum(errors) / len(errors) if errors else None,
+        "scores": [scores[seed] for seed in sorted(scores)],
     }
 
 

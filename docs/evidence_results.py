@@ -27,12 +27,24 @@ class Cell:
         self.path, self.name = path, name or path.stem
         self.content: dict[str, Any] = json.loads(path.read_text())
         self.rows = {row.get("name"): row for row in self.content.get("rows", [])}
+        self.part = path.parent.name
         self.data = DATA.get(self.name.partition("-")[0], self.name)
 
     @property
     def label(self) -> str:
         """The data, and what else the name tells."""
         return ", ".join([self.data, *(_with_comma(word) for word in self.name.split("-")[1:])])
+
+    @property
+    def title(self) -> str:
+        """The label in words, without the budget, which the heading of its table tells."""
+        units = iter({"longer": ["dimensions"], "few": ["dimensions", "images"]}.get(self.part, []))
+        words = [
+            " ".join([_with_comma(word), *itertools.islice(units, int(word.isdecimal()))])
+            for word in self.name.split("-")[1:]
+            if word not in ("epochs", "seconds")
+        ]
+        return ", ".join([self.data, *words])
 
     def by_seed(self, row: str, measure: str = "error") -> dict[int, float]:
         """A measure of each seed's fit, without those that diverged."""

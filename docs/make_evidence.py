@@ -120,7 +120,7 @@ def summary_table(results: Results) -> str:
         cells = results.cells(part, *words)
         if cells:
             lines.append([title, *(str(tally(cells, name, measure)) for name in BESIDE)])
-    return table(["error of the auto-decoder", *(f"beside: {t}" for t in BESIDE.values())], lines)
+    return table(["error of the auto-decoder", *(f"against the {t}" for t in BESIDE.values())], lines)
 
 
 def better(results: Results) -> str:
@@ -148,13 +148,13 @@ def losses(results: Results) -> list[str]:
         for name, other in BESIDE.items():
             counted = tally(cells, name, measure)
             maybe = [share for share in counted.undecided if share > 0]
-            for shares, verb in ((counted.higher, "is"), (maybe, "may be")):
+            for shares, doubt in ((counted.higher, ""), (maybe, ", which is not significant")):
                 if shares:
                     data = [c for c in cells if c.share(OURS, measure, of=name) in shares]
-                    labels = "; ".join(cell.label for cell in data)
+                    cases = "; ".join(cell.title for cell in data)
                     found.append(
-                        f"{title[0].upper()}{title[1:]}: the error {verb} {extent(shares)} higher "
-                        f"than that of the {other} ({labels})."
+                        f"{title[0].upper()}{title[1:]}: the error is {extent(shares)} higher than "
+                        f"that of the {other}{doubt} ({cases})."
                     )
     return found
 

@@ -77,20 +77,22 @@ TAKERS: dict[str, Callable[..., Any]] = {
 }
 #: Settings that have another name there.
 OTHER_NAMES = {"learning_rate": "search.space", "random_state": "seed"}
-_ONE_FIT = "A single fit searches nothing. `learning_rate` depends on the kind of decoder and "
+_ONE_FIT = (
+    "A single fit searches nothing. By default `learning_rate` is 5e-3, or 1e-2 with convolutions"
+)
 #: Why a default differs there, by taker and setting.
 REASONS = {
     (
         "fit_model",
         "decoder.latent_dims",
     ): "Only for your own decoder; otherwise 2.",
-    ("fit_model", "search.space"): f"{_ONE_FIT}recipe `fast` ([recipes](recipes.md)).",
+    ("fit_model", "search.space"): f"{_ONE_FIT}.",
     ("fit_model", "data.scaler"): "standard, or the scaler of `start`.",
     ("fit_model", "data.columns"): "The columns themselves, a frame or a mapping.",
     ("load_dataset", "data.examples_frac"): "`load_dataset` loads all images.",
     ("AutoDecoder", "data.scaler"): "standard for pixels, standardize for other features.",
     ("AutoDecoder", "fit.num_epochs"): "The number that makes 5,000 steps, from 20 to 500.",
-    ("AutoDecoder", "search.space"): f"{_ONE_FIT}`recipe` ([recipes](recipes.md)).",
+    ("AutoDecoder", "search.space"): f'{_ONE_FIT}; with `recipe="original"` 1e-3.',
     ("AutoDecoder", "decoder.batch_norm"): "It follows from `recipe`, as in a study.",
     ("AutoDecoder", "fit.latent_start"): "It follows from `recipe`, as in a study.",
     ("AutoDecoder", "seed"): "If `random_state` is not given, it is drawn, as in scikit-learn.",

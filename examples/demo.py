@@ -56,7 +56,7 @@ folder = Path(tempfile.mkdtemp(prefix="autodecoder-demo-"))
 # %%
 search = ad.StudyConfig(
     data=ad.DataConfig(dataset=name, examples_frac=1.0),
-    decoder=ad.DecoderConfig(arch=(128, 256), batch_norm=False),
+    decoder=ad.DecoderConfig(arch=(128, 256)),
     fit=ad.fit_config("fast", num_epochs=epochs),
     search=ad.SearchConfig({"learning_rate": (1e-4, 1e-3, 1e-2, 1e-1)}),
     executions_per_trial=2,
@@ -80,7 +80,6 @@ plot_learning_rates(tuned.trials, tuned.metric)
 config = replace(
     search,
     search=ad.SearchConfig({"learning_rate": (rate,)}),
-    log=ad.LogConfig(save_best_model=True),
     executions_per_trial=3,
 )
 study = ad.run_study(config, dataset, folder / "best-rate")

@@ -13,12 +13,10 @@ import numpy as np
 import autodecoder as ad
 
 SHAPES = {
-    "narrow, then wide": ad.DecoderConfig(arch=(32, 256), batch_norm=False),
-    "three layers, swish": ad.DecoderConfig(
-        arch=(64, 64, 64), activation="swish", batch_norm=False
-    ),
+    "narrow, then wide": ad.DecoderConfig(arch=(32, 256)),
+    "three layers, swish": ad.DecoderConfig(arch=(64, 64, 64), activation="swish"),
     "one layer, batch normalisation": ad.DecoderConfig(arch=(256,), batch_norm=True),
-    "one layer, elu": ad.DecoderConfig(arch=(256,), activation="elu", batch_norm=False),
+    "one layer, elu": ad.DecoderConfig(arch=(256,), activation="elu"),
 }
 
 ACTIVATIONS = {

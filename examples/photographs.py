@@ -46,7 +46,7 @@ def main() -> None:
         labels=dataset.train.labels,
         val_images=dataset.val.images,
         val_labels=dataset.val.labels,
-        decoder=ad.DecoderConfig(arch=(256, 512), latent_dims=32, batch_norm=False),
+        decoder=ad.DecoderConfig(arch=(256, 512), latent_dims=32),
         fit=ad.fit_config("fast", num_epochs=60),
         learning_rate=2e-3,
     )

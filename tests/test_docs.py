@@ -23,7 +23,11 @@ from autodecoder.config import list_settings
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 #: Pages with examples in Python that are run.
-TRIED = ("estimator", "getting-started", "missing", "observers", "python")
+TRIED = (
+    *("estimator", "getting-started", "missing", "observers", "python", "search", "use-a-model"),
+)
+#: Pages that go on with the study of another page.
+BEFORE = {"use-a-model": "getting-started"}
 #: A number with a fraction, which differs a little from machine to machine.
 _FRACTION = re.compile(r"\d+\.\d+(?:e-?\d+)?")
 
@@ -171,6 +175,9 @@ def test_the_examples_of_a_page_run(
     page = (DOCS / f"{name}.md").read_text(encoding="utf-8")
     shown = list(_shown_commands(page))
     assert len(shown) == ("```text" in page)
+    before = BEFORE.get(name)
+    if before is not None:
+        shown = [*_shown_commands((DOCS / f"{before}.md").read_text(encoding="utf-8")), *shown]
     for command, printed in shown:
         with pytest.raises(SystemExit, match="0"):
             main(shlex.split(command)[1:])
