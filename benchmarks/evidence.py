@@ -95,8 +95,8 @@ class Run:
     """Folder of the results."""
     renewed: frozenset[str] = frozenset()
     """Rows to fit again, the others keep their results; if empty, all are fitted."""
-    adds_seeds: bool = False
-    """Whether rows are fitted with the learning rates that they have, from further seeds."""
+    keeps_rates: bool = False
+    """Whether rows of `longer` are fitted with the learning rates that they have."""
 
     def wants(self, name: str) -> bool:
         """Whether a row is to be fitted."""
@@ -257,7 +257,7 @@ def longer(name: str, dims: int, arch: str, budget: str) -> Callable[[Run, Path]
             "decoder": ad.DecoderConfig(arch=ad.parse_arch(arch), latent_dims=dims),
             "measures": None,
         }
-        if run.adds_seeds:
+        if run.keeps_rates:
             return run.repeat(dataset, folder, run.known("longer", f"{key}-{budget}"), **shared)
         if budget == "seconds":
             known = run.known("longer", f"{key}-epochs")
@@ -712,12 +712,15 @@ def main() -> None:
     parser.add_argument(
         "--add_seeds", action="store_true", help="fit rows of `longer` from the seeds they lack"
     )
+    parser.add_argument(
+        "--keep_rates", action="store_true", help="renew rows of `longer` with the rates they have"
+    )
     parser.add_argument("--list", action="store_true", help="list all cells and their state")
     options = parser.parse_args()
     kind = "evidence-reduced" if options.reduced else "evidence"
     out, scale = HERE / kind, REDUCED if options.reduced else FULL
-    if options.add_seeds and options.parts != "longer":
-        parser.error("--add_seeds needs --parts longer")
+    if (options.add_seeds or options.keep_rates) and options.parts != "longer":
+        parser.error("--add_seeds and --keep_rates need --parts longer")
     known = [cell for cell in cells() if cell.is_reduced or not options.reduced]
     parts = (
         options.parts.split(",") if options.parts else list(dict.fromkeys(c.part for c in known))
@@ -725,7 +728,7 @@ def main() -> None:
     if unknown := set(parts) - {cell.part for cell in known}:
         parser.error(f"--parts has no {', '.join(sorted(unknown))}")
     renewed = frozenset(filter(None, options.renew.split(",")))
-    run = Run(scale, options.data_dir, options.cifar, out, renewed)
+    run = Run(scale, options.data_dir, options.cifar, out, renewed, options.keep_rates)
     for cell in known:
         path = out / cell.part / f"{cell.name}.json"
         if cell.part not in parts or not cell.name.startswith(options.only):
@@ -760,7 +763,7 @@ def _with_lacking_seeds(run: Run, seeds: tuple[int, ...], old: Mapping[str, Any]
     missing = tuple(sorted(set().union(*lacking.values())))
     rows = frozenset(name for name, some in lacking.items() if some)
     scale = run.scale._replace(seeds=missing or seeds)
-    return replace(run, scale=scale, renewed=rows, adds_seeds=True)
+    return replace(run, scale=scale, renewed=rows, keeps_rates=True)
 
 
 def _renew(

@@ -120,7 +120,9 @@ def summary_table(results: Results) -> str:
         cells = results.cells(part, *words)
         if cells:
             lines.append([title, *(str(tally(cells, name, measure)) for name in BESIDE)])
-    return table(["error of the auto-decoder", *(f"against the {t}" for t in BESIDE.values())], lines)
+    return table(
+        ["error of the auto-decoder", *(f"against the {t}" for t in BESIDE.values())], lines
+    )
 
 
 def better(results: Results) -> str:

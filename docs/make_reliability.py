@@ -3,13 +3,15 @@
     python docs/make_reliability.py [--coverage FILE] [--tests FILE --python FILE --resolution WORD]
 
 A section whose file is missing is left out. With a report of coverage.py as JSON, its sums for each
-part of the package replace the ones that are kept. With a report of the tests as JUnit's XML, and
-the Python that ran them, their numbers replace those of the same versions.
+part of the package replace the ones that are kept, and the exit status is 1 if too few lines of an
+important part were run. With a report of the tests as JUnit's XML, and the Python that ran them,
+their numbers replace those of the same versions.
 """
 
 import argparse
 import json
 import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from statistics import median_low
@@ -19,32 +21,56 @@ from xml.etree import ElementTree
 from page_template import fill
 
 from autodecoder.config import SCHEMA
+from autodecoder.files import write_file
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))  # for the tools of the tests, which are not part of the package
 PAGE, TEMPLATE = HERE / "reliability.md", "reliability.md.jinja"
 RESULTS = HERE.parent / "benchmarks" / "reliability"
 RESOLUTIONS = {"highest": "newest", "lowest-direct": "oldest"}
+#: Least share of the lines of these parts that the tests must run, in percent.
+LEAST, COVERED = 95.0, ("core", "data", "model", "study")
 
 
 def make_page(results: Path) -> str:
     """The page, from a folder of results."""
-    faults = [_with_work_lost(row) for row in (_read(results, "faults") or {}).values()]
+    from tests.fuzz.watch import LONGEST, PER_BYTE
+
+    rows = [_with_work_lost(row) for row in (_read(results, "faults") or {}).values()]
+    faults = [row for row in rows if not row["skipped"]]
     return fill(
         TEMPLATE,
-        faults=[row for row in faults if not row["skipped"]],
-        untried=[f"{row['fault']}, {row['skipped']}" for row in faults if row["skipped"]],
-        fuzz=_read(results, "fuzz"),
+        faults=faults,
+        unstruck=sum(row.get("unstruck", 0) for row in faults),
+        hows=sorted({(row["fault"], row["how"]) for row in faults if row.get("how")}),
+        untried=[f"{row['fault']}, {row['skipped']}" for row in rows if row["skipped"]],
+        fuzz=[{"memory_limit_mib": 0, **row} for row in _read(results, "fuzz") or []],
+        longest=f"{LONGEST:g}",
+        per_byte=PER_BYTE,
         versions=_read(results, "versions"),
         coverage=_read(results, "coverage"),
-        mutation=[
-            {**row, "n_survived": len(row["survived"])} for row in _read(results, "mutation") or []
-        ],
+        least_coverage=f"{LEAST:g}",
+        covered=", ".join(f"`{part}/`" for part in COVERED),
+        mutation=_sum_mutations(_read(results, "mutation") or []),
         reproduced=_read(results, "reproduced"),
         defects=_read(results, "defects") or [],
         schema=SCHEMA,
         seconds=_seconds,
         made_on=_made_on,
     )
+
+
+def _sum_mutations(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    from tests.mutation import LEFT, n_tried, score
+
+    if not rows:
+        return None
+    return {
+        "tried": sum(map(n_tried, rows)),
+        "percent": score(rows),
+        **{name: sum(row[name] for row in rows) for name in ("possible", "killed")},
+        **{name: sum(len(row[name]) for row in rows) for name in LEFT},
+    }
 
 
 def _with_work_lost(row: dict[str, Any]) -> dict[str, Any]:
@@ -94,8 +120,7 @@ def count_tests(report: Path, python: Path, resolution: str) -> dict[str, Any]:
 
 
 def _keep(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_file(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _seconds(value: float | None) -> str:
@@ -110,6 +135,16 @@ def _made_on(rows: list[dict[str, Any]]) -> str:
     return f"Python {about['python']}, jax {about['jax']}, {when}."
 
 
+def too_few(rows: list[dict[str, Any]]) -> list[str]:
+    """The parts of which the tests run too few lines, in words."""
+    percents = {row["part"]: row["percent"] for row in rows}
+    return [
+        f"{part}: {percents.get(part, 0.0)} % of the lines are run, at least {LEAST:g} % must be"
+        for part in COVERED
+        if percents.get(part, 0.0) < LEAST
+    ]
+
+
 def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
@@ -120,9 +155,11 @@ def main() -> None:
     parser.add_argument("--python", type=Path)
     parser.add_argument("--resolution", choices=RESOLUTIONS)
     options = parser.parse_args()
+    wrong: list[str] = []
     if options.coverage is not None:
         rows = sum_coverage(json.loads(options.coverage.read_text(encoding="utf-8")))
         _keep(options.results / "coverage.json", rows)
+        wrong = too_few(rows)
     if options.tests is not None:
         row = count_tests(options.tests, options.python, options.resolution)
         same = {"python", "jax", "resolution"}
@@ -133,7 +170,8 @@ def main() -> None:
         ]
         rows.sort(key=lambda other: (other["resolution"], other["python"]))
         _keep(options.results / "versions.json", [*rows, row])
-    options.out.write_text(make_page(options.results), encoding="utf-8")
+    write_file(options.out, make_page(options.results).encode())
+    sys.exit("\n".join(wrong) or 0)
 
 
 if __name__ == "__main__":

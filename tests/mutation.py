@@ -3,14 +3,19 @@
     python -m tests.mutation [--each 10] [--only NAMES] [--seed 0] [--out FILE]
 
 Of each module some operators, comparisons and numbers are changed at random, one at a time, in a
-copy of the checkout; then the tests of the module run until one fails. cosmic-ray makes the
-changes; `make mutation` installs it in an environment of its own.
+copy of the checkout; then the tests of the module run until one fails. First they run without a
+change, and must pass. The score is the share of changes for which a test fails, each module
+weighted by the number of changes that are possible in it; tests that do not end in time do not
+count as failed. The exit status is 1 if the score is below 80 %. cosmic-ray makes the changes;
+`make mutation` installs it in an environment of its own.
 """
 
 import argparse
 import json
 import os
 import random
+import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -20,6 +25,8 @@ from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+from autodecoder.files import write_file
 
 ROOT = Path(__file__).parents[1]
 CORE = Path("src/autodecoder/core")
@@ -57,8 +64,12 @@ TESTS = {
     "streamed": ("epoch",),
     "watch": ("watch", "stopping"),
 }
-#: Seconds after which a changed program counts as found, since it does not end.
+#: Seconds that the tests of a changed module may take.
 _PATIENCE = 600
+#: Changes that are not killed: no test failed, the tests did not end, or their process died.
+LEFT = ("survived", "timeouts", "unclear")
+#: Least share of changes that the tests must find, in percent.
+LEAST = 80.0
 
 
 def modules() -> list[Path]:
@@ -79,12 +90,12 @@ def tests_of(module: Path) -> list[str]:
 
 def mutate(module: Path, each: int, seed: int, tool: Path, work: Path) -> dict[str, Any]:
     """Change one module again and again; returns how often a test failed, and where none did."""
-    test = f"{sys.executable} -m pytest -x -q -p no:cacheprovider -m 'not slow' "
+    command = _test_command(module)
     config = {
         "module-path": str(module),
         "timeout": float(_PATIENCE),
         "excluded-modules": [],
-        "test-command": test + " ".join(tests_of(module)),
+        "test-command": command,
     }
     settings, session = work / "mutation.toml", work / f"{module.stem}.sqlite"
     lines = [f"{key} = {json.dumps(value)}" for key, value in config.items()]
@@ -93,27 +104,49 @@ def mutate(module: Path, each: int, seed: int, tool: Path, work: Path) -> dict[s
     )
     session.unlink(missing_ok=True)
     _call(tool, "init", str(settings), str(session), cwd=work)
-    _choose(session, each, seed)
+    possible = _choose(session, each, seed)
     _call(tool, "exec", str(settings), str(session), cwd=work)
-    told = subprocess.run(
-        [tool, "dump", str(session)], cwd=work, check=True, capture_output=True, text=True
-    )
-    killed, survived = 0, []
-    for line in told.stdout.splitlines():
-        item, result = json.loads(line)
-        if result is None:
-            continue
-        if result["test_outcome"] == "survived":
-            (change,) = item["mutations"]
-            where = f"{module}:{change['start_pos'][0]}"
-            survived.append(f"{where}: {change['operator_name'].removeprefix('core/')}")
-        else:
-            killed += 1
-    return {"module": str(module.relative_to(CORE)), "killed": killed, "survived": survived}
+    told = _call(tool, "dump", str(session), cwd=work)
+    found: dict[str, list[str]] = {name: [] for name in ("killed", *LEFT)}
+    for item, result in map(json.loads, told.splitlines()):
+        (change,) = item["mutations"]
+        name = change["operator_name"].removeprefix("core/")
+        found[outcome(result)].append(f"{module}:{change['start_pos'][0]}: {name}")
+    about = {"module": str(module.relative_to(CORE)), "possible": possible}
+    return {**about, **found, "killed": len(found["killed"])}
 
 
-def _choose(session: Path, each: int, seed: int) -> None:
-    """Keep some changes of the kinds of `OPERATORS`."""
+def outcome(result: dict[str, Any] | None) -> str:
+    """What a result of cosmic-ray says; it counts all but tests that pass as killed."""
+    if result is None or result["worker_outcome"] != "normal":
+        return "unclear"
+    if result["test_outcome"] == "survived":
+        return "survived"
+    output = result["output"] or ""
+    if output == "timeout":
+        return "timeouts"
+    is_told = result["test_outcome"] == "killed" and re.search(r"\b\d+ (failed|errors?)\b", output)
+    return "killed" if is_told else "unclear"  # the process of the tests died
+
+
+def score(rows: list[dict[str, Any]]) -> float:
+    """The share of changes for which a test fails, in percent."""
+    shares = [(row["possible"], row["killed"] / n) for row in rows if (n := n_tried(row))]
+    return 100 * sum(n * share for n, share in shares) / max(1, sum(n for n, _ in shares))
+
+
+def n_tried(row: dict[str, Any]) -> int:
+    """The changes that were made to a module."""
+    return row["killed"] + sum(len(row[name]) for name in LEFT)
+
+
+def _test_command(module: Path) -> str:
+    test = f"{sys.executable} -m pytest -x -q -p no:cacheprovider -m 'not slow' "
+    return test + " ".join(tests_of(module))
+
+
+def _choose(session: Path, each: int, seed: int) -> int:
+    """Keep some changes of the kinds of `OPERATORS`; returns how many there were."""
     with closing(sqlite3.connect(session)) as file, file:
         rows = file.execute("SELECT job_id, operator_name FROM mutation_specs").fetchall()
         fit = sorted(job for job, name in rows if name.removeprefix("core/") in OPERATORS)
@@ -121,11 +154,16 @@ def _choose(session: Path, each: int, seed: int) -> None:
         for table in ("mutation_specs", "work_items"):
             drop = [(job,) for job, _ in rows if job not in kept]
             file.executemany(f"DELETE FROM {table} WHERE job_id = ?", drop)
+    return len(fit)
 
 
-def _call(*command: Any, cwd: Path) -> None:
+def _call(*command: Any, cwd: Path) -> str:
     environment = {**os.environ, "PYTHONPATH": str(cwd / "src")}  # and not the installed package
-    subprocess.run(command, cwd=cwd, check=True, capture_output=True, env=environment)
+    ended = subprocess.run(command, cwd=cwd, capture_output=True, env=environment, text=True)
+    if ended.returncode:
+        words = shlex.join(map(str, command))
+        raise SystemExit(f"{words} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
+    return ended.stdout
 
 
 def main() -> None:
@@ -146,16 +184,24 @@ def main() -> None:
         )
         code = f"import autodecoder; assert autodecoder.__file__.startswith({str(work)!r})"
         _call(sys.executable, "-c", code, cwd=work)
+        passed: set[str] = set()
         for module in modules():
             if options.only and module.stem not in options.only.split(","):
                 continue
+            if (command := _test_command(module)) not in passed:
+                _call(*shlex.split(command), cwd=work)  # without a change they must pass
+                passed.add(command)
             tool = options.tool.absolute()
             row = mutate(module, options.each, options.seed, tool, work)
             rows[row["module"]] = {**row, "date": str(date.today())}
-            options.out.write_text(json.dumps(list(rows.values()), indent=1) + "\n")
-            n = row["killed"] + len(row["survived"])
-            told = "\n  ".join([f"{row['module']}: {row['killed']} of {n}", *row["survived"]])
-            print(told, flush=True)  # noqa: T201
+            content = json.dumps(list(rows.values()), indent=1) + "\n"
+            write_file(options.out, content.encode())
+            left = [f"{name}: {place}" for name in LEFT for place in row[name]]
+            head = f"{row['module']}: {row['killed']} of {n_tried(row)} killed"
+            print("\n  ".join([head, *left]), flush=True)  # noqa: T201
+    reached = score(list(rows.values()))
+    print(f"{reached:.1f} % of the changes are killed; at least {LEAST} % must be")  # noqa: T201
+    sys.exit(reached < LEAST)
 
 
 if __name__ == "__main__":

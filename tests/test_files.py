@@ -1,9 +1,11 @@
 """Files are whole or absent, and show it when they were damaged."""
 
+import errno
 import math
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,17 +13,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autodecoder.errors import DataError, OutputError
+from autodecoder import tensors
+from autodecoder.errors import DataError, MemoryLimitError, OutputError
 from autodecoder.files import (
     LARGEST_JSON,
+    UnreadableError,
     new_folder,
+    newest_file,
     read_json,
     replaced_files,
     settle,
+    sync_folder,
     write_file,
     write_json,
 )
-from autodecoder.tensors import read_about, read_tensors, write_tensors
+from autodecoder.tensors import (
+    read_about,
+    read_checksum,
+    read_tensor_rows,
+    read_tensors,
+    write_tensors,
+)
 
 TENSORS = {
     "layers/0/weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -125,6 +137,73 @@ def test_a_missing_file_is_named(path: Path) -> None:
             read(path)
 
 
+def fail(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+def test_a_file_that_cannot_be_read_is_not_called_damaged(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    write_tensors(path, TENSORS, ABOUT)
+
+    def refuse(*_: object) -> None:
+        raise fail(number)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    reads = (read_json, read_tensors, read_about, read_checksum)
+    for read in (*reads, lambda path: read_tensor_rows(path, "pixels", 0, 1)):
+        with pytest.raises(UnreadableError, match=f"^{path} cannot be read: .+[.]$"):
+            read(path)
+
+
+def test_what_safetensors_cannot_open_is_not_absent(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so of any file, such as one beyond the limit of open files."""
+    write_tensors(path, TENSORS, ABOUT)
+
+    def refuse(name: Path, **_: object) -> None:
+        raise FileNotFoundError(f"No such file or directory: {name}")
+
+    monkeypatch.setattr(tensors, "safe_open", refuse)
+    with pytest.raises(UnreadableError, match="cannot be read"):
+        read_tensors(path)
+
+
+def test_arrays_beyond_the_memory_are_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even those of a file with holes, which takes no room on the disk."""
+    crc32 = write_tensors(path, {"a": np.zeros(1000)}, {})
+    monkeypatch.setattr(tensors, "free_memory", lambda: 8000)
+    with pytest.raises(MemoryLimitError, match=r"0\.0 GB of memory are free: end other programs"):
+        read_tensors(path)
+    assert read_checksum(path) == crc32
+    assert read_about(path)[0] == {"a": (1000,)}
+
+
+def test_a_file_in_the_place_of_another_is_refused(path: Path) -> None:
+    crc32 = write_tensors(path, {"a": np.zeros(3)}, {})
+    assert read_tensors(path, crc32=crc32)[1] == {}
+    write_tensors(path, {"a": np.ones(3)}, {})
+    with pytest.raises(DataError, match="belongs to other files than those beside it"):
+        read_tensors(path, crc32=crc32)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems flush no folders")
+def test_only_a_failing_disk_is_told_of_where_folders_are_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise fail(number)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    number = errno.EINVAL
+    sync_folder(tmp_path)
+    number = errno.EIO
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        sync_folder(tmp_path)
+
+
 def test_tensors_come_back_bit_for_bit(path: Path) -> None:
     write_tensors(path, TENSORS, ABOUT)
     tensors, about = read_tensors(path)
@@ -187,30 +266,30 @@ def test_json_with_a_mark_before_it_is_read_and_utf_16_is_told(tmp_path: Path) -
         read_json(path)
 
 
-#: Replaces two files by three, in forks that die at each of the changes that are made to folders.
+#: Replaces, adds and removes files, in forks that die at each change that is made to folders.
 _DYING = """
 import os, sys
 from pathlib import Path
 from autodecoder.files import replaced_files, settle, write_file
 
 folder = Path(sys.argv[1])
-NAMES = ("mkdir", "replace", "rename", "rmdir")
-plain = {name: getattr(Path, name) for name in NAMES}
+NAMES = ("mkdir", "replace", "rename", "rmdir", "unlink")
+plain = {name: getattr(os, name) for name in NAMES}
 
 def dying_at(at):
     left = [at]
     def patched(name):
-        def call(self, *given, **named):
+        def call(*given, **named):
             left[0] -= 1
             if left[0] < 0:
                 os._exit(9)
-            return plain[name](self, *given, **named)
+            return plain[name](*given, **named)
         return call
     for name in NAMES:
-        setattr(Path, name, patched(name))
+        setattr(os, name, patched(name))
 
 def replace(texts):
-    with replaced_files(folder) as fresh:
+    with replaced_files(folder, "abcd") as fresh:
         for name, text in texts.items():
             write_file(fresh / name, text)
 
@@ -222,20 +301,20 @@ def fork(work, at):
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-former, new = {"a": b"1", "b": b"1"}, {"a": b"2", "b": b"2", "c": b"2"}
+former, new = {"a": b"1", "b": b"1", "d": b"1"}, {"a": b"2", "c": b"2"}
 seen = set()
 for at in range(100):
     replace(former)
-    (folder / "c").unlink(missing_ok=True)
     ended = fork(lambda: replace(new), at)
-    fork(lambda: settle(folder), at % 3)  # dies too, as often as not
-    settle(folder)
+    fork(lambda: settle(folder, "abcd"), at % 5)  # dies too, as often as not
+    settle(folder, "abcd")
     found = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert found in (former, new), (at, found)
+    assert not (folder / ".whole").exists(), at
     seen.add(len(found))
     if ended == 0:
         break
-assert seen == {2, 3} and at > 8, (seen, at)
+assert seen == {2, 3} and at > 12, (seen, at)
 """
 
 
@@ -248,7 +327,7 @@ def test_files_are_replaced_together_whenever_the_process_dies(tmp_path: Path) -
 def test_an_error_leaves_the_files_as_they_were(tmp_path: Path) -> None:
     write_file(tmp_path / "a", b"1")
     (tmp_path / "b").mkdir()
-    with pytest.raises(OutputError, match="b is a folder"), replaced_files(tmp_path) as fresh:
+    with pytest.raises(OutputError, match="b is a folder"), replaced_files(tmp_path, "ab") as fresh:
         write_json(fresh / "b", {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
     assert (tmp_path / "a").read_bytes() == b"1"
@@ -259,8 +338,68 @@ def test_a_link_to_files_of_others_moves_none(tmp_path: Path) -> None:
     model.mkdir()
     write_file(own / "letter", b"1")
     (model / ".whole").symlink_to(own)
-    settle(model)
+    settle(model, ["letter"])
     assert (own / "letter").exists()
+    assert newest_file(model, "letter") == model / "letter"
+    (model / ".whole").unlink()
+    (model / ".whole").mkdir()
+    (model / ".whole" / ".letter.removed").symlink_to(own)
+    write_file(model / "letter", b"2")
+    settle(model, ["letter"])
+    assert (own / "letter").read_bytes() == b"1"
+
+
+def test_files_of_other_names_are_left_where_they_are(tmp_path: Path) -> None:
+    write_file(tmp_path / "a", b"1")
+    write_file(tmp_path / ".whole" / "letter", b"1")
+    settle(tmp_path, "ab")
+    assert names(tmp_path) == [".whole", "a"]
+    told = r"\.whole holds files of something else: remove it\.$"
+    with pytest.raises(OutputError, match=told), replaced_files(tmp_path, "ab") as fresh:
+        write_file(fresh / "a", b"2")
+    assert (tmp_path / "a").read_bytes() == b"1"
+    assert names(tmp_path / ".whole") == ["letter"]
+    assert names(tmp_path) == [".whole", "a"]
+
+
+def test_of_two_that_replace_files_the_later_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, earlier = Path.rename, ["b", "a"]
+
+    def rename(self: Path, target: Path) -> Path:
+        while earlier:  # the other process is just moving its files up
+            write_file(tmp_path / ".whole" / earlier.pop(), b"1")
+        return plain(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with replaced_files(tmp_path, "ab") as fresh:
+        write_file(fresh / "a", b"2")
+    assert names(tmp_path) == ["a", "b"], "the earlier one came between"
+    assert (tmp_path / "a").read_bytes() == b"2"
+
+
+def test_many_replace_files_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    errors: list[OutputError] = []
+
+    def work(own: int) -> None:
+        for k in range(30):
+            try:
+                with replaced_files(tmp_path, "abcd") as fresh:
+                    for name in "abc" if (k + own) % 2 else "abd":
+                        write_file(fresh / name, str(own).encode())
+            except OutputError as error:
+                errors.append(error)
+
+    workers = [threading.Thread(target=work, args=(own,)) for own in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert errors == []
+    assert not [name for name in names(tmp_path) if name.startswith(".")]
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_a_folder_in_use_is_refused_as_it_was(tmp_path: Path) -> None:

@@ -1,6 +1,43 @@
-"""Decoding text files: UTF-8, with or without a byte order mark."""
+"""Reading text files: UTF-8, with or without a byte order mark."""
+
+import itertools
+from pathlib import Path
 
 from autodecoder.errors import DataError
+
+#: Bytes that are read at once.
+_PIECE = 2**20
+
+
+def read_text(path: Path, most: int) -> str:
+    """Read and decode a text file of at most `most` bytes, or what a pipe holds.
+
+    Raises
+    ------
+    DataError
+        If it is longer, or is not UTF-8.
+    OSError
+        If it cannot be read.
+    """
+    return decode_text(read_limited(path, most), path)
+
+
+def read_limited(path: Path, most: int) -> bytes:
+    """Read a file of at most `most` bytes, or what a pipe holds.
+
+    Raises
+    ------
+    DataError
+        If it is longer.
+    OSError
+        If it cannot be read.
+    """
+    with path.open("rb") as file:  # in pieces, since `read` allocates as much as it may read
+        pieces = iter(lambda: file.read(_PIECE), b"")
+        content = b"".join(itertools.islice(pieces, most // _PIECE + 1))
+    if len(content) > most:
+        raise DataError(f"{path} must have at most {most:,} bytes, but has more.")
+    return content
 
 
 def decode_text(content: bytes, name: object) -> str:

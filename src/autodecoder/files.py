@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,11 +22,33 @@ except ImportError:  # Windows, where files always have locks
     fcntl = None
 
 
+class UnreadableError(DataError):
+    """A file exists but cannot be read now, for example on a network drive; it may be intact."""
+
+
+def unreadable(path: Path, error: OSError) -> DataError:
+    """The error for a file that cannot be read: an `UnreadableError`, unless it is absent."""
+    kind = DataError if error.errno == errno.ENOENT else UnreadableError
+    return kind(f"{path} cannot be read: {error.strerror or error}.")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Convert errors of the system in the block to an `OutputError` that names the path."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+
+
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that appears under its name only when it is complete.
 
-    It has a temporary name until the block ends. After an error, nothing is left.
+    It has a temporary name until the block ends. After an error, nothing is left. After a loss of
+    power, the former file may be back: call `sync_folder` before removing files that it replaces.
 
     Raises
     ------
@@ -35,29 +57,43 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     # Hidden and different for each writer, since two processes may write the same file.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError) and not isinstance(error, OutputError):
-            raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
-        raise
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+#: Errors of file systems that cannot flush folders, and of folders that may only be written.
+_NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to disk, so that renames and links survive a crash (POSIX only)."""
-    if os.name == "posix":
+    """Flush a folder's entries to disk, so that renames and links survive a crash (POSIX only).
+
+    Raises
+    ------
+    OSError
+        If the disk fails.
+    """
+    if os.name != "posix":
+        return
+    try:
         place = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(place)
         finally:
             os.close(place)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 def write_file(path: Path, content: bytes | memoryview) -> None:
@@ -74,16 +110,27 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
 
 #: Folders within a folder: of files that are being written, and of whole ones to be moved up.
 _WRITTEN, _WHOLE = ".{}.new", ".whole"
+#: A folder among the whole files into which a file is moved that is to be removed.
+_REMOVED = ".{}.removed"
 #: Names of files and folders that are being written.
 _TEMPORARY = re.compile(r"\.(.*\.[0-9a-f]{8}\.tmp|[0-9a-f]{8}\.new)", re.DOTALL)
+#: Most attempts to replace files while other processes do the same.
+_ATTEMPTS = 100
 
 
 @contextlib.contextmanager
-def replaced_files(folder: Path) -> Iterator[Path]:
+def replaced_files(folder: Path, names: Collection[str]) -> Iterator[Path]:
     """Make a folder whose files replace those of `folder` together when the block ends.
 
     Until then `folder` is as before, and it stays so after an error. Whatever moment the process is
-    killed at, `settle` leaves either all files as before or all of the new ones.
+    killed at, `settle` leaves either all files as before or all of the new ones. Several processes
+    may replace files; those of the last one stay.
+
+    Parameters
+    ----------
+    folder : Path
+    names : collection of str
+        Names of all files that may be replaced. Those that the block does not write are removed.
 
     Raises
     ------
@@ -91,25 +138,42 @@ def replaced_files(folder: Path) -> Iterator[Path]:
         If they cannot be written.
     """
     written = folder / _WRITTEN.format(secrets.token_hex(4))
-    try:
-        written.mkdir(parents=True)
-        yield written
-        sync_folder(written)
-        settle(folder)
-        for path in written.iterdir():
-            if (folder / path.name).is_dir():
-                raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
-        written.rename(folder / _WHOLE)
-        settle(folder)
-    except BaseException as error:
-        shutil.rmtree(written, ignore_errors=True)
-        if isinstance(error, OSError) and not isinstance(error, OutputError):
-            raise OutputError(f"{folder} cannot be written: {error.strerror}.") from error
-        raise
+    with writing(folder):
+        try:
+            written.mkdir(parents=True)
+            yield written
+            settle(folder, names)
+            for name in names:
+                if (folder / name).is_dir():
+                    raise IsADirectoryError(errno.EISDIR, f"{name} is a folder")
+                if (folder / name).exists() and not (written / name).exists():
+                    (written / _REMOVED.format(name)).mkdir()
+            sync_folder(written)
+            _hand_over(written, folder, names)
+        except BaseException:
+            shutil.rmtree(written, ignore_errors=True)
+            raise
 
 
-def settle(folder: Path) -> None:
+def _hand_over(written: Path, folder: Path, names: Collection[str]) -> None:
+    """Replace files of a folder by those of another, after those of processes that are earlier."""
+    for _ in range(_ATTEMPTS):
+        try:
+            written.rename(folder / _WHOLE)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            settle(folder, names)
+        else:
+            settle(folder, names)
+            return
+    raise OutputError(f"{folder / _WHOLE} holds files of something else: remove it.")
+
+
+def settle(folder: Path, names: Collection[str]) -> None:
     """Move up the files that a killed process had written whole, but not yet moved.
+
+    Files that it was about to remove are removed. Files of other names than `names` are not moved.
 
     Raises
     ------
@@ -119,15 +183,24 @@ def settle(folder: Path) -> None:
     whole = folder / _WHOLE
     if not whole.is_dir() or whole.is_symlink():  # a link could lead to files of somebody else
         return
-    try:
-        for path in sorted(whole.iterdir()):
-            with contextlib.suppress(FileNotFoundError):  # moved by another process
-                path.replace(folder / path.name)
+    with writing(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # there is none, or it was moved meanwhile
+                (whole / name).replace(folder / name)
+            removed = whole / _REMOVED.format(name)
+            if removed.is_dir() and not removed.is_symlink():
+                with contextlib.suppress(FileNotFoundError):
+                    (folder / name).replace(removed / name)
+                shutil.rmtree(removed, ignore_errors=True)
         sync_folder(folder)
-        with contextlib.suppress(FileNotFoundError):
-            whole.rmdir()
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error.strerror}.") from error
+    with contextlib.suppress(OSError):  # it is gone, or that of another process
+        whole.rmdir()
+
+
+def newest_file(folder: Path, name: str) -> Path:
+    """The path of a file of `replaced_files`, also where `settle` could not move it."""
+    whole = folder / _WHOLE
+    return whole / name if (whole / name).is_file() and not whole.is_symlink() else folder / name
 
 
 def new_folder(folder: Path) -> None:
@@ -138,15 +211,13 @@ def new_folder(folder: Path) -> None:
     OutputError
         If it holds other files, or cannot be written.
     """
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         found = list(folder.iterdir())
         is_empty = all(_TEMPORARY.fullmatch(path.name) for path in found)
         if is_empty:
             for path in found:  # left by a run that was killed
                 _remove(path)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error.strerror}.") from error
     if not is_empty:
         raise OutputError(f"out must be a new or an empty folder, but {folder} is not empty.")
 
@@ -279,7 +350,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(decode_text(text, path), parse_constant=_refuse_constant)
         refuse_deep(content)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+        raise unreadable(path, error) from error
     except (ValueError, RecursionError) as error:
         if isinstance(error, DataError):
             raise

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from autodecoder.errors import DataError
-from autodecoder.files import LARGEST_JSON, refuse_deep, refuse_special, whole_file
+from autodecoder.errors import DataError, MemoryLimitError
+from autodecoder.files import LARGEST_JSON, refuse_deep, refuse_special, unreadable, whole_file
+from autodecoder.machine import free_memory
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> str:
@@ -50,7 +51,7 @@ Shapes = dict[str, tuple[tuple[int, ...], str]]
 
 
 def read_tensors(
-    path: Path, check: Callable[[Shapes], None] | None = None
+    path: Path, check: Callable[[Shapes], None] | None = None, crc32: str | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read what `write_tensors` wrote.
 
@@ -60,38 +61,54 @@ def read_tensors(
     check : callable, optional
         Called with the shapes in the header before memory is allocated; raises a `ValueError` to
         refuse them.
+    crc32 : str, optional
+        The checksum that another file records of this one.
 
     Raises
     ------
     DataError
-        If the file is absent or damaged.
+        If the file is absent, damaged, or another one than that of the checksum. If it may be
+        intact but cannot be read, an `UnreadableError`.
+    MemoryLimitError
+        If it is larger than the free memory.
     """
-    try:
-        refuse_special(path)
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if check is not None:
-                parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-                check(
-                    {
-                        name: (tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), "unknown"))
-                        for name, part in parts.items()
-                    }
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        whole = metadata["crc32"] == str(_checksum(tensors, metadata["about"]))
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+        if check is not None:
+            parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            check(
+                {
+                    name: (tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), "unknown"))
+                    for name, part in parts.items()
+                }
+            )
+        if crc32 not in (None, metadata["crc32"]):
+            raise misplaced(path)
+        _check_memory(path)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata["crc32"] != str(_checksum(tensors, metadata["about"])):
+            raise ValueError("its checksum differs")
         about = _parse(metadata["about"])
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} is damaged ({error}).") from error
-    if not whole:
-        raise DataError(f"{path} is damaged (its checksum differs).")
-    if not isinstance(about, dict):
-        raise DataError(f"{path} is damaged (it does not say what it holds).")
+        if not isinstance(about, dict):
+            raise ValueError("it does not say what it holds")
     return tensors, about
+
+
+def misplaced(path: Path) -> DataError:
+    """The error for an intact file of which another file records another checksum."""
+    return DataError(
+        f"{path} belongs to other files than those beside it, by its checksum: copy all of them "
+        "together again."
+    )
+
+
+def _check_memory(path: Path) -> None:
+    needed, free = path.stat().st_size, free_memory()
+    if needed > free:
+        raise MemoryLimitError(
+            f"{path} holds {needed / 1e9:.1f} GB of arrays, but {free / 1e9:.1f} GB of memory are "
+            "free: end other programs, or use a machine with more memory."
+        )
 
 
 def _parse(text: str) -> Any:
@@ -125,11 +142,7 @@ def read_about(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
     with _opened(path) as file:
         names = file.keys()
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-        metadata = file.metadata() or {}
-    try:
-        about = _parse(metadata["about"])
-    except (KeyError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is damaged ({error}).") from error
+        about = _parse((file.metadata() or {})["about"])
     return shapes, about if isinstance(about, dict) else {}
 
 
@@ -149,11 +162,14 @@ def read_tensor_rows(path: Path, name: str, first: int, stop: int) -> np.ndarray
 def _opened(path: Path) -> Iterator[Any]:
     try:
         refuse_special(path)
+        path.open("rb").close()  # safetensors takes any file that it cannot open for absent
         with safe_open(path, framework="numpy") as file:
             yield file
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except SafetensorError as error:
+        raise unreadable(path, error) from error
+    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{path} is damaged ({error}).") from error
 
 

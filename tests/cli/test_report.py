@@ -16,8 +16,10 @@ from tests.cli.builders import QUICK, call, train
 
 from autodecoder.cli.inputs import data_of_model
 from autodecoder.config import DataConfig
-from autodecoder.errors import DataError
+from autodecoder.data import load_dataset
+from autodecoder.errors import DataError, OutputError
 from autodecoder.model import load_model
+from autodecoder.report import write_pictures, write_study_page
 from autodecoder.study import load_study
 
 #: What the studies of small images share, so that they share its programs: 32 images to train on
@@ -271,6 +273,33 @@ def test_a_page_is_not_written_through_a_link(
     assert "is a link to" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["index.html"]
     assert (tmp_path / "other" / "index.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize("which", ["study", "model"])
+def test_figures_are_not_written_through_a_link(
+    kept: Path, tmp_path: Path, which: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other").mkdir()
+    folder = tmp_path / "given"
+    shutil.copytree(kept if which == "study" else kept / "best", folder)
+    (folder / "report").mkdir(exist_ok=True)
+    (folder / "report" / "figures").symlink_to(tmp_path / "other")
+    assert call("report", folder, "--figures=png") == 2
+    assert "figures is a link to" in capsys.readouterr().err
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_nothing_is_written_through_a_link_from_python(kept: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    folder = tmp_path / "given"
+    shutil.copytree(kept, folder, ignore=shutil.ignore_patterns("report"))
+    (folder / "report").symlink_to(tmp_path / "other")
+    study = load_study(folder)
+    with pytest.raises(OutputError, match="report is a link to"):
+        write_pictures(study, load_dataset("digits"))
+    with pytest.raises(OutputError, match="report is a link to"):
+        write_study_page(study)
+    assert list((tmp_path / "other").iterdir()) == []
 
 
 @pytest.mark.slow

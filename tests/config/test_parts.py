@@ -56,6 +56,12 @@ def test_arch_refuses_what_is_no_list_of_widths(text: str) -> None:
         parse_arch(text)
 
 
+@pytest.mark.parametrize("arch", ["-".join(["2"] * 1001), (2,) * 1001])
+def test_arch_has_at_most_a_thousand_widths(arch: str | tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="arch must have at most 1,000 widths, got 1,001"):
+        DecoderConfig(arch=arch)
+
+
 @given(st.text(max_size=12))
 def test_arch_never_fails_otherwise(text: str) -> None:
     try:

@@ -1,6 +1,7 @@
 """Settings as plain values: read back as they were written, and refused in a sentence if wrong."""
 
 import json
+import os
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -297,6 +298,25 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere.toml", tmp_path, tmp_path / ("x" * 300)):
         with pytest.raises(ConfigError, match="config cannot be read"):
             read_toml(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such paths")
+def test_a_file_without_end_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autodecoder.config.plain._LARGEST", 2**20)
+    with pytest.raises(ConfigError, match="/dev/zero must have at most 1,048,576 bytes, but has"):
+        read_toml(Path("/dev/zero"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such paths")
+def test_settings_come_from_a_pipe() -> None:
+    """As a shell gives them to `--config <(…)`."""
+    reading, writing = os.pipe()
+    try:
+        with os.fdopen(writing, "w") as file:
+            file.write("seed = 3")
+        assert read_toml(Path(f"/dev/fd/{reading}")) == {"seed": 3}
+    finally:
+        os.close(reading)
 
 
 # The list of all settings

@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from autodecoder.data import load_dataset
 from autodecoder.data.arrays import open_images
 from autodecoder.data.decode import decode_image, read_head
 from autodecoder.data.files import read_maybe_gzipped, read_members
 from autodecoder.data.jpeg import has_one_scan
+from autodecoder.data.manifest import FORMAT, SCHEMA, Head, read_manifest
 from autodecoder.data.samples import UnreadableImage
 from autodecoder.data.shards import read_columns_of, read_names
+from autodecoder.data.tables import read_table
 from autodecoder.data.tiff import refuse_many_strips
 from autodecoder.errors import DataError
 
@@ -151,22 +153,40 @@ def test_a_jpeg_of_several_scans_counts_whole(monkeypatch: pytest.MonkeyPatch) -
         read_head(apart, (2, 2))
 
 
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_a_tiff_of_a_million_strips_is_refused(order: str) -> None:
+def _tiff(prefix: bytes, n_strips: int, *, n_tags: int = 4, big: bool = False) -> io.BytesIO:
+    """A TIFF of 8 × 8 pixels; the tag of its strips is the last one, after tags of no meaning."""
+    order = "<" if prefix.startswith(b"II") else ">"
+    tags = [(256, 3, 1, 8), (257, 3, 1, 8), (278, 3, 1, 1)]
+    tags += [(60_000, 3, 1, 0)] * (n_tags - 4) + [(273, 1, n_strips, 200)]
+    head, of_tag = ("HHQQ", "HHQQ") if big else ("LH", "HHLL")
+    start = (8, 0, 16, len(tags)) if big else (8, len(tags))
+    made = prefix + struct.pack(order + head, *start)
+    return io.BytesIO(made + b"".join(struct.pack(order + of_tag, *t) for t in tags) + bytes(300))
+
+
+@pytest.mark.parametrize("prefix", TiffImagePlugin.PREFIXES)
+def test_a_tiff_of_a_million_strips_is_refused(prefix: bytes) -> None:
     """Pillow took ten seconds for the list of strips of an image of 8 × 8."""
-
-    def content(n_strips: int) -> io.BytesIO:
-        tags = [(256, 3, 1, 8), (257, 3, 1, 8), (273, 1, n_strips, 200), (278, 3, 1, 1)]
-        made = b"II*\0" if order == "<" else b"MM\0*"
-        made += struct.pack(f"{order}LH", 8, len(tags))
-        made += b"".join(struct.pack(f"{order}HHLL", *tag) for tag in tags)
-        return io.BytesIO(made + bytes(300))
-
+    try:  # Pillow also reads invalid beginnings, and one of a BigTIFF as that of a TIFF
+        TiffImagePlugin.ImageFileDirectory_v2(prefix + bytes(12))
+        big = True
+    except struct.error:
+        big = False
+    many, few = (_tiff(prefix, n, big=big) for n in (1_000_000, 8))
     with pytest.raises(UnreadableImage, match=r"a TIFF of 1,000,000 strips, more than 131,072"):
-        read_head(content(1_000_000), None)
-    few = content(8)
+        read_head(many, None)
     refuse_many_strips(few)
     assert few.tell() == 0
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_a_tiff_of_many_tags_is_refused(big: bool) -> None:
+    """Tags after the ten thousandth were not looked at."""
+    prefix = b"II+\0" if big else b"II*\0"
+    with pytest.raises(UnreadableImage, match=r"a TIFF of 10,001 tags, more than 10,000"):
+        read_head(_tiff(prefix, 1_000_000, n_tags=10_001, big=big), None)
+    with pytest.raises(UnreadableImage, match="strips"):
+        read_head(_tiff(prefix, 1_000_000, n_tags=10_000, big=big), None)
 
 
 def test_a_cut_off_tiff_is_no_error_of_the_count() -> None:
@@ -188,6 +208,29 @@ def test_pipes_are_not_waited_for(pipe: Path) -> None:
         read_maybe_gzipped(pipe)
     with pytest.raises(UnreadableImage, match="no file"):
         read_head(pipe, None)
+
+
+def test_tables_are_read_from_files_of_limited_size(
+    pipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(DataError, match="must be a file, but is a device or a pipe"):
+            read_table(path)
+    (tmp_path / "a.csv").write_text("1,2\n3,4\n")
+    monkeypatch.setattr("autodecoder.data.tables._LARGEST", 7)
+    with pytest.raises(DataError, match=r"a\.csv must have at most 7 bytes, but has more"):
+        read_table(tmp_path / "a.csv")
+
+
+def test_a_manifest_of_an_infinite_number_is_damaged(tmp_path: Path) -> None:
+    """JSON can write a number that is too large for one, which ended in a traceback."""
+    head = {"format": FORMAT, "schema": SCHEMA, "image_shape": [4, 4, 1], "class_names": ["a"]}
+    text = json.dumps({**head, "source": {"seed": "?"}}).replace('"?"', "1e999")
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(DataError, match=r"is damaged: source must hold only what JSON can hold"):
+        read_manifest(tmp_path)
+    with pytest.raises(DataError, match="source must hold only what JSON can hold"):
+        Head((4, 4, 1), ("a",), {"seed": {1, 2}})
 
 
 def test_short_files_of_many_images_take_little_memory(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,31 @@ def test_what_cannot_be_loaded(hub: Any, tmp_path: Path) -> None:
         load_dataset(f"hf:{tmp_path / 'text'}")
 
 
+@pytest.mark.parametrize(
+    ("version", "given"), [("3.6.0", {"trust_remote_code": False}), ("4.0.0", {}), ("10.1", {})]
+)
+def test_scripts_of_a_data_set_are_not_run(
+    version: str, given: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its release 4, the library obeys HF_DATASETS_TRUST_REMOTE_CODE."""
+    asked: list[dict[str, Any]] = []
+
+    def load(name: str, part: str | None, *, revision: str | None, **options: Any) -> None:
+        asked.append(options)
+        raise ValueError(f"The repository for {name} contains custom code")
+
+    library = SimpleNamespace(
+        __version__=version,
+        load_dataset=load,
+        is_progress_bar_enabled=lambda: False,
+        disable_progress_bars=lambda: None,
+    )
+    monkeypatch.setitem(sys.modules, "datasets", library)
+    with pytest.raises(DataError, match="hf:some/set cannot be loaded: The repository for some/se"):
+        load_dataset("hf:some/set")
+    assert asked == [given]
+
+
 def saved(hub: Any, place: Path, columns: dict[str, Any], **features: Any) -> Any:
     """Write images and other columns by `save_to_disk`."""
     images = [{"bytes": png(np.full((4, 4), k, np.uint8)), "path": None} for k in range(12)]
@@ -203,6 +229,7 @@ def test_configurations(hub: Any, tmp_path: Path) -> None:
 def test_configuration_and_revision_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     class Library:
         __spec__ = None
+        __version__ = "4.0.0"
         asked: tuple[Any, ...] = ()
 
         def __getattr__(self, name: str) -> Any:

@@ -57,6 +57,18 @@ def test_parts(tmp_path: Path, content: str) -> None:
         assert split.groups is None
 
 
+def test_a_table_that_is_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end was cut off in silence."""
+    path = table(tmp_path, PARTS)
+    monkeypatch.setattr("autodecoder.data.split_file._LARGEST", path.stat().st_size)
+    assert read_split(path, NAMES).parts is not None
+    monkeypatch.setattr("autodecoder.data.split_file._LARGEST", path.stat().st_size - 1)
+    with pytest.raises(DataError, match=r"split\.csv must have at most \d+ bytes, but has more"):
+        read_split(path, NAMES)
+
+
 def test_of_several_validation_sets_one_is_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -147,6 +147,16 @@ def test_damaged_images_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert "2 of 4 files cannot be read: b.png (empty), c.png" in caplog.text
 
 
+def test_a_member_that_is_too_large_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {"a.png": png(0), "b.png": png(1) + bytes(2**20), "c.png": png(2)}
+    monkeypatch.setattr("autodecoder.data.webdataset._LARGEST_IMAGE", 2**20)
+    data = load_dataset(archive(tmp_path, files), val_fraction=0.0)
+    assert data.train.images[:, 0, 0, 0].tolist() == [0, 2]
+    assert "1 of 3 files cannot be read: b.png (larger than 1 MiB)" in caplog.text
+
+
 @pytest.mark.thorough
 def test_whatever_byte_is_changed(tmp_path: Path) -> None:
     whole = tar({"a.png": png(0), "a.cls": b"1", "b.png": png(9), "b.json": b"2"}, mode="w")

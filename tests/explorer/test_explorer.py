@@ -291,6 +291,22 @@ def test_only_the_servers_own_names_are_answered(client: Any, host: str, status:
     assert (status == 200) != ("--name" in answer.text and "is not a name" in answer.text)
 
 
+def test_an_empty_name_is_none_of_the_servers_own(model: Model) -> None:
+    client = create_app(Explorer(model, {}), title="any", hosts=["", "mine"]).test_client()
+    assert client.get("/", headers={"Host": "mine:80"}).status_code == 200
+    for host in ("", ":8050"):
+        assert client.get("/", headers={"Host": host}).status_code == 403
+
+
+def test_answers_are_of_no_use_to_pages_of_other_sites(client: Any) -> None:
+    for answer in (client.get("/"), client.get("/nowhere"), client.post("/decode")):
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
 def test_pages_from_elsewhere_are_not_answered(client: Any) -> None:
     body = {"latents": [[0, 1]]}
     for name, value, status in (
@@ -382,6 +398,9 @@ def test_a_port_in_use_is_told(taken: int) -> None:
         listen("no such host")
     with pytest.raises(ConfigError, match="--host names another"):
         listen("203.0.113.1")
+    for host in ("", " "):  # the system would take it for all addresses
+        with pytest.raises(ConfigError, match=r"host must be an address.* such as 127\.0\.0\.1"):
+            listen(host)
 
 
 @pytest.mark.thorough

@@ -1,7 +1,8 @@
 """Fuzz the readers: `python -m tests.fuzz.run --inputs 1000000`.
 
 Each target runs in a process of its own, so that even a crash of a library is a finding. In the
-file of `--out`, inputs of another seed are added to those of the same target.
+file of `--out`, inputs of another seed are added to those of the same target; those of the same
+seed replace them, and findings that are replaced are printed.
 """
 
 import argparse
@@ -36,6 +37,8 @@ def main() -> int:
         return 0
     from tests.fuzz.targets import TARGETS
 
+    from autodecoder.files import write_file
+
     engine = options.engine or ("atheris" if engines.has_atheris() else "edits")
     unknown = set(options.only or ()) - set(TARGETS)
     if unknown:
@@ -44,17 +47,19 @@ def main() -> int:
     for name in options.only or TARGETS:
         result = _run_apart(name, engine, options)
         result |= {"engine": engine, "seeds": [options.seed]}
+        for finding in dropped(results.get(name), result):
+            _say(f"{name}, a finding of an earlier run that this run replaces: {finding['what']}")
         results[name] = add(results.get(name), result)
-        print(_line(result), flush=True)  # noqa: T201
+        _say(_line(result))
         if options.out:
             rows = [results[name] for name in TARGETS if name in results]
-            Path(options.out).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            write_file(Path(options.out), (json.dumps(rows, indent=1) + "\n").encode())
     return int(any(result["findings"] for result in results.values()))
 
 
 def add(before: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
     """The inputs of several seeds; those of a seed that is there already replace all."""
-    if before is None or set(new["seeds"]) & set(before["seeds"]):
+    if before is None or _replaces(before, new):
         return new
     summed = {k: before[k] + new[k] for k in ("inputs", "refused", "seconds", "findings", "seeds")}
     worst = {
@@ -63,6 +68,19 @@ def add(before: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
     }
     pace = round(summed["inputs"] / max(summed["seconds"], 1e-9), 1)
     return {**new, **summed, **worst, "inputs_per_second": pace}
+
+
+def dropped(before: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, Any]]:
+    """Findings that were recorded and that `add` replaces."""
+    return before["findings"] if before is not None and _replaces(before, new) else []
+
+
+def _replaces(before: dict[str, Any], new: dict[str, Any]) -> bool:
+    return bool(set(new["seeds"]) & set(before["seeds"]))
+
+
+def _say(words: str) -> None:
+    print(words, flush=True)  # noqa: T201
 
 
 def _kept(out: str | None) -> dict[str, dict[str, Any]]:
@@ -127,6 +145,7 @@ _EMPTY = {
     "refused": 0,
     "inputs_per_second": 0.0,
     "peak_memory_growth_mib": 0.0,
+    "memory_limit_mib": 0,
     "longest_input_seconds": 0.0,
     "findings": [],
 }
@@ -140,7 +159,10 @@ def _run_here(options: argparse.Namespace) -> None:
         from tests.fuzz.targets import TARGETS
 
         from autodecoder.errors import AutodecoderError
+        from autodecoder.model.memory import give_back_at_once
     from tests.fuzz.watch import Watch, quiet
+
+    give_back_at_once()  # or memory of one input would serve the next ones unseen
 
     folder = Path(options.out)
     with quiet():

@@ -45,6 +45,9 @@ from autodecoder.study.checkpoint import (
 )
 from autodecoder.tensors import read_about, read_tensors, write_tensors
 
+#: Users run without the checks of annotations, which come before the errors of the package.
+pytestmark = pytest.mark.usefixtures("as_shipped")
+
 #: Seconds that an input may take on a machine that does much else.
 _PATIENT = 60.0
 #: Inputs of each target: of the quick ones, and of those that take milliseconds each.
@@ -141,6 +144,23 @@ def test_findings_are_told() -> None:
     assert watch.inputs == 4
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of the memory is reset on Linux only")
+def test_the_memory_of_each_input_is_seen() -> None:
+    """Also after an input that takes more, as it may by its length."""
+    sizes = {2_000_000: 120 * 2**20, 9: 90 * 2**20, 0: 1}
+
+    def read(content: bytes) -> None:
+        assert b"x" * sizes[len(content)]
+
+    watch = Watch(Target((b"",), read))
+    for length in (0, 2_000_000, 9):
+        watch.feed(bytes(length))
+    (finding,) = watch.findings.values()
+    assert (finding.what, finding.n_bytes) == ("took 90 MiB of memory", 9)
+    told = watch.to_plain(1.0)
+    assert (told["peak_memory_growth_mib"], told["memory_limit_mib"]) == (pytest.approx(120, 9), 64)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("engine", ["edits", "hypothesis"])
 def test_the_command(tmp_path: Path, engine: str) -> None:
@@ -150,7 +170,7 @@ def test_the_command(tmp_path: Path, engine: str) -> None:
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert told.count("50 inputs") == 2
     content = json.loads(out.read_text())
-    assert [(t["target"], t["inputs"], t["findings"]) for t in content["targets"]] == [
+    assert [(row["target"], row["inputs"], row["findings"]) for row in content] == [
         ("idx", 50, []),
         ("csv", 50, []),
     ]

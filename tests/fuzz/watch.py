@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import signal
 import sys
 import threading
@@ -12,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import jaxtyping
 from tests.fuzz.target import Target
 
 from autodecoder.errors import AutodecoderError
@@ -26,7 +26,9 @@ except ImportError:  # Windows, where memory is not measured
 #: Longest time that one input may take, in seconds.
 LONGEST = 5.0
 #: Memory that an input may take for each of its bytes.
-_PER_BYTE = 64
+PER_BYTE = 64
+#: Inputs after which the peak is reset although it has not grown, since memory was given back.
+_OFTEN = 64
 #: Longest message, in characters.
 _LONGEST_TEXT = 2000
 #: Most findings that are kept of one target, each at another place.
@@ -67,8 +69,10 @@ class Watch:
     """Seconds of the slowest input."""
     findings: dict[str, Finding] = field(default_factory=dict)
     """One for each kind and place of an error."""
-    before: int = field(default_factory=lambda: peak_memory())
-    _peak: int = field(default_factory=lambda: peak_memory())
+    most_grown: int = 0
+    """Most memory that one input took, in bytes."""
+    _peak: int = field(default_factory=lambda: reset_peak())
+    """The peak of the memory before an input."""
 
     def feed(self, content: bytes) -> None:
         """Read one input; what goes wrong becomes a finding."""
@@ -83,19 +87,20 @@ class Watch:
             self.refused += 1
             if (text := unfit(error)) is not None:
                 self._note(_place(error), f"{text} ({_place(error)})", content)
-        except jaxtyping.TypeCheckError:  # annotations are checked within tests only
-            pass
         except BaseException as error:
             self._note(_place(error), _tell(error), content)
         took = time.perf_counter() - start
         self.longest = max(self.longest, took)
         if took > self.most_seconds:
             self._note("time", f"took {took:.1f} s", content)
-        peak = peak_memory()
-        if peak > self._peak:
-            grown, self._peak = peak - self._peak, peak
-            if self.inputs > 1 and grown > self.target.most_bytes + _PER_BYTE * len(content):
+        grown = peak_memory() - self._peak
+        if grown > 0:
+            self.most_grown = max(self.most_grown, grown)
+            limit = self.target.most_bytes + PER_BYTE * len(content)
+            if self.inputs > 1 and grown > limit:  # the first one loads libraries
                 self._note("memory", f"took {grown / 2**20:.0f} MiB of memory", content)
+        if grown > 0 or self.inputs % _OFTEN == 0:
+            self._peak = reset_peak()
 
     def _note(self, place: str, what: str, content: bytes) -> None:
         if len(self.findings) < _MOST:
@@ -108,7 +113,8 @@ class Watch:
             "refused": self.refused,
             "seconds": round(seconds, 2),
             "inputs_per_second": round(self.inputs / max(seconds, 1e-9), 1),
-            "peak_memory_growth_mib": round((self._peak - self.before) / 2**20, 1),
+            "peak_memory_growth_mib": round(self.most_grown / 2**20, 1),
+            "memory_limit_mib": round(self.target.most_bytes / 2**20),
             "longest_input_seconds": round(self.longest, 3),
             "findings": [finding.to_plain() for finding in self.findings.values()],
         }
@@ -123,11 +129,37 @@ def unfit(error: AutodecoderError) -> str | None:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has had so far, in bytes; 0 where it is not known."""
+    """The most memory that this process has had since `reset_peak`, in bytes; 0 if it is not known.
+
+    Where the system cannot reset it, this is the most since the start of the process.
+    """
+    if _STATUS is not None:
+        status = os.pread(_STATUS, 4096, 0)  # open all the time: this is called for each input
+        at = status.index(b"VmHWM:") + 6
+        return 1024 * int(status[at : at + 24].split()[0])
     if resource is None:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def reset_peak() -> int:
+    """Set the peak to the memory that the process has now; returns it."""
+    if _STATUS is not None:
+        os.write(_CLEAR, b"5")
+    return peak_memory()
+
+
+def _open_files() -> tuple[int | None, int]:
+    """The files of Linux that tell the peak and reset it; `None` where it cannot be reset."""
+    try:
+        clear = os.open("/proc/self/clear_refs", os.O_WRONLY)
+        return os.open("/proc/self/status", os.O_RDONLY), clear
+    except OSError:
+        return None, -1
+
+
+_STATUS, _CLEAR = _open_files()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """A model directory: what is saved decodes the same, what is damaged is refused in a sentence."""
 
+import errno
 import json
 import math
 import os
@@ -18,9 +19,11 @@ from safetensors.numpy import save
 from autodecoder.config import SCHEMA, DecoderConfig
 from autodecoder.core.decoders import decode, init_decoder
 from autodecoder.core.scaling import SCALINGS
-from autodecoder.errors import DataError, OutputError
+from autodecoder.core.training import fresh_training
+from autodecoder.errors import DataError, MemoryLimitError, OutputError
 from autodecoder.files import write_file
-from autodecoder.model import Model, load_model, save_model
+from autodecoder.model import Model, load_model, loading, save_model
+from autodecoder.model.saving import holds_model
 from autodecoder.model.tables import Standardization, fit_standardization
 from autodecoder.tensors import _checksum, read_tensors, write_tensors
 
@@ -201,7 +204,7 @@ def edit_config(**changes: Any) -> Callable[[Path], None]:
 
 
 def edit_tensors(name: str, **changes: np.ndarray | None) -> Callable[[Path], None]:
-    """Change arrays, checksum included; `None` takes one away."""
+    """Change arrays, checksums included; `None` takes one away."""
 
     def edit(folder: Path) -> None:
         path = folder / f"{name}.safetensors"
@@ -211,9 +214,17 @@ def edit_tensors(name: str, **changes: np.ndarray | None) -> Callable[[Path], No
             tensors.pop(key, None)
             if array is not None:
                 tensors[key] = array
-        write_tensors(path, tensors, about)
+        record(path, write_tensors(path, tensors, about))
 
     return edit
+
+
+def record(path: Path, crc32: str) -> None:
+    """Record another checksum of a file in `config.json`."""
+    config = path.parent / "config.json"
+    content = json.loads(config.read_text(encoding="utf-8"))
+    content["checksums"][path.name] = crc32
+    config.write_text(json.dumps(content), encoding="utf-8")
 
 
 def nest_metadata(folder: Path) -> None:
@@ -221,7 +232,9 @@ def nest_metadata(folder: Path) -> None:
     path = folder / "latents.safetensors"
     tensors, _ = read_tensors(path)
     text = "[" * 100_000 + "]" * 100_000
-    path.write_bytes(save(tensors, {"about": text, "crc32": str(_checksum(tensors, text))}))
+    crc32 = str(_checksum(tensors, text))
+    path.write_bytes(save(tensors, {"about": text, "crc32": crc32}))
+    record(path, crc32)
 
 
 DAMAGES = {
@@ -268,7 +281,9 @@ DAMAGES = {
     "wider": (edit_config(arch=[8, 6]), r"layers/1/weight must be float32\[8, 6\], got"),
     "deeper": (edit_config(arch=[8, 5, 5]), r"layers/2/weight must be float32\[5, 5\], got"),
     "huge": (edit_config(arch=[999_999] * 9), r"layers/0/weight must be float32\[3, 999999\]"),
-    "endless": (edit_config(arch=[1] * 10_000), "fewer arrays than config.json has layers"),
+    "deep": (edit_config(arch=[1] * 1001), "arch must have at most 1,000 widths, got 1,001"),
+    "checksums": (edit_config(checksums=[]), "checksums must be an object"),
+    "endless": (edit_config(arch=[1] * 900), "fewer arrays than config.json has layers"),
     "beyond all numbers": (
         edit_config(image_shape=[2**31 - 1] * 3),
         "pixels in image_shape must be",
@@ -357,6 +372,137 @@ def test_a_damaged_model_is_refused(
     assert sentence.endswith(".")
     assert not sentence.endswith("..")
     assert "\n" not in sentence
+
+
+# Files of two models are not one
+
+
+def with_all(model: Model, seed: int) -> Model:
+    """A model with all files, of which those of another seed have the same shapes."""
+    rng = np.random.default_rng(seed)
+    names = {"names": np.array([f"{seed}/{k}" for k in range(6)], object)}
+    decoder = jax.tree.map(lambda a: a + seed, model.decoder)
+    training = fresh_training(decoder, 6, 3, jax.random.key(seed), 0)
+    latents = rng.normal(size=(6, DIMS)).astype(np.float32)
+    return replace(
+        model, decoder=decoder, latents=latents, training=training, about={"seed": seed}, **names
+    )
+
+
+PARTS = ["decoder.safetensors", "latents.safetensors", "training.safetensors", "images.csv"]
+
+
+@pytest.fixture
+def pair(model: Model, tmp_path: Path) -> tuple[Path, Path]:
+    """Folders of two models."""
+    folders = tmp_path / "one", tmp_path / "other"
+    for seed, folder in enumerate(folders):
+        save_model(with_all(model, seed), folder, training=True)
+    return folders
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_file_of_another_model_is_refused(pair: tuple[Path, Path], name: str) -> None:
+    one, other = pair
+    (one / name).write_bytes((other / name).read_bytes())
+    with pytest.raises(DataError, match=f"{one / name} belongs to other files than those beside"):
+        load_model(one)
+    edit_config(checksums=...)(one)  # as in files of earlier versions
+    assert load_model(one).about == {"seed": 0}
+
+
+def test_a_table_with_other_line_ends_is_read(pair: tuple[Path, Path]) -> None:
+    """As version control of Windows writes text."""
+    path = pair[0] / "images.csv"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    names = load_model(pair[0]).names
+    assert names is not None
+    assert names[5] == "0/5"
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_a_model_that_is_replaced_while_it_is_read_is_read_again(
+    model: Model, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, turn: int
+) -> None:
+    turns = iter(range(1, 9))
+
+    def read(*given: Any) -> Any:
+        if next(turns) == turn:
+            save_model(with_all(model, 2), pair[0], training=True)
+        return read_tensors(*given)
+
+    monkeypatch.setattr(loading, "read_tensors", read)
+    back = load_model(pair[0])
+    assert back.about == {"seed": 2}
+    np.testing.assert_array_equal(back.latents, with_all(model, 2).latents)
+
+
+def move_back(folder: Path, fresh: Path) -> None:
+    """Leave a folder as a process does that is killed before it moves its files up."""
+    folder.mkdir(exist_ok=True)
+    fresh.rename(folder / ".whole")
+
+
+def test_where_nothing_can_be_written_the_newest_files_are_read(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = pair
+    move_back(one, other)
+    (one / ".whole" / "README.md").rename(one / "README.md")
+    before = sorted(one.rglob("*"))
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    back = load_model(one)
+    assert back.about == {"seed": 1}
+    assert back.names is not None
+    assert back.training is not None
+    assert sorted(one.rglob("*")) == before
+
+
+def test_a_model_counts_once_its_files_are_whole(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    assert not holds_model(new)
+    move_back(new, pair[0])
+    write_file(new / ".whole" / "letter", b"not of a model")
+    assert holds_model(new)
+    assert load_model(new).about == {"seed": 0}
+    assert not (new / "letter").exists()
+
+
+def test_an_evaluation_goes_with_its_model(model: Model, folder: Path) -> None:
+    """Not before: a save that failed had already removed it."""
+    evaluation, card = folder / "evaluation.json", folder / "README.md"
+    evaluation.write_text("{}")
+    card.unlink()
+    card.mkdir()
+    with pytest.raises(OutputError):
+        save_model(model, folder)
+    assert evaluation.exists()
+    card.rmdir()
+    save_model(model, folder)
+    assert not evaluation.exists()
+
+
+def test_latents_beyond_the_memory_are_refused(folder: Path) -> None:
+    """A file with holes takes no room on the disk."""
+    n = 2**38
+    about = {"dtype": "F32", "shape": [n, DIMS], "data_offsets": [0, 4 * n * DIMS]}
+    val = {"dtype": "F32", "shape": [0, DIMS], "data_offsets": [4 * n * DIMS] * 2}
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    crc32 = content["checksums"]["latents.safetensors"]
+    metadata = {"about": "{}", "crc32": crc32}
+    header = json.dumps({"__metadata__": metadata, "train": about, "val": val}).encode()
+    with (folder / "latents.safetensors").open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        try:
+            file.truncate(8 + len(header) + 4 * n * DIMS)
+        except OSError:
+            pytest.skip("this file system has no files with holes")
+    with pytest.raises(MemoryLimitError, match=r"latents\.safetensors holds 3298\.5 GB of arrays"):
+        load_model(folder)
 
 
 # What a model holds beside decoder and latents

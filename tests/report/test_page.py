@@ -34,7 +34,7 @@ from autodecoder.report.classes import page_colours
 from autodecoder.report.curves import pack_curves, pack_history
 from autodecoder.report.film import Frame, choose_rows
 from autodecoder.report.originals import pack_originals, point_rows
-from autodecoder.report.page import model_page
+from autodecoder.report.page import _read_pictures, model_page
 from autodecoder.report.plane import latent_plane
 
 SHAPE = (6, 5, 1)
@@ -1195,3 +1195,12 @@ def test_a_page_is_whole_or_absent(tmp_path: Path) -> None:
         write_model_page(make_model(), tmp_path / "file" / "page.html")
     packed = plane.pack_model(make_model())
     assert json.loads(json.dumps(packed, allow_nan=False)) == packed
+
+
+def test_a_picture_that_a_study_links_to_is_not_shown(tmp_path: Path) -> None:
+    """A study of a stranger could put a private picture into a page that is then published."""
+    (tmp_path / "report").mkdir()
+    Image.new("L", (2, 2)).save(tmp_path / "private.png")
+    Image.new("L", (2, 2)).save(tmp_path / "report" / "errors.png")
+    (tmp_path / "report" / "loss_curves.png").symlink_to(tmp_path / "private.png")
+    assert [picture.name for picture in _read_pictures(tmp_path / "report")] == ["errors"]

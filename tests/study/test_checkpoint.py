@@ -1,9 +1,12 @@
 """Checkpoints and outcomes: exact, two of each run, and the one before where one is damaged."""
 
+import errno
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +19,22 @@ from autodecoder.core.fit import init_run
 from autodecoder.core.latent_starts import find_starts
 from autodecoder.core.runs import Images, Run
 from autodecoder.core.tree import tree_to_arrays
-from autodecoder.files import sweep_temporary
+from autodecoder.errors import DataError
+from autodecoder.files import UnreadableError, sweep_temporary
+from autodecoder.model.hollow import ROW_PATHS
+from autodecoder.study import checkpoint
 from autodecoder.study.checkpoint import (
     Outcome,
     Saved,
     drop_checkpoints,
     drop_outcome,
+    joined,
     load_outcome,
+    newest_kind,
     read_checkpoints,
     restore_run,
     save_outcome,
+    write_shard,
 )
 from autodecoder.study.checkpoint import save_checkpoint as save
 from autodecoder.study.results import Shown
@@ -166,6 +175,77 @@ def test_where_the_newest_is_damaged_the_one_before_is_taken(
     assert "starts over" in caplog.text
 
 
+def failing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fails at files whose names begin so."""
+    plain = Path.open
+
+    def read(self: Path, *given: Any, **named: Any) -> Any:
+        if self.name.startswith(name):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return plain(self, *given, **named)
+
+    monkeypatch.setattr(Path, "open", read)
+
+
+@pytest.mark.parametrize("epoch", [2, 4])
+def test_a_disk_that_fails_costs_no_checkpoint(
+    like: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    for saved in (2, 4):
+        save_checkpoint(tmp_path, run_at(saved, like), 0.0)
+    before = names(tmp_path)
+    with monkeypatch.context() as patch:
+        failing(f"checkpoint-{epoch:07d}", patch)
+        with pytest.raises(UnreadableError, match=r"cannot be read: Input/output error\.$"):
+            list(read_checkpoints(tmp_path))
+        if epoch == 4:
+            with pytest.raises(UnreadableError):
+                newest_kind(tmp_path)
+    assert names(tmp_path) == before
+    found = load_checkpoint(tmp_path, like)
+    assert found is not None
+    assert_same_run(found[0], run_at(4, like))
+
+
+def save_in_parts(folder: Path, run: Run) -> None:
+    arrays, epoch = tree_to_arrays(run), int(run.state.epoch)
+    rows = {name: arrays[path] for name, path in ROW_PATHS.items() if path in arrays}
+    shards = tuple(
+        write_shard(folder, epoch, a, {name: some[a:b] for name, some in rows.items()})
+        for a, b in ((0, 4), (4, 9))
+    )
+    empty = {path: arrays[path][:0] for path in ROW_PATHS.values() if path in arrays}
+    save(folder, Saved(epoch, 1.0, {**arrays, **empty}, shards))
+
+
+def test_a_disk_that_fails_costs_no_part_of_a_checkpoint(
+    like: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while parts are checked, nor while they are read."""
+    for epoch in (2, 4):
+        save_in_parts(tmp_path, run_at(epoch, like))
+    before, (newest, *_) = names(tmp_path), read_checkpoints(tmp_path)
+    with monkeypatch.context() as patch:
+        failing("part-0000004-000000000004", patch)
+        for work in (lambda: load_checkpoint(tmp_path, like), lambda: restore_run(like, [newest])):
+            with pytest.raises(UnreadableError):
+                work()
+    assert names(tmp_path) == before
+    found = restore_run(like, [newest])
+    assert found is not None
+    assert_same_run(found[0], run_at(4, like))
+
+
+def test_a_part_of_another_checkpoint_is_not_taken(like: Run, tmp_path: Path) -> None:
+    for epoch in (2, 4):
+        save_in_parts(tmp_path, run_at(epoch, like))
+    newest, older = read_checkpoints(tmp_path)
+    newest.shards[0].path.write_bytes(older.shards[0].path.read_bytes())
+    with pytest.raises(DataError, match="belongs to other files than those beside it"):
+        joined(newest)
+    assert [saved.epoch for saved in read_checkpoints(tmp_path)] == [2]
+
+
 def test_a_checkpoint_of_another_shape_is_not_taken(
     like: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -234,6 +314,31 @@ def test_an_outcome_comes_back_as_it_was(tmp_path: Path, shown: bool) -> None:
     drop_outcome(tmp_path)
     drop_outcome(tmp_path)
     assert load_outcome(tmp_path) is None
+
+
+def test_a_disk_that_fails_costs_no_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it, the run would be done again."""
+    save_outcome(tmp_path, outcome())
+    with monkeypatch.context() as patch:
+        failing("outcome", patch)
+        with pytest.raises(UnreadableError):
+            load_outcome(tmp_path)
+    assert load_outcome(tmp_path) is not None
+
+
+def test_records_are_flushed_before_those_that_they_replace_go(
+    like: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[list[str]] = []
+    monkeypatch.setattr(checkpoint, "sync_folder", lambda folder: flushed.append(names(folder)))
+    for epoch in (1, 2, 3):
+        save_checkpoint(tmp_path, run_at(epoch, like), 0.0)
+    kept = [f"checkpoint-{epoch:07d}.safetensors" for epoch in (1, 2, 3)]
+    assert flushed == [kept[:1], kept[:2], kept]
+    save_outcome(tmp_path, outcome())
+    assert flushed[3:] == [[*kept[1:], "outcome.safetensors"]]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

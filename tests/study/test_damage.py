@@ -37,7 +37,7 @@ def removals(name: str) -> list[tuple[str, str, Callable]]:
     """Edits of a JSON file: each of the names that it needs is absent, or has a foolish value."""
     names = {
         "config.json": ("study", "settings", "data_fingerprint"),
-        "trial.json": ("id", "number", "state", "values", "executions", "error"),
+        "trial.json": ("id", "number", "state", "values", "executions", "error", "score"),
     }[name]
     foolish: Mapping[str, tuple[Any, ...]] = {
         "data_fingerprint": (None, 3),
@@ -47,6 +47,7 @@ def removals(name: str) -> list[tuple[str, str, Callable]]:
         "settings": ([], "x", {"fit": 3}, {"objective": "beauty"}, {"colour": "red"}),
         "state": ("waiting", 3),
         "values": ([], "x", {"colour": 1}, {"latent_dims": "many"}),
+        "score": (None, "1.0", True, [], 10**400),
         "executions": (3, [3], [{}], [{"status": "finished"}]),
     }
     edits = []
@@ -104,6 +105,21 @@ def test_a_history_that_is_not_whole(
     if n_lines is not None:
         path.write_text("".join(lines[:n_lines]))
     with pytest.raises(DataError, match=r"history\.csv is damaged"):
+        load_study(folder)
+
+
+def test_a_history_without_end(
+    written: tuple[Path, list[Trial]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, (good, *_) = written
+    monkeypatch.setattr("autodecoder.study.records._LARGEST", 10)
+    with pytest.raises(DataError, match=r"history\.csv must have at most 10 bytes, but has more"):
+        load_study(folder)
+    monkeypatch.undo()
+    path = folder / "trials" / good.trial_id / "execution-1" / "history.csv"
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(DataError, match="is a device or a pipe"):
         load_study(folder)
 
 

@@ -12,7 +12,8 @@ import pytest
 from tests.study.builders import CONFIG, execution
 
 from autodecoder.config import Range, SearchConfig, StudyConfig
-from autodecoder.errors import OutputError, SearchError, StorageError
+from autodecoder.errors import DataError, OutputError, SearchError, StorageError
+from autodecoder.files import read_json, write_json
 from autodecoder.study.ledger import Claim, Ledger, delete_study
 from autodecoder.study.records import write_trial
 from autodecoder.study.results import COMPLETE, FAILED, UNFINISHED, Trial
@@ -312,6 +313,31 @@ def test_a_new_storage_learns_from_the_folder(tmp_path: Path) -> None:
     cells = {(c.values["learning_rate"], c.values["latent_dims"]) for c in claims}
     done = {(c.values["learning_rate"], c.values["latent_dims"]) for c in (first[1], second[0])}
     assert cells | done == {(rate, dims) for rate in RATES for dims in (2, 4)}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"score": None},
+        {"score": "low"},
+        {"values": {"learning_rate": 5.0}},
+        {"values": {"learning_rate": "fast"}},
+    ],
+)
+def test_a_damaged_trial_is_not_restored(tmp_path: Path, damage: dict[str, Any]) -> None:
+    """It was said that the storage cannot be used."""
+    settings = config({})
+    search_to_its_end(tmp_path, settings)
+    (tmp_path / "study.db").unlink()
+    path = next((tmp_path / "trials").glob("*/trial.json"))
+    write_json(path, {**read_json(path), **damage})
+    with (
+        pytest.raises(
+            DataError, match=r"trial\.json is damaged: .*(score|another search|learning)"
+        ),
+        opened(tmp_path, settings),
+    ):
+        pass
 
 
 # Optuna leaves the connection of a database that it cannot open to the garbage collection.

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from autodecoder.data import Dataset
 from autodecoder.errors import OutputError
 from autodecoder.study import Study, run_study
 from autodecoder.study.locks import (
+    _start_of,
     drop_worker_lock,
     hold_worker_lock,
     is_alive,
@@ -88,6 +90,27 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
             pass
 
 
+def test_a_lock_that_is_only_tested_does_not_stop_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that looked who is alive made another one end with a traceback."""
+    path = tmp_path / ".worker-one.lock"
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        assert living_workers(tmp_path) == [], "others may test the lock, too"
+        release = threading.Timer(0.2, fcntl.flock, (file, fcntl.LOCK_UN))
+        release.start()
+        lock = hold_worker_lock(tmp_path, "one")
+        release.join()
+    assert living_workers(tmp_path) == ["one"]
+    drop_worker_lock(tmp_path, "one", lock)
+    monkeypatch.setattr("autodecoder.study.locks._PATIENCE", 0.1)
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        with pytest.raises(OutputError, match=r"worker-one\.lock is locked by another process"):
+            hold_worker_lock(tmp_path, "one")
+
+
 # A file system without locks
 
 
@@ -123,6 +146,28 @@ def test_without_locks_one_process_at_a_time_runs_a_study(tmp_path: Path) -> Non
     with pytest.raises(OutputError, match=rf"{ended.pid} on elsewhere does.*remove .*elsewhere"):
         hold_worker_lock(tmp_path, other)
     assert time.monotonic() - start < 10
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_without_locks_a_number_of_a_former_process_is_not_mistaken(tmp_path: Path) -> None:
+    """In a container that starts again, this process has the number that the dead one had."""
+    unique, _, machine = new_worker().split("_")
+    process, start, rest = unique.split("-")
+    me, parent = os.getpid(), os.getppid()
+
+    def is_there(worker: str) -> bool:
+        (tmp_path / f".worker-{worker}.lock").touch()
+        return is_alive(tmp_path, worker)
+
+    assert is_there(new_worker())
+    assert not is_there(f"00000000_{me}_{machine}")
+    assert not is_there(f"00000000-{start}-{rest}_{me}_{machine}")
+    assert not is_there(f"{process}-{start}-{rest}_{'9' * 30}_{machine}")
+    assert is_there(f"00000000_{parent}_{machine}")
+    if sys.platform == "linux":
+        assert not is_there(f"00000000-1{start}-{rest}_{parent}_{machine}")
+        now = _start_of(parent)
+        assert is_there(f"00000000-{now}-{rest}_{parent}_{machine}")
 
 
 @pytest.mark.slow

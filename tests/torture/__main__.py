@@ -2,12 +2,13 @@
 
     python -m tests.torture [--times 100] [--seed 0] [--only WORDS] [--out FILE]
 
-Each kind of fault befalls a command of the package, run as a process of its own, so many times.
-Then the same command runs to its end, and its result is compared with that of an undisturbed one,
-bit for bit. A fault is survived if nothing that was finished before is lost, no damaged file is
-taken for a whole one, and the result is the same. The results go to a file, from which
-docs/reliability.md is made. Of a file that exists, other kinds of faults are kept, and faults of
-another seed are added to those of the same kind.
+Each kind of fault happens so many times to a command of the package, which runs as a process of its
+own. Then the same command runs to its end, and its result is compared with that of an undisturbed
+one, bit for bit. A fault is survived if the command ends as it should, nothing that was finished
+before is lost, no damaged file is taken for a whole one, and the result is the same. The results go
+to a file, from which docs/reliability.md is made. Of a file that exists, other kinds of faults are
+kept, and faults of another seed are added to those of the same kind; those of the same seed replace
+them, and failures that are replaced are printed. The exit status is 1 if there are failures.
 """
 
 import argparse
@@ -22,7 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.torture.bench import Bench
-from tests.torture.faults import Torture, all_faults
+from tests.torture.faults import all_faults
+from tests.torture.trials import Torture
+
+from autodecoder.files import write_file
 
 OUT = Path(__file__).parents[2] / "benchmarks" / "reliability" / "faults.json"
 
@@ -51,9 +55,10 @@ def main() -> None:
             n_failures += len(record.failures)
             about = {**record.content(), "seconds": round(time.perf_counter() - began)}
             about |= {"seeds": [options.seed], "machine": _machine()}
+            for failure in dropped(known.get(name), about):
+                _say(f"{name}, a failure of an earlier run that this run replaces: {failure}")
             known[name] = add(known.get(name), about)
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            options.out.write_text(json.dumps(known, indent=1) + "\n")
+            write_file(options.out, (json.dumps(known, indent=1) + "\n").encode())
             _say(f"{name}: {record.tried} tried, {len(record.failures)} failures")
             for failure in record.failures[:3]:
                 _say(f"  {failure}")
@@ -62,10 +67,20 @@ def main() -> None:
 
 def add(before: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
     """The faults of several seeds; those of a seed that is there already replace all."""
-    if before is None or before["skipped"] or set(new["seeds"]) & set(before["seeds"]):
+    if before is None or _replaces(before, new):
         return new
     summed = {key: before[key] + new[key] for key in ("tried", "failures", "seconds", "seeds")}
+    summed["unstruck"] = before.get("unstruck", 0) + new["unstruck"]
     return {**new, **summed, "lost": sorted([*before["lost"], *new["lost"]])}
+
+
+def dropped(before: dict[str, Any] | None, new: dict[str, Any]) -> list[str]:
+    """Failures that were recorded and that `add` replaces."""
+    return before["failures"] if before is not None and _replaces(before, new) else []
+
+
+def _replaces(before: dict[str, Any], new: dict[str, Any]) -> bool:
+    return bool(before["skipped"] or set(new["seeds"]) & set(before["seeds"]))
 
 
 def _say(words: str) -> None:

@@ -1,6 +1,8 @@
-"""Processes that faults befall, and the changes to a process that make some of the faults."""
+"""Processes for the faults, and the changes to processes and folders that make the faults."""
 
 import contextlib
+import ctypes
+import datetime
 import errno
 import multiprocessing
 import os
@@ -28,10 +30,48 @@ def without_pictures() -> None:
     report.write_study_page = lambda study, **_: study.folder / "report" / "index.html"
 
 
+#: Seconds by which clocks jump at most, back and forth: a month.
+JUMP = 2.6e6
+
+
 def with_jumping_clock() -> None:
-    """The clock of the day jumps by up to a month, back and forth."""
-    rng, before = random.Random(os.getpid()), time.time
-    time.time = lambda: before() + rng.uniform(-2.6e6, 2.6e6)
+    """`time.time`, `time.time_ns` and `datetime.now` jump at each call.
+
+    libfaketime cannot be used: with it, `time.sleep` of Python 3.11 and newer fails.
+    """
+    import optuna.storages._rdb.storage  # holds the class by a name of its own
+    import pandas as pd  # noqa: F401  # crashes if it does not find Python's own class
+
+    rng, seconds, whole = random.Random(os.getpid()), time.time, time.time_ns
+    real = datetime.datetime
+
+    class Kind(type):
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, real)
+
+    class Jumping(real, metaclass=Kind):
+        __slots__ = ()
+
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+            return real.now(tz) + datetime.timedelta(seconds=rng.uniform(-JUMP, JUMP))
+
+        @classmethod
+        def utcnow(cls) -> Any:
+            return cls.now(datetime.UTC).replace(tzinfo=None)
+
+    time.time = lambda: seconds() + rng.uniform(-JUMP, JUMP)
+    time.time_ns = lambda: whole() + int(1e9 * rng.uniform(-JUMP, JUMP))
+    storage: Any = optuna.storages._rdb.storage
+    datetime.datetime = storage.datetime = Jumping
+
+
+def jump_times(folder: Path, rng: random.Random) -> None:
+    """Move the times of all files and folders in a folder to the past or to the future."""
+    for path in [folder, *folder.rglob("*")]:
+        moment = time.time() + rng.uniform(-JUMP, JUMP)
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path, (moment, moment), follow_symlinks=False)
 
 
 def without_locks() -> None:
@@ -44,17 +84,22 @@ def without_locks() -> None:
     fcntl.flock = fcntl.lockf = refuse
 
 
-def with_little_memory() -> None:
-    """Less address space than the images of the study, once the libraries are there."""
+def with_memory(mib: int) -> None:
+    """A limit of the address space, so many MiB above what the libraries take."""
     import jax.numpy as jnp
 
-    jnp.zeros(1).block_until_ready()  # threads and their stacks
+    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)  # each arena reserves 64 MiB
+    (jnp.zeros((99, 99)) @ jnp.zeros(99)).block_until_ready()  # threads and their stacks
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + 2**29, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (used + mib * 2**20, resource.RLIM_INFINITY))
 
 
-HOOKS: dict[str, Callable[[], None]] = {
-    f.__name__: f for f in (without_pictures, with_jumping_clock, without_locks, with_little_memory)
+#: The parameter of `mallopt`, from malloc.h.
+_M_ARENA_MAX = -8
+
+#: Changes of a process, by name; behind a colon may be a whole number for the function.
+HOOKS: dict[str, Callable[..., None]] = {
+    f.__name__: f for f in (without_pictures, with_jumping_clock, without_locks, with_memory)
 }
 
 
@@ -101,7 +146,7 @@ class Running:
             os.kill(pid, number)
 
     def kill(self) -> None:
-        """End it at once, as a loss of power would."""
+        """End it at once, without any cleanup."""
         self._process.kill()
         self._process.join()
 
@@ -124,16 +169,21 @@ def _run(command: tuple[str, ...], log: str, hooks: tuple[str, ...]) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     for hook in hooks:
-        HOOKS[hook]()
+        called, _, number = hook.partition(":")
+        HOOKS[called](*([int(number)] if number else []))
     from tests.torture.work import SCRIPTS
 
     from autodecoder.cli import main
+    from autodecoder.errors import AutodecoderError
 
     name, *given = command
-    if name in SCRIPTS:
+    if name not in SCRIPTS:
+        return main(list(command))
+    try:
         SCRIPTS[name](*given)
-    else:
-        main(list(command))
+    except AutodecoderError as error:  # as the command line ends then
+        os.write(2, f"error: {error}\n".encode())
+        raise SystemExit(2) from None
 
 
 def can_mount() -> bool:
@@ -149,7 +199,8 @@ def small_disk(folder: Path, n_bytes: int) -> Iterator[None]:
     try:
         yield
     finally:
-        _call("umount", "--lazy", str(folder))
+        while folder.is_mount():
+            make_writable(folder)
 
 
 def resize(folder: Path, n_bytes: int) -> None:
@@ -157,14 +208,32 @@ def resize(folder: Path, n_bytes: int) -> None:
     _call("mount", "-o", f"remount,size={n_bytes}", str(folder))
 
 
+def free_bytes(folder: Path) -> int:
+    """The space that is left on the disk of a folder."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
 def make_read_only(folder: Path) -> None:
-    """Make a small disk read-only, to which no process writes."""
-    _call("mount", "-o", "remount,ro", str(folder))
+    """Make a folder read-only for the processes that work in it.
+
+    The system refuses to remount a file system read-only while a file is open for writing, as locks
+    are. So a read-only view of the folder is mounted over it: files that are open stay writable,
+    all others can be neither opened for writing nor made, renamed and removed.
+    """
+    _call("mount", "--bind", str(folder), str(folder))
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return _call("mount", "-o", "remount,bind,ro", str(folder))
+        except subprocess.CalledProcessError:  # a file was opened between the two
+            if time.monotonic() > deadline:
+                raise
 
 
 def make_writable(folder: Path) -> None:
-    """Make it writable again."""
-    _call("mount", "-o", "remount,rw", str(folder))
+    """Take away the view, or the small disk itself."""
+    _call("umount", "--lazy", str(folder))
 
 
 def _call(*command: str) -> None:

@@ -1,10 +1,10 @@
-"""What faults befall: commands, what they have finished at a moment, and their results."""
+"""Commands that get the faults, what they have finished at a moment, and their results."""
 
 import contextlib
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,22 @@ TUNING = Task(
     histories_of,
 )
 
+#: The same with TensorBoard's files, which hold times.
+LOGGED = Task(
+    "tuning with TensorBoard",
+    lambda out: tuple(flag for flag in TUNING.command(out) if flag != "--notensorboard"),
+    epochs_of,
+    histories_of,
+)
+
+#: Weights that need more memory than most machines have free.
+HUGE = replace(
+    TRAINING,
+    command=lambda out: tuple(
+        flag.replace("=16", "=12000-12000") for flag in TRAINING.command(out)
+    ),
+)
+
 
 def _images() -> Any:
     return np.random.default_rng(0).integers(0, 256, (20_000, 12, 12), np.uint8)
@@ -110,6 +126,20 @@ PACKING = Task(
     lambda out: ("pack", f"npz:{out.parent / 'images.npz'}", str(out), "--shard_images=500"),
     _shards_of,
     files_of,
+    _write_images,
+)
+
+#: A fit whose batch takes nearly all of the memory.
+WIDE = Task(
+    "training of a wide decoder",
+    lambda out: (
+        *("train", f"--dataset=npz:{out.parent / 'images.npz'}", "--examples_frac=0", "--seed=1"),
+        *("--arch=8192", "--batch_size=16000", "--num_epochs=1", "--lr=1e-3"),
+        *("--executions_per_trial=1", "--histogram_freq=0", "--visualize_freq=0"),
+        *("--notensorboard", f"--out={out}"),
+    ),
+    epochs_of,
+    histories_of,
     _write_images,
 )
 
@@ -137,7 +167,7 @@ def _write_models(out: Path) -> None:
                 learning_rate=1e-2,
             )
             save_model(model, out.parent / name, training=True)
-    shutil.copytree(out.parent / "one", out)
+    shutil.copytree(out.parent / "one", out, dirs_exist_ok=True)
 
 
 def _model_in(folder: Path) -> Finished:

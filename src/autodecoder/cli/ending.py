@@ -8,6 +8,7 @@ from autodecoder.cli.console import console
 from autodecoder.cli.tables import print_yardstick
 from autodecoder.model import Model
 from autodecoder.model.metrics import UNITS, describe_epoch, model_metrics
+from autodecoder.model.saving import holds_model
 from autodecoder.study import Study
 from autodecoder.text import count
 
@@ -82,4 +83,4 @@ def _tell_errors(model: Model) -> str:
 
 
 def _has_model(folder: Path) -> bool:
-    return (folder / "best" / "config.json").is_file()
+    return holds_model(folder / "best")

@@ -1,7 +1,7 @@
 """`autodecoder evaluate`: how good a model is, in numbers."""
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -9,7 +9,6 @@ from cyclopts import Parameter
 
 from autodecoder.cli.flags import Json, path_flag, whole_number
 from autodecoder.cli.inputs import (
-    NOT_NAMED,
     ModelFolder,
     Resize,
     Seed,
@@ -26,6 +25,20 @@ if TYPE_CHECKING:
 
     from autodecoder.data import ImageSet
     from autodecoder.model import Model
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class _Named(TrainedOn):
+    """The images of the training, or the known pixels of others."""
+
+    mask: Annotated[
+        Path | None,
+        path_flag(help="Known pixels of the images of --images or --dataset, as for `train`."),
+    ] = None
+
+
+_NOT_NAMED = _Named()
 
 
 class _Chosen(NamedTuple):
@@ -57,7 +70,7 @@ def evaluate(
         ),
     ] = None,
     resize: Resize = False,
-    named: TrainedOn = NOT_NAMED,
+    named: _Named = _NOT_NAMED,
     n_images: Annotated[
         int,
         Parameter(

@@ -56,7 +56,7 @@ def explore(
         bool, Parameter(name="open", show_default=False, help="Open the page in a browser.")
     ] = False,
 ) -> bool:
-    """Explore a model in the browser: move over its latent plane, and place images on it.
+    """Explore a model in the browser: move over its map, and place images on it.
 
     For a study, it shows the model in best/; without it, the best run after its last epoch.
 

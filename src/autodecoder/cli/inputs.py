@@ -82,7 +82,7 @@ class TrainedOn:
     ] = None
 
     def __bool__(self) -> bool:
-        return self != NOT_NAMED
+        return any(value is not None for value in vars(self).values())
 
 
 NOT_NAMED = TrainedOn()
@@ -133,9 +133,9 @@ def data_of(
 ) -> "Dataset":
     """The images of a study, if they are on this machine. Published data sets are not downloaded.
 
-    The images are opened if the user names them now or has trained on them (see
-    `autodecoder.data.known`). Otherwise only a published data set is opened, from the user's own
-    folder of data sets, because the settings may come from a stranger and name any file.
+    The images are opened if the user names them now or has trained on them. Otherwise only a
+    published data set is opened, from the user's own folder of data sets, because the settings may
+    come from a stranger and name any file (see `autodecoder.data.known.trusted_source`).
 
     Raises
     ------
@@ -144,45 +144,20 @@ def data_of(
     ConfigError
         If settings no longer fit the images, or a table or a mask is named without the images.
     """
-    from autodecoder.config import DATASETS
-    from autodecoder.data.known import is_known, remember
+    from autodecoder.data.known import remember, trusted_source
     from autodecoder.data.load import load_configured
     from autodecoder.data.overview import list_datasets
 
-    if named.split_by is not None and named.dataset is None:
-        raise ConfigError("split_by needs dataset, the images that it splits.")
-    if named.mask is not None and named.dataset is None:
-        raise ConfigError("mask needs dataset, the images whose pixels it hides.")
-    name = config.data.dataset if named.dataset is None else named.dataset
-    known = is_known(config.data, config.seed, fingerprint)
-    if not known and named.dataset is None and name not in DATASETS:
-        raise DataError(
-            f"the settings name {legible(name)}, which is opened only where this account has "
-            "trained on it, or where you name it by --dataset."
-        )
-    if not known or named:
-        split = config.data.split_by if known and named.split_by is None else named.split_by
-        mask = config.data.mask if known and named.mask is None else named.mask
-        data = replace(
-            config.data,
-            dataset=name,
-            data_dir=named.data_dir,
-            split_by=split,
-            # Another source may lack those that the settings name.
-            columns=config.data.columns if named.dataset is None else "all",
-            mask=mask,
-        )
-        config = replace(config, data=data)
-    if any(
-        found.name == name and not found.is_here for found in list_datasets(config.data.data_dir)
-    ):
+    data = trusted_source(config.data, config.seed, fingerprint, **vars(named))
+    name = data.dataset
+    if any(found.name == name and not found.is_here for found in list_datasets(data.data_dir)):
         raise DataError(f"{name} is not here; `autodecoder datasets --fetch {name}` downloads it.")
-    found = load_configured(config.data, seed=config.seed)
+    found = load_configured(data, seed=config.seed)
     if list(found.image_shape) != image_shape:
         raise DataError(f"the images of {legible(found.name)} have another shape than in training.")
     if found.fingerprint != fingerprint:
         raise DataError(f"{legible(found.name)} has changed since the training.")
-    remember(config.data, config.seed, found.fingerprint)
+    remember(data, config.seed, found.fingerprint)
     return found
 
 

@@ -1,6 +1,7 @@
 """The console script: run a command, and turn errors into one sentence and an exit status."""
 
 import atexit
+import errno
 import functools
 import gc
 import os
@@ -29,7 +30,7 @@ from autodecoder.cli.reproduce import reproduce
 from autodecoder.cli.runs import runs_app, tensorboard
 from autodecoder.cli.streams import STDERR, STDOUT, Console, hold_descriptors
 from autodecoder.cli.train import train, tune
-from autodecoder.errors import AutodecoderError
+from autodecoder.errors import AutodecoderError, is_out_of_memory
 from autodecoder.text import printable
 
 # At the end, Python looks for garbage several times among all objects of jax and matplotlib, which
@@ -39,6 +40,12 @@ atexit.register(gc.freeze)
 #: Exit status after a wrong setting, file or folder, and after an interruption.
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
+
+#: Flags to lower when memory runs out.
+_COSTLY = (
+    *("batch_size", "arch", "latent_dims", "image_size", "examples_frac", "shard_images"),
+    *("n_images", "n_subset", "draws", "n"),
+)
 
 app: App = App(
     name="autodecoder",
@@ -103,6 +110,8 @@ def _run(arguments: Sequence[str]) -> int:
     except OSError as error:  # a path that is not accessible, or too long
         if error.filename is None and isinstance(error, FileNotFoundError):
             return _fail("the current folder no longer exists; change to another one.")
+        if error.errno == errno.ENOMEM:
+            return _fail(_tell_memory(arguments))
         if error.filename is None:
             raise
         return _fail(f"{error.filename} cannot be used: {error.strerror}.")
@@ -111,6 +120,10 @@ def _run(arguments: Sequence[str]) -> int:
         if reason is None:
             raise
         return _fail(reason)
+    except (MemoryError, RuntimeError) as error:  # jax raises the latter
+        if not is_out_of_memory(error):
+            raise
+        return _fail(_tell_memory(arguments))
     except KeyboardInterrupt:
         _say("interrupted at once: what was not written is lost")
         return EXIT_INTERRUPTED
@@ -126,6 +139,15 @@ def _wrong_variable(error: ValueError) -> str | None:
     return f"{name} must have a value that jax accepts, got {os.environ.get(name)!r}: unset it."
 
 
+def _tell_memory(arguments: Sequence[str]) -> str:
+    """The message if memory runs out: it names what the command has to lower."""
+    known = _flags_of(arguments[0]) if arguments and arguments[0] in app else frozenset()
+    *first, last = [name for name in _COSTLY if f"--{name}" in known] or [""]
+    named = " or ".join(filter(None, [", ".join(first), last]))
+    advice = f"lower {named}" if named else "give fewer images or latents at once"
+    return f"this needs more memory than is available: {advice}, or end other programs."
+
+
 def _fail(message: str) -> int:
     _say(f"error: {printable(message)}")
     return EXIT_ERROR
@@ -139,11 +161,14 @@ def _say(message: str) -> None:
 @functools.cache
 def _flags() -> frozenset[str]:
     """The names of all flags of all commands."""
-    commands = [app[name] for name in app if not name.startswith("-")]
+    return frozenset().union(*(_flags_of(name) for name in app if not name.startswith("-")))
+
+
+def _flags_of(command: str) -> frozenset[str]:
+    """The names of the flags of a command."""
     return frozenset(
         _with_underscores(name)
-        for command in commands
-        for argument in command.assemble_argument_collection()
+        for argument in app[command].assemble_argument_collection()
         for name in argument.names
         if name.startswith("--")
     )

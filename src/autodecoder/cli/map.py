@@ -15,7 +15,8 @@ _SETTINGS = {
     "data.data_dir": "",
     "data.examples_frac": "Share of the images to use, by class. [default: 1]",
     "data.image_size": "Size of the images, N or HEIGHTxWIDTH: cropped around the centre, then "
-    "scaled. [default: up to 64 x 64, chosen from the images (docs/datasets.md)]",
+    "scaled. [default: the size of the images up to 128 x 128; larger or mixed sizes are reduced "
+    "to at most 64 x 64 (docs/datasets.md)]",
     "data.colour": "",
     "data.pixel_range": "",
     "data.val_fraction": "",

@@ -52,8 +52,8 @@ def reconstruct(
     prior_weight: Annotated[
         float | None,
         Parameter(
-            help="Weight of the latents' density; by default 20 for images with missing pixels, "
-            "and 0 for others."
+            help="Weight of the latents' density; by default 20 for images with missing pixels "
+            "and 0 for others, or the fit's prior_weight if that is larger."
         ),
     ] = None,
     draws: Annotated[

@@ -56,11 +56,11 @@ def report(
 ) -> bool:
     """Write a page that works without a network, or, with --figures, figures for a paper.
 
-    The page shows trials, pictures, and an interactive latent plane: the decoder runs in the page
-    and draws the image at the pointer. The page is one file; a study's pictures are also PNG files
-    beside it. With --figures they are PDF, SVG or PNG for print.
-    Reconstructions and errors need the images of the training. These must be on this machine, and
-    be a published data set, named by --dataset, or known from your own training.
+    The page shows trials, pictures, and an interactive map: the decoder runs in the page and draws
+    the image at the pointer. The page is one file; a study's pictures are also PNG files beside it.
+    With --figures they are PDF, SVG or PNG for print. Reconstructions and errors need
+    the images of the training. These must be on this machine, and be a published data set, named by
+    --dataset, or known from your own training.
 
     Example: autodecoder report runs/mine --figures pdf --out thesis/figures
     """
@@ -75,7 +75,8 @@ def report(
     captions = {}
     with aside(json_), logged(), saying("drawing figures, writing the page"):
         if out is None:
-            refuse_link(folder, folder / "report")
+            for written in ("report",) if figures is None else ("report", "report/figures"):
+                refuse_link(folder, folder / written)
         is_model = any((folder / f"{name}.safetensors").exists() for name in ("decoder", "latents"))
         if figures is not None:
             path = folder / "report" / "figures" if out is None else out

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from autodecoder.cli.flags import Json, path_flag
+from autodecoder.cli.inputs import NOT_NAMED, TrainedOn
 from autodecoder.config.rules import check_number
 from autodecoder.errors import ConfigError, ReproductionError
 
@@ -27,9 +28,7 @@ def reproduce(
     every: Annotated[
         bool, Parameter(help="Repeat all trials that have ended, not the best one alone.")
     ] = False,
-    data_dir: Annotated[
-        Path | None, path_flag(help="Folder of the data, if it is not where it was.")
-    ] = None,
+    named: TrainedOn = NOT_NAMED,
     devices: Annotated[str | None, Parameter(help="As in `train`.")] = None,
     tolerance: Annotated[
         float,
@@ -37,7 +36,7 @@ def reproduce(
     ] = 0.02,
     json_: Json = False,
 ) -> bool:
-    """Repeat a study from its config.json, and compare all metrics of all epochs.
+    """Repeat a study from its config.json, and compare all epochs and the best models.
 
     On the same machine with the same versions all bits are the same. Elsewhere sums round
     otherwise, and the differences grow while training. Images must be the same. The command fails
@@ -48,6 +47,7 @@ def reproduce(
     from autodecoder.cli.console import aside, console, interruptible, logged, print_json
     from autodecoder.cli.programs import keep_programs
     from autodecoder.cli.progress import study_progress
+    from autodecoder.cli.study_flags import absolute_source
     from autodecoder.cli.tables import print_reproduction, tell_difference
     from autodecoder.study import reproduce_study
 
@@ -62,7 +62,10 @@ def reproduce(
                 study,
                 place,
                 every=every,
-                data_dir=data_dir,
+                dataset=None if named.dataset is None else absolute_source(named.dataset),
+                data_dir=named.data_dir,
+                split_by=None if named.split_by is None else named.split_by.absolute(),
+                mask=None if named.mask is None else named.mask.absolute(),
                 devices=devices,
                 report=report,
                 should_stop=should_stop,
@@ -100,6 +103,7 @@ def _content(found: "Reproduction") -> dict[str, object]:
                 "now": run.now,
                 "difference": run.difference,
                 "differs_from": run.differs_from,
+                "differs_in": list(run.differs_in),
             }
             for run in found.runs
         ],

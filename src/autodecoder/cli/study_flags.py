@@ -200,8 +200,8 @@ class OtherFlags:
         float | None,
         Parameter(
             group=OUTPUT,
-            help="Seconds after which all processes end if one is silent or a step does not end. "
-            "[default: 300]",
+            help="Seconds after which all processes end if one sends no sign of life or does not "
+            "reach a step in which the others wait. [default: 300]",
         ),
     ] = None
     yes: Annotated[
@@ -278,7 +278,7 @@ def read_flags(flags: StudyFlags, learning_rate: float | None, *, for_map: bool 
     space = _space(fixed, flags.tune, settings["search"]["space"])
     settings = merge(settings, nest({"search.space": space}))
     study = study_config(settings)
-    study = replace(study, data=replace(study.data, dataset=_absolute(study.data.dataset)))
+    study = replace(study, data=replace(study.data, dataset=absolute_source(study.data.dataset)))
     for name, setting in own_settings(DataConfig).items():
         path = getattr(study.data, name)
         if setting.kind is Path and not setting.free and path is not None:
@@ -346,7 +346,7 @@ def _space(fixed: Mapping[str, Any], tune: Sequence[str], searched: Any) -> dict
     return {**held, **tuned} or None
 
 
-def _absolute(dataset: str) -> str:
+def absolute_source(dataset: str) -> str:
     """Make the path of users' own images absolute, so that the study is the same in any folder."""
     kind, place = split_source(dataset)
     if not place:

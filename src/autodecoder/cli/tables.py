@@ -158,16 +158,16 @@ def print_reproduction(found: Reproduction) -> None:
     searched, table = found.study.config.searched, _table()
     for name in (*(name.replace("_", " ") for name in searched), "run", found.study.metric):
         table.add_column(name, justify="right")
-    for name in ("now", "difference", "differs from epoch"):
+    for name in ("now", "difference", "first difference"):
         table.add_column(name, justify="right")
     for run in found.runs:
-        same = run.differs_from is None
+        first = [] if run.differs_from is None else [f"epoch {run.differs_from}"]
         table.add_row(
             *(format_value(run.values[name]) for name in searched),
             str(run.execution + 1),
             *(f"{value:.6g}" for value in (run.before, run.now)),
-            "same bits" if same else tell_difference(run.difference),
-            "" if same else str(run.differs_from),
+            "same bits" if run.is_exact else tell_difference(run.difference),
+            ", ".join(first or run.differs_in),
         )
     wide_console().print(table)
     if found.changed:

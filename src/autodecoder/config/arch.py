@@ -17,6 +17,8 @@ KINDS = {
 }
 #: Kind of a decoder that is the user's own module.
 _OWN = "own"
+#: Most layers; compilation takes half a minute for so many.
+_MOST_LAYERS = 1_000
 _WIDTHS = re.compile(r"0*[1-9][0-9]{0,5}(-0*[1-9][0-9]{0,5})*")
 
 
@@ -146,11 +148,17 @@ def _check_widths(widths: Any) -> tuple[int, ...]:
         ) from None
     for width in found:
         check_positive_int("each width of arch", width)
-    return found
+    return _check_depth(found)
+
+
+def _check_depth(widths: tuple[int, ...]) -> tuple[int, ...]:
+    if len(widths) > _MOST_LAYERS:
+        raise ConfigError(f"arch must have at most {_MOST_LAYERS:,} widths, got {len(widths):,}.")
+    return widths
 
 
 def _split(widths: str) -> tuple[int, ...]:
-    return tuple(map(int, widths.split("-")))
+    return _check_depth(tuple(map(int, widths.split("-"))))
 
 
 def _join(widths: tuple[int, ...]) -> str:

@@ -222,8 +222,8 @@ class FitConfig(Settings):
 
     prior: str = setting(
         "none",
-        "Density of the latents that is learnt along, and draws latents towards it: none; "
-        "gaussian, one Gaussian; mixture, a mixture of Gaussians.",
+        "Density of the latents, fitted during the training, which pulls the latents towards it: "
+        "none; gaussian, one Gaussian; mixture, a mixture of Gaussians.",
         check=one_of(PRIORS),
         tunable=True,
         since=(9, "none"),

@@ -11,7 +11,7 @@ from autodecoder.config.fit import RECIPES
 from autodecoder.config.rules import check_choice
 from autodecoder.config.setting import Setting, all_settings, own_settings, parts_of, recipe_values
 from autodecoder.config.study import StudyConfig
-from autodecoder.encoding import decode_text
+from autodecoder.encoding import read_text
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.paths import user_path
 from autodecoder.text import told
@@ -23,6 +23,8 @@ def list_settings() -> tuple[Setting, ...]:
 
 
 _PARTS = parts_of(StudyConfig)
+#: Largest file of settings that is read, in bytes.
+_LARGEST = 2**24
 #: Settings that may change when a study is resumed. The number of trials may only grow.
 FREE_SETTINGS = tuple(setting.path for setting in list_settings() if setting.free)
 
@@ -66,7 +68,7 @@ def study_config(values: Mapping[str, Any]) -> StudyConfig:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read settings from a TOML file.
+    """Read settings from a TOML file of at most 16 MiB, or from a pipe.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         If it cannot be read or is not TOML.
     """
     try:
-        content = tomllib.loads(decode_text(path.read_bytes(), path))
+        content = tomllib.loads(read_text(path, _LARGEST))
     except OSError as error:
         raise ConfigError(f"config cannot be read: {path}: {error.strerror}.") from error
     except DataError as error:

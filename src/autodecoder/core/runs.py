@@ -41,7 +41,7 @@ class RunState(eqx.Module):
     epoch: Int[Array, ""]
     """Number of epochs done."""
     prior: Prior | None = None
-    """The prior that is learnt along; `None` for a fit without."""
+    """The prior that the fit learns; `None` for a fit without."""
 
     @property
     def latents(self) -> Any:

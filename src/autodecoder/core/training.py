@@ -51,7 +51,7 @@ class Training(NamedTuple):
     epoch: Int[np.ndarray, ""]
     """Number of epochs done."""
     prior: Prior | None = None
-    """The prior that is learnt along, if any."""
+    """The prior that the fit learns, if any."""
 
 
 def take_training(state: RunState) -> Training:

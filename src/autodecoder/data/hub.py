@@ -35,11 +35,11 @@ def plan_hub(place: str, config: DataConfig, *, seed: int, progress: bool) -> Pl
     """Plan to read the configured share of a data set that Hugging Face's library loads.
 
     `place` is `NAME`, `NAME:CONFIG` or `NAME@REVISION` of the Hub, or a folder: one with files that
-    `datasets.load_dataset` knows, or one that `save_to_disk` wrote. The column of images is found
-    by type and name, as is that of labels. Further columns of texts, numbers, classes and times
-    travel with the images as `config.columns` says. Training images are the split `train`, or the
-    only one; validation images are one of the other splits, if there is one. A warning names splits
-    that are not used, and further columns of images or labels.
+    `datasets.load_dataset` knows, or one that `save_to_disk` wrote. A script of a data set is not
+    run. The column of images is found by type and name, as is that of labels. Further columns of
+    texts, numbers, classes and times travel with the images as `config.columns` says. Training
+    images are the split `train`, or the only one; validation images are one of the other splits, if
+    there is one. A warning names splits that are not used, and further columns of images or labels.
 
     Raises
     ------
@@ -92,7 +92,10 @@ def _load(datasets: Any, place: str, progress: bool) -> dict[str, Any]:
         if is_saved:
             loaded = datasets.load_from_disk(name)
         else:
-            loaded = datasets.load_dataset(name, of_name, revision=revision)
+            # Earlier releases run a script of a data set if a variable of the environment says so.
+            runs_scripts = int(datasets.__version__.partition(".")[0]) < 4
+            refused = {"trust_remote_code": False} if runs_scripts else {}
+            loaded = datasets.load_dataset(name, of_name, revision=revision, **refused)
     except Exception as error:  # from many libraries: network, files, formats
         reason = (" ".join(str(error).split())[:300] or type(error).__name__).rstrip(".")
         hint = ""

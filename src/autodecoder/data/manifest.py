@@ -112,7 +112,10 @@ class Head:
         for name in names:
             _check("each class", name, isinstance(name, str) and len(name) <= _LONGEST_CLASS)
         _check("source", self.source, isinstance(self.source, Mapping))
-        size = len(format_json(self.to_plain()))
+        try:
+            size = len(format_json(self.to_plain()))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"source must hold only what JSON can hold: {error}.") from error
         if size > _LARGEST_HEAD:
             raise DataError(
                 f"class_names and source must take {_LARGEST_HEAD} bytes or fewer, got {size}."

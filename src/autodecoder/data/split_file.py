@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from autodecoder.data.words import HELD_OUT
 from autodecoder.data.words import TRAIN as TRAIN_WORDS
-from autodecoder.encoding import decode_text
+from autodecoder.encoding import decode_text, read_limited
 from autodecoder.errors import DataError
 from autodecoder.text import count
 
@@ -160,15 +160,14 @@ def read_lines(path: Path, *, called: str, width: int) -> list[Line]:
     Raises
     ------
     DataError
-        If it is not a table of text, is empty, or its lines differ in their number of columns.
+        If it is not a table of text, is empty or larger than 1 GiB, or its lines differ in their
+        number of columns.
     """
     try:
         if not path.is_file():
             raise DataError(f"{called} must be a file, but {path} is none.")
-        with path.open("rb") as file:
-            content = file.read(_LARGEST + 1)
+        content = read_limited(path, _LARGEST)
         is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-        content = content[:_LARGEST]
         text = content.decode("utf-16") if is_utf16 else decode_text(content, path)
         first = text.lstrip().partition("\n")[0]
         delimiter = next((d for d in (",", ";", "\t") if d in first), ",")

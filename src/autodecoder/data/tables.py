@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from autodecoder.encoding import decode_text
+from autodecoder.encoding import read_text
 from autodecoder.errors import DataError
+from autodecoder.files import refuse_special
 from autodecoder.text import count
 
+#: Largest table that is read, in bytes.
+_LARGEST = 2**30
 #: Separators of columns; with another one than a comma, a comma may be the decimal point.
 _DELIMITERS = (",", ";", "\t", " ")
 #: Numbers with separators of thousands: 1.234,5 and 1 234 567.
@@ -43,11 +46,12 @@ def read_table(path: Path, prefix: str = "") -> tuple[list[str], Float[np.ndarra
     Raises
     ------
     DataError
-        If it cannot be read, is empty, or holds anything but numbers; the message counts lines
-        from 1.
+        If it cannot be read, is larger than 1 GiB, is empty, or holds anything but numbers; the
+        message counts lines from 1.
     """
     try:
-        text = decode_text(path.read_bytes(), path)
+        refuse_special(path)
+        text = read_text(path, _LARGEST)
         # Blank the line that names the separator for Excel, which keeps the line numbers.
         text = re.sub(r"\Asep=.(?=\r?\n)", "", text)
         above = _COMMENT.findall(_ABOVE.match(text)[0])  # pyright: ignore[reportOptionalSubscript]

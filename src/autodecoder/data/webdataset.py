@@ -16,6 +16,7 @@ from autodecoder.data.files import BROKEN_ARCHIVE, members_of
 from autodecoder.data.labelled import number_classes
 from autodecoder.data.pictures import plan_pictures
 from autodecoder.data.plan import Plan
+from autodecoder.data.samples import UnreadableImage
 from autodecoder.data.walk import shown
 from autodecoder.errors import DataError
 
@@ -23,8 +24,9 @@ from autodecoder.errors import DataError
 _KEYS = ("label", "cls", "class", "class_name", "category", "target", "y")
 #: Most bytes that are read of a label's member, and longest label, in characters.
 _LARGEST, _LONGEST = 2**20, 200
-#: Most bytes that are read of an encoded image, more than one of 50 megapixels has.
-_LARGEST_IMAGE = 2**30
+#: Most bytes of an encoded image; up to 16 images are read at once. An image of 50 megapixels in 8
+#: bits has fewer.
+_LARGEST_IMAGE = 2**28
 
 
 class _Member(NamedTuple):
@@ -71,7 +73,10 @@ def plan_tar(path: Path, config: DataConfig, *, seed: int, progress: bool) -> Pl
     names = np.array([shown(images[key].name) for key in keys], object)
 
     def source(i: int) -> io.BytesIO:
-        return io.BytesIO(_read(path, images[keys[i]], _LARGEST_IMAGE))
+        member = images[keys[i]]
+        if member.size > _LARGEST_IMAGE:
+            raise UnreadableImage(f"larger than {_LARGEST_IMAGE // 2**20} MiB")
+        return io.BytesIO(_read(path, member, _LARGEST_IMAGE))
 
     columns = read_columns("columns", given, len(keys))
     return plan_pictures(

@@ -86,7 +86,7 @@ class AutoDecoder(
     dropout_rate : float
         Share of hidden units dropped in training.
     prior : str
-        Density of the latents that is learnt along: `none`, `gaussian`, or `mixture` of Gaussians.
+        Density of the latents, fitted in training: `none`, `gaussian`, or `mixture` of Gaussians.
     codes : str
         What each sample owns in training: `point`, a latent; `gaussian`, the mean and variance of a
         latent (variational auto-decoder), which needs a prior.

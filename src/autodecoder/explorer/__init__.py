@@ -1,4 +1,4 @@
-"""A model in the browser: its latent plane, and images that are placed on it live.
+"""A model in the browser: its map, and images that are placed on it live.
 
 Needs the extra `explorer`, which brings Flask and Waitress.
 """

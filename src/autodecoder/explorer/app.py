@@ -28,6 +28,15 @@ _POLICY = (
     "img-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+#: Other headers of all answers: pages of other sites cannot embed an answer, use the window of the
+#: page, or learn its address.
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -> flask.Flask:
@@ -45,7 +54,7 @@ def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -
     """
     app = flask.Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
-    known = {"localhost", socket.gethostname().lower(), *(host.lower() for host in hosts)}
+    known = {"localhost", socket.gethostname().lower(), *(host.lower() for host in hosts)} - {""}
     nonce = secrets.token_urlsafe(16)
     page, most = _page(explorer, title, nonce), explorer.most_values
 
@@ -70,8 +79,7 @@ def create_app(explorer: Explorer, *, title: str, hosts: Collection[str] = ()) -
     @app.after_request
     def harden(response: flask.Response) -> flask.Response:
         response.headers["Content-Security-Policy"] = _POLICY.format(nonce=nonce)
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.update(_HEADERS)
         return response
 
     @app.errorhandler(AutodecoderError)

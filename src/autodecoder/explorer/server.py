@@ -61,8 +61,11 @@ def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     Raises
     ------
     ConfigError
-        If the port is in use, or host and port cannot be listened on.
+        If the port is in use, host and port cannot be listened on, or the host is empty, which the
+        system takes for all addresses.
     """
+    if not host.strip():
+        raise ConfigError("host must be an address of this machine, such as 127.0.0.1, got none.")
     if not 0 <= port < 2**16:
         raise ConfigError(f"port must lie between 0 and 65535, got {port}.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

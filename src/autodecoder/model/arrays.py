@@ -74,8 +74,10 @@ def compare_arrays(found: Shapes, wanted: Shapes) -> None:
         raise ValueError(f"{extra[0]} is an array that config.json does not account for")
 
 
-def read_training(path: Path, decoder: Decoder, n: int, n_val: int) -> Training:
-    """Read the training state of a fit to `n` images.
+def read_training(
+    path: Path, decoder: Decoder, n: int, n_val: int, crc32: str | None = None
+) -> Training:
+    """Read the training state of a fit to `n` images; `crc32` is its checksum by `config.json`.
 
     Raises
     ------
@@ -103,7 +105,7 @@ def read_training(path: Path, decoder: Decoder, n: int, n_val: int) -> Training:
         leaves = name_leaves(like).items()
         compare_arrays(shapes, {name: (leaf.shape, str(leaf.dtype)) for name, leaf in leaves})
 
-    arrays, _ = read_tensors(path, check)
+    arrays, _ = read_tensors(path, check, crc32)
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("its training state has values that are not finite")
     return arrays_to_tree(like, arrays)

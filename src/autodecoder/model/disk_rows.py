@@ -1,7 +1,6 @@
 """A store for rows of latents in files, for sets whose latents do not fit into memory."""
 
 import contextlib
-import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from autodecoder.core.adam import Rows
+from autodecoder.data.storage import reserve
 from autodecoder.errors import DataError, OutputError
 from autodecoder.files import sync_folder, write_file
 
@@ -189,14 +189,7 @@ class DiskRows:
         folder.mkdir(parents=True, exist_ok=True)
         for name, (dtype, length) in self._types.items():
             file = self._files.enter_context((folder / name).open("w+b", buffering=0))
-            size = self._n * dtype.itemsize * length
-            file.truncate(size)
-            if size and hasattr(os, "posix_fallocate"):
-                try:
-                    os.posix_fallocate(file.fileno(), 0, size)
-                except OSError as error:  # some file systems cannot
-                    if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                        raise
+            reserve(file, self._n * dtype.itemsize * length)
             self._new[name] = file
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """Reading model directories, of which nothing is executed: see `saving`."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ from autodecoder.core.tree import arrays_to_tree, name_leaves
 from autodecoder.data.names import FILE as NAMES
 from autodecoder.data.names import Named, read_names
 from autodecoder.data.pixels import as_labels
-from autodecoder.errors import AutodecoderError, ConfigError, DataError
-from autodecoder.files import read_json, settle
+from autodecoder.errors import AutodecoderError, ConfigError, DataError, MemoryLimitError
+from autodecoder.files import read_json, unreadable
 from autodecoder.model.arrays import (
     DEVIATIONS,
     HISTORY,
@@ -40,9 +41,10 @@ from autodecoder.model.arrays import (
     read_training,
 )
 from autodecoder.model.model import Model
+from autodecoder.model.saving import FILES, model_file, table_checksum
 from autodecoder.model.tables import Standardization
 from autodecoder.paths import user_path
-from autodecoder.tensors import Shapes, read_tensors
+from autodecoder.tensors import Shapes, misplaced, read_tensors
 
 #: Up to this many layers of a decoder are traced without comparing them to its number of arrays.
 _TRACED = 100
@@ -65,13 +67,35 @@ def load_model(folder: Path | str, *, decoder: eqx.Module | None = None) -> Mode
     Raises
     ------
     DataError
-        If the directory holds no model, a study, a model of a newer version or a damaged one; if
-        the model needs `decoder` and it is missing or does not fit; if `decoder` is given and the
-        model does not need it.
+        If the directory holds no model, a study, a model of a newer version, a damaged one, or
+        files of several models; if the model needs `decoder` and it is missing or does not fit; if
+        `decoder` is given and the model does not need it.
+    MemoryLimitError
+        If its files are larger than the free memory.
     """
     folder = user_path(folder, "folder")
-    settle(folder)
-    content = read_json(folder / "config.json")
+    before = _stamps(folder)
+    try:
+        return _read(folder, decoder)
+    except DataError:
+        if _stamps(folder) == before:
+            raise
+    return _read(folder, decoder)  # the model was replaced while it was read
+
+
+def _stamps(folder: Path) -> list[tuple[Path, int, int]]:
+    """What differs if files of a model were replaced."""
+    found = []
+    for name in (*FILES, TRAINING):
+        path = model_file(folder, name)
+        with contextlib.suppress(OSError):
+            about = path.stat()
+            found.append((path, about.st_ino, about.st_mtime_ns))
+    return found
+
+
+def _read(folder: Path, decoder: eqx.Module | None) -> Model:
+    content = read_json(model_file(folder, "config.json"))
     if "study" in content:
         raise DataError(
             f"{folder} is the folder of a study; its model is in {folder / 'best'}, unless the "
@@ -89,6 +113,8 @@ def load_model(folder: Path | str, *, decoder: eqx.Module | None = None) -> Mode
         return _build(folder, content, decoder)
     except KeyError as error:
         raise DataError(f"the model in {folder} is damaged: {error} is missing.") from error
+    except MemoryLimitError:
+        raise
     except (TypeError, ValueError, OverflowError, AutodecoderError) as error:
         if isinstance(error, DataError) and str(folder) in str(error):
             raise
@@ -120,13 +146,17 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
         about = {**about, "settings": settings}
     n_pixels = height * width * channels
     check_positive_int("the number of pixels in image_shape", n_pixels)
+    checksums = content.get("checksums", {})  # none in files of earlier versions
+    if not isinstance(checksums, dict):
+        raise ValueError("checksums must be an object")
     own = _own_decoder(folder, config, module, n_pixels)
     like: Any = None
 
     def check_decoder(shapes: Shapes) -> None:
         nonlocal like
         # Checked first, since tracing many layers takes long.
-        if len(arch_widths(config.arch)) > max(_TRACED, len(shapes)):
+        n_layers = len(arch_widths(config.arch))
+        if n_layers > max(_TRACED, len(shapes)):
             raise ValueError("its decoder has fewer arrays than config.json has layers")
         activation = SCALINGS[scaler].output_activation
         like = own or shape_decoder(config, (height, width, channels), activation)
@@ -141,10 +171,13 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
                 raise
             raise _misfit(folder, error) from error
 
-    arrays, _ = read_tensors(folder / "decoder.safetensors", check_decoder)
+    def read(name: str, check: Callable[[Shapes], None]) -> dict[str, np.ndarray]:
+        return read_tensors(model_file(folder, name), check, checksums.get(name))[0]
+
+    arrays = read("decoder.safetensors", check_decoder)
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("its decoder has weights that are not finite")
-    found, _ = read_tensors(folder / "latents.safetensors", latents_check(config.latent_dims))
+    found = read("latents.safetensors", latents_check(config.latent_dims))
     for array in found.values():  # read-only, like the arrays of a fitted model
         array.setflags(write=False)
     standardization = None
@@ -161,7 +194,8 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
     # Without `names` in config.json, such a file belongs to another model.
     train = val = Named(None, None)
     if content.get("names") is True:
-        train, val = read_names(folder / NAMES, len(found["train"]), len(found["val"]))
+        n = (len(found["train"]), len(found["val"]))
+        train, val = _read_table(model_file(folder, NAMES), *n, checksums.get(NAMES))
     labels = {
         name: as_labels(name, found[name], len(found[name]))
         for name in ("train_labels", "val_labels")
@@ -170,8 +204,8 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
     decoder = jax.tree.map(jax.numpy.asarray, arrays_to_tree(like, arrays))
     training = None
     if content.get("training") is True:
-        n = (len(found["train"]), len(found["val"]))
-        training = read_training(folder / TRAINING, decoder, *n)
+        n, path = (len(found["train"]), len(found["val"])), model_file(folder, TRAINING)
+        training = read_training(path, decoder, *n, checksums.get(TRAINING))
     deviations = found.get(DEVIATIONS)
     if deviations is not None:
         check_deviations(deviations, found["train"].shape)
@@ -195,6 +229,17 @@ def _build(folder: Path, content: Mapping[str, Any], module: eqx.Module | None) 
         latent_deviations=deviations,
         training=training,
     )
+
+
+def _read_table(path: Path, n: int, n_val: int, crc32: str | None) -> tuple[Named, Named]:
+    found = read_names(path, n, n_val)
+    try:
+        is_own = crc32 in (None, table_checksum(path.read_bytes()))
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not is_own:
+        raise misplaced(path)
+    return found
 
 
 def _own_decoder(

@@ -3,10 +3,12 @@
 `config.json` describes the model, `decoder.safetensors` holds the weights, and
 `latents.safetensors` the latents, labels and history. `README.md` is the model card. Optional files
 are `images.csv` with names and further columns of the images, and `training.safetensors` with the
-training state that a fit needs to continue.
+training state that a fit needs to continue. `config.json` records the checksums of these files, by
+which files of different models are told apart.
 """
 
 import contextlib
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,8 +24,15 @@ from autodecoder.data.columns import read_columns
 from autodecoder.data.names import FILE as NAMES
 from autodecoder.data.names import Named, format_names
 from autodecoder.data.pixels import as_labels
-from autodecoder.errors import DataError
-from autodecoder.files import format_json, replaced_files, write_file
+from autodecoder.errors import DataError, OutputError
+from autodecoder.files import (
+    format_json,
+    newest_file,
+    replaced_files,
+    settle,
+    write_file,
+    write_json,
+)
 from autodecoder.measures.evaluation import FILE as EVALUATION
 from autodecoder.model.arrays import (
     DEVIATIONS,
@@ -41,6 +50,29 @@ from autodecoder.text import count
 
 #: Files of a model that others need.
 FILES = ("config.json", "decoder.safetensors", "latents.safetensors", NAMES, "README.md")
+#: Files that a saved model replaces, or removes because they belong to the former model.
+_REPLACED = (*FILES, TRAINING, EVALUATION)
+
+
+def model_file(folder: Path, name: str) -> Path:
+    """The path of a file of a model, whether it exists or not.
+
+    The files of a process that was killed while it saved a model are moved to their places; in a
+    folder that cannot be written, they are read where they are.
+    """
+    with contextlib.suppress(OutputError):
+        settle(folder, _REPLACED)
+    return newest_file(folder, name)
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder holds a model."""
+    return model_file(folder, "config.json").is_file()
+
+
+def table_checksum(content: bytes) -> str:
+    """The checksum of `images.csv`, whose line ends a version control may convert."""
+    return str(zlib.crc32(content.replace(b"\r\n", b"\n")))
 
 
 @own_switches()
@@ -103,24 +135,20 @@ def save_model(model: Model, folder: Path | str, *, training: bool = False) -> N
         "about": dict(model.about),
     }
     try:
-        text = format_json(content)
+        format_json(content)
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(f"about of a model must hold plain values only ({error}).") from error
     card = describe_model(model).encode("utf-8", "replace")
-    with replaced_files(folder) as fresh:
-        write_tensors(fresh / "decoder.safetensors", weights, {})
-        write_tensors(fresh / "latents.safetensors", found, {})
-        if training:
-            write_tensors(fresh / TRAINING, tree_to_arrays(model.training), {})
+    arrays = {"decoder.safetensors": weights, "latents.safetensors": found}
+    if training:
+        arrays[TRAINING] = tree_to_arrays(model.training)
+    with replaced_files(folder, _REPLACED) as fresh:
+        checksums = {name: write_tensors(fresh / name, part, {}) for name, part in arrays.items()}
         if names is not None:
             write_file(fresh / NAMES, names)
+            checksums[NAMES] = table_checksum(names)
         write_file(fresh / "README.md", card)
-        write_file(fresh / "config.json", text)
-        (folder / EVALUATION).unlink(missing_ok=True)  # of the model that is replaced
-    for name, is_new in ((NAMES, names is not None), (TRAINING, training)):
-        if not is_new:  # and not read, as config.json does not tell of it
-            with contextlib.suppress(OSError):
-                (folder / name).unlink(missing_ok=True)
+        write_json(fresh / "config.json", {**content, "checksums": checksums})
 
 
 def _format_names(model: Model, found: Mapping[str, np.ndarray]) -> bytes | None:

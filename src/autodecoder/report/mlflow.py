@@ -1,12 +1,13 @@
 """Logging to MLflow: parameters, metrics of every epoch, and the best model (extra `mlflow`)."""
 
+import contextlib
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlsplit
 
 from autodecoder.errors import ConfigError
 from autodecoder.quiet import quiet
@@ -21,6 +22,10 @@ _MOST_METRICS, _MOST_PARAMETERS = 1000, 100
 _TAG = "autodecoder.run"
 #: Number of times that MLflow repeats a failed request. Its default, 7, delays a study by minutes.
 _RETRIES = "3"
+
+
+class MLflowError(Exception):
+    """An error of MLflow, its database or the network, without the secrets of the tracking URI."""
 
 
 class MLflowLogger(Tracker):
@@ -45,21 +50,20 @@ class MLflowLogger(Tracker):
         super().__init__()
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
         try:
-            from mlflow import MlflowClient  # pyright: ignore[reportMissingImports]
+            import mlflow  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise ConfigError(
                 "MLflow is not installed; pip install 'autodecoder[mlflow]' brings it."
             ) from None
+        uri = uri or mlflow.get_tracking_uri()
         try:
-            with quiet(logging.getLogger("mlflow"), logging.WARNING):
-                self._client: Any = MlflowClient(tracking_uri=uri)
+            with quiet(logging.getLogger("mlflow"), logging.WARNING), _discreet(uri):
+                self._client: Any = _Client(mlflow.MlflowClient(tracking_uri=uri), uri)
                 self._client.search_experiments(max_results=1)
-        except Exception as error:  # from MLflow, its database or the network
-            text = f"{uri}: {' '.join(str(error).split())}"
-            for secret in secrets_of(uri):
-                for form in {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}:
-                    text = text.replace(form, "***")
-            raise ConfigError(f"mlflow must be a tracking URI that answers, got {text}") from None
+        except MLflowError as error:
+            raise ConfigError(
+                f"mlflow must be a tracking URI that answers, got {_hide(uri, uri)}: {error}"
+            ) from None
         self._experiments: dict[str, str] = {}
         self._runs: dict[str, str] = {}
         """Ids of MLflow's runs, by the texts of keys."""
@@ -137,3 +141,33 @@ class MLflowLogger(Tracker):
                 self._client.create_experiment(name) if found is None else found.experiment_id
             )
         return self._experiments[study]
+
+
+class _Client:
+    """A client of MLflow that raises `MLflowError` only."""
+
+    def __init__(self, client: Any, uri: str) -> None:
+        self._client, self._uri = client, uri
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return _discreet(self._uri)(getattr(self._client, name))
+
+
+@contextlib.contextmanager
+def _discreet(uri: str) -> Iterator[None]:
+    """Convert errors to `MLflowError`; its chain does not show the error that names secrets."""
+    try:
+        yield
+    except Exception as error:
+        raise MLflowError(_hide(" ".join(str(error).split()), uri)) from None
+
+
+def _hide(text: str, uri: str) -> str:
+    """A text without the secrets of a URI, however they are quoted."""
+    secrets = secrets_of(uri)
+    with contextlib.suppress(ValueError):  # not a valid URI
+        secrets.add(urlsplit(uri).password or "")
+    for secret in sorted(secrets - {""}, key=len, reverse=True):
+        for form in {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}:
+            text = text.replace(form, "***")
+    return text

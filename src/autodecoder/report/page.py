@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from autodecoder._version import __version__
 from autodecoder.config import to_dict
 from autodecoder.data import Dataset
-from autodecoder.files import write_file
+from autodecoder.files import refuse_link, write_file
 from autodecoder.measures.evaluation import FILE as EVALUATION
 from autodecoder.measures.evaluation import Evaluation, read_evaluation
 from autodecoder.model import Model
@@ -80,13 +80,14 @@ def write_study_page(study: Study, *, dataset: Dataset | None = None, umap: bool
     Raises
     ------
     OutputError
-        If the page cannot be written.
+        If the page cannot be written, or `report` is a link that leads out of the study's folder.
     ConfigError
         If umap-learn is requested but not installed.
     DataError
         If a file of the run is damaged.
     """
     folder = study.folder / "report"
+    refuse_link(study.folder, folder)
     pictures = [p for p in _read_pictures(folder) if p.name != "loss_curves"]
     begun = any(execution.epochs for trial in study.trials for execution in trial.executions)
     model = study.best_model()
@@ -363,9 +364,12 @@ def _lead_of_map(model: Model | None) -> list[str]:
 
 
 def _read_pictures(folder: Path) -> list[_Picture]:
-    """The undamaged pictures in the folder of a study."""
+    """The undamaged pictures in the folder of a study; a link may lead to a private picture."""
+    paths = {name: folder / f"{name}.png" for name in TITLES}
     contents = {
-        name: path.read_bytes() for name in TITLES if (path := folder / f"{name}.png").is_file()
+        name: path.read_bytes()
+        for name, path in paths.items()
+        if path.is_file() and not path.is_symlink()
     }
     return [
         _Picture(name, TITLES[name], TITLES[name].lower(), _encode(content))

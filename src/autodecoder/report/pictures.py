@@ -14,7 +14,7 @@ from matplotlib.image import AxesImage
 from autodecoder.config.rules import check_choice
 from autodecoder.data import Dataset
 from autodecoder.errors import OutputError
-from autodecoder.files import write_file
+from autodecoder.files import refuse_link, write_file
 from autodecoder.model import Model
 from autodecoder.paths import user_path
 from autodecoder.report.drawing import DataFigure, default_style
@@ -61,10 +61,12 @@ def write_pictures(study: Study, dataset: Dataset) -> list[Path]:
     Raises
     ------
     OutputError
-        If a file cannot be written or removed.
+        If a file cannot be written or removed, or `report` is a link that leads out of the study's
+        folder.
     """
-    figures = study_figures(study, dataset)
     folder = study.folder / "report"
+    refuse_link(study.folder, folder)
+    figures = study_figures(study, dataset)
     suffixes = (".png", ".svg") if study.config.log.svg else (".png",)
     wanted = {f"{name}{suffix}" for name in figures for suffix in suffixes}
     for name in TITLES:

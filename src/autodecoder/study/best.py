@@ -9,6 +9,7 @@ from typing import Any
 
 from autodecoder.files import read_json, sweep_temporary
 from autodecoder.model import Model, load_model, save_model
+from autodecoder.model.saving import holds_model, model_file
 from autodecoder.study.checkpoint import drop_checkpoints, drop_outcome
 from autodecoder.study.records import execution_folder
 from autodecoder.study.results import UNFINISHED, Trial
@@ -50,7 +51,7 @@ def keep_best(study: Study) -> None:
                     drop_model(folder)
     if best is None or best.best_execution is None:
         return
-    if study.config.log.save_best_model or (study.folder / "best" / "config.json").is_file():
+    if study.config.log.save_best_model or holds_model(study.folder / "best"):
         _keep_model(study, best, best.best_execution)
 
 
@@ -62,7 +63,7 @@ def keeps_one_model(about: Mapping[str, Any]) -> bool:
 
 def _keep_model(study: Study, best: Trial, k: int) -> None:
     folder = execution_folder(study.folder, best.trial_id, k)
-    if (folder / "model" / "config.json").is_file():
+    if holds_model(folder / "model"):
         model = replace(load_model(folder / "model"), history=best.executions[k].history)
     elif _is_kept(study.folder / "best", best.trial_id, k):
         return
@@ -79,9 +80,9 @@ def _keep_model(study: Study, best: Trial, k: int) -> None:
 
 def _is_kept(folder: Path, trial_id: str, execution: int) -> bool:
     """Whether a folder holds the model of this run."""
-    if not (folder / "config.json").is_file():
+    if not holds_model(folder):
         return False
-    about = read_json(folder / "config.json").get("about")
+    about = read_json(model_file(folder, "config.json")).get("about")
     return isinstance(about, dict) and (about.get("trial"), about.get("execution")) == (
         trial_id,
         execution,

@@ -13,11 +13,12 @@ from autodecoder.brief import brief
 from autodecoder.core.runs import Run
 from autodecoder.core.tree import arrays_to_tree
 from autodecoder.errors import DataError
-from autodecoder.files import sync_folder
+from autodecoder.files import UnreadableError, sync_folder, writing
 from autodecoder.model.disk_rows import drop_rows
 from autodecoder.model.hollow import ROW_PATHS, check_place, fit_to_settings, streamed_kind
 from autodecoder.study.results import UNFINISHED, Shown, check_run
 from autodecoder.tensors import (
+    misplaced,
     read_about,
     read_checksum,
     read_tensor_rows,
@@ -70,15 +71,16 @@ def save_checkpoint(folder: Path, saved: Saved) -> None:
     shards = [[s.path.name, s.first, s.stop, s.crc32] for s in saved.shards]
     about = {"epoch": saved.epoch, "seconds": saved.seconds, "shards": shards}
     write_tensors(path, saved.arrays, about)
-    found = _checkpoints(folder)
-    # Checkpoints of later epochs belong to a run that has since started over.
-    for other in (*found[: found.index(path)], *found[found.index(path) + _N_KEPT :]):
-        other.unlink(missing_ok=True)
-    sync_folder(folder)
-    kept = {path.stem.partition("-")[2] for path in _checkpoints(folder)}
-    for path in folder.glob("part-*"):
-        if path.name.split("-")[1] not in kept:
-            path.unlink(missing_ok=True)
+    with writing(folder):
+        sync_folder(folder)  # before earlier ones are removed
+        found = _checkpoints(folder)
+        # Checkpoints of later epochs belong to a run that has since started over.
+        for other in (*found[: found.index(path)], *found[found.index(path) + _N_KEPT :]):
+            other.unlink(missing_ok=True)
+        kept = {path.stem.partition("-")[2] for path in _checkpoints(folder)}
+        for path in folder.glob("part-*"):
+            if path.name.split("-")[1] not in kept:
+                path.unlink(missing_ok=True)
 
 
 def write_shard(folder: Path, epoch: int, first: int, rows: Mapping[str, np.ndarray]) -> Shard:
@@ -127,7 +129,7 @@ def joined(saved: Saved) -> Saved:
         return saved
     parts: dict[str, list[np.ndarray]] = {}
     for shard in sorted(saved.shards, key=lambda shard: shard.first):
-        tensors, _ = read_tensors(shard.path)
+        tensors, _ = read_tensors(shard.path, crc32=shard.crc32)
         for name, some in tensors.items():
             parts.setdefault(name, []).append(some)
     rows = {ROW_PATHS[name]: np.concatenate(some) for name, some in parts.items()}
@@ -138,6 +140,11 @@ def read_checkpoints(folder: Path) -> Iterator[Saved]:
     """The intact checkpoints of a run, newest first.
 
     A damaged checkpoint is logged and removed.
+
+    Raises
+    ------
+    UnreadableError
+        If a checkpoint cannot be read, but may be intact.
     """
     for path in _checkpoints(folder):
         try:
@@ -149,6 +156,8 @@ def read_checkpoints(folder: Path) -> Iterator[Saved]:
             for shard in shards:
                 _check_shard(shard)
             yield Saved(int(about["epoch"]), float(about["seconds"]), tensors, shards)
+        except UnreadableError:
+            raise
         except (DataError, KeyError, TypeError, ValueError, OverflowError) as error:
             _log.warning(f"the checkpoint %s cannot be used (%s); {_INSTEAD}", path, error)
             path.unlink(missing_ok=True)
@@ -156,9 +165,8 @@ def read_checkpoints(folder: Path) -> Iterator[Saved]:
 
 def _check_shard(shard: Shard) -> None:
     """Check that a file exists and is the one that the checkpoint names."""
-    crc32 = read_checksum(shard.path)
-    if crc32 != shard.crc32:
-        raise DataError(f"{shard.path} belongs to another checkpoint")
+    if read_checksum(shard.path) != shard.crc32:
+        raise misplaced(shard.path)
 
 
 def restore_run(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, float] | None:
@@ -170,6 +178,11 @@ def restore_run(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, float] | 
         The expected structure of the run, of arrays or of their shapes.
     checkpoints : iterable of Saved
         Newest first.
+
+    Raises
+    ------
+    UnreadableError
+        If a file of a checkpoint cannot be read, but may be intact.
     """
     for saved in checkpoints:
         if not saved.shards:
@@ -183,7 +196,10 @@ def restore_run(like: Run, checkpoints: Iterable[Saved]) -> tuple[Run, float] | 
 
 
 def tell_misfit(saved: Saved, error: Exception) -> None:
-    """Log that a checkpoint cannot be used."""
+    """Log that a checkpoint cannot be used; an `UnreadableError` is raised again instead, since the
+    checkpoint may be intact."""
+    if isinstance(error, UnreadableError):
+        raise error
     _log.warning(f"the checkpoint of epoch %d does not fit (%s); {_INSTEAD}", saved.epoch, error)
 
 
@@ -196,10 +212,14 @@ def newest_kind(folder: Path) -> str | None:
     """The kind of row storage that the newest checkpoint of a run requires: `host`, `disk`, or
     `None` if the run can resume with any. Only the header of the file is read."""
     for path in _checkpoints(folder)[:1]:
-        with contextlib.suppress(DataError, ValueError):  # also of impossible shapes
+        try:
             shapes, about = read_about(path)
             if not about.get("shards"):
                 return streamed_kind({k: np.broadcast_to(0, shape) for k, shape in shapes.items()})
+        except UnreadableError:
+            raise
+        except (DataError, ValueError):  # also of impossible shapes
+            return None
     return None
 
 
@@ -256,10 +276,18 @@ def save_outcome(folder: Path, outcome: Outcome) -> None:
         "order": list(outcome.history),
     }
     write_tensors(folder / _OUTCOME, tensors, about)
+    with writing(folder):
+        sync_folder(folder)  # since the checkpoints are removed next
 
 
 def load_outcome(folder: Path) -> Outcome | None:
-    """Read an outcome; `None` if it is missing, or damaged, which is logged."""
+    """Read an outcome; `None` if it is missing, or damaged, which is logged.
+
+    Raises
+    ------
+    UnreadableError
+        If it cannot be read, but may be intact.
+    """
     if not (folder / _OUTCOME).exists():
         return None
     try:
@@ -277,6 +305,8 @@ def load_outcome(folder: Path) -> Outcome | None:
             shown=_shown(tensors),
             protocol=about["protocol"],
         )
+    except UnreadableError:
+        raise
     except DataError as error:
         _log.warning("%s", error)
     except (KeyError, TypeError, ValueError) as error:

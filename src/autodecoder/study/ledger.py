@@ -332,9 +332,11 @@ class Ledger:
         self._warn_of_lost_files(trials, {content["id"] for content in contents})
         lost = [content for content in contents if content["id"] not in known]
         for content in lost:
-            if set(content["values"]) != set(self._space):
+            try:
+                create_trial(params=content["values"], distributions=self._space, value=0.0)
+            except ValueError as error:
                 name = self._folder / "trials" / content["id"] / "trial.json"
-                raise DataError(f"{name} is damaged: its values are not those of the search space.")
+                raise DataError(f"{name} is damaged: its values are of another search.") from error
         for content in sorted(lost, key=lambda content: content["number"]):
             state = _ENDED.get(content["state"])
             if state is None:

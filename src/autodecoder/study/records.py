@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,22 @@ from typing import Any
 import numpy as np
 
 from autodecoder.config import METRICS, SCHEMA, StudyConfig
+from autodecoder.encoding import read_limited
 from autodecoder.errors import ConfigError, DataError
-from autodecoder.files import read_json, refuse_special, write_file, write_json
-from autodecoder.study.results import STATES, UNFINISHED, Execution, Trial, check_run
+from autodecoder.files import (
+    read_json,
+    refuse_special,
+    sync_folder,
+    write_file,
+    write_json,
+    writing,
+)
+from autodecoder.study.results import COMPLETE, STATES, UNFINISHED, Execution, Trial, check_run
 from autodecoder.study.space import to_parameter, to_values
 from autodecoder.text import count, told
 
+#: Largest `history.csv` that is read, in bytes: a row of an epoch has about 200.
+_LARGEST = 2**28
 #: Required fields of every `trial.json`.
 _FIELDS = {
     "id": str,
@@ -54,7 +65,10 @@ def write_trial(folder: Path, trial: Trial) -> None:
         "spread": _finite(trial.spread),
         "executions": [_describe_execution(execution) for execution in trial.executions],
     }
-    write_json(folder / "trials" / trial.trial_id / "trial.json", content)
+    path = folder / "trials" / trial.trial_id / "trial.json"
+    write_json(path, content)
+    with writing(path):
+        sync_folder(path.parent)  # what it sums up is removed afterwards
 
 
 def _describe_execution(execution: Execution) -> dict[str, Any]:
@@ -85,6 +99,12 @@ def read_trial_files(folder: Path, trial_id: str = "*") -> Iterator[tuple[Path, 
             raise DataError(f"{path} is damaged: it belongs to the trial {content['id']}.")
         if content["state"] not in STATES:
             raise DataError(f"{path} is damaged: {told(content['state'])} is no state of a trial.")
+        score = content.get("score")
+        if not (_is_finite(score) or (score is None and content["state"] != COMPLETE)):
+            raise DataError(
+                f"{path} is damaged: {told(score)} is no score of a trial that is "
+                f"{content['state']}."
+            )
         try:
             to_values(content["values"])
         except ConfigError as error:
@@ -152,12 +172,12 @@ def read_history(folder: Path, config: StudyConfig) -> dict[str, np.ndarray]:
     Raises
     ------
     DataError
-        If it is damaged.
+        If it is damaged, or larger than 256 MiB.
     """
     path = folder / "history.csv"
     try:
         refuse_special(path)
-        header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
+        header, *rows = csv.reader(io.StringIO(read_limited(path, _LARGEST).decode()))
         columns = list(zip(*rows, strict=True)) or [()] * len(header)
         return {
             name: np.array([float(text) if text else math.nan for text in column], np.float32)
@@ -179,3 +199,8 @@ def _csv_number(value: np.float32) -> str:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a value of JSON is a number that a float can hold."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max

@@ -19,6 +19,7 @@ from autodecoder.errors import DataError
 from autodecoder.files import write_file
 from autodecoder.measures.yardstick import Levels, Yardstick
 from autodecoder.model import Model, load_model
+from autodecoder.model.saving import holds_model
 from autodecoder.paths import user_path
 from autodecoder.study.checkpoint import Outcome, load_outcome
 from autodecoder.study.folder import config_of, read_about
@@ -106,7 +107,13 @@ class Study:
 
     def shown_run(self) -> tuple[Trial, int, Outcome] | None:
         """The run that pictures show, with its data: the best execution of the best trial, or the
-        best one so far if no trial is complete; `None` if none is kept."""
+        best one so far if no trial is complete; `None` if none is kept.
+
+        Raises
+        ------
+        UnreadableError
+            If one cannot be read, but may be intact.
+        """
         for trial in self.trials:
             for k in range(len(trial.executions)):
                 outcome = load_outcome(execution_folder(self.folder, trial.trial_id, k))
@@ -123,7 +130,7 @@ class Study:
             If its files are damaged.
         """
         best = self.folder / "best"
-        return load_model(best) if (best / "config.json").is_file() else self.shown_model()
+        return load_model(best) if holds_model(best) else self.shown_model()
 
     @own_switches()
     def shown_model(self) -> Model | None:
