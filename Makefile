@@ -21,7 +21,7 @@ help:
 	@echo "make check          lint and type-check"
 	@echo "make format         rewrite the code as the linter wants it"
 	@echo "make bench          time a training step beside the same step in PyTorch"
-	@echo "make torture        faults at random moments, by default 100 of each kind; TORTURE='--times 5'"
+	@echo "make torture        faults at random moments, by default 100 of each; TORTURE='--times 5'"
 	@echo "make coverage       the tests, and the share of lines that they run; at least 95 %"
 	@echo "make mutation       how many small faults in core/ the tests find; at least 80 %"
 	@echo "make fuzz           damaged files for every reader, by default a million; FUZZ='--only npz'"
@@ -74,8 +74,8 @@ test-slow: $(VENV)/installed-dev
 	XLA_FLAGS= JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(BIN)/python -m pytest -m slow
 
 # The tests of the source archive with the wheel, in an environment of its own, where there is no src/.
-# Releases are chosen from pyproject.toml: of a wheel, the resolver would not take the oldest ones. They
-# are the newest or oldest that have wheels for this Python.
+# Releases are chosen from pyproject.toml: of a wheel, the resolver would not take the oldest ones.
+# They are the newest or oldest that have wheels for this Python.
 # That the oldest releases use what today's releases of others no longer recommend is no fault.
 # A skipped test fails, as in .ci/run. The results are recorded also when tests fail.
 WHEEL := build/wheel
@@ -174,7 +174,8 @@ audit: | $(BIN)/uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --all-extras --constraint requirements.lock \
 		--output-file build/audit.txt pyproject.toml
-	$(BIN)/uvx --quiet --from $(AUDIT) pip-audit --strict --disable-pip --requirement build/audit.txt
+	$(BIN)/uvx --quiet --from $(AUDIT) pip-audit --strict --disable-pip \
+		--requirement build/audit.txt
 
 clean:
 	rm -rf $(VENV) build dist runs/demo docs/_build

@@ -42,7 +42,7 @@ def make_page(results: Path) -> str:
         TEMPLATE,
         faults=faults,
         unstruck=sum(row.get("unstruck", 0) for row in faults),
-        hows=sorted({(row["fault"], row["how"]) for row in faults if row.get("how")}),
+        hows=sorted({(row["fault"], _how(row)) for row in faults if row.get("how")}),
         untried=[f"{row['fault']}, {row['skipped']}" for row in rows if row["skipped"]],
         fuzz=[{"memory_limit_mib": 0, **row} for row in _read(results, "fuzz") or []],
         longest=f"{LONGEST:g}",
@@ -58,6 +58,12 @@ def make_page(results: Path) -> str:
         seconds=_seconds,
         made_on=_made_on,
     )
+
+
+def _how(row: dict[str, Any]) -> str:
+    """What was done, and how often it ended in which way."""
+    outcomes = [f"{n} {words}" for words, n in sorted(row["outcomes"].items())]
+    return ". ".join([row["how"], *([", ".join(outcomes)] if outcomes else [])])
 
 
 def _sum_mutations(rows: list[dict[str, Any]]) -> dict[str, Any] | None:

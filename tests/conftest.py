@@ -53,8 +53,8 @@ _UNAVOIDABLE = (
     # A library of several GB, and a check of scikit-learn's that is not for this estimator
     *("could not import 'torch'", "SCIPY_ARRAY_API is not set"),
     # The rights of the user, and the machine
-    *("no small file system can be mounted here", "only root can "),
-    *("root, and no other user to become", "needs two cores", "needs a device that is full"),
+    *("no small file system can be mounted here", "root, and no other user to become"),
+    *("needs two cores", "needs a device that is full"),
     # The system and its file system
     *("this file system ", "the file system holds no such file", "no files with holes here"),
     *("this system ", "other systems ", "Windows has no such paths", "sends a POSIX signal"),

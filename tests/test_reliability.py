@@ -98,12 +98,13 @@ def test_no_fault_of_the_page_was_not_survived(made: ModuleType) -> None:
 
 def test_faults_of_another_seed_are_added() -> None:
     one = {"tried": 2, "failures": ["a"], "seconds": 5, "seeds": [0], "skipped": "", "lost": [2.0]}
-    one |= {"unstruck": 1}
+    one |= {"unstruck": 1, "outcomes": {"a": 1}}
     other = {**one, "tried": 3, "failures": [], "seeds": [1], "lost": [1.0, 3.0]}
     both = add_faults(one, other)
     assert both == {**other, "tried": 5, "failures": ["a"], "seconds": 10, "seeds": [0, 1]} | {
         "lost": [1.0, 2.0, 3.0],
         "unstruck": 2,
+        "outcomes": {"a": 2},
     }
     assert add_faults(None, one) == one
     assert add_faults(both, other) == other, "the same seed again starts over"

@@ -54,8 +54,14 @@ class EngineError(AutodecoderError):
     """The engine of a study is not available, or repeatedly loses its workers."""
 
 
+#: How jax says so; the last one is a step on a CPU that got no memory for its results.
+_OUT_OF_MEMORY = re.compile(
+    "out of memory|RESOURCE_EXHAUSTED|YNNPACK operation failed", re.IGNORECASE
+)
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether Python or a device of jax had too little memory."""
     if isinstance(error, MemoryError):
         return True
-    return bool(re.search("out of memory|RESOURCE_EXHAUSTED", str(error), re.IGNORECASE))
+    return bool(_OUT_OF_MEMORY.search(str(error)))

@@ -15,6 +15,7 @@ ERRORS = [
     MemoryError(),
     MemoryError("Unable to allocate 3.64 TiB for an array"),
     jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate"),
+    jax.errors.JaxRuntimeError("INTERNAL: YNNPACK operation failed: error"),
     OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
 ]
 

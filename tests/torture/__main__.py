@@ -17,6 +17,7 @@ import platform
 import sys
 import tempfile
 import time
+from collections import Counter
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -47,7 +48,10 @@ def main() -> None:
     n_failures = 0
     with tempfile.TemporaryDirectory(prefix="autodecoder-torture-") as folder:
         torture = Torture(Bench(Path(folder), options.seed), _say)
-        for name, strike in all_faults(torture, options.times):
+        kinds = list(all_faults(torture, options.times))
+        for name in known.keys() - dict(kinds).keys():
+            _say(f"{name}: this kind is no longer tried; its results are removed")
+        for name, strike in kinds:
             if not name.startswith(options.only) or time.time() > options.until:
                 continue
             began = time.perf_counter()
@@ -58,7 +62,8 @@ def main() -> None:
             for failure in dropped(known.get(name), about):
                 _say(f"{name}, a failure of an earlier run that this run replaces: {failure}")
             known[name] = add(known.get(name), about)
-            write_file(options.out, (json.dumps(known, indent=1) + "\n").encode())
+            rows = {name: known[name] for name, _ in kinds if name in known}
+            write_file(options.out, (json.dumps(rows, indent=1) + "\n").encode())
             _say(f"{name}: {record.tried} tried, {len(record.failures)} failures")
             for failure in record.failures[:3]:
                 _say(f"  {failure}")
@@ -71,6 +76,7 @@ def add(before: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
         return new
     summed = {key: before[key] + new[key] for key in ("tried", "failures", "seconds", "seeds")}
     summed["unstruck"] = before.get("unstruck", 0) + new["unstruck"]
+    summed["outcomes"] = dict(Counter(before.get("outcomes", {})) + Counter(new["outcomes"]))
     return {**new, **summed, "lost": sorted([*before["lost"], *new["lost"]])}
 
 

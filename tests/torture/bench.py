@@ -4,13 +4,14 @@ import contextlib
 import ctypes
 import datetime
 import errno
+import functools
 import multiprocessing
 import os
 import random
 import resource
-import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
@@ -186,9 +187,15 @@ def _run(command: tuple[str, ...], log: str, hooks: tuple[str, ...]) -> None:
         raise SystemExit(2) from None
 
 
+@functools.cache
 def can_mount() -> bool:
-    """Whether this process may mount file systems."""
-    return hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("mount") is not None
+    """Whether this process may mount file systems; root of a container often may not."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with small_disk(Path(folder) / "disk", 2**20):
+                return True
+        except (OSError, subprocess.CalledProcessError):
+            return False
 
 
 @contextlib.contextmanager

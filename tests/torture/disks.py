@@ -31,7 +31,7 @@ def full_disk(torture: Torture, task: Task, times: int) -> Record:
     how = "a small file system, which becomes full at a random moment and has space afterwards"
     record = Record("full disk", task.name, how)
     if not can_mount():
-        record.skipped = "only root can mount a small disk"
+        record.skipped = "no small file system can be mounted here"
         return record
     torture.whole(task)
     needed = _blocks(torture.place(task))
@@ -71,7 +71,7 @@ def read_only(torture: Torture, task: Task, times: int) -> Record:
     )
     record = Record("folder read-only", task.name, how)
     if not can_mount():
-        record.skipped = "only root can make a folder read-only to itself"
+        record.skipped = "no small file system can be mounted here"
         return record
     torture.whole(task)
     while record.tried < times and record.unstruck < 9 + 3 * times:

@@ -75,7 +75,7 @@ def no_locks(torture: Torture, task: Task, times: int) -> Record:
 
 def crowd(torture: Torture, task: Task, n: int, times: int) -> Record:
     """Several processes in one folder at once, of which half are killed."""
-    how = f"{n} processes share a study; {n // 2} of them get SIGKILL, the others take over"
+    how = "so many processes share a study; half of them get SIGKILL, the others take over"
     record = Record(f"{n} processes", task.name, how)
     torture.whole(task)
     while record.tried < times and record.unstruck < 9 + times:

@@ -1,16 +1,26 @@
 """Memory that is not enough: known before a fit, or told by the allocator."""
 
 import re
+import signal
 
+from tests.torture.bench import Running
 from tests.torture.record import Record
 from tests.torture.trials import Torture
 from tests.torture.work import HUGE, WIDE
 
 #: MiB beyond what the libraries take; the fit of `WIDE` takes about 2500.
-_LEAST, _MOST = 700, 2200
+_LEAST, _MOST = 1000, 1800
 #: What the error says, and what is said when a batch is halved.
 LOWER = "(?s)memory.*lower "
 HALVED = "batch_size is now"
+#: What XLA says when it ends the process itself.
+_ABORTED = "bad_alloc|Cannot allocate memory"
+_RIGHT = {0: "", 2: LOWER, -signal.SIGABRT: _ABORTED}
+_OUTCOMES = {
+    0: "ended with a smaller batch",
+    2: "ended with the message",
+    -signal.SIGABRT: "were ended by XLA, which could not allocate memory for its own use",
+}
 
 
 def refused_memory(torture: Torture, times: int) -> Record:
@@ -37,9 +47,11 @@ def no_memory(torture: Torture, times: int) -> Record:
         folder = torture.prepared(WIDE)
         running = torture.start(WIDE, folder, [_limit(torture)])
         torture.end(record, running)
-        record.check(running, {0: "", 2: LOWER})
-        record.tried += running.status != 0
-        record.unstruck += running.status == 0  # it has had memory enough
+        if running.status == 0:  # it has had memory enough
+            record.unstruck += 1
+            record.check(running, _RIGHT)
+        else:
+            _count(record, running)
         torture.finish(record, WIDE, folder)
         torture.say(f"out of memory: {record.tried} of {times}")
     return record
@@ -47,18 +59,21 @@ def no_memory(torture: Torture, times: int) -> Record:
 
 def auto_batch(torture: Torture, times: int) -> Record:
     """A limit of the process with `--auto_batch`, which halves the batch and goes on."""
-    how = "an allocation fails by such a limit; the batch is halved until the study ends"
+    how = (
+        "the same with `--auto_batch`, which halves the batch and goes on; where that does not "
+        "help, the same command ends without the limit"
+    )
     record = Record("out of memory, `--auto_batch`", WIDE.name, how)
     while record.tried < times and record.unstruck < 9 + 3 * times:
         folder = torture.prepared(WIDE)
         running = torture.start(WIDE, folder, [_limit(torture)], ["--auto_batch"])
         torture.end(record, running)
-        record.check(running, {0: "", 2: LOWER})
-        if not re.search(HALVED, running.said):
-            record.unstruck += 1  # enough memory, or too little for anything
+        if not re.search(HALVED, running.said):  # enough memory, or too little for anything
+            record.unstruck += 1
+            record.check(running, _RIGHT)
             continue
-        record.tried += 1
-        if running.status != 0:  # what follows the fit can need more than the halved batch
+        _count(record, running)
+        if running.status != 0:
             running = torture.start(WIDE, folder, flags=["--auto_batch"])
             torture.end(record, running)
             record.check(running, {0: ""})
@@ -66,6 +81,12 @@ def auto_batch(torture: Torture, times: int) -> Record:
             record.failures.append("no epoch was kept")
         torture.say(f"out of memory with --auto_batch: {record.tried} of {times}")
     return record
+
+
+def _count(record: Record, running: Running) -> None:
+    record.tried += 1
+    if record.check(running, _RIGHT) and running.status is not None:
+        record.note(_OUTCOMES[running.status])
 
 
 def _limit(torture: Torture) -> str:

@@ -26,10 +26,16 @@ class Record:
     """What was lost, damaged, or came out otherwise."""
     skipped: str = ""
     """Why it was not tried."""
+    outcomes: dict[str, int] = field(default_factory=dict)
+    """How many trials ended in which of the ways that are right, where there are several."""
 
     def content(self) -> dict[str, Any]:
         """As plain values."""
         return {**asdict(self), "lost": [round(seconds, 1) for seconds in sorted(self.lost)]}
+
+    def note(self, outcome: str) -> None:
+        """Count one of the ways to end."""
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
     def check(self, running: Running, allowed: Mapping[int, str]) -> bool:
         """Note a failure if a process did not end as it may; returns whether it did."""

@@ -129,18 +129,28 @@ PACKING = Task(
     _write_images,
 )
 
+
+def _write_split_images(out: Path) -> None:
+    """Few images for validation, so that a batch of training takes most of the memory."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    path = out.parent / "split.npz"
+    if not path.exists():
+        images = _images()
+        np.savez(path, images=images[:16_000], val_images=images[-100:])
+
+
 #: A fit whose batch takes nearly all of the memory.
 WIDE = Task(
     "training of a wide decoder",
     lambda out: (
-        *("train", f"--dataset=npz:{out.parent / 'images.npz'}", "--examples_frac=0", "--seed=1"),
+        *("train", f"--dataset=npz:{out.parent / 'split.npz'}", "--examples_frac=0", "--seed=1"),
         *("--arch=8192", "--batch_size=16000", "--num_epochs=1", "--lr=1e-3"),
         *("--executions_per_trial=1", "--histogram_freq=0", "--visualize_freq=0"),
         *("--notensorboard", f"--out={out}"),
     ),
     epochs_of,
     histories_of,
-    _write_images,
+    _write_split_images,
 )
 
 

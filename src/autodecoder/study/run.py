@@ -1,6 +1,7 @@
 """Running a study: claim trials, run them as populations, and keep their results."""
 
 import contextlib
+import gc
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -193,6 +194,7 @@ def run_study(
             smaller.fit.batch_size,
         )
         config = smaller
+        gc.collect()  # cycles may hold arrays of the failed try
 
 
 @contextlib.contextmanager
