@@ -266,6 +266,31 @@ def test_flags_that_go_ill_together(tmp_path: Path, flags: tuple[str, ...], mess
     assert message in done.stderr
 
 
+LISTENING = """
+import socket, sys
+from autodecoder.study.hosts import join_hosts
+
+hosts = join_hosts(sys.argv[1], 1, 0)
+port = int(sys.argv[1].rpartition(":")[2])
+for place in ("127.0.0.1", "127.0.0.2"):  # the second one is reached by what listens everywhere
+    with socket.socket() as probe:
+        print(place, probe.connect_ex((place, port)) == 0)
+hosts.leave()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is this machine on Linux alone")
+def test_a_coordinator_of_this_machine_listens_here_alone() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", LISTENING, free_address()],
+        env=environment(1),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.split() == ["127.0.0.1", "True", "127.0.0.2", "False"]
+
+
 @pytest.mark.thorough
 def test_each_process_writes_its_rows_and_one_reads_them_all(alone: Study, tmp_path: Path) -> None:
     folder = tmp_path / "study"

@@ -191,7 +191,8 @@ class Hosts:
     def _connect(self) -> None:
         if self.is_leader:
             key = secrets.token_bytes(16)
-            with Listener(("", 0), backlog=self.count, authkey=key) as listener:
+            place = "127.0.0.1" if _is_here(self._coordinator) else ""
+            with Listener((place, 0), backlog=self.count, authkey=key) as listener:
                 addresses = " ".join(_addresses(self._coordinator))
                 _share(f"{key.hex()} {listener.address[1]} {addresses}")
                 thread = threading.Thread(target=self._accept, args=(listener,), daemon=True)
@@ -339,6 +340,7 @@ def join_hosts(
             process_id=process_id,
             initialization_timeout=2 * SECONDS_TO_MEET,
             shutdown_timeout_seconds=SECONDS_TO_MEET,
+            coordinator_bind_address=coordinator if _is_here(coordinator) else None,
         )
     except ValueError as error:
         raise ConfigError(
@@ -359,6 +361,11 @@ def _give_up(coordinator: str | None) -> None:
     where = f" at {coordinator}" if coordinator else ""
     os.write(2, f"error: the processes did not meet{where} within {SECONDS_TO_MEET} s.\n".encode())
     os._exit(EXIT_STATUS)
+
+
+def _is_here(coordinator: str | None) -> bool:
+    """Whether all processes are on this machine, so that no other one needs to reach them."""
+    return (coordinator or "").rpartition(":")[0] in ("127.0.0.1", "localhost")
 
 
 def _own_name(index: int) -> str:
