@@ -775,7 +775,10 @@ def _renew(
         raise SystemExit("no row of this cell is renewed.")
     rows = {row["name"]: row for row in old["rows"]}
     for row in new["rows"]:
-        rows[row["name"]] = _joined(rows[row["name"]], row) if keeps_scores else row
+        before = rows.get(row["name"], {})
+        # Rates that are kept were not searched again.
+        rest = {**row, "searched": row["searched"] or before.get("searched", {})}
+        rows[row["name"]] = _joined(before, row) if keeps_scores else rest
     merged = {key: {**old[key], **new[key]} for key in ("weights", "search") if key in new}
     settings = {**old["settings"]}
     settings["methods"] = {**settings["methods"], **new["settings"]["methods"]}

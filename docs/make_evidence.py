@@ -53,7 +53,7 @@ def error_table(
 ) -> str:
     """Errors of methods, a line for each cell.
 
-    The lowest error is bold, and those that a paired test cannot tell from it.
+    The lowest error is bold, and those without a spoilt fit that a paired test cannot tell from it.
 
     Parameters
     ----------
@@ -75,8 +75,12 @@ def error_table(
         line = [label(cell) + (f" ({n} seed{'s' * (n > 1)})" if n != USUAL_SEEDS else "")]
         for name in columns:
             text = cell.number(name, measure, digits)
-            is_best = best in (None, name) or not cell.differ(name, best, measure)
-            line.append(f"**{text}**" if name in measured and is_best else text)
+            is_bold = name == best or (
+                name in measured
+                and not cell.spoilt(name)
+                and not cell.differ(name, best or name, measure)
+            )
+            line.append(f"**{text}**" if is_bold else text)
         for name in against:
             share = cell.share(OURS, measure, of=name)
             line.append("–" if math.isnan(share) else f"{share:+.1f}\u00a0%")
