@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 #: Pages with examples in Python that are run.
 TRIED = (
-    *("estimator", "getting-started", "missing", "observers", "python", "search", "use-a-model"),
+    *("estimator", "getting-started", "missing", "observers", "python", "searching", "use-a-model"),
 )
 #: Pages that go on with the study of another page.
 BEFORE = {"use-a-model": "getting-started"}

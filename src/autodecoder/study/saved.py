@@ -111,7 +111,7 @@ class Study:
 
         Raises
         ------
-        UnreadableError
+        DataError
             If one cannot be read, but may be intact.
         """
         for trial in self.trials:
