@@ -147,10 +147,18 @@ def better(results: Results) -> str:
 
 
 def losses(results: Results) -> list[str]:
-    """Comparisons in which our error is higher, and those in which it may be."""
+    """Comparisons in which our error is higher, those in which it may be, and spoilt fits."""
     found = []
     for title, part, words, measure in COMPARED:
         cells = results.cells(part, *words)
+        for cell in cells:
+            n_spoilt = cell.spoilt(OURS) if cell.values(OURS) else 0
+            if n_spoilt:
+                n = len(cell.rows[OURS]["scores"])
+                found.append(
+                    f"{title[0].upper()}{title[1:]}: {n_spoilt} of {n} fits spoilt, which "
+                    f"the next lines contain ({cell.title})."
+                )
         for name, other in BESIDE.items():
             counted = tally(cells, name, measure)
             maybe = [share for share in counted.undecided if share > 0]

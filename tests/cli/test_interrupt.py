@@ -165,3 +165,31 @@ def test_what_is_told_loses_no_work(
     assert train(*flags, "--checkpoint_every=10") == 0
     (after,) = load_study(tmp_path / "study").trials
     assert (after.trial_id, after.executions[0].epochs) == (before.trial_id, 40)
+
+
+IN_A_CALLBACK = """
+import gc, signal, time
+from autodecoder.cli.console import keeping_interrupts
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+def interrupt(phase, _):
+    gc.callbacks.clear()
+    signal.raise_signal(signal.SIGINT)
+
+gc.callbacks[:] = [interrupt]
+try:
+    with keeping_interrupts():
+        gc.collect()
+        time.sleep(20)
+    print("lost")
+except KeyboardInterrupt:
+    print("kept")
+"""
+
+
+def test_an_interrupt_in_a_callback_of_the_garbage_collector_is_kept() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", IN_A_CALLBACK], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "kept\n"

@@ -35,7 +35,7 @@ def full_disk(torture: Torture, task: Task, times: int) -> Record:
         return record
     torture.whole(task)
     needed = _blocks(torture.place(task))
-    while record.tried < times and record.unstruck < 9 + 3 * times:
+    while record.lacks(times):
         folder = torture.new(task)
         with small_disk(folder, PLENTY):
             task.prepare(folder)
@@ -74,7 +74,7 @@ def read_only(torture: Torture, task: Task, times: int) -> Record:
         record.skipped = "no small file system can be mounted here"
         return record
     torture.whole(task)
-    while record.tried < times and record.unstruck < 9 + 3 * times:
+    while record.lacks(times):
         folder = torture.new(task)
         with small_disk(folder, PLENTY):
             task.prepare(folder)

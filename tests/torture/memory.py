@@ -43,7 +43,7 @@ def no_memory(torture: Torture, times: int) -> Record:
     )
     record = Record("out of memory", WIDE.name, how)
     torture.whole(WIDE)
-    while record.tried < times and record.unstruck < 9 + 3 * times:
+    while record.lacks(times):
         folder = torture.prepared(WIDE)
         running = torture.start(WIDE, folder, [_limit(torture)])
         torture.end(record, running)
@@ -64,7 +64,7 @@ def auto_batch(torture: Torture, times: int) -> Record:
         "help, the same command ends without the limit"
     )
     record = Record("out of memory, `--auto_batch`", WIDE.name, how)
-    while record.tried < times and record.unstruck < 9 + 3 * times:
+    while record.lacks(times):
         folder = torture.prepared(WIDE)
         running = torture.start(WIDE, folder, [_limit(torture)], ["--auto_batch"])
         torture.end(record, running)

@@ -29,6 +29,10 @@ class Record:
     outcomes: dict[str, int] = field(default_factory=dict)
     """How many trials ended in which of the ways that are right, where there are several."""
 
+    def lacks(self, times: int) -> bool:
+        """Whether trials are to follow; too many that do not count end the attempts."""
+        return self.tried < times and self.unstruck < 9 + 3 * times
+
     def content(self) -> dict[str, Any]:
         """As plain values."""
         return {**asdict(self), "lost": [round(seconds, 1) for seconds in sorted(self.lost)]}

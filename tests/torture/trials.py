@@ -100,7 +100,7 @@ class Torture:
 
         A command that ends with an error before its fault is a failure: it did not go on.
         """
-        while record.tried < times and record.unstruck < 9 + 3 * times:
+        while record.lacks(times):
             folder = self.prepared(task)
             for _ in range(min(IN_A_ROW, times - record.tried)):
                 before = self.finished(record, task, folder)

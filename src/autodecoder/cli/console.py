@@ -1,9 +1,11 @@
 """Messages of commands, and the handling of Ctrl-C during a study."""
 
+import _thread
 import contextlib
 import json
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -157,6 +159,31 @@ def handling(
     finally:
         for signum, old in previous.items():
             signal.signal(signum, old)
+
+
+def _interrupt() -> None:
+    if hasattr(signal, "pthread_kill"):  # also ends what waits
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+
+
+@contextlib.contextmanager
+def keeping_interrupts() -> Iterator[None]:
+    """Repeat a Ctrl-C that Python drops, in a callback of the garbage collector."""
+    previous = sys.unraisablehook
+
+    def repeat(dropped: "sys.UnraisableHookArgs") -> None:
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            threading.Timer(0.05, _interrupt).start()  # when the callback has ended
+        else:
+            previous(dropped)
+
+    sys.unraisablehook = repeat
+    try:
+        yield
+    finally:
+        sys.unraisablehook = previous
 
 
 def describe(values: Values) -> str:

@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from autodecoder._version import __version__
 from autodecoder.cli.compare import compare_
+from autodecoder.cli.console import keeping_interrupts
 from autodecoder.cli.datasets import datasets
 from autodecoder.cli.encode import encode
 from autodecoder.cli.evaluate import evaluate
@@ -94,12 +95,13 @@ def _run(arguments: Sequence[str]) -> int:
     # In a script with Windows line ends, the last argument of each line ends in \r.
     arguments = [argument.removesuffix("\r") or argument for argument in arguments]
     try:
-        interrupted = app(
-            [_with_underscores(argument) for argument in arguments],
-            exit_on_error=False,
-            print_error=False,
-            help_on_error=False,
-        )
+        with keeping_interrupts():
+            interrupted = app(
+                [_with_underscores(argument) for argument in arguments],
+                exit_on_error=False,
+                print_error=False,
+                help_on_error=False,
+            )
     except CycloptsError as error:
         message = explain(error, arguments, _flags()) or " ".join(str(error).split())
         command = arguments[0] if arguments and arguments[0] in app else ""

@@ -135,7 +135,7 @@ def save_model(model: Model, folder: Path | str, *, training: bool = False) -> N
         "about": dict(model.about),
     }
     try:
-        format_json(content)
+        format_json(content["about"])
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(f"about of a model must hold plain values only ({error}).") from error
     card = describe_model(model).encode("utf-8", "replace")
