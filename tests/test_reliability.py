@@ -76,6 +76,7 @@ KeyboardInterrupt
         (1, "", False),
         (1, INTERRUPTED.replace("KeyboardInterrupt", "ValueError: KeyboardInterrupt"), False),
         (0, f"Exception ignored in: f\n{INTERRUPTED}", True),
+        (0, f"Exception ignored in: f\n{INTERRUPTED.rstrip()}: \n", True),
         (0, INTERRUPTED.replace("KeyboardInterrupt", "OSError: no"), False),
         (-signal.SIGSEGV, "", False),
         (None, "", False),

@@ -14,7 +14,7 @@ from tests.cli.builders import QUICK, call, heard_interrupts, history, ids, star
 from tests.data.builders import idx_files, write
 
 from autodecoder import load_study
-from autodecoder.cli.console import interruptible
+from autodecoder.cli.console import interruptible, keeping_interrupts
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
 
@@ -193,3 +193,11 @@ def test_an_interrupt_in_a_callback_of_the_garbage_collector_is_kept() -> None:
         [sys.executable, "-c", IN_A_CALLBACK], capture_output=True, text=True, check=True
     )
     assert run.stdout == "kept\n"
+
+
+def test_an_interrupt_during_an_import_is_an_interrupt() -> None:
+    """Compiled modules say then that they cannot be initialised."""
+    with pytest.raises(KeyboardInterrupt), keeping_interrupts():
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+    with pytest.raises(ImportError), keeping_interrupts():
+        raise ImportError("initialization failed") from OSError()

@@ -111,7 +111,8 @@ class Bench:
         self.folder, self.rng = folder, random.Random(seed)
         self._context = multiprocessing.get_context("forkserver")
         # Without a computation, so that every process starts the threads of jax itself.
-        self._context.set_forkserver_preload(["autodecoder.study", "tests.torture.work"])
+        modules = ["autodecoder.study", "autodecoder.cli.main", "tests.torture.work"]
+        self._context.set_forkserver_preload(modules)
         self._n = 0
 
     def new(self, name: str) -> Path:
@@ -169,17 +170,24 @@ def _run(command: tuple[str, ...], log: str, hooks: tuple[str, ...]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    for hook in hooks:
-        called, _, number = hook.partition(":")
-        HOOKS[called](*([int(number)] if number else []))
+    from autodecoder.cli.console import keeping_interrupts
+
+    # In other processes, jax has its callback of the garbage collector only within a command.
+    with keeping_interrupts():
+        for hook in hooks:
+            called, _, number = hook.partition(":")
+            HOOKS[called](*([int(number)] if number else []))
+        _work(*command)
+
+
+def _work(name: str, *given: str) -> None:
     from tests.torture.work import SCRIPTS
 
     from autodecoder.cli import main
     from autodecoder.errors import AutodecoderError
 
-    name, *given = command
     if name not in SCRIPTS:
-        return main(list(command))
+        return main([name, *given])
     try:
         SCRIPTS[name](*given)
     except AutodecoderError as error:  # as the command line ends then

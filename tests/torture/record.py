@@ -71,6 +71,6 @@ def raised(said: str) -> list[str]:
         if line.startswith("Traceback (most recent call last)"):
             is_inside = True
         elif is_inside and line and not line.startswith(" "):
-            found.append(line)
+            found.append(line.rstrip(": "))  # where errors are ignored, a colon follows
             is_inside = False
     return found

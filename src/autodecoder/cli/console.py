@@ -170,7 +170,8 @@ def _interrupt() -> None:
 
 @contextlib.contextmanager
 def keeping_interrupts() -> Iterator[None]:
-    """Repeat a Ctrl-C that Python drops, in a callback of the garbage collector."""
+    """Repeat a Ctrl-C that Python drops, in a callback of the garbage collector, and one that made
+    the import of a compiled module fail."""
     previous = sys.unraisablehook
 
     def repeat(dropped: "sys.UnraisableHookArgs") -> None:
@@ -182,6 +183,10 @@ def keeping_interrupts() -> Iterator[None]:
     sys.unraisablehook = repeat
     try:
         yield
+    except ImportError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise
     finally:
         sys.unraisablehook = previous
 

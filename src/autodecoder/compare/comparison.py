@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autodecoder.compare.result import Comparison, Row, Score
+from autodecoder.compare.result import Comparison, Row, Score, best_rate
 from autodecoder.compare.store import Store
 from autodecoder.compare.work import FitKey, Measure, Method, Work
 from autodecoder.config import (
@@ -79,7 +79,9 @@ def compare_methods(
     rates are searched alike: each method is fitted with each rate to a part of the training images,
     and the rate with the least error on the rest of them is used: one sixth of them, at most
     2,000. If that is fewer than 1,000 images, the mean over five splits is used, each fitted from
-    another seed. Then the method is fitted to all training images, once for each seed.
+    another seed. Then the method is fitted to all training images, once for each seed. If a fit is
+    spoilt, so that its training images are decoded no better than by their mean image, the best of
+    the lower rates is used for all seeds of this method.
 
     Parameters
     ----------
@@ -282,17 +284,41 @@ def _compare_kind(
         epochs = work.count_epochs(kind, fit, rates[len(rates) // 2], seconds)
     fit = replace(fit, num_epochs=max(1, epochs))
     searched = _search(work, rows, fit, rates) if len(rates) > 1 else {}
-    chosen = {row.name: _best(searched.get(row.name, dict.fromkeys(rates, 0.0))) for row in rows}
-    scored: dict[str, list[Score]] = {row.name: [] for row in rows}
-    for seed in seeds:
-        for rate in sorted(set(chosen.values())):
-            mine = [row for row in rows if chosen[row.name] == rate]
-            for name, score in work.score(FitKey(kind, "all", rate, seed), mine, fit).items():
-                scored[name].append(score)
+    given = {row.name: dict.fromkeys(rates, 0.0) for row in rows}
+    scored = _score(work, rows, fit, searched or given, seeds)
     return {
         row.name: Row(row.name, row.title, epochs, searched.get(row.name, {}), scored[row.name])
         for row in rows
     }
+
+
+def _score(
+    work: Work,
+    rows: list[Method],
+    fit: FitConfig,
+    searched: Mapping[str, Mapping[float, float]],
+    seeds: tuple[int, ...],
+) -> dict[str, list[Score]]:
+    """Scores of each row from each seed, with its best rate.
+
+    A rate that spoils the fit from one of the seeds is given up for the best of the lower ones.
+    """
+    left = {row.name: dict(searched[row.name]) for row in rows}
+    scored: dict[str, list[Score]] = {}
+    while waiting := [row for row in rows if row.name not in scored]:
+        rate = max(best_rate(left[row.name]) for row in waiting)
+        mine = [row for row in waiting if best_rate(left[row.name]) == rate]
+        lower = {row.name: {r: e for r, e in left[row.name].items() if r < rate} for row in mine}
+        found = []
+        for seed in seeds:
+            scores = work.score(FitKey(rows[0].kind, "all", rate, seed), mine, fit)
+            if all(lower.values()) and any(map(work.is_spoilt, scores.values())):
+                left |= lower
+                break
+            found.append(scores)
+        else:
+            scored |= {row.name: [scores[row.name] for scores in found] for row in mine}
+    return scored
 
 
 def _search(
@@ -314,15 +340,10 @@ def _search(
             ]
             for row in rows:
                 found[row.name][rate] = float(np.mean([part[row.name].error for part in scores]))
-        bests = {_best(errors) for errors in found.values()}
+        bests = {best_rate(errors) for errors in found.values()}
         beyond = {tried[0]: tried[0] ** 2 / tried[1], tried[-1]: tried[-1] ** 2 / tried[-2]}
         waiting = [float(f"{beyond[rate]:.6g}") for rate in bests if rate in beyond]
         waiting = [rate for rate in waiting if 0 < rate <= _LARGEST][: _MOST_BEYOND - n_beyond]
         n_beyond += len(waiting)
         tried = sorted([*tried, *waiting])
     return found
-
-
-def _best(errors: Mapping[float, float]) -> float:
-    """The rate with the least error; those that diverged come last."""
-    return min(errors, key=lambda rate: (math.isnan(errors[rate]), errors[rate]))

@@ -17,6 +17,11 @@ _LARGE = 1000
 _LEAST_PAIRS = 2
 
 
+def best_rate(errors: Mapping[float, float]) -> float:
+    """The learning rate with the least error; those that diverged come last."""
+    return min(errors, key=lambda rate: (math.isnan(errors[rate]), errors[rate]))
+
+
 class Score(NamedTuple):
     """A fit, and how it places images that it was not trained on."""
 
@@ -274,6 +279,9 @@ def explain(compared: Comparison, ours: str | None = None) -> list[str]:
     for row in compared.rows:
         if row.searched and all(math.isnan(error) for error in row.searched.values()):
             found.append(f"{row.title}: every learning rate diverged.")
+        elif row.searched and row.rate != (best := best_rate(row.searched)):
+            words = f"the learning rate {best:g} spoilt a fit; a lower one is used."
+            found.append(f"{row.title}: {words}")
         elif row.searched and row.rate in (min(row.searched), max(row.searched)):
             found.append(
                 f"{row.title}: the best learning rate is at the edge of the searched range."

@@ -1,5 +1,6 @@
 """Fits of a comparison, and the scores of the rows that share them."""
 
+import functools
 import math
 import time
 import warnings
@@ -24,6 +25,7 @@ from autodecoder.core.order import plan_windows
 from autodecoder.core.scaling import scale_pixels
 from autodecoder.data import ImageSet
 from autodecoder.errors import DataWarning
+from autodecoder.measures.yardstick import Set, measure_yardstick
 from autodecoder.model import Model
 
 #: To find how many epochs a budget of seconds allows, so many are timed first; more, if they take
@@ -94,6 +96,17 @@ class Work:
     def splits(self) -> list[str]:
         """Names of the parts on which learning rates are searched."""
         return [part for part in self._parts if part != "all"]
+
+    @functools.cached_property
+    def _mean_error(self) -> float:
+        """The error of the training images' mean image."""
+        images = self._parts["all"][0]
+        mine = Set(images.flat, images.flat_mask)
+        return measure_yardstick(mine, None, (), self._scaler).mean_image
+
+    def is_spoilt(self, score: Score) -> bool:
+        """Whether a fit decodes its training images no better than the mean image."""
+        return not score.train_error < self._mean_error
 
     def models(self, rates: Mapping[str, float]) -> dict[str, Model]:
         """The model of the first seed with each row's rate, as far as one was fitted or kept."""
