@@ -134,25 +134,25 @@ class Run:
         dataset: ad.Dataset,
         folder: Path,
         known: Mapping[str, Mapping[str, Any]],
-        seconds: float | None = None,
+        at_known_speed: float | None = None,
         **values: Any,
     ) -> dict[str, Any]:
         """Fit the methods of a cell's rows with the learning rates that were found there.
 
-        For as many epochs, or with `seconds`, for as many as a method did in them there: short fits
-        of a second or two do not tell the speed. The fastest fit tells it, as other programs only
-        ever slow a fit down.
+        For as many epochs, unless `seconds` are given; with `at_known_speed`, for as many as the
+        fastest fit of a method did in so many seconds there: fits of a second or two do not tell
+        the speed, and other programs only ever slow a fit down.
         """
         shared: dict[tuple[float | None, int], list[str]] = {}
         for name, row in known.items():
             if not self.wants(name):
                 continue
             epochs = row["epochs"] or self.scale.epochs  # principal components have none
-            if seconds is not None:
+            if at_known_speed is not None:
                 # Both rows of the autoencoder are the same kind of fit.
                 scores = known[name.removesuffix("-refined")]["scores"]
                 taken = [score["seconds"] for score in scores if not score["diverged"]]
-                epochs = max(1, round(seconds * row["epochs"] / min(taken)))
+                epochs = max(1, round(at_known_speed * row["epochs"] / min(taken)))
             shared.setdefault((row["rate"], epochs), []).append(name)
         found: dict[str, Any] = {}
         rows: dict[str, dict[str, Any]] = {}
@@ -242,8 +242,8 @@ class _Latents(NamedTuple):
 def longer(name: str, dims: int, arch: str, budget: str) -> Callable[[Run, Path], dict[str, Any]]:
     """More dimensions, at equal epochs or equal seconds.
 
-    At equal seconds, learning rate and time of an epoch are those found at equal epochs. With
-    convolutions, learning rates are searched with 64 dimensions alone.
+    At equal seconds, learning rates are those found at equal epochs. With convolutions, learning
+    rates are searched with 64 dimensions alone.
     """
     is_conv = arch.startswith("conv")
     key = f"{name}-{dims}-{'conv' if is_conv else 'dense'}"
@@ -262,7 +262,7 @@ def longer(name: str, dims: int, arch: str, budget: str) -> Callable[[Run, Path]
             return run.repeat(dataset, folder, run.known("longer", f"{key}-{budget}"), **shared)
         if budget == "seconds":
             known = run.known("longer", f"{key}-epochs")
-            return run.repeat(dataset, folder, known, scale.seconds, **shared)
+            return run.repeat(dataset, folder, known, seconds=scale.seconds, **shared)
         if is_conv and dims != 64:
             known = run.known("longer", f"{name}-64-conv-epochs")
             return run.repeat(dataset, folder, known, **shared)

@@ -89,7 +89,10 @@ def error_table(
 
 
 def seconds_table(cells: Sequence[Cell], names: dict[str, str]) -> str:
-    """Mean seconds of training, and least ones of placing the test images."""
+    """Mean seconds of training, and least ones of placing the test images.
+
+    Cells with rows that were fitted at another time are left out: the speed of a machine changes.
+    """
     lines = [
         [
             f"{cell.data}, {cell.label.split(', ')[1]}",
@@ -101,8 +104,10 @@ def seconds_table(cells: Sequence[Cell], names: dict[str, str]) -> str:
             ),
         ]
         for cell in cells
+        if "renewed" not in cell.content
     ]
-    return table(["data, training + placing in seconds", *names.values()], lines)
+    head = ["data, training + placing in seconds", *names.values()]
+    return table(head, lines) if lines else ""
 
 
 #: The comparisons of errors: what they are about, their part, words of their names, and measure.
