@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +62,28 @@ def test_the_page_shows_it(folder: Path, tmp_path: Path) -> None:
         assert "trustworthiness, 5 neighbours" in section
         assert "digits, validation: 40 evaluated" in section
         assert '<a href="#evaluation">Evaluation</a>' in text
+
+
+def test_a_model_that_is_replaced_meanwhile_gets_no_evaluation_of_the_former_one(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    best = tmp_path / "best"
+    shutil.copytree(folder / "best", best)
+    (best / "evaluation.json").unlink(missing_ok=True)
+    evaluate = ad.Model.evaluate
+
+    def replaced(model: ad.Model, *given: Any, **values: Any) -> Any:
+        ad.save_model(replace(model, latents=model.latents + 1), best)
+        return evaluate(model, *given, **values)
+
+    monkeypatch.setattr(ad.Model, "evaluate", replaced)
+    assert call("evaluate", best, "--n_images=40") == 2
+    assert "was replaced by another model while it was evaluated" in refusal(capsys)
+    assert not (best / "evaluation.json").exists()
+    assert call("evaluate", best, "--n_images=40", "--out", tmp_path / "kept.json") == 0
 
 
 def test_a_damaged_result_is_told(

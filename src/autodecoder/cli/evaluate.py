@@ -1,5 +1,6 @@
 """`autodecoder evaluate`: how good a model is, in numbers."""
 
+import contextlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from autodecoder.cli.inputs import (
     open_all,
     open_model,
 )
-from autodecoder.errors import ConfigError, DataError
+from autodecoder.errors import ConfigError, DataError, OutputError
 from autodecoder.text import legible
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def evaluate(
         raise ConfigError("images and dataset name different images: give one of them.")
     check_seed("seed", seed)
     path = model / FILE if out is None else out
-    begin = time.perf_counter()
+    begin, before = time.perf_counter(), _identity(model)
     with aside(json_), stepped() as report:
         if images is None:
             chosen = _validation(model, named, n_images, seed)
@@ -129,6 +130,11 @@ def evaluate(
             report=report,
         )
     found = replace(found, images=chosen.name)
+    if out is None and _identity(model) != before:
+        raise OutputError(
+            f"{legible(model)} was replaced by another model while it was evaluated: evaluate it "
+            "again."
+        )
     write_evaluation(found, path)
     if json_:
         print_json({"out": str(path), **found.to_dict()})
@@ -137,6 +143,15 @@ def evaluate(
     seconds = time.perf_counter() - begin
     console.print(f"Results in {path}; {seconds:.0f} s", highlight=False)
     return False
+
+
+def _identity(folder: Path) -> bytes | None:
+    """What tells a model from others: its description, with the checksums of its files."""
+    from autodecoder.model.saving import model_file
+
+    with contextlib.suppress(OSError):
+        return model_file(folder, "config.json").read_bytes()
+    return None  # there is no model, or none that can be read, which is told later
 
 
 def _given(
