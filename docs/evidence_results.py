@@ -18,6 +18,9 @@ PLUS_MINUS = "\u00a0±\u00a0"
 SPOILT = 1.25
 #: Two methods differ if a paired test over the seeds has at most this p-value.
 LEVEL = 0.05
+#: Fewer fits from the same seeds than these do not show that two methods are alike.
+ENOUGH_PAIRS = 3
+NAN = math.nan
 
 
 class Cell:
@@ -87,20 +90,36 @@ class Cell:
         """Number of seeds, of the method that has the fewest."""
         return min((len(v) for name in self.rows if (v := self.values(name))), default=0)
 
+    def pairs(self, row: str, other: str, measure: str = "error") -> list[tuple[float, float]]:
+        """The values of two rows, for each seed that both have."""
+        mine, others = (self.by_seed(name, measure) for name in (row, other))
+        return [(mine[seed], others[seed]) for seed in mine if seed in others]
+
     def share(self, row: str, measure: str = "error", *, of: str) -> float:
-        """How much larger the mean of a row is than that of another, in percent."""
-        return 100 * (self.mean(row, measure) / self.mean(of, measure) - 1)
+        """How much larger the mean of a row is than that of another, in percent, over the seeds
+        that both have."""
+        pairs = self.pairs(row, of, measure)
+        return 100 * (mean(a for a, _ in pairs) / mean(b for _, b in pairs) - 1) if pairs else NAN
+
+    def p_value(self, row: str, other: str, measure: str = "error") -> float:
+        """Of a paired t-test over the seeds, two-sided; NaN with fewer than two."""
+        differences = [a - b for a, b in self.pairs(row, other, measure)]
+        n = len(differences)
+        if n < 2:
+            return NAN
+        error, size = stdev(differences) / math.sqrt(n), abs(mean(differences))
+        if error == 0:
+            return float(size == 0)
+        return 2 * float(t.sf(size / error, n - 1))
 
     def differ(self, row: str, other: str, measure: str = "error") -> bool:
         """Whether two rows differ by a paired t-test over the seeds."""
-        mine, others = (self.by_seed(name, measure) for name in (row, other))
-        differences = [mine[seed] - others[seed] for seed in mine if seed in others]
-        n = len(differences)
-        if n < 2:
-            return False
-        error = stdev(differences) / math.sqrt(n)
-        size = abs(mean(differences))
-        return size > 0 and (error == 0 or 2 * float(t.sf(size / error, n - 1)) <= LEVEL)
+        return self.p_value(row, other, measure) <= LEVEL
+
+    def cannot_tell(self, row: str, other: str, measure: str = "error") -> bool:
+        """Whether enough fits of two rows do not tell them apart."""
+        enough = len(self.pairs(row, other, measure)) >= ENOUGH_PAIRS
+        return enough and not self.differ(row, other, measure)
 
 
 def _with_comma(word: str) -> str:
@@ -208,6 +227,16 @@ class Tally(NamedTuple):
         return ", ".join(told) or "not measured"
 
 
+def holm(p_values: Sequence[float]) -> int:
+    """How many of several comparisons are significant, allowing for their number (Holm 1979)."""
+    n, found = len(p_values), 0
+    for rank, p_value in enumerate(sorted(p_values)):
+        if p_value > LEVEL / (n - rank):
+            break
+        found += 1
+    return found
+
+
 def extent(shares: Sequence[float], *, signed: bool = False) -> str:
     """The range of differences, with or without their sign."""
     sizes = shares if signed else [abs(share) for share in shares]
@@ -258,6 +287,41 @@ def sizes(cells: Sequence[Cell], key: str = "n_train") -> str:
     if len(found) == 1:
         return f"{next(iter(found)):,}"
     return ", ".join(f"{n:,} ({where(some, lambda _: True)})" for n, some in found.items())
+
+
+def steps_of(cells: Sequence[Cell]) -> str:
+    """Steps of a fit of ours, with the number of images, each once."""
+    found = {}
+    for cell in cells:
+        settings = cell.content["settings"]
+        fit = settings["methods"].get(OURS)
+        if fit is not None:
+            n, batch = settings["n_train"], fit["batch_size"]
+            per_epoch = n // batch if fit["drop_last"] else -(-n // batch)
+            found[n] = fit["num_epochs"] * per_epoch
+    told = [f"{steps:,} with {n:,} images" for n, steps in sorted(found.items())]
+    return ", ".join(told) or "some"
+
+
+def setup_of(cell: Cell) -> str:
+    """Decoder, dimensions, epochs and images of a cell."""
+    settings = cell.content["settings"]
+    decoder, fit = settings.get("decoder"), settings["methods"].get(OURS)
+    if decoder is None or fit is None:
+        return cell.data
+    arch = decoder["arch"]
+    layers = arch if isinstance(arch, str) else "-".join(map(str, arch))
+    return (
+        f"{cell.data}: {decoder['latent_dims']} dimensions, decoder {layers}, "
+        f"{fit['num_epochs']} epochs, {settings['n_train']:,} training images"
+    )
+
+
+def weights_tried(cells: Iterable[Cell]) -> str:
+    """The weights of a prior that were tried."""
+    found = {float(name.split()[-1]) for cell in cells for name in cell.content.get("search", {})}
+    told = [f"{weight:g}" for weight in sorted(found)]
+    return " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told) or "some"
 
 
 def settings_of(cells: Sequence[Cell], key: str) -> str:

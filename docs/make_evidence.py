@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 from evidence_results import (
     DATA,
@@ -20,13 +21,31 @@ from evidence_results import (
     PLUS_MINUS,
     Cell,
     Results,
-    extent,
     listed,
     listed_real,
     settings_of,
+    setup_of,
     sizes,
+    steps_of,
     tally,
+    weights_tried,
     where,
+)
+from evidence_verdicts import (
+    BESIDE,
+    COMPARED,
+    better,
+    certain,
+    farthest,
+    highest_at,
+    least,
+    losses,
+    most_unlike,
+    peers_of,
+    soonest,
+    structure,
+    unhelped,
+    worse_samples,
 )
 from page_template import fill
 
@@ -53,7 +72,8 @@ def error_table(
 ) -> str:
     """Errors of methods, a line for each cell.
 
-    The lowest error is bold, and those without a spoilt fit that a paired test cannot tell from it.
+    The lowest error is bold, and those without a spoilt fit that a paired test of three fits or
+    more cannot tell from it.
 
     Parameters
     ----------
@@ -70,7 +90,7 @@ def error_table(
     for cell in cells:
         measured = [name for name in columns if cell.values(name, measure)]
         best = min(measured, key=lambda name: cell.mean(name, measure), default=None)
-        digits = 5 if best is not None and cell.mean(best, measure) < 0.01 else 4
+        digits = digits_of(cell.mean(best, measure) if best is not None else 1.0)
         n = cell.n_seeds
         line = [label(cell) + (f" ({n} seed{'s' * (n > 1)})" if n != USUAL_SEEDS else "")]
         for name in columns:
@@ -78,7 +98,7 @@ def error_table(
             is_bold = name == best or (
                 name in measured
                 and not cell.spoilt(name)
-                and not cell.differ(name, best or name, measure)
+                and cell.cannot_tell(name, best or name, measure)
             )
             line.append(f"**{text}**" if is_bold else text)
         for name in against:
@@ -86,6 +106,11 @@ def error_table(
             line.append("–" if math.isnan(share) else f"{share:+.1f}\u00a0%")
         lines.append(line)
     return table(head, lines)
+
+
+def digits_of(error: float) -> int:
+    """Digits behind the point: four to six, so that three or two tell of a small error."""
+    return min(6, max(4, 2 - math.floor(math.log10(error)))) if error > 0 else 4
 
 
 def seconds_table(cells: Sequence[Cell], names: dict[str, str]) -> str:
@@ -110,18 +135,6 @@ def seconds_table(cells: Sequence[Cell], names: dict[str, str]) -> str:
     return table(head, lines) if lines else ""
 
 
-#: The comparisons of errors: what they are about, their part, words of their names, and measure.
-COMPARED = (
-    ("two dimensions", "two", (), "error"),
-    ("longer latents, equal epochs", "longer", ("epochs",), "error"),
-    ("longer latents, equal seconds", "longer", ("seconds",), "error"),
-    ("few images", "few", (), "error"),
-    ("missing dots", "holes", ("dots",), "hidden pixels"),
-    ("missing squares", "holes", ("square",), "hidden pixels"),
-)
-BESIDE = {"ae": "autoencoder", "ae-refined": "autoencoder with refined latents"}
-
-
 def summary_table(results: Results) -> str:
     """How often our error is lower than that of an autoencoder."""
     lines = []
@@ -134,78 +147,12 @@ def summary_table(results: Results) -> str:
     )
 
 
-def better(results: Results) -> str:
-    """The verdict on errors."""
-    plain, refined = (
-        [
-            tally(cells, name, measure).always_lower
-            for _, part, words, measure in COMPARED
-            if (cells := results.cells(part, *words))
-        ]
-        for name in BESIDE
-    )
-    if all([*plain, *refined]):
-        return "yes"
-    if all(plain):
-        return "yes, but not always beside one whose latents are refined by our inference"
-    return "in two dimensions; otherwise it depends" if plain[0] and refined[0] else "it depends"
-
-
-def losses(results: Results) -> list[str]:
-    """Comparisons in which our error is higher, those in which it may be, and spoilt fits."""
-    found = []
-    for title, part, words, measure in COMPARED:
-        cells = results.cells(part, *words)
-        for cell in cells:
-            n_spoilt = cell.spoilt(OURS) if cell.values(OURS) else 0
-            if n_spoilt:
-                n = len(cell.rows[OURS]["scores"])
-                found.append(
-                    f"{title[0].upper()}{title[1:]}: {n_spoilt} of {n} fits spoilt, which "
-                    f"the next lines contain ({cell.title})."
-                )
-        for name, other in BESIDE.items():
-            counted = tally(cells, name, measure)
-            maybe = [share for share in counted.undecided if share > 0]
-            for shares, doubt in ((counted.higher, ""), (maybe, ", which is not significant")):
-                if shares:
-                    data = [c for c in cells if c.share(OURS, measure, of=name) in shares]
-                    cases = "; ".join(cell.title for cell in data)
-                    found.append(
-                        f"{title[0].upper()}{title[1:]}: the error is {extent(shares)} higher than "
-                        f"that of the {other}{doubt} ({cases})."
-                    )
-    return found
-
-
-def least(cell: Cell, row: str) -> float:
-    """Least seconds that a method took to place the test images."""
-    return min(cell.values(row, "place_seconds"), default=math.nan)
-
-
-def peer(results: Results, cell: Cell, measure: str) -> list[float]:
-    """A measure of the other libraries' layouts on the same images."""
-    beside = results.parts.get("peers", {}).get(cell.name.partition("-")[0])
-    return [row[measure] for row in beside.content["rows"]] if beside else []
-
-
-def highest_at(results: Results, measure: str, *, peers: bool) -> str:
-    """The data on which a measure of a plane of ours is higher than that of the autoencoder, or of
-    the other libraries."""
-
-    def holds(cell: Cell) -> bool:
-        ours = max(cell.mean(OURS, measure), cell.mean("neighbours", measure))
-        return ours > max(peer(results, cell, measure) if peers else [cell.mean("ae", measure)])
-
-    cells = [c for c in results.planes() if not peers or peer(results, c, measure)]
-    return where(cells, holds)
-
-
 def structure_table(results: Results) -> str:
     """Neighbours in two dimensions, with the layouts of other libraries."""
     names = {
         "pca": "PCA",
         "ae": "autoencoder",
+        "ae-refined": "autoencoder, refined",
         "vae": "VAE",
         OURS: "auto-decoder",
         "neighbours": "auto-decoder, start `neighbours`",
@@ -300,34 +247,30 @@ PUBLISHED = {
 
 def published_table(results: Results) -> str:
     """Errors in the scaling of others, from 0 to 1, beside the ones they publish."""
+    names = {"pca": "PCA", "ae": "autoencoder", "ae-refined": "refined", OURS: "auto-decoder"}
     lines = []
     for cell in results.cells("published"):
-        ours = [cell.mean(name) / 4 for name in ("pca", OURS)]
         others = PUBLISHED[cell.name.partition("-")[0]]
-        lines.append([cell.data, *(f"{error:.2g}" for error in (*ours, others))])
-    head = ["data", "PCA", "auto-decoder", "published autoencoder"]
-    return table(head, lines)
+        errors = [f"{cell.mean(name) / 4:.2g}" if cell.values(name) else "–" for name in names]
+        lines.append([cell.data, *errors, f"{others:.2g}"])
+    return table(["data", *names.values(), "published autoencoder"], lines)
 
 
 def time_table(results: Results) -> str:
-    """Errors after fits of some seconds."""
+    """Errors after fits of some seconds, with those that a fit took."""
     names = {"ae": "autoencoder", "ae-refined": "refined", "vae": "VAE", OURS: "auto-decoder"}
     lines = []
     for cell in results.cells("time"):
         by_budget = itertools.groupby(cell.content["rows"], key=lambda row: row["budget"])
         for seconds, rows in by_budget:
-            errors = {row["name"]: f"{row['error']:.4f}" for row in rows}
+            errors = {row["name"]: _timed(row) for row in rows}
             lines.append([f"{cell.data}, {seconds:g} s", *(errors.get(n, "–") for n in names)])
     return table(["data, seconds of training", *names.values()], lines)
 
 
-def soonest(results: Results, other: str = "ae") -> tuple[float, float] | None:
-    """The least seconds after which our error is lower than that of another method after the most
-    seconds, and these; `None` if it never is."""
-    rows = [row for cell in results.cells("time") for row in cell.content["rows"]]
-    last = max((row for row in rows if row["name"] == other), key=lambda row: row["budget"])
-    ours = [row["budget"] for row in rows if row["name"] == OURS and row["error"] < last["error"]]
-    return (min(ours), last["budget"]) if ours else None
+def _timed(row: dict[str, Any]) -> str:
+    (score,) = row["scores"]
+    return f"{row['error']:.4f} ({score['seconds']:.1f} s)"
 
 
 def robustness_table(results: Results) -> str:
@@ -389,6 +332,7 @@ def page(results: Results) -> str:
     of_all = (
         *(structure_table, generation_table, hidden_table, published_table, time_table),
         *(robustness_table, listed_real, summary_table, better, losses, highest_at, soonest),
+        *(certain, structure, peers_of, most_unlike, worse_samples, farthest, unhelped),
     )
     tools = {
         "results": results,
@@ -396,7 +340,7 @@ def page(results: Results) -> str:
         "ours": OURS,
         "pictures": results.pictures,
         **{f.__name__: f for f in (error_table, seconds_table, tally, where, least, listed)},
-        **{f.__name__: f for f in (octaves, sizes, settings_of)},
+        **{f.__name__: f for f in (octaves, sizes, settings_of, steps_of, setup_of, weights_tried)},
         "data_of": lambda cell: cell.data,
         "data_and": data_and,
         **{function.__name__: functools.partial(function, results) for function in of_all},

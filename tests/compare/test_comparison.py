@@ -100,7 +100,7 @@ def test_search_takes_the_best_rate_and_goes_beyond() -> None:
     assert found.scores[0].rate == found.rate
 
 
-def test_a_rate_that_spoils_a_fit_is_given_up_for_a_lower_one(
+def test_a_rate_at_which_a_fit_collapses_is_given_up_for_a_lower_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The search has one seed for each rate and may miss it; all rows with that fit give it up."""
@@ -109,20 +109,22 @@ def test_a_rate_that_spoils_a_fit_is_given_up_for_a_lower_one(
     best = min(searched, key=searched.__getitem__)
     second = min((rate for rate in searched if rate < best), key=searched.__getitem__)
 
-    def spoils(kind, task, rate, seed, *args):
+    def collapsing(kind, task, rate, seed, *args):
         fitted = fit(kind, task, rate, seed, *args)
         if (rate, seed, len(task.train)) == (best, 3, len(DIGITS.train)):
             wrong = replace(fitted.model, latents=100 + fitted.model.latents)
             return fitted._replace(model=wrong)
         return fitted
 
-    monkeypatch.setattr(module, "fit_method", spoils)
+    monkeypatch.setattr(module, "fit_method", collapsing)
     found = compare(methods=("ae", "ae-refined"), rates=rates, seeds=(0, 3))
     assert found["ae"].searched == searched
     assert [score.rate for score in found["ae"].scores] == [second, second]
     assert all(score.rate < best for score in found["ae-refined"].scores)
     (words,) = (note for note in explain(found) if note.startswith("autoencoder: "))
-    assert words == f"autoencoder: the learning rate {best:g} spoilt a fit; a lower one is used."
+    assert (
+        words == f"autoencoder: a fit collapsed at the learning rate {best:g}; a lower one is used."
+    )
     alone = compare(methods=("ae",), rates=(best,), seeds=(0, 3))["ae"]
     assert alone.rate == best  # there is no other
 

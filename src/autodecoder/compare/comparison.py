@@ -79,9 +79,9 @@ def compare_methods(
     rates are searched alike: each method is fitted with each rate to a part of the training images,
     and the rate with the least error on the rest of them is used: one sixth of them, at most
     2,000. If that is fewer than 1,000 images, the mean over five splits is used, each fitted from
-    another seed. Then the method is fitted to all training images, once for each seed. If a fit is
-    spoilt, so that its training images are decoded no better than by their mean image, the best of
-    the lower rates is used for all seeds of this method.
+    another seed. Then the method is fitted to all training images, once for each seed. If a fit
+    collapses, so that its training images are decoded no better than by their mean image, the best
+    of the lower rates is used for all seeds of this method.
 
     Parameters
     ----------
@@ -301,7 +301,7 @@ def _score(
 ) -> dict[str, list[Score]]:
     """Scores of each row from each seed, with its best rate.
 
-    A rate that spoils the fit from one of the seeds is given up for the best of the lower ones.
+    A rate at which the fit from one of the seeds collapses is given up for the best lower one.
     """
     left = {row.name: dict(searched[row.name]) for row in rows}
     scored: dict[str, list[Score]] = {}
@@ -312,7 +312,7 @@ def _score(
         found = []
         for seed in seeds:
             scores = work.score(FitKey(rows[0].kind, "all", rate, seed), mine, fit)
-            if all(lower.values()) and any(map(work.is_spoilt, scores.values())):
+            if all(lower.values()) and any(map(work.has_collapsed, scores.values())):
                 left |= lower
                 break
             found.append(scores)
@@ -330,8 +330,9 @@ def _search(
     the same proportion to it as that of its neighbour.
     """
     found: dict[str, dict[float, float]] = {row.name: {} for row in rows}
+    n_beyond = dict.fromkeys(found, 0)
     tried = sorted(rates)
-    waiting, n_beyond = list(tried), 0
+    waiting = list(tried)
     while waiting:
         for rate in waiting:
             scores = [
@@ -340,10 +341,14 @@ def _search(
             ]
             for row in rows:
                 found[row.name][rate] = float(np.mean([part[row.name].error for part in scores]))
-        bests = {best_rate(errors) for errors in found.values()}
         beyond = {tried[0]: tried[0] ** 2 / tried[1], tried[-1]: tried[-1] ** 2 / tried[-2]}
-        waiting = [float(f"{beyond[rate]:.6g}") for rate in bests if rate in beyond]
-        waiting = [rate for rate in waiting if 0 < rate <= _LARGEST][: _MOST_BEYOND - n_beyond]
-        n_beyond += len(waiting)
+        beyond = {rate: float(f"{further:.6g}") for rate, further in beyond.items()}
+        waiting = []
+        for name, errors in found.items():
+            further = beyond.get(best_rate(errors), 0.0)
+            if 0 < further <= _LARGEST and n_beyond[name] < _MOST_BEYOND:
+                n_beyond[name] += 1
+                waiting.append(further)
+        waiting = list(dict.fromkeys(waiting))
         tried = sorted([*tried, *waiting])
     return found

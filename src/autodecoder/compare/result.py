@@ -280,7 +280,7 @@ def explain(compared: Comparison, ours: str | None = None) -> list[str]:
         if row.searched and all(math.isnan(error) for error in row.searched.values()):
             found.append(f"{row.title}: every learning rate diverged.")
         elif row.searched and row.rate != (best := best_rate(row.searched)):
-            words = f"the learning rate {best:g} spoilt a fit; a lower one is used."
+            words = f"a fit collapsed at the learning rate {best:g}; a lower one is used."
             found.append(f"{row.title}: {words}")
         elif row.searched and row.rate in (min(row.searched), max(row.searched)):
             found.append(

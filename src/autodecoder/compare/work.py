@@ -104,7 +104,7 @@ class Work:
         mine = Set(images.flat, images.flat_mask)
         return measure_yardstick(mine, None, (), self._scaler).mean_image
 
-    def is_spoilt(self, score: Score) -> bool:
+    def has_collapsed(self, score: Score) -> bool:
         """Whether a fit decodes its training images no better than the mean image."""
         return not score.train_error < self._mean_error
 
