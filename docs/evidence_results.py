@@ -21,6 +21,9 @@ LEVEL = 0.05
 #: Fewer fits from the same seeds than these do not show that two methods are alike.
 ENOUGH_PAIRS = 3
 NAN = math.nan
+#: Most images that a comparison holds out today to search learning rates, and the number from which
+#: on a single split is enough.
+MOST_HELD, MANY_HELD = 2000, 1000
 
 
 class Cell:
@@ -179,6 +182,18 @@ class Results:
             for cell in cells
             if cell.content["machine"].get("cores", 1) > 1
         ]
+        return ", ".join(names)
+
+    def searched_otherwise(self) -> str:
+        """The cells whose learning rates were searched by a former rule, by their files."""
+        cells = [cell for part in self.parts.values() for cell in part.values()]
+        names = []
+        for cell in cells:
+            settings = cell.content.get("settings", {})
+            n_held = settings.get("n_held", 0)
+            is_single = 0 < n_held < MANY_HELD and (settings.get("n_splits") or 1) == 1
+            if n_held > MOST_HELD or is_single:
+                names.append(f"`{cell.path.parent.name}/{cell.path.stem}`")
         return ", ".join(names)
 
     def machines(self) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from evidence_pictures import FEW, draw_few
 from evidence_results import (
     DATA,
     OURS,
@@ -353,6 +354,9 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--out", type=Path, default=PAGE)
     options = parser.parse_args()
+    pictures = options.results / "pictures"
+    pictures.mkdir(exist_ok=True)
+    draw_few(Results(options.results), pictures / FEW)
     options.out.write_text(page(Results(options.results)), encoding="utf-8")
 
 
