@@ -67,7 +67,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not slow and not thorough" --numprocesses 2
 
 test-thorough: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "thorough and not slow" --numprocesses 2
+	AUTODECODER_NEW_EXAMPLES=1 $(BIN)/python -m pytest -m "thorough and not slow" --numprocesses 2
 
 # With programs compiled as users' are; the quick tests compile theirs with little optimisation.
 test-slow: $(VENV)/installed-dev

@@ -9,13 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import jaxtyping
 import pytest
 from tests.annotations import unchecked
 
 # Programs compiled once serve all tests, whichever process runs them, and the processes that they
-# start.
-if "PYTEST_XDIST_WORKER" not in os.environ:
+# start. `tests.mutation` keeps them for many runs.
+if "AUTODECODER_TEST_PROGRAMS" in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["AUTODECODER_TEST_PROGRAMS"]
+elif "PYTEST_XDIST_WORKER" not in os.environ:
     _PROGRAMS = tempfile.TemporaryDirectory(
         prefix="autodecoder-programs-", ignore_cleanup_errors=True
     )
@@ -29,6 +32,16 @@ if version("jaxlib").startswith("0.10."):
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
 jaxtyping.install_import_hook("autodecoder", "beartype.beartype")
+
+# The same examples in each run, and no limit of time for one of them: a busy machine is no failure.
+# `make test-thorough` draws others.
+hypothesis.settings.register_profile(
+    "autodecoder",
+    deadline=None,
+    derandomize="AUTODECODER_NEW_EXAMPLES" not in os.environ,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("autodecoder")
 
 ROOT = Path(__file__).parent.parent
 

@@ -21,12 +21,13 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from autodecoder.files import write_file
+from tests.results import Rows, change_rows, read_rows
 
 ROOT = Path(__file__).parents[1]
 CORE = Path("src/autodecoder/core")
@@ -64,8 +65,9 @@ TESTS = {
     "streamed": ("epoch",),
     "watch": ("watch", "stopping"),
 }
-#: Seconds that the tests of a changed module may take.
-_PATIENCE = 600
+#: How many times as long as without a change the tests of a changed module may take, and the least
+#: seconds.
+_PATIENCE, _LEAST_PATIENCE = 4.0, 60.0
 #: Changes that are not killed: no test failed, the tests did not end, or their process died.
 LEFT = ("survived", "timeouts", "unclear")
 #: Least share of changes that the tests must find, in percent.
@@ -88,12 +90,14 @@ def tests_of(module: Path) -> list[str]:
     return paths
 
 
-def mutate(module: Path, each: int, seed: int, tool: Path, work: Path) -> dict[str, Any]:
+def mutate(
+    module: Path, each: int, seed: int, tool: Path, work: Path, patience: float
+) -> dict[str, Any]:
     """Change one module again and again; returns how often a test failed, and where none did."""
     command = _test_command(module)
     config = {
         "module-path": str(module),
-        "timeout": float(_PATIENCE),
+        "timeout": patience,
         "excluded-modules": [],
         "test-command": command,
     }
@@ -141,15 +145,18 @@ def n_tried(row: dict[str, Any]) -> int:
 
 
 def _test_command(module: Path) -> str:
-    test = f"{sys.executable} -m pytest -x -q -p no:cacheprovider -m 'not slow' "
+    test = f"{sys.executable} -m pytest -x -q -p no:cacheprovider -m 'not slow and not thorough' "
     return test + " ".join(tests_of(module))
 
 
 def _choose(session: Path, each: int, seed: int) -> int:
     """Keep some changes of the kinds of `OPERATORS`; returns how many there were."""
     with closing(sqlite3.connect(session)) as file, file:
-        rows = file.execute("SELECT job_id, operator_name FROM mutation_specs").fetchall()
-        fit = sorted(job for job, name in rows if name.removeprefix("core/") in OPERATORS)
+        # The names of the jobs are drawn anew each time; places in the module are not.
+        order = "operator_name, operator_args, occurrence, start_pos_row, start_pos_col"
+        query = f"SELECT job_id, operator_name FROM mutation_specs ORDER BY {order}"
+        rows = file.execute(query).fetchall()
+        fit = [job for job, name in rows if name.removeprefix("core/") in OPERATORS]
         kept = set(random.Random(seed).sample(fit, min(each, len(fit))))
         for table in ("mutation_specs", "work_items"):
             drop = [(job,) for job, _ in rows if job not in kept]
@@ -158,7 +165,12 @@ def _choose(session: Path, each: int, seed: int) -> int:
 
 
 def _call(*command: Any, cwd: Path) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(cwd / "src")}  # and not the installed package
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(cwd / "src"),  # and not the installed package
+        # Programs are known by their content, so a change cannot meet those of another.
+        "AUTODECODER_TEST_PROGRAMS": str(cwd.parent / "programs"),
+    }
     ended = subprocess.run(command, cwd=cwd, capture_output=True, env=environment, text=True)
     if ended.returncode:
         words = shlex.join(map(str, command))
@@ -175,8 +187,7 @@ def main() -> None:
     parser.add_argument("--tool", type=Path, default=Path("build/mutation/bin/cosmic-ray"))
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
-    known = json.loads(options.out.read_text()) if options.out.exists() else []
-    rows = {row["module"]: row for row in known}
+    names = {str(module.relative_to(CORE)) for module in modules()}
     with tempfile.TemporaryDirectory(prefix="autodecoder-mutation-") as folder:
         work = Path(folder) / "copy"
         shutil.copytree(
@@ -184,22 +195,29 @@ def main() -> None:
         )
         code = f"import autodecoder; assert autodecoder.__file__.startswith({str(work)!r})"
         _call(sys.executable, "-c", code, cwd=work)
-        passed: set[str] = set()
+        lasted: dict[str, float] = {}
         for module in modules():
             if options.only and module.stem not in options.only.split(","):
                 continue
-            if (command := _test_command(module)) not in passed:
+            if (command := _test_command(module)) not in lasted:
                 _call(*shlex.split(command), cwd=work)  # without a change they must pass
-                passed.add(command)
+                began = time.monotonic()  # programs are compiled now
+                _call(*shlex.split(command), cwd=work)
+                lasted[command] = time.monotonic() - began
+            patience = max(_LEAST_PATIENCE, _PATIENCE * lasted[command])
             tool = options.tool.absolute()
-            row = mutate(module, options.each, options.seed, tool, work)
-            rows[row["module"]] = {**row, "date": str(date.today())}
-            content = json.dumps(list(rows.values()), indent=1) + "\n"
-            write_file(options.out, content.encode())
+            row = mutate(module, options.each, options.seed, tool, work, patience)
+            row["date"] = str(date.today())
+
+            def change(rows: Rows, row: dict[str, Any] = row) -> Rows:
+                rows = {**rows, row["module"]: row}
+                return {name: rows[name] for name in sorted(names) if name in rows}
+
+            change_rows(options.out, change, key="module")
             left = [f"{name}: {place}" for name in LEFT for place in row[name]]
             head = f"{row['module']}: {row['killed']} of {n_tried(row)} killed"
             print("\n  ".join([head, *left]), flush=True)  # noqa: T201
-    reached = score(list(rows.values()))
+    reached = score(list(read_rows(options.out, key="module").values()))
     print(f"{reached:.1f} % of the changes are killed; at least {LEAST} % must be")  # noqa: T201
     sys.exit(reached < LEAST)
 

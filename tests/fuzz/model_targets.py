@@ -205,7 +205,8 @@ def of_checkpoints() -> Target:
             restore_run(like, read_checkpoints(place))
         finally:  # damaged ones are removed
             for name, content in files.items():
-                (place / name).write_bytes(content)
+                if not (place / name).exists():
+                    (place / name).write_bytes(content)
 
     return of_folder(files, read, seal=_seal, tokens=_TOKENS)
 

@@ -1,8 +1,8 @@
 """Fuzz the readers: `python -m tests.fuzz.run --inputs 1000000`.
 
-Each target runs in a process of its own, so that even a crash of a library is a finding. In the
-file of `--out`, inputs of another seed are added to those of the same target; those of the same
-seed replace them, and findings that are replaced are printed.
+Each target runs in a process of its own, so that even a crash of a library is a finding; as many
+run at once as there are cores. In the file of `--out`, inputs of another seed are added to those of
+the same target; those of the same seed replace them, and findings that are replaced are printed.
 """
 
 import argparse
@@ -15,16 +15,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 from tests.fuzz import engines
+from tests.results import Rows, change_rows
 
 ROOT = Path(__file__).parents[2]
 #: Seconds without an answer after which a process is ended: code in C can ignore alarms.
 _SILENT = 120
 #: Most memory for the data of a process, in bytes: then it gets a `MemoryError`.
 _MOST_DATA = 16 * 2**30
+#: The option of `prctl` for it, from linux/prctl.h.
+_PDEATHSIG = 1
 #: Seconds between two results that a process writes.
 _EVERY = 5.0
 
@@ -37,24 +41,40 @@ def main() -> int:
         return 0
     from tests.fuzz.targets import TARGETS
 
-    from autodecoder.files import write_file
-
     engine = options.engine or ("atheris" if engines.has_atheris() else "edits")
     unknown = set(options.only or ()) - set(TARGETS)
     if unknown:
         raise SystemExit(f"--only must be among {', '.join(TARGETS)}, got {', '.join(unknown)}.")
-    results = _kept(options.out)
-    for name in options.only or TARGETS:
-        result = _run_apart(name, engine, options)
-        result |= {"engine": engine, "seeds": [options.seed]}
-        for finding in dropped(results.get(name), result):
-            _say(f"{name}, a finding of an earlier run that this run replaces: {finding['what']}")
-        results[name] = add(results.get(name), result)
-        _say(_line(result))
-        if options.out:
-            rows = [results[name] for name in TARGETS if name in results]
-            write_file(Path(options.out), (json.dumps(rows, indent=1) + "\n").encode())
-    return int(any(result["findings"] for result in results.values()))
+
+    def run(name: str) -> dict[str, Any]:
+        return _run_apart(name, engine, options) | {"engine": engine, "seeds": [options.seed]}
+
+    n_findings = 0
+    with ThreadPoolExecutor(options.jobs) as pool:
+        names = options.only or list(TARGETS)
+        for done in as_completed([pool.submit(run, name) for name in names]):
+            result = done.result()
+            n_findings += len(result["findings"])
+            for finding in _keep(options.out, result, list(TARGETS)):
+                words = "a finding of an earlier run that this run replaces"
+                _say(f"{result['target']}, {words}: {finding['what']}")
+            _say(_line(result))
+    return int(n_findings > 0)
+
+
+def _keep(out: str | None, result: dict[str, Any], names: list[str]) -> list[dict[str, Any]]:
+    """Add a result to the file; returns former findings that it replaces."""
+    lost = []
+    name = result["target"]
+
+    def change(rows: Rows) -> Rows:
+        lost.extend(dropped(rows.get(name), result))
+        rows = {**rows, name: add(rows.get(name), result)}
+        return {name: rows[name] for name in names if name in rows}
+
+    if out:
+        change_rows(Path(out), change, key="target")
+    return lost
 
 
 def add(before: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
@@ -83,13 +103,6 @@ def _say(words: str) -> None:
     print(words, flush=True)  # noqa: T201
 
 
-def _kept(out: str | None) -> dict[str, dict[str, Any]]:
-    """The results of a file, which those of the same targets replace."""
-    if out is None or not Path(out).exists():
-        return {}
-    return {row["target"]: row for row in json.loads(Path(out).read_text(encoding="utf-8"))}
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.run", description=__doc__)
     parser.add_argument("--inputs", type=int, default=1_000_000, help="inputs of each target")
@@ -97,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", metavar="NAME", help="a target; repeatable")
     parser.add_argument("--engine", choices=engines.ENGINES, help="by default atheris if installed")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="targets that run at once"
+    )
     parser.add_argument("--out", metavar="FILE.json", help="file for the results")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser
@@ -154,6 +170,7 @@ _EMPTY = {
 def _run_here(options: argparse.Namespace) -> None:
     """Run a target in this process, which writes its result again and again, and its last input."""
     _limit_memory()
+    _end_with_parent()
     is_guided = options.engine == "atheris"
     with engines.instrumented() if is_guided else contextlib.nullcontext():
         from tests.fuzz.targets import TARGETS
@@ -204,6 +221,14 @@ def _silence() -> Any:
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     return errors
+
+
+def _end_with_parent() -> None:
+    """End when the process ends that started this one, where the system can do that."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
 
 
 def _limit_memory() -> None:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -156,9 +157,11 @@ def test_the_memory_of_each_input_is_seen() -> None:
     for length in (0, 2_000_000, 9):
         watch.feed(bytes(length))
     (finding,) = watch.findings.values()
-    assert (finding.what, finding.n_bytes) == ("took 90 MiB of memory", 9)
+    assert re.fullmatch(r"took (89|90|91) MiB of memory", finding.what)
+    assert finding.n_bytes == 9
     told = watch.to_plain(1.0)
-    assert (told["peak_memory_growth_mib"], told["memory_limit_mib"]) == (pytest.approx(120, 9), 64)
+    assert told["peak_memory_growth_mib"] == pytest.approx(120, abs=2)
+    assert told["memory_limit_mib"] == 64
 
 
 @pytest.mark.thorough

@@ -94,6 +94,7 @@ def test_a_lock_that_is_only_tested_does_not_stop_a_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that looked who is alive made another one end with a traceback."""
+    monkeypatch.setattr("autodecoder.study.locks._PATIENCE", 60.0)
     path = tmp_path / ".worker-one.lock"
     with path.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_SH)

@@ -12,7 +12,6 @@ them, and failures that are replaced are printed. The exit status is 1 if there 
 """
 
 import argparse
-import json
 import platform
 import sys
 import tempfile
@@ -23,11 +22,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tests.results import Rows, change_rows, read_rows
 from tests.torture.bench import Bench
 from tests.torture.faults import all_faults
+from tests.torture.record import Record
 from tests.torture.trials import Torture
-
-from autodecoder.files import write_file
 
 OUT = Path(__file__).parents[2] / "benchmarks" / "reliability" / "faults.json"
 
@@ -44,30 +43,51 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=OUT, help="file of the results")
     options = parser.parse_args()
-    known = json.loads(options.out.read_text()) if options.out.exists() else {}
     n_failures = 0
     with tempfile.TemporaryDirectory(prefix="autodecoder-torture-") as folder:
-        torture = Torture(Bench(Path(folder), options.seed), _say)
+        sitting = Sitting(options.out, options.seed)
+        torture = Torture(Bench(Path(folder), options.seed), _say, sitting.keep)
         kinds = list(all_faults(torture, options.times))
-        for name in known.keys() - dict(kinds).keys():
-            _say(f"{name}: this kind is no longer tried; its results are removed")
+        sitting.names = [name for name, _ in kinds]
         for name, strike in kinds:
             if not name.startswith(options.only) or time.time() > options.until:
                 continue
-            began = time.perf_counter()
+            sitting.begin(name)
             record = strike()
             n_failures += len(record.failures)
-            about = {**record.content(), "seconds": round(time.perf_counter() - began)}
-            about |= {"seeds": [options.seed], "machine": _machine()}
-            for failure in dropped(known.get(name), about):
+            for failure in sitting.keep(record):
                 _say(f"{name}, a failure of an earlier run that this run replaces: {failure}")
-            known[name] = add(known.get(name), about)
-            rows = {name: known[name] for name, _ in kinds if name in known}
-            write_file(options.out, (json.dumps(rows, indent=1) + "\n").encode())
             _say(f"{name}: {record.tried} tried, {len(record.failures)} failures")
             for failure in record.failures[:3]:
                 _say(f"  {failure}")
     sys.exit(1 if n_failures else 0)
+
+
+class Sitting:
+    """Keeps the results of each kind of fault, also those of one that has not ended."""
+
+    def __init__(self, out: Path, seed: int) -> None:
+        self._out, self._seed = out, seed
+        self.names: list[str] = []
+        """All kinds, in their order; results of others are removed."""
+
+    def begin(self, name: str) -> None:
+        """Begin a kind, whose former results are kept as they are for the sum."""
+        self._name, self._began = name, time.perf_counter()
+        self._before = read_rows(self._out).get(name)
+
+    def keep(self, record: Record) -> list[str]:
+        """Write what came of the kind so far; returns former failures that it replaces."""
+        about = {**record.content(), "seconds": round(time.perf_counter() - self._began)}
+        about |= {"seeds": [self._seed], "machine": _machine()}
+        row = add(self._before, about)
+
+        def change(rows: Rows) -> Rows:
+            rows = {**rows, self._name: row}
+            return {name: rows[name] for name in self.names if name in rows}
+
+        change_rows(self._out, change)
+        return dropped(self._before, about)
 
 
 def add(before: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:

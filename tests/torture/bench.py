@@ -184,10 +184,12 @@ def _work(name: str, *given: str) -> None:
     from tests.torture.work import SCRIPTS
 
     from autodecoder.cli import main
+    from autodecoder.cli.programs import keep_programs
     from autodecoder.errors import AutodecoderError
 
     if name not in SCRIPTS:
         return main([name, *given])
+    keep_programs()
     try:
         SCRIPTS[name](*given)
     except AutodecoderError as error:  # as the command line ends then

@@ -1,6 +1,7 @@
 """Disks that are full, and folders that become read-only."""
 
 import re
+import time
 from pathlib import Path
 
 from tests.torture.bench import (
@@ -13,7 +14,7 @@ from tests.torture.bench import (
     small_disk,
 )
 from tests.torture.record import Record
-from tests.torture.trials import Torture
+from tests.torture.trials import Torture, most
 from tests.torture.work import Task
 
 #: Bytes of a disk that has space enough.
@@ -24,6 +25,8 @@ FULL = "No space left|disk is full"
 READ_ONLY = "Read-only|readonly"
 #: Seconds that an endless task gets to fill its disk, or to notice that it is read-only.
 _PATIENCE = 60.0
+#: Seconds between two looks at what a command has finished on a disk that becomes full.
+_EVERY = 0.5
 
 
 def full_disk(torture: Torture, task: Task, times: int) -> Record:
@@ -41,8 +44,10 @@ def full_disk(torture: Torture, task: Task, times: int) -> Record:
             task.prepare(folder)
             taken = PLENTY - free_bytes(folder)
             resize(folder, taken + _BLOCK * torture.rng.randint(4, max(5, needed)))
-            running = torture.start(task, folder)
-            running.wait(_PATIENCE if task.is_endless else HANGS)
+            running, before = torture.start(task, folder), {}
+            until = time.monotonic() + (_PATIENCE if task.is_endless else HANGS)
+            while not running.wait(_EVERY) and time.monotonic() < until:
+                before = most(before, torture.seen(task, folder))
             is_full = free_bytes(folder) == 0
             if task.is_endless and running.status is None and not is_full:
                 running.kill()
@@ -54,11 +59,10 @@ def full_disk(torture: Torture, task: Task, times: int) -> Record:
                 record.unstruck += 1  # it has had space enough
             else:
                 record.tried += 1
-            before = torture.finished(record, task, folder)
             resize(folder, PLENTY)
             torture.compare(record, task, folder, before)
             torture.finish(record, task, folder)
-        torture.say(f"full disk, {task.name}: {record.tried} of {times}")
+        torture.tell(record, times)
     return record
 
 
@@ -84,7 +88,7 @@ def read_only(torture: Torture, task: Task, times: int) -> Record:
                 record.unstruck += 1
                 continue
             make_read_only(folder)
-            before = torture.finished(record, task, folder)
+            before = torture.seen(task, folder)
             torture.end(record, running)
             record.check(running, {0: "", 2: READ_ONLY})
             if re.search(READ_ONLY, running.said):
@@ -97,7 +101,7 @@ def read_only(torture: Torture, task: Task, times: int) -> Record:
             make_writable(folder)
             torture.compare(record, task, folder, before)
             torture.finish(record, task, folder)
-        torture.say(f"folder read-only, {task.name}: {record.tried} of {times}")
+        torture.tell(record, times)
     return record
 
 

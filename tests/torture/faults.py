@@ -11,6 +11,11 @@ from tests.torture.record import Record
 from tests.torture.trials import Torture
 from tests.torture.work import LOGGED, PACKING, SAVING, TASKS, TRAINING, TUNING, Task
 
+#: How a process ends at a signal. It ends at once as long as Python or the package still starts.
+_KEPT, _AT_ONCE = "ended by themselves and told so", "ended at once, before signals were handled"
+#: So many faults must show that signals are handled.
+_ENOUGH = 10
+
 
 def killed(torture: Torture, task: Task, times: int) -> Record:
     """SIGKILL: a process ends at once, as of the kernel when memory is short."""
@@ -44,9 +49,13 @@ def told_to_stop(torture: Torture, name: str, task: Task, times: int) -> Record:
         if running.status == 0:  # it came too late, or where Python ignores errors
             return False
         record.check(running, allowed)
+        record.note(_KEPT if running.status == 130 else _AT_ONCE)
         return True
 
-    return torture.strike(record, task, times, strike)
+    torture.strike(record, task, times, strike)
+    if record.tried >= _ENOUGH and not record.outcomes.get(_KEPT):
+        record.failures.append("no process told that it was interrupted: is the signal handled?")
+    return record
 
 
 def jumping_clock(torture: Torture, task: Task, times: int) -> Record:
@@ -92,7 +101,7 @@ def crowd(torture: Torture, task: Task, n: int, times: int) -> Record:
         record.tried += n_killed > 0
         record.unstruck += n_killed == 0
         torture.finish(record, task, folder)
-        torture.say(f"{n} processes, {task.name}: {record.tried} of {times}")
+        torture.tell(record, times)
     return record
 
 

@@ -53,7 +53,7 @@ def no_memory(torture: Torture, times: int) -> Record:
         else:
             _count(record, running)
         torture.finish(record, WIDE, folder)
-        torture.say(f"out of memory: {record.tried} of {times}")
+        torture.tell(record, times)
     return record
 
 
@@ -79,7 +79,7 @@ def auto_batch(torture: Torture, times: int) -> Record:
             record.check(running, {0: ""})
         if min(torture.finished(record, WIDE, folder).values(), default=0) < 1:
             record.failures.append("no epoch was kept")
-        torture.say(f"out of memory with --auto_batch: {record.tried} of {times}")
+        torture.tell(record, times)
     return record
 
 

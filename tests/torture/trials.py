@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,14 +30,24 @@ class Whole:
 class Torture:
     """Runs commands on one bench, and compares what becomes of them."""
 
-    def __init__(self, bench: Bench, say: Callable[[str], None]) -> None:
-        self._bench, self.say = bench, say
+    def __init__(
+        self,
+        bench: Bench,
+        say: Callable[[str], None],
+        keep: Callable[[Record], object] = lambda record: None,
+    ) -> None:
+        self._bench, self._say, self._keep = bench, say, keep
         self._wholes: dict[str, Whole] = {}
 
     @property
     def rng(self) -> random.Random:
         """Draws the moments."""
         return self._bench.rng
+
+    def tell(self, record: Record, times: int) -> None:
+        """Tell how far a kind of fault is, and keep its results so far."""
+        self._say(f"{record.fault}, {record.work}: {record.tried} of {times}")
+        self._keep(record)
 
     def moment(self, task: Task) -> float:
         """Seconds from the start of a command to a random moment before its end."""
@@ -106,7 +117,10 @@ class Torture:
                 before = self.finished(record, task, folder)
                 began = time.time()
                 running = self.start(task, folder, hooks)
-                if running.wait(self.moment(task)) or not strike(running):
+                has_ended = running.wait(self.moment(task))
+                if not has_ended:
+                    before = most(before, self.seen(task, folder))
+                if has_ended or not strike(running):
                     record.unstruck += 1
                     record.check(running, {0: ""})
                     break
@@ -115,8 +129,14 @@ class Torture:
                 self.compare(record, task, folder, before)
                 between(folder)
             self.finish(record, task, folder, hooks)
-            self.say(f"{record.fault}, {task.name}: {record.tried} of {times}")
+            self.tell(record, times)
         return record
+
+    def seen(self, task: Task, folder: Path) -> Finished:
+        """What a folder holds while a command works in it; nothing if it cannot be read then."""
+        with contextlib.suppress(Exception):
+            return task.finished(folder) if folder.exists() else {}
+        return {}
 
     def finished(self, record: Record, task: Task, folder: Path) -> Finished:
         """What a folder holds so far; a failure if something in it is damaged."""
@@ -134,7 +154,16 @@ class Torture:
             record.failures.append(f"lost, of what before and after: {gone}")
 
     def finish(self, record: Record, task: Task, folder: Path, hooks: Sequence[str] = ()) -> None:
-        """Run to the end, and compare the result with the undisturbed one."""
+        """Run to the end, and compare the result with the undisturbed one.
+
+        The folder of a result that is right is removed.
+        """
+        n_failures = len(record.failures)
+        self._finish(record, task, folder, hooks)
+        if len(record.failures) == n_failures:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _finish(self, record: Record, task: Task, folder: Path, hooks: Sequence[str]) -> None:
         if not task.is_endless:
             running = self.start(task, folder, hooks)
             self.end(record, running)
@@ -150,6 +179,11 @@ class Torture:
         other += [key for key in found if key not in wanted]
         if other:
             record.failures.append(f"other results: {other[:5]}")
+
+
+def most(one: Finished, other: Finished) -> Finished:
+    """The larger number of each piece of work."""
+    return {key: max(one.get(key, 0), other.get(key, 0)) for key in {**one, **other}}
 
 
 def _newest(folder: Path) -> float:
