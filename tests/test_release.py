@@ -72,6 +72,11 @@ def test_the_source_archive_can_run_the_tests(built: tuple[Path, Path]) -> None:
         name for name in names if name.startswith((".venv", "runs/", "dist/", "docs/_build"))
     ]
     assert all(member.isfile() for member in members)  # no links that lead elsewhere
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=False
+    )
+    if listed.returncode == 0:  # a checkout
+        assert not names - set(listed.stdout.splitlines()) - {"PKG-INFO"}
 
 
 #: The base of the estimator is scikit-learn's, which has no types; programs of jax have their own.

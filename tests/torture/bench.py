@@ -254,4 +254,11 @@ def make_writable(folder: Path) -> None:
 
 
 def _call(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run([*_as_root(), *command], check=True, capture_output=True)
+
+
+def _as_root() -> list[str]:
+    """What commands need in front to mount file systems: in runs that may not skip a test, they ask
+    for the rights, as machines of a continuous integration give them without a password."""
+    wanted = "AUTODECODER_SKIP_NOTHING" in os.environ and hasattr(os, "geteuid")
+    return ["sudo", "-n"] if wanted and os.geteuid() else []
