@@ -48,10 +48,11 @@ def better(results: Results) -> str:
         return told
     planes = tallies(results, "ae-refined", ["two"])
     others = tallies(results, "ae-refined", ["longer", "few", "holes"])
-    where = "only in two dimensions" if planes.always_lower and others.higher else "sometimes"
+    of = f"{len(planes.lower)} of {planes.n}"
+    in_planes = f"always ({of})" if planes.always_lower else f"in {of}"
     return (
-        f"{told}; compared with one whose latents are refined by our inference, {where} "
-        f"({len(planes.lower)} of {planes.n} lower, otherwise {len(others.lower)} of {others.n})"
+        f"{told}; compared with one whose latents are refined by our inference, {in_planes} in two "
+        f"dimensions, otherwise in {len(others.lower)} of {others.n}"
     )
 
 

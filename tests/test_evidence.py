@@ -221,7 +221,7 @@ def test_verdicts_follow_the_errors(made: ModuleType, tmp_path: Path) -> None:
     assert (
         "**Better reconstruction: no, compared with the usual autoencoder (1 of 3 lower); " in text
     )
-    assert "by our inference, sometimes (0 of 1 lower, otherwise 0 of 0).**" in text
+    assert "by our inference, in 0 of 1 in two dimensions, otherwise in 0 of 0.**" in text
     assert "Of these 4 comparisons, " in text
     lower, higher = "1 of 3 lower (47.6\u00a0%)", "1 of 3 higher (90.9\u00a0%)"
     same = f"{100 * (sum(ours) / sum(noisy) - 1):+.1f}\u00a0%"
