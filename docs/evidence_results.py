@@ -150,6 +150,16 @@ class Results:
         ]
         return sorted(found, key=_rank)
 
+    @property
+    def all_cells(self) -> list[Cell]:
+        """The cells of all parts."""
+        return [cell for part in self.parts.values() for cell in part.values()]
+
+    def peers(self, cell: Cell) -> list[dict[str, Any]]:
+        """The layouts of other libraries of the same images."""
+        found = self.parts.get("peers", {}).get(cell.name.partition("-")[0])
+        return found.content["rows"] if found else []
+
     def planes(self) -> list[Cell]:
         """The cells of two dimensions whose latents are compared with layouts of libraries."""
         return [cell for cell in self.cells("two") if cell.name.endswith("-500-500")]
@@ -176,36 +186,32 @@ class Results:
 
     def with_both_cores(self) -> str:
         """The cells that had more than one core, by their files."""
-        cells = [cell for part in self.parts.values() for cell in part.values()]
-        names = [
-            f"`{cell.path.parent.name}/{cell.path.stem}`"
-            for cell in cells
-            if cell.content["machine"].get("cores", 1) > 1
-        ]
-        return ", ".join(names)
+        return _files(c for c in self.all_cells if c.content["machine"].get("cores", 1) > 1)
 
     def searched_otherwise(self) -> str:
         """The cells whose learning rates were searched by a former rule, by their files."""
-        cells = [cell for part in self.parts.values() for cell in part.values()]
-        names = []
-        for cell in cells:
+
+        def is_former(cell: Cell) -> bool:
             settings = cell.content.get("settings", {})
             n_held = settings.get("n_held", 0)
             is_single = 0 < n_held < MANY_HELD and (settings.get("n_splits") or 1) == 1
-            if n_held > MOST_HELD or is_single:
-                names.append(f"`{cell.path.parent.name}/{cell.path.stem}`")
-        return ", ".join(names)
+            return n_held > MOST_HELD or is_single
+
+        return _files(filter(is_former, self.all_cells))
 
     def machines(self) -> str:
         """The libraries with which the cells were run."""
         names = ("python", "jax", "scikit-learn", "umap-learn", "openTSNE")
-        cells = [cell for part in self.parts.values() for cell in part.values()]
         found: dict[str, list[str]] = {name: [] for name in names}
-        for name, cell in itertools.product(names, cells):
+        for name, cell in itertools.product(names, self.all_cells):
             version = cell.content["machine"].get(name)
             if version is not None and version not in found[name]:
                 found[name].append(version)
         return ", ".join(f"{name} {' and '.join(v)}" for name, v in found.items() if v)
+
+
+def _files(cells: Iterable[Cell]) -> str:
+    return ", ".join(f"`{cell.path.parent.name}/{cell.path.stem}`" for cell in cells)
 
 
 def _rank(cell: Cell) -> tuple[int, list[int], str]:
@@ -273,8 +279,12 @@ def tally(cells: Iterable[Cell], of: str, measure: str = "error", ours: str = OU
 
 def where(cells: Iterable[Any], holds: Callable[[Any], bool]) -> str:
     """The data of the cells for which something holds, joined; empty if there is none."""
-    names = list(dict.fromkeys(cell.data for cell in cells if holds(cell)))
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return joined(list(dict.fromkeys(cell.data for cell in cells if holds(cell))))
+
+
+def joined(words: Sequence[str]) -> str:
+    """Words as in a sentence: a, b and c."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def listed(cells: Iterable[Cell], row: str, measure: str, digits: int = 3) -> str:
@@ -335,8 +345,7 @@ def setup_of(cell: Cell) -> str:
 def weights_tried(cells: Iterable[Cell]) -> str:
     """The weights of a prior that were tried."""
     found = {float(name.split()[-1]) for cell in cells for name in cell.content.get("search", {})}
-    told = [f"{weight:g}" for weight in sorted(found)]
-    return " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told) or "some"
+    return joined([f"{weight:g}" for weight in sorted(found)]) or "some"
 
 
 def settings_of(cells: Sequence[Cell], key: str) -> str:

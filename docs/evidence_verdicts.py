@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from statistics import mean
 
-from evidence_results import LEVEL, OURS, Cell, Results, Tally, extent, holm, tally, where
+from evidence_results import LEVEL, OURS, Cell, Results, Tally, extent, holm, joined, tally, where
 
 #: The comparisons of errors: what they are about, their part, words of their names, and measure.
 COMPARED = (
@@ -103,8 +103,7 @@ def losses(results: Results) -> list[str]:
 def rivals(results: Results, cell: Cell, measure: str) -> dict[str, float]:
     """A measure of other planes of the same images: those of other libraries by their names, and
     the higher one of the two autoencoders."""
-    beside = results.parts.get("peers", {}).get(cell.name.partition("-")[0])
-    found = {row["title"]: row[measure] for row in beside.content["rows"]} if beside else {}
+    found = {row["title"]: row[measure] for row in results.peers(cell)}
     coders = [cell.mean(name, measure) for name in ("ae", "ae-refined")]
     known = [value for value in coders if not math.isnan(value)]
     return {**found, "autoencoder": max(known)} if known else found
@@ -192,7 +191,7 @@ def unhelped(results: Results) -> str:
         for c in cells
         if mean(row["without"] for row in c.content["rows"]) > c.content["mean image"]
     ]
-    return " and ".join(data)
+    return joined(data)
 
 
 def soonest(results: Results, other: str = "ae") -> tuple[float, float] | None:

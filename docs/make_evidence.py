@@ -173,8 +173,7 @@ def structure_table(results: Results) -> str:
                     f"{least(cell, name):.2f}",
                 ]
             )
-        beside = results.parts.get("peers", {}).get(cell.name.partition("-")[0])
-        for row in beside.content["rows"] if beside else []:
+        for row in results.peers(cell):
             numbers = [f"{row[key]:.3f}" for key in ("5-NN accuracy", "trustworthiness")]
             seconds = [f"{row[key]:.1f}" for key in ("fit", "transform")]
             lines.append([cell.data, row["title"], *numbers, *seconds])
