@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from tests.data.builders import cifar_record, coloured_image, idx, tar
 from tests.fuzz.seals import BETWEEN, seal_png, seal_tar, zipped
-from tests.fuzz.target import Target, of_file, of_folder, read_all, scratch
+from tests.fuzz.target import Target, of_file, of_folder, one_of, scratch
 
 from autodecoder.data import load_dataset
 from autodecoder.data.arrays import open_arrays, open_images
@@ -269,18 +269,19 @@ def of_listed() -> Target:
     )
     table = b"path,label,site\na.png,x,N\nb.png,y,S\n"
 
-    def read(place: Path) -> None:
-        kinds = {"csv": "table.csv", "tar": "a.tar"}
-        loads = (partial(_load, kind=kind, name=name) for kind, name in kinds.items())
-        read_all(place, *loads)
-
-    return of_folder(
-        {"table.csv": table, "a.tar": content, "a.png": image, "b.png": image},
-        read,
-        seal=lambda name, content: seal_tar(content) if name == "a.tar" else seal_png(content),
+    listed = of_folder(
+        {"table.csv": table, "a.png": image, "b.png": image},
+        partial(_load, kind="csv", name="table.csv"),
+        seal=lambda _, content: seal_png(content),
         tokens=_CELLS,
         most_bytes=2**30,
     )
+    archive = of_folder(
+        {"a.tar": content},
+        partial(_load, kind="tar", name="a.tar"),
+        seal=lambda _, content: seal_tar(content),
+    )
+    return one_of(listed, archive)
 
 
 def of_zarr() -> Target:
@@ -292,20 +293,17 @@ def of_zarr() -> Target:
     new = {"zarr_format": 3, "node_type": "array", "data_type": "uint8", **sides}
     new |= {"chunk_grid": grid, "chunk_key_encoding": keys, "codecs": [{"name": "bytes"}]}
 
-    def read(place: Path) -> None:
-        read_all(place, *(partial(_load, kind="zarr", name=name) for name in ("old", "new")))
-
-    return of_folder(
+    layouts = (
         {
-            "old/.zarray": json.dumps({**old, "compressor": None, "filters": None}).encode(),
-            "old/0.0.0": bytes(range(36)),
-            "new/zarr.json": json.dumps(new).encode(),
-            "new/c/0/0/0": bytes(range(36)),
+            ".zarray": json.dumps({**old, "compressor": None, "filters": None}).encode(),
+            "0.0.0": bytes(range(36)),
         },
-        read,
-        tokens=(b'"id": "zlib"', b'"name": "gzip"', b'"compressor": {"id": "bz2"}', b"1e9", b"-1"),
-        most_bytes=2**30,
+        {"zarr.json": json.dumps(new).encode(), "c/0/0/0": bytes(range(36))},
     )
+    tokens = (b'"id": "zlib"', b'"name": "gzip"', b'"compressor": {"id": "bz2"}', b"1e9", b"-1")
+    load = partial(_load, kind="zarr", name="")
+    targets = (of_folder(files, load, tokens=tokens, most_bytes=2**30) for files in layouts)
+    return one_of(*targets)
 
 
 def _load(place: Path, *, kind: str, name: str) -> None:

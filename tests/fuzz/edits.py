@@ -7,6 +7,7 @@ draw it alike, and the same numbers always make the same input.
 import json
 import random
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 #: Numbers of an edit lie below this.
@@ -25,6 +26,9 @@ _VALUES: tuple[Any, ...] = (
 _RAW = ("NaN", "Infinity", "-Infinity", "1e999", "-1e999", "[" * 200 + "]" * 200, "[" * 99_999)
 _DECODER = json.JSONDecoder()
 _HOLE = "\u0001hole\u0001"
+
+#: The names and numbers that lead to a value of a JSON document.
+_Path = tuple[Any, ...]
 
 
 class Edit(NamedTuple):
@@ -111,14 +115,16 @@ def _replace_value(content: bytes, where: int, what: int, tokens: Sequence[bytes
     """Replace or remove one value of the first JSON object in the content, or one of its names."""
     first = content.find(b"{")
     try:
-        document, used = _DECODER.raw_decode(content[first:].decode("latin-1"))
-        return content[:first] + _changed(document, where, what) + content[first + used :]
+        text = content[first:].decode("latin-1")
+        document, used = _DECODER.raw_decode(text)
+        changed = _changed(document, _places_of(text[:used]), where, what)
+        return content[:first] + changed + content[first + used :]
     except (ValueError, RecursionError):
         return _flip(content, where, what, tokens)
 
 
-def _changed(document: Any, where: int, what: int) -> bytes:
-    places = _places(document, ())
+def _changed(document: Any, places: Sequence[_Path], where: int, what: int) -> bytes:
+    """The document with a change at one of these places, which are all that it has."""
     if not places:
         return b"{}"
     path = places[where % len(places)]
@@ -127,7 +133,8 @@ def _changed(document: Any, where: int, what: int) -> bytes:
         parent = parent[name]
     value, action = parent[path[-1]], what % 8
     if action > 1 and (inner := _inner(value)) is not None:
-        parent[path[-1]] = _changed(inner, where // 7, what // 8).decode()
+        changed = _changed(inner, _places_of(value), where // 7, what // 8)
+        parent[path[-1]] = changed.decode()
         return json.dumps(document).encode()
     if action == 0:
         del parent[path[-1]]
@@ -147,7 +154,12 @@ def _changed(document: Any, where: int, what: int) -> bytes:
     return json.dumps(document).encode()
 
 
-def _places(document: Any, path: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+@lru_cache(256)  # valid inputs come again and again
+def _places_of(text: str) -> Sequence[_Path]:
+    return _places(json.loads(text), ())
+
+
+def _places(document: Any, path: _Path) -> list[_Path]:
     """The paths of all values within a document; a text that is itself one counts repeatedly."""
     if isinstance(document, dict):
         inner = list(document.items())

@@ -113,3 +113,18 @@ def of_folder(
 
     seeds = tuple(bytes([k]) + content for k, content in enumerate(files.values()))
     return Target(seeds, read_with, tuple(tokens), most_bytes)
+
+
+def one_of(*targets: Target) -> Target:
+    """A target of several; the first byte of an input chooses one, counted round and round."""
+
+    def read(content: bytes) -> None:
+        number = content[0] if content else 0
+        targets[number % len(targets)].read(content[1:])
+
+    return Target(
+        tuple(bytes([k]) + content for k, target in enumerate(targets) for content in target.seeds),
+        read,
+        tuple(dict.fromkeys(token for target in targets for token in target.tokens)),
+        max(target.most_bytes for target in targets),
+    )

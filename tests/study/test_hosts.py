@@ -287,6 +287,7 @@ def test_a_coordinator_of_this_machine_listens_here_alone() -> None:
         capture_output=True,
         text=True,
         check=True,
+        timeout=120,
     )
     assert run.stdout.split() == ["127.0.0.1", "True", "127.0.0.2", "False"]
 
