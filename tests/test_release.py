@@ -16,14 +16,12 @@ import autodecoder
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "autodecoder"
 
-pytestmark = pytest.mark.skipif(
-    not PACKAGE.is_dir(), reason="the tests of an installed wheel have no source to build"
-)
-
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A wheel and a source archive."""
+    if not PACKAGE.is_dir():
+        pytest.skip("the tests of an installed wheel have no source to build")
     pytest.importorskip("hatchling", reason="hatchling is not installed (pip install hatchling)")
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "hatchling", "build", "--directory", folder]
@@ -92,13 +90,14 @@ _UNTYPED = {
 }
 
 
-def test_public_names_have_types() -> None:
+def test_public_names_have_types(tmp_path: Path) -> None:
+    """Of the package that is installed, in a folder without settings of pyright."""
     pytest.importorskip("pyright", reason="pyright is not installed")
     environment = os.environ | {"VIRTUAL_ENV": sys.prefix}
     environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     command = ["-m", "pyright", "--verifytypes", "autodecoder", "--ignoreexternal", "--outputjson"]
     ended = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True
+        [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     found = json.loads(ended.stdout)["typeCompleteness"]
     assert found["exportedSymbolCounts"]["withKnownType"] > 3000

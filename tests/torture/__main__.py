@@ -47,13 +47,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="autodecoder-torture-") as folder:
         sitting = Sitting(options.out, options.seed)
         torture = Torture(Bench(Path(folder), options.seed), _say, sitting.keep)
-        kinds = list(all_faults(torture, options.times))
-        sitting.names = [name for name, _ in kinds]
-        for name, strike in kinds:
+        kinds = list(all_faults(options.times))
+        sitting.names = [kind.name for kind in kinds]
+        for name, _, strike in kinds:
             if not name.startswith(options.only) or time.time() > options.until:
                 continue
             sitting.begin(name)
-            record = strike()
+            record = strike(torture)
             n_failures += len(record.failures)
             for failure in sitting.keep(record):
                 _say(f"{name}, a failure of an earlier run that this run replaces: {failure}")

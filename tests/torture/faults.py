@@ -2,7 +2,9 @@
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from tests.torture.bench import Running, jump_times
 from tests.torture.disks import full_disk, read_only
@@ -105,25 +107,34 @@ def crowd(torture: Torture, task: Task, n: int, times: int) -> Record:
     return record
 
 
-def all_faults(torture: Torture, times: int) -> Iterator[tuple[str, Callable[[], Record]]]:
-    """Each kind of fault on each kind of work, by name."""
+class Kind(NamedTuple):
+    """A kind of fault on a kind of work."""
+
+    name: str
+    times: int
+    strike: Callable[[Torture], Record]
+
+
+def all_faults(times: int) -> Iterator[Kind]:
+    """Each kind of fault on each kind of work, so many times; slow ones a tenth as often."""
+
+    def kind(name: str, strike: Callable[..., Record], often: int, /, **on: Any) -> Kind:
+        return Kind(name, often, partial(strike, times=often, **on))
+
     few = max(1, times // 10)
     for task in TASKS:
-        yield f"SIGKILL, {task.name}", lambda task=task: killed(torture, task, times)
+        yield kind(f"SIGKILL, {task.name}", killed, times, task=task)
     for task in (TRAINING, TUNING):
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
-                yield (
-                    f"{name}, {task.name}",
-                    lambda name=name, task=task: told_to_stop(torture, name, task, times),
-                )
+                yield kind(f"{name}, {task.name}", told_to_stop, times, name=name, task=task)
     for task in (TRAINING, TUNING, PACKING, SAVING):
-        yield f"full disk, {task.name}", lambda task=task: full_disk(torture, task, times)
-        yield f"read-only, {task.name}", lambda task=task: read_only(torture, task, few)
-    yield "clock jumps", lambda: jumping_clock(torture, LOGGED, few)
-    yield "no locks", lambda: no_locks(torture, TUNING, few)
+        yield kind(f"full disk, {task.name}", full_disk, times, task=task)
+        yield kind(f"read-only, {task.name}", read_only, few, task=task)
+    yield kind("clock jumps", jumping_clock, few, task=LOGGED)
+    yield kind("no locks", no_locks, few, task=TUNING)
     for n in (2, 8):
-        yield f"{n} processes", lambda n=n: crowd(torture, TUNING, n, few)
-    yield "out of memory", lambda: refused_memory(torture, 1)
-    yield "out of memory, allocator", lambda: no_memory(torture, few)
-    yield "out of memory, auto_batch", lambda: auto_batch(torture, few)
+        yield kind(f"{n} processes", crowd, few, task=TUNING, n=n)
+    yield kind("out of memory", refused_memory, 1)
+    yield kind("out of memory, allocator", no_memory, few)
+    yield kind("out of memory, auto_batch", auto_batch, few)
