@@ -243,8 +243,8 @@ class _Latents(NamedTuple):
 def longer(name: str, dims: int, arch: str, budget: str) -> Callable[[Run, Path], dict[str, Any]]:
     """More dimensions, at equal epochs or equal seconds.
 
-    At equal seconds, learning rates are those found at equal epochs. With convolutions, learning
-    rates are searched with 64 dimensions alone.
+    At equal seconds, learning rates are those found at equal epochs. With convolutions and 16
+    dimensions, they are those found for 64 dimensions.
     """
     is_conv = arch.startswith("conv")
     key = f"{name}-{dims}-{'conv' if is_conv else 'dense'}"
@@ -264,7 +264,7 @@ def longer(name: str, dims: int, arch: str, budget: str) -> Callable[[Run, Path]
         if budget == "seconds":
             known = run.known("longer", f"{key}-epochs")
             return run.repeat(dataset, folder, known, seconds=scale.seconds, **shared)
-        if is_conv and dims != 64:
+        if is_conv and dims == 16:
             known = run.known("longer", f"{name}-64-conv-epochs")
             return run.repeat(dataset, folder, known, **shared)
         return run.compare(dataset, folder, methods=methods, **shared)

@@ -282,6 +282,12 @@ def where(cells: Iterable[Any], holds: Callable[[Any], bool]) -> str:
     return joined(list(dict.fromkeys(cell.data for cell in cells if holds(cell))))
 
 
+def unsearched(cells: Iterable[Cell]) -> str:
+    """The data and dimensions whose learning rates were found with other dimensions, joined."""
+    others = (cell for cell in cells if not cell.rows["ae"]["searched"])
+    return joined([f"{cell.data} with {cell.name.split('-')[1]}" for cell in others])
+
+
 def joined(words: Sequence[str]) -> str:
     """Words as in a sentence: a, b and c."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
