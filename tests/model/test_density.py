@@ -72,6 +72,18 @@ def test_latents_that_coincide_have_a_density(latents: np.ndarray) -> None:
     assert np.isfinite(density.log_density(jnp.asarray(latents, jnp.float32))).all()
 
 
+@pytest.mark.parametrize("rank", [1, 5])
+def test_latents_in_a_plane_have_a_density(rank: int) -> None:
+    latents = (RNG.normal(size=(300, rank)) @ RNG.normal(size=(rank, 128))).astype(np.float32)
+    for n_components in (1, 4):
+        density = fit_density(latents, n_components)
+        assert np.isfinite(density.log_density(jnp.asarray(latents))).all()
+        drawn = draw_latents(density, 4000, seed=0)
+        np.testing.assert_allclose(np.cov(drawn.T).trace(), np.cov(latents.T).trace(), rtol=0.2)
+        values = np.linalg.svd(drawn - drawn.mean(0), compute_uv=False)
+        assert values[rank] < 0.02 * values[0], "draws lie in the plane"
+
+
 # Of a model
 
 

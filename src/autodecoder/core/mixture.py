@@ -13,8 +13,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 _FULL_DIMS = 128
 #: Weight, in latents, of the covariance that a component has without any latent.
 _PRIOR_COUNT = 4.0
-#: Least variance, as a share of the mean variance of all latents.
-_FLOOR = 1e-6
+#: Least variance for each dimension, as a share of the mean variance of all latents. Rounding
+#: errors of a covariance grow with its largest variance: at most the sum over the dimensions.
+_FLOOR = 4 * float(jnp.finfo(jnp.float32).eps)
 #: Latents that are drawn as the next mean by k-means++; the best of them is taken.
 _TRIED = 4
 #: Least count of latents from which the mean of a component is estimated.
@@ -157,7 +158,8 @@ def improve_mixture(mixture: Mixture, latents: Float[Array, "n dims"]) -> Mixtur
     """Take one step of EM (Dempster, Laird & Rubin 1977).
 
     The covariance of a component has an inverse Wishart prior around the mean covariance of all
-    components, and the weights have a Dirichlet prior. So components with few latents stay regular.
+    components, and the weights have a Dirichlet prior. So components with few latents stay regular,
+    and a least variance keeps the others so, as where latents lie in a plane.
     """
     shares = mixture.shares(latents)
     counts = shares.sum(axis=1)
@@ -167,12 +169,15 @@ def improve_mixture(mixture: Mixture, latents: Float[Array, "n dims"]) -> Mixtur
     def scatter(part: tuple[Array, Array]) -> Array:
         share, mean = part
         offsets = latents - mean
-        return (share[:, None] * offsets).T @ offsets if mixture.is_full else share @ offsets**2
+        if not mixture.is_full:
+            return share @ offsets**2
+        return jnp.matmul((share[:, None] * offsets).T, offsets, precision="highest")
 
     sums = jax.lax.map(scatter, (shares, means))
-    pooled = sums.sum(axis=0) / counts.sum() + _floor(latents)
+    pooled = sums.sum(axis=0) / counts.sum()
     over = (slice(None), *(None,) * (sums.ndim - 1))
     covariances = (sums + _PRIOR_COUNT * pooled) / (counts[over] + _PRIOR_COUNT)
+    covariances += _floor(latents)
     weights = (counts + 1) / (counts.sum() + len(counts))
     return Mixture(jnp.log(weights), means, jax.vmap(_root)(covariances))
 
@@ -203,8 +208,9 @@ def _equal(means: Float[Array, "k dims"], root: Array) -> Mixture:
 
 def _floor(latents: Float[Array, "n dims"]) -> Array:
     """A covariance that keeps others above zero."""
-    total = latents.var(axis=0).mean()
-    return _FLOOR * jnp.where(total > 0, total, 1) * _identity(latents.shape[1])
+    dims = latents.shape[1]
+    mean = latents.var(axis=0).mean()
+    return _FLOOR * dims * jnp.where(mean > 0, mean, 1) * _identity(dims)
 
 
 def _identity(dims: int) -> Array:
