@@ -1,15 +1,25 @@
-"""Labels from files of any kind."""
+"""Images and labels from files of any kind."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from autodecoder.data.given import open_labels
+from autodecoder.data.given import open_given, open_labels
 from autodecoder.data.pixels import as_labels
 from autodecoder.errors import DataError
 
 LABELS = np.array([3, 0, 1, 1], np.uint8)
+
+
+@pytest.mark.parametrize("prefix", ["", "npy:"])
+def test_a_file_may_be_named_as_a_data_set_is(tmp_path: Path, prefix: str) -> None:
+    images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    np.save(tmp_path / "some.npy", images)
+    given = open_given(f"{prefix}{tmp_path / 'some.npy'}", (3, 4, 1), is_table=False)
+    np.testing.assert_array_equal(np.squeeze(given.samples), images)
+    with pytest.raises(DataError, match="nowhere.npy"):
+        open_given(f"{prefix}{tmp_path / 'nowhere.npy'}", (3, 4, 1), is_table=False)
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz", "csv", "idx1-ubyte"])

@@ -18,6 +18,8 @@ from autodecoder.paths import user_path
 #: Prefix of the columns of latents in a table: latent_0, latent_1, …
 LATENT = "latent_"
 _FOLDER = "folder:"
+#: What `--dataset` has before a file of arrays; here it may be left out.
+_ARRAYS = ("npy:", "npz:")
 
 
 class Given(NamedTuple):
@@ -48,7 +50,7 @@ def open_given(
     ----------
     source : str
         A path to .npy, .npz with `images`, IDX or an image file, or `folder:PATH`; for features,
-        .npy, .npz or .csv.
+        .npy, .npz or .csv. `npy:PATH` and `npz:PATH` are taken as the path.
     image_shape : (height, width, channels)
         Shape that image files are decoded to.
     is_table : bool
@@ -67,8 +69,9 @@ def open_given(
     """
     from autodecoder.data.decode import SUFFIXES  # here, since it imports Pillow
 
-    is_folder = source.startswith(_FOLDER)
-    path = user_path(source.removeprefix(_FOLDER), "images")
+    kind = next((kind for kind in (_FOLDER, *_ARRAYS) if source.startswith(kind)), "")
+    is_folder = kind == _FOLDER
+    path = user_path(source.removeprefix(kind), "images")
     if is_folder or path.suffix.lower() in SUFFIXES:
         if is_table:
             raise DataError(
