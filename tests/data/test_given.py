@@ -18,7 +18,7 @@ def test_a_file_may_be_named_as_a_data_set_is(tmp_path: Path, prefix: str) -> No
     np.save(tmp_path / "some.npy", images)
     given = open_given(f"{prefix}{tmp_path / 'some.npy'}", (3, 4, 1), is_table=False)
     np.testing.assert_array_equal(np.squeeze(given.samples), images)
-    with pytest.raises(DataError, match="nowhere.npy"):
+    with pytest.raises(DataError, match=r"nowhere\.npy"):
         open_given(f"{prefix}{tmp_path / 'nowhere.npy'}", (3, 4, 1), is_table=False)
 
 
