@@ -1,7 +1,7 @@
 """Statements of docs/evidence.md that follow from the results."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import mean
 
 from evidence_results import LEVEL, OURS, Cell, Results, Tally, extent, holm, joined, tally, where
@@ -16,6 +16,28 @@ COMPARED = (
     ("missing squares", "holes", ("square",), "hidden pixels"),
 )
 BESIDE = {"ae": "autoencoder", "ae-refined": "autoencoder with refined latents"}
+#: Most dimensions with which the summary compares the plain autoencoder.
+MOST_DIMS = 16
+
+
+def compared(results: Results, other: str, part: str, words: Sequence[str]) -> list[Cell]:
+    """The cells of a comparison with another method. With long latents, the plain autoencoder would
+    be judged by its encoder alone."""
+    cells = results.cells(part, *words)
+    return [c for c in cells if not (other == "ae" and part == "longer" and dims_of(c) > MOST_DIMS)]
+
+
+def dims_of(cell: Cell) -> int:
+    """The latent dimensions of a cell with more than two."""
+    return int(cell.name.split("-")[1])
+
+
+def encoder_share(results: Results) -> str:
+    """How much refining lowers the error of autoencoders that are left out by `compared`; empty if
+    there is none."""
+    cells = [c for c in results.cells("longer", "epochs") if dims_of(c) > MOST_DIMS]
+    shares = [share for c in cells if (share := c.share("ae-refined", of="ae")) < 0]
+    return extent(shares) if shares else ""
 
 
 def least(cell: Cell, row: str) -> float:
@@ -28,9 +50,8 @@ def tallies(results: Results, other: str, parts: Sequence[str] = ()) -> Tally:
     found = Tally([], [], [])
     for _, part, words, measure in COMPARED:
         if not parts or part in parts:
-            for mine, more in zip(
-                found, tally(results.cells(part, *words), other, measure), strict=True
-            ):
+            cells = compared(results, other, part, words)
+            for mine, more in zip(found, tally(cells, other, measure), strict=True):
                 mine.extend(more)
     return found
 
@@ -58,27 +79,32 @@ def better(results: Results) -> str:
 
 def certain(results: Results) -> str:
     """How far the comparisons of the summary can be trusted together."""
-    p_values = [
-        value
+    found = sorted(
+        (value, cell.share(OURS, measure, of=name) < 0)
         for _, part, words, measure in COMPARED
-        for cell in results.cells(part, *words)
         for name in BESIDE
+        for cell in compared(results, name, part, words)
         if not math.isnan(value := cell.p_value(OURS, name, measure))
-    ]
-    n_found = sum(value <= LEVEL for value in p_values)
-    return (
-        f"Of these {len(p_values)} comparisons, {n_found} have p ≤ {LEVEL:g}; if all methods were "
-        f"alike, about {LEVEL * len(p_values):.0f} would by chance. "
-        f"{holm(p_values)} remain if the number of comparisons is allowed for (Holm)."
     )
+    p_values = [value for value, _ in found]
+    small = [is_lower for value, is_lower in found if value <= LEVEL]
+    kept = [is_lower for _, is_lower in found[: holm(p_values)]]
+    return (
+        f"Of these {len(found)} comparisons, {len(small)} have p ≤ {LEVEL:g} ({_sides(small)}); if "
+        f"all methods were alike, about {LEVEL * len(found):.0f} would by chance. If the number of "
+        f"comparisons is allowed for (Holm), {len(kept)} remain ({_sides(kept)})."
+    )
+
+
+def _sides(are_lower: Sequence[bool]) -> str:
+    return f"{sum(are_lower)} lower, {len(are_lower) - sum(are_lower)} higher"
 
 
 def losses(results: Results) -> list[str]:
     """Comparisons in which our error is higher, those in which it may be, and spoilt fits."""
     found = []
     for title, part, words, measure in COMPARED:
-        cells = results.cells(part, *words)
-        for cell in cells:
+        for cell in results.cells(part, *words):
             n_spoilt = cell.spoilt(OURS) if cell.values(OURS) else 0
             if n_spoilt:
                 n = len(cell.rows[OURS]["scores"])
@@ -87,6 +113,7 @@ def losses(results: Results) -> list[str]:
                     f"the next lines contain ({cell.title})."
                 )
         for name, other in BESIDE.items():
+            cells = compared(results, name, part, words)
             counted = tally(cells, name, measure)
             maybe = [share for share in counted.undecided if share > 0]
             for shares, doubt in ((counted.higher, ""), (maybe, ", which is not significant")):
@@ -175,23 +202,32 @@ def worse_samples(results: Results) -> list[str]:
 
 
 def farthest(results: Results) -> list[tuple[str, float]]:
-    """Seconds to place the test images: in more dimensions, and with a convolutional decoder."""
-    cells = [
-        *((results.parts.get("longer", {}).get(f"mnist-{n}-dense-epochs"), n) for n in (16, 256)),
-        (results.parts.get("generation", {}).get("cifar10"), 64),
-    ]
-    return [(f"{c.data}, {n} dimensions", least(c, OURS)) for c, n in cells if c is not None]
+    """Seconds to place the test images: of MNIST in more dimensions, and the most of all."""
+    longer = results.parts.get("longer", {})
+    cells = [longer[name] for n in (16, 256) if (name := f"mnist-{n}-dense-epochs") in longer]
+    slow = max(longer.values(), key=lambda cell: least(cell, OURS), default=None)
+    if slow is not None and slow not in cells:
+        cells.append(slow)
+    return [(f"{cell.data}, {dims_of(cell)} dimensions", least(cell, OURS)) for cell in cells]
 
 
-def unhelped(results: Results) -> str:
-    """Where a hidden half without a prior is worse than the mean image."""
-    cells = results.cells("hidden")
-    data = [
-        f"{c.data} with {c.name.split('-')[1]} dimensions"
-        for c in cells
-        if mean(row["without"] for row in c.content["rows"]) > c.content["mean image"]
-    ]
-    return joined(data)
+def unhelped(results: Results, than: str) -> str:
+    """Where a hidden half without a prior is worse than another way to fill it in."""
+    return _hidden(results, lambda c: _mean_of(c, "without") > c.content[than])
+
+
+def unlike_one(results: Results) -> str:
+    """Where the mean of several fillings of a hidden half is worse than a single one."""
+    return _hidden(results, lambda c: _mean_of(c, "draws") > _mean_of(c, "with"))
+
+
+def _hidden(results: Results, holds: Callable[[Cell], bool]) -> str:
+    cells = filter(holds, results.cells("hidden"))
+    return joined([f"{cell.data} with {dims_of(cell)} dimensions" for cell in cells])
+
+
+def _mean_of(cell: Cell, key: str) -> float:
+    return mean(row[key] for row in cell.content["rows"])
 
 
 def soonest(results: Results, other: str = "ae") -> tuple[float, float] | None:

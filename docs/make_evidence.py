@@ -38,6 +38,8 @@ from evidence_verdicts import (
     COMPARED,
     better,
     certain,
+    compared,
+    encoder_share,
     farthest,
     highest_at,
     least,
@@ -47,6 +49,7 @@ from evidence_verdicts import (
     soonest,
     structure,
     unhelped,
+    unlike_one,
     worse_samples,
 )
 from page_template import fill
@@ -141,9 +144,9 @@ def summary_table(results: Results) -> str:
     """How often our error is lower than that of an autoencoder."""
     lines = []
     for title, part, words, measure in COMPARED:
-        cells = results.cells(part, *words)
-        if cells:
-            lines.append([title, *(str(tally(cells, name, measure)) for name in BESIDE)])
+        if results.cells(part, *words):
+            tallies = (tally(compared(results, n, part, words), n, measure) for n in BESIDE)
+            lines.append([title, *map(str, tallies)])
     return table(
         ["error of the auto-decoder", *(f"against the {t}" for t in BESIDE.values())], lines
     )
@@ -338,7 +341,8 @@ def page(results: Results) -> str:
     of_all = (
         *(structure_table, generation_table, hidden_table, published_table, time_table),
         *(robustness_table, listed_real, summary_table, better, losses, highest_at, soonest),
-        *(certain, structure, peers_of, most_unlike, worse_samples, farthest, unhelped),
+        *(certain, structure, peers_of, most_unlike, worse_samples, farthest),
+        *(unhelped, unlike_one, encoder_share),
     )
     tools = {
         "results": results,

@@ -209,6 +209,9 @@ def test_a_prior_moves_images_with_missing_pixels_alone(model: Model, images: np
     np.testing.assert_array_equal(known.infer(images).latents, model.infer(images).latents)
     with pytest.raises(DataError, match="prior_weight needs a model with its training loss"):
         model.infer(images, config=InferConfig(prior_weight=1.0))
+    bare = replace(known, latents=known.latents[:0], labels=None)
+    with pytest.raises(DataError, match="prior_weight needs the latents of training images"):
+        bare.infer(images, config=InferConfig(starts=("zeros",), prior_weight=1.0))
 
 
 @pytest.fixture(scope="module")

@@ -276,7 +276,7 @@ def test_wrong_settings(values: dict, message: str) -> None:
 
 
 def test_the_search_bounds_the_components() -> None:
-    with pytest.raises(ConfigError, match="training images, 200, got 220"):
+    with pytest.raises(ConfigError, match="training images, 200 without the 40 held out, got 220"):
         compare(
             methods=("auto-decoder",),
             rates=(1e-3, 1e-2),

@@ -99,6 +99,18 @@ def test_it_repeats_itself(model: ad.Model, digits: ad.Dataset, evaluation: Eval
         assert again.generation[name] == pytest.approx(value, rel=1e-3)
 
 
+def test_numbers_of_classes_may_be_large(
+    model: ad.Model, digits: ad.Dataset, evaluation: Evaluation
+) -> None:
+    far = 10**8 * (1 + digits.train.labels.astype(int))
+    other = replace(model, labels=far, about={})
+    train: dict[str, Any] = {"train_images": digits.train.images, "train_labels": far}
+    found = other.evaluate(digits.val.images, 10**8 * (1 + digits.val.labels.astype(int)), **train)
+    assert found.structure == evaluation.structure
+    assert found.generation == evaluation.generation
+    assert list(found.class_shares["samples"]) == [str(10**8 * k) for k in range(1, 11)]
+
+
 def test_without_training_images_half_of_the_images_train_the_classifier(
     model: ad.Model, digits: ad.Dataset
 ) -> None:

@@ -152,7 +152,7 @@ def compare_methods(
     splits = _splits(dataset.train) if len(rates) > 1 else {}
     n_held = max((len(held) for _, held in splits.values()), default=0)
     for row in rows:
-        row.fit.check_components(n - n_held)
+        row.fit.check_components(n, n_held)
         row.fit.check_codes()
     settings = {
         "dataset": dataset.name,

@@ -267,17 +267,20 @@ class FitConfig(Settings):
         if self.codes == "gaussian" and self.prior == "none":
             raise ConfigError("codes gaussian needs a prior: gaussian or mixture, got none.")
 
-    def check_components(self, n_images: int) -> None:
-        """Check the number of components against that of the training images.
+    def check_components(self, n_images: int, n_held: int = 0) -> None:
+        """Check the number of components against that of the training images, of which some may be
+        held out.
 
         Raises
         ------
         ConfigError
             If the prior has more components than there are images.
         """
-        if (n := self.count_components()) > n_images:
+        left = n_images - n_held
+        if (n := self.count_components()) > left:
+            words = f"{left} without the {n_held} held out" if n_held else f"{left}"
             raise ConfigError(
-                f"n_components must not exceed the number of training images, {n_images}, got {n}."
+                f"n_components must not exceed the number of training images, {words}, got {n}."
             )
 
     def count_together(self, n_pixels: int) -> int | None:

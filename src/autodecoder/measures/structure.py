@@ -155,15 +155,15 @@ def neighbour_accuracy(
     numbers = [k for k in numbers if k <= len(known) - (latents is None)]
     if not numbers:
         return {}
+    classes, known_labels = np.unique(known_labels, return_inverse=True)
     search = NearestNeighbors(n_neighbors=max(numbers)).fit(known)
     found = known_labels[search.kneighbors(latents, return_distance=False)]
-    n_classes = int(known_labels.max()) + 1
     accuracy = {}
     for k in numbers:
-        votes = np.zeros((len(found), n_classes), np.int32)
+        votes = np.zeros((len(found), len(classes)), np.int32)
         for column in found[:, :k].T:
             votes[np.arange(len(found)), column] += 1
-        accuracy[k] = float((votes.argmax(axis=1) == labels).mean())
+        accuracy[k] = float((classes[votes.argmax(axis=1)] == labels).mean())
     return accuracy
 
 

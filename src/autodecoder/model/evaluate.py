@@ -169,12 +169,12 @@ def _compare_samples(
         if len(np.unique(learnt.labels)) < 2:
             reason = "the images to train a classifier on are of fewer than two classes"
         else:
-            classifier = Classifier(*learnt, seed)
+            classes = np.union1d(learnt.labels, given.labels)
+            classifier = Classifier(learnt.rows, np.searchsorted(classes, learnt.labels), seed)
             record.sizes["n_classifier"] = len(learnt.rows)
-            right = classifier.classify(given.rows[held]) == given.labels[held]
+            right = classes[classifier.classify(given.rows[held])] == given.labels[held]
             record.classifier_accuracy = float(right.mean())
-            most = max(int(labels.max()) for labels in (learnt.labels, given.labels))
-            names = _class_names(model, most + 1)
+            names = _class_names(model, classes)
     held = held[draw_rows(len(held), n_samples, seed)]
     measure_samples(
         record,
@@ -211,9 +211,9 @@ def _decode(
     return images.reshape(len(images), -1) if by is None else standardize(images, by)
 
 
-def _class_names(model: "Model", n: int) -> list[str]:
-    """Names of the classes, or their numbers where the model does not name all."""
+def _class_names(model: "Model", classes: Int[np.ndarray, " k"]) -> list[str]:
+    """Names of these classes, or their numbers where the model does not name all."""
     names = model.about.get("class_names")
-    if isinstance(names, list | tuple) and len(set(names)) == len(names) >= n:
-        return [str(name) for name in names]
-    return [str(k) for k in range(n)]
+    if isinstance(names, list | tuple) and len(set(names)) == len(names) > classes.max():
+        return [str(names[k]) for k in classes]
+    return [str(k) for k in classes]

@@ -183,6 +183,8 @@ def plan_for(
         raise DataError(
             "prior_weight needs a model with its training loss, which its history lacks."
         )
+    if config.prior_weight and not len(model.latents):
+        raise DataError("prior_weight needs the latents of training images, which the model lacks.")
     wanted = noise is not None and (missing if weight is None else weight > 0)
     # Plans with the same key differ at most in their configuration, which is replaced below.
     key = (config.starts, config.n_starts, config.n_candidates, seed, wanted)
