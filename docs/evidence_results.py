@@ -42,6 +42,11 @@ class Cell:
         return ", ".join([self.data, *(_with_comma(word) for word in self.name.split("-")[1:])])
 
     @property
+    def dims(self) -> int:
+        """Latent dimensions, of a cell whose name tells them."""
+        return int(self.name.split("-")[1])
+
+    @property
     def title(self) -> str:
         """The label in words, without the budget, which the heading of its table tells."""
         units = iter({"longer": ["dimensions"], "few": ["dimensions", "images"]}.get(self.part, []))
@@ -285,7 +290,7 @@ def where(cells: Iterable[Any], holds: Callable[[Any], bool]) -> str:
 def unsearched(cells: Iterable[Cell]) -> str:
     """The data and dimensions whose learning rates were found with other dimensions, joined."""
     others = (cell for cell in cells if not cell.rows["ae"]["searched"])
-    return joined([f"{cell.data} with {cell.name.split('-')[1]}" for cell in others])
+    return joined([f"{cell.data} with {cell.dims}" for cell in others])
 
 
 def joined(words: Sequence[str]) -> str:

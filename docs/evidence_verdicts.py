@@ -24,18 +24,13 @@ def compared(results: Results, other: str, part: str, words: Sequence[str]) -> l
     """The cells of a comparison with another method. With long latents, the plain autoencoder would
     be judged by its encoder alone."""
     cells = results.cells(part, *words)
-    return [c for c in cells if not (other == "ae" and part == "longer" and dims_of(c) > MOST_DIMS)]
-
-
-def dims_of(cell: Cell) -> int:
-    """The latent dimensions of a cell with more than two."""
-    return int(cell.name.split("-")[1])
+    return [c for c in cells if not (other == "ae" and part == "longer" and c.dims > MOST_DIMS)]
 
 
 def encoder_share(results: Results) -> str:
     """How much refining lowers the error of autoencoders that are left out by `compared`; empty if
     there is none."""
-    cells = [c for c in results.cells("longer", "epochs") if dims_of(c) > MOST_DIMS]
+    cells = [c for c in results.cells("longer", "epochs") if c.dims > MOST_DIMS]
     shares = [share for c in cells if (share := c.share("ae-refined", of="ae")) < 0]
     return extent(shares) if shares else ""
 
@@ -208,7 +203,7 @@ def farthest(results: Results) -> list[tuple[str, float]]:
     slow = max(longer.values(), key=lambda cell: least(cell, OURS), default=None)
     if slow is not None and slow not in cells:
         cells.append(slow)
-    return [(f"{cell.data}, {dims_of(cell)} dimensions", least(cell, OURS)) for cell in cells]
+    return [(f"{cell.data}, {cell.dims} dimensions", least(cell, OURS)) for cell in cells]
 
 
 def unhelped(results: Results, than: str) -> str:
@@ -216,14 +211,14 @@ def unhelped(results: Results, than: str) -> str:
     return _hidden(results, lambda c: _mean_of(c, "without") > c.content[than])
 
 
-def unlike_one(results: Results) -> str:
+def worse_averaged(results: Results) -> str:
     """Where the mean of several fillings of a hidden half is worse than a single one."""
     return _hidden(results, lambda c: _mean_of(c, "draws") > _mean_of(c, "with"))
 
 
 def _hidden(results: Results, holds: Callable[[Cell], bool]) -> str:
     cells = filter(holds, results.cells("hidden"))
-    return joined([f"{cell.data} with {dims_of(cell)} dimensions" for cell in cells])
+    return joined([f"{cell.data} with {cell.dims} dimensions" for cell in cells])
 
 
 def _mean_of(cell: Cell, key: str) -> float:

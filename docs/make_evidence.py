@@ -49,7 +49,7 @@ from evidence_verdicts import (
     soonest,
     structure,
     unhelped,
-    unlike_one,
+    worse_averaged,
     worse_samples,
 )
 from page_template import fill
@@ -230,7 +230,7 @@ def hidden_table(results: Results) -> str:
         found = [[row[key] for row in content["rows"]] for key in ("without", "with", "draws")]
         lines.append(
             [
-                f"{cell.data}, {cell.name.split('-')[1]}-D",
+                f"{cell.data}, {cell.dims}-D",
                 f"{content['mean image']:.4f}",
                 f"{content['pca']:.4f}",
                 *(_spread(values) for values in found),
@@ -342,7 +342,7 @@ def page(results: Results) -> str:
         *(structure_table, generation_table, hidden_table, published_table, time_table),
         *(robustness_table, listed_real, summary_table, better, losses, highest_at, soonest),
         *(certain, structure, peers_of, most_unlike, worse_samples, farthest),
-        *(unhelped, unlike_one, encoder_share),
+        *(unhelped, worse_averaged, encoder_share),
     )
     tools = {
         "results": results,

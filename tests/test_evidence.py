@@ -309,7 +309,7 @@ def test_every_part_has_a_table(made: ModuleType, tmp_path: Path) -> None:
         "| MNIST | VAE |",
         "| MNIST, 16-D | 0.4000 | 0.3000 | 0.3000 | 0.2000 | 0.1000 |",
         "0.9900",
-        "| 0.064 | 0.064 | 0.064 | 0.064 | 7.6e-05 |",
+        "| MNIST | 60,000 | some | 0.064 | 0.064 | 0.064 | 0.064 | 7.6e-05 |",
         "| MNIST | training images themselves |  | 0.750 | 0.750 |",
         "| MNIST, 2 s | 0.1250 (1.8 s) | 0.1250 (1.8 s) | 0.1250 (1.8 s) | 0.1000 (1.8 s) |",
         "After 2 s, the auto-decoder has a lower error than the autoencoder after 2 s.",
