@@ -1,5 +1,6 @@
 """Set-up for all tests: array annotations are checked; real data are found, or the test skips."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -42,6 +43,9 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("autodecoder")
+
+# What jax keeps of each program is many objects, which the collector would visit again and again.
+gc.set_threshold(50_000, 20, 50)
 
 ROOT = Path(__file__).parent.parent
 

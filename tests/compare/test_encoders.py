@@ -33,7 +33,7 @@ def test_downsampling_is_a_convolution() -> None:
         ("24-16", (7, 9, 1)),
         pytest.param("conv:8-4", (8, 8, 3), marks=pytest.mark.thorough),
         ("conv:20/16-8", (7, 9, 1)),
-        ("resconv:8-8", (12, 10, 2)),
+        pytest.param("resconv:8-8", (12, 10, 2), marks=pytest.mark.thorough),
     ],
 )
 def test_codes_of_images(arch: str, shape: tuple[int, int, int]) -> None:

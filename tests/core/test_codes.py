@@ -153,7 +153,10 @@ def test_images_with_holes_have_wider_codes() -> None:
     assert deviations[::2].mean() > 1.2 * deviations[1::2].mean()
 
 
-@pytest.mark.parametrize(("is_saved", "moment"), [(True, "coordinate"), (False, "row")])
+@pytest.mark.parametrize(
+    ("is_saved", "moment"),
+    [(True, "coordinate"), pytest.param(False, "row", marks=pytest.mark.thorough)],
+)
 def test_a_fit_in_parts_equals_a_whole(is_saved: bool, moment: str, tmp_path: Path) -> None:
     whole = fit(latent_second_moment=moment)
     half = fit(latent_second_moment=moment, until=5)

@@ -41,7 +41,7 @@ def test_a_prior_has_no_effect_before_the_end_of_the_first_epoch() -> None:
     assert "log_prior" not in without
 
 
-@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize("saved", [pytest.param(False, marks=pytest.mark.thorough), True])
 def test_a_fit_in_parts_equals_a_whole(saved: bool, tmp_path: Any) -> None:
     whole, half = fit("mixture", 5.0), fit("mixture", 5.0, until=5)
     if saved:

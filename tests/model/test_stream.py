@@ -196,7 +196,12 @@ def test_many_rows_start_near_where_few_do(
 
 
 @pytest.mark.parametrize(
-    "kind", ["host", "disk", pytest.param("device", marks=pytest.mark.thorough)]
+    "kind",
+    [
+        pytest.param("host", marks=pytest.mark.thorough),
+        "disk",
+        pytest.param("device", marks=pytest.mark.thorough),
+    ],
 )
 def test_a_run_that_is_cut_within_an_epoch_is_the_same(kind: str, tmp_path: Path) -> None:
     config = run_config()

@@ -97,8 +97,9 @@ def test_auto_batch_ends_at_the_smallest_batch(
     digits: Dataset, tmp_path: Path, room: _Room, caplog: pytest.LogCaptureFixture
 ) -> None:
     room(10)
+    config = replace(searching(_SMALL, 1e-3), fit=replace(_SMALL.fit, batch_size=12))
     with caplog.at_level(logging.WARNING), pytest.raises(MemoryLimitError, match="lower arch or"):
-        run_study(searching(_SMALL, 1e-3), digits, tmp_path / "study", auto_batch=True)
+        run_study(config, digits, tmp_path / "study", auto_batch=True)
     assert "batch_size is now 3\n" in caplog.text
     assert not (tmp_path / "study").exists()
 
