@@ -26,10 +26,11 @@ from tests.study.test_checkpoint import outcome, run_at, shapes
 
 from autodecoder.compare.result import Score
 from autodecoder.compare.store import Store
+from autodecoder.config import read_toml, study_config
 from autodecoder.core.tree import tree_to_arrays
 from autodecoder.data import files, load_dataset
 from autodecoder.data.files import read_maybe_gzipped, read_members
-from autodecoder.errors import DataError
+from autodecoder.errors import ConfigError, DataError
 from autodecoder.measures.evaluation import read_evaluation, write_evaluation
 from autodecoder.model.hollow import ROW_PATHS
 from autodecoder.report.film import read_film
@@ -230,6 +231,13 @@ def test_plain_values_that_are_nested_deeply(tmp_path: Path) -> None:
     assert newest_kind(tmp_path) is None
 
 
+def test_tables_of_settings_that_are_nested_deeply(tmp_path: Path) -> None:
+    path = tmp_path / "deep.toml"
+    path.write_text(f"[log]\nvisualize_freq{'.a' * 900} = 1\n")
+    with pytest.raises(ConfigError, match=r"visualize_freq is nested too deeply"):
+        study_config(read_toml(path))
+
+
 def test_shapes_that_no_array_can_have(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint-0000001.safetensors"
     header = {
@@ -295,7 +303,13 @@ def test_a_score_of_other_values(tmp_path: Path) -> None:
     values = np.ones(3, np.float32)
     score = Score(0, 0.5, False, 0.5, values, values, 1.0, 1.0, 3, 3, 3)
     store = Store(tmp_path, settings)
-    for change in ({"seconds": "x"}, {"measures": {"a": None}}, {"errors": values[None]}):
+    wrong = (
+        {"seconds": "x"},
+        {"seconds": 10**400},
+        {"measures": {"a": None}},
+        {"errors": values[None]},
+    )
+    for change in wrong:
         store.keep("decoder", "a", score, measured=True)
         assert store.read("decoder", "a", 0.5, 0) is not None
         store.keep("decoder", "a", score._replace(**change), measured=True)

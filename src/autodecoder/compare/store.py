@@ -96,7 +96,7 @@ class Store:
             score = Score(**{**about, **arrays})
             _check(score)
             return score
-        except (DataError, TypeError):
+        except (DataError, TypeError, OverflowError):
             _log.warning("%s is damaged: this fit is done again.", path)
             return None
 
@@ -132,12 +132,15 @@ class Store:
 
 
 def _check(score: Score) -> None:
-    """Raise a `TypeError` for a score whose values have other types than those of a fit."""
+    """Raise a `TypeError` for a score whose values have other types than those of a fit, or an
+    `OverflowError` for numbers that are too large."""
     values = score._asdict()
     arrays = [values.pop(name) for name in _ARRAYS]
     numbers = {**values.pop("measures"), **values}
     if not all(isinstance(number, int | float) for number in numbers.values()):
         raise TypeError("a value is no number")
+    for number in numbers.values():
+        float(number)
     if not all(isinstance(array, np.ndarray) and array.ndim == 1 for array in arrays):
         raise TypeError("an array has another shape")
 

@@ -131,7 +131,12 @@ def recipe_values(kind: type, recipe: str) -> dict[str, Any]:
 def take_plain(config: Any) -> None:
     """Convert the NumPy numbers of a frozen dataclass to Python's."""
     for f in fields(config):
-        object.__setattr__(config, f.name, as_plain(getattr(config, f.name)))
+        try:
+            value = as_plain(getattr(config, f.name))
+        except RecursionError:
+            within = getattr(config, "_within", "")
+            raise ConfigError(f"{within}{f.name} is nested too deeply.") from None
+        object.__setattr__(config, f.name, value)
 
 
 @dataclass(frozen=True)
