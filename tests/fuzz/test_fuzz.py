@@ -234,7 +234,7 @@ def test_plain_values_that_are_nested_deeply(tmp_path: Path) -> None:
 def test_tables_of_settings_that_are_nested_deeply(tmp_path: Path) -> None:
     path = tmp_path / "deep.toml"
     path.write_text(f"[log]\nvisualize_freq{'.a' * 900} = 1\n")
-    with pytest.raises(ConfigError, match=r"visualize_freq is nested too deeply"):
+    with pytest.raises(ConfigError, match="visualize_freq is nested too deeply"):
         study_config(read_toml(path))
 
 

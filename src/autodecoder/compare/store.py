@@ -140,7 +140,7 @@ def _check(score: Score) -> None:
     if not all(isinstance(number, int | float) for number in numbers.values()):
         raise TypeError("a value is no number")
     for number in numbers.values():
-        float(number)
+        float(number)  # raises an OverflowError
     if not all(isinstance(array, np.ndarray) and array.ndim == 1 for array in arrays):
         raise TypeError("an array has another shape")
 
