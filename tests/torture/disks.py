@@ -24,7 +24,7 @@ _BLOCK = 4096
 FULL = "No space left|disk is full"
 READ_ONLY = "Read-only|readonly"
 #: Seconds that an endless task gets to fill its disk, or to notice that it is read-only.
-_PATIENCE = 60.0
+_PATIENCE = 15.0
 #: Seconds between two looks at what a command has finished on a disk that becomes full.
 _EVERY = 0.5
 
