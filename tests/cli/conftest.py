@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from tests.annotations import unchecked
 from tests.cli.builders import QUICK, train
-from tests.compilation import compiled_quickly
 
 import autodecoder as ad
 
@@ -56,11 +55,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The default search, cut down; its folder and what it printed."""
     folder = tmp_path_factory.mktemp("grid") / "study"
     out = io.StringIO()
-    # As users' programs are, since one is compared with another bit for bit.
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(out))
-        stack.enter_context(compiled_quickly(False))
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
+    with contextlib.redirect_stdout(out), pytest.MonkeyPatch.context() as patch:
         patch.setattr("autodecoder.cli.progress.SECONDS_TO_FIRST_LINE", 30.0)
         assert train(*QUICK, "--seed=1", "--nosave_best_model", "--out", folder) == 0
     return folder, out.getvalue()

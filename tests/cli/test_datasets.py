@@ -151,6 +151,7 @@ def test_files_of_12_bits_are_trained_on_and_encoded_by_their_range(
     assert not np.allclose(np.load("latents.npy"), found.latents)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_folder_is_trained_on_and_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,14 +176,17 @@ def test_a_folder_is_trained_on_and_gone_on_with(
     assert stamps(study) == before
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_further_columns_travel_to_the_model_and_the_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    classes(tmp_path / "pets", {"cat": 10, "dog": 10})
-    files = [f"{kind}/{k}.png" for kind in ("cat", "dog") for k in range(10)]
+    counts = {"cat": 20, "dog": 12}
+    classes(tmp_path / "pets", counts)
+    files = [f"{kind}/{k}.png" for kind, count in counts.items() for k in range(count)]
     lines = [f"{file},{file[:3]},<b>{file}</b>,{k % 3 or ''}\n" for k, file in enumerate(files)]
     Path("pets/list.csv").write_text("path,label,of,age\n" + "".join(lines))
-    own = ("--batch_size=8", "--dataset", "csv:pets/list.csv")
+    own = ("--batch_size=8", "--dataset", "csv:pets/list.csv", "--image_size=5x4")
+    own = (*own, "--val_fraction=0.25")
     assert train(*FLAGS, *own, "--columns=of,site", "--out=study") == 2
     assert "among those of list.csv, of, age, got site." in refusal(capsys)
     assert train(*FLAGS, *own, "--out=study") == 0

@@ -44,6 +44,7 @@ def test_the_validation_images_are_evaluated(
     assert content["sizes"]["n_classifier"] == 431
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_page_shows_it(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "study")
     best = tmp_path / "study" / "best"

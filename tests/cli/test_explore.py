@@ -27,7 +27,9 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals"
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The best model of a study."""
     folder = tmp_path_factory.mktemp("kept") / "study"
-    assert train(*QUICK, "--lr=1e-2", "--seed=1", "--save_best_model", "--out", folder) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autodecoder.report.write_pictures", lambda _study, _dataset: [])
+        assert train(*QUICK, "--lr=1e-2", "--seed=1", "--save_best_model", "--out", folder) == 0
     return folder / "best"
 
 

@@ -1,5 +1,6 @@
 """Encoders mirror their decoder."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,10 +15,20 @@ from autodecoder.errors import ConfigError
 KEY = jax.random.key(0)
 
 
+def drawn(*args):
+    """An encoder that one program draws, not one for each operation."""
+    return eqx.filter_jit(init_encoder)(KEY, *args)
+
+
+@eqx.filter_jit
+def codes_of(encoder, images):
+    return encoder.decode(images)
+
+
 def test_downsampling_is_a_convolution() -> None:
     images = jax.random.normal(KEY, (2, 6, 8, 3))
     weight = jax.random.normal(jax.random.key(1), (3, 4, 4, 5))
-    found = downsample(images, weight)
+    found = jax.jit(downsample)(images, weight)
     padded = np.pad(np.asarray(images), ((0, 0), (1, 1), (1, 1), (0, 0)))
     by_hand = np.zeros((2, 3, 4, 5))
     for y in range(3):
@@ -38,11 +49,11 @@ def test_downsampling_is_a_convolution() -> None:
 )
 def test_codes_of_images(arch: str, shape: tuple[int, int, int]) -> None:
     config = DecoderConfig(arch=parse_arch(arch), latent_dims=3, norm="group", norm_groups=4)
-    encoder = init_encoder(KEY, config, shape, 6, 0.5)
+    encoder = drawn(config, shape, 6, 0.5)
     images = jax.random.normal(KEY, (10, int(np.prod(shape))))
-    codes = encoder.decode(images)
+    codes = codes_of(encoder, images)
     assert codes.shape == (10, 6)
-    alone = encoder.decode(images[3:4])
+    alone = codes_of(encoder, images[3:4])
     assert alone[0] == pytest.approx(np.asarray(codes[3]), abs=1e-5)
     assert len(encoder.step_scales(_fit())) == len(encoder.trainable())
 
@@ -50,15 +61,15 @@ def test_codes_of_images(arch: str, shape: tuple[int, int, int]) -> None:
 def test_every_pixel_counts() -> None:
     """An image larger than the decoder's grids is padded, not cropped."""
     shape = (7, 9, 1)
-    encoder = init_encoder(KEY, DecoderConfig(arch=parse_arch("conv:8-4")), shape, 2, 0.0)
-    slopes = jax.jacobian(lambda x: encoder.decode(x[None])[0])(jnp.ones(63) * 0.3)
+    encoder = drawn(DecoderConfig(arch=parse_arch("conv:8-4")), shape, 2, 0.0)
+    slopes = jax.jit(jax.jacobian(lambda x: encoder.decode(x[None])[0]))(jnp.ones(63) * 0.3)
     assert (np.abs(np.asarray(slopes)).max(axis=0) > 0).all()
 
 
 def test_variance_is_kept() -> None:
     config = DecoderConfig(arch=parse_arch("conv:32-32-32"))
-    encoder = init_encoder(KEY, config, (32, 32, 3), 64, 0.0)
-    codes = encoder.decode(jax.random.normal(KEY, (64, 3072)))
+    encoder = drawn(config, (32, 32, 3), 64, 0.0)
+    codes = codes_of(encoder, jax.random.normal(KEY, (64, 3072)))
     assert 0.3 < float(codes.std()) < 3
 
 

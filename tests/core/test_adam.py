@@ -13,8 +13,11 @@ from autodecoder.core.adam import Rest, Rows, plan_rest, rest_rows, start_rows, 
 N_ROWS, DIMS = 6, 3
 
 
-def plan(done: jax.Array, first: int, length: int, rates: jax.Array) -> Rest:
-    return plan_rest(done, jnp.asarray(first), jnp.asarray(length), rates)
+planned, rest, step = jax.jit(plan_rest), jax.jit(rest_rows), jax.jit(step_rows)
+
+
+def plan(done: Any, first: int, length: int, rates: Any) -> Rest:
+    return planned(done, np.int32(first), np.int32(length), rates)
 
 
 class DenseAdam:
@@ -44,11 +47,11 @@ def both(
     """Three epochs, in each of which every row has one gradient, at a step of its own: of rows that
     rest, and of Adam on all of them; and the mean length of their ways."""
     rng = np.random.default_rng(0)
-    rates = jnp.linspace(0.1, 0.01, n_steps)
+    rates = np.linspace(0.1, 0.01, n_steps, dtype=np.float32)
     before = np.asarray(rows.values)
     dense = DenseAdam(before, second_moment)
     for epoch in range(3):
-        done = jnp.asarray(epoch * n_steps)
+        rows, done = jax.tree.map(np.asarray, rows), np.int32(epoch * n_steps)
         visits = rng.choice(n_steps, N_ROWS, replace=False)
         gradients = scale * rng.normal(size=(N_ROWS, DIMS)).astype(np.float32)
         for k in range(n_steps):
@@ -56,10 +59,10 @@ def both(
         moved = []
         for i, k in enumerate(visits.tolist()):
             row = jax.tree.map(lambda a, i=i: a[i : i + 1], rows)
-            row = rest_rows(row, plan(done, 0, k, rates))
-            row = step_rows(row, jnp.asarray(gradients[i : i + 1]), done + k, rates[k])
-            moved.append(rest_rows(row, plan(done, k + 1, n_steps - 1 - k, rates)))
-        rows = jax.tree.map(lambda *parts: jnp.concatenate(parts), *moved)
+            row = rest(row, plan(done, 0, k, rates))
+            row = step(row, gradients[i : i + 1], np.int32(done + k), rates[k])
+            moved.append(rest(row, plan(done, k + 1, n_steps - 1 - k, rates)))
+        rows = jax.tree.map(lambda *parts: np.concatenate(parts), *moved)
     return rows, dense, float(np.abs(dense.values - before).mean())
 
 
@@ -98,7 +101,7 @@ def test_a_step_is_that_of_optax_to_the_last_bit() -> None:
     rng = np.random.default_rng(2)
     rows, rate = start_rows(values_before()), jnp.float32(0.05)
     values, state = rows.values, adam.init(rows.values)
-    step, update = jax.jit(step_rows), jax.jit(adam.update)
+    update = jax.jit(adam.update)
     for k in range(5):
         gradient = jnp.asarray(rng.normal(size=(N_ROWS, DIMS)), jnp.float32)
         rows = step(rows, gradient, jnp.asarray(k), rate)
@@ -109,13 +112,12 @@ def test_a_step_is_that_of_optax_to_the_last_bit() -> None:
 
 
 def test_the_step_size_of_a_row_is_the_root_mean_square_of_its_first_step() -> None:
-    gradient = jnp.asarray([[3.0, -4.0, 0.0], [1e-3, 1e-3, 1e-3]])
-    moved = step_rows(
-        start_rows(jnp.zeros((2, DIMS)), "row"), gradient, jnp.asarray(0), jnp.float32(0.1)
-    )
-    size = np.sqrt(np.mean(np.square(moved.values), axis=1))
+    gradient = np.array([[3.0, -4.0, 0.0], [1e-3, 1e-3, 1e-3]], np.float32)
+    begun = start_rows(jnp.zeros((2, DIMS)), "row")
+    moved = np.asarray(step(begun, gradient, np.int32(0), np.float32(0.1)).values)
+    size = np.sqrt(np.mean(np.square(moved), axis=1))
     np.testing.assert_allclose(size, [0.1, 0.1], rtol=1e-3)
-    np.testing.assert_allclose(moved.values[0] / moved.values[0, 0], [1, -4 / 3, 0], rtol=1e-5)
+    np.testing.assert_allclose(moved[0] / moved[0, 0], [1, -4 / 3, 0], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -123,10 +125,11 @@ def test_the_step_size_of_a_row_is_the_root_mean_square_of_its_first_step() -> N
 )
 def test_a_row_that_was_never_seen_stays(second_moment: str, dtype: str) -> None:
     rows = start_rows(jnp.ones((2, DIMS)), second_moment, dtype)
-    rested = rest_rows(rows, plan(jnp.asarray(0), 0, 0, jnp.ones(5)))
-    rested = rest_rows(rested, plan(jnp.asarray(0), 0, 5, jnp.ones(5)))
+    rates = np.ones(6, np.float32)
+    rested = rest(rows, plan(np.int32(0), 0, 0, rates))
+    rested = rest(rested, plan(np.int32(0), 0, 5, rates))
     np.testing.assert_array_equal(rested.values, rows.values)
-    far = rest_rows(rows, plan(jnp.asarray(0), 0, 5, jnp.full(5, 1e36)))
+    far = rest(rows, plan(np.int32(0), 0, 5, np.float32(1e36) * rates))
     np.testing.assert_array_equal(far.values, rows.values)
 
 

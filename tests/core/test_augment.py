@@ -25,6 +25,8 @@ HEIGHT, WIDTH = 20, 30
 #: Far enough from black and white that no value is clipped.
 GREYS = RNG.uniform(80, 170, (64, HEIGHT, WIDTH, 3)).astype(np.float32)
 
+change = jax.jit(augment_images, static_argnums=2)
+interpolation = jax.jit(_interpolation, static_argnums=0)
 DEFAULTS: Mapping[str, float] = MappingProxyType({})
 
 
@@ -35,7 +37,7 @@ def augment(
     strengths: Mapping[str, float] = DEFAULTS,
 ) -> np.ndarray:
     config = AugmentConfig(enabled=enabled, **strengths)
-    changed = np.asarray(augment_images(key, jnp.asarray(images), config))
+    changed = np.asarray(change(key, images, config))
     assert changed.shape == images.shape
     assert changed.dtype == np.float32
     return changed
@@ -61,16 +63,17 @@ def interpolate(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np
 @pytest.mark.thorough
 @pytest.mark.parametrize("size", [1, 5, 8, 28])
 def test_no_zoom_and_no_shift_is_the_identity(size: int) -> None:
-    matrices = _interpolation(size, jnp.ones(3), jnp.zeros(3))
+    matrices = interpolation(size, np.ones(3, np.float32), np.zeros(3, np.float32))
     np.testing.assert_array_equal(matrices, np.broadcast_to(np.eye(size), (3, size, size)))
 
 
 @pytest.mark.parametrize("shift", [-8, -3, -1, 0, 1, 2, 8])
 def test_a_whole_shift_moves_pixels_and_reflects_at_the_ends(shift: int) -> None:
     pixels = RNG.integers(0, 256, 8).astype(np.float32)
-    (matrix,) = _interpolation(8, jnp.ones(1), jnp.array([float(shift)]))
+    shifts = np.array([shift], np.float32)
+    (matrix,) = np.asarray(interpolation(8, np.ones(1, np.float32), shifts))
     reflected = np.pad(pixels, 8, mode="symmetric")
-    np.testing.assert_array_equal(np.asarray(matrix) @ pixels, reflected[8 - shift :][:8])
+    np.testing.assert_array_equal(matrix @ pixels, reflected[8 - shift :][:8])
 
 
 @pytest.mark.parametrize("size", [5, 8, 28])
@@ -78,7 +81,7 @@ def test_a_whole_shift_moves_pixels_and_reflects_at_the_ends(shift: int) -> None
 def test_interpolation_is_that_of_scipy(size: int, strength: float) -> None:
     zoom, shift = RNG.uniform(-strength, strength, (2, 40)).astype(np.float32)
     zoom, shift = 1 + zoom, size * shift
-    matrices = np.asarray(_interpolation(size, jnp.asarray(zoom), jnp.asarray(shift)))
+    matrices = np.asarray(interpolation(size, zoom, shift))
     pixels = RNG.uniform(0, 255, size)
     expected = [
         map_coordinates(pixels, place[None], order=1, mode="reflect")
@@ -236,7 +239,9 @@ def test_pixels_of_a_row_stay_in_their_row_on_the_way_through_a_batch() -> None:
     values = RNG.integers(0, 256, (40, 8, 1, 3))
     striped = np.broadcast_to(values, (40, 8, 4, 3)).astype(np.uint8).reshape(40, -1)
     config = replace(COLOURED, augment=AugmentConfig(enabled=("zoom", "translation")))
-    changed = np.asarray(_targets(jnp.asarray(striped), KEY, config)).reshape(40, 8, 4, 3)
+    changed = np.asarray(jax.jit(_targets, static_argnums=2)(striped, KEY, config)).reshape(
+        40, 8, 4, 3
+    )
     np.testing.assert_allclose(
         changed, np.broadcast_to(changed[:, :, :1], changed.shape), atol=1e-4
     )

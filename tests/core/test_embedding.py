@@ -38,8 +38,8 @@ def accuracy(places: np.ndarray, others: np.ndarray) -> float:
 
 
 def test_neighbours_are_kept_better_than_on_a_map() -> None:
-    layout, som = (map_positions(fit(TRAIN, 2), TRAIN) for fit in (fit_layout, fit_map))
-    pixels = TRAIN.astype(np.float32)
+    layout, som = (map_positions(fit(SOME, 2), SOME) for fit in (fit_layout, fit_map))
+    pixels = SOME.astype(np.float32)
     assert 1 - trustworthiness(pixels, layout) < 0.7 * (1 - trustworthiness(pixels, som))
     # With the roles of both changed it is the continuity.
     assert 1 - trustworthiness(layout, pixels) < 0.7 * (1 - trustworthiness(som, pixels))

@@ -194,12 +194,14 @@ def test_a_run_starts_where_the_fit_says() -> None:
     assert find_starts(digits(), CONFIG) is None
 
 
-@pytest.mark.parametrize(("start", "dims"), [("som", 2), ("pca", 16), ("neighbours", 2)])
-def test_starts_do_not_depend_on_the_threads_of_numpy(start: str, dims: int) -> None:
+@pytest.mark.parametrize(
+    ("start", "dims", "n"), [("som", 2, 3000), ("pca", 16, 3000), ("neighbours", 2, 700)]
+)
+def test_starts_do_not_depend_on_the_threads_of_numpy(start: str, dims: int, n: int) -> None:
     """As workers of a search have fewer than a process by itself."""
     if start == "neighbours":
         pytest.importorskip("openTSNE", reason="openTSNE is not installed (extra neighbours)")
-    pixels = np.random.default_rng(0).integers(0, 256, (3000, 784), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (n, 784), dtype=np.uint8)
     images = Images(jnp.asarray(pixels), jnp.asarray(pixels[:100]))
     decoder = DecoderConfig(arch=(8,), latent_dims=dims)
     config = run_config(decoder=decoder, fit=fit_config("fast", latent_start=start))

@@ -9,7 +9,7 @@ from autodecoder.data import load_dataset
 
 @pytest.fixture(scope="module")
 def digits() -> np.ndarray:
-    return load_dataset("digits").train.flat
+    return load_dataset("digits").train.flat[:500]
 
 
 @pytest.mark.parametrize(("share", "most"), [(0.25, 0.5), (0.5, 0.7)])

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import autodecoder as ad
-from autodecoder.core.priors import penalty_factor, start_prior, update_prior
+from autodecoder.core.priors import Prior, penalty_factor, start_prior, update_prior
 
 IMAGES = ad.load_dataset("digits").train.images[:300]
 
 
-def fit(prior: str, weight: float = 1.0, *, dims: int = 4, **more: Any) -> ad.Model:
+def fit(prior: str, weight: float = 50.0, *, dims: int = 4, **more: Any) -> ad.Model:
     config = ad.fit_config(
         "fast", num_epochs=12, prior=prior, n_components=3, prior_weight=weight, batch_size=50
     )
@@ -21,39 +21,44 @@ def fit(prior: str, weight: float = 1.0, *, dims: int = 4, **more: Any) -> ad.Mo
     return ad.fit_model(IMAGES, decoder=decoder, fit=config, learning_rate=1e-2, seed=1, **more)
 
 
-def test_a_prior_draws_latents_together() -> None:
-    weak, strong = (fit("mixture", weight).history for weight in (0.1, 50.0))
+@pytest.fixture(scope="module")
+def model() -> ad.Model:
+    """With a prior of much weight."""
+    return fit("mixture")
+
+
+def test_a_prior_draws_latents_together(model: ad.Model) -> None:
+    weak, strong = fit("mixture", 0.1).history, model.history
     assert strong["log_prior"][-1] > weak["log_prior"][-1]
     assert strong["loss"][-1] > weak["loss"][-1]
     assert np.isfinite(strong["log_prior"]).all()
 
 
 def test_long_latents_have_a_diagonal_prior() -> None:
-    model = fit("mixture", dims=130)
+    model = fit("gaussian", dims=130)
     assert np.isfinite(model.history["log_prior"]).all()
     assert not model.density.is_full
 
 
-def test_a_prior_has_no_effect_before_the_end_of_the_first_epoch() -> None:
-    without, along = fit("none").history, fit("gaussian", 100.0).history
+def test_a_prior_has_no_effect_before_the_end_of_the_first_epoch(model: ad.Model) -> None:
+    without, along = fit("none").history, model.history
     assert without["loss"][0] == along["loss"][0]
     assert without["loss"][2] != along["loss"][2]
     assert "log_prior" not in without
 
 
 @pytest.mark.parametrize("saved", [pytest.param(False, marks=pytest.mark.thorough), True])
-def test_a_fit_in_parts_equals_a_whole(saved: bool, tmp_path: Any) -> None:
-    whole, half = fit("mixture", 5.0), fit("mixture", 5.0, until=5)
+def test_a_fit_in_parts_equals_a_whole(saved: bool, model: ad.Model, tmp_path: Any) -> None:
+    half = fit("mixture", until=5)
     if saved:
         ad.save_model(half, tmp_path / "half", training=True)
         half = ad.load_model(tmp_path / "half")
-    rest = fit("mixture", 5.0, start=half)
-    np.testing.assert_array_equal(rest.latents, whole.latents)
-    np.testing.assert_array_equal(rest.history["log_prior"], whole.history["log_prior"])
+    rest = fit("mixture", start=half)
+    np.testing.assert_array_equal(rest.latents, model.latents)
+    np.testing.assert_array_equal(rest.history["log_prior"], model.history["log_prior"])
 
 
-def test_a_model_infers_under_the_prior_of_its_fit() -> None:
-    model = fit("mixture", 50.0)
+def test_a_model_infers_under_the_prior_of_its_fit(model: ad.Model) -> None:
     assert len(model.density.means) == 3
     free = model.infer(IMAGES[:20], config=ad.InferConfig(prior_weight=0.0))
     found = model.infer(IMAGES[:20])
@@ -73,10 +78,17 @@ def test_the_mixture_follows_the_latents() -> None:
     prior = start_prior(config, 3)
     assert prior is not None
     assert prior.noise == 0
-    near, far = (jax.random.normal(jax.random.key(k), (200, 3)) + 8.0 * k for k in (0, 1))
-    both = jnp.concatenate([near, far])
-    for _ in range(3):
-        prior = update_prior(prior, jax.random.key(5), both, jnp.float32(0.1))
+    rng = np.random.default_rng(0)
+    both = jnp.asarray(rng.normal(size=(400, 3)) + np.repeat([[0], [8]], 200, axis=0), jnp.float32)
+
+    @jax.jit
+    def after_three(prior: Prior) -> Prior:
+        def step(_: Any, prior: Prior) -> Prior:
+            return update_prior(prior, jax.random.key(5), both, jnp.float32(0.1))
+
+        return jax.lax.fori_loop(0, 3, step, prior)
+
+    prior = after_three(prior)
     centres = np.sort(np.asarray(prior.mixture.means).mean(axis=1))
     np.testing.assert_allclose(centres, [0, 8], atol=0.3)
 

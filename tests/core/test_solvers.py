@@ -1,7 +1,7 @@
 """The solvers find the minima that an independent one finds, row by row."""
 
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,21 +10,23 @@ import optimistix
 import pytest
 
 from autodecoder.config import DecoderConfig
+from autodecoder.core import solvers
 from autodecoder.core.decoders import Decoder, decode, init_decoder
 from autodecoder.core.mixture import normal
-from autodecoder.core.solvers import (
-    Problem,
-    SolverState,
-    adam,
-    advance_lm,
-    begin_lm,
-    end_solver,
-    objective,
-    renew_lm,
-)
+from autodecoder.core.solvers import Problem, SolverState, adam
 
 N, PIXELS = 24, 30
 TOLERANCE = 1e-7
+begin_lm, advance_lm, renew_lm, end_solver, objective = map(
+    jax.jit,
+    (
+        solvers.begin_lm,
+        solvers.advance_lm,
+        solvers.renew_lm,
+        solvers.end_solver,
+        solvers.objective,
+    ),
+)
 
 
 def smooth_decoder(dims: int) -> Decoder:
@@ -35,24 +37,30 @@ def smooth_decoder(dims: int) -> Decoder:
     return drawn.with_trainable(layers)
 
 
-def make_problem(dims: int, *, noise: float = 0.1, prior: float = 0.0, **changes: Any) -> Problem:
+@partial(jax.jit, static_argnums=0)
+def draw_problem(dims: int, noise: float | jax.Array) -> tuple[Decoder, jax.Array, jax.Array]:
+    """A decoder, with noisy targets of it and the weights of their values."""
     decoder = smooth_decoder(dims)
     keys = jax.random.split(jax.random.key(2), 3)
     targets = decode(decoder, jax.random.normal(keys[0], (N, dims)))
     targets += noise * jax.random.normal(keys[1], targets.shape)
     weights = jax.random.uniform(keys[2], targets.shape)
-    weights /= weights.sum(1, keepdims=True)
-    density = normal(jnp.full(dims, 0.2), jnp.ones(dims)) if prior else None
-    problem = Problem(decoder, targets, weights, density, prior)
-    return replace(problem, **changes)
+    return decoder, targets, weights / weights.sum(1, keepdims=True)
+
+
+def make_problem(dims: int, *, noise: float = 0.1, prior: float = 0.0) -> Problem:
+    mean, deviation = (jnp.asarray(np.full(dims, value, np.float32)) for value in (0.2, 1))
+    density = normal(mean, deviation) if prior else None
+    decoder, targets, weights = draw_problem(dims, noise)
+    return Problem(decoder, targets, weights, density, prior)
 
 
 def solve(problem: Problem, start: jax.Array, n_steps: int = 60) -> SolverState:
-    return go_on(problem, jax.jit(begin_lm)(problem, start, TOLERANCE), n_steps)
+    return go_on(problem, begin_lm(problem, start, TOLERANCE), n_steps)
 
 
 def go_on(problem: Problem, state: SolverState, until: int | jax.Array) -> SolverState:
-    return jax.jit(advance_lm)(problem, state, until, TOLERANCE)
+    return advance_lm(problem, state, until, TOLERANCE)
 
 
 # Of many dimensions some hardly matter: a prior holds the minima in place.
@@ -95,8 +103,8 @@ def test_what_is_exact_is_found() -> None:
 
 
 def test_values_fall_and_are_those_of_the_latents() -> None:
-    problem = make_problem(4, prior=0.01)
-    start = jax.random.normal(jax.random.key(5), (N, 4))
+    problem = make_problem(3, prior=0.01)
+    start = jax.random.normal(jax.random.key(5), (N, 3))
     last = objective(problem, start)
     for n in (1, 2, 5, 20):
         found = solve(problem, start, n)
@@ -159,7 +167,7 @@ def test_the_last_step_is_taken_where_it_lowers_the_objective() -> None:
     away = 0.1 * jax.random.normal(jax.random.key(6), (N, 3))
     start = solve(problem, away).latents + away
     begun = begin_lm(problem, start, 1e-3)
-    found = jax.jit(advance_lm)(problem, begun, 40, 1e-3)
+    found = advance_lm(problem, begun, 40, 1e-3)
     assert found.converged.sum() > N / 2
     ended = end_solver(problem, found)
     np.testing.assert_allclose(ended.value, objective(problem, ended.latents), rtol=1e-5)
@@ -185,9 +193,9 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
 
 
 def test_adam_ends_near_the_same_minima() -> None:
-    problem = make_problem(2)
-    start = 0.1 * jax.random.normal(jax.random.key(8), (N, 2))
-    latents, value = adam(problem, start, 500, jnp.full(2, 0.05))
+    problem = make_problem(3)
+    start = 0.1 * jax.random.normal(jax.random.key(8), (N, 3))
+    latents, value = jax.jit(adam, static_argnums=2)(problem, start, 500, jnp.full(3, 0.05))
     quick = solve(problem, start)
     assert abs(float(value.mean() / quick.value.mean()) - 1) < 0.05
     np.testing.assert_allclose(value, objective(problem, latents), rtol=1e-5)
@@ -213,7 +221,7 @@ def test_hessians_approach_the_true_ones() -> None:
     problem = make_problem(2, noise=0.5, prior=0.01)
     start = 0.1 * jax.random.normal(jax.random.key(3), (N, 2))
     begun = begin_lm(problem, start, 1e-10)
-    found = jax.jit(advance_lm)(problem, begun, 60, 1e-10)
+    found = advance_lm(problem, begun, 60, 1e-10)
     gauss_newton = begin_lm(problem, found.latents, 0.0).hessian
     hessians = jax.vmap(jax.hessian(lambda z, row: objective(_row(problem, row), z[None])[0]))
     true = hessians(found.latents, jnp.arange(N)) / 2

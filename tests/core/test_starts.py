@@ -10,15 +10,17 @@ from autodecoder.core.decoders import Decoder, decode, init_decoder
 from autodecoder.core.neighbours import decode_known, nearest
 from autodecoder.core.starts import place_starts, prepare_starts, start_names
 
-CANDIDATES = 0.5 + 2 * jax.random.normal(jax.random.key(1), (40, 2))
-MANY = 0.5 + 2 * jax.random.normal(jax.random.key(1), (300, 2))
-TARGETS = jax.random.uniform(jax.random.key(2), (30, 6), minval=-1)
+RNG = np.random.default_rng(0)
+CANDIDATES, MANY = (jnp.asarray(0.5 + 2 * RNG.normal(size=(n, 2)), jnp.float32) for n in (40, 300))
+TARGETS = jnp.asarray(RNG.uniform(-1, 1, (30, 6)), jnp.float32)
+find = jax.jit(nearest, static_argnums=3)
+decode_all = jax.jit(decode_known)
 
 
 @pytest.fixture(scope="module")
 def decoder() -> Decoder:
     config = DecoderConfig(arch=(8,), batch_norm=False)
-    return init_decoder(jax.random.key(0), config, (1, 6, 1), "tanh")
+    return jax.jit(lambda key: init_decoder(key, config, (1, 6, 1), "tanh"))(jax.random.key(0))
 
 
 @pytest.mark.parametrize("n", [1, 3])
@@ -27,11 +29,11 @@ def decoder() -> Decoder:
 def test_nearest_candidates_are_the_nearest(
     decoder: Decoder, n: int, weighted: bool, candidates: jax.Array
 ) -> None:
-    weights = jax.random.uniform(jax.random.key(3), TARGETS.shape) if weighted else None
+    weights = jnp.asarray(RNG.random(TARGETS.shape), jnp.float32) if weighted else None
     decoded = np.asarray(decode(decoder, candidates))
     squares = (np.asarray(TARGETS)[:, None] - decoded[None]) ** 2
     distances = (squares * (1 if weights is None else np.asarray(weights)[:, None])).sum(-1)
-    found = nearest(decode_known(decoder, candidates), TARGETS, weights, n)
+    found = find(decode_all(decoder, candidates), TARGETS, weights, n)
     order = np.argsort(distances, axis=1)[:, :n]
     np.testing.assert_array_equal(found, np.asarray(candidates)[order])
 
@@ -59,10 +61,10 @@ def test_among_many_a_sketch_finds_what_is_as_near() -> None:
 
 
 def test_one_image_with_a_mask_is_compared_where_it_is_seen(decoder: Decoder) -> None:
-    known = decode_known(decoder, CANDIDATES)
-    mask = jnp.array([[True, False, False, True, True, False]])
-    target = known.images[7:8].at[0, jnp.array([1, 2, 5])].set(9.0)
-    np.testing.assert_array_equal(nearest(known, target, mask, 1)[0, 0], CANDIDATES[7])
+    known = decode_all(decoder, CANDIDATES)
+    mask = np.array([[True, False, False, True, True, False]])
+    target = np.where(mask, known.images[7:8], np.float32(9))
+    np.testing.assert_array_equal(find(known, target, mask, 1)[0, 0], CANDIDATES[7])
 
 
 def test_all_kinds_of_starts_stand_side_by_side(decoder: Decoder) -> None:

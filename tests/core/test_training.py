@@ -1,14 +1,15 @@
 """What a fit needs to go on: taken from a run, and put into one, perhaps of another form."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.core.builders import SMALL_MOMENTS, assert_same_bits, run, run_config
+from tests.core.builders import SMALL_MOMENTS, assert_same_bits, digits, run, run_config, start
 
-from autodecoder.config import RunConfig
+from autodecoder.config import RunConfig, fit_config
 from autodecoder.core.runs import RunState
 from autodecoder.core.training import resume_run, take_training
 from autodecoder.core.tree import tree_to_arrays
@@ -51,3 +52,13 @@ def test_further_latents_have_no_moments(config: RunConfig) -> None:
     for moment, before in zip(rows[1:], state.train.rows[1:], strict=True):
         np.testing.assert_array_equal(moment[:450], before)
         assert not np.asarray(moment[450:], np.float32).any()
+
+
+@pytest.mark.parametrize("codes", ["point", "gaussian"])
+@pytest.mark.parametrize("prior", ["gaussian", "mixture"])
+def test_a_fresh_state_has_the_types_of_a_saved_one(prior: str, codes: str) -> None:
+    """Types of JAX that are only weak would have a fit that goes on compile its program anew."""
+    fit = fit_config("original", prior=prior, codes=codes, n_components=3)
+    fresh = jax.eval_shape(partial(start, run_config(fit=fit)), digits())
+    paths = jax.tree_util.tree_leaves_with_path(fresh)
+    assert [jax.tree_util.keystr(path) for path, leaf in paths if leaf.weak_type] == []

@@ -1,5 +1,7 @@
 """Samples beside images, by hand and by SciPy."""
 
+import functools
+
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
@@ -88,9 +90,14 @@ def blobs(n: int) -> tuple[np.ndarray, np.ndarray]:
     return points.astype(np.float32), labels
 
 
+@functools.cache
+def trained() -> Classifier:
+    return Classifier(*blobs(300), 0)
+
+
 def measured(n: int, samples: np.ndarray, *, labelled: bool = True) -> Evaluation:
-    record, (images, labels) = Record(), blobs(n)
-    classifier = Classifier(images, labels, 0) if labelled else None
+    record, images = Record(), blobs(n)[0]
+    classifier = trained() if labelled else None
     measure_samples(record, images, samples, images, classifier, "no labels", ["a", "b", "c"])
     return record.finish()
 

@@ -2,16 +2,18 @@
 
 from dataclasses import replace
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
 from tests.model.test_files import make
 
+from autodecoder.core.mixture import Mixture
 from autodecoder.errors import ConfigError, DataError
 from autodecoder.model.density import draw_latents, fit_density
 
 RNG = np.random.default_rng(0)
 CLOUD = RNG.normal(size=(400, 3)).astype(np.float32)
+log_density = jax.jit(Mixture.log_density)
 
 
 @pytest.mark.slow
@@ -65,20 +67,20 @@ def test_too_few_latents_are_refused(latents: np.ndarray, n: int | None, message
         fit_density(latents, n)
 
 
-@pytest.mark.parametrize("latents", [np.zeros((5, 2)), CLOUD[:2], np.tile(CLOUD[:2], (9, 1))])
+@pytest.mark.parametrize("latents", [np.zeros((400, 3)), CLOUD[:2], np.tile(CLOUD[:2], (200, 1))])
 def test_latents_that_coincide_have_a_density(latents: np.ndarray) -> None:
     density = fit_density(latents)
     assert np.isfinite(draw_latents(density, 10, 0)).all()
-    assert np.isfinite(density.log_density(jnp.asarray(latents, jnp.float32))).all()
+    assert np.isfinite(log_density(density, latents.astype(np.float32))).all()
 
 
-@pytest.mark.parametrize("rank", [1, 5])
+@pytest.mark.parametrize("rank", [1, pytest.param(5, marks=pytest.mark.thorough)])
 def test_latents_in_a_plane_have_a_density(rank: int) -> None:
     latents = (RNG.normal(size=(300, rank)) @ RNG.normal(size=(rank, 128))).astype(np.float32)
     for n_components in (1, 4):
         density = fit_density(latents, n_components)
-        assert np.isfinite(density.log_density(jnp.asarray(latents))).all()
-        drawn = draw_latents(density, 4000, seed=0)
+        assert np.isfinite(log_density(density, latents)).all()
+        drawn = draw_latents(density, 1000, seed=0)
         np.testing.assert_allclose(np.cov(drawn.T).trace(), np.cov(latents.T).trace(), rtol=0.2)
         values = np.linalg.svd(drawn - drawn.mean(0), compute_uv=False)
         assert values[rank] < 0.02 * values[0], "draws lie in the plane"

@@ -218,10 +218,10 @@ def test_the_caller_may_change_the_images_meanwhile(digits: Dataset) -> None:
 
 
 def test_labels_of_any_whole_type_and_names(digits: Dataset) -> None:
-    images, labels = digits.train.images[:12], np.arange(12) % 3
-    words = [Path(f"a/{k}.png") for k in range(12)]
-    texts, rows = list(map(str, words)), list(range(12))
-    names = ((words, texts), (pd.Series(texts), texts), (np.arange(12), rows), (range(12), rows))
+    images, labels = digits.train.flat[:8], np.arange(8) % 3
+    words = [Path(f"a/{k}.png") for k in range(8)]
+    texts, rows = list(map(str, words)), list(range(8))
+    names = ((words, texts), (pd.Series(texts), texts), (np.arange(8), rows), (range(8), rows))
     helds = (labels[:, None], labels.astype(float), labels.astype(object), labels.tolist())
     for held, (given, kept) in zip(helds, names, strict=True):
         model = fit_model(images, decoder=DECODER, fit=FIT, labels=held, names=given)
@@ -232,23 +232,20 @@ def test_labels_of_any_whole_type_and_names(digits: Dataset) -> None:
 
 
 def test_further_columns_are_kept(digits: Dataset) -> None:
-    images = digits.train.images[:6]
-    frame = pd.DataFrame({"age": [1, None, 3] * 2, "class": list("abcdef")})
+    images = digits.train.flat[:8]
+    frame = pd.DataFrame({"age": [1, None, 3, 4] * 2, "class": list("abcdefgh")})
     model = fit_model(
         images, decoder=DECODER, fit=FIT, columns=frame, val_images=images[:2],
-        val_columns={"site": ["N", None]},
+        val_columns={"site": ["N", None]}, until=4,
     )  # fmt: skip
     assert {k: v.tolist() for k, v in model.columns.items()} == {
-        "age": ["1", "", "3"] * 2,
-        "class_2": list("abcdef"),
+        "age": ["1", "", "3", "4"] * 2,
+        "class_2": list("abcdefgh"),
     }
     assert model.val_columns["site"].tolist() == ["N", ""]
-    longer = replace(FIT, num_epochs=FIT.num_epochs + 1)
-    again = fit_model(images, fit=longer, start=model, val_images=images[:2])
-    assert again.columns["class_2"].tolist() == list("abcdef")
-    other = fit_model(
-        images, fit=longer, start=model, val_images=images[:2], columns={"x": range(6)}
-    )
+    again = fit_model(images, fit=FIT, start=model, val_images=images[:2])
+    assert again.columns["class_2"].tolist() == list("abcdefgh")
+    other = fit_model(images, fit=FIT, start=model, val_images=images[:2], columns={"x": range(8)})
     assert list(other.columns) == ["x"]
 
 
@@ -262,11 +259,10 @@ def test_the_index_of_a_frame_names_its_rows(digits: Dataset) -> None:
     assert model.names.tolist() == named.index.tolist()
     assert model.val_names is not None
     assert model.val_names.tolist() == [5, 2]
-    given = fit_model(named, names=range(8), **settings)
+    given = fit_model(named, names=range(8), until=4, **settings)
     assert given.names is not None
     assert given.names.tolist() == list(range(8))
-    longer = replace(FIT, num_epochs=FIT.num_epochs + 1)
-    on = fit_model(frame.iloc[:8].set_index(pd.Index(range(9, 17))), fit=longer, start=given)
+    on = fit_model(frame.set_index(pd.Index(range(9, 17))), fit=FIT, start=given)
     assert on.names is not None
     assert on.names.tolist() == list(range(8)), "names that were given stay"
 

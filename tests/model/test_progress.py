@@ -54,10 +54,9 @@ def test_the_bar_ends_where_the_fit_fails(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(ConfigError, match="no longer finite"):
         fit_model(
             IMAGES,
-            decoder=DecoderConfig(arch=(4,), activation="relu"),
-            scaler="identity",
-            learning_rate=1e30,
-            fit=fit_config("fast", num_epochs=50),
+            decoder=DECODER,
+            learning_rate=3e38,
+            fit=fit_config("fast", num_epochs=5),
             verbose=True,
         )
     assert capsys.readouterr().err.endswith("\n")

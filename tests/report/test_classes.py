@@ -20,7 +20,7 @@ def test_contrast_of_known_pairs() -> None:
 
 
 def test_colours_are_readable_on_both_papers_of_a_page() -> None:
-    for n in range(101):
+    for n in (*range(13), 30, 100):
         for made in (page_colours(n), page_scale(n)):
             for scheme, paper in PAPERS.items():
                 assert all(contrast(c, paper) >= LEAST_CONTRAST for c in made[scheme]), (n, scheme)

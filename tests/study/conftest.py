@@ -1,6 +1,8 @@
 """Fixtures of the study's tests: images, and a database server."""
 
+import shutil
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from tests.study.small import dots, write_small_study
 
 from autodecoder.data import Dataset
 from autodecoder.study import Progress, Study, Trial, load_study_data, run_study
+from autodecoder.study.database import connect, disconnect
 
 
 @pytest.fixture
@@ -51,12 +54,27 @@ def postgres() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with Optuna's tables and nothing in them: to make it takes longer than to copy."""
+    folder = tmp_path_factory.mktemp("tables")
+    disconnect(connect(folder, None))
+    return folder / "study.db"
+
+
+@pytest.fixture(scope="session")
 def dataset() -> Dataset:
     """A few images, of the study that `written` is."""
     return dots()
 
 
+@pytest.fixture(scope="session")
+def written_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Trial]]:
+    folder = tmp_path_factory.mktemp("written")
+    return folder, write_small_study(folder)
+
+
 @pytest.fixture
-def written(tmp_path: Path) -> tuple[Path, list[Trial]]:
+def written(written_once: tuple[Path, list[Trial]], tmp_path: Path) -> tuple[Path, list[Trial]]:
     """The folder of a study that was only written, and its trials."""
-    return tmp_path, write_small_study(tmp_path)
+    shutil.copytree(written_once[0], tmp_path, dirs_exist_ok=True)
+    return tmp_path, deepcopy(written_once[1])

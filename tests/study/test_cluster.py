@@ -3,7 +3,6 @@
 import logging
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -109,18 +108,10 @@ def test_a_server_that_is_no_cluster_is_given_up_in_time(digits: Dataset, tmp_pa
             run_study(CONFIG, digits, tmp_path / "no", engine="ray", ray_address=address)
 
 
-def test_without_ray_it_says_what_to_install(tmp_path: Path) -> None:
-    script = (
-        "import sys; sys.modules['ray'] = None\n"
-        "import autodecoder as ad\n"
-        "from tests.study.builders import CONFIG\n"
-        f"ad.run_study(CONFIG, ad.load_study_data(CONFIG), {str(tmp_path / 'out')!r}, "
-        "engine='ray')\n"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
-    *_, last = found.stderr.splitlines()
-    assert last == (
-        "autodecoder.errors.EngineError: the engine ray needs Ray: pip install 'autodecoder[ray]'."
-    )
+def test_without_ray_it_says_what_to_install(
+    digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(EngineError) as error:
+        run_study(CONFIG, digits, tmp_path / "out", engine="ray")
+    assert str(error.value) == "the engine ray needs Ray: pip install 'autodecoder[ray]'."

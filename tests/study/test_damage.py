@@ -1,5 +1,6 @@
 """Files of a study that are damaged are named, and are left as they are."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,13 @@ from autodecoder.data import Dataset
 from autodecoder.errors import DataError
 from autodecoder.study import load_study
 from autodecoder.study.results import Trial
+
+
+@pytest.fixture
+def written(written: tuple[Path, list[Trial]], tables: Path) -> tuple[Path, list[Trial]]:
+    """The same with a storage, which is made at once."""
+    shutil.copy(tables, written[0])
+    return written
 
 
 @pytest.mark.parametrize("folder", [".", "nowhere"])

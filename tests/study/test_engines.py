@@ -67,27 +67,40 @@ def killer(when: Callable[[Progress], bool], times: int = 1) -> Callable[[Progre
     return report
 
 
+STAGES = ["compile", "fit", "fresh validation", "end"]
+
+
+def stages_of(reports: list[Progress]) -> list[str]:
+    """The stages in the order in which each came first."""
+    return [*dict.fromkeys(report.stage for report in reports)]
+
+
+@pytest.mark.thorough
 def test_a_worker_gives_the_results_of_this_process(
     local: Study, digits: Dataset, tmp_path: Path
 ) -> None:
     reports: list[Progress] = []
     study = run_study(CONFIG, digits, tmp_path, **ALONE, report=reports.append)
     assert_same_study(study, local)
-    assert [*dict.fromkeys(r.stage for r in reports)] == [
-        "compile",
-        "fit",
-        "fresh validation",
-        "end",
-    ]
+    assert stages_of(reports) == STAGES
 
 
 def test_a_killed_worker_costs_nothing_but_time(
     local: Study, digits: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    report = killer(lambda progress: progress.stage == "fit" and progress.epoch > 6)
+    """It and its successor give the results of this process."""
+    kill = killer(lambda progress: progress.stage == "fit" and progress.epoch > 6)
+    reports: list[Progress] = []
+
+    def report(progress: Progress) -> None:
+        reports.append(progress)
+        kill(progress)
+
     with caplog.at_level(logging.WARNING):
         study = run_study(CONFIG, digits, tmp_path, **ALONE, report=report)
     assert_same_study(study, local)
+    _, successor = [i for i, one in enumerate(reports) if one.stage == "compile"]
+    assert stages_of(reports[successor:]) == STAGES
     assert "ended with signal 9; its runs resume from their last checkpoints" in caplog.text
 
 

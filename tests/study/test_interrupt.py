@@ -83,7 +83,7 @@ def test_interrupted_again_and_again_it_ends_the_same(
 def test_interrupted_with_a_fresh_objective_trials_have_no_score_yet(
     digits: Dataset, tmp_path: Path
 ) -> None:
-    config = replace(CONFIG, objective="fresh_val_loss")
+    config = replace(CONFIG, objective="fresh_val_psnr")
     part = run_study(config, digits, tmp_path, **stop_when(lambda report: report.epoch >= 1))
     assert [trial.state for trial in part.trials] == ["unfinished"] * 2
     assert np.isnan([trial.score for trial in part.trials]).all()

@@ -25,10 +25,9 @@ from autodecoder.study import Study, load_study, run_study
 from autodecoder.study.best import keep_best
 from autodecoder.study.records import execution_folder
 
+ONE = searching(CONFIG, 1e-2)
 #: One run, whose images may come in windows.
-ONE = searching(
-    replace(CONFIG, executions_per_trial=1, fit=replace(CONFIG.fit, shuffle_buffer=60)), 1e-2
-)
+IN_WINDOWS = replace(ONE, executions_per_trial=1, fit=replace(CONFIG.fit, shuffle_buffer=60))
 BARE, FULL = LogConfig(save_best_model=False), LogConfig(trackers=("gradients",))
 
 
@@ -51,13 +50,13 @@ def test_a_study_under_way_goes_on_with_other_flags(
     where: dict[str, Any], digits: Dataset, tmp_path: Path
 ) -> None:
     """On the disk also within an epoch. What it computes is the same, but for rounding."""
-    cut = {} if not where else {"share": 0.37}
+    config, share = (IN_WINDOWS, 0.37) if where else (ONE, 0.4)
     for name, logs in (("more", (BARE, FULL)), ("less", (FULL, BARE))):
         folder = tmp_path / name
-        stop = stop_when(lambda report: report.done >= cut.get("share", 0.4) * EPOCHS)
-        part = run_study(logging_as(logs[0]), digits, folder, **where, **stop)
+        stop = stop_when(lambda report: report.done >= share * report.total)
+        part = run_study(logging_as(logs[0], config), digits, folder, **where, **stop)
         assert part.best_trial is None
-        run_study(logging_as(logs[1]), digits, folder, **where)
+        run_study(logging_as(logs[1], config), digits, folder, **where)
     more, less = (load_study(tmp_path / name) for name in ("more", "less"))
     ours, theirs = (dict(study.trials[0].executions[0].history) for study in (more, less))
     norms = [name for name in ours if name.startswith("gradient_norm_")]

@@ -23,6 +23,12 @@ SHAPE = (8, 8, 1)
 RATES = (1e-4, 1e-3, 1e-2)
 
 
+@pytest.fixture(autouse=True)
+def storage(tables: Path, tmp_path: Path) -> None:
+    """The database is there already, as to make one takes most of the time of these tests."""
+    shutil.copy(tables, tmp_path)
+
+
 def config(space: dict[str, Any], executions: int = 2, **search: Any) -> StudyConfig:
     search_config = SearchConfig({"learning_rate": RATES} | space, **search)
     return replace(CONFIG, search=search_config, executions_per_trial=executions)

@@ -77,14 +77,15 @@ def test_without_room_for_one_trial_the_error_names_settings(
 def test_auto_batch_halves_the_batch_until_it_fits_and_records_it(
     digits: Dataset, tmp_path: Path, room: _Room, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = replace(searching(_SMALL, 1e-3), fit=replace(_SMALL.fit, batch_size=60))
-    room(_bytes(1, 15))
+    most, one_trial = CONFIG.fit.batch_size, searching(CONFIG, 1e-3)
+    config = replace(one_trial, fit=replace(CONFIG.fit, batch_size=4 * most))
+    room(_bytes(CONFIG.executions_per_trial, most))
     study = run_study(config, digits, tmp_path / "auto", auto_batch=True)
-    assert study.config.fit.batch_size == 15
-    assert "batch_size is now 30" in caplog.text
-    assert "batch_size is now 15" in caplog.text
-    quarter = replace(config, fit=replace(config.fit, batch_size=15))
-    assert_same_trial(study.trials[0], run_study(quarter, digits, tmp_path / "given").trials[0])
+    assert study.config.fit.batch_size == most
+    assert f"batch_size is now {2 * most}" in caplog.text
+    assert f"batch_size is now {most}" in caplog.text
+    given = run_study(one_trial, digits, tmp_path / "given")
+    assert_same_trial(study.trials[0], given.trials[0])
     # The same command again finds the study, whatever the memory is now.
     room(2**40)
     again = run_study(config, digits, tmp_path / "auto", auto_batch=True)
@@ -97,7 +98,7 @@ def test_auto_batch_ends_at_the_smallest_batch(
     digits: Dataset, tmp_path: Path, room: _Room, caplog: pytest.LogCaptureFixture
 ) -> None:
     room(10)
-    config = replace(searching(_SMALL, 1e-3), fit=replace(_SMALL.fit, batch_size=12))
+    config = replace(searching(_SMALL, 1e-3), fit=replace(_SMALL.fit, batch_size=6))
     with caplog.at_level(logging.WARNING), pytest.raises(MemoryLimitError, match="lower arch or"):
         run_study(config, digits, tmp_path / "study", auto_batch=True)
     assert "batch_size is now 3\n" in caplog.text
@@ -114,11 +115,11 @@ def test_auto_batch_refuses_a_searched_batch_size(digits: Dataset, tmp_path: Pat
 def test_a_study_with_results_keeps_its_batch_size(
     digits: Dataset, tmp_path: Path, room: _Room
 ) -> None:
-    config = searching(_SMALL, 1e-3)
+    config = searching(CONFIG, 1e-3)
     run_study(config, digits, tmp_path / "study")
     before = load_study(tmp_path / "study")
     room(10)
-    longer = searching(_SMALL, 1e-3, 2e-3)
+    longer = searching(CONFIG, 1e-3, 2e-3)
     with pytest.raises((MemoryLimitError, ConfigError)):
         run_study(longer, digits, tmp_path / "study", auto_batch=True)
     assert_same_trial(before.trials[0], load_study(tmp_path / "study").trials[0])

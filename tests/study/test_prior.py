@@ -1,22 +1,36 @@
 """Studies whose runs learn a prior along, and Gaussian codes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.cli.builders import call
+from tests.study.builders import CONFIG, searching
 
 import autodecoder as ad
+from autodecoder.config import SearchConfig
+from autodecoder.data import Dataset
+from autodecoder.report import write_study_page
+from autodecoder.study import run_study
 
 QUICK = ("--dataset=digits", "--examples_frac=0.2", "--arch=16", "--num_epochs=4", "--seed=1")
-PRIOR = ("--n_components=3", "--prior_weight=5", "--tune=prior=none,mixture")
+SEARCHED = replace(
+    CONFIG,
+    fit=replace(CONFIG.fit, n_components=3, prior_weight=5.0),
+    search=SearchConfig({"learning_rate": (1e-2,), "prior": ("none", "mixture")}),
+)
+CODED = replace(
+    searching(CONFIG, 1e-2),
+    fit=replace(CONFIG.fit, prior="gaussian", codes="gaussian"),
+    executions_per_trial=1,
+)
 
 
-def test_a_prior_is_a_setting_that_a_search_varies(tmp_path: Path) -> None:
-    flags = ("--lr=1e-2", "--executions_per_trial=1", "--latent_dims=3", f"--out={tmp_path / 's'}")
-    assert call("train", *QUICK, *PRIOR, *flags) == 0
-    study = ad.load_study(tmp_path / "s")
-    by = {trial.values["prior"]: trial.executions[0].history for trial in study.trials}
+def test_a_prior_is_a_setting_that_a_search_varies(digits: Dataset, tmp_path: Path) -> None:
+    run_study(SEARCHED, digits, tmp_path)
+    trials = ad.load_study(tmp_path).trials
+    by = {trial.values["prior"]: trial.executions[0].history for trial in trials}
     assert set(by) == {"none", "mixture"}
     assert np.isfinite(by["mixture"]["log_prior"]).all()
     assert np.isfinite(by["mixture"]["val_log_prior"]).all()
@@ -24,15 +38,15 @@ def test_a_prior_is_a_setting_that_a_search_varies(tmp_path: Path) -> None:
     assert by["none"]["loss"][-1] != by["mixture"]["loss"][-1]
 
 
-def test_a_streamed_study_keeps_gaussian_codes(tmp_path: Path) -> None:
+def test_a_streamed_study_keeps_gaussian_codes(digits: Dataset, tmp_path: Path) -> None:
     """The codes of the best epoch are those in a file."""
-    flags = ("--prior=gaussian", "--codes=gaussian", "--lr=1e-2", "--executions_per_trial=1")
-    assert call("train", *QUICK, *flags, "--rows=disk", f"--out={tmp_path / 's'}") == 0
-    (trial,) = ad.load_study(tmp_path / "s").trials
+    study = run_study(CODED, digits, tmp_path, rows="disk")
+    assert "val_divergence" in write_study_page(study).read_text()
+    (trial,) = ad.load_study(tmp_path).trials
     history = trial.executions[0].history
     assert np.isfinite(history["fresh_val_loss"][-1])
     assert np.isfinite(history["val_divergence"]).all()
-    model = ad.load_model(tmp_path / "s" / "best")
+    model = ad.load_model(tmp_path / "best")
     assert model.latent_deviations is not None
     assert model.latent_deviations.shape == model.latents.shape
     assert (model.latent_deviations > 0).all()

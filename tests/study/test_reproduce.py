@@ -63,8 +63,7 @@ def test_the_best_trial_has_the_same_bits(whole: Study, tmp_path: Path) -> None:
 
 
 def test_every_trial_of_a_random_search(digits: Dataset, tmp_path: Path) -> None:
-    quick = replace(CONFIG, fit=replace(CONFIG.fit, num_epochs=2))
-    config = searching(quick, 1e-3, 3e-3, 1e-2, sampler="random", max_trials=2)
+    config = searching(CONFIG, 1e-3, 3e-3, 1e-2, sampler="random", max_trials=2)
     study = run_study(config, digits, tmp_path / "study")
     found = reproduce_study(study.folder, tmp_path / "again", every=True)
     assert {run.values["learning_rate"] for run in found.runs} == {

@@ -478,19 +478,19 @@ def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been(
     digits: Dataset, tmp_path: Path
 ) -> None:
     """With the scores of real runs, of which each choice is made."""
-    search = replace(CONFIG.search, space={"learning_rate": LOG_RATES}, sampler="tpe", max_trials=4)
-    config = replace(CONFIG, search=search, executions_per_trial=4)
+    search = replace(CONFIG.search, space={"learning_rate": LOG_RATES}, sampler="tpe", max_trials=3)
+    config = replace(CONFIG, search=search)
     uncut = run_study(config, digits, tmp_path / "uncut")
-    assert len({trial.learning_rate for trial in uncut.trials}) == 4
+    assert len({trial.learning_rate for trial in uncut.trials}) == 3
     folder = tmp_path / "cut"
     reports: list[Progress] = []
 
-    def is_in_third() -> bool:
+    def is_in_second() -> bool:
         stages = [report.stage for report in reports]
-        return stages.count("compile") == 3 and reports[-1].epoch >= 2
+        return stages.count("compile") == 2 and reports[-1].epoch >= 2
 
-    part = run_study(config, digits, folder, report=reports.append, should_stop=is_in_third)
-    assert [trial.state for trial in part.trials] == ["complete", "complete", "unfinished"]
+    part = run_study(config, digits, folder, report=reports.append, should_stop=is_in_second)
+    assert [trial.state for trial in part.trials] == ["complete", "unfinished"]
     result = run_study(config, digits, folder)
     assert_same_study(result, uncut)
     for one, other in zip(result.trials, uncut.trials, strict=True):

@@ -12,7 +12,6 @@ from tests.study.builders import (
     all_runs,
     assert_finished_files,
     assert_same_study,
-    searching,
     stop_when,
 )
 
@@ -22,8 +21,8 @@ from autodecoder.errors import ConfigError
 from autodecoder.report import write_pictures, write_study_page
 from autodecoder.study import Study, run_study
 
-#: Seven windows.
-STREAMED = replace(CONFIG, fit=replace(CONFIG.fit, shuffle_buffer=60))
+#: Two runs, with seven windows in each epoch.
+STREAMED = replace(CONFIG, fit=replace(CONFIG.fit, shuffle_buffer=60), executions_per_trial=1)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def on_disk(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Study:
 def test_the_end_of_a_study_is_that_of_one_in_memory(
     on_disk: Study, digits: Dataset, tmp_path: Path
 ) -> None:
-    assert_finished_files(on_disk.folder)
+    assert_finished_files(on_disk.folder, 1)
     assert not list(on_disk.folder.glob("trials/*/*/rows*"))
     resident = run_study(STREAMED, digits, tmp_path)
     for found, expected in zip(on_disk.trials, resident.trials, strict=True):
@@ -55,30 +54,30 @@ def test_stopped_within_epochs_it_goes_on_to_the_same_end(
             digits,
             tmp_path,
             rows=rows,
-            **stop_when(lambda report, share=share: report.done > share * 4 * EPOCHS),
+            **stop_when(lambda report, share=share: report.done > share * 2 * EPOCHS),
         )
         assert part.best_trial is None
     assert list(tmp_path.glob("trials/*/*/rows")) if rows == "disk" else True
     assert_same_study(run_study(STREAMED, digits, tmp_path, rows=rows), on_disk)
-    assert_finished_files(tmp_path)
+    assert_finished_files(tmp_path, 1)
 
 
 @pytest.fixture
 def within(digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study that was left within an epoch, with its latents on the disk."""
     monkeypatch.setattr("autodecoder.model.stream.PORTION_SECONDS", 0.0)
-    one = searching(replace(STREAMED, executions_per_trial=1), 1e-2)
-    run_study(one, digits, tmp_path, rows="disk", **stop_when(lambda report: report.done > 2.2))
+    run_study(
+        STREAMED, digits, tmp_path, rows="disk", **stop_when(lambda report: report.done > 2.2)
+    )
     return tmp_path
 
 
 def test_left_on_the_disk_it_does_not_go_on_elsewhere(within: Path, digits: Dataset) -> None:
-    one = searching(replace(STREAMED, executions_per_trial=1), 1e-2)
     for rows in ("host", "device"):
         with pytest.raises(ConfigError, match="rows must be disk as before"):
-            run_study(one, digits, within, rows=rows)
-    study = run_study(one, digits, within)  # where they are, as nothing else is said
-    assert [execution.epochs for execution in all_runs(study).values()] == [EPOCHS]
+            run_study(STREAMED, digits, within, rows=rows)
+    study = run_study(STREAMED, digits, within)  # where they are, as nothing else is said
+    assert [execution.epochs for execution in all_runs(study).values()] == [EPOCHS] * 2
 
 
 @pytest.mark.parametrize(
@@ -106,12 +105,7 @@ def few_are_shown(monkeypatch: pytest.MonkeyPatch) -> int:
 def test_pictures_and_pages_show_some_of_many_images(
     few_are_shown: int, digits: Dataset, tmp_path: Path
 ) -> None:
-    small = replace(
-        searching(STREAMED, 1e-2),
-        fit=replace(STREAMED.fit, num_epochs=2),
-        executions_per_trial=1,
-        log=replace(STREAMED.log, save_best_model=True),
-    )
+    small = replace(CONFIG, executions_per_trial=1, log=replace(CONFIG.log, save_best_model=True))
     numbers = np.array([f"no. {k}" for k in range(len(digits.train))], object)
     digits = replace(digits, train=replace(digits.train, columns={"number": numbers}))
     study = run_study(small, digits, tmp_path, rows="host")

@@ -1,8 +1,5 @@
 """Studies logged to MLflow and Weights & Biases, cut off and gone on with, and read back."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
@@ -14,12 +11,14 @@ import pytest
 from tests.study.builders import CONFIG, EPOCHS, FRAIL, searching, stop_when
 from tests.study.wandb_files import read_runs
 
-from autodecoder.config import LogConfig
+from autodecoder.config import LogConfig, StudyConfig
 from autodecoder.data import Dataset
 from autodecoder.errors import ConfigError
 from autodecoder.study import Observer, RunInfo, Study, run_study
 
 KEEPING = replace(CONFIG, log=LogConfig(checkpoint_every=5, save_best_model=True))
+#: Two runs instead of four.
+FEW = replace(KEEPING, executions_per_trial=1)
 #: One trial that diverges.
 DIVERGING = replace(searching(FRAIL, 1e30), executions_per_trial=1)
 
@@ -43,16 +42,18 @@ class Killer(Observer):
             raise KeyboardInterrupt
 
 
-def run_in_pieces(folder: Path, dataset: Dataset, make: Callable[[], Observer]) -> Study:
+def run_in_pieces(
+    folder: Path, dataset: Dataset, make: Callable[[], Observer], config: StudyConfig = KEEPING
+) -> Study:
     """A study that is killed after epochs that no checkpoint has, goes on without being watched,
     and is watched again."""
     with pytest.raises(KeyboardInterrupt):
-        run_study(KEEPING, dataset, folder, observers=[make(), Killer()])
-    run_study(KEEPING, dataset, folder, **stop_when(lambda report: report.epoch >= 10))
+        run_study(config, dataset, folder, observers=[make(), Killer()])
+    run_study(config, dataset, folder, **stop_when(lambda report: report.epoch >= 10))
     stop = stop_when(lambda report: report.epoch >= 15)
-    part = run_study(KEEPING, dataset, folder, observers=[make()], **stop)
+    part = run_study(config, dataset, folder, observers=[make()], **stop)
     assert {execution.epochs for trial in part.trials for execution in trial.executions} == {15}
-    return run_study(KEEPING, dataset, folder, observers=[make()])
+    return run_study(config, dataset, folder, observers=[make()])
 
 
 def assert_logged_once(
@@ -71,13 +72,19 @@ def assert_logged_once(
 
 
 @pytest.fixture
-def mlflow_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A client of a database in a folder, which is the current one."""
+def mlflow_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder where MLflow writes, which is the current one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    return tmp_path
+
+
+@pytest.fixture
+def mlflow_client(mlflow_folder: Path) -> Any:
+    """A client of a database in that folder."""
     from mlflow import MlflowClient  # pyright: ignore[reportMissingImports]
 
-    return MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    return MlflowClient(f"sqlite:///{mlflow_folder}/mlflow.db")
 
 
 @needs_mlflow
@@ -134,8 +141,9 @@ def test_mlflow_says_that_a_run_failed(
 
 
 @needs_mlflow
+@pytest.mark.usefixtures("mlflow_folder")
 @quiet_mlflow
-def test_a_tracking_uri_that_does_not_answer_is_told_at_once(mlflow_client: Any) -> None:
+def test_a_tracking_uri_that_does_not_answer_is_told_at_once() -> None:
     from autodecoder.report.mlflow import MLflowLogger
 
     wrong = "nosuch://user:hunter2@place"
@@ -170,9 +178,9 @@ def test_weights_and_biases_have_every_epoch_once(
     secret = "s3cret-of-a-database"
     url = f"postgresql://me:{secret}@host/trials"
     monkeypatch.setattr("sys.argv", ["autodecoder", "tune", "--storage", url])
-    study = run_in_pieces(offline / "study", digits, lambda: WandbLogger("mine"))
+    study = run_in_pieces(offline / "study", digits, lambda: WandbLogger("mine"), FEW)
     runs = {run.name: run for run in read_runs(offline).values()}
-    assert len(runs) == 4
+    assert len(runs) == 2
     for trial in study.trials:
         for k, execution in enumerate(trial.executions):
             run = runs[f"lr={trial.learning_rate:g}/execution-{k}"]
@@ -197,23 +205,22 @@ def test_weights_and_biases_have_every_epoch_once(
 
 
 @needs_wandb
-def test_without_a_key_weights_and_biases_go_offline_which_is_said(tmp_path: Path) -> None:
-    code = (
-        "from autodecoder.report.wandb import WandbLogger\n"
-        "one = WandbLogger('mine')\n"
-        "run = one._wandb.init(project='mine', mode=one._mode)\n"
-        "print(run.settings.mode)\n"
-        "run.finish()\n"
-    )
-    unset = ("WANDB_MODE", "WANDB_API_KEY", "NETRC", "WANDB_IDENTITY_TOKEN_FILE")
-    environment = {**os.environ, **offline_environment(tmp_path)}
-    for name in unset:
-        environment.pop(name, None)
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["offline"]
-    assert (
-        done.stderr.count("Weights & Biases has no API key here, so runs are logged offline") == 1
-    )
+def test_without_a_key_weights_and_biases_go_offline_which_is_said(
+    offline: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import wandb  # pyright: ignore[reportMissingImports]
+
+    from autodecoder.report.wandb import WandbLogger
+
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "NETRC", "WANDB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    wandb.teardown()  # it keeps the environment of its first use
+    try:
+        one = WandbLogger("mine")
+        run = one._wandb.init(project="mine", mode=one._mode)
+        assert run.settings.mode == "offline"
+        run.finish()
+    finally:
+        wandb.teardown()
+    said = "Weights & Biases has no API key here, so runs are logged offline"
+    assert caplog.text.count(said) == 1
