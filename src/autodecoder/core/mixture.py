@@ -203,7 +203,9 @@ def _whiten(offsets: Float[Array, "n dims"], root: Array) -> Float[Array, "n dim
 def _equal(means: Float[Array, "k dims"], root: Array) -> Mixture:
     """A mixture of equal weights and covariances."""
     k = len(means)
-    return Mixture(jnp.full(k, -math.log(k)), means, jnp.broadcast_to(root, (k, *root.shape)))
+    # With a type of their own, as those of a saved mixture: else a fit that goes on compiles anew.
+    log_weights = jnp.full(k, -math.log(k), jnp.float32)
+    return Mixture(log_weights, means, jnp.broadcast_to(root, (k, *root.shape)))
 
 
 def _floor(latents: Float[Array, "n dims"]) -> Array:
