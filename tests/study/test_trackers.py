@@ -206,7 +206,10 @@ def test_weights_and_biases_have_every_epoch_once(
 
 @needs_wandb
 def test_without_a_key_weights_and_biases_go_offline_which_is_said(
-    offline: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    offline: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     import wandb  # pyright: ignore[reportMissingImports]
 
@@ -223,4 +226,6 @@ def test_without_a_key_weights_and_biases_go_offline_which_is_said(
     finally:
         wandb.teardown()
     said = "Weights & Biases has no API key here, so runs are logged offline"
-    assert caplog.text.count(said) == 1
+    out, err = capfd.readouterr()
+    assert (caplog.text + err).count(said) == 1
+    assert out == ""
