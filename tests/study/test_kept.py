@@ -26,8 +26,10 @@ from autodecoder.study.best import keep_best
 from autodecoder.study.records import execution_folder
 
 ONE = searching(CONFIG, 1e-2)
-#: One run, whose images may come in windows.
-IN_WINDOWS = replace(ONE, executions_per_trial=1, fit=replace(CONFIG.fit, shuffle_buffer=60))
+#: One run, with seven windows in each epoch where its images come in windows.
+IN_WINDOWS = replace(
+    ONE, executions_per_trial=1, fit=replace(CONFIG.fit, batch_size=15, shuffle_buffer=60)
+)
 BARE, FULL = LogConfig(save_best_model=False), LogConfig(trackers=("gradients",))
 
 
@@ -47,9 +49,10 @@ def models(folder: Path) -> list[str]:
     ids=str,
 )
 def test_a_study_under_way_goes_on_with_other_flags(
-    where: dict[str, Any], digits: Dataset, tmp_path: Path
+    where: dict[str, Any], digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On the disk also within an epoch. What it computes is the same, but for rounding."""
+    """In windows also within an epoch. What it computes is the same, but for rounding."""
+    monkeypatch.setattr("autodecoder.model.stream.PORTION_SECONDS", 0.0)  # a window at a time
     config, share = (IN_WINDOWS, 0.37) if where else (ONE, 0.4)
     for name, logs in (("more", (BARE, FULL)), ("less", (FULL, BARE))):
         folder = tmp_path / name

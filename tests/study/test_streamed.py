@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from tests.study.builders import (
     CONFIG,
-    EPOCHS,
     all_runs,
     assert_finished_files,
     assert_same_study,
@@ -18,11 +17,18 @@ from tests.study.builders import (
 from autodecoder.data import Dataset
 from autodecoder.data import dataset as datasets
 from autodecoder.errors import ConfigError
+from autodecoder.model.hollow import WINDOW
 from autodecoder.report import write_pictures, write_study_page
 from autodecoder.study import Study, run_study
+from autodecoder.study.checkpoint import read_checkpoints
 
+EPOCHS = 6
 #: Two runs, with seven windows in each epoch.
-STREAMED = replace(CONFIG, fit=replace(CONFIG.fit, shuffle_buffer=60), executions_per_trial=1)
+STREAMED = replace(
+    CONFIG,
+    fit=replace(CONFIG.fit, num_epochs=EPOCHS, batch_size=15, shuffle_buffer=60),
+    executions_per_trial=1,
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,28 +50,36 @@ def test_the_end_of_a_study_is_that_of_one_in_memory(
                 np.testing.assert_allclose(ours.history[name], theirs.history[name], rtol=2e-2)
 
 
+def windows_done(folder: Path) -> list[int]:
+    """How many windows of its present epoch each run has done, by its newest checkpoint."""
+    newest = (next(read_checkpoints(path)) for path in folder.glob("trials/*/execution-0"))
+    return [int(saved.arrays.get(WINDOW, 0)) for saved in newest]
+
+
+@pytest.fixture
+def in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run moves by one window at a time."""
+    monkeypatch.setattr("autodecoder.model.stream.PORTION_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("in_small_steps")
 @pytest.mark.parametrize("rows", ["disk", pytest.param("host", marks=pytest.mark.thorough)])
 def test_stopped_within_epochs_it_goes_on_to_the_same_end(
     rows: str, on_disk: Study, digits: Dataset, tmp_path: Path
 ) -> None:
-    for share in (0.1, 0.4, 0.41, 0.7):
-        part = run_study(
-            STREAMED,
-            digits,
-            tmp_path,
-            rows=rows,
-            **stop_when(lambda report, share=share: report.done > share * 2 * EPOCHS),
-        )
+    for share in (0.1, 0.4, 0.42, 0.7):
+        stop = stop_when(lambda report, share=share: report.done > share * 2 * EPOCHS)
+        part = run_study(STREAMED, digits, tmp_path, rows=rows, **stop)
         assert part.best_trial is None
+        assert sum(window > 0 for window in windows_done(tmp_path)) == 1
     assert list(tmp_path.glob("trials/*/*/rows")) if rows == "disk" else True
     assert_same_study(run_study(STREAMED, digits, tmp_path, rows=rows), on_disk)
     assert_finished_files(tmp_path, 1)
 
 
 @pytest.fixture
-def within(digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def within(digits: Dataset, tmp_path: Path, in_small_steps: None) -> Path:
     """A study that was left within an epoch, with its latents on the disk."""
-    monkeypatch.setattr("autodecoder.model.stream.PORTION_SECONDS", 0.0)
     run_study(
         STREAMED, digits, tmp_path, rows="disk", **stop_when(lambda report: report.done > 2.2)
     )
@@ -105,7 +119,7 @@ def few_are_shown(monkeypatch: pytest.MonkeyPatch) -> int:
 def test_pictures_and_pages_show_some_of_many_images(
     few_are_shown: int, digits: Dataset, tmp_path: Path
 ) -> None:
-    small = replace(CONFIG, executions_per_trial=1, log=replace(CONFIG.log, save_best_model=True))
+    small = replace(STREAMED, log=replace(STREAMED.log, save_best_model=True))
     numbers = np.array([f"no. {k}" for k in range(len(digits.train))], object)
     digits = replace(digits, train=replace(digits.train, columns={"number": numbers}))
     study = run_study(small, digits, tmp_path, rows="host")

@@ -53,17 +53,18 @@ def update_prior(
     After the first epoch the mixture starts from latents that `key` draws.
     """
 
-    def improved(mixture: Mixture, n_steps: int) -> Mixture:
-        # Not a loop of jax, whose types must not change over devices from step to step.
-        for _ in range(n_steps):
-            mixture = improve_mixture(mixture, latents)
-        return mixture
+    def improved(mixture: Mixture) -> Mixture:
+        return improve_mixture(mixture, latents)
 
     def first(mixture: Mixture) -> Mixture:
-        return improved(start_mixture(key, latents, len(mixture.means)), _FIRST_STEPS)
+        # Over devices, a step may change which of them share a value, but the next ones do not.
+        mixture = improved(start_mixture(key, latents, len(mixture.means)))
+        return jax.lax.fori_loop(1, _FIRST_STEPS, lambda _, one: improved(one), mixture)
 
     def further(mixture: Mixture) -> Mixture:
-        return improved(mixture, _STEPS)
+        for _ in range(_STEPS):
+            mixture = improved(mixture)
+        return mixture
 
     return Prior(jax.lax.cond(prior.noise > 0, further, first, prior.mixture), noise)
 
