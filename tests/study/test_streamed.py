@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.study.builders import (
     CONFIG,
     all_runs,
@@ -19,6 +20,7 @@ from autodecoder.data import dataset as datasets
 from autodecoder.errors import ConfigError
 from autodecoder.model.hollow import WINDOW
 from autodecoder.report import write_pictures, write_study_page
+from autodecoder.report.tensorboard import TensorBoardWriter
 from autodecoder.study import Study, run_study
 from autodecoder.study.checkpoint import read_checkpoints
 
@@ -122,7 +124,10 @@ def test_pictures_and_pages_show_some_of_many_images(
     small = replace(STREAMED, log=replace(STREAMED.log, save_best_model=True))
     numbers = np.array([f"no. {k}" for k in range(len(digits.train))], object)
     digits = replace(digits, train=replace(digits.train, columns={"number": numbers}))
-    study = run_study(small, digits, tmp_path, rows="host")
+    study = run_study(small, digits, tmp_path, rows="disk", observers=[TensorBoardWriter()])
+    logged = EventAccumulator(str(next(tmp_path.glob("tensorboard/*/execution-0"))))
+    drawn = set(logged.Reload().Tags()["images"])
+    assert drawn >= {"latent_space/train", "reconstructions/train", "reconstructions/validation"}
     shown = study.shown_run()
     assert shown is not None
     assert shown[2].shown is not None

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from autodecoder.brief import brief
@@ -59,8 +60,8 @@ class Snapshot(NamedTuple):
     """A decoder with its latents after some epoch."""
 
     decoder: Decoder
-    train_latents: Float[Array, "n_train dims"]
-    val_latents: Float[Array, "n_val dims"]
+    train_latents: Float[Array | np.ndarray, "n_train dims"]
+    val_latents: Float[Array | np.ndarray, "n_val dims"]
     epoch: Int[Array, ""]
     train_deviations: Float[Array, "n_train dims"] | None = None
     """Standard deviations of the training latents; `None` if codes are points."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from autodecoder.config import StudyConfig
 from autodecoder.core.decoders import Decoder
@@ -78,7 +78,7 @@ def show_run(snapshot: Snapshot, inference: Inference | None, dataset: Dataset) 
 
 
 def reconstruct_some(
-    decoder: Decoder, latents: Array, labels: np.ndarray, scaler: str
+    decoder: Decoder, latents: Float[Array | np.ndarray, "n dims"], labels: np.ndarray, scaler: str
 ) -> tuple[Int[np.ndarray, " k"], UInt8[np.ndarray, "k pixels"]]:
     """Reconstruct a few images of every class; returns their indices and their pixels."""
     indices = choose_shown(labels)
