@@ -12,6 +12,7 @@ from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
 
 from autodecoder.core.mixture import (
+    _PRIOR_COUNT,
     Mixture,
     fit_mixture,
     improve_mixture,
@@ -96,6 +97,35 @@ def test_every_step_of_em_makes_the_latents_likelier() -> None:
         likelihoods.append(float(likelihood))
     assert (np.diff(likelihoods) > -1e-4).all()
     assert likelihoods[-1] > likelihoods[0] + 0.1
+
+
+def test_a_step_of_em_by_hand() -> None:
+    """Weights, means and covariances by their formulas, with the counts that the priors add."""
+    before = jax.tree.map(np.float64, mixtures()["full"])
+    covariances = np.linalg.inv(before.roots @ before.roots.swapaxes(1, 2))
+    latents = np.float64(CLUSTERS[::30])  # few, so that what the priors add counts
+    densities = np.stack(
+        [
+            np.exp(weight) * multivariate_normal(mean, covariance).pdf(latents)
+            for weight, mean, covariance in zip(
+                before.log_weights, before.means, covariances, strict=True
+            )
+        ]
+    )
+    shares = densities / densities.sum(axis=0)
+    counts = shares.sum(axis=1)
+    means = shares @ latents / counts[:, None]
+    offsets = latents - means[:, None]
+    sums = np.einsum("kn,kni,knj->kij", shares, offsets, offsets)
+    pooled = sums.sum(axis=0) / len(latents)
+    wanted = (sums + _PRIOR_COUNT * pooled) / (counts[:, None, None] + _PRIOR_COUNT)
+
+    after = jax.jit(improve_mixture)(mixtures()["full"], CLUSTERS[::30])
+    roots = np.float64(after.roots)
+    np.testing.assert_allclose(np.exp(after.log_weights), (counts + 1) / (len(latents) + 3), 1e-4)
+    np.testing.assert_allclose(after.means, means, atol=1e-4)
+    found = np.linalg.inv(roots @ roots.swapaxes(1, 2))
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
 
 
 def test_the_fit_is_that_of_scikit_learn() -> None:
