@@ -101,9 +101,9 @@ def test_every_step_of_em_makes_the_latents_likelier() -> None:
 
 def test_a_step_of_em_by_hand() -> None:
     """Weights, means and covariances by their formulas, with the counts that the priors add."""
-    before = jax.tree.map(np.float64, mixtures()["full"])
-    covariances = np.linalg.inv(before.roots @ before.roots.swapaxes(1, 2))
-    latents = np.float64(CLUSTERS[::30])  # few, so that what the priors add counts
+    before = jax.tree.map(np.asarray, mixtures()["full"])
+    covariances = np.linalg.inv(before.roots.astype(np.float64) @ before.roots.swapaxes(1, 2))
+    latents = CLUSTERS[::30].astype(np.float64)  # few, so that what the priors add counts
     densities = np.stack(
         [
             np.exp(weight) * multivariate_normal(mean, covariance).pdf(latents)
@@ -121,7 +121,7 @@ def test_a_step_of_em_by_hand() -> None:
     wanted = (sums + _PRIOR_COUNT * pooled) / (counts[:, None, None] + _PRIOR_COUNT)
 
     after = jax.jit(improve_mixture)(mixtures()["full"], CLUSTERS[::30])
-    roots = np.float64(after.roots)
+    roots = np.asarray(after.roots, np.float64)
     np.testing.assert_allclose(np.exp(after.log_weights), (counts + 1) / (len(latents) + 3), 1e-4)
     np.testing.assert_allclose(after.means, means, atol=1e-4)
     found = np.linalg.inv(roots @ roots.swapaxes(1, 2))
