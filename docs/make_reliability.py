@@ -42,7 +42,7 @@ def make_page(results: Path) -> str:
         TEMPLATE,
         faults=faults,
         unstruck=sum(row.get("unstruck", 0) for row in faults),
-        hows=sorted({(row["fault"], _how(row)) for row in faults if row.get("how")}),
+        hows=_hows(faults),
         untried=[f"{row['fault']}, {row['skipped']}" for row in rows if row["skipped"]],
         fuzz=[{"memory_limit_mib": 0, **row} for row in _read(results, "fuzz") or []],
         longest=f"{LONGEST:g}",
@@ -58,6 +58,13 @@ def make_page(results: Path) -> str:
         seconds=_seconds,
         made_on=_made_on,
     )
+
+
+def _hows(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Kinds of faults and what was done, once where it is the same."""
+    told = sorted({(row["fault"], _how(row)) for row in rows if row.get("how")})
+    kinds = {how: [fault for fault, other in told if other == how] for _, how in told}
+    return [("*, *".join(faults), how) for how, faults in kinds.items()]
 
 
 def _how(row: dict[str, Any]) -> str:

@@ -38,6 +38,14 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
     return err
 
 
+@contextlib.contextmanager
+def without_pictures() -> Iterator[None]:
+    """Commands draw no pictures of their studies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autodecoder.report.write_pictures", lambda _study, _dataset: [])
+        yield
+
+
 def train(*flags: str | Path) -> int:
     """Run `autodecoder train`; its exit status."""
     return call("train", *flags)

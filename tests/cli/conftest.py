@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.annotations import unchecked
-from tests.cli.builders import QUICK, train
+from tests.cli.builders import QUICK, train, without_pictures
 
 import autodecoder as ad
 
@@ -23,9 +23,10 @@ def _as_users_run() -> Iterator[None]:
 
 
 @pytest.fixture
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_pictures() -> Iterator[None]:
     """Pictures take longer than the training here, and have tests of their own."""
-    monkeypatch.setattr("autodecoder.report.write_pictures", lambda _study, _dataset: [])
+    with without_pictures():
+        yield
 
 
 @pytest.fixture(scope="package")
@@ -69,8 +70,7 @@ def runs(grid: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Pa
     """
     folder = tmp_path_factory.mktemp("several") / "runs"
     two = ("--lr=1e-2", "--executions_per_trial=2", "--seed=1", f"--out={folder / 'two'}")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autodecoder.report.write_pictures", lambda _study, _dataset: [])
+    with without_pictures():
         assert train(*QUICK[:-1], *two) == 0
     tuned = folder / "tuned"
     shutil.copytree(grid[0], tuned)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.cli.builders import QUICK, call, refusal, train
+from tests.cli.builders import QUICK, call, refusal, train, without_pictures
 
 import autodecoder as ad
 from autodecoder.measures.evaluation import TITLES
@@ -18,8 +18,7 @@ from autodecoder.measures.evaluation import TITLES
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of digits, with its best model and without pictures."""
     folder = tmp_path_factory.mktemp("evaluated") / "study"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autodecoder.report.write_pictures", lambda _study, _dataset: [])
+    with without_pictures():
         assert train(*QUICK, "--lr=1e-2", "--seed=1", "--notensorboard", "--out", folder) == 0
     return folder
 

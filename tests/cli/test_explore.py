@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.cli.builders import QUICK, call, heard_interrupts, train
+from tests.cli.builders import QUICK, call, heard_interrupts, train, without_pictures
 
 from autodecoder.data import load_dataset
 from autodecoder.model import load_model, save_model
@@ -27,8 +27,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals"
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The best model of a study."""
     folder = tmp_path_factory.mktemp("kept") / "study"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autodecoder.report.write_pictures", lambda _study, _dataset: [])
+    with without_pictures():
         assert train(*QUICK, "--lr=1e-2", "--seed=1", "--save_best_model", "--out", folder) == 0
     return folder / "best"
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from tests.cli.builders import QUICK, call, train
+from tests.cli.builders import QUICK, call, train, without_pictures
 
 from autodecoder.model import load_model
 
@@ -25,8 +25,7 @@ OF_IMAGES = {
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with its best model, whose pictures are drawn when they are asked for."""
     folder = tmp_path_factory.mktemp("figures") / "study"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autodecoder.report.write_pictures", lambda _study, _dataset: [])
+    with without_pictures():
         assert train(*QUICK, "--lr=1e-2", "--seed=1", "--out", folder) == 0
     return folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.builders import call, train
+from tests.cli.builders import call, train, without_pictures
 
 from autodecoder import load_dataset, load_study
 
@@ -32,8 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def study(place: Path) -> Path:
     data = (f"--dataset=npy:{place / 'images.npy'}", f"--mask={place / 'mask.npy'}")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autodecoder.report.write_pictures", lambda _study, _dataset: [])
+    with without_pictures():
         assert train(*QUICK, *data, f"--out={place / 'study'}", "--save_best_model") == 0
     return place / "study"
 

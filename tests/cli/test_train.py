@@ -21,6 +21,7 @@ from tests.cli.builders import (
     table,
     train,
     trial_at,
+    without_pictures,
 )
 from tests.compilation import compiled_quickly
 
@@ -346,8 +347,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     flags += ["--use_early_stopping", "--tracker=gradients", "--seed=1"]
     flags += ["--augmentation=translation", "--augmentation", "brightness", "--visualize_freq=0"]
     flags += ["--recipe=original"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autodecoder.report.write_pictures", lambda _study, _dataset: [])
+    with without_pictures():
         assert train(*flags, "--out", folder / "study") == 0
     return folder / "study"
 
